@@ -1,0 +1,11 @@
+//! Vocabulary: time, addresses and networks, text. No input, no output, no clock.
+
+#![forbid(unsafe_code)]
+
+mod network;
+mod text;
+mod time;
+
+pub use network::{ClientIp, Prefix, PrefixError};
+pub use text::Printable;
+pub use time::{Span, Timestamp};

@@ -1,0 +1,69 @@
+//! Foreign bytes made printable.
+//!
+//! Addresses are bytes inside. Where they leave the process as text (log, answers) everything that
+//! is not printable UTF-8 is written `\xNN`, and so is the backslash: the original can be had back.
+
+use std::fmt::{self, Write};
+
+/// Displays bytes with whatever is not printable as `\xNN`.
+#[derive(Debug, Clone, Copy)]
+pub struct Printable<'a>(pub &'a [u8]);
+
+impl Printable<'_> {
+    /// Whether the bytes are shown as they are.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        std::str::from_utf8(self.0).is_ok_and(|text| text.chars().all(plain))
+    }
+}
+
+/// Whether a character is shown as it is.
+fn plain(c: char) -> bool {
+    c != '\\' && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                if plain(c) {
+                    f.write_char(c)?;
+                } else {
+                    let mut bytes = [0; 4];
+                    escape(f, c.encode_utf8(&mut bytes).as_bytes())?;
+                }
+            }
+            escape(f, chunk.invalid())?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes bytes as `\xNN` each.
+fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_printable_is_escaped_reversibly() {
+        let cases: [(&[u8], &str, bool); 5] = [
+            (b"user@example.org", "user@example.org", true),
+            (
+                "m\u{fc}ller@example.org".as_bytes(),
+                "müller@example.org",
+                true,
+            ),
+            (b"a\xff\x00b", "a\\xff\\x00b", false),
+            (b"a\\xffb", "a\\x5cxffb", false),
+            ("a\u{85}".as_bytes(), "a\\xc2\\x85", false),
+        ];
+        for (bytes, want, want_plain) in cases {
+            assert_eq!(Printable(bytes).to_string(), want);
+            assert_eq!(Printable(bytes).is_plain(), want_plain, "{want}");
+        }
+    }
+}
