@@ -1,0 +1,270 @@
+//! The decoder: bytes in, requests out, whatever the split.
+//!
+//! [`Decoder::feed`] takes what was read; [`Decoder::next`] yields the requests that are complete.
+//! A byte is looked at once: lines are taken apart as they become complete, and only where the known
+//! attributes lie is remembered. A request borrows from the buffer.
+
+use std::ops::Range;
+
+use super::request::Request;
+
+/// Longest line, line end not counted. Postfix bounds an SMTP line at 2,048 bytes by default and the
+/// subject of a client certificate is the longest thing it sends besides; this is eight times that.
+pub const MAX_LINE: usize = 16_384;
+
+/// Most attributes in a request. Postfix 3.10 sends about 35.
+pub const MAX_ATTRIBUTES: usize = 200;
+
+/// Most bytes in a request, line ends included: a few lines may be long, not all of them.
+pub const MAX_REQUEST: usize = 65_536;
+
+/// Buffer kept for the next request; a request of Postfix has 600 to 900 bytes.
+const KEPT: usize = 2_048;
+
+/// Why a connection cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// A line that is no attribute.
+    #[error("a line without '='")]
+    NoEquals,
+    /// A line that begins with the equals sign.
+    #[error("an attribute without a name")]
+    NoName,
+    /// A NUL byte, which the protocol rules out.
+    #[error("a NUL byte")]
+    Nul,
+    /// A line beyond [`MAX_LINE`].
+    #[error("a line of more than {MAX_LINE} bytes")]
+    LineTooLong,
+    /// More than [`MAX_ATTRIBUTES`] attributes.
+    #[error("more than {MAX_ATTRIBUTES} attributes in a request")]
+    TooManyAttributes,
+    /// A request beyond [`MAX_REQUEST`].
+    #[error("a request of more than {MAX_REQUEST} bytes")]
+    RequestTooLong,
+    /// A request of another kind, or of none.
+    #[error("the request type is missing")]
+    NoRequestType,
+    /// A request of another kind.
+    #[error("an unknown request type {0:?}")]
+    WrongRequestType(String),
+}
+
+/// The attributes that mean something here.
+#[derive(Debug, Clone, Copy)]
+enum Known {
+    Request,
+    ProtocolState,
+    ClientAddress,
+    ClientName,
+    Sender,
+    Recipient,
+    Instance,
+    QueueId,
+    EtrnDomain,
+    PolicyTestTime,
+}
+
+impl Known {
+    const COUNT: usize = 10;
+
+    fn by_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"request" => Self::Request,
+            b"protocol_state" => Self::ProtocolState,
+            b"client_address" => Self::ClientAddress,
+            b"client_name" => Self::ClientName,
+            b"sender" => Self::Sender,
+            b"recipient" => Self::Recipient,
+            b"instance" => Self::Instance,
+            b"queue_id" => Self::QueueId,
+            b"etrn_domain" => Self::EtrnDomain,
+            b"policy_test_time" => Self::PolicyTestTime,
+            _ => return None,
+        })
+    }
+}
+
+/// Where the values of the request in hand lie in the buffer.
+#[derive(Debug, Clone, Default)]
+struct Values([Option<Range<usize>>; Known::COUNT]);
+
+impl Values {
+    fn set(&mut self, known: Known, range: Range<usize>) {
+        if let Some(slot) = self.0.get_mut(known as usize) {
+            *slot = Some(range);
+        }
+    }
+
+    fn get<'a>(&self, known: Known, buffer: &'a [u8]) -> Option<&'a [u8]> {
+        let range = self.0.get(known as usize)?.clone()?;
+        buffer.get(range)
+    }
+}
+
+/// Takes bytes apart into requests.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    /// Where the request in hand begins; all before it was yielded.
+    start: usize,
+    /// Where the line in hand begins.
+    line: usize,
+    /// How far the line in hand was searched for its end.
+    searched: usize,
+    attributes: usize,
+    values: Values,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The buffer with room behind its end for the next read.
+    pub fn room(&mut self) -> &mut Vec<u8> {
+        self.compact();
+        self.buffer.reserve(KEPT);
+        &mut self.buffer
+    }
+
+    /// Takes bytes that were read elsewhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.compact();
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether a request has begun and not ended.
+    #[must_use]
+    pub fn is_midway(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+
+    /// The next complete request; `None` when more bytes are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] when what was sent is no request, or a limit is passed. The connection
+    /// cannot go on then: what follows has no known beginning.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not lend the buffer"
+    )]
+    pub fn next(&mut self) -> Result<Option<Request<'_>>, DecodeError> {
+        while let Some(end) = self.line_end()? {
+            let begin = self.line;
+            self.line = end.saturating_add(1);
+            self.searched = self.line;
+            let content = match self.buffer.get(begin..end) {
+                Some([content @ .., b'\r']) => begin..begin.saturating_add(content.len()),
+                Some(_) | None => begin..end,
+            };
+            if content.is_empty() {
+                let values = std::mem::take(&mut self.values);
+                self.attributes = 0;
+                self.start = self.line;
+                return self.request(&values).map(Some);
+            }
+            self.attribute(content)?;
+        }
+        Ok(None)
+    }
+
+    /// Where the line in hand ends; `None` when its end was not sent yet.
+    fn line_end(&mut self) -> Result<Option<usize>, DecodeError> {
+        let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
+        let end = unsearched
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .map(|at| self.searched.saturating_add(at));
+        let reached = end.unwrap_or(self.buffer.len());
+        let line = self.buffer.get(self.line..reached).unwrap_or_default();
+        if line.len() > MAX_LINE.saturating_add(1)
+            || (line.len() > MAX_LINE && line.last() != Some(&b'\r'))
+        {
+            return Err(DecodeError::LineTooLong);
+        }
+        if reached.saturating_sub(self.start) > MAX_REQUEST {
+            return Err(DecodeError::RequestTooLong);
+        }
+        if self
+            .buffer
+            .get(self.searched..reached)
+            .is_some_and(|new| new.contains(&0))
+        {
+            return Err(DecodeError::Nul);
+        }
+        self.searched = reached;
+        Ok(end)
+    }
+
+    /// Notes one attribute.
+    fn attribute(&mut self, line: Range<usize>) -> Result<(), DecodeError> {
+        self.attributes = self.attributes.saturating_add(1);
+        if self.attributes > MAX_ATTRIBUTES {
+            return Err(DecodeError::TooManyAttributes);
+        }
+        let text = self.buffer.get(line.clone()).unwrap_or_default();
+        let equals = text
+            .iter()
+            .position(|byte| *byte == b'=')
+            .ok_or(DecodeError::NoEquals)?;
+        let (name, _) = text.split_at_checked(equals).unwrap_or_default();
+        if name.is_empty() {
+            return Err(DecodeError::NoName);
+        }
+        if let Some(known) = Known::by_name(name) {
+            let value = line.start.saturating_add(equals).saturating_add(1)..line.end;
+            self.values.set(known, value);
+        }
+        Ok(())
+    }
+
+    /// The request that has just become complete.
+    fn request(&self, values: &Values) -> Result<Request<'_>, DecodeError> {
+        let value = |known| values.get(known, &self.buffer);
+        match value(Known::Request) {
+            Some(b"smtpd_access_policy") => {}
+            Some(other) if !other.is_empty() => {
+                let shown = other.get(..other.len().min(64)).unwrap_or_default();
+                return Err(DecodeError::WrongRequestType(
+                    String::from_utf8_lossy(shown).into_owned(),
+                ));
+            }
+            Some(_) | None => return Err(DecodeError::NoRequestType),
+        }
+        Ok(Request {
+            protocol_state: value(Known::ProtocolState),
+            client_address: value(Known::ClientAddress),
+            client_name: value(Known::ClientName),
+            sender: value(Known::Sender),
+            recipient: value(Known::Recipient),
+            instance: value(Known::Instance),
+            queue_id: value(Known::QueueId),
+            etrn_domain: value(Known::EtrnDomain),
+            policy_test_time: value(Known::PolicyTestTime),
+        })
+    }
+
+    /// Lets go of the requests that were yielded.
+    fn compact(&mut self) {
+        if self.start == 0 {
+            return;
+        }
+        let done = std::mem::take(&mut self.start).min(self.buffer.len());
+        self.buffer.drain(..done);
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT.saturating_mul(4) {
+            self.buffer = Vec::new();
+        }
+        self.line = self.line.saturating_sub(done);
+        self.searched = self.searched.saturating_sub(done);
+        for range in self.values.0.iter_mut().flatten() {
+            *range = range.start.saturating_sub(done)..range.end.saturating_sub(done);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

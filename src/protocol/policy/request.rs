@@ -1,0 +1,24 @@
+//! A request as it stands in the buffer.
+
+/// One question of Postfix. What was not sent is `None`; what was sent empty is empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// `protocol_state`: `RCPT`, `DATA` and so on.
+    pub protocol_state: Option<&'a [u8]>,
+    /// `client_address`: IPv4 or IPv6, or `unknown`.
+    pub client_address: Option<&'a [u8]>,
+    /// `client_name`: the verified host name, or `unknown`.
+    pub client_name: Option<&'a [u8]>,
+    /// `sender`: empty for the null sender.
+    pub sender: Option<&'a [u8]>,
+    /// `recipient`: at DATA empty when there are several.
+    pub recipient: Option<&'a [u8]>,
+    /// `instance`: the same for all requests about one message.
+    pub instance: Option<&'a [u8]>,
+    /// `queue_id`: empty before the first recipient is accepted.
+    pub queue_id: Option<&'a [u8]>,
+    /// `etrn_domain`: sent by Postfix 2.3 and later, mostly empty.
+    pub etrn_domain: Option<&'a [u8]>,
+    /// `policy_test_time`: seconds since the epoch; no attribute of Postfix.
+    pub policy_test_time: Option<&'a [u8]>,
+}
