@@ -1,0 +1,293 @@
+//! What makes two attempts the same: client network, folded sender, recipient.
+//!
+//! # The key
+//!
+//! ```text
+//! triplet = network sender NUL recipient     ; lower-cased bytes, of any length
+//! client  = network
+//! network = family length address           ; 4 or 6, prefix length, as many bytes as the length needs
+//! ```
+//!
+//! The network says by itself where it ends and no address has a NUL in it, so two triplets never share
+//! a key, and one network's triplets are one range. (Postgrey joins its parts with `/`, which
+//! addresses may contain.)
+//!
+//! # Folding a sender
+//!
+//! Only the local part of an address with `@` is folded, in this order: SRS0 and SRS1 lose hash and
+//! time stamp; BATV (`prvs=`) loses its tag; what follows the first `+` is cut; digits that stand as a
+//! word become `#`. All but SRS is Postgrey 1.37's.
+
+use std::net::IpAddr;
+
+use crate::types::Prefix;
+
+/// Identifies a triplet.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TripletKey(Vec<u8>);
+
+/// Identifies a client (or its subnet) for the auto-whitelist.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientKey(Vec<u8>);
+
+impl TripletKey {
+    /// The key of a triplet; the sender is folded here.
+    #[must_use]
+    pub fn new(network: Prefix, sender: &[u8], recipient: &[u8]) -> Self {
+        let room = sender
+            .len()
+            .saturating_add(recipient.len())
+            .saturating_add(24);
+        let mut key = Vec::with_capacity(room);
+        write_network(&mut key, network);
+        let text = key.len();
+        fold_sender(sender, &mut key);
+        key.push(0);
+        key.extend_from_slice(recipient);
+        if let Some(text) = key.get_mut(text..) {
+            text.make_ascii_lowercase();
+        }
+        Self(key)
+    }
+
+    /// The key's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl ClientKey {
+    /// The key of a client, or of a network of clients.
+    #[must_use]
+    pub fn new(network: Prefix) -> Self {
+        let mut key = Vec::with_capacity(18);
+        write_network(&mut key, network);
+        Self(key)
+    }
+
+    /// The key's bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Writes family, prefix length and as many address bytes as the length needs.
+fn write_network(key: &mut Vec<u8>, network: Prefix) {
+    let bytes = usize::from(network.length()).div_ceil(8);
+    match network.address() {
+        IpAddr::V4(v4) => {
+            key.extend_from_slice(&[4, network.length()]);
+            key.extend(v4.octets().iter().take(bytes));
+        }
+        IpAddr::V6(v6) => {
+            key.extend_from_slice(&[6, network.length()]);
+            key.extend(v6.octets().iter().take(bytes));
+        }
+    }
+}
+
+/// Writes `sender` with everything left out that changes from mail to mail.
+pub(super) fn fold_sender(sender: &[u8], out: &mut Vec<u8>) {
+    let Some(at) = sender.iter().position(|byte| *byte == b'@') else {
+        out.extend_from_slice(sender);
+        return;
+    };
+    let (local, domain) = sender.split_at_checked(at).unwrap_or_default();
+    if let Some(original) = strip_srs(local) {
+        out.extend_from_slice(b"srs=");
+        fold_digits(cut_extension(original), out);
+    } else {
+        fold_digits(cut_extension(strip_batv(local)), out);
+    }
+    out.extend_from_slice(domain);
+}
+
+/// `domain=local` of an SRS address: `SRS0=hash=time=domain=local`,
+/// `SRS1=hash=host==hash=time=domain=local`. The separator behind the tag may be `=`, `+` or `-`.
+fn strip_srs(local: &[u8]) -> Option<&[u8]> {
+    let is_separator = |byte: &u8| matches!(byte, b'=' | b'+' | b'-');
+    let (tag, rest) = local.split_at_checked(4)?;
+    let rest = match rest {
+        [separator, rest @ ..] if is_separator(separator) => rest,
+        _ => return None,
+    };
+    let inner = match tag.to_ascii_lowercase().as_slice() {
+        b"srs0" => rest,
+        b"srs1" => {
+            let (_hash, rest) = split_once(rest, b'=')?;
+            let (_host, rest) = split_once(rest, b'=')?;
+            match rest {
+                [separator, rest @ ..] if is_separator(separator) => rest,
+                _ => return None,
+            }
+        }
+        _ => return None,
+    };
+    let (_hash, rest) = split_once(inner, b'=')?;
+    let (_time, original) = split_once(rest, b'=')?;
+    original.contains(&b'=').then_some(original)
+}
+
+/// The local part proper of a BATV address: `prvs=tag=local`, or `prvs=local=tag` as some write it.
+/// A tag begins with ten digits or lower-case letters; if that does not decide, the second is taken.
+fn strip_batv(local: &[u8]) -> &[u8] {
+    if !local.starts_with(b"prvs=") {
+        return local;
+    }
+    let end = local
+        .iter()
+        .rposition(|byte| *byte != b'=')
+        .map_or(0, |last| last.saturating_add(1));
+    let mut fields = local
+        .get(..end)
+        .unwrap_or_default()
+        .split(|byte| *byte == b'=')
+        .skip(1);
+    let (Some(first), Some(second), None) = (fields.next(), fields.next(), fields.next()) else {
+        return local;
+    };
+    let is_tag = |field: &[u8]| {
+        field.get(..10).is_some_and(|head| {
+            head.iter()
+                .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        })
+    };
+    if is_tag(second) && !is_tag(first) {
+        first
+    } else {
+        second
+    }
+}
+
+/// What stands before the first `+`.
+fn cut_extension(local: &[u8]) -> &[u8] {
+    local.split(|byte| *byte == b'+').next().unwrap_or_default()
+}
+
+/// Writes `local` with each run of digits that stands as a word replaced by `#`.
+fn fold_digits(local: &[u8], out: &mut Vec<u8>) {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let mut rest = local;
+    let mut after_word = false;
+    while let [byte, tail @ ..] = rest {
+        if !byte.is_ascii_digit() {
+            out.push(*byte);
+            after_word = is_word(*byte);
+            rest = tail;
+            continue;
+        }
+        let length = rest
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let (digits, tail) = rest.split_at_checked(length).unwrap_or_default();
+        if after_word || tail.first().is_some_and(|next| is_word(*next)) {
+            out.extend_from_slice(digits);
+        } else {
+            out.push(b'#');
+        }
+        after_word = true;
+        rest = tail;
+    }
+}
+
+/// The parts before and behind the first `separator`.
+fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == separator)?;
+    let (head, tail) = bytes.split_at_checked(at)?;
+    tail.split_first().map(|(_, tail)| (head, tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ClientIp;
+
+    fn folded(sender: &str) -> String {
+        let mut out = Vec::new();
+        fold_sender(sender.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn senders_are_folded() {
+        let cases = [
+            ("", ""),
+            ("no-at-123", "no-at-123"),
+            ("user@example.org", "user@example.org"),
+            ("user+ext+more@example.org", "user@example.org"),
+            ("bounce-12345-67@example.org", "bounce-#-#@example.org"),
+            ("a123b@example.org", "a123b@example.org"),
+            ("a_12@example.org", "a_12@example.org"),
+            ("12@34.example", "#@34.example"),
+            ("1.2.3@example.org", "#.#.#@example.org"),
+            ("é12@example.org", "é#@example.org"),
+            ("x@1@2", "x@1@2"),
+            ("prvs=0123456789=joe@example.org", "joe@example.org"),
+            ("prvs=joe=0123456789@example.org", "joe@example.org"),
+            ("prvs=joe=jim@example.org", "jim@example.org"),
+            (
+                "prvs=abcdefghij=abcdefghijk@example.org",
+                "abcdefghijk@example.org",
+            ),
+            ("prvs=0123456789=joe==@example.org", "joe@example.org"),
+            ("prvs=joe@example.org", "prvs=joe@example.org"),
+            ("prvs=a=b=c@example.org", "prvs=a=b=c@example.org"),
+            ("PRVS=0123456789=joe@example.org", "PRVS=#=joe@example.org"),
+            (
+                "SRS0=a1b2=TT=origin.example=joe@relay.example",
+                "srs=origin.example=joe@relay.example",
+            ),
+            (
+                "srs0+zz=UU=origin.example=joe+x@relay.example",
+                "srs=origin.example=joe@relay.example",
+            ),
+            (
+                "SRS1=hh=first.example==gg=TT=origin.example=joe@relay.example",
+                "srs=origin.example=joe@relay.example",
+            ),
+            ("SRS0=short@relay.example", "SRS0=short@relay.example"),
+            ("srs01@relay.example", "srs01@relay.example"),
+        ];
+        for (sender, want) in cases {
+            assert_eq!(folded(sender), want, "{sender}");
+        }
+    }
+
+    #[test]
+    fn no_two_triplets_share_a_key() {
+        let net = |text: &str, v4| ClientIp::parse(text.as_bytes()).unwrap().network(v4, 64);
+        let keys = [
+            TripletKey::new(net("192.0.2.7", 24), b"a/b", b"c"),
+            TripletKey::new(net("192.0.2.7", 24), b"a", b"b/c"),
+            TripletKey::new(net("192.0.2.7", 24), b"", b"a/b/c"),
+            TripletKey::new(net("192.0.2.0", 32), b"a", b"b/c"),
+            TripletKey::new(net("192.0.2.0", 16), b"a", b"b/c"),
+            TripletKey::new(net("2001:db8::1", 24), b"a", b"b/c"),
+        ];
+        for (n, key) in keys.iter().enumerate() {
+            for other in &keys[..n] {
+                assert_ne!(key, other);
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_and_spellings_share_a_key() {
+        let net = |text: &str| ClientIp::parse(text.as_bytes()).unwrap().network(24, 64);
+        assert_eq!(
+            TripletKey::new(net("192.0.2.7"), b"List-1@Example.org", b"Joe@Example.net"),
+            TripletKey::new(
+                net("::ffff:192.0.2.99"),
+                b"list-22@example.ORG",
+                b"joe@example.net"
+            )
+        );
+        assert_eq!(
+            TripletKey::new(net("2001:DB8::1"), b"", b"x"),
+            TripletKey::new(net("2001:db8:0:0:1::"), b"", b"x")
+        );
+    }
+}

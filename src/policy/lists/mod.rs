@@ -1,0 +1,106 @@
+//! The lists: who is never greylisted, and which entry says so.
+//!
+//! Host names, domains and addresses are looked up by hash, suffix by suffix; networks by longest
+//! prefix; expressions all at once. The cost of a look-up hardly grows with the list.
+
+mod address;
+mod client;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use regex::bytes::RegexSet;
+
+use super::pattern::compile_all;
+
+pub use address::AddressList;
+pub use client::ClientList;
+
+/// The lists, by the names they have on the bus and in the control program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListName {
+    /// Clients that are never greylisted.
+    Client,
+    /// Recipients for which nobody is greylisted.
+    Recipient,
+    /// Senders that are never greylisted.
+    Sender,
+}
+
+impl ListName {
+    /// All of them, in the order they are asked.
+    pub const ALL: [Self; 3] = [Self::Client, Self::Recipient, Self::Sender];
+
+    /// `client-whitelist` and its like.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client-whitelist",
+            Self::Recipient => "recipient-whitelist",
+            Self::Sender => "sender-whitelist",
+        }
+    }
+}
+
+/// Where an entry stands, and how it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The file.
+    pub file: Arc<Path>,
+    /// The line in it, from 1.
+    pub line: u32,
+    /// The entry as it was written.
+    pub text: Box<str>,
+}
+
+/// The expressions of a list are too large together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the expressions of this list are too large together")]
+pub struct TooLarge;
+
+/// Expressions with the entries they belong to.
+#[derive(Debug, Default)]
+struct Expressions {
+    set: RegexSet,
+    entries: Vec<u32>,
+}
+
+impl Expressions {
+    fn new(found: Vec<(String, u32)>) -> Result<Self, TooLarge> {
+        let (texts, entries): (Vec<String>, Vec<u32>) = found.into_iter().unzip();
+        let set = compile_all(&texts).map_err(|_| TooLarge)?;
+        Ok(Self { set, entries })
+    }
+
+    /// The first entry that matches.
+    fn find(&self, subject: &[u8]) -> Option<u32> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let first = self.set.matches(subject).iter().next()?;
+        self.entries.get(first).copied()
+    }
+}
+
+/// The number an entry has in its list.
+fn number(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// The suffixes of `text` that begin behind one of `separators`.
+fn suffixes<'a>(text: &'a [u8], separators: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
+    text.iter().enumerate().filter_map(move |(at, byte)| {
+        separators
+            .contains(byte)
+            .then(|| text.get(at.saturating_add(1)..))
+            .flatten()
+    })
+}
+
+/// The smaller of two entry numbers: what stands first in the lists decides.
+fn first_of(a: Option<u32>, b: Option<u32>) -> Option<u32> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,102 @@
+//! The auto-whitelist: clients that have shown that they retry are not made to wait any more.
+//!
+//! Each first pass of a triplet counts one for its client, at most one an hour (Postgrey 1.37): a
+//! client that gets many mails through at once has shown it once. From
+//! [`Params::auto_whitelist`](super::Params) on it passes at once, and its record lives on from mail to mail; it
+//! is forgotten when it was not seen for `max_age`.
+
+use super::rules::Params;
+use crate::types::{Span, Timestamp};
+
+/// Passes of one client within this time count once.
+const COUNT_INTERVAL: Span = Span::from_hours(1);
+
+/// What is known about a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Client {
+    /// How many passes were counted.
+    pub count: u32,
+    /// When the last one was counted.
+    pub last: Timestamp,
+}
+
+impl Client {
+    /// Whether the record's time is over and it counts as none.
+    #[must_use]
+    pub fn is_expired(self, now: Timestamp, params: &Params) -> bool {
+        now.since(self.last) > params.max_age
+    }
+
+    /// Whether a client with this record passes at once.
+    #[must_use]
+    pub const fn is_whitelisted(self, threshold: u32) -> bool {
+        self.count >= threshold
+    }
+
+    /// The record after a mail of a whitelisted client; `None` when it stays as it is. A record
+    /// from the future (the clock was set back) is brought up to now.
+    #[must_use]
+    pub fn seen(self, now: Timestamp) -> Option<Self> {
+        (self.may_count(now) || self.last > now).then(|| self.counted(now))
+    }
+
+    fn may_count(self, now: Timestamp) -> bool {
+        now >= self.last.after(COUNT_INTERVAL)
+    }
+
+    fn counted(self, now: Timestamp) -> Self {
+        Self {
+            count: self.count.saturating_add(1),
+            last: now,
+        }
+    }
+}
+
+/// The record after a first pass; `None` when this pass does not count.
+#[must_use]
+pub(super) fn count_pass(record: Option<Client>, now: Timestamp) -> Option<Client> {
+    match record {
+        None => Some(Client {
+            count: 1,
+            last: now,
+        }),
+        Some(client) => client.may_count(now).then(|| client.counted(now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_count_once_an_hour() {
+        let at = Timestamp::from_seconds;
+        let one = Client {
+            count: 1,
+            last: at(10_000),
+        };
+        let cases = [
+            ("first", None, 10_000, Some(1)),
+            ("within the hour", Some(one), 13_599, None),
+            ("after the hour", Some(one), 13_600, Some(2)),
+            ("before the last one", Some(one), 9_000, None),
+        ];
+        for (name, record, now, want) in cases {
+            let next = count_pass(record, at(now));
+            assert_eq!(next.map(|client| client.count), want, "{name}");
+            assert!(next.is_none_or(|client| client.last == at(now)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_whitelisted_client_is_noted_once_an_hour_and_brought_back_from_the_future() {
+        let client = Client {
+            count: 7,
+            last: Timestamp::from_seconds(10_000),
+        };
+        for (now, want) in [(10_001, None), (13_600, Some(8)), (9_999, Some(8))] {
+            let seen = client.seen(Timestamp::from_seconds(now));
+            assert_eq!(seen.map(|client| client.count), want, "{now}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
+
+use super::lists::{AddressList, ClientList, Entry, ListName};
+use super::text::Texts;
+use crate::types::{ClientIp, Prefix, Span};
+
+/// Whom the auto-whitelist counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CountBy {
+    /// The exact address (Postgrey).
+    Address,
+    /// The network that the triplet has.
+    Subnet,
+}
+
+/// The way out while the store cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStoreFailure {
+    /// Mail flows.
+    Pass,
+    /// Everybody that would need the store is deferred.
+    Defer,
+}
+
+/// The numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Params {
+    /// How long a stranger waits; 0 seconds and more.
+    pub delay: Span,
+    /// Within which time of first sight the retry must come.
+    pub retry_window: Span,
+    /// After which time a record that was not seen again is forgotten.
+    pub max_age: Span,
+    /// Bits of an IPv4 client's network, 1 to 32.
+    pub ipv4_bits: u8,
+    /// Bits of an IPv6 client's network, 1 to 128.
+    pub ipv6_bits: u8,
+    /// Passes after which a client is auto-whitelisted; `None`: never.
+    pub auto_whitelist: Option<u32>,
+    /// Whom the auto-whitelist counts.
+    pub count_by: CountBy,
+    /// The way out while the store cannot be asked.
+    pub on_store_failure: OnStoreFailure,
+}
+
+impl Params {
+    /// The network that stands for this client in its triplets.
+    #[must_use]
+    pub fn network(&self, client: ClientIp) -> Prefix {
+        client.network(self.ipv4_bits, self.ipv6_bits)
+    }
+}
+
+/// The lists.
+#[derive(Debug, Default)]
+pub struct Lists {
+    /// Clients that are never greylisted.
+    pub clients: ClientList,
+    /// Recipients for which nobody is greylisted.
+    pub recipients: AddressList,
+    /// Senders that are never greylisted.
+    pub senders: AddressList,
+}
+
+/// Everything a decision follows.
+#[derive(Debug)]
+pub struct Ruleset {
+    /// The numbers.
+    pub params: Params,
+    /// The lists.
+    pub lists: Lists,
+    /// The wording of answers.
+    pub texts: Texts,
+}
+
+impl Ruleset {
+    /// An entry that decided.
+    #[must_use]
+    pub fn entry(&self, list: ListName, number: u32) -> Option<&Entry> {
+        match list {
+            ListName::Client => self.lists.clients.entry(number),
+            ListName::Recipient => self.lists.recipients.entry(number),
+            ListName::Sender => self.lists.senders.entry(number),
+        }
+    }
+}

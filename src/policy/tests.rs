@@ -1,0 +1,404 @@
+//! The state table of the manual, row by row, and the order of a decision.
+
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+
+use super::pattern::{AddressPattern, ClientPattern};
+use super::*;
+use crate::types::Span;
+
+const DELAY: u64 = 300;
+const WINDOW: u64 = 2 * 86_400;
+const MAX_AGE: u64 = 35 * 86_400;
+
+/// An arbitrary beginning, long after the epoch.
+const START: u64 = 1_800_000_000;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(START + seconds)
+}
+
+fn entry(text: &str) -> Entry {
+    Entry {
+        file: Path::new("list").into(),
+        line: 1,
+        text: text.into(),
+    }
+}
+
+fn rules(change: impl FnOnce(&mut Ruleset)) -> Ruleset {
+    let addresses = |text: &str| {
+        AddressList::new(vec![(AddressPattern::parse(text).unwrap(), entry(text))]).unwrap()
+    };
+    let client = "good.example";
+    let clients = vec![(ClientPattern::parse(client).unwrap(), entry(client))];
+    let mut rules = Ruleset {
+        params: Params {
+            delay: Span::from_seconds(DELAY),
+            retry_window: Span::from_seconds(WINDOW),
+            max_age: Span::from_seconds(MAX_AGE),
+            ipv4_bits: 24,
+            ipv6_bits: 64,
+            auto_whitelist: Some(2),
+            count_by: CountBy::Address,
+            on_store_failure: OnStoreFailure::Pass,
+        },
+        lists: Lists {
+            clients: ClientList::new(clients).unwrap(),
+            recipients: addresses("abuse@"),
+            senders: addresses("friend@example.com"),
+        },
+        texts: Texts::new("DEFER_IF_PERMIT", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
+    };
+    change(&mut rules);
+    rules
+}
+
+fn transaction<'a>(
+    name: &'a str,
+    address: &'a str,
+    sender: &'a str,
+    to: &'a str,
+) -> Transaction<'a> {
+    Transaction {
+        stage: Stage::Recipient,
+        client_address: Some(address.as_bytes()),
+        client_name: Some(name.as_bytes()),
+        sender: Some(sender.as_bytes()),
+        recipient: Some(to.as_bytes()),
+        instance: None,
+        queue_id: None,
+        enhanced_codes: true,
+    }
+}
+
+const fn waiting(first: u64, last: u64, retries: u32) -> Option<Triplet> {
+    Some(Triplet::Waiting {
+        first: Timestamp::from_seconds(START + first),
+        last: Timestamp::from_seconds(START + last),
+        retries,
+    })
+}
+
+const fn passed(first: u64, passed: u64, last: u64, mails: u32) -> Option<Triplet> {
+    Some(Triplet::Passed {
+        first: Timestamp::from_seconds(START + first),
+        passed: Timestamp::from_seconds(START + passed),
+        last: Timestamp::from_seconds(START + last),
+        mails,
+    })
+}
+
+const fn defer(wait: u64) -> Verdict {
+    Verdict::Defer {
+        wait: Span::from_seconds(wait),
+    }
+}
+
+const fn header(waited: u64) -> Verdict {
+    Verdict::PassWithHeader {
+        waited: Span::from_seconds(waited),
+    }
+}
+
+struct Row {
+    name: &'static str,
+    record: Option<Triplet>,
+    now: u64,
+    want_verdict: Verdict,
+    want_reason: Reason,
+    want_next: Option<Triplet>,
+}
+
+const LATE: u64 = 100 + WINDOW;
+const OLD: u64 = 500 + MAX_AGE;
+
+#[rustfmt::skip]
+const STATE_TABLE: &[Row] = &[
+    Row { name: "none, any", record: None, now: 100, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(100, 100, 0) },
+    Row { name: "waiting, at once", record: waiting(100, 100, 0), now: 100, want_verdict: defer(300), want_reason: Reason::EarlyRetry, want_next: waiting(100, 100, 1) },
+    Row { name: "waiting, before first + delay", record: waiting(100, 150, 3), now: 399, want_verdict: defer(1), want_reason: Reason::EarlyRetry, want_next: waiting(100, 399, 4) },
+    Row { name: "waiting, from first + delay", record: waiting(100, 399, 4), now: 400, want_verdict: header(300), want_reason: Reason::TripletFound, want_next: passed(100, 400, 400, 1) },
+    Row { name: "waiting, up to first + retry_window", record: waiting(100, 100, 0), now: LATE, want_verdict: header(WINDOW), want_reason: Reason::TripletFound, want_next: passed(100, LATE, LATE, 1) },
+    Row { name: "waiting, later", record: waiting(100, 100, 0), now: LATE + 1, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(LATE + 1, LATE + 1, 0) },
+    Row { name: "waiting, first in the future", record: waiting(100, 100, 0), now: 99, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(99, 99, 0) },
+    Row { name: "passed, soon", record: passed(100, 400, 400, 1), now: 401, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, 401, 2) },
+    Row { name: "passed, up to last + max_age", record: passed(100, 400, 500, 7), now: OLD, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, OLD, 8) },
+    Row { name: "passed, later", record: passed(100, 400, 500, 7), now: OLD + 1, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(OLD + 1, OLD + 1, 0) },
+    Row { name: "passed, clock set back", record: passed(100, 400, 500, 7), now: 50, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, 50, 8) },
+];
+
+fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: Expiry) -> Outcome {
+    let facts = Facts {
+        client: None,
+        triplet: record,
+    };
+    let session = Session {
+        expiry,
+        ..Session::default()
+    };
+    decide(&facts, session, now, rules)
+}
+
+#[test]
+fn the_state_table_holds() {
+    let rules = rules(|_| {});
+    for row in STATE_TABLE {
+        let outcome = decide_on(row.record, at(row.now), &rules, Expiry::Applies);
+        assert_eq!(outcome.verdict, row.want_verdict, "{}", row.name);
+        assert_eq!(outcome.reason, row.want_reason, "{}", row.name);
+        assert_eq!(outcome.changes.triplet, row.want_next, "{}", row.name);
+        let is_promise = row.want_reason == Reason::New
+            || row.want_verdict != Verdict::Pass
+                && matches!(row.want_verdict, Verdict::PassWithHeader { .. });
+        assert_eq!(outcome.changes.promised, is_promise, "{}", row.name);
+    }
+}
+
+#[test]
+fn without_a_delay_everybody_passes_at_once() {
+    let rules = rules(|rules| rules.params.delay = Span::ZERO);
+    let outcome = decide_on(None, at(5), &rules, Expiry::Applies);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.changes.triplet, passed(5, 5, 5, 1));
+}
+
+#[test]
+fn a_passed_triplet_stays_passed_with_another_delay() {
+    let rules = rules(|rules| rules.params.delay = Span::from_days(1));
+    let outcome = decide_on(passed(0, 300, 300, 1), at(400), &rules, Expiry::Applies);
+    assert_eq!(outcome.verdict, Verdict::Pass);
+}
+
+#[test]
+fn nothing_grows_old_while_expiry_is_suspended() {
+    let rules = rules(|_| {});
+    let year = 365 * 86_400;
+    for (record, want) in [
+        (waiting(0, 0, 0), header(year)),
+        (passed(0, 300, 300, 1), Verdict::Pass),
+    ] {
+        let outcome = decide_on(record, at(year), &rules, Expiry::Suspended);
+        assert_eq!(outcome.verdict, want);
+    }
+}
+
+#[test]
+fn waiting_longer_never_turns_a_pass_into_a_defer_inside_the_window() {
+    let rules = rules(|_| {});
+    let mut has_passed = false;
+    for now in (0..=WINDOW).step_by(7) {
+        let outcome = decide_on(waiting(0, 0, 0), at(now), &rules, Expiry::Applies);
+        let passes = matches!(outcome.verdict, Verdict::PassWithHeader { .. });
+        assert!(passes || !has_passed, "{now}");
+        has_passed |= passes;
+    }
+    assert!(has_passed);
+}
+
+#[test]
+fn a_message_has_its_header_once() {
+    let facts = Facts {
+        client: None,
+        triplet: waiting(0, 0, 0),
+    };
+    let session = Session {
+        header_given: true,
+        ..Session::default()
+    };
+    let outcome = decide(&facts, session, at(300), &rules(|_| {}));
+    assert_eq!(outcome.verdict, Verdict::Pass);
+    assert_eq!(outcome.waited, Some(Span::from_seconds(300)));
+}
+
+#[test]
+fn a_client_is_whitelisted_by_its_passes() {
+    let rules = rules(|_| {});
+    let known = |count, last| {
+        Some(Client {
+            count,
+            last: at(last),
+        })
+    };
+    let cases = [
+        (
+            "the first pass counts",
+            None,
+            waiting(0, 0, 0),
+            300,
+            known(1, 300),
+            false,
+        ),
+        (
+            "within the hour nothing counts",
+            known(1, 0),
+            waiting(0, 0, 0),
+            3599,
+            None,
+            false,
+        ),
+        (
+            "the last one needed is announced",
+            known(1, 0),
+            waiting(0, 0, 0),
+            3600,
+            known(2, 3600),
+            true,
+        ),
+        (
+            "a defer does not count",
+            known(1, 0),
+            None,
+            9999,
+            None,
+            false,
+        ),
+        (
+            "an old triplet does not count",
+            known(1, 0),
+            passed(0, 300, 300, 1),
+            9999,
+            None,
+            false,
+        ),
+        (
+            "a forgotten client begins anew",
+            known(1, 0),
+            waiting(MAX_AGE, MAX_AGE, 0),
+            MAX_AGE + 300,
+            known(1, MAX_AGE + 300),
+            false,
+        ),
+    ];
+    for (name, client, triplet, now, want, want_announced) in cases {
+        let outcome = decide(
+            &Facts { client, triplet },
+            Session::default(),
+            at(now),
+            &rules,
+        );
+        assert_eq!(outcome.changes.client, want, "{name}");
+        assert_eq!(outcome.whitelisted, want_announced, "{name}");
+    }
+
+    let facts = Facts {
+        client: known(2, 0),
+        triplet: None,
+    };
+    let outcome = decide(&facts, Session::default(), at(100), &rules);
+    assert_eq!(
+        (outcome.verdict, outcome.reason),
+        (Verdict::Pass, Reason::ClientAwl)
+    );
+    assert!(outcome.changes.is_empty());
+    let outcome = decide(&facts, Session::default(), at(MAX_AGE + 1), &rules);
+    assert_eq!(outcome.reason, Reason::New);
+}
+
+#[test]
+fn the_lists_settle_before_the_store_is_asked() {
+    let stranger = transaction("x.example", "192.0.2.7", "a@b.example", "joe@c.example");
+    let cases = [
+        (
+            "client",
+            Transaction {
+                client_name: Some(b"mx.good.example"),
+                ..stranger
+            },
+            Reason::ClientWhitelist,
+        ),
+        (
+            "recipient",
+            Transaction {
+                recipient: Some(b"abuse@c.example"),
+                ..stranger
+            },
+            Reason::RecipientWhitelist,
+        ),
+        (
+            "sender",
+            Transaction {
+                sender: Some(b"friend@example.com"),
+                ..stranger
+            },
+            Reason::SenderWhitelist,
+        ),
+        (
+            "client before recipient",
+            Transaction {
+                client_name: Some(b"good.example"),
+                recipient: Some(b"abuse@x"),
+                ..stranger
+            },
+            Reason::ClientWhitelist,
+        ),
+        (
+            "another stage",
+            Transaction {
+                stage: Stage::Other,
+                ..stranger
+            },
+            Reason::OtherState,
+        ),
+        (
+            "no address",
+            Transaction {
+                client_address: Some(b"unknown"),
+                ..stranger
+            },
+            Reason::AddressUnparsable,
+        ),
+        (
+            "an attribute missing",
+            Transaction {
+                sender: None,
+                ..stranger
+            },
+            Reason::AttributeMissing,
+        ),
+    ];
+    let rules = rules(|_| {});
+    for (name, tx, want) in cases {
+        let Plan::Settled(outcome) = plan(&tx, &rules) else {
+            panic!("{name} is not settled");
+        };
+        assert_eq!(
+            (outcome.verdict, outcome.reason),
+            (Verdict::Pass, want),
+            "{name}"
+        );
+    }
+    assert!(matches!(plan(&stranger, &rules), Plan::Needs(_)));
+    let null_sender = Transaction {
+        sender: Some(b""),
+        ..stranger
+    };
+    assert!(matches!(plan(&null_sender, &rules), Plan::Needs(_)));
+}
+
+#[test]
+fn the_auto_whitelist_counts_whom_it_is_told_to() {
+    let client_key =
+        |rules: &Ruleset, address| match plan(&transaction("x", address, "a@b", "c@d"), rules) {
+            Plan::Needs(query) => query.client,
+            Plan::Settled(_) => panic!("settled"),
+        };
+    let by_address = rules(|_| {});
+    let by_subnet = rules(|rules| rules.params.count_by = CountBy::Subnet);
+    let off = rules(|rules| rules.params.auto_whitelist = None);
+    let (one, two) = ("192.0.2.7", "192.0.2.8");
+    assert_ne!(client_key(&by_address, one), client_key(&by_address, two));
+    assert_eq!(client_key(&by_subnet, one), client_key(&by_subnet, two));
+    assert_eq!(client_key(&off, one), None);
+}
+
+#[test]
+fn reasons_have_words_of_their_own() {
+    for reason in Reason::ALL {
+        let same = |other: &&Reason| {
+            other.word() == reason.word() || other.log_text() == reason.log_text()
+        };
+        assert_eq!(Reason::ALL.iter().filter(same).count(), 1, "{reason:?}");
+    }
+}

@@ -1,0 +1,275 @@
+//! The wording of answers: Postfix actions from verdicts.
+//!
+//! Tokens are replaced everywhere they stand, all at once: what a recipient puts into its domain is
+//! never taken for a token. A `%` that begins no token stays.
+//!
+//! | in the answer's text | | in the header | |
+//! | --- | --- | --- | --- |
+//! | `%s` | seconds still to wait | `%t` | seconds waited |
+//! | `%r` | the recipient's domain | `%v` | stargrey's version |
+//! | `%H` | the host name | `%h` | the host name |
+//! | | | `%d` | the date, RFC 5322 |
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use jiff::tz::TimeZone;
+
+use super::outcome::Verdict;
+use crate::types::{Printable, Timestamp};
+
+/// The version that headers name.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Stands for a recipient that cannot be shown: a reply must be valid UTF-8 or Postfix discards it.
+const UNSHOWN_RECIPIENT: &str = "the recipient";
+
+/// What a client is told while the store fails.
+const OUT_OF_ORDER: &str =
+    "DEFER_IF_PERMIT 4.3.0 Greylisting is out of order, please try again later";
+
+/// The wording, as the options set it.
+#[derive(Debug, Clone)]
+pub struct Texts {
+    action: String,
+    text: String,
+    header: String,
+    host: String,
+    zone: TimeZone,
+}
+
+/// Why a text cannot be part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TextError {
+    /// An answer is one line.
+    #[error("must be one line without control characters")]
+    Control,
+    /// Postfix takes an empty action for OK.
+    #[error("must not be empty")]
+    Empty,
+    /// PREPEND needs a header line.
+    #[error("must be a header line, NAME: TEXT")]
+    NoHeader,
+}
+
+impl Texts {
+    /// The wording for these options; `zone` is the one dates are given in.
+    ///
+    /// # Errors
+    ///
+    /// [`TextError`] with the name of the option that is wrong.
+    pub fn new(
+        action: &str,
+        text: &str,
+        header: &str,
+        host: &str,
+        zone: TimeZone,
+    ) -> Result<Self, (&'static str, TextError)> {
+        for (option, value) in [
+            ("--greylist-action", action),
+            ("--greylist-text", text),
+            ("--x-greylist-header", header),
+            ("--hostname", host),
+        ] {
+            if value.chars().any(char::is_control) {
+                return Err((option, TextError::Control));
+            }
+            if value.trim().is_empty() {
+                return Err((option, TextError::Empty));
+            }
+        }
+        let name = header.split_once(':').map_or("", |(name, _)| name);
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(("--x-greylist-header", TextError::NoHeader));
+        }
+        Ok(Self {
+            action: action.to_owned(),
+            text: text.to_owned(),
+            header: header.to_owned(),
+            host: host.to_owned(),
+            zone,
+        })
+    }
+
+    /// The Postfix action for a verdict.
+    #[must_use]
+    pub fn action(
+        &self,
+        verdict: Verdict,
+        recipient: &[u8],
+        enhanced_codes: bool,
+        now: Timestamp,
+    ) -> Cow<'static, str> {
+        match verdict {
+            Verdict::Pass => Cow::Borrowed("DUNNO"),
+            Verdict::Unavailable => Cow::Borrowed(OUT_OF_ORDER),
+            Verdict::PassWithHeader { waited } => {
+                let mut out = String::from("PREPEND ");
+                expand(&self.header, &mut out, |token, out| match token {
+                    't' => write!(out, "{}", waited.seconds()).is_ok(),
+                    'v' => push(out, VERSION),
+                    'h' => push(out, &self.host),
+                    'd' => push(out, &self.date(now)),
+                    _ => false,
+                });
+                Cow::Owned(out)
+            }
+            Verdict::Defer { wait } => {
+                let mut out = self.action.clone();
+                out.push(' ');
+                if enhanced_codes && !self.text.starts_with(|c: char| c.is_ascii_digit()) {
+                    out.push_str("4.2.0 ");
+                }
+                expand(&self.text, &mut out, |token, out| match token {
+                    's' => write!(out, "{}", wait.seconds()).is_ok(),
+                    'r' => push(out, &recipient_domain(recipient)),
+                    'H' => push(out, &self.host),
+                    _ => false,
+                });
+                Cow::Owned(out)
+            }
+        }
+    }
+
+    /// `now` as RFC 5322 wants it.
+    fn date(&self, now: Timestamp) -> String {
+        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds)
+            .and_then(|instant| jiff::fmt::rfc2822::to_string(&instant.to_zoned(self.zone.clone())))
+            .unwrap_or_default()
+    }
+}
+
+/// What stands behind the last `@`, all of it when there is none, if it can be shown.
+fn recipient_domain(recipient: &[u8]) -> Cow<'_, str> {
+    let domain = recipient
+        .rsplit(|byte| *byte == b'@')
+        .next()
+        .unwrap_or_default();
+    match std::str::from_utf8(domain) {
+        Ok(text) if Printable(domain).is_plain() => Cow::Borrowed(text),
+        Ok(_) | Err(_) => Cow::Borrowed(UNSHOWN_RECIPIENT),
+    }
+}
+
+/// Appends `text` and says that a token was known.
+fn push(out: &mut String, text: &str) -> bool {
+    out.push_str(text);
+    true
+}
+
+/// Copies `template`, giving each letter behind a `%` to `replace`; what it does not know stays.
+fn expand(template: &str, out: &mut String, replace: impl Fn(char, &mut String) -> bool) {
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        rest = match after.chars().next() {
+            Some(token) if replace(token, out) => after.get(token.len_utf8()..).unwrap_or_default(),
+            Some(_) | None => {
+                out.push('%');
+                after
+            }
+        };
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Span;
+
+    fn texts(text: &str, header: &str) -> Texts {
+        Texts::new(
+            "DEFER_IF_PERMIT",
+            text,
+            header,
+            "mx.example.org",
+            TimeZone::fixed(jiff::tz::offset(9)),
+        )
+        .unwrap()
+    }
+
+    fn deferred(text: &str, recipient: &[u8], enhanced_codes: bool) -> String {
+        let wait = Span::from_seconds(12);
+        texts(text, "X: y")
+            .action(
+                Verdict::Defer { wait },
+                recipient,
+                enhanced_codes,
+                Timestamp::default(),
+            )
+            .into_owned()
+    }
+
+    #[test]
+    fn every_token_is_replaced_everywhere() {
+        let cases: [(&str, &[u8], bool, &str); 7] = [
+            ("%s and %s", b"a@b", false, "12 and 12"),
+            (
+                "%r at %H, %s",
+                b"a@b@%s.c",
+                false,
+                "%s.c at mx.example.org, 12",
+            ),
+            ("wait", b"a@b", true, "4.2.0 wait"),
+            ("450 wait", b"a@b", true, "450 wait"),
+            ("%r", b"local", false, "local"),
+            ("%r", b"a@\xff", false, "the recipient"),
+            ("100%, %% %x %", b"a@b", false, "100%, %% %x %"),
+        ];
+        for (text, recipient, enhanced, want) in cases {
+            assert_eq!(
+                deferred(text, recipient, enhanced),
+                format!("DEFER_IF_PERMIT {want}"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_header_has_an_rfc_5322_date() {
+        let header = "X-Greylist: delayed %t seconds by stargrey-%v at %h; %d";
+        let verdict = Verdict::PassWithHeader {
+            waited: Span::from_seconds(301),
+        };
+        assert_eq!(
+            texts("x", header).action(
+                verdict,
+                b"a@b",
+                true,
+                Timestamp::from_seconds(1_795_312_200)
+            ),
+            format!(
+                "PREPEND X-Greylist: delayed 301 seconds by stargrey-{VERSION} at mx.example.org; \
+                 Sun, 22 Nov 2026 10:50:00 +0900"
+            )
+        );
+    }
+
+    #[test]
+    fn texts_that_would_break_an_answer_are_refused() {
+        let cases = [
+            ("", "x", "X: y", "--greylist-action", TextError::Empty),
+            ("450", "a\nb", "X: y", "--greylist-text", TextError::Control),
+            (
+                "450",
+                "x",
+                "no header",
+                "--x-greylist-header",
+                TextError::NoHeader,
+            ),
+            (
+                "450",
+                "x",
+                ": y",
+                "--x-greylist-header",
+                TextError::NoHeader,
+            ),
+        ];
+        for (action, text, header, option, error) in cases {
+            let refused = Texts::new(action, text, header, "host", TimeZone::UTC);
+            assert_eq!(refused.unwrap_err(), (option, error));
+        }
+    }
+}
