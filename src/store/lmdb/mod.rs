@@ -1,0 +1,312 @@
+//! The store on disk: one LMDB environment, through heed.
+//!
+//! # On disk
+//!
+//! | database | key | value |
+//! | --- | --- | --- |
+//! | `meta` | `format`, `mode`, `slots`, `latest` | the format's number; whether keys are hashes; the slots' times; the latest time noted |
+//! | `passed` | triplet | a passed triplet |
+//! | `clients` | client | a client |
+//! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
+//!
+//! Most triplets are spam that never comes back, and deleting records one by one, at random, is what
+//! LMDB does worst. So waiting triplets live in slots that are emptied whole when their retry window
+//! is over (see [`slots`](self)); a triplet that passes moves to `passed`, which is small, and is
+//! swept record by record. A triplet has one record in one of these databases.
+//!
+//! # Durability
+//!
+//! With [`Durability::Data`] a commit waits for its data pages; the page that makes it visible after a
+//! power cut follows with the next commit or the next [`Writer::sync`](super::Writer::sync). With
+//! [`Durability::Full`] a commit waits for both.
+
+mod file;
+mod reader;
+mod slots;
+mod writer;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use heed::types::{Bytes, DecodeIgnore};
+use heed::{
+    CommitOrAbort, CommitToken, Database, DatabaseOpener, Env, EnvFlags, EnvOpenOptions, OnCommit,
+    RoTxn, RwTxn, WithoutTls,
+};
+
+use super::privacy::PrivacyKey;
+use super::schema::{self, FORMAT};
+use super::{Halves, Opener, StoreError};
+use crate::policy::Triplet;
+use crate::types::Span;
+use reader::LmdbReader;
+use slots::{SLOTS, Slots};
+use writer::LmdbWriter;
+
+/// One database of the environment; `'static` once it is committed.
+type Db<'t> = Database<'t, Bytes, Bytes>;
+
+/// Read transactions that may be open at once: one a thread of the runtime, and a few more.
+const READERS: u32 = 512;
+
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The data: survives a kill; a power cut may undo the last commits.
+    Data,
+    /// The data and the page that makes them count: survives a power cut.
+    Full,
+}
+
+/// Where the store is, and how it is kept.
+#[derive(Debug, Clone)]
+pub struct LmdbOpener {
+    /// The directory of the environment; it exists.
+    pub directory: PathBuf,
+    /// The most the data file may grow to, in bytes.
+    pub max_size: usize,
+    /// What a commit waits for.
+    pub durability: Durability,
+    /// Whether only hashes of addresses are kept.
+    pub privacy: bool,
+    /// How long a triplet may wait: sets how long a slot takes new ones.
+    pub retry_window: Span,
+}
+
+/// The databases.
+#[derive(Debug, Clone, Copy)]
+struct Tables<'t> {
+    meta: Db<'t>,
+    passed: Db<'t>,
+    clients: Db<'t>,
+    waiting: [Db<'t>; SLOTS],
+}
+
+impl OnCommit for Tables<'_> {
+    type Committed = Tables<'static>;
+
+    fn on_commit(self, token: &CommitToken) -> Self::Committed {
+        Tables {
+            meta: self.meta.on_commit(token),
+            passed: self.passed.on_commit(token),
+            clients: self.clients.on_commit(token),
+            waiting: self.waiting.on_commit(token),
+        }
+    }
+}
+
+/// Where a triplet's record is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Passed,
+    Waiting(usize),
+}
+
+impl<'t> Tables<'t> {
+    /// A triplet's record and where it is.
+    fn find(&self, txn: &RoTxn<'_>, key: &[u8]) -> Result<Option<(Triplet, Place)>, StoreError> {
+        if let Some(bytes) = self.passed.get(txn, key)? {
+            return Ok(Some((schema::decode_triplet(bytes)?, Place::Passed)));
+        }
+        for (at, slot) in self.waiting.iter().enumerate() {
+            if let Some(bytes) = slot.get(txn, key)? {
+                return Ok(Some((schema::decode_triplet(bytes)?, Place::Waiting(at))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The database for a place.
+    fn at(&self, place: Place) -> Result<Db<'t>, StoreError> {
+        match place {
+            Place::Passed => Ok(self.passed),
+            Place::Waiting(at) => self.waiting.get(at).copied().ok_or(StoreError::Record),
+        }
+    }
+}
+
+impl Opener for LmdbOpener {
+    fn open(&self) -> Result<Halves, StoreError> {
+        let data = self.directory.join("data.mdb");
+        let Some(short) = file::examine(&data)? else {
+            let (reader, writer) = self.open_whole(&data)?;
+            return Ok((Arc::new(reader), Box::new(writer)));
+        };
+        short.lengthen(&data)?;
+        let opened = self.open_whole(&data).and_then(|(reader, writer)| {
+            reader.read_everything()?;
+            Ok((reader, writer))
+        });
+        match opened {
+            Ok((reader, writer)) => Ok((Arc::new(reader), Box::new(writer))),
+            Err(StoreError::Lmdb(_) | StoreError::Record) => {
+                short.shorten(&data)?;
+                Err(short.torn(&data))
+            }
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl LmdbOpener {
+    fn open_whole(&self, data: &Path) -> Result<(LmdbReader, LmdbWriter), StoreError> {
+        let env = self.open_environment(data)?;
+        let mut key = None;
+        let mut slots = Slots::default();
+        let txn = env.write_txn()?;
+        let tables = env
+            .create_databases_and_commit(txn, |opener, txn| {
+                let tables = create_tables(opener, txn, data)?;
+                check_format(&tables, txn)?;
+                key = self.check_mode(&tables, txn)?;
+                if let Some(bytes) = tables.meta.get(txn, b"slots")? {
+                    slots = Slots::decode(bytes)?;
+                }
+                Ok::<_, StoreError>(CommitOrAbort::<_, ()>::Commit(tables))
+            })?
+            .unwrap_commit();
+        let reader = LmdbReader::new(env.clone(), tables, key.clone());
+        let writer = LmdbWriter::new(env, tables, key, slots, self.retry_window);
+        Ok((reader, writer))
+    }
+
+    fn open_environment(&self, data: &Path) -> Result<Env<WithoutTls>, StoreError> {
+        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+        let databases = u32::try_from(SLOTS).unwrap_or(u32::MAX).saturating_add(3);
+        options
+            .map_size(self.max_size)
+            .max_readers(READERS)
+            .max_dbs(databases);
+        let flags = match self.durability {
+            Durability::Data => EnvFlags::NO_META_SYNC,
+            Durability::Full => EnvFlags::empty(),
+        };
+        #[expect(
+            unsafe_code,
+            reason = "heed leaves the promises about the file to its user"
+        )]
+        // SAFETY: the file is changed by nobody else while it is mapped: the daemon holds the
+        // directory's lock, and the file's length was examined. NO_META_SYNC keeps integrity.
+        let opened = unsafe {
+            options.flags(flags);
+            options.open(&self.directory)
+        };
+        opened.map_err(|error| match error {
+            heed::Error::Mdb(heed::MdbError::Invalid | heed::MdbError::VersionMismatch) => {
+                StoreError::Foreign(data.to_owned())
+            }
+            other => StoreError::from(other),
+        })
+    }
+
+    /// Sees that the database is of the mode that was asked for, sets the mode of an empty one, and
+    /// yields the key that hashes are made with.
+    fn check_mode(
+        &self,
+        tables: &Tables<'_>,
+        txn: &mut RwTxn<'_>,
+    ) -> Result<Option<PrivacyKey>, StoreError> {
+        let path = self.directory.join("privacy.key");
+        let mut filled = !tables.passed.is_empty(txn)? || !tables.clients.is_empty(txn)?;
+        for slot in &tables.waiting {
+            filled |= !slot.is_empty(txn)?;
+        }
+        let hashed = match tables.meta.get(txn, b"mode")? {
+            Some([0]) => Some(None),
+            Some([1, print @ ..]) => Some(Some(print.to_vec())),
+            Some(_) => return Err(StoreError::Record),
+            None => None,
+        };
+        let key = self
+            .privacy
+            .then(|| PrivacyKey::load(&path, !filled))
+            .transpose()?;
+        let print = key.as_ref().map(|key| key.hash(b"stargrey").to_vec());
+        match hashed {
+            Some(found) if filled && found.is_some() != print.is_some() => {
+                return Err(StoreError::Mode {
+                    hashed: found.is_some(),
+                });
+            }
+            Some(found) if filled && found != print => return Err(StoreError::WrongKey(path)),
+            Some(_) | None => {}
+        }
+        let mode = match print {
+            None => vec![0],
+            Some(print) => [vec![1], print].concat(),
+        };
+        if tables.meta.get(txn, b"mode")? != Some(mode.as_slice()) {
+            tables.meta.put(txn, b"mode", &mode)?;
+        }
+        Ok(key)
+    }
+}
+
+/// Opens the databases, making those that are missing; refuses what another program made.
+fn create_tables<'t>(
+    opener: &DatabaseOpener<'t, WithoutTls>,
+    txn: &mut RwTxn<'t>,
+    data: &Path,
+) -> Result<Tables<'t>, StoreError> {
+    if let Some(root) = opener.open_database::<Bytes, DecodeIgnore>(txn, None)?
+        && !root.is_empty(txn)?
+        && root.get(txn, b"meta")?.is_none()
+    {
+        return Err(StoreError::Foreign(data.to_owned()));
+    }
+    let mut create = |name: &str| opener.create_database(txn, Some(name));
+    Ok(Tables {
+        meta: create("meta")?,
+        passed: create("passed")?,
+        clients: create("clients")?,
+        waiting: [
+            create("waiting0")?,
+            create("waiting1")?,
+            create("waiting2")?,
+            create("waiting3")?,
+            create("waiting4")?,
+            create("waiting5")?,
+        ],
+    })
+}
+
+/// Refuses a later format and notes ours in a new database.
+fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
+    let found = tables.meta.get(txn, b"format")?.map(<[u8; 4]>::try_from);
+    match found {
+        None => tables.meta.put(txn, b"format", &FORMAT.to_be_bytes())?,
+        Some(Ok(bytes)) => {
+            let found = u32::from_be_bytes(bytes);
+            if found > FORMAT {
+                return Err(StoreError::Newer {
+                    found,
+                    known: FORMAT,
+                });
+            }
+        }
+        Some(Err(_)) => return Err(StoreError::Record),
+    }
+    Ok(())
+}
+
+/// An error with the file it is about.
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<'_> {
+    move |source| StoreError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// The size of a file; `None` when there is none.
+fn size(path: &Path) -> Result<Option<u64>, StoreError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+use std::fs::{self, File};
+use std::path::Path;
+
+use heed::types::Str;
+
+use super::*;
+use crate::policy::TripletKey;
+use crate::store::tests::lmdb;
+use crate::types::{ClientIp, Timestamp};
+
+fn key(n: u32) -> TripletKey {
+    let client = ClientIp::parse(b"192.0.2.7").unwrap();
+    let sender = format!("sender{n}x@example.org");
+    TripletKey::new(
+        client.network(24, 64),
+        sender.as_bytes(),
+        b"joe@example.net",
+    )
+}
+
+const RECORD: Triplet = Triplet::Waiting {
+    first: Timestamp::from_seconds(1_800_000_000),
+    last: Timestamp::from_seconds(1_800_000_000),
+    retries: 0,
+};
+
+/// Opens the store, puts records in and closes it.
+fn fill(opener: &LmdbOpener, records: u32) {
+    let (_reader, mut writer) = opener.open().unwrap();
+    writer
+        .transact(&mut |table| (0..records).try_for_each(|n| table.put_triplet(&key(n), RECORD)))
+        .unwrap();
+}
+
+fn waiting(opener: &LmdbOpener) -> u64 {
+    opener.open().unwrap().0.figures().unwrap().waiting
+}
+
+fn refusal(opener: &LmdbOpener) -> StoreError {
+    opener.open().map(drop).unwrap_err()
+}
+
+#[test]
+fn what_was_committed_is_there_after_reopening() {
+    let directory = tempfile::tempdir().unwrap();
+    let opener = lmdb(directory.path());
+    fill(&opener, 1000);
+    assert_eq!(waiting(&opener), 1000);
+}
+
+#[test]
+fn a_later_format_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let opener = lmdb(directory.path());
+    fill(&opener, 1);
+    put_meta(directory.path(), b"format", &(FORMAT + 1).to_be_bytes());
+    let before = fs::read(directory.path().join("data.mdb")).unwrap();
+    let refused = refusal(&opener);
+    assert!(matches!(refused, StoreError::Newer { found, .. } if found == FORMAT + 1));
+    assert_eq!(fs::read(directory.path().join("data.mdb")).unwrap(), before);
+}
+
+#[test]
+fn files_that_are_not_ours_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data.mdb");
+    let opener = lmdb(directory.path());
+    fs::write(&data, vec![b'x'; 20_000]).unwrap();
+    assert!(matches!(refusal(&opener), StoreError::Foreign(_)));
+
+    fs::remove_file(&data).unwrap();
+    foreign_environment(directory.path());
+    assert!(matches!(refusal(&opener), StoreError::Foreign(_)));
+}
+
+#[test]
+fn a_truncated_file_is_refused_and_never_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data.mdb");
+    let opener = lmdb(directory.path());
+    fill(&opener, 20_000);
+    let whole = fs::read(&data).unwrap();
+    for kept in [whole.len() / 2, whole.len() / 10, 9000, 5000, 100] {
+        fs::write(&data, &whole[..kept]).unwrap();
+        let error = refusal(&opener);
+        assert!(
+            matches!(error, StoreError::Torn { .. } | StoreError::Foreign(_)),
+            "{kept}: {error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_only_lacks_free_pages_is_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data.mdb");
+    let opener = lmdb(directory.path());
+    fill(&opener, 100);
+    let file = File::options().write(true).open(&data).unwrap();
+    let length = file.metadata().unwrap().len();
+    // The last page may or may not be in use; the answer is a whole database or a clear refusal.
+    file.set_len(length - 1).unwrap();
+    match opener.open() {
+        Ok((reader, _)) => assert_eq!(reader.figures().unwrap().waiting, 100),
+        Err(error) => assert!(matches!(error, StoreError::Torn { .. }), "{error}"),
+    }
+}
+
+#[test]
+fn a_full_database_says_so_and_stays_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let opener = LmdbOpener {
+        max_size: 1 << 20,
+        ..lmdb(directory.path())
+    };
+    let (reader, mut writer) = opener.open().unwrap();
+    let mut stored = 0;
+    let error = loop {
+        let put = writer.transact(&mut |table| {
+            (stored..stored + 100).try_for_each(|n| table.put_triplet(&key(n), RECORD))
+        });
+        match put {
+            Ok(()) => stored += 100,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Full), "{error}");
+    assert!(!error.is_fatal_for_readers());
+    assert_eq!(reader.figures().unwrap().waiting, u64::from(stored));
+}
+
+#[test]
+fn privacy_keeps_no_address_and_its_mode_is_not_changed_on_a_filled_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let plain = lmdb(directory.path());
+    let private = LmdbOpener {
+        privacy: true,
+        ..plain.clone()
+    };
+    fill(&plain, 0);
+    fill(&private, 10);
+    let bytes = fs::read(directory.path().join("data.mdb")).unwrap();
+    assert!(!bytes.windows(11).any(|window| window == b"example.org"));
+    assert_eq!(waiting(&private), 10);
+    assert!(matches!(refusal(&plain), StoreError::Mode { hashed: true }));
+
+    let key = directory.path().join("privacy.key");
+    fs::rename(&key, directory.path().join("kept")).unwrap();
+    assert!(matches!(refusal(&private), StoreError::WrongKey(_)));
+    fs::write(&key, [7; 32]).unwrap();
+    assert!(matches!(refusal(&private), StoreError::WrongKey(_)));
+    fs::rename(directory.path().join("kept"), &key).unwrap();
+    assert_eq!(waiting(&private), 10);
+}
+
+#[test]
+fn the_sweep_works_in_slices() {
+    let directory = tempfile::tempdir().unwrap();
+    let opener = lmdb(directory.path());
+    let (reader, mut writer) = opener.open().unwrap();
+    let passed = Triplet::Passed {
+        first: Timestamp::from_seconds(1),
+        passed: Timestamp::from_seconds(301),
+        last: Timestamp::from_seconds(301),
+        mails: 1,
+    };
+    writer
+        .transact(&mut |table| (0..1000).try_for_each(|n| table.put_triplet(&key(n), passed)))
+        .unwrap();
+    let params = crate::policy::Params {
+        delay: Span::from_seconds(300),
+        retry_window: Span::from_days(2),
+        max_age: Span::from_days(35),
+        ipv4_bits: 24,
+        ipv6_bits: 64,
+        auto_whitelist: None,
+        count_by: crate::policy::CountBy::Address,
+        on_store_failure: crate::policy::OnStoreFailure::Pass,
+    };
+    let now = Timestamp::from_seconds(36 * 86_400);
+    let mut slices = Vec::new();
+    loop {
+        let swept = writer.sweep(now, &params).unwrap();
+        slices.push(swept.removed);
+        if swept.finished {
+            break;
+        }
+    }
+    assert_eq!(slices.iter().sum::<u64>(), 1000);
+    assert!(slices.iter().all(|removed| *removed <= 256), "{slices:?}");
+    assert_eq!(reader.figures().unwrap().passed, 0);
+}
+
+/// Opens the environment behind the store's back.
+fn raw(directory: &Path) -> Env<WithoutTls> {
+    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    options.map_size(1 << 30).max_dbs(20);
+    #[expect(unsafe_code, reason = "heed's opening is unsafe")]
+    // SAFETY: nobody else has this file.
+    unsafe { options.open(directory) }.unwrap()
+}
+
+fn put_meta(directory: &Path, key: &[u8], value: &[u8]) {
+    let env = raw(directory);
+    let txn = env.write_txn().unwrap();
+    env.create_databases_and_commit(txn, |opener, txn| {
+        let meta = opener.create_database::<Bytes, Bytes>(txn, Some("meta"))?;
+        meta.put(txn, key, value)?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(()))
+    })
+    .unwrap();
+}
+
+fn foreign_environment(directory: &Path) {
+    let env = raw(directory);
+    let txn = env.write_txn().unwrap();
+    env.create_databases_and_commit(txn, |opener, txn| {
+        let root = opener.create_database::<Str, Str>(txn, None)?;
+        root.put(txn, "some", "thing")?;
+        Ok::<_, heed::Error>(CommitOrAbort::<_, ()>::Commit(()))
+    })
+    .unwrap();
+}

@@ -1,0 +1,274 @@
+//! The writing half: one transaction at a time, and the sweep.
+
+use std::cell::RefCell;
+use std::ops::Bound;
+
+use heed::{Env, RwTxn, WithoutTls};
+
+use super::{Db, Place, Slots, Tables};
+use crate::policy::{Client, ClientKey, Params, Triplet, TripletKey};
+use crate::store::privacy::PrivacyKey;
+use crate::store::schema::{self, StoredKey, stored_key};
+use crate::store::{Job, Records, StoreError, Swept, Writer};
+use crate::types::{Span, Timestamp};
+
+/// Records that a slice of the sweep looks at: about a millisecond's worth.
+const SLICE: usize = 4096;
+
+/// Records that a slice of the sweep removes: a transaction of a few milliseconds.
+const SLICE_REMOVED: usize = 256;
+
+/// Writes.
+#[derive(Debug)]
+pub(super) struct LmdbWriter {
+    env: Env<WithoutTls>,
+    tables: Tables<'static>,
+    key: Option<PrivacyKey>,
+    slots: Slots,
+    window: Span,
+    stage: Stage,
+}
+
+/// Where the sweep is.
+#[derive(Debug, Clone)]
+enum Stage {
+    Slots,
+    Passed(Option<Vec<u8>>),
+    Clients(Option<Vec<u8>>),
+}
+
+/// What a slice of a table yielded.
+struct Slice {
+    /// Keys of records whose time is over.
+    expired: Vec<Vec<u8>>,
+    /// Where to go on; `None` at the end of the table.
+    next: Option<Vec<u8>>,
+}
+
+impl LmdbWriter {
+    pub(super) const fn new(
+        env: Env<WithoutTls>,
+        tables: Tables<'static>,
+        key: Option<PrivacyKey>,
+        slots: Slots,
+        window: Span,
+    ) -> Self {
+        Self {
+            env,
+            tables,
+            key,
+            slots,
+            window,
+            stage: Stage::Slots,
+        }
+    }
+
+    /// Changes the slots, and empties one if its time is over.
+    fn sweep_slots(&mut self, now: Timestamp, window: Span) -> Result<u64, StoreError> {
+        let mut slots = self.slots;
+        slots.mend(now);
+        slots.take(now, window);
+        let released = slots.release(now, window);
+        if slots == self.slots {
+            return Ok(0);
+        }
+        let mut txn = self.env.write_txn()?;
+        let mut removed = 0;
+        if let Some(slot) = released.and_then(|at| self.tables.waiting.get(at)) {
+            removed = slot.len(&txn)?;
+            slot.clear(&mut txn)?;
+        }
+        self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
+        txn.commit()?;
+        self.slots = slots;
+        Ok(removed)
+    }
+
+    /// Looks at the next records of a table.
+    fn look(
+        &self,
+        table: Db<'static>,
+        after: Option<&[u8]>,
+        is_expired: impl Fn(&[u8]) -> Result<bool, StoreError>,
+    ) -> Result<Slice, StoreError> {
+        let txn = self.env.read_txn()?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut slice = Slice {
+            expired: Vec::new(),
+            next: None,
+        };
+        let range = (from, Bound::Unbounded);
+        for (seen, item) in table.range(&txn, &range)?.enumerate() {
+            let (key, value) = item?;
+            if seen >= SLICE || slice.expired.len() >= SLICE_REMOVED {
+                return Ok(slice);
+            }
+            if is_expired(value)? {
+                slice.expired.push(key.to_vec());
+            }
+            match &mut slice.next {
+                Some(next) => key.clone_into(next),
+                None => slice.next = Some(key.to_vec()),
+            }
+        }
+        slice.next = None;
+        Ok(slice)
+    }
+
+    /// Removes records; nobody else writes, so they are still as they were.
+    fn remove(&self, table: Db<'static>, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let mut txn = self.env.write_txn()?;
+        for key in keys {
+            table.delete(&mut txn, key)?;
+        }
+        txn.commit()?;
+        Ok(keys.len() as u64)
+    }
+}
+
+impl Writer for LmdbWriter {
+    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
+        let mut records = LmdbRecords {
+            txn: self.env.write_txn()?,
+            tables: self.tables,
+            key: self.key.as_ref(),
+            slots: self.slots,
+            window: self.window,
+            found: RefCell::default(),
+        };
+        job(&mut records)?;
+        let LmdbRecords { mut txn, slots, .. } = records;
+        if slots != self.slots {
+            self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
+        }
+        txn.commit()?;
+        self.slots = slots;
+        Ok(())
+    }
+
+    fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
+        self.window = params.retry_window;
+        let (removed, next) = match &self.stage {
+            Stage::Slots => (
+                self.sweep_slots(now, params.retry_window)?,
+                Stage::Passed(None),
+            ),
+            Stage::Passed(after) => {
+                let slice = self.look(self.tables.passed, after.as_deref(), |value| {
+                    Ok(schema::decode_triplet(value)?.is_expired(now, params))
+                })?;
+                let removed = self.remove(self.tables.passed, &slice.expired)?;
+                let next = match slice.next {
+                    None => Stage::Clients(None),
+                    next => Stage::Passed(next),
+                };
+                (removed, next)
+            }
+            Stage::Clients(after) => {
+                let slice = self.look(self.tables.clients, after.as_deref(), |value| {
+                    Ok(schema::decode_client(value)?.is_expired(now, params))
+                })?;
+                let removed = self.remove(self.tables.clients, &slice.expired)?;
+                let next = match slice.next {
+                    None => Stage::Slots,
+                    next => Stage::Clients(next),
+                };
+                (removed, next)
+            }
+        };
+        self.stage = next;
+        Ok(Swept {
+            removed,
+            finished: matches!(self.stage, Stage::Slots),
+        })
+    }
+
+    fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let mut txn = self.env.write_txn()?;
+        let time = schema::encode_time(now);
+        self.tables.meta.put(&mut txn, b"latest", &time)?;
+        txn.commit()?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.env.force_sync()?;
+        Ok(())
+    }
+}
+
+/// One write transaction.
+struct LmdbRecords<'w> {
+    txn: RwTxn<'w>,
+    tables: Tables<'static>,
+    key: Option<&'w PrivacyKey>,
+    slots: Slots,
+    window: Span,
+    /// Where the triplet is that was asked for last: most are asked for and then put.
+    found: RefCell<Option<(Vec<u8>, Option<(Triplet, Place)>)>>,
+}
+
+impl LmdbRecords<'_> {
+    fn stored(&self, key: &TripletKey) -> StoredKey {
+        stored_key(key.as_bytes(), self.key)
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<(Triplet, Place)>, StoreError> {
+        if let Some((known, found)) = &*self.found.borrow()
+            && known == key
+        {
+            return Ok(*found);
+        }
+        let found = self.tables.find(&self.txn, key)?;
+        self.found.replace(Some((key.to_vec(), found)));
+        Ok(found)
+    }
+}
+
+impl Records for LmdbRecords<'_> {
+    fn triplet(&self, key: &TripletKey) -> Result<Option<Triplet>, StoreError> {
+        let found = self.find(&self.stored(key).key)?;
+        Ok(found.map(|(record, _)| record))
+    }
+
+    fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
+        let stored = stored_key(key.as_bytes(), self.key);
+        let bytes = self.tables.clients.get(&self.txn, &stored.key)?;
+        bytes.map(schema::decode_client).transpose()
+    }
+
+    fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
+        let stored = self.stored(key);
+        let found = self.find(&stored.key)?;
+        let place = match (record, found) {
+            (Triplet::Passed { .. }, _) => Place::Passed,
+            (Triplet::Waiting { .. }, Some((old, place))) if old.same_state(record) => place,
+            (Triplet::Waiting { first, .. }, _) => {
+                Place::Waiting(self.slots.take(first, self.window))
+            }
+        };
+        if let Some((_, old)) = found
+            && old != place
+        {
+            self.tables.at(old)?.delete(&mut self.txn, &stored.key)?;
+        }
+        let value = schema::encode_triplet(record, stored.text.as_deref());
+        let table = self.tables.at(place)?;
+        table.put(&mut self.txn, &stored.key, &value)?;
+        self.found
+            .replace(Some((stored.key, Some((record, place)))));
+        Ok(())
+    }
+
+    fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
+        let stored = stored_key(key.as_bytes(), self.key);
+        let value = schema::encode_client(record);
+        self.tables
+            .clients
+            .put(&mut self.txn, &stored.key, &value)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,68 @@
+//! The lock that keeps a second daemon off the same database.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+/// Why the lock cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody has it.
+    #[error("{0} is held by another stargreyd; two cannot share a database")]
+    Held(PathBuf),
+    /// The directory or the file cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Lock {
+    /// Makes the directory if it is missing (mode 0700) and takes the lock in it. What is made belongs
+    /// to `owner` (user and group id) if one is given.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::Held`] when another process has it, [`LockError::File`] for all else.
+    pub fn take(directory: &Path, owner: Option<(u32, u32)>) -> Result<Self, LockError> {
+        let refused = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LockError::File { path, source }
+        };
+        let (user, group) = owner.unzip();
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Ok(()) => {
+                std::os::unix::fs::chown(directory, user, group).map_err(refused(directory))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(refused(directory)(error)),
+        }
+        let path = directory.join("stargrey.lock");
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(refused(&path))?;
+        fchown(&file, user, group).map_err(refused(&path))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Self { _file: file }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path)),
+            Err((_, errno)) => Err(refused(&path)(errno.into())),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The key of `--privacy`: 32 random bytes in `privacy.key` beside the database.
+//!
+//! Keys of the database are hashes under it. Without the file they can neither be read nor looked up,
+//! so it is not part of backups, and it is never made anew for a database that is filled.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::StoreError;
+
+/// Length of the key, and of the file, in bytes.
+const KEY_LENGTH: usize = 32;
+
+/// Bytes of a hash that are kept: 128 bits.
+pub(super) const HASH_LENGTH: usize = 16;
+
+/// The key that makes hashes of addresses.
+#[derive(Clone)]
+pub(super) struct PrivacyKey([u8; KEY_LENGTH]);
+
+impl PrivacyKey {
+    /// Reads the key, or makes one if there is none and `may_create` allows it.
+    pub(super) fn load(path: &Path, may_create: bool) -> Result<Self, StoreError> {
+        match fs::read(path) {
+            Ok(bytes) => bytes
+                .try_into()
+                .map(Self)
+                .map_err(|_| StoreError::WrongKey(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if may_create {
+                    Self::create(path).map_err(|source| StoreError::File {
+                        path: path.to_owned(),
+                        source,
+                    })
+                } else {
+                    Err(StoreError::WrongKey(path.to_owned()))
+                }
+            }
+            Err(source) => Err(StoreError::File {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// The hash that stands for `bytes`.
+    pub(super) fn hash(&self, bytes: &[u8]) -> [u8; HASH_LENGTH] {
+        let mut hash = [0; HASH_LENGTH];
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(bytes).finalize_xof().fill(&mut hash);
+        hash
+    }
+
+    fn create(path: &Path) -> io::Result<Self> {
+        let mut key = [0; KEY_LENGTH];
+        getrandom::fill(&mut key).map_err(io::Error::from)?;
+        let mut file = File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(&key)?;
+        file.sync_all()?;
+        Ok(Self(key))
+    }
+}
+
+impl std::fmt::Debug for PrivacyKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PrivacyKey")
+    }
+}

@@ -1,0 +1,181 @@
+//! One scenario over every store: the conformance test of the traits.
+
+use super::lmdb::{Durability, LmdbOpener};
+use super::memory::MemoryStore;
+use super::*;
+use crate::policy::{CountBy, OnStoreFailure};
+use crate::types::{ClientIp, Span};
+
+const PARAMS: Params = Params {
+    delay: Span::from_seconds(300),
+    retry_window: Span::from_days(2),
+    max_age: Span::from_days(35),
+    ipv4_bits: 24,
+    ipv6_bits: 64,
+    auto_whitelist: Some(5),
+    count_by: CountBy::Address,
+    on_store_failure: OnStoreFailure::Pass,
+};
+
+fn query(sender: &str) -> Query {
+    let client = ClientIp::parse(b"192.0.2.7").unwrap();
+    Query {
+        client: Some(ClientKey::new(client.network(32, 128))),
+        triplet: TripletKey::new(
+            client.network(24, 64),
+            sender.as_bytes(),
+            b"joe@example.org",
+        ),
+    }
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(1_800_000_000 + seconds)
+}
+
+fn waiting(first: u64) -> Triplet {
+    Triplet::Waiting {
+        first: at(first),
+        last: at(first),
+        retries: 0,
+    }
+}
+
+fn passed(first: u64, last: u64) -> Triplet {
+    Triplet::Passed {
+        first: at(first),
+        passed: at(first + 300),
+        last: at(last),
+        mails: 1,
+    }
+}
+
+fn put(writer: &mut dyn Writer, sender: &str, record: Triplet) {
+    writer
+        .transact(&mut |records| records.put_triplet(&query(sender).triplet, record))
+        .unwrap();
+}
+
+fn sweep_all(writer: &mut dyn Writer, now: Timestamp) -> u64 {
+    let mut removed = 0;
+    for _ in 0..SWEEPS {
+        loop {
+            let swept = writer.sweep(now, &PARAMS).unwrap();
+            removed += swept.removed;
+            if swept.finished {
+                break;
+            }
+        }
+    }
+    removed
+}
+
+/// Passes over everything after which nothing is left that could go.
+const SWEEPS: usize = 7;
+
+fn scenario(opener: &dyn Opener) {
+    let (reader, mut writer) = opener.open().unwrap();
+    let writer = writer.as_mut();
+    assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
+    assert_eq!(reader.latest().unwrap(), None);
+
+    // A transaction is all or nothing.
+    let failed = writer.transact(&mut |records| {
+        records.put_triplet(&query("a@b").triplet, waiting(0))?;
+        Err(StoreError::Closed)
+    });
+    assert!(matches!(failed, Err(StoreError::Closed)));
+    assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
+
+    // What is put is read, inside the transaction and outside.
+    let client = Client {
+        count: 4,
+        last: at(7),
+    };
+    writer
+        .transact(&mut |records| {
+            let query = query("a@b");
+            records.put_triplet(&query.triplet, waiting(0))?;
+            records.put_client(query.client.as_ref().unwrap(), client)?;
+            assert_eq!(records.facts(&query)?.triplet, Some(waiting(0)));
+            Ok(())
+        })
+        .unwrap();
+    let facts = reader.facts(&query("A@B")).unwrap();
+    assert_eq!(
+        (facts.triplet, facts.client),
+        (Some(waiting(0)), Some(client))
+    );
+
+    // A triplet has one record, whichever way it went.
+    for record in [passed(0, 300), waiting(86_400), passed(86_400, 90_000)] {
+        put(writer, "a@b", record);
+        assert_eq!(reader.facts(&query("a@b")).unwrap().triplet, Some(record));
+        let figures = reader.figures().unwrap();
+        assert_eq!(figures.waiting + figures.passed, 1);
+    }
+
+    // Addresses of any length have records of their own.
+    let long: Vec<String> = [400, 480, 490, 600, 60_000]
+        .iter()
+        .flat_map(|length| ["x", "y"].map(|end| "s".repeat(*length) + end + "@b"))
+        .collect();
+    for (n, sender) in (0..).zip(&long) {
+        put(writer, sender, waiting(n));
+    }
+    for (n, sender) in (0..).zip(&long) {
+        let facts = reader.facts(&query(sender)).unwrap();
+        assert_eq!(facts.triplet, Some(waiting(n)), "{}", sender.len());
+    }
+
+    // The sweep takes what is over and leaves the rest, without any traffic.
+    put(writer, "late@b", waiting(80_000));
+    let days = |days: u64| at(days * 86_400);
+    assert_eq!(sweep_all(writer, days(1)), 0);
+    assert!(sweep_all(writer, days(5)) >= 11);
+    assert_eq!(reader.facts(&query("late@b")).unwrap().triplet, None);
+    assert_eq!(reader.figures().unwrap().passed, 1);
+    assert_eq!(reader.figures().unwrap().clients, 1);
+    assert_eq!(reader.count_whitelisted(4).unwrap(), 1);
+    assert_eq!(reader.count_whitelisted(5).unwrap(), 0);
+    assert_eq!(sweep_all(writer, days(40)), 2);
+    assert_eq!(reader.figures().unwrap(), Figures::default());
+
+    writer.note_time(days(40)).unwrap();
+    writer.sync().unwrap();
+    assert_eq!(reader.latest().unwrap(), Some(days(40)));
+}
+
+/// An opener for a directory.
+pub(super) fn lmdb(directory: &std::path::Path) -> LmdbOpener {
+    LmdbOpener {
+        directory: directory.to_owned(),
+        max_size: 1 << 30,
+        durability: Durability::Data,
+        privacy: false,
+        retry_window: PARAMS.retry_window,
+    }
+}
+
+#[test]
+fn every_store_does_the_same() {
+    scenario(&MemoryStore::new());
+    let directory = tempfile::tempdir().unwrap();
+    scenario(&lmdb(directory.path()));
+    let directory = tempfile::tempdir().unwrap();
+    scenario(&LmdbOpener {
+        privacy: true,
+        durability: Durability::Full,
+        ..lmdb(directory.path())
+    });
+}
+
+#[test]
+fn a_second_lock_is_refused_until_the_first_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("db");
+    let first = Lock::take(&path, None).unwrap();
+    assert!(matches!(Lock::take(&path, None), Err(LockError::Held(_))));
+    drop(first);
+    Lock::take(&path, None).unwrap();
+}
