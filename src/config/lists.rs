@@ -1,0 +1,211 @@
+//! The list files: text to lists, with every complaint.
+//!
+//! # The file
+//!
+//! One entry a line; `#` begins a comment that goes to the end of the line; blanks around an entry and
+//! empty lines mean nothing (Postgrey 1.37). What an entry may be is said in
+//! [`pattern`](crate::policy::pattern).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
+use crate::policy::{AddressList, ClientList, Entry, Lists, TooLarge};
+
+use super::complaint::Complaint;
+
+/// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
+pub const MAX_LIST_BYTES: u64 = 64 << 20;
+
+/// The files of each list, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListFiles {
+    /// Of the client list.
+    pub clients: Vec<PathBuf>,
+    /// Of the recipient list.
+    pub recipients: Vec<PathBuf>,
+    /// Of the sender list.
+    pub senders: Vec<PathBuf>,
+}
+
+/// Lists as they were read, and what was wrong with them.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The lists, without the entries complained about.
+    pub lists: Lists,
+    /// Every complaint.
+    pub complaints: Vec<Complaint>,
+}
+
+impl ListFiles {
+    /// Reads all files. What cannot be read or understood is left out and complained about; a missing
+    /// file whose name ends in `.local` is as good as an empty one.
+    #[must_use]
+    pub fn load(&self) -> Loaded {
+        let mut complaints = Vec::new();
+        let clients = read_all(&self.clients, ClientPattern::parse, &mut complaints);
+        let recipients = read_all(&self.recipients, AddressPattern::parse, &mut complaints);
+        let senders = read_all(&self.senders, AddressPattern::parse, &mut complaints);
+        let lists = Lists {
+            clients: built(ClientList::new(clients), &self.clients, &mut complaints),
+            recipients: built(
+                AddressList::new(recipients),
+                &self.recipients,
+                &mut complaints,
+            ),
+            senders: built(AddressList::new(senders), &self.senders, &mut complaints),
+        };
+        Loaded { lists, complaints }
+    }
+}
+
+/// The list, or an empty one and a complaint.
+fn built<T: Default>(
+    list: Result<T, TooLarge>,
+    files: &[PathBuf],
+    complaints: &mut Vec<Complaint>,
+) -> T {
+    list.unwrap_or_else(|error| {
+        let first = files.first().map_or(Path::new("list"), PathBuf::as_path);
+        complaints.push(Complaint::file(first, error));
+        T::default()
+    })
+}
+
+/// Reads the entries of several files.
+fn read_all<P>(
+    files: &[PathBuf],
+    parse: impl Fn(&str) -> Result<P, PatternError>,
+    complaints: &mut Vec<Complaint>,
+) -> Vec<(P, Entry)> {
+    let mut entries = Vec::new();
+    for path in files {
+        match read_file(path) {
+            Ok(bytes) => read_entries(path, &bytes, &parse, &mut entries, complaints),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_local(path) => {}
+            Err(error) => complaints.push(Complaint::file(path, explain(path, &error))),
+        }
+    }
+    entries
+}
+
+/// Reads the entries of one file.
+fn read_entries<P>(
+    path: &Path,
+    bytes: &[u8],
+    parse: impl Fn(&str) -> Result<P, PatternError>,
+    entries: &mut Vec<(P, Entry)>,
+    complaints: &mut Vec<Complaint>,
+) {
+    let file: Arc<Path> = path.into();
+    for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let content = bytes.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let Ok(text) = std::str::from_utf8(content) else {
+            complaints.push(Complaint::line(path, line, "this is not UTF-8"));
+            continue;
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            continue;
+        }
+        match parse(text) {
+            Ok(pattern) => entries.push((
+                pattern,
+                Entry {
+                    file: Arc::clone(&file),
+                    line,
+                    text: text.into(),
+                },
+            )),
+            Err(error) => {
+                complaints.push(Complaint::line(path, line, format!("{text:?}: {error}")));
+            }
+        }
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_LIST_BYTES.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_LIST_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {MAX_LIST_BYTES} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+fn is_local(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "local")
+}
+
+/// The error, with advice where the unit's sandbox is the likely cause.
+fn explain(path: &Path, error: &io::Error) -> String {
+    let hidden = ["/home", "/root", "/run/user"]
+        .iter()
+        .any(|hidden| path.starts_with(hidden));
+    if hidden && std::env::var_os("INVOCATION_ID").is_some() {
+        format!(
+            "{error}; the unit hides home directories: keep lists in /etc/stargrey, \
+             or add a drop-in with [Service] ProtectHome=read-only"
+        )
+    } else {
+        error.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_complaint_has_file_and_line_and_the_rest_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("clients");
+        fs::write(
+            &path,
+            b"# comment\n\nexample.org # why\n two words\n/(/\r\n\xff\n192.0.2.0/24\r\n10.0.0.0/99",
+        )
+        .unwrap();
+        let missing = directory.path().join("missing");
+        let local = directory.path().join("missing.local");
+        let loaded = ListFiles {
+            clients: vec![path.clone(), missing.clone(), local],
+            recipients: Vec::new(),
+            senders: Vec::new(),
+        }
+        .load();
+        assert_eq!(loaded.lists.clients.len(), 2);
+        let complaints: Vec<String> = loaded.complaints.iter().map(ToString::to_string).collect();
+        let begins = [
+            format!("{}:4: \"two words\": ", path.display()),
+            format!("{}:5: \"/(/\": ", path.display()),
+            format!("{}:6: ", path.display()),
+            format!("{}:8: \"10.0.0.0/99\": ", path.display()),
+            format!("{}: ", missing.display()),
+        ];
+        assert_eq!(complaints.len(), begins.len(), "{complaints:?}");
+        for (complaint, begin) in complaints.iter().zip(&begins) {
+            assert!(complaint.starts_with(begin), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_never_ends_is_refused() {
+        let loaded = ListFiles {
+            clients: vec![PathBuf::from("/dev/zero")],
+            recipients: Vec::new(),
+            senders: Vec::new(),
+        }
+        .load();
+        assert_eq!(loaded.complaints.len(), 1);
+    }
+}

@@ -1,0 +1,17 @@
+//! From text to settings and lists: the command line and the list files.
+//!
+//! Nothing here logs and nothing is validated later: what comes out is right, or comes with
+//! [`Complaint`]s that say where it is wrong.
+
+#![forbid(unsafe_code)]
+
+mod complaint;
+mod lists;
+mod options;
+mod settings;
+mod value;
+
+pub use complaint::Complaint;
+pub use lists::{ListFiles, Loaded, MAX_LIST_BYTES};
+pub use options::{Options, Refusal};
+pub use settings::{Endpoint, Settings, StoreSettings, Surroundings, Sync, TimeSource, Verbosity};

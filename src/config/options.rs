@@ -1,0 +1,341 @@
+//! The command line: the one place where an option, its default and its sentence of help are written.
+//!
+//! Values are kept as they were typed. [`Settings`](super::Settings) turns them into types and
+//! collects every complaint, so that `--check` can show all of them at once.
+//!
+//! Names, short forms, defaults and repetition rules are Postgrey 1.37's where Postgrey has the
+//! option: of an option given twice the last wins, unambiguous abbreviations are accepted, and the
+//! list options may be repeated.
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use super::complaint::Complaint;
+
+/// What was typed, before it means anything.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "stargreyd",
+    version,
+    about = "Greylisting policy server for Postfix",
+    after_help = "Lists: stargrey-lists(5). Recipes for main.cf: stargrey(7). Everything else: stargreyd(8).",
+    args_override_self = true,
+    infer_long_args = true,
+    max_term_width = 100
+)]
+pub struct Options {
+    /// Listen on the unix socket PATH (repeatable)
+    #[arg(short = 'u', long, value_name = "PATH", help_heading = "Listening")]
+    pub unix: Vec<String>,
+
+    /// Listen on TCP; a bare PORT means localhost, IPv4 and IPv6; write an IPv6 address in brackets (repeatable)
+    #[arg(
+        short = 'i',
+        long,
+        value_name = "[HOST:]PORT",
+        help_heading = "Listening"
+    )]
+    pub inet: Vec<String>,
+
+    /// Permission bits of the unix sockets, octal
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "0666",
+        help_heading = "Listening"
+    )]
+    pub socketmode: String,
+
+    /// Connections that may wait to be accepted, 1 to 65535
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1024",
+        help_heading = "Listening"
+    )]
+    pub listen_queue_size: String,
+
+    /// Close the connection after each answer, as Exim's readsocket wants it
+    #[arg(long, help_heading = "Listening")]
+    pub exim: bool,
+
+    /// Seconds a stranger has to wait; 0 lets everybody pass at once
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "300",
+        help_heading = "Greylisting"
+    )]
+    pub delay: String,
+
+    /// Days after which a record that was not seen again is forgotten
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "35",
+        help_heading = "Greylisting"
+    )]
+    pub max_age: String,
+
+    /// Days, or hours with an h behind it, within which the first retry must come
+    #[arg(
+        long,
+        value_name = "N[h]",
+        default_value = "2",
+        help_heading = "Greylisting"
+    )]
+    pub retry_window: String,
+
+    /// What Postfix is told to do with a greylisted recipient
+    #[arg(
+        long,
+        value_name = "ACTION",
+        default_value = "DEFER_IF_PERMIT",
+        help_heading = "Greylisting"
+    )]
+    pub greylist_action: String,
+
+    /// Text of the answer: %s seconds to wait, %r the recipient's domain, %H the host name
+    /// [default: the environment's POSTGREY_TEXT, else Greylisted, please try again in %s seconds]
+    #[arg(long, value_name = "TEXT", help_heading = "Greylisting")]
+    pub greylist_text: Option<String>,
+
+    /// Header of mail that had to wait: %t seconds waited, %v version, %h host name, %d date
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "X-Greylist: delayed %t seconds by stargrey-%v at %h; %d",
+        help_heading = "Greylisting"
+    )]
+    pub x_greylist_header: String,
+
+    /// Host name for texts and header [default: the system's]
+    #[arg(long, value_name = "NAME", help_heading = "Greylisting")]
+    pub hostname: Option<String>,
+
+    /// Treat the clients of one network as one (the default; accepted for compatibility)
+    #[arg(long, help_heading = "Greylisting")]
+    pub lookup_by_subnet: bool,
+
+    /// Treat every client address on its own
+    #[arg(long, help_heading = "Greylisting")]
+    pub lookup_by_host: bool,
+
+    /// Prefix length of an IPv4 client's network, 1 to 32
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "24",
+        help_heading = "Greylisting"
+    )]
+    pub ipv4cidr: String,
+
+    /// Prefix length of an IPv6 client's network, 1 to 128
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "64",
+        help_heading = "Greylisting"
+    )]
+    pub ipv6cidr: String,
+
+    /// Greylisted mails that a client must get through before it passes at once; 0 switches this off
+    #[arg(long, value_name = "N", default_value = "5", num_args = 0..=1, default_missing_value = "5", help_heading = "Greylisting")]
+    pub auto_whitelist_clients: String,
+
+    /// Whom the auto-whitelist counts: the client's address, or its subnet
+    #[arg(
+        long,
+        value_name = "address|subnet",
+        default_value = "address",
+        help_heading = "Greylisting"
+    )]
+    pub auto_whitelist_by: String,
+
+    /// List of clients that are never greylisted (repeatable; replaces the default lists)
+    /// [default: /etc/stargrey/whitelist_clients and whitelist_clients.local]
+    #[arg(long, value_name = "FILE", help_heading = "Lists")]
+    pub whitelist_clients: Vec<String>,
+
+    /// List of recipients that are never greylisted (repeatable; replaces the default lists)
+    /// [default: /etc/stargrey/whitelist_recipients and whitelist_recipients.local]
+    #[arg(long, value_name = "FILE", help_heading = "Lists")]
+    pub whitelist_recipients: Vec<String>,
+
+    /// List of senders that are never greylisted (repeatable; replaces the default lists)
+    /// [default: /etc/stargrey/whitelist_senders and whitelist_senders.local]
+    #[arg(long, value_name = "FILE", help_heading = "Lists")]
+    pub whitelist_senders: Vec<String>,
+
+    /// Directory of the database [default: /var/lib/stargrey]
+    #[arg(long, value_name = "PATH", help_heading = "Database")]
+    pub dbdir: Option<String>,
+
+    /// Most that the database may grow to, in bytes or with K, M, G or T behind it
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "16G",
+        help_heading = "Database"
+    )]
+    pub max_size: String,
+
+    /// What an answer waits for: data (survives a kill) or full (survives a power cut too)
+    #[arg(
+        long,
+        value_name = "data|full",
+        default_value = "data",
+        help_heading = "Database"
+    )]
+    pub sync: String,
+
+    /// What strangers are told while the database cannot be used: dunno (mail flows) or defer
+    #[arg(
+        long,
+        value_name = "dunno|defer",
+        default_value = "dunno",
+        help_heading = "Database"
+    )]
+    pub on_store_failure: String,
+
+    /// Keep only keyed hashes of addresses in the database
+    #[arg(long, help_heading = "Database")]
+    pub privacy: bool,
+
+    /// Log more: every list that was read, every repeated question
+    #[arg(short = 'v', long, help_heading = "Log")]
+    pub verbose: bool,
+
+    /// Log less: no line for each decision (wins over --verbose)
+    #[arg(short = 'q', long, help_heading = "Log")]
+    pub quiet: bool,
+
+    /// Syslog facility of the records in the journal
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "mail",
+        aliases = ["syslogfacility", "facility"],
+        help_heading = "Log"
+    )]
+    pub syslog_facility: String,
+
+    /// User to become when started as root
+    #[arg(
+        long,
+        value_name = "USER",
+        default_value = "stargrey",
+        help_heading = "Process"
+    )]
+    pub user: String,
+
+    /// Group to become when started as root
+    #[arg(
+        long,
+        value_name = "GROUP",
+        default_value = "stargrey",
+        help_heading = "Process"
+    )]
+    pub group: String,
+
+    /// Accepted for compatibility, without effect: systemd keeps the daemon
+    #[arg(short = 'd', long, help_heading = "Process")]
+    pub daemonize: bool,
+
+    /// Accepted for compatibility, without effect: systemd knows the process
+    #[arg(long, value_name = "PATH", help_heading = "Process")]
+    pub pidfile: Option<String>,
+
+    /// Read options and lists, print every complaint with file and line, and end with 0 or 78
+    #[arg(long, help_heading = "Process")]
+    pub check: bool,
+
+    /// Show the manual page
+    #[arg(long, help_heading = "Process")]
+    pub man: bool,
+
+    /// Refused, as Postgrey refuses it
+    #[arg(short = 'n', long, alias = "noaction", hide = true)]
+    pub no_action: bool,
+
+    /// Let a request's `policy_test_time` be the time of its decision
+    #[arg(long, hide = true)]
+    pub policy_test_time: bool,
+
+    /// Read the time (seconds since the epoch) from FILE
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub test_clock: Option<String>,
+}
+
+/// How reading the command line ended when there is nothing to run.
+#[derive(Debug)]
+pub enum Refusal {
+    /// `--help` or `--version`: the text for standard output.
+    Shown(String),
+    /// Everything that is wrong with the command line itself.
+    Wrong(Vec<Complaint>),
+}
+
+impl Options {
+    /// Reads a command line, `args[0]` being the program.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Shown`] for `--help` and `--version`; [`Refusal::Wrong`] with one complaint for
+    /// each argument that cannot be understood, the nearest right option named in it.
+    pub fn parse_line(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
+        let mut args: Vec<OsString> = args.into_iter().collect();
+        let mut wrong = Vec::new();
+        loop {
+            let error = match Self::command().try_get_matches_from(&args) {
+                Ok(matches) if wrong.is_empty() => {
+                    return Self::from_arg_matches(&matches)
+                        .map_err(|error| Refusal::Wrong(vec![complaint(&error)]));
+                }
+                Ok(_) => return Err(Refusal::Wrong(wrong)),
+                Err(error) => error,
+            };
+            if !error.use_stderr() {
+                return Err(Refusal::Shown(error.render().to_string()));
+            }
+            wrong.push(complaint(&error));
+            if !drop_culprit(&mut args, &error) {
+                return Err(Refusal::Wrong(wrong));
+            }
+        }
+    }
+}
+
+/// One sentence for what clap says in a paragraph.
+fn complaint(error: &clap::Error) -> Complaint {
+    let text = error.render().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let mut message = first.trim_start_matches("error: ").to_owned();
+    if let Some(ContextValue::String(near)) = error.get(ContextKind::SuggestedArg) {
+        message.push_str("; did you mean '");
+        message.push_str(near);
+        message.push_str("'?");
+    }
+    Complaint::command_line(message)
+}
+
+/// Takes the argument that an error is about out of the line, so that the next error shows too.
+fn drop_culprit(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
+    let unknown = error.kind() == ErrorKind::UnknownArgument;
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg) else {
+        return false;
+    };
+    let culprit = args.iter().skip(1).position(|arg| {
+        let arg = arg.to_string_lossy();
+        arg == name.as_str() || arg.split('=').next() == Some(name.as_str())
+    });
+    match culprit {
+        Some(at) if unknown => {
+            args.remove(at.saturating_add(1));
+            true
+        }
+        Some(_) | None => false,
+    }
+}

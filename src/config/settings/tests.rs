@@ -1,0 +1,190 @@
+use super::*;
+use crate::config::options::Refusal;
+
+fn parse(args: &[&str]) -> Result<Options, Refusal> {
+    let line = std::iter::once("stargreyd").chain(args.iter().copied());
+    Options::parse_line(line.map(OsString::from))
+}
+
+fn around() -> Surroundings {
+    Surroundings {
+        hostname: "mx.example.org".to_owned(),
+        is_root: true,
+        ..Surroundings::default()
+    }
+}
+
+fn settings(args: &[&str]) -> Settings {
+    Settings::new(&parse(args).unwrap(), &around()).unwrap()
+}
+
+fn complaints(args: &[&str]) -> Vec<String> {
+    let complaints = match parse(args) {
+        Err(Refusal::Wrong(complaints)) => complaints,
+        Err(Refusal::Shown(_)) => panic!("shown"),
+        Ok(options) => Settings::new(&options, &around()).err().unwrap_or_default(),
+    };
+    complaints.iter().map(ToString::to_string).collect()
+}
+
+fn remarks(args: &[&str], around: &Surroundings) -> Vec<String> {
+    let settings = Settings::new(&parse(args).unwrap(), around).unwrap();
+    settings.remarks.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn defaults_are_postgreys() {
+    let params = settings(&[]).params;
+    assert_eq!(params.delay, Span::from_seconds(300));
+    assert_eq!(params.max_age, Span::from_days(35));
+    assert_eq!(params.retry_window, Span::from_days(2));
+    assert_eq!((params.ipv4_bits, params.ipv6_bits), (24, 64));
+    assert_eq!(params.auto_whitelist, Some(5));
+    assert_eq!(settings(&[]).socket_mode, 0o666);
+    assert_eq!(settings(&[]).facility, 2);
+}
+
+#[test]
+fn zero_is_a_value_where_it_makes_sense() {
+    let params = settings(&[
+        "--delay=0",
+        "--max-age=0",
+        "--ipv4cidr=0",
+        "--auto-whitelist-clients=0",
+    ])
+    .params;
+    assert_eq!((params.delay, params.max_age), (Span::ZERO, Span::ZERO));
+    assert_eq!((params.ipv4_bits, params.auto_whitelist), (24, None));
+    assert_eq!(
+        settings(&["--delay=0", "--retry-window=0"])
+            .params
+            .retry_window,
+        Span::ZERO
+    );
+}
+
+#[test]
+fn postgreys_ways_of_writing_options_are_understood() {
+    let params = settings(&[
+        "--delay",
+        "60",
+        "--delay=70",
+        "--auto-whitelist-clients",
+        "--lookup-by-host",
+        "--ipv4cidr=16",
+    ])
+    .params;
+    assert_eq!(params.delay, Span::from_seconds(70));
+    assert_eq!((params.auto_whitelist, params.ipv4_bits), (Some(5), 32));
+    assert_eq!(
+        settings(&["--auto-whitelist-clients", "7"])
+            .params
+            .auto_whitelist,
+        Some(7)
+    );
+    assert_eq!(
+        settings(&["--retry-w=6h"]).params.retry_window,
+        Span::from_hours(6)
+    );
+    assert_eq!(settings(&["-v", "-q"]).verbosity, Verbosity::Quiet);
+    for name in ["--syslog-facility", "--syslogfacility", "--facility"] {
+        assert_eq!(settings(&[name, "local3"]).facility, 19);
+    }
+    let endpoints = settings(&["-u", "/run/s", "-i", "10023", "--inet=[::1]:7"]).endpoints;
+    assert_eq!(endpoints.len(), 3);
+    let lists = settings(&["--whitelist-clients=/a", "--whitelist-clients=/b"]).lists;
+    assert_eq!(lists.clients, [Path::new("/a"), Path::new("/b")]);
+    assert_eq!(lists.senders.len(), 2);
+}
+
+#[test]
+fn every_complaint_is_made_and_names_its_option() {
+    let wrong = complaints(&[
+        "--delay=soon",
+        "--retry-window=2d",
+        "--sync=maybe",
+        "--inet=here",
+    ]);
+    for name in ["--delay: ", "--retry-window: ", "--sync: ", "--inet: "] {
+        assert!(
+            wrong.iter().any(|text| text.starts_with(name)),
+            "{name} {wrong:?}"
+        );
+    }
+    assert_eq!(wrong.len(), 4);
+    let mistyped = complaints(&["--dealy=3", "--privcy"]);
+    assert_eq!(mistyped.len(), 2, "{mistyped:?}");
+    assert!(mistyped[0].contains("'--delay'"), "{mistyped:?}");
+    assert!(mistyped[1].contains("'--privacy'"), "{mistyped:?}");
+}
+
+#[test]
+fn what_no_shell_expands_is_refused_with_advice() {
+    let wrong = complaints(&["--hostname=$HOSTNAME"]);
+    assert!(
+        wrong[0].starts_with("--hostname: ") && wrong[0].contains("no shell"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn what_is_accepted_and_not_done_is_said() {
+    let ignored = remarks(&["-d", "--pidfile=/x", "--lookup-by-subnet"], &around());
+    assert_eq!(ignored.len(), 3, "{ignored:?}");
+    let unprivileged = Surroundings {
+        is_root: false,
+        ..around()
+    };
+    assert_eq!(remarks(&["--user=nobody"], &unprivileged).len(), 1);
+    assert!(complaints(&["-n"])[0].contains("warn_if_reject"));
+    assert_eq!(
+        remarks(&["--delay=7200", "--retry-window=1h"], &around()).len(),
+        1
+    );
+}
+
+#[test]
+fn the_units_state_directory_is_where_the_database_goes() {
+    let around = Surroundings {
+        state_directory: Some("/var/lib/stargrey".into()),
+        ..around()
+    };
+    let cases = [
+        (&["--dbdir=/var/lib/postgrey"][..], "/var/lib/stargrey", 1),
+        (
+            &["--dbdir=/var/lib/stargrey/two"][..],
+            "/var/lib/stargrey/two",
+            0,
+        ),
+        (&[][..], "/var/lib/stargrey", 0),
+    ];
+    for (args, want, want_remarks) in cases {
+        let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
+        assert_eq!(settings.store.directory, Path::new(want), "{args:?}");
+        assert_eq!(settings.remarks.len(), want_remarks, "{args:?}");
+    }
+}
+
+#[test]
+fn debians_text_is_used_unless_an_option_has_one() {
+    let around = Surroundings {
+        postgrey_text: Some("see %H".to_owned()),
+        ..around()
+    };
+    let text = |args: &[&str]| {
+        let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
+        let verdict = crate::policy::Verdict::Defer { wait: Span::ZERO };
+        settings
+            .texts
+            .action(verdict, b"a@b", false, crate::types::Timestamp::default())
+            .into_owned()
+    };
+    assert_eq!(text(&[]), "DEFER_IF_PERMIT see mx.example.org");
+    assert_eq!(text(&["--greylist-text=x"]), "DEFER_IF_PERMIT x");
+}
+
+#[test]
+fn the_table_of_options_is_sound() {
+    use clap::CommandFactory;
+    Options::command().debug_assert();
+}

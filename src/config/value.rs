@@ -1,0 +1,149 @@
+//! Values of options: text to types, one function a kind.
+
+use std::str::FromStr;
+
+use crate::types::Span;
+
+use super::settings::Endpoint;
+
+/// A whole number from `least` to `most`.
+pub(super) fn number<T>(text: &str, least: T, most: T) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + std::fmt::Display + Copy,
+{
+    text.parse()
+        .ok()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("{text:?} is no whole number from {least} to {most}"))
+}
+
+/// Days, or hours with an `h` behind them.
+pub(super) fn retry_window(text: &str) -> Result<Span, String> {
+    let most_days = 36_500;
+    match text.strip_suffix(['h', 'H']) {
+        Some(hours) => number(hours, 0, most_days * 24).map(Span::from_hours),
+        None => number(text, 0, most_days).map(Span::from_days),
+    }
+    .map_err(|_| format!("{text:?} is neither a number of days nor hours with an h behind them"))
+}
+
+/// Permission bits in octal.
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("{text:?} is no octal mode from 0 to 777"))
+}
+
+/// Bytes, with K, M, G or T (powers of 1024) behind them if it is more.
+pub(super) fn size(text: &str, least: u64) -> Result<usize, String> {
+    let shift = |suffix: &str| match suffix {
+        "K" | "k" => Some(10),
+        "M" | "m" => Some(20),
+        "G" | "g" => Some(30),
+        "T" | "t" => Some(40),
+        "" => Some(0),
+        _ => None,
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let suffix = text.get(digits.len()..).unwrap_or_default();
+    let bytes = shift(suffix).and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
+    let bytes = bytes.ok_or_else(|| format!("{text:?} is no size like 16G or 500M"))?;
+    if bytes < least {
+        return Err(format!("{text:?} is too small, the least is {least} bytes"));
+    }
+    // LMDB wants whole pages; no machine has larger ones than these.
+    let whole = bytes.next_multiple_of(65_536);
+    usize::try_from(whole)
+        .ok()
+        .filter(|bytes| *bytes <= isize::MAX.unsigned_abs())
+        .ok_or_else(|| format!("{text:?} is more than this machine can address"))
+}
+
+/// One of the words that an option takes.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    words
+        .iter()
+        .find(|(word, _)| *word == text)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            format!("{text:?} is none of {}", known.join(", "))
+        })
+}
+
+/// `[HOST:]PORT`; an IPv6 address in brackets, or without them if the last colon is the port's.
+pub(super) fn inet(text: &str) -> Result<Endpoint, String> {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) => (Some(host), port),
+        None => (None, text),
+    };
+    let port = number(port, 1, u16::MAX).map_err(|_| {
+        format!("{text:?} is no [HOST:]PORT with a port from 1 to 65535; write an IPv6 address in brackets")
+    })?;
+    let host = host.map(|host| {
+        host.strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host)
+    });
+    match host {
+        None => Ok(Endpoint::Localhost(port)),
+        Some("*") => Ok(Endpoint::Everywhere(port)),
+        Some("") => Err(format!("{text:?} has no host before the colon")),
+        Some(host) => Ok(Endpoint::Inet(host.to_owned(), port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_windows_are_days_or_hours() {
+        for (text, want) in [("2", 172_800), ("6h", 21_600), ("6H", 21_600), ("0", 0)] {
+            assert_eq!(retry_window(text).unwrap().seconds(), want, "{text}");
+        }
+        for text in ["", "h", "2d", "-1", "1.5", "2 h"] {
+            assert!(retry_window(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_suffixes() {
+        for (text, want) in [("1G", 1 << 30), ("512m", 512 << 20), ("2097152", 2 << 20)] {
+            assert_eq!(size(text, 1 << 20).unwrap(), want, "{text}");
+        }
+        for text in ["", "G", "1P", "1GB", "-1", "1", "99999999999T"] {
+            assert!(size(text, 1 << 20).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_parsed() {
+        let host = |host: &str, port| Endpoint::Inet(host.to_owned(), port);
+        let cases = [
+            ("10023", Some(Endpoint::Localhost(10023))),
+            ("127.0.0.1:10023", Some(host("127.0.0.1", 10023))),
+            ("[::1]:10023", Some(host("::1", 10023))),
+            ("::1:10023", Some(host("::1", 10023))),
+            ("localhost:60000", Some(host("localhost", 60000))),
+            ("*:10023", Some(Endpoint::Everywhere(10023))),
+            (":10023", None),
+            ("0", None),
+            ("host", None),
+            ("[::1]", None),
+            ("65536", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(inet(text).ok(), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!(mode("0666"), Ok(0o666));
+        assert_eq!(mode("660"), Ok(0o660));
+        assert!(mode("0888").is_err());
+        assert!(mode("1777").is_err());
+    }
+}
