@@ -1,0 +1,5 @@
+//! The daemon; see stargreyd(8).
+
+fn main() -> std::process::ExitCode {
+    stargrey::daemon::main()
+}

@@ -1,0 +1,57 @@
+//! Why the daemon does not start, and the exit code for it.
+
+use std::io;
+
+use super::exit;
+use crate::config::Complaint;
+use crate::frontend::BindError;
+use crate::store::{LockError, StoreError};
+
+/// Why the daemon does not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// Options or lists are wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Wrong(Vec<Complaint>),
+    /// There is nothing to listen on.
+    #[error("no socket: start stargrey.socket, or give --unix or --inet")]
+    NoSocket,
+    /// A socket cannot be had.
+    #[error("{0}")]
+    Bind(#[from] BindError),
+    /// The database's lock cannot be had.
+    #[error("{0}")]
+    Lock(#[from] LockError),
+    /// The options do not fit the database.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// Privileges cannot be given up.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// The exit code.
+    pub(super) fn exit_code(&self) -> u8 {
+        let by_kind = |error: &io::Error| match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => exit::NOPERM,
+            _ => exit::OSERR,
+        };
+        match self {
+            Self::Wrong(_) | Self::NoSocket => exit::CONFIG,
+            Self::Bind(BindError::InUse(_)) => exit::UNAVAILABLE,
+            Self::Bind(BindError::NoSocket(_) | BindError::Inherited { .. }) => exit::CONFIG,
+            Self::Bind(BindError::System { source, .. })
+            | Self::Lock(LockError::File { source, .. })
+            | Self::System { source, .. } => by_kind(source),
+            Self::Lock(LockError::Held(_)) => exit::TEMPFAIL,
+            Self::Store(error) if error.is_configuration() => exit::CONFIG,
+            Self::Store(_) => exit::OSERR,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Who the daemon runs as.
+
+use std::io;
+
+use nix::unistd::{Gid, Group, Uid, User, setgid, setgroups, setuid};
+
+use super::failure::Failure;
+use crate::config::{Complaint, Settings};
+
+/// The user and group to become.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Identity {
+    user: Uid,
+    group: Gid,
+}
+
+/// Whether the process may become another user.
+pub(super) fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
+impl Identity {
+    /// Whom to become: nobody else, unless the process is root.
+    pub(super) fn wanted(settings: &Settings) -> Result<Option<Self>, Failure> {
+        if !is_root() {
+            return Ok(None);
+        }
+        let missing = |option, name: &str| {
+            Failure::Wrong(vec![Complaint::option(
+                option,
+                format!("{name:?} does not exist; create it, or name another"),
+            )])
+        };
+        let user =
+            User::from_name(&settings.user).map_err(|errno| system("users", errno.into()))?;
+        let group =
+            Group::from_name(&settings.group).map_err(|errno| system("groups", errno.into()))?;
+        Ok(Some(Self {
+            user: user.ok_or_else(|| missing("--user", &settings.user))?.uid,
+            group: group
+                .ok_or_else(|| missing("--group", &settings.group))?
+                .gid,
+        }))
+    }
+
+    /// The numbers.
+    pub(super) fn ids(self) -> (u32, u32) {
+        (self.user.as_raw(), self.group.as_raw())
+    }
+
+    /// Becomes that user, for good.
+    pub(super) fn assume(self) -> Result<(), Failure> {
+        if self.user.is_root() {
+            log::warn!("--user: running as root, which stargrey never needs");
+            return Ok(());
+        }
+        setgroups(&[self.group])
+            .and_then(|()| setgid(self.group))
+            .and_then(|()| setuid(self.user))
+            .map_err(|errno| system("giving up root's privileges", errno.into()))
+    }
+}
+
+fn system(what: &'static str, source: io::Error) -> Failure {
+    Failure::System { what, source }
+}

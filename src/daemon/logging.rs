@@ -1,0 +1,200 @@
+//! Where log records go: to the journal when it is there, else to standard error; never to both.
+//!
+//! Records pass through a bounded queue to a thread of their own, so that a journal that does not take them
+//! never stops mail. When the queue is full they are dropped and counted.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use log::{Level, LevelFilter, Log, Metadata, Record, kv};
+use systemd_journal_logger::{JournalLog, connected_to_journal};
+
+use crate::config::Verbosity;
+
+/// Records that may wait: a second's worth of a busy server.
+const QUEUE: usize = 8192;
+
+/// How long the end of the daemon waits for records that wait.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The name that records have in the journal.
+const IDENTIFIER: &str = "stargrey";
+
+/// A record that outlives its call.
+struct Owned {
+    level: Level,
+    target: String,
+    text: String,
+    fields: Vec<(String, String)>,
+}
+
+/// What goes through the queue.
+enum Item {
+    Record(Owned),
+    /// Everything before this was written.
+    Flushed(SyncSender<()>),
+}
+
+/// The logger that `log` knows.
+struct Queued {
+    sender: SyncSender<Item>,
+    dropped: &'static AtomicU64,
+}
+
+/// How many records were dropped and not yet reported.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Where the thread writes.
+enum Sink {
+    Journal(Box<JournalLog>),
+    Stderr { with_priority: bool },
+}
+
+/// Begins to log.
+pub(super) fn start(verbosity: Verbosity, facility: u8) {
+    let sink = Sink::choose(facility);
+    let (sender, receiver) = sync_channel(QUEUE);
+    let logger = Queued {
+        sender,
+        dropped: &DROPPED,
+    };
+    let thread = thread::Builder::new().name("log".to_owned());
+    if thread.spawn(move || write_all(&sink, &receiver)).is_err() {
+        return;
+    }
+    if log::set_boxed_logger(Box::new(logger)).is_ok() {
+        log::set_max_level(match verbosity {
+            Verbosity::Quiet | Verbosity::Normal => LevelFilter::Info,
+            Verbosity::Verbose => LevelFilter::Debug,
+        });
+    }
+}
+
+/// Writes one text to standard error, before there is a logger or instead of it.
+pub(super) fn say(text: &str) {
+    // Nobody is left to be told that standard error is gone.
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+impl Sink {
+    fn choose(facility: u8) -> Self {
+        if connected_to_journal()
+            && let Ok(journal) = JournalLog::empty()
+        {
+            let journal = journal
+                .with_syslog_identifier(IDENTIFIER.to_owned())
+                .add_extra_field("SYSLOG_FACILITY", facility.to_string());
+            return Self::Journal(Box::new(journal));
+        }
+        Self::Stderr {
+            with_priority: std::env::var_os("INVOCATION_ID").is_some(),
+        }
+    }
+
+    fn write(&self, record: &Record<'_>) {
+        match self {
+            Self::Journal(journal) => {
+                if journal.journal_send(record).is_err() {
+                    DROPPED.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Self::Stderr { with_priority } => {
+                let (priority, word) = match record.level() {
+                    Level::Error => (3, "error: "),
+                    Level::Warn => (4, "warning: "),
+                    Level::Info => (5, ""),
+                    Level::Debug | Level::Trace => (7, "debug: "),
+                };
+                let text = record.args();
+                if *with_priority {
+                    say(&format!("<{priority}>{word}{text}"));
+                } else {
+                    say(&format!("{IDENTIFIER}: {word}{text}"));
+                }
+            }
+        }
+    }
+}
+
+/// The thread: writes what comes until nobody can send any more.
+fn write_all(sink: &Sink, receiver: &Receiver<Item>) {
+    while let Ok(item) = receiver.recv() {
+        match item {
+            Item::Record(owned) => owned.write(sink),
+            Item::Flushed(done) => drop(done.try_send(())),
+        }
+        let dropped = DROPPED.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let lost = Owned {
+                level: Level::Warn,
+                target: IDENTIFIER.to_owned(),
+                text: format!("{dropped} log records were dropped: the journal did not take them"),
+                fields: Vec::new(),
+            };
+            lost.write(sink);
+        }
+    }
+}
+
+impl Owned {
+    fn write(&self, sink: &Sink) {
+        sink.write(
+            &Record::builder()
+                .level(self.level)
+                .target(&self.target)
+                .key_values(&self.fields.as_slice())
+                .args(format_args!("{}", self.text))
+                .build(),
+        );
+    }
+}
+
+/// Takes the fields of a record as they come.
+struct Collected(Vec<(String, String)>);
+
+impl<'kvs> kv::VisitSource<'kvs> for Collected {
+    fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
+        self.0.push((key.to_string(), value.to_string()));
+        Ok(())
+    }
+}
+
+impl Log for Queued {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // What libraries have to say below a warning is not for administrators.
+        metadata.target().starts_with("stargrey") || metadata.level() <= Level::Warn
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let mut fields = Collected(Vec::new());
+        let collected = record.key_values().visit(&mut fields);
+        let owned = Owned {
+            level: record.level(),
+            target: record.target().to_owned(),
+            text: record.args().to_string(),
+            fields: collected.map_or_else(|_| Vec::new(), |()| fields.0),
+        };
+        match self.sender.try_send(Item::Record(owned)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until everything logged so far is written, but not for ever.
+    fn flush(&self) {
+        let (done, is_done) = sync_channel(1);
+        if self.sender.try_send(Item::Flushed(done)).is_ok()
+            && is_done.recv_timeout(LAST_WORDS).is_err()
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

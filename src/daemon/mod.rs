@@ -1,0 +1,170 @@
+//! The daemon: from the command line to the last answer.
+//!
+//! [`main`] is the order of start-up. What can be wrong is found out before anything is bound, the database's
+//! lock is taken before the sockets, and privileges are given up before the first byte is read.
+
+#![forbid(unsafe_code)]
+
+pub mod exit;
+mod failure;
+mod identity;
+mod logging;
+mod notify;
+mod reload;
+mod run;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::config::{Complaint, Options, Refusal, Settings, Surroundings, Sync, TimeSource};
+use crate::frontend;
+use crate::policy::Ruleset;
+use crate::service::Gate;
+use crate::service::clock::{Clock, FileClock, SystemClock};
+use crate::store::Lock;
+use crate::store::lmdb::{Durability, LmdbOpener};
+use failure::Failure;
+use identity::Identity;
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = match Options::parse_line(std::env::args_os()) {
+        Ok(options) => options,
+        Err(Refusal::Shown(text)) => return show(&text),
+        Err(Refusal::Wrong(complaints)) => return refuse(&Failure::Wrong(complaints)),
+    };
+    if options.man {
+        return show_manual();
+    }
+    let settings = match Settings::new(&options, &surroundings()) {
+        Ok(settings) => settings,
+        Err(complaints) => return refuse(&Failure::Wrong(complaints)),
+    };
+    if options.check {
+        return check(&settings);
+    }
+    logging::start(settings.verbosity, settings.facility);
+    let code = match start(settings) {
+        Ok(()) => exit::OK,
+        Err(failure) => {
+            for line in failure.to_string().lines() {
+                log::error!("{line}");
+            }
+            failure.exit_code()
+        }
+    };
+    log::logger().flush();
+    ExitCode::from(code)
+}
+
+/// The order of start-up.
+fn start(settings: Settings) -> Result<(), Failure> {
+    for remark in &settings.remarks {
+        log::warn!("{remark}");
+    }
+    let identity = Identity::wanted(&settings)?;
+    let inherited = frontend::inherited()?;
+    if inherited.is_empty() && settings.endpoints.is_empty() {
+        return Err(Failure::NoSocket);
+    }
+    let lock = Lock::take(&settings.store.directory, identity.map(Identity::ids))?;
+    let bound = frontend::bind(
+        &settings.endpoints,
+        &inherited,
+        settings.socket_mode,
+        settings.backlog,
+    )?;
+    let descriptors = run::raise_descriptor_limit();
+    if let Some(identity) = identity {
+        identity.assume()?;
+    }
+    let loaded = settings.lists.load();
+    for complaint in &loaded.complaints {
+        log::warn!("{complaint}; ignoring");
+    }
+    let skipped = loaded.complaints.len();
+    let rules = Ruleset {
+        params: settings.params,
+        lists: loaded.lists,
+        texts: settings.texts.clone(),
+    };
+    let clock: Arc<dyn Clock> = match &settings.time {
+        TimeSource::System => Arc::new(SystemClock),
+        TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
+    };
+    let started = Gate::start(rules, Box::new(opener(&settings)), clock)?;
+    let sockets = inherited.into_iter().chain(bound).collect();
+    run::run(sockets, started, &settings, descriptors, skipped)?;
+    drop(lock);
+    Ok(())
+}
+
+/// Reads everything that the options name, and complains about all that is wrong.
+fn check(settings: &Settings) -> ExitCode {
+    for remark in &settings.remarks {
+        logging::say(&remark.to_string());
+    }
+    let mut complaints = settings.lists.load().complaints;
+    if let Err(Failure::Wrong(more)) = Identity::wanted(settings) {
+        complaints.extend::<Vec<Complaint>>(more);
+    }
+    if complaints.is_empty() {
+        ExitCode::from(exit::OK)
+    } else {
+        refuse(&Failure::Wrong(complaints))
+    }
+}
+
+fn opener(settings: &Settings) -> LmdbOpener {
+    LmdbOpener {
+        directory: settings.store.directory.clone(),
+        max_size: settings.store.max_size,
+        durability: match settings.store.sync {
+            Sync::Data => Durability::Data,
+            Sync::Full => Durability::Full,
+        },
+        privacy: settings.store.privacy,
+        retry_window: settings.params.retry_window,
+    }
+}
+
+/// What settings take from outside the command line.
+fn surroundings() -> Surroundings {
+    let hostname = nix::unistd::gethostname().unwrap_or_else(|_| OsString::from("localhost"));
+    Surroundings {
+        hostname: hostname.to_string_lossy().into_owned(),
+        postgrey_text: std::env::var("POSTGREY_TEXT").ok(),
+        state_directory: std::env::var_os("STATE_DIRECTORY"),
+        zone: Some(TimeZone::system()),
+        is_root: identity::is_root(),
+    }
+}
+
+/// Before there is a logger, or because somebody is looking: every complaint on standard error.
+fn refuse(failure: &Failure) -> ExitCode {
+    for line in failure.to_string().lines() {
+        logging::say(&format!("stargreyd: {line}"));
+    }
+    ExitCode::from(failure.exit_code())
+}
+
+/// `--help` and `--version`.
+fn show(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(_) => ExitCode::from(exit::OSERR),
+    }
+}
+
+/// `--man`: becomes man(1).
+fn show_manual() -> ExitCode {
+    let error = Command::new("man").args(["8", "stargreyd"]).exec();
+    logging::say(&format!("stargreyd: man: {error}; see stargreyd --help"));
+    ExitCode::from(exit::OSERR)
+}

@@ -1,0 +1,42 @@
+//! SIGHUP: every list file is read again, all or nothing.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::notify;
+use crate::config::Settings;
+use crate::policy::Ruleset;
+use crate::service::Gate;
+
+/// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force;
+/// `skipped` is how many entries of the set in force were left out.
+pub(super) async fn reload(gate: &Gate, settings: &Settings, skipped: &AtomicUsize) {
+    notify::reloading();
+    let files = settings.lists.clone();
+    match tokio::task::spawn_blocking(move || files.load()).await {
+        Ok(loaded) if loaded.complaints.is_empty() => {
+            let lists = &loaded.lists;
+            log::info!(
+                "lists read again: {} clients, {} recipients, {} senders",
+                lists.clients.len(),
+                lists.recipients.len(),
+                lists.senders.len()
+            );
+            gate.set_rules(Ruleset {
+                params: settings.params,
+                lists: loaded.lists,
+                texts: settings.texts.clone(),
+            });
+            skipped.store(0, Ordering::Relaxed);
+        }
+        Ok(loaded) => {
+            for complaint in &loaded.complaints {
+                log::error!("{complaint}");
+            }
+            log::error!(
+                "the lists were not read again: mend them first; the old ones stay in force"
+            );
+        }
+        Err(error) => log::error!("the lists were not read again: {error}"),
+    }
+    notify::ready();
+}

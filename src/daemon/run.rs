@@ -1,0 +1,159 @@
+//! The running daemon: listeners, signals, and an orderly end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::failure::Failure;
+use super::{notify, reload};
+use crate::config::{Settings, Verbosity};
+use crate::frontend::{Manner, Registry, Service, Socket, serve};
+use crate::service::{Gate, Start};
+
+/// Descriptors kept for everything but connections: database, lists, log, sockets, the runtime.
+const RESERVED_DESCRIPTORS: usize = 64;
+
+/// Most connections, however many descriptors there are: what this many cost in memory is known.
+const MOST_CONNECTIONS: usize = 20_000;
+
+/// Raises the soft limit of descriptors to the hard one, and returns what is in force.
+pub(super) fn raise_descriptor_limit() -> usize {
+    let resource = Resource::RLIMIT_NOFILE;
+    let Ok((soft, hard)) = getrlimit(resource) else {
+        return 1024;
+    };
+    let limit = match setrlimit(resource, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            log::debug!("the descriptor limit stays at {soft}: {error}, ignoring");
+            soft
+        }
+    };
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// Serves until a signal ends it.
+pub(super) fn run(
+    sockets: Vec<Socket>,
+    started: Start,
+    settings: &Settings,
+    descriptors: usize,
+    skipped: usize,
+) -> Result<(), Failure> {
+    let Start { gate, worker } = started;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| system("starting threads", source))?;
+    let limit = descriptors
+        .saturating_sub(RESERVED_DESCRIPTORS)
+        .min(MOST_CONNECTIONS);
+    let served = runtime.block_on(serve_all(sockets, gate, settings, limit, skipped));
+    end(runtime);
+    if worker.join().is_err() {
+        log::error!("the thread that writes has failed");
+    }
+    served
+}
+
+async fn serve_all(
+    sockets: Vec<Socket>,
+    gate: Gate,
+    settings: &Settings,
+    limit: usize,
+    skipped: usize,
+) -> Result<(), Failure> {
+    let mut signals = Signals::new().map_err(|source| system("catching signals", source))?;
+    let (shutdown, is_ending) = watch::channel(false);
+    let service = Service {
+        gate: gate.clone(),
+        manner: Manner {
+            one_answer: settings.one_answer,
+            requests_bring_time: settings.requests_bring_time,
+            log_decisions: settings.verbosity != Verbosity::Quiet,
+        },
+        registry: Registry::new(limit),
+        shutdown: is_ending,
+    };
+    let mut listeners: Vec<JoinHandle<()>> = Vec::new();
+    for socket in sockets {
+        log::info!("listening on {}", socket.place());
+        let listener = serve(socket, service.clone());
+        listeners.push(listener.map_err(|source| system("listening", source))?);
+    }
+    let skipped = Arc::new(AtomicUsize::new(skipped));
+    let for_status = Arc::clone(&skipped);
+    let chores = [
+        tokio::spawn(notify::tell_status(gate.clone(), move || {
+            for_status.load(Ordering::Relaxed)
+        })),
+        tokio::spawn(notify::feed_watchdog(gate.clone())),
+        tokio::spawn(Arc::clone(&service.registry).watch()),
+    ];
+    drop(service);
+    notify::ready();
+    log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
+    while let Event::Reload = signals.next().await {
+        reload::reload(&gate, settings, &skipped).await;
+    }
+    notify::stopping();
+    log::info!("ending: what was asked is answered first");
+    if shutdown.send(true).is_err() {
+        log::debug!("nobody listens any more");
+    }
+    for listener in listeners {
+        if let Err(error) = listener.await {
+            log::error!("a listener has failed: {error}");
+        }
+    }
+    for chore in chores {
+        chore.abort();
+    }
+    Ok(())
+}
+
+/// Ends the runtime and everything that still runs on it.
+fn end(runtime: Runtime) {
+    drop(runtime);
+}
+
+/// What signals ask for.
+enum Event {
+    Reload,
+    End,
+}
+
+/// The signals that mean something.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.hangup.recv() => Event::Reload,
+            _ = self.terminate.recv() => Event::End,
+            _ = self.interrupt.recv() => Event::End,
+        }
+    }
+}
+
+fn system(what: &'static str, source: io::Error) -> Failure {
+    Failure::System { what, source }
+}

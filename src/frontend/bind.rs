@@ -1,0 +1,308 @@
+//! Sockets of our own: bound, listened on, and removed again.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind as bind_socket,
+    listen, setsockopt, socket, sockopt,
+};
+
+use crate::config::Endpoint;
+
+/// A listening socket.
+#[derive(Debug)]
+pub struct Socket {
+    pub(super) kind: Kind,
+    /// The file to remove at the end: only that of a unix socket that was bound here.
+    pub(super) file: Option<SocketFile>,
+}
+
+/// What it listens on.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+/// The file of a unix socket; removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("{}: cannot be removed: {error}, ignoring", self.0.display());
+        }
+    }
+}
+
+/// Why a socket cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// systemd handed over something else.
+    #[error("inherited socket {name:?}: {source}")]
+    Inherited {
+        /// Its name in the unit.
+        name: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// Another server answers there.
+    #[error("{0} is in use: another server answers there")]
+    InUse(String),
+    /// A file that is no socket is in the way.
+    #[error("{0} is no socket; it is left alone")]
+    NoSocket(PathBuf),
+    /// Everything else.
+    #[error("{place}: {source}{advice}")]
+    System {
+        /// The address.
+        place: String,
+        /// What the system says.
+        source: io::Error,
+        /// What to do, where that is known.
+        advice: String,
+    },
+}
+
+impl Socket {
+    pub(super) const fn unix(listener: UnixListener) -> Self {
+        Self {
+            kind: Kind::Unix(listener),
+            file: None,
+        }
+    }
+
+    pub(super) const fn tcp(listener: TcpListener) -> Self {
+        Self {
+            kind: Kind::Tcp(listener),
+            file: None,
+        }
+    }
+
+    /// Where it listens, for the log.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.kind {
+            Kind::Unix(listener) => listener
+                .local_addr()
+                .ok()
+                .and_then(|address| Some(address.as_pathname()?.display().to_string()))
+                .unwrap_or_else(|| "unix socket".to_owned()),
+            Kind::Tcp(listener) => listener
+                .local_addr()
+                .map_or_else(|_| "TCP socket".to_owned(), |address| address.to_string()),
+        }
+    }
+
+    fn has_path(&self, path: &Path) -> bool {
+        match &self.kind {
+            Kind::Unix(listener) => listener
+                .local_addr()
+                .is_ok_and(|address| address.as_pathname() == Some(path)),
+            Kind::Tcp(_) => false,
+        }
+    }
+
+    fn has_address(&self, wanted: SocketAddr) -> bool {
+        match &self.kind {
+            Kind::Unix(_) => false,
+            Kind::Tcp(listener) => listener.local_addr().is_ok_and(|bound| {
+                bound == wanted || (bound.port() == wanted.port() && covers(bound, wanted))
+            }),
+        }
+    }
+}
+
+/// Whether a socket on all addresses answers for one of them; `[::]` of systemd takes IPv4 too.
+fn covers(bound: SocketAddr, wanted: SocketAddr) -> bool {
+    bound.ip().is_unspecified() && (bound.is_ipv6() || wanted.is_ipv4())
+}
+
+/// Binds what `endpoints` name and listens; an address that one of `inherited` has already is left out.
+///
+/// A unix socket that nobody answers on is replaced; one that answers is refused.
+///
+/// # Errors
+///
+/// [`BindError`] for the first that cannot be had.
+pub fn bind(
+    endpoints: &[Endpoint],
+    inherited: &[Socket],
+    mode: u32,
+    backlog: i32,
+) -> Result<Vec<Socket>, BindError> {
+    let mut sockets: Vec<Socket> = Vec::new();
+    for endpoint in endpoints {
+        match endpoint {
+            Endpoint::Unix(path) => {
+                if !inherited.iter().any(|socket| socket.has_path(path)) {
+                    sockets.push(bind_unix(path, mode, backlog)?);
+                }
+            }
+            Endpoint::Inet(..) | Endpoint::Localhost(_) | Endpoint::Everywhere(_) => {
+                bind_inet(endpoint, inherited, backlog, &mut sockets)?;
+            }
+        }
+    }
+    Ok(sockets)
+}
+
+fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> {
+    let place = path.display().to_string();
+    let system = |source: io::Error| BindError::System {
+        advice: advice(path, &source),
+        place: place.clone(),
+        source,
+    };
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(BindError::NoSocket(path.to_owned()));
+        }
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => return Err(BindError::InUse(place)),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                fs::remove_file(path).map_err(system)?;
+            }
+            Err(error) => return Err(system(error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(system(error)),
+    }
+    let address = UnixAddr::new(path).map_err(|errno| system(errno.into()))?;
+    let descriptor = open(AddressFamily::Unix).map_err(system)?;
+    bind_socket(descriptor.as_raw_fd(), &address).map_err(|errno| system(errno.into()))?;
+    let file = SocketFile(path.to_owned());
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(system)?;
+    start(&descriptor, backlog).map_err(system)?;
+    Ok(Socket {
+        kind: Kind::Unix(UnixListener::from(descriptor)),
+        file: Some(file),
+    })
+}
+
+/// Binds every address that the endpoint stands for. Where it stands for both families one of them may
+/// be missing on this machine.
+fn bind_inet(
+    endpoint: &Endpoint,
+    inherited: &[Socket],
+    backlog: i32,
+    sockets: &mut Vec<Socket>,
+) -> Result<(), BindError> {
+    let (place, addresses, is_pair) = match endpoint {
+        Endpoint::Unix(_) => return Ok(()),
+        Endpoint::Localhost(port) => (
+            format!("localhost:{port}"),
+            resolve(&[("127.0.0.1", *port), ("::1", *port)]),
+            true,
+        ),
+        Endpoint::Everywhere(port) => (
+            format!("*:{port}"),
+            resolve(&[("0.0.0.0", *port), ("::", *port)]),
+            true,
+        ),
+        Endpoint::Inet(host, port) => (
+            format!("{host}:{port}"),
+            resolve(&[(host.as_str(), *port)]),
+            false,
+        ),
+    };
+    let system = |source| BindError::System {
+        place: place.clone(),
+        source,
+        advice: String::new(),
+    };
+    let mut last = None;
+    let mut is_served = false;
+    for address in addresses.map_err(system)? {
+        let known = |socket: &Socket| socket.has_address(address);
+        if inherited.iter().any(known) || sockets.iter().any(known) {
+            is_served = true;
+            continue;
+        }
+        match bind_tcp(address, backlog) {
+            Ok(listener) => {
+                sockets.push(Socket::tcp(listener));
+                is_served = true;
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(BindError::InUse(address.to_string()));
+            }
+            Err(error) if is_pair => last = Some(error),
+            Err(error) => return Err(system(error)),
+        }
+    }
+    match last {
+        Some(error) if !is_served => Err(system(error)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The addresses of these hosts, each once.
+fn resolve(hosts: &[(&str, u16)]) -> io::Result<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    for host in hosts {
+        for address in host.to_socket_addrs()? {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let descriptor = open(family)?;
+    setsockopt(&descriptor, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&descriptor, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind_socket(descriptor.as_raw_fd(), &SockaddrStorage::from(address))?;
+    start(&descriptor, backlog)?;
+    Ok(TcpListener::from(descriptor))
+}
+
+fn open(family: AddressFamily) -> io::Result<OwnedFd> {
+    Ok(socket(
+        family,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
+        None,
+    )?)
+}
+
+fn start(descriptor: &OwnedFd, backlog: i32) -> io::Result<()> {
+    Ok(listen(descriptor, Backlog::new(backlog)?)?)
+}
+
+/// What to write where a unit's sandbox is in the way.
+fn advice(path: &Path, error: &io::Error) -> String {
+    let forbidden = matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+    );
+    if !forbidden || std::env::var_os("INVOCATION_ID").is_none() {
+        return String::new();
+    }
+    let directory = path.parent().unwrap_or(Path::new("/")).display();
+    format!(
+        "; the unit's sandbox forbids it: use the socket of stargrey.socket, \
+         or add a drop-in with [Service] ReadWritePaths={directory}"
+    )
+}
+
+#[cfg(test)]
+mod tests;

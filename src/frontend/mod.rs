@@ -1,0 +1,16 @@
+//! The ways in: sockets, and the policy protocol on them.
+//!
+//! A front end translates; it decides nothing. It is given its sockets, the gate and a signal to end,
+//! so that a test can be given any of them.
+
+mod bind;
+mod inherit;
+mod listener;
+mod policy;
+mod registry;
+
+pub use bind::{BindError, Socket, bind};
+pub use inherit::inherited;
+pub use listener::{Service, serve};
+pub use policy::Manner;
+pub use registry::{HALF_REQUEST_SECONDS, IDLE_SECONDS, Registry};

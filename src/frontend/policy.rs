@@ -1,0 +1,177 @@
+//! A connection of the policy protocol: bytes in, decisions out.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+
+use super::registry::{Doing, Ending, Place};
+use crate::policy::{Stage, Transaction};
+use crate::protocol::policy::{DecodeError, Decoder, Request, write_answer};
+use crate::service::{Gate, journal};
+use crate::types::Timestamp;
+
+/// How long a client may take to read an answer.
+const WRITE: Duration = Duration::from_secs(60);
+
+/// Answers to pipelined requests are sent when there are this many bytes of them.
+const ENOUGH: usize = 16_384;
+
+/// How connections are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manner {
+    /// Close after the first answer (Exim).
+    pub one_answer: bool,
+    /// Whether `policy_test_time` in a request is the time of its decision.
+    pub requests_bring_time: bool,
+    /// Whether each decision has its line in the log.
+    pub log_decisions: bool,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// As it should.
+    #[error("closed")]
+    Closed,
+    /// The client sent what is no request.
+    #[error("{0}")]
+    Garbage(#[from] DecodeError),
+    /// The client sent a part of a request and closed.
+    #[error("closed in the middle of a request")]
+    Halfway,
+    /// The registry said so.
+    #[error("{}", match .0 {
+        Ending::HalfRequest => "a request was not whole in time",
+        Ending::Idle => "idle for too long",
+        Ending::Crowded => "too many connections, this one was idle the longest",
+    })]
+    Told(Ending),
+    /// The answer was not taken in time.
+    #[error("the answer was not read in time")]
+    SlowReader,
+    /// The system's complaint.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+/// Serves one connection to its end. `shutdown` becomes true when the daemon ends: then what is being
+/// answered is answered, and no more is read.
+pub(super) async fn converse<S>(
+    mut stream: S,
+    place: &Place,
+    gate: &Gate,
+    manner: Manner,
+    mut shutdown: watch::Receiver<bool>,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut decoder = Decoder::new();
+    let mut out = Vec::new();
+    loop {
+        place.set(Doing::Asking);
+        let answered = answer_all(&mut decoder, &mut out, gate, manner, &mut stream).await;
+        let sent = send(&mut stream, &mut out).await;
+        if let Err(end) = answered.and(sent) {
+            return end;
+        }
+        place.set(if decoder.is_midway() {
+            Doing::Sending
+        } else {
+            Doing::Idle
+        });
+        let is_midway = decoder.is_midway();
+        tokio::select! {
+            biased;
+            read = stream.read_buf(decoder.room()) => match read {
+                Ok(0) if is_midway => return End::Halfway,
+                Ok(0) => return End::Closed,
+                Ok(_) => {}
+                Err(error) => return End::Io(error),
+            },
+            ending = place.ended() => return End::Told(ending),
+            () = ending(&mut shutdown) => return End::Closed,
+        }
+    }
+}
+
+/// Answers all requests that are complete.
+async fn answer_all<S: AsyncWrite + Unpin>(
+    decoder: &mut Decoder,
+    out: &mut Vec<u8>,
+    gate: &Gate,
+    manner: Manner,
+    stream: &mut S,
+) -> Result<(), End> {
+    while let Some(request) = decoder.next()? {
+        answer(&request, out, gate, manner).await;
+        if manner.one_answer {
+            send(stream, out).await?;
+            return Err(End::Closed);
+        }
+        if out.len() >= ENOUGH {
+            send(stream, out).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Answers one request.
+async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: Manner) {
+    let tx = transaction(request);
+    let time = request
+        .policy_test_time
+        .filter(|_| manner.requests_bring_time)
+        .and_then(|time| std::str::from_utf8(time).ok()?.parse().ok())
+        .map(Timestamp::from_seconds);
+    let decision = gate.judge(&tx, time).await;
+    journal::record(&tx, &decision, manner.log_decisions);
+    let action = decision.rules.texts.action(
+        decision.outcome.verdict,
+        tx.recipient.unwrap_or_default(),
+        tx.enhanced_codes,
+        decision.now,
+    );
+    write_answer(out, &action);
+}
+
+/// What the request says, in the core's words. Postfix 2.3 and later send `etrn_domain`, empty or not,
+/// and take an enhanced status code in the answer.
+fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
+    Transaction {
+        stage: match request.protocol_state {
+            None | Some(b"" | b"RCPT") => Stage::Recipient,
+            Some(_) => Stage::Other,
+        },
+        client_address: request.client_address,
+        client_name: request.client_name,
+        sender: request.sender,
+        recipient: request.recipient,
+        instance: request.instance,
+        queue_id: request.queue_id,
+        enhanced_codes: request.etrn_domain.is_some(),
+    }
+}
+
+/// Waits until the daemon ends; a sender that is gone means the same.
+pub(super) async fn ending(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.wait_for(|is_ending| *is_ending).await.is_err() {
+        log::debug!("nobody is left to say that the daemon ends");
+    }
+}
+
+/// Sends what there is to send.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, out: &mut Vec<u8>) -> Result<(), End> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let sent = tokio::time::timeout(WRITE, stream.write_all(out)).await;
+    out.clear();
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(End::Io(error)),
+        Err(_) => Err(End::SlowReader),
+    }
+}

@@ -1,0 +1,213 @@
+//! The time: the only place that asks for it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::policy::Expiry;
+use crate::types::{Span, Timestamp};
+
+/// A jump of the wall clock by more than this is not believed at once.
+const JUMP: Span = Span::from_hours(1);
+
+/// How long a jump that is not undone goes unbelieved.
+const SUSPENSION: Span = Span::from_hours(24);
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// The wall clock: what records are stamped with.
+    fn now(&self) -> Timestamp;
+
+    /// Seconds since the machine was booted, sleep included: what the wall clock is checked against.
+    fn since_boot(&self) -> Span;
+}
+
+/// The machine's clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(read(ClockId::CLOCK_REALTIME).as_secs())
+    }
+
+    fn since_boot(&self) -> Span {
+        Span::from_seconds(read(ClockId::CLOCK_BOOTTIME).as_secs())
+    }
+}
+
+/// A file with the seconds since the epoch in it: for tests behind a real Postfix.
+#[derive(Debug)]
+pub struct FileClock {
+    path: PathBuf,
+    last: AtomicU64,
+}
+
+impl FileClock {
+    /// The clock that `path` shows.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            last: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Clock for FileClock {
+    fn now(&self) -> Timestamp {
+        let shown = fs::read_to_string(&self.path).ok();
+        let seconds = shown.and_then(|text| text.trim().parse().ok());
+        let seconds = seconds.unwrap_or_else(|| self.last.load(Ordering::Relaxed));
+        self.last.store(seconds, Ordering::Relaxed);
+        Timestamp::from_seconds(seconds)
+    }
+
+    /// The same time again: what a test does to its clock is never suspicious.
+    fn since_boot(&self) -> Span {
+        Span::from_seconds(self.now().seconds())
+    }
+}
+
+/// The time since some fixed moment, never set back: for intervals, not for records.
+#[must_use]
+pub fn monotonic() -> Duration {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Reads a clock; one that cannot be read stands at zero.
+fn read(clock: ClockId) -> Duration {
+    clock_gettime(clock).map_or(Duration::ZERO, |time| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or_default();
+        let nanoseconds = u32::try_from(time.tv_nsec()).unwrap_or_default();
+        Duration::new(seconds, nanoseconds)
+    })
+}
+
+/// Watches the wall clock and says whether records may grow old by it.
+///
+/// | the wall clock                                        | expiry                            |
+/// | ----------------------------------------------------- | --------------------------------- |
+/// | goes on as the boot clock does, within an hour        | applies                           |
+/// | jumps by more than an hour, or is that far behind the latest time stored | is suspended   |
+/// | jumps back to where it should be                      | applies again                     |
+/// | stays where it jumped to for 24 hours                 | applies again, by the new time    |
+#[derive(Debug, Clone, Copy)]
+pub struct ClockGuard {
+    /// A wall time that was believed, and the boot clock at that moment.
+    believed: (Timestamp, Span),
+    suspended_since: Option<Span>,
+}
+
+impl ClockGuard {
+    /// Begins to watch; `latest` is the latest time that the store knows.
+    #[must_use]
+    pub fn new(clock: &dyn Clock, latest: Option<Timestamp>) -> Self {
+        let (now, boot) = (clock.now(), clock.since_boot());
+        match latest {
+            Some(latest) if latest > now.after(JUMP) => Self {
+                believed: (latest, boot),
+                suspended_since: Some(boot),
+            },
+            Some(_) | None => Self {
+                believed: (now, boot),
+                suspended_since: None,
+            },
+        }
+    }
+
+    /// Looks at the clock.
+    pub fn check(&mut self, clock: &dyn Clock) -> Expiry {
+        let (now, boot) = (clock.now(), clock.since_boot());
+        let (wall, then) = self.believed;
+        let elapsed = boot.less(then);
+        let expected = wall.after(elapsed);
+        let off = now.since(expected).max(expected.since(now));
+        let since = self.suspended_since;
+        let is_accepted = since.is_some_and(|since| boot.less(since) >= SUSPENSION);
+        if off <= JUMP || is_accepted {
+            self.believed = (now, boot);
+            self.suspended_since = None;
+            return Expiry::Applies;
+        }
+        self.suspended_since = since.or(Some(boot));
+        Expiry::Suspended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock whose two faces are set apart.
+    #[derive(Default)]
+    struct TwoFaces {
+        wall: AtomicU64,
+        boot: AtomicU64,
+    }
+
+    impl TwoFaces {
+        fn set(&self, wall: u64, boot: u64) {
+            self.wall.store(wall, Ordering::Relaxed);
+            self.boot.store(boot, Ordering::Relaxed);
+        }
+    }
+
+    impl Clock for TwoFaces {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(self.wall.load(Ordering::Relaxed))
+        }
+
+        fn since_boot(&self) -> Span {
+            Span::from_seconds(self.boot.load(Ordering::Relaxed))
+        }
+    }
+
+    const WALL: u64 = 1_800_000_000;
+    const HOUR: u64 = 3600;
+    const DAY: u64 = 86_400;
+
+    #[test]
+    fn a_jump_suspends_expiry_until_it_is_undone_or_a_day_is_over() {
+        use Expiry::{Applies, Suspended};
+        let rows = [
+            ("goes on", WALL + 10, 110, Applies),
+            ("a little off", WALL + 20 + HOUR, 120, Applies),
+            ("a year ahead", WALL + 365 * DAY, 130, Suspended),
+            ("still ahead", WALL + 365 * DAY + 10, 140, Suspended),
+            ("undone", WALL + HOUR + 50, 150, Applies),
+            ("two hours back", WALL - HOUR, 160, Suspended),
+            ("for a day", WALL - HOUR + DAY - 1, 160 + DAY - 1, Suspended),
+            ("for good", WALL - HOUR + DAY, 160 + DAY, Applies),
+            (
+                "goes on from there",
+                WALL - HOUR + DAY + 5,
+                165 + DAY,
+                Applies,
+            ),
+        ];
+        let clock = TwoFaces::default();
+        clock.set(WALL, 100);
+        let mut guard = ClockGuard::new(&clock, None);
+        for (name, wall, boot, want) in rows {
+            clock.set(wall, boot);
+            assert_eq!(guard.check(&clock), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_clock_far_behind_the_store_is_not_believed() {
+        let clock = TwoFaces::default();
+        clock.set(WALL, 100);
+        let latest = |seconds| Some(Timestamp::from_seconds(seconds));
+        let mut guard = ClockGuard::new(&clock, latest(WALL + HOUR));
+        assert_eq!(guard.check(&clock), Expiry::Applies);
+        let mut guard = ClockGuard::new(&clock, latest(WALL + 2 * HOUR));
+        assert_eq!(guard.check(&clock), Expiry::Suspended);
+        clock.set(WALL + 2 * HOUR, 200);
+        assert_eq!(guard.check(&clock), Expiry::Applies);
+    }
+}

@@ -1,0 +1,250 @@
+//! The gate: what front ends ask.
+
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::clock::Clock;
+use super::memory::InstanceMemory;
+use super::state::{Status, StoreState};
+use super::stats::Stats;
+use super::touches::Touches;
+use super::worker::{Message, Pulse, Shared, Work, Worker};
+use crate::policy::{self, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction};
+use crate::store::{Opener, StoreError};
+use crate::types::Timestamp;
+
+/// Requests that may wait for the writer: more than there can be connections.
+const QUEUE: usize = 65_536;
+
+/// How long a request waits for its commit, in seconds. Postfix waits 100, or what main.cf says.
+const COMMIT_SECONDS: u64 = 20;
+
+/// The gate. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    clock: Arc<dyn Clock>,
+    rules: Arc<RwLock<Arc<Ruleset>>>,
+    state: Arc<StoreState>,
+    touches: Arc<Touches>,
+    pulse: Arc<Pulse>,
+    memory: InstanceMemory,
+    stats: Stats,
+    queue: SyncSender<Message>,
+}
+
+/// A running gate and its thread.
+pub struct Start {
+    /// The gate.
+    pub gate: Gate,
+    /// Ends when the last clone of the gate is gone and everything is written.
+    pub worker: JoinHandle<()>,
+}
+
+/// An answered question.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The time it was decided at.
+    pub now: Timestamp,
+    /// The rules it was decided by.
+    pub rules: Arc<Ruleset>,
+    /// Whether the same question of the same message was answered before.
+    pub is_repeat: bool,
+}
+
+impl Gate {
+    /// Opens the store and starts the thread that writes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the options do not fit the database; every other trouble is survived, see
+    /// [`Status::trouble`]. An [`std::io::Error`] wrapped in [`StoreError::File`] when no thread can be had.
+    pub fn start(
+        rules: Ruleset,
+        opener: Box<dyn Opener>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Start, StoreError> {
+        let (sender, receiver) = sync_channel(QUEUE);
+        let rules = Arc::new(RwLock::new(Arc::new(rules)));
+        let (state, touches, pulse) = <(Arc<StoreState>, Arc<Touches>, Arc<Pulse>)>::default();
+        let for_worker = Arc::clone(&rules);
+        let shared = Shared {
+            state: Arc::clone(&state),
+            touches: Arc::clone(&touches),
+            pulse: Arc::clone(&pulse),
+            clock: Arc::clone(&clock),
+            rules: Arc::new(move || current(&for_worker)),
+        };
+        let worker = Worker::new(shared, opener)?;
+        let worker = thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || worker.run(&receiver))
+            .map_err(|source| StoreError::File {
+                path: "thread".into(),
+                source,
+            })?;
+        let gate = Self(Arc::new(Inner {
+            clock,
+            rules,
+            state,
+            touches,
+            pulse,
+            memory: InstanceMemory::new(),
+            stats: Stats::default(),
+            queue: sender,
+        }));
+        Ok(Start { gate, worker })
+    }
+
+    /// Decides. `now` is read from the clock unless it is given.
+    pub async fn judge(&self, tx: &Transaction<'_>, now: Option<Timestamp>) -> Decision {
+        let inner = &self.0;
+        let now = now.unwrap_or_else(|| inner.clock.now());
+        let rules = current(&inner.rules);
+        let keys = inner.memory.keys(tx);
+        if let Some(outcome) = keys.and_then(|keys| inner.memory.answered(keys, now)) {
+            return Decision {
+                outcome,
+                now,
+                rules,
+                is_repeat: true,
+            };
+        }
+        let outcome = match policy::plan(tx, &rules) {
+            Plan::Settled(outcome) => outcome,
+            Plan::Needs(query) => {
+                let session = Session {
+                    header_given: keys.is_some_and(|keys| inner.memory.header_given(keys, now)),
+                    expiry: inner.state.expiry(),
+                };
+                let asked = inner.ask_store(query, session, now, &rules).await;
+                asked.unwrap_or_else(|_| policy::without_store(&rules))
+            }
+        };
+        if let Some(keys) = keys
+            && outcome.reason != Reason::StoreFailure
+        {
+            inner.memory.remember(keys, &outcome, now);
+        }
+        inner.stats.count(&outcome);
+        Decision {
+            outcome,
+            now,
+            rules,
+            is_repeat: false,
+        }
+    }
+
+    /// Puts other rules in force; a decision that has begun goes on with those it began with.
+    pub fn set_rules(&self, rules: Ruleset) {
+        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// The rules in force.
+    #[must_use]
+    pub fn rules(&self) -> Arc<Ruleset> {
+        current(&self.0.rules)
+    }
+
+    /// How things are.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let state = &self.0.state;
+        Status {
+            counts: self.0.stats.counts(),
+            figures: state.read(|reader| reader.figures()).ok(),
+            whitelisted: state.whitelisted.load(std::sync::atomic::Ordering::Relaxed),
+            trouble: state.trouble(),
+            expiry: state.expiry(),
+        }
+    }
+
+    /// A number that changes while the writing thread works; `None` while it waits for the disk.
+    #[must_use]
+    pub fn pulse(&self) -> Option<u64> {
+        self.0.pulse.turns()
+    }
+}
+
+impl Inner {
+    /// Decides on records. What has to be promised goes to the thread that writes.
+    async fn ask_store(
+        &self,
+        query: Query,
+        session: Session,
+        now: Timestamp,
+        rules: &Arc<Ruleset>,
+    ) -> Result<Outcome, StoreError> {
+        let mut facts = match self.state.read(|reader| reader.facts(&query)) {
+            Ok(facts) => facts,
+            Err(error) => {
+                if !matches!(error, StoreError::Closed) {
+                    // A full queue means that the worker has trouble of its own.
+                    drop(self.queue.try_send(Message::ReadFailed(error)));
+                }
+                return Err(StoreError::Closed);
+            }
+        };
+        self.touches.overlay(&query, &mut facts);
+        let outcome = policy::decide(&facts, session, now, rules);
+        if !outcome.changes.promised {
+            self.touches.note(&query, &outcome.changes);
+            return Ok(outcome);
+        }
+        if self.state.is_stalled() {
+            return Err(StoreError::Slow(COMMIT_SECONDS));
+        }
+        let (answer, answered) = oneshot::channel();
+        let work = Box::new(Work {
+            query,
+            session,
+            now,
+            rules: Arc::clone(rules),
+            answer,
+        });
+        match self.queue.try_send(Message::Work(work)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                let error = StoreError::Busy(QUEUE);
+                self.state.stall(&error);
+                return Err(error);
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(StoreError::Closed),
+        }
+        match tokio::time::timeout(Duration::from_secs(COMMIT_SECONDS), answered).await {
+            Ok(outcome) => outcome.map_err(|_| StoreError::Closed),
+            Err(_) => {
+                let error = StoreError::Slow(COMMIT_SECONDS);
+                self.state.stall(&error);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Start {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start").finish_non_exhaustive()
+    }
+}
+
+/// The rules in force.
+fn current(rules: &RwLock<Arc<Ruleset>>) -> Arc<Ruleset> {
+    Arc::clone(&rules.read().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,226 @@
+//! What an instance was told: a question asked twice gets one answer and counts once.
+//!
+//! Postfix evaluates its restriction lists at RCPT, for every recipient, so a service named in four lists
+//! is asked four times about the same thing, and once more for each other recipient of the message. All these
+//! questions carry the same `instance`. A repeat of (client address, instance, stage, sender, recipient)
+//! changes nothing and gets the verdict without its one-time part; the header is given once for (client address,
+//! instance).
+//!
+//! # Limits
+//!
+//! [`CAPACITY`] entries, the oldest goes first; an entry is believed for [`LIFETIME`]. Nothing is
+//! remembered without an instance, and nothing outlives the process.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::policy::{Because, Outcome, Reason, Stage, Transaction, Verdict};
+use crate::types::{Span, Timestamp};
+
+/// Most entries. A busy server's ten minutes; 8 MiB.
+pub(super) const CAPACITY: usize = 65_536;
+
+/// How long an entry is believed: longer than the questions about one message take.
+const LIFETIME: Span = Span::from_seconds(600);
+
+/// Identifies a question or a message: 128 bits under keys of this process's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key(u64, u64);
+
+/// The two keys of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    /// The question.
+    pub(super) question: Key,
+    /// The message.
+    pub(super) message: Key,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    /// The answer to a question.
+    Answer(Verdict, Reason, Because),
+    /// The message's header.
+    Header,
+}
+
+/// The memory of all instances.
+#[derive(Debug)]
+pub(super) struct InstanceMemory {
+    hashers: [RandomState; 2],
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    told: HashMap<Key, (Timestamp, Told)>,
+    order: VecDeque<Key>,
+}
+
+impl InstanceMemory {
+    pub(super) fn new() -> Self {
+        Self {
+            hashers: [RandomState::new(), RandomState::new()],
+            table: Mutex::default(),
+        }
+    }
+
+    /// The keys of a transaction; `None` without an instance.
+    pub(super) fn keys(&self, tx: &Transaction<'_>) -> Option<Keys> {
+        let instance = tx.instance.filter(|instance| !instance.is_empty())?;
+        let message = (tx.client_address, instance);
+        let stage = match tx.stage {
+            Stage::Recipient => 0_u8,
+            Stage::Other => 1,
+        };
+        Some(Keys {
+            question: self.key(&(message, stage, tx.sender, tx.recipient)),
+            message: self.key(&message),
+        })
+    }
+
+    /// What was answered to this question, without its one-time part.
+    pub(super) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
+        match self.table().find(keys.question, now)? {
+            Told::Answer(verdict, reason, because) => {
+                Some(Outcome::new(verdict.repeated(), reason, because))
+            }
+            Told::Header => None,
+        }
+    }
+
+    /// Whether the message has its header.
+    pub(super) fn header_given(&self, keys: Keys, now: Timestamp) -> bool {
+        matches!(self.table().find(keys.message, now), Some(Told::Header))
+    }
+
+    /// Remembers an answer.
+    pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp) {
+        let mut table = self.table();
+        let answer = Told::Answer(outcome.verdict, outcome.reason, outcome.because);
+        table.insert(keys.question, (now, answer));
+        if matches!(outcome.verdict, Verdict::PassWithHeader { .. }) {
+            table.insert(keys.message, (now, Told::Header));
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, subject: &impl Hash) -> Key {
+        let [first, second] = self.hashers.each_ref().map(|state| {
+            let mut hasher = state.build_hasher();
+            subject.hash(&mut hasher);
+            hasher.finish()
+        });
+        Key(first, second)
+    }
+}
+
+impl Table {
+    /// An entry that is neither too old nor from the future.
+    fn find(&self, key: Key, now: Timestamp) -> Option<Told> {
+        let (at, told) = self.told.get(&key)?;
+        (*at <= now && now.since(*at) <= LIFETIME).then_some(*told)
+    }
+
+    fn insert(&mut self, key: Key, entry: (Timestamp, Told)) {
+        if self.told.insert(key, entry).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > CAPACITY {
+            if let Some(oldest) = self.order.pop_front() {
+                self.told.remove(&oldest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tx<'a>(instance: &'a str, recipient: &'a str) -> Transaction<'a> {
+        Transaction {
+            stage: Stage::Recipient,
+            client_address: Some(b"192.0.2.7"),
+            client_name: Some(b"mx.example"),
+            sender: Some(b"a@b"),
+            recipient: Some(recipient.as_bytes()),
+            instance: Some(instance.as_bytes()),
+            queue_id: None,
+            enhanced_codes: true,
+        }
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    const FIRST_PASS: Outcome = Outcome::new(
+        Verdict::PassWithHeader {
+            waited: Span::from_seconds(300),
+        },
+        Reason::TripletFound,
+        Because::Triplet,
+    );
+
+    #[test]
+    fn a_repeat_gets_the_verdict_without_its_one_time_part() {
+        let memory = InstanceMemory::new();
+        let keys = |instance, recipient| memory.keys(&tx(instance, recipient)).unwrap();
+        let first = keys("1", "joe@x");
+        assert!(memory.answered(first, at(0)).is_none());
+        memory.remember(first, &FIRST_PASS, at(0));
+        let again = memory.answered(first, at(600)).unwrap();
+        assert_eq!(
+            (again.verdict, again.reason),
+            (Verdict::Pass, FIRST_PASS.reason)
+        );
+
+        assert!(memory.answered(keys("1", "jim@x"), at(0)).is_none());
+        assert!(memory.header_given(keys("1", "jim@x"), at(0)));
+        assert!(!memory.header_given(keys("2", "jim@x"), at(0)));
+        assert!(memory.answered(keys("2", "joe@x"), at(0)).is_none());
+    }
+
+    #[test]
+    fn an_entry_is_believed_for_ten_minutes_and_never_before_its_time() {
+        let memory = InstanceMemory::new();
+        let keys = memory.keys(&tx("1", "joe@x")).unwrap();
+        memory.remember(keys, &FIRST_PASS, at(100));
+        assert!(memory.answered(keys, at(700)).is_some());
+        assert!(memory.answered(keys, at(701)).is_none());
+        assert!(memory.answered(keys, at(99)).is_none());
+    }
+
+    #[test]
+    fn nothing_is_remembered_without_an_instance() {
+        let memory = InstanceMemory::new();
+        assert!(memory.keys(&tx("", "joe@x")).is_none());
+        let without = Transaction {
+            instance: None,
+            ..tx("", "joe@x")
+        };
+        assert!(memory.keys(&without).is_none());
+    }
+
+    #[test]
+    fn the_oldest_goes_when_it_is_full() {
+        let memory = InstanceMemory::new();
+        let deferred = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);
+        let keys: Vec<Keys> = (0..=CAPACITY)
+            .map(|n| memory.keys(&tx(&n.to_string(), "joe@x")).unwrap())
+            .collect();
+        for keys in keys.iter().take(CAPACITY) {
+            memory.remember(*keys, &deferred, at(0));
+        }
+        assert!(memory.answered(keys[0], at(0)).is_some());
+        memory.remember(keys[CAPACITY], &deferred, at(0));
+        assert!(memory.answered(keys[0], at(0)).is_none());
+        assert!(memory.answered(keys[1], at(0)).is_some());
+        assert!(memory.answered(keys[CAPACITY], at(0)).is_some());
+    }
+}

@@ -1,0 +1,27 @@
+//! The one use case: a transaction comes in, a decision goes out.
+//!
+//! [`Gate`] is what front ends hold. It reads the clock once, asks the core what can be settled without
+//! the store, reads the records on the caller's own task, and hands what has to be remembered to the
+//! [`worker`](self) thread, which decides again inside one write transaction for many requests, commits, and
+//! answers them all. What need not be promised (when something was last seen) is collected and written with
+//! later commits.
+//!
+//! # When the store fails
+//!
+//! The gate answers what `--on-store-failure` says, the worker tries again every ten seconds, and
+//! [`Gate::status`] says so until it is well. One line is logged when it begins and one when it ends.
+
+#![forbid(unsafe_code)]
+
+pub mod clock;
+mod gate;
+pub mod journal;
+mod memory;
+mod state;
+mod stats;
+mod touches;
+mod worker;
+
+pub use gate::{Decision, Gate, Start};
+pub use state::Status;
+pub use stats::Counts;

@@ -1,0 +1,119 @@
+//! The state of the store, shared by the gate and the worker: well, or in what trouble.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::stats::Counts;
+use crate::policy::Expiry;
+use crate::store::{Figures, Reader, StoreError};
+
+/// What an administrator sees first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Decisions since the start.
+    pub counts: Counts,
+    /// Records, when they can be counted.
+    pub figures: Option<Figures>,
+    /// Clients that pass at once.
+    pub whitelisted: u64,
+    /// Why the store cannot be used.
+    pub trouble: Option<String>,
+    /// Whether records grow old.
+    pub expiry: Expiry,
+}
+
+/// The state of the store.
+#[derive(Default)]
+pub(super) struct StoreState {
+    reader: RwLock<Option<Arc<dyn Reader>>>,
+    trouble: RwLock<Option<String>>,
+    /// A request has waited too long for a commit, and none has come since.
+    stalled: AtomicBool,
+    suspended: AtomicBool,
+    pub(super) whitelisted: AtomicU64,
+}
+
+impl StoreState {
+    /// Asks the reader, if there is one. The reader is not kept: the worker can take it away.
+    pub(super) fn read<T>(
+        &self,
+        ask: impl FnOnce(&dyn Reader) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner);
+        match &*reader {
+            Some(reader) => ask(reader.as_ref()),
+            None => Err(StoreError::Closed),
+        }
+    }
+
+    /// Gives or takes away the reader.
+    pub(super) fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
+        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
+    }
+
+    /// Enters trouble, with one line in the log when it begins or changes.
+    pub(super) fn degrade(&self, error: &StoreError) {
+        let text = error.to_string();
+        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        if trouble.as_ref() != Some(&text) {
+            log::error!("the database cannot be used, trying again every ten seconds: {text}");
+            *trouble = Some(text);
+        }
+    }
+
+    /// Ends trouble, with one line in the log if there was any.
+    pub(super) fn recover(&self) {
+        self.stalled.store(false, Ordering::Relaxed);
+        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        if trouble.take().is_some() {
+            log::warn!("the database can be used again");
+        }
+    }
+
+    /// The trouble, if there is any.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone()
+    }
+
+    /// Whether commits do not come; requests do not wait for them then.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a commit did not come in time.
+    pub(super) fn stall(&self, error: &StoreError) {
+        self.stalled.store(true, Ordering::Relaxed);
+        self.degrade(error);
+    }
+
+    pub(super) fn expiry(&self) -> Expiry {
+        if self.suspended.load(Ordering::Relaxed) {
+            Expiry::Suspended
+        } else {
+            Expiry::Applies
+        }
+    }
+
+    /// Sets whether records grow old, with one line in the log when that changes.
+    pub(super) fn set_expiry(&self, expiry: Expiry) {
+        let suspended = expiry == Expiry::Suspended;
+        if self.suspended.swap(suspended, Ordering::Relaxed) == suspended {
+            return;
+        }
+        match expiry {
+            Expiry::Suspended => log::warn!(
+                "the clock has jumped by more than an hour: nothing expires until that is undone, or 24 hours are over"
+            ),
+            Expiry::Applies => log::warn!("the clock is believed again: records expire"),
+        }
+    }
+}
+
+impl std::fmt::Debug for StoreState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreState")
+            .field("trouble", &self.trouble())
+            .finish_non_exhaustive()
+    }
+}

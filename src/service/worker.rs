@@ -1,0 +1,340 @@
+//! The thread that writes.
+//!
+//! It takes what is queued, decides each request again inside one write transaction, commits once and
+//! answers all of them. Between batches it keeps house: what was only seen is written, records whose time is
+//! over are swept in slices, idle data are synced, the clock is watched, and a store in trouble is
+//! tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::clock::{Clock, ClockGuard, monotonic};
+use super::state::StoreState;
+use super::touches::Touches;
+use crate::policy::{self, Expiry, Outcome, Query, Ruleset, Session};
+use crate::store::{Opener, StoreError, Writer};
+use crate::types::{Span, Timestamp};
+
+/// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
+const BATCH: usize = 1024;
+
+/// How often the thread looks up from an empty queue.
+const TICK: Duration = Duration::from_millis(250);
+
+/// How often what was only seen is written.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long committed data may be idle before they are synced.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// How often a store in trouble is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Rest between two passes of the sweep.
+const REST: Span = Span::from_hours(1);
+
+/// How often the time is noted in the store.
+const NOTE: Span = Span::from_seconds(60);
+
+/// A request that has to be remembered.
+pub(super) struct Work {
+    pub(super) query: Query,
+    pub(super) session: Session,
+    pub(super) now: Timestamp,
+    pub(super) rules: Arc<Ruleset>,
+    pub(super) answer: oneshot::Sender<Outcome>,
+}
+
+/// What the queue carries.
+pub(super) enum Message {
+    /// Decide and remember.
+    Work(Box<Work>),
+    /// A reader came upon this.
+    ReadFailed(StoreError),
+}
+
+/// What the gate sees of the thread.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    /// Counts the turns of the loop.
+    turns: AtomicU64,
+    /// Whether the thread is inside the store, where a slow disk may hold it.
+    in_store: AtomicBool,
+}
+
+impl Pulse {
+    /// A number that changes while the thread works, or `None` while the disk has it.
+    pub(super) fn turns(&self) -> Option<u64> {
+        (!self.in_store.load(Ordering::Relaxed)).then(|| self.turns.load(Ordering::Relaxed))
+    }
+}
+
+/// What the thread shares with the gate.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) state: Arc<StoreState>,
+    pub(super) touches: Arc<Touches>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) rules: Arc<dyn Fn() -> Arc<Ruleset> + Send + Sync>,
+}
+
+/// The thread's own.
+pub(super) struct Worker {
+    shared: Shared,
+    opener: Box<dyn Opener>,
+    writer: Option<Box<dyn Writer>>,
+    guard: ClockGuard,
+    in_trouble: bool,
+    /// By the monotonic clock: when each duty was last done.
+    flushed: Duration,
+    committed: Option<Duration>,
+    tried: Duration,
+    sliced: Duration,
+    /// By the wall clock.
+    swept: Option<Timestamp>,
+    noted: Timestamp,
+}
+
+impl Worker {
+    /// Opens the store. A failure is trouble, not an error, unless only the administrator can mend it.
+    pub(super) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, StoreError> {
+        let mut worker = Self {
+            guard: ClockGuard::new(shared.clock.as_ref(), None),
+            shared,
+            opener,
+            writer: None,
+            in_trouble: false,
+            flushed: Duration::ZERO,
+            committed: None,
+            tried: monotonic(),
+            sliced: Duration::ZERO,
+            swept: None,
+            noted: Timestamp::default(),
+        };
+        match worker.open() {
+            Err(error) if error.is_configuration() => Err(error),
+            Err(error) => {
+                worker.fail(&error);
+                Ok(worker)
+            }
+            Ok(()) => Ok(worker),
+        }
+    }
+
+    /// Works until every sender of the queue is gone; then writes what waits and syncs.
+    pub(super) fn run(mut self, queue: &Receiver<Message>) {
+        loop {
+            match queue.recv_timeout(TICK) {
+                Ok(message) => self.take(message, queue),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.keep_house();
+            self.shared.pulse.turns.fetch_add(1, Ordering::Relaxed);
+        }
+        self.flush();
+        self.with_writer(|writer| writer.sync());
+    }
+
+    /// Takes a message and all that stand behind it, as far as a batch goes.
+    fn take(&mut self, first: Message, queue: &Receiver<Message>) {
+        let mut batch = Vec::new();
+        let others = std::iter::from_fn(|| queue.try_recv().ok());
+        for message in std::iter::once(first).chain(others.take(BATCH)) {
+            match message {
+                Message::Work(work) => batch.push(*work),
+                Message::ReadFailed(error) => self.fail(&error),
+            }
+        }
+        // Who has stopped waiting was told something else already.
+        batch.retain(|work| !work.answer.is_closed());
+        if self.in_trouble || batch.is_empty() {
+            return;
+        }
+        self.decide(batch);
+    }
+
+    /// Decides a batch in one transaction, commits it, and answers. Dropped answers tell of a failure.
+    fn decide(&mut self, batch: Vec<Work>) {
+        let touches = Arc::clone(&self.shared.touches);
+        let mut outcomes = Vec::with_capacity(batch.len());
+        let done = self.with_writer(|writer| {
+            writer.transact(&mut |records| {
+                outcomes.clear();
+                for work in &batch {
+                    let mut facts = records.facts(&work.query)?;
+                    touches.overlay(&work.query, &mut facts);
+                    let outcome = policy::decide(&facts, work.session, work.now, &work.rules);
+                    records.apply(&work.query, &outcome.changes)?;
+                    outcomes.push(outcome);
+                }
+                Ok(())
+            })
+        });
+        if done.is_none() {
+            return;
+        }
+        self.committed = Some(monotonic());
+        for (work, outcome) in batch.into_iter().zip(outcomes) {
+            touches.superseded(&work.query, &outcome.changes);
+            if outcome.whitelisted {
+                self.shared
+                    .state
+                    .whitelisted
+                    .fetch_add(1, Ordering::Relaxed);
+            }
+            if work.answer.send(outcome).is_err() {
+                log::debug!("an answer was not waited for");
+            }
+        }
+    }
+
+    /// The duties between batches, each in its own rhythm.
+    fn keep_house(&mut self) {
+        let mono = monotonic();
+        if self.in_trouble {
+            if mono.saturating_sub(self.tried) >= RETRY {
+                self.try_again(mono);
+            }
+            return;
+        }
+        if self.shared.state.is_stalled() {
+            self.shared.state.recover();
+        }
+        self.shared
+            .state
+            .set_expiry(self.guard.check(self.shared.clock.as_ref()));
+        if mono.saturating_sub(self.flushed) >= FLUSH {
+            self.flush();
+            self.note_time();
+            self.flushed = mono;
+        }
+        if self
+            .committed
+            .is_some_and(|committed| mono.saturating_sub(committed) >= SYNC)
+        {
+            self.committed = None;
+            self.with_writer(|writer| writer.sync());
+        }
+        if mono.saturating_sub(self.sliced) >= TICK {
+            self.sliced = mono;
+            self.sweep();
+        }
+    }
+
+    /// Writes what was only seen.
+    fn flush(&mut self) {
+        let waiting = self.shared.touches.waiting();
+        if waiting.is_empty() || self.in_trouble {
+            return;
+        }
+        let written =
+            self.with_writer(|writer| writer.transact(&mut |records| waiting.write(records)));
+        if written.is_some() {
+            self.shared.touches.written(&waiting);
+            self.committed = Some(monotonic());
+        }
+    }
+
+    /// Notes the time, when something was written and it has gone on.
+    fn note_time(&mut self) {
+        let now = self.shared.clock.now();
+        let is_due = now.since(self.noted) >= NOTE && self.committed.is_some();
+        if is_due && self.shared.state.expiry() == Expiry::Applies {
+            self.noted = now;
+            self.with_writer(|writer| writer.note_time(now));
+        }
+    }
+
+    /// One slice of the sweep, unless it rests.
+    fn sweep(&mut self) {
+        let now = self.shared.clock.now();
+        let rests = self
+            .swept
+            .is_some_and(|last| last <= now && now.since(last) < REST);
+        if rests || self.shared.state.expiry() == Expiry::Suspended {
+            return;
+        }
+        let params = (self.shared.rules)().params;
+        let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
+            return;
+        };
+        if swept.removed > 0 {
+            log::debug!("{} records expired", swept.removed);
+            self.committed = Some(monotonic());
+        }
+        if swept.finished {
+            self.swept = Some(now);
+            self.count_whitelisted();
+        }
+    }
+
+    /// Counts the clients that pass at once.
+    fn count_whitelisted(&mut self) {
+        let Some(threshold) = (self.shared.rules)().params.auto_whitelist else {
+            return;
+        };
+        let state = &self.shared.state;
+        if let Ok(count) = state.read(|reader| reader.count_whitelisted(threshold)) {
+            state.whitelisted.store(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Opens the store.
+    fn open(&mut self) -> Result<(), StoreError> {
+        let (reader, writer) = self.opener.open()?;
+        let latest = reader.latest()?;
+        self.guard = ClockGuard::new(self.shared.clock.as_ref(), latest);
+        self.writer = Some(writer);
+        self.shared.state.set_reader(Some(reader));
+        self.count_whitelisted();
+        Ok(())
+    }
+
+    /// Tries a store in trouble: opens it if it is closed, else writes something.
+    fn try_again(&mut self, mono: Duration) {
+        self.tried = mono;
+        if self.writer.is_none()
+            && let Err(error) = self.open()
+        {
+            self.fail(&error);
+            return;
+        }
+        let now = self.shared.clock.now();
+        self.in_trouble = false;
+        if self.with_writer(|writer| writer.note_time(now)).is_some() {
+            self.shared.state.recover();
+        }
+    }
+
+    /// Does something with the writer; a failure is trouble.
+    fn with_writer<T>(
+        &mut self,
+        job: impl FnOnce(&mut dyn Writer) -> Result<T, StoreError>,
+    ) -> Option<T> {
+        let writer = self.writer.as_mut()?;
+        let pulse = Arc::clone(&self.shared.pulse);
+        pulse.in_store.store(true, Ordering::Relaxed);
+        let result = job(writer.as_mut());
+        pulse.in_store.store(false, Ordering::Relaxed);
+        result.map_err(|error| self.fail(&error)).ok()
+    }
+
+    /// Enters trouble. Data in doubt are not even read any more.
+    fn fail(&mut self, error: &StoreError) {
+        if error.is_fatal_for_readers() {
+            self.shared.state.set_reader(None);
+            self.writer = None;
+        }
+        if !self.in_trouble {
+            self.tried = monotonic();
+        }
+        self.in_trouble = true;
+        self.shared.state.degrade(error);
+    }
+}
