@@ -25,6 +25,11 @@ use super::complaint::Complaint;
     infer_long_args = true,
     max_term_width = 100
 )]
+#[expect(
+    clippy::struct_excessive_bools,
+    clippy::doc_markdown,
+    reason = "each is a switch of the command line, and these comments are what --help prints"
+)]
 pub struct Options {
     /// Listen on the unix socket PATH (repeatable)
     #[arg(short = 'u', long, value_name = "PATH", help_heading = "Listening")]

@@ -260,7 +260,9 @@ fn refuse_dollars(options: &Options, reading: &mut Reading) {
         ("--whitelist-recipients", &options.whitelist_recipients),
         ("--whitelist-senders", &options.whitelist_senders),
     ] {
-        values.iter().for_each(|value| look(option, value));
+        for value in values {
+            look(option, value);
+        }
     }
 }
 

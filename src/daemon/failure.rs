@@ -38,14 +38,11 @@ pub(super) enum Failure {
 impl Failure {
     /// The exit code.
     pub(super) fn exit_code(&self) -> u8 {
-        let by_kind = |error: &io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => exit::NOPERM,
-            _ => exit::OSERR,
-        };
         match self {
-            Self::Wrong(_) | Self::NoSocket => exit::CONFIG,
+            Self::Wrong(_)
+            | Self::NoSocket
+            | Self::Bind(BindError::NoSocket(_) | BindError::Inherited { .. }) => exit::CONFIG,
             Self::Bind(BindError::InUse(_)) => exit::UNAVAILABLE,
-            Self::Bind(BindError::NoSocket(_) | BindError::Inherited { .. }) => exit::CONFIG,
             Self::Bind(BindError::System { source, .. })
             | Self::Lock(LockError::File { source, .. })
             | Self::System { source, .. } => by_kind(source),
@@ -53,5 +50,18 @@ impl Failure {
             Self::Store(error) if error.is_configuration() => exit::CONFIG,
             Self::Store(_) => exit::OSERR,
         }
+    }
+}
+
+/// The exit code for what the system refuses.
+fn by_kind(error: &io::Error) -> u8 {
+    let forbidden = [
+        io::ErrorKind::PermissionDenied,
+        io::ErrorKind::ReadOnlyFilesystem,
+    ];
+    if forbidden.contains(&error.kind()) {
+        exit::NOPERM
+    } else {
+        exit::OSERR
     }
 }

@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
         return check(&settings);
     }
     logging::start(settings.verbosity, settings.facility);
-    let code = match start(settings) {
+    let code = match start(&settings) {
         Ok(()) => exit::OK,
         Err(failure) => {
             for line in failure.to_string().lines() {
@@ -64,11 +64,11 @@ pub fn main() -> ExitCode {
 }
 
 /// The order of start-up.
-fn start(settings: Settings) -> Result<(), Failure> {
+fn start(settings: &Settings) -> Result<(), Failure> {
     for remark in &settings.remarks {
         log::warn!("{remark}");
     }
-    let identity = Identity::wanted(&settings)?;
+    let identity = Identity::wanted(settings)?;
     let inherited = frontend::inherited()?;
     if inherited.is_empty() && settings.endpoints.is_empty() {
         return Err(Failure::NoSocket);
@@ -98,9 +98,9 @@ fn start(settings: Settings) -> Result<(), Failure> {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
     };
-    let started = Gate::start(rules, Box::new(opener(&settings)), clock)?;
+    let started = Gate::start(rules, Box::new(opener(settings)), clock)?;
     let sockets = inherited.into_iter().chain(bound).collect();
-    run::run(sockets, started, &settings, descriptors, skipped)?;
+    run::run(sockets, started, settings, descriptors, skipped)?;
     drop(lock);
     Ok(())
 }

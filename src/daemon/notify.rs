@@ -60,36 +60,34 @@ pub(super) async fn feed_watchdog(gate: Gate) {
     }
 }
 
-/// One line that says how things are.
+/// One line that says how things are, the bad news first.
 fn status_line(status: &Status, skipped: usize) -> String {
-    let mut line = String::new();
+    let mut parts = Vec::new();
     if let Some(trouble) = &status.trouble {
-        line.push_str("DEGRADED: ");
-        line.push_str(trouble);
-        line.push_str("; ");
+        parts.push(format!("DEGRADED: {trouble}"));
     }
     if skipped > 0 {
-        line.push_str(&format!(
-            "DEGRADED: {skipped} complaints about the lists, see the log; "
+        parts.push(format!(
+            "DEGRADED: {skipped} complaints about the lists, see the log"
         ));
     }
     if status.expiry == Expiry::Suspended {
-        line.push_str("the clock has jumped, nothing expires; ");
+        parts.push("the clock has jumped, nothing expires".to_owned());
     }
     let (total, deferred) = (status.counts.total(), status.counts.deferred);
-    line.push_str(&format!(
-        "{total} requests: {deferred} greylisted, {} passed",
-        total.saturating_sub(deferred)
+    let passed = total.saturating_sub(deferred);
+    parts.push(format!(
+        "{total} requests: {deferred} greylisted, {passed} passed"
     ));
     if let Some(figures) = status.figures {
-        line.push_str(&format!(
-            "; {} triplets waiting, {} passed, {} auto-whitelisted",
+        parts.push(format!(
+            "{} triplets waiting, {} passed, {} auto-whitelisted",
             figures.waiting,
             figures.passed,
             clients(status.whitelisted)
         ));
     }
-    line
+    parts.join("; ")
 }
 
 fn clients(count: u64) -> String {

@@ -13,6 +13,7 @@
 //! 5. the triplet: see [`greylist`]
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod greylist;
 mod keys;

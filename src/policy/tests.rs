@@ -73,21 +73,21 @@ fn transaction<'a>(
     }
 }
 
-const fn waiting(first: u64, last: u64, retries: u32) -> Option<Triplet> {
-    Some(Triplet::Waiting {
+const fn waiting(first: u64, last: u64, retries: u32) -> Triplet {
+    Triplet::Waiting {
         first: Timestamp::from_seconds(START + first),
         last: Timestamp::from_seconds(START + last),
         retries,
-    })
+    }
 }
 
-const fn passed(first: u64, passed: u64, last: u64, mails: u32) -> Option<Triplet> {
-    Some(Triplet::Passed {
+const fn passed(first: u64, passed: u64, last: u64, mails: u32) -> Triplet {
+    Triplet::Passed {
         first: Timestamp::from_seconds(START + first),
         passed: Timestamp::from_seconds(START + passed),
         last: Timestamp::from_seconds(START + last),
         mails,
-    })
+    }
 }
 
 const fn defer(wait: u64) -> Verdict {
@@ -108,7 +108,7 @@ struct Row {
     now: u64,
     want_verdict: Verdict,
     want_reason: Reason,
-    want_next: Option<Triplet>,
+    want_next: Triplet,
 }
 
 const LATE: u64 = 100 + WINDOW;
@@ -117,16 +117,16 @@ const OLD: u64 = 500 + MAX_AGE;
 #[rustfmt::skip]
 const STATE_TABLE: &[Row] = &[
     Row { name: "none, any", record: None, now: 100, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(100, 100, 0) },
-    Row { name: "waiting, at once", record: waiting(100, 100, 0), now: 100, want_verdict: defer(300), want_reason: Reason::EarlyRetry, want_next: waiting(100, 100, 1) },
-    Row { name: "waiting, before first + delay", record: waiting(100, 150, 3), now: 399, want_verdict: defer(1), want_reason: Reason::EarlyRetry, want_next: waiting(100, 399, 4) },
-    Row { name: "waiting, from first + delay", record: waiting(100, 399, 4), now: 400, want_verdict: header(300), want_reason: Reason::TripletFound, want_next: passed(100, 400, 400, 1) },
-    Row { name: "waiting, up to first + retry_window", record: waiting(100, 100, 0), now: LATE, want_verdict: header(WINDOW), want_reason: Reason::TripletFound, want_next: passed(100, LATE, LATE, 1) },
-    Row { name: "waiting, later", record: waiting(100, 100, 0), now: LATE + 1, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(LATE + 1, LATE + 1, 0) },
-    Row { name: "waiting, first in the future", record: waiting(100, 100, 0), now: 99, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(99, 99, 0) },
-    Row { name: "passed, soon", record: passed(100, 400, 400, 1), now: 401, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, 401, 2) },
-    Row { name: "passed, up to last + max_age", record: passed(100, 400, 500, 7), now: OLD, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, OLD, 8) },
-    Row { name: "passed, later", record: passed(100, 400, 500, 7), now: OLD + 1, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(OLD + 1, OLD + 1, 0) },
-    Row { name: "passed, clock set back", record: passed(100, 400, 500, 7), now: 50, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, 50, 8) },
+    Row { name: "waiting, at once", record: Some(waiting(100, 100, 0)), now: 100, want_verdict: defer(300), want_reason: Reason::EarlyRetry, want_next: waiting(100, 100, 1) },
+    Row { name: "waiting, before first + delay", record: Some(waiting(100, 150, 3)), now: 399, want_verdict: defer(1), want_reason: Reason::EarlyRetry, want_next: waiting(100, 399, 4) },
+    Row { name: "waiting, from first + delay", record: Some(waiting(100, 399, 4)), now: 400, want_verdict: header(300), want_reason: Reason::TripletFound, want_next: passed(100, 400, 400, 1) },
+    Row { name: "waiting, up to first + retry_window", record: Some(waiting(100, 100, 0)), now: LATE, want_verdict: header(WINDOW), want_reason: Reason::TripletFound, want_next: passed(100, LATE, LATE, 1) },
+    Row { name: "waiting, later", record: Some(waiting(100, 100, 0)), now: LATE + 1, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(LATE + 1, LATE + 1, 0) },
+    Row { name: "waiting, first in the future", record: Some(waiting(100, 100, 0)), now: 99, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(99, 99, 0) },
+    Row { name: "passed, soon", record: Some(passed(100, 400, 400, 1)), now: 401, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, 401, 2) },
+    Row { name: "passed, up to last + max_age", record: Some(passed(100, 400, 500, 7)), now: OLD, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, OLD, 8) },
+    Row { name: "passed, later", record: Some(passed(100, 400, 500, 7)), now: OLD + 1, want_verdict: defer(300), want_reason: Reason::New, want_next: waiting(OLD + 1, OLD + 1, 0) },
+    Row { name: "passed, clock set back", record: Some(passed(100, 400, 500, 7)), now: 50, want_verdict: Verdict::Pass, want_reason: Reason::TripletFound, want_next: passed(100, 400, 50, 8) },
 ];
 
 fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: Expiry) -> Outcome {
@@ -148,7 +148,7 @@ fn the_state_table_holds() {
         let outcome = decide_on(row.record, at(row.now), &rules, Expiry::Applies);
         assert_eq!(outcome.verdict, row.want_verdict, "{}", row.name);
         assert_eq!(outcome.reason, row.want_reason, "{}", row.name);
-        assert_eq!(outcome.changes.triplet, row.want_next, "{}", row.name);
+        assert_eq!(outcome.changes.triplet, Some(row.want_next), "{}", row.name);
         let is_promise = row.want_reason == Reason::New
             || row.want_verdict != Verdict::Pass
                 && matches!(row.want_verdict, Verdict::PassWithHeader { .. });
@@ -161,13 +161,18 @@ fn without_a_delay_everybody_passes_at_once() {
     let rules = rules(|rules| rules.params.delay = Span::ZERO);
     let outcome = decide_on(None, at(5), &rules, Expiry::Applies);
     assert_eq!(outcome.verdict, Verdict::Pass);
-    assert_eq!(outcome.changes.triplet, passed(5, 5, 5, 1));
+    assert_eq!(outcome.changes.triplet, Some(passed(5, 5, 5, 1)));
 }
 
 #[test]
 fn a_passed_triplet_stays_passed_with_another_delay() {
     let rules = rules(|rules| rules.params.delay = Span::from_days(1));
-    let outcome = decide_on(passed(0, 300, 300, 1), at(400), &rules, Expiry::Applies);
+    let outcome = decide_on(
+        Some(passed(0, 300, 300, 1)),
+        at(400),
+        &rules,
+        Expiry::Applies,
+    );
     assert_eq!(outcome.verdict, Verdict::Pass);
 }
 
@@ -176,8 +181,8 @@ fn nothing_grows_old_while_expiry_is_suspended() {
     let rules = rules(|_| {});
     let year = 365 * 86_400;
     for (record, want) in [
-        (waiting(0, 0, 0), header(year)),
-        (passed(0, 300, 300, 1), Verdict::Pass),
+        (Some(waiting(0, 0, 0)), header(year)),
+        (Some(passed(0, 300, 300, 1)), Verdict::Pass),
     ] {
         let outcome = decide_on(record, at(year), &rules, Expiry::Suspended);
         assert_eq!(outcome.verdict, want);
@@ -189,7 +194,7 @@ fn waiting_longer_never_turns_a_pass_into_a_defer_inside_the_window() {
     let rules = rules(|_| {});
     let mut has_passed = false;
     for now in (0..=WINDOW).step_by(7) {
-        let outcome = decide_on(waiting(0, 0, 0), at(now), &rules, Expiry::Applies);
+        let outcome = decide_on(Some(waiting(0, 0, 0)), at(now), &rules, Expiry::Applies);
         let passes = matches!(outcome.verdict, Verdict::PassWithHeader { .. });
         assert!(passes || !has_passed, "{now}");
         has_passed |= passes;
@@ -201,7 +206,7 @@ fn waiting_longer_never_turns_a_pass_into_a_defer_inside_the_window() {
 fn a_message_has_its_header_once() {
     let facts = Facts {
         client: None,
-        triplet: waiting(0, 0, 0),
+        triplet: Some(waiting(0, 0, 0)),
     };
     let session = Session {
         header_given: true,
@@ -225,7 +230,7 @@ fn a_client_is_whitelisted_by_its_passes() {
         (
             "the first pass counts",
             None,
-            waiting(0, 0, 0),
+            Some(waiting(0, 0, 0)),
             300,
             known(1, 300),
             false,
@@ -233,7 +238,7 @@ fn a_client_is_whitelisted_by_its_passes() {
         (
             "within the hour nothing counts",
             known(1, 0),
-            waiting(0, 0, 0),
+            Some(waiting(0, 0, 0)),
             3599,
             None,
             false,
@@ -241,7 +246,7 @@ fn a_client_is_whitelisted_by_its_passes() {
         (
             "the last one needed is announced",
             known(1, 0),
-            waiting(0, 0, 0),
+            Some(waiting(0, 0, 0)),
             3600,
             known(2, 3600),
             true,
@@ -257,7 +262,7 @@ fn a_client_is_whitelisted_by_its_passes() {
         (
             "an old triplet does not count",
             known(1, 0),
-            passed(0, 300, 300, 1),
+            Some(passed(0, 300, 300, 1)),
             9999,
             None,
             false,
@@ -265,7 +270,7 @@ fn a_client_is_whitelisted_by_its_passes() {
         (
             "a forgotten client begins anew",
             known(1, 0),
-            waiting(MAX_AGE, MAX_AGE, 0),
+            Some(waiting(MAX_AGE, MAX_AGE, 0)),
             MAX_AGE + 300,
             known(1, MAX_AGE + 300),
             false,

@@ -218,14 +218,13 @@ impl Inner {
             }
             Err(TrySendError::Disconnected(_)) => return Err(StoreError::Closed),
         }
-        match tokio::time::timeout(Duration::from_secs(COMMIT_SECONDS), answered).await {
-            Ok(outcome) => outcome.map_err(|_| StoreError::Closed),
-            Err(_) => {
-                let error = StoreError::Slow(COMMIT_SECONDS);
-                self.state.stall(&error);
-                Err(error)
-            }
+        let patience = Duration::from_secs(COMMIT_SECONDS);
+        if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
+            return outcome.map_err(|_| StoreError::Closed);
         }
+        let error = StoreError::Slow(COMMIT_SECONDS);
+        self.state.stall(&error);
+        Err(error)
     }
 }
 

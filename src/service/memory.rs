@@ -12,7 +12,7 @@
 //! remembered without an instance, and nothing outlives the process.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::policy::{Because, Outcome, Reason, Stage, Transaction, Verdict};
@@ -110,11 +110,10 @@ impl InstanceMemory {
     }
 
     fn key(&self, subject: &impl Hash) -> Key {
-        let [first, second] = self.hashers.each_ref().map(|state| {
-            let mut hasher = state.build_hasher();
-            subject.hash(&mut hasher);
-            hasher.finish()
-        });
+        let [first, second] = self
+            .hashers
+            .each_ref()
+            .map(|hasher| hasher.hash_one(subject));
         Key(first, second)
     }
 }

@@ -84,8 +84,8 @@ mod tests {
         ));
         let counts = stats.counts();
         for reason in Reason::ALL {
-            let want = if reason == Reason::New { 2 } else { 1 };
-            assert_eq!(counts.of(reason), want, "{reason:?}");
+            let expected = if reason == Reason::New { 2 } else { 1 };
+            assert_eq!(counts.of(reason), expected, "{reason:?}");
         }
         assert_eq!(counts.total(), Reason::ALL.len() as u64 + 1);
         assert_eq!(counts.deferred, 1);

@@ -10,6 +10,8 @@
 //! Nothing here logs. Every failure is a [`StoreError`]; after one the transaction has changed nothing.
 //! Whether to try again is the caller's decision: see [`StoreError::is_fatal_for_readers`].
 
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
 pub mod lmdb;
 mod lock;
 pub mod memory;
@@ -99,8 +101,11 @@ impl StoreError {
     #[must_use]
     pub fn is_fatal_for_readers(&self) -> bool {
         match self {
-            Self::Full | Self::Slow(_) | Self::Busy(_) => false,
-            Self::Lmdb(heed::Error::Io(_)) | Self::File { .. } => false,
+            Self::Full
+            | Self::Slow(_)
+            | Self::Busy(_)
+            | Self::Lmdb(heed::Error::Io(_))
+            | Self::File { .. } => false,
             Self::Torn { .. }
             | Self::Foreign(_)
             | Self::Newer { .. }
@@ -121,9 +126,10 @@ impl StoreError {
 
 impl From<heed::Error> for StoreError {
     fn from(error: heed::Error) -> Self {
-        match error {
-            heed::Error::Mdb(heed::MdbError::MapFull) => Self::Full,
-            other => Self::Lmdb(other),
+        if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
+            Self::Full
+        } else {
+            Self::Lmdb(error)
         }
     }
 }

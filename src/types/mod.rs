@@ -1,6 +1,7 @@
 //! Vocabulary: time, addresses and networks, text. No input, no output, no clock.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod network;
 mod text;

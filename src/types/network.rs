@@ -68,9 +68,8 @@ impl Prefix {
         match address {
             IpAddr::V4(v4) => {
                 let length = length.min(32);
-                let mask = u32::MAX
-                    .checked_shl(32 - u32::from(length))
-                    .unwrap_or_default();
+                let host_bits = u32::from(32_u8.saturating_sub(length));
+                let mask = u32::MAX.checked_shl(host_bits).unwrap_or_default();
                 Self {
                     address: IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask)),
                     length,
@@ -78,9 +77,8 @@ impl Prefix {
             }
             IpAddr::V6(v6) => {
                 let length = length.min(128);
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(length))
-                    .unwrap_or_default();
+                let host_bits = u32::from(128_u8.saturating_sub(length));
+                let mask = u128::MAX.checked_shl(host_bits).unwrap_or_default();
                 Self {
                     address: IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask)),
                     length,
@@ -112,7 +110,7 @@ impl Prefix {
         };
         match address.to_canonical() {
             canonical @ IpAddr::V4(_) if address.is_ipv6() && length >= 96 => {
-                Ok(Self::masked(canonical, length - 96))
+                Ok(Self::masked(canonical, length.saturating_sub(96)))
             }
             IpAddr::V4(_) | IpAddr::V6(_) => Ok(Self::masked(address, length)),
         }

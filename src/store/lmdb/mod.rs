@@ -193,11 +193,14 @@ impl LmdbOpener {
             options.flags(flags);
             options.open(&self.directory)
         };
-        opened.map_err(|error| match error {
-            heed::Error::Mdb(heed::MdbError::Invalid | heed::MdbError::VersionMismatch) => {
+        opened.map_err(|error| {
+            if let heed::Error::Mdb(heed::MdbError::Invalid | heed::MdbError::VersionMismatch) =
+                error
+            {
                 StoreError::Foreign(data.to_owned())
+            } else {
+                StoreError::from(error)
             }
-            other => StoreError::from(other),
         })
     }
 

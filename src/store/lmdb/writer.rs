@@ -208,8 +208,11 @@ struct LmdbRecords<'w> {
     slots: Slots,
     window: Span,
     /// Where the triplet is that was asked for last: most are asked for and then put.
-    found: RefCell<Option<(Vec<u8>, Option<(Triplet, Place)>)>>,
+    found: RefCell<Option<Found>>,
 }
+
+/// A key that was looked for, and what was found where.
+type Found = (Vec<u8>, Option<(Triplet, Place)>);
 
 impl LmdbRecords<'_> {
     fn stored(&self, key: &TripletKey) -> StoredKey {
