@@ -1,4 +1,49 @@
-//! stargrey.
+//! stargrey: greylisting for Postfix, as a system daemon.
+//!
+//! Postfix asks a *policy server* about each recipient of each message. This one makes strangers wait: a
+//! client network that has never delivered from this sender to this recipient is told to come back later.
+//! Mail servers do, most spamware does not. Who has come back passes, and a client that has shown a few
+//! times that it comes back is not made to wait any more.
+//!
+//! # The way of a request
+//!
+//! ```text
+//! socket → frontend → protocol::policy::Decoder → policy::Transaction
+//!        → service::Gate        (reads the clock once)
+//!        → policy::plan         settled by the lists alone? answer
+//!        → store: facts         read on the connection's own task
+//!        → policy::decide       → Outcome { verdict, reason, because, changes }
+//!              nothing promised: answer; what was only seen rides along with a later commit
+//!              something promised: the writing thread decides again inside its transaction,
+//!              commits a batch, and answers all of it
+//!        → one log record, one counter → protocol::policy::write_answer → socket
+//! ```
+//!
+//! The decision itself is a pure function of transaction, records, time and rules. Nothing in
+//! [`policy`] reads a clock, a file, a socket or the environment, and nothing in it logs.
+//!
+//! # The modules, and who may use whom
+//!
+//! | module | holds | may use |
+//! | --- | --- | --- |
+//! | [`types`] | time, addresses and networks, printable text | – |
+//! | [`protocol`] | bytes to requests, answers to bytes | types |
+//! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
+//! | [`store`] | records in LMDB, or in memory for tests | types, policy |
+//! | [`config`] | options and list files, with every complaint | types, policy |
+//! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store, config |
+//! | [`frontend`] | sockets and connections | types, protocol, policy, service, config |
+//! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
+//!
+//! A layer reaches another by its path from the root, `crate::layer`; `tests/layering.rs` fails on
+//! an arrow that is not in this table.
+//!
+//! # Where to begin
+//!
+//! [`policy::greylist`] is the rule and its state table; [`policy::decide`] puts it together with the
+//! auto-whitelist. [`service`] says how a decision becomes durable, [`store::lmdb`] how records lie on disk,
+//! and [`daemon::main`] in which order the program starts. What an administrator sees is described in
+//! stargreyd(8), stargrey-lists(5) and stargrey(7), which tests hold against the code.
 
 pub mod config;
 pub mod daemon;

@@ -19,15 +19,28 @@ use super::complaint::Complaint;
 /// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
 
-/// The files of each list, in order.
+/// Where the lists are unless options say otherwise.
+const DIRECTORY: &str = "/etc/stargrey";
+
+/// The files of a list, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Files {
+    /// The packaged file of this name, and the one with `.local` behind it. The administrator may have
+    /// removed either.
+    Default(&'static str),
+    /// What options name.
+    Given(Vec<PathBuf>),
+}
+
+/// The files of each list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListFiles {
     /// Of the client list.
-    pub clients: Vec<PathBuf>,
+    pub clients: Files,
     /// Of the recipient list.
-    pub recipients: Vec<PathBuf>,
+    pub recipients: Files,
     /// Of the sender list.
-    pub senders: Vec<PathBuf>,
+    pub senders: Files,
 }
 
 /// Lists as they were read, and what was wrong with them.
@@ -37,6 +50,30 @@ pub struct Loaded {
     pub lists: Lists,
     /// Every complaint.
     pub complaints: Vec<Complaint>,
+    /// What is worth a word and not wrong: packaged files that are not there.
+    pub remarks: Vec<Complaint>,
+}
+
+/// Collects what is said while files are read.
+#[derive(Debug, Default)]
+struct Reading {
+    complaints: Vec<Complaint>,
+    remarks: Vec<Complaint>,
+}
+
+impl Files {
+    fn paths(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Default(name) => {
+                let directory = Path::new(DIRECTORY);
+                vec![
+                    directory.join(name),
+                    directory.join(format!("{name}.local")),
+                ]
+            }
+            Self::Given(paths) => paths.clone(),
+        }
+    }
 }
 
 impl ListFiles {
@@ -44,48 +81,56 @@ impl ListFiles {
     /// file whose name ends in `.local` is as good as an empty one.
     #[must_use]
     pub fn load(&self) -> Loaded {
-        let mut complaints = Vec::new();
-        let clients = read_all(&self.clients, ClientPattern::parse, &mut complaints);
-        let recipients = read_all(&self.recipients, AddressPattern::parse, &mut complaints);
-        let senders = read_all(&self.senders, AddressPattern::parse, &mut complaints);
+        let mut reading = Reading::default();
+        let clients = read_all(&self.clients, ClientPattern::parse, &mut reading);
+        let recipients = read_all(&self.recipients, AddressPattern::parse, &mut reading);
+        let senders = read_all(&self.senders, AddressPattern::parse, &mut reading);
         let lists = Lists {
-            clients: built(ClientList::new(clients), &self.clients, &mut complaints),
-            recipients: built(
-                AddressList::new(recipients),
-                &self.recipients,
-                &mut complaints,
-            ),
-            senders: built(AddressList::new(senders), &self.senders, &mut complaints),
+            clients: built(ClientList::new(clients), &self.clients, &mut reading),
+            recipients: built(AddressList::new(recipients), &self.recipients, &mut reading),
+            senders: built(AddressList::new(senders), &self.senders, &mut reading),
         };
-        Loaded { lists, complaints }
+        Loaded {
+            lists,
+            complaints: reading.complaints,
+            remarks: reading.remarks,
+        }
     }
 }
 
 /// The list, or an empty one and a complaint.
-fn built<T: Default>(
-    list: Result<T, TooLarge>,
-    files: &[PathBuf],
-    complaints: &mut Vec<Complaint>,
-) -> T {
+fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, reading: &mut Reading) -> T {
     list.unwrap_or_else(|error| {
-        let first = files.first().map_or(Path::new("list"), PathBuf::as_path);
-        complaints.push(Complaint::file(first, error));
+        let paths = files.paths();
+        let first = paths.first().map_or(Path::new("list"), PathBuf::as_path);
+        reading.complaints.push(Complaint::file(first, error));
         T::default()
     })
 }
 
 /// Reads the entries of several files.
 fn read_all<P>(
-    files: &[PathBuf],
+    files: &Files,
     parse: impl Fn(&str) -> Result<P, PatternError>,
-    complaints: &mut Vec<Complaint>,
+    reading: &mut Reading,
 ) -> Vec<(P, Entry)> {
     let mut entries = Vec::new();
-    for path in files {
-        match read_file(path) {
-            Ok(bytes) => read_entries(path, &bytes, &parse, &mut entries, complaints),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_local(path) => {}
-            Err(error) => complaints.push(Complaint::file(path, explain(path, &error))),
+    for path in files.paths() {
+        match read_file(&path) {
+            Ok(bytes) => {
+                read_entries(&path, &bytes, &parse, &mut entries, &mut reading.complaints);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_local(&path) => {}
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && matches!(files, Files::Default(_)) =>
+            {
+                let remark = Complaint::file(&path, "there is no such file; the list is empty");
+                reading.remarks.push(remark);
+            }
+            Err(error) => reading
+                .complaints
+                .push(Complaint::file(&path, explain(&path, &error))),
         }
     }
     entries
@@ -178,9 +223,9 @@ mod tests {
         let missing = directory.path().join("missing");
         let local = directory.path().join("missing.local");
         let loaded = ListFiles {
-            clients: vec![path.clone(), missing.clone(), local],
-            recipients: Vec::new(),
-            senders: Vec::new(),
+            clients: Files::Given(vec![path.clone(), missing.clone(), local]),
+            recipients: Files::Given(Vec::new()),
+            senders: Files::Given(Vec::new()),
         }
         .load();
         assert_eq!(loaded.lists.clients.len(), 2);
@@ -199,11 +244,23 @@ mod tests {
     }
 
     #[test]
+    fn a_packaged_file_that_was_removed_is_worth_a_remark_and_no_complaint() {
+        let loaded = ListFiles {
+            clients: Files::Default("no_such_list"),
+            recipients: Files::Given(Vec::new()),
+            senders: Files::Given(Vec::new()),
+        }
+        .load();
+        assert_eq!(loaded.complaints, []);
+        assert_eq!(loaded.remarks.len(), 1);
+    }
+
+    #[test]
     fn a_list_that_never_ends_is_refused() {
         let loaded = ListFiles {
-            clients: vec![PathBuf::from("/dev/zero")],
-            recipients: Vec::new(),
-            senders: Vec::new(),
+            clients: Files::Given(vec![PathBuf::from("/dev/zero")]),
+            recipients: Files::Given(Vec::new()),
+            senders: Files::Given(Vec::new()),
         }
         .load();
         assert_eq!(loaded.complaints.len(), 1);

@@ -12,6 +12,6 @@ mod settings;
 mod value;
 
 pub use complaint::Complaint;
-pub use lists::{ListFiles, Loaded, MAX_LIST_BYTES};
+pub use lists::{Files, ListFiles, Loaded, MAX_LIST_BYTES};
 pub use options::{Options, Refusal};
 pub use settings::{Endpoint, Settings, StoreSettings, Surroundings, Sync, TimeSource, Verbosity};

@@ -279,8 +279,9 @@ pub struct Options {
 pub enum Refusal {
     /// `--help` or `--version`: the text for standard output.
     Shown(String),
-    /// Everything that is wrong with the command line itself.
-    Wrong(Vec<Complaint>),
+    /// Everything that is wrong with the command line itself, and what it says without that: its
+    /// values may be wrong as well.
+    Wrong(Vec<Complaint>, Option<Box<Options>>),
 }
 
 impl Options {
@@ -294,12 +295,12 @@ impl Options {
         let mut args: Vec<OsString> = args.into_iter().collect();
         let mut wrong = Vec::new();
         loop {
-            let error = match Self::command().try_get_matches_from(&args) {
-                Ok(matches) if wrong.is_empty() => {
-                    return Self::from_arg_matches(&matches)
-                        .map_err(|error| Refusal::Wrong(vec![complaint(&error)]));
-                }
-                Ok(_) => return Err(Refusal::Wrong(wrong)),
+            let parsed = Self::command()
+                .try_get_matches_from(&args)
+                .and_then(|matches| Self::from_arg_matches(&matches));
+            let error = match parsed {
+                Ok(options) if wrong.is_empty() => return Ok(options),
+                Ok(options) => return Err(Refusal::Wrong(wrong, Some(Box::new(options)))),
                 Err(error) => error,
             };
             if !error.use_stderr() {
@@ -307,7 +308,7 @@ impl Options {
             }
             wrong.push(complaint(&error));
             if !drop_culprit(&mut args, &error) {
-                return Err(Refusal::Wrong(wrong));
+                return Err(Refusal::Wrong(wrong, None));
             }
         }
     }

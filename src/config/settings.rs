@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use super::complaint::Complaint;
-use super::lists::ListFiles;
+use super::lists::{Files, ListFiles};
 use super::options::Options;
 use super::value;
 use crate::policy::{CountBy, OnStoreFailure, Params, Texts};
 use crate::types::Span;
-
-/// Where the lists are unless options say otherwise.
-const LIST_DIRECTORY: &str = "/etc/stargrey";
 
 /// Where the database is unless options say otherwise.
 const DATABASE_DIRECTORY: &str = "/var/lib/stargrey";
@@ -433,15 +430,11 @@ fn directory(options: &Options, around: &Surroundings, reading: &mut Reading) ->
 }
 
 fn lists(options: &Options) -> ListFiles {
-    let files = |given: &[String], name: &str| -> Vec<PathBuf> {
+    let files = |given: &[String], name| {
         if given.is_empty() {
-            let directory = Path::new(LIST_DIRECTORY);
-            vec![
-                directory.join(name),
-                directory.join(format!("{name}.local")),
-            ]
+            Files::Default(name)
         } else {
-            given.iter().map(PathBuf::from).collect()
+            Files::Given(given.iter().map(PathBuf::from).collect())
         }
     };
     ListFiles {

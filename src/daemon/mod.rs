@@ -37,7 +37,13 @@ pub fn main() -> ExitCode {
     let options = match Options::parse_line(std::env::args_os()) {
         Ok(options) => options,
         Err(Refusal::Shown(text)) => return show(&text),
-        Err(Refusal::Wrong(complaints)) => return refuse(&Failure::Wrong(complaints)),
+        Err(Refusal::Wrong(mut complaints, rest)) => {
+            let values = rest.map(|rest| Settings::new(&rest, &surroundings()));
+            if let Some(Err(more)) = values {
+                complaints.extend(more);
+            }
+            return refuse(&Failure::Wrong(complaints));
+        }
     };
     if options.man {
         return show_manual();
@@ -85,6 +91,9 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         identity.assume()?;
     }
     let loaded = settings.lists.load();
+    for remark in &loaded.remarks {
+        log::warn!("{remark}");
+    }
     for complaint in &loaded.complaints {
         log::warn!("{complaint}; ignoring");
     }
@@ -110,7 +119,11 @@ fn check(settings: &Settings) -> ExitCode {
     for remark in &settings.remarks {
         logging::say(&remark.to_string());
     }
-    let mut complaints = settings.lists.load().complaints;
+    let loaded = settings.lists.load();
+    for remark in &loaded.remarks {
+        logging::say(&remark.to_string());
+    }
+    let mut complaints = loaded.complaints;
     if let Err(Failure::Wrong(more)) = Identity::wanted(settings) {
         complaints.extend::<Vec<Complaint>>(more);
     }

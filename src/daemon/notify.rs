@@ -23,9 +23,10 @@ pub(super) fn reloading() {
     }
 }
 
-/// About to end.
-pub(super) fn stopping() {
-    send(&[NotifyState::Stopping]);
+/// About to end, with the last figures.
+pub(super) fn stopping(gate: &Gate, skipped: usize) {
+    let text = status_line(&gate.status(), skipped);
+    send(&[NotifyState::Stopping, NotifyState::Status(&text)]);
 }
 
 /// Tells how things are, for ever, whenever that has changed. `skipped` is how many complaints
@@ -68,7 +69,8 @@ fn status_line(status: &Status, skipped: usize) -> String {
     }
     if skipped > 0 {
         parts.push(format!(
-            "DEGRADED: {skipped} complaints about the lists, see the log"
+            "DEGRADED: {} about the lists, see the log",
+            counted(skipped as u64, "complaint")
         ));
     }
     if status.expiry == Expiry::Suspended {
@@ -77,24 +79,26 @@ fn status_line(status: &Status, skipped: usize) -> String {
     let (total, deferred) = (status.counts.total(), status.counts.deferred);
     let passed = total.saturating_sub(deferred);
     parts.push(format!(
-        "{total} requests: {deferred} greylisted, {passed} passed"
+        "{}: {deferred} greylisted, {passed} passed",
+        counted(total, "request")
     ));
     if let Some(figures) = status.figures {
         parts.push(format!(
-            "{} triplets waiting, {} passed, {} auto-whitelisted",
-            figures.waiting,
+            "{} waiting, {} passed, {} auto-whitelisted",
+            counted(figures.waiting, "triplet"),
             figures.passed,
-            clients(status.whitelisted)
+            counted(status.whitelisted, "client")
         ));
     }
     parts.join("; ")
 }
 
-fn clients(count: u64) -> String {
+/// A number of things.
+fn counted(count: u64, thing: &str) -> String {
     if count == 1 {
-        "1 client".to_owned()
+        format!("1 {thing}")
     } else {
-        format!("{count} clients")
+        format!("{count} {thing}s")
     }
 }
 

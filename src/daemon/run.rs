@@ -102,7 +102,7 @@ async fn serve_all(
     while let Event::Reload = signals.next().await {
         reload::reload(&gate, settings, &skipped).await;
     }
-    notify::stopping();
+    notify::stopping(&gate, skipped.load(Ordering::Relaxed));
     log::info!("ending: what was asked is answered first");
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");

@@ -44,9 +44,10 @@ impl Lock {
         };
         let (user, group) = owner.unzip();
         match DirBuilder::new().mode(0o700).create(directory) {
-            Ok(()) => {
+            Ok(()) if owner.is_some() => {
                 std::os::unix::fs::chown(directory, user, group).map_err(refused(directory))?;
             }
+            Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(refused(directory)(error)),
         }
@@ -58,7 +59,9 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(refused(&path))?;
-        fchown(&file, user, group).map_err(refused(&path))?;
+        if owner.is_some() {
+            fchown(&file, user, group).map_err(refused(&path))?;
+        }
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(Self { _file: file }),
             Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path)),

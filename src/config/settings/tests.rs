@@ -20,7 +20,7 @@ fn settings(args: &[&str]) -> Settings {
 
 fn complaints(args: &[&str]) -> Vec<String> {
     let complaints = match parse(args) {
-        Err(Refusal::Wrong(complaints)) => complaints,
+        Err(Refusal::Wrong(complaints, _)) => complaints,
         Err(Refusal::Shown(_)) => panic!("shown"),
         Ok(options) => Settings::new(&options, &around()).err().unwrap_or_default(),
     };
@@ -93,8 +93,8 @@ fn postgreys_ways_of_writing_options_are_understood() {
     let endpoints = settings(&["-u", "/run/s", "-i", "10023", "--inet=[::1]:7"]).endpoints;
     assert_eq!(endpoints.len(), 3);
     let lists = settings(&["--whitelist-clients=/a", "--whitelist-clients=/b"]).lists;
-    assert_eq!(lists.clients, [Path::new("/a"), Path::new("/b")]);
-    assert_eq!(lists.senders.len(), 2);
+    assert_eq!(lists.clients, Files::Given(vec!["/a".into(), "/b".into()]));
+    assert_eq!(lists.senders, Files::Default("whitelist_senders"));
 }
 
 #[test]

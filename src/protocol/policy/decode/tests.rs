@@ -2,8 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// All requests in `bytes` fed in pieces, and how it ended.
-fn decode(pieces: &[&[u8]]) -> (Vec<Vec<Option<Vec<u8>>>>, Option<DecodeError>) {
+/// Client name, sender and recipient of a request.
+type Decoded = Vec<Option<Vec<u8>>>;
+
+/// All requests in `pieces` fed one after the other, and how it ended.
+fn decode(pieces: &[&[u8]]) -> (Vec<Decoded>, Option<DecodeError>) {
     let mut decoder = Decoder::new();
     let mut requests = Vec::new();
     for piece in pieces {
@@ -48,9 +51,10 @@ fn a_request_is_read_whatever_the_line_ends_and_the_split() {
 
 #[test]
 fn pipelined_requests_come_out_in_order() {
-    let bytes: String = (0..1000)
+    let bytes = (0..1000)
         .map(|n| format!("{HEAD}sender=s{n}@example.org\n\n"))
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let (requests, end) = decode(&[bytes.as_bytes()]);
     assert_eq!(end, None);
     assert_eq!(requests.len(), 1000);

@@ -1,0 +1,245 @@
+//! The manual pages and the program say the same.
+//!
+//! The pages are written by hand. What is a list in the program (options, reasons, fields, exit
+//! statuses, limits, the state table) is a list in the page, and here the two are compared. The
+//! examples of the pages are given to the program.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use stargrey::config::MAX_LIST_BYTES;
+use stargrey::daemon::exit;
+use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
+use stargrey::policy::Reason;
+use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
+use stargrey::service::journal;
+
+/// A file of the source tree.
+fn source(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// What stands between the heading of a section and the next one.
+fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(&format!("\n.Sh {heading}\n"))
+        .unwrap_or_else(|| panic!("the page has no section {heading}"));
+    rest.split("\n.Sh ").next().expect("a first part")
+}
+
+/// The items of all lists in a section: what stands behind `.It`, and the lines below it.
+fn items(section: &str) -> Vec<(&str, &str)> {
+    section
+        .split("\n.It ")
+        .skip(1)
+        .map(|item| item.split_once('\n').expect("an item has text"))
+        .collect()
+}
+
+/// The program's output for these arguments.
+fn stargreyd(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+        .args(arguments)
+        .env_remove("POSTGREY_TEXT")
+        .output()
+        .expect("stargreyd runs");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    String::from_utf8(output.stdout).expect("the output is UTF-8")
+}
+
+/// Names of an option, and its default.
+type Options = BTreeMap<String, Option<String>>;
+
+/// The options as `--help` shows them.
+fn options_of_help(help: &str) -> Options {
+    let mut entries: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in help.lines() {
+        let text = line.trim();
+        if text.starts_with('-') && line.starts_with(' ') {
+            entries.push(text.to_owned());
+            inside = true;
+        } else if text.is_empty() {
+            inside = false;
+        } else if let (true, Some(entry)) = (inside, entries.last_mut()) {
+            entry.push(' ');
+            entry.push_str(text);
+        }
+    }
+    entries.iter().map(|entry| option_of_help(entry)).collect()
+}
+
+/// `-u, --unix <PATH>  Listen on … [default: …]` taken apart.
+fn option_of_help(entry: &str) -> (String, Option<String>) {
+    let names: Vec<&str> = entry
+        .split_whitespace()
+        .take_while(|word| word.starts_with('-'))
+        .map(|word| {
+            let name = word.trim_end_matches(',');
+            name.split(['=', '[']).next().expect("a first part")
+        })
+        .collect();
+    let default = entry
+        .split_once("[default: ")
+        .and_then(|(_, rest)| rest.split_once(']'))
+        .map(|(default, _)| default.trim_matches('"').replace('`', ""));
+    (names.join(" "), default)
+}
+
+/// The options as the manual page shows them.
+fn options_of_page(page: &str) -> Options {
+    items(section(page, "OPTIONS"))
+        .into_iter()
+        .map(|(head, text)| {
+            let mut words = head.split_whitespace();
+            let mut names = Vec::new();
+            while words.by_ref().any(|word| word == "Fl") {
+                let name = words.next().expect("Fl has an argument");
+                names.push(format!("-{name}"));
+            }
+            let default = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Default: "))
+                .map(|default| {
+                    let default = default.strip_suffix('.').expect("a full stop");
+                    default.to_owned()
+                });
+            (names.join(" "), default)
+        })
+        .collect()
+}
+
+#[test]
+fn every_option_and_its_default_is_in_the_manual_page_and_no_other() {
+    let want = options_of_help(&stargreyd(&["--help"]));
+    let got = options_of_page(&source("man/stargreyd.8"));
+    assert!(want.len() > 30, "--help was not understood: {want:?}");
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_reason_is_explained_and_no_other() {
+    let page = source("man/stargreyd.8");
+    let got: Vec<(&str, &str)> = items(section(&page, "DIAGNOSTICS"))
+        .into_iter()
+        .filter_map(|(head, text)| {
+            let word = head.strip_prefix("Cm ")?;
+            let shown = text.lines().next()?.strip_prefix(".Ql ")?;
+            // The page shows what the log adds to the wording: a name, a number.
+            let wording = shown.split(": ").next()?.split(" (").next()?;
+            Some((word, wording))
+        })
+        .collect();
+    let want = Reason::ALL.map(|reason| (reason.word(), reason.log_text()));
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_journal_field_is_explained_and_no_other() {
+    let page = source("man/stargreyd.8");
+    let got: Vec<&str> = items(section(&page, "DIAGNOSTICS"))
+        .into_iter()
+        .filter_map(|(head, _)| head.strip_prefix("Ev "))
+        .collect();
+    assert_eq!(got, journal::FIELDS);
+}
+
+#[test]
+fn every_exit_status_is_explained_and_no_other() {
+    let page = source("man/stargreyd.8");
+    let got: Vec<&str> = items(section(&page, "EXIT STATUS"))
+        .into_iter()
+        .map(|(head, _)| head)
+        .collect();
+    let want: Vec<String> = exit::ALL
+        .iter()
+        .map(|(status, name)| format!("{status} Pq Dv {name}"))
+        .collect();
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_limits_of_the_manual_page_are_those_of_the_program() {
+    let page = source("man/stargreyd.8");
+    let got: BTreeMap<&str, &str> = items(section(&page, "LIMITS"))
+        .into_iter()
+        .map(|(head, text)| (head, text.lines().next().expect("a line")))
+        .collect();
+    let want = [
+        ("Line of a request", format!("{MAX_LINE} bytes")),
+        ("Attributes of a request", MAX_ATTRIBUTES.to_string()),
+        ("Request", format!("{MAX_REQUEST} bytes")),
+        (
+            "Half-sent request",
+            format!("dropped after {HALF_REQUEST_SECONDS} seconds"),
+        ),
+        (
+            "Idle connection",
+            format!("closed after {IDLE_SECONDS} seconds."),
+        ),
+        ("List file", format!("{} MiB", MAX_LIST_BYTES >> 20)),
+    ];
+    for (limit, want) in want {
+        assert_eq!(got.get(limit), Some(&want.as_str()), "{limit}");
+    }
+}
+
+/// The rows of the table in a doc comment, without heading and markup.
+fn rows_of_comment(text: &str) -> Vec<Vec<String>> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("//! |")?.strip_suffix('|'))
+        .skip(2)
+        .map(|row| cells(&row.replace('`', "")))
+        .collect()
+}
+
+/// The rows of the first tbl(1) table, without heading and text blocks.
+fn rows_of_page(page: &str) -> Vec<Vec<String>> {
+    let (_, rest) = page.split_once("\n.TS\n").expect("a table begins");
+    let (table, _) = rest.split_once("\n.TE\n").expect("a table ends");
+    let (_, rows) = table.split_once(".\n").expect("the layout ends");
+    rows.replace("T{\n", "")
+        .replace("\nT}", "")
+        .lines()
+        .skip(1)
+        .map(cells)
+        .collect()
+}
+
+fn cells(row: &str) -> Vec<String> {
+    row.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+#[test]
+fn the_state_table_of_the_manual_page_is_the_one_in_the_source() {
+    let got = rows_of_page(section(&source("man/stargreyd.8"), "DECISION"));
+    let want = rows_of_comment(&source("src/policy/greylist.rs"));
+    assert_eq!(want.len(), 6, "{want:?}");
+    assert_eq!(got, want);
+}
+
+#[test]
+fn the_examples_of_lists_are_lists() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let page = source("man/stargrey-lists.5");
+    let mut arguments = Vec::new();
+    for example in section(&page, "EXAMPLES")
+        .split(".Pa /etc/stargrey/")
+        .skip(1)
+    {
+        let (name, rest) = example.split_once(".local :\n").expect("a name");
+        let (_, rest) = rest.split_once("indent\n").expect("an example begins");
+        let (text, _) = rest.split_once(".Ed").expect("an example ends");
+        let file = directory.path().join(name);
+        fs::write(&file, text.replace("\\e", "\\")).expect("the file is written");
+        arguments.push(format!("--{}={}", name.replace('_', "-"), file.display()));
+    }
+    assert_eq!(arguments.len(), 3, "{arguments:?}");
+    let mut line: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    line.extend(["--check", "--user=root", "--group=root"]);
+    stargreyd(&line);
+}

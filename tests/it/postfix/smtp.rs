@@ -1,0 +1,130 @@
+//! A small SMTP client that can pretend, by XCLIENT, to be any other host.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long a test waits for a reply before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who the mail seems to come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    /// The verified host name; `None` when there is none, as Postfix's `unknown`.
+    pub(super) name: Option<&'static str>,
+    /// What the address's PTR record says, right or wrong.
+    pub(super) reverse_name: &'static str,
+    /// The address; an IPv6 one with `IPV6:` before it.
+    pub(super) address: &'static str,
+}
+
+impl Peer {
+    /// A host whose name is right.
+    pub(super) const fn new(name: &'static str, address: &'static str) -> Self {
+        Self {
+            name: Some(name),
+            reverse_name: name,
+            address,
+        }
+    }
+}
+
+/// What the server said, on however many lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    text: String,
+}
+
+impl Reply {
+    /// Whether the server agreed.
+    pub(super) fn is_good(&self) -> bool {
+        self.text.starts_with(['2', '3'])
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+/// One SMTP session.
+#[derive(Debug)]
+pub(super) struct Session {
+    stream: BufReader<TcpStream>,
+}
+
+impl Session {
+    /// Connects, says who the client is and greets.
+    pub(super) fn open(server: SocketAddr, peer: Peer) -> Self {
+        let stream = TcpStream::connect(server).expect("Postfix accepts");
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let mut session = Self {
+            stream: BufReader::new(stream),
+        };
+        let banner = session.reply();
+        assert!(banner.is_good(), "{banner}");
+        session.must(&format!(
+            "XCLIENT NAME={} REVERSE_NAME={} ADDR={}",
+            peer.name.unwrap_or("[UNAVAILABLE]"),
+            peer.reverse_name,
+            peer.address
+        ));
+        session.must("EHLO helo.example");
+        session
+    }
+
+    /// One command, whatever the reply.
+    pub(super) fn command(&mut self, line: &str) -> Reply {
+        self.stream
+            .get_mut()
+            .write_all(format!("{line}\r\n").as_bytes())
+            .expect("Postfix reads");
+        self.reply()
+    }
+
+    /// Begins a message; any message begun before is forgotten.
+    pub(super) fn mail(&mut self, sender: &str) {
+        self.must("RSET");
+        self.must(&format!("MAIL FROM:<{sender}>"));
+    }
+
+    /// Names one recipient.
+    pub(super) fn rcpt(&mut self, recipient: &str) -> Reply {
+        self.command(&format!("RCPT TO:<{recipient}>"))
+    }
+
+    /// Begins a message and names one recipient.
+    pub(super) fn attempt(&mut self, sender: &str, recipient: &str) -> Reply {
+        self.mail(sender);
+        self.rcpt(recipient)
+    }
+
+    /// Sends the message itself, with a header of its own, to the recipients that were accepted.
+    pub(super) fn data(&mut self) {
+        self.must("DATA");
+        self.must("Subject: hello\r\n\r\nIt is me.\r\n.");
+    }
+
+    fn must(&mut self, line: &str) {
+        let reply = self.command(line);
+        assert!(reply.is_good(), "{line}: {reply}");
+    }
+
+    fn reply(&mut self) -> Reply {
+        let mut text = String::new();
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line).expect("Postfix answers");
+            assert!(line.ends_with("\r\n"), "Postfix hung up after {text:?}");
+            text.push_str(line.trim_end());
+            if line.get(3..4) != Some("-") {
+                return Reply { text };
+            }
+            text.push('\n');
+        }
+    }
+}

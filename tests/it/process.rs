@@ -1,0 +1,213 @@
+//! The process: options, exit codes, privileges, what the service manager is told.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output};
+
+use crate::support::{Daemon, TestClock, rcpt};
+
+fn stargreyd(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+        .args(args)
+        .env_remove("LISTEN_FDS")
+        .output()
+        .unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_mistyped_option_names_the_nearest_right_one() {
+    let output = stargreyd(&["--greylist-tetx=x", "--delya=3"]);
+    assert_eq!(output.status.code(), Some(78));
+    let text = stderr(&output);
+    assert!(text.contains("did you mean '--greylist-text'?"), "{text}");
+    assert!(text.contains("did you mean '--delay'?"), "{text}");
+}
+
+#[test]
+fn check_shows_every_complaint_with_file_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("clients");
+    let option = format!("--whitelist-clients={}", path.display());
+    let empty = directory.path().join("empty");
+    fs::write(&empty, "").unwrap();
+    let others = ["recipients", "senders"].map(|l| format!("--whitelist-{l}={}", empty.display()));
+    let args = [
+        "--check",
+        "--user=root",
+        "--group=root",
+        &option,
+        &others[0],
+        &others[1],
+    ];
+
+    fs::write(&path, "good.example\n\ntwo words\n/(/\n").unwrap();
+    let output = stargreyd(&args);
+    assert_eq!(output.status.code(), Some(78));
+    for line in [3, 4] {
+        let place = format!("{}:{line}: ", path.display());
+        assert!(stderr(&output).contains(&place), "{}", stderr(&output));
+    }
+
+    fs::write(&path, "good.example\n").unwrap();
+    let output = stargreyd(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "");
+
+    let output = stargreyd(&["--check", "--delay=soon", "--sync=never", "--bogus"]);
+    assert_eq!(output.status.code(), Some(78));
+    for complaint in ["--delay: ", "--sync: ", "'--bogus'"] {
+        assert!(stderr(&output).contains(complaint), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn without_a_socket_it_does_not_start() {
+    let output = stargreyd(&["--user=root", "--group=root"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("stargrey.socket"));
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for (option, want) in [
+        ("--help", "--greylist-text"),
+        ("-h", "Usage:"),
+        ("--version", "stargreyd "),
+    ] {
+        let output = stargreyd(&[option]);
+        assert!(output.status.success(), "{option}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(want), "{option}: {text}");
+    }
+}
+
+#[test]
+fn a_user_that_does_not_exist_is_named() {
+    let output = stargreyd(&["--unix=/nonexistent/s", "--user=nosuchuser"]);
+    let text = stderr(&output);
+    if is_root() {
+        assert_eq!(output.status.code(), Some(78));
+        assert!(
+            text.contains("--user: \"nosuchuser\" does not exist"),
+            "{text}"
+        );
+    } else {
+        assert!(text.contains("--user: only root"), "{text}");
+    }
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
+}
+
+#[test]
+fn started_as_root_it_becomes_another_user_for_good() {
+    if !is_root() {
+        // Nobody but root can become somebody else; there is nothing to see.
+        return;
+    }
+    let mut daemon = Daemon::prepare();
+    fs::set_permissions(daemon.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    daemon.run(&["--user=nobody", "--group=nogroup"]);
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace()
+            .skip(1)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(field("Uid:"), ["65534"; 4]);
+    assert_eq!(field("Gid:"), ["65534"; 4]);
+    assert_eq!(field("Groups:"), ["65534"]);
+    assert_eq!(field("CapEff:"), ["0000000000000000"]);
+    let answer = daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "c@d"));
+    assert!(answer.starts_with("DEFER_IF_PERMIT"));
+}
+
+#[test]
+fn the_status_shows_figures_that_change() {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), 1_800_000_000);
+    daemon.run(&[clock.option().as_str()]);
+    daemon.wait_for("STATUS=0 requests: 0 greylisted, 0 passed; 0 triplets waiting, 0 passed, 0 clients auto-whitelisted");
+    let request = rcpt("x", "192.0.2.7", "a@b", "c@d");
+    daemon.ask(&request);
+    daemon.wait_for("STATUS=1 request: 1 greylisted, 0 passed; 1 triplet waiting, 0 passed");
+    clock.advance(300);
+    assert!(
+        daemon
+            .ask(&request)
+            .starts_with("PREPEND X-Greylist: delayed 300 seconds")
+    );
+    daemon.wait_for("STATUS=2 requests: 1 greylisted, 1 passed; 0 triplets waiting, 1 passed");
+}
+
+#[test]
+fn the_watchdog_is_fed_and_the_end_is_announced() {
+    let mut daemon = Daemon::prepare();
+    let mut command = daemon.command();
+    command.env("WATCHDOG_USEC", "300000");
+    daemon.start_command(command);
+    for _ in 0..3 {
+        daemon.wait_for("WATCHDOG=1");
+    }
+    daemon.signal("TERM");
+    daemon.wait_for("STOPPING=1");
+    assert!(daemon.stopped().success());
+}
+
+#[test]
+fn what_is_accepted_without_effect_is_said_once() {
+    let daemon = Daemon::start(&["-d", "--pidfile=/run/x.pid", "--lookup-by-subnet"]);
+    for option in ["--daemonize: ", "--pidfile: ", "--lookup-by-subnet: "] {
+        assert_eq!(daemon.log().matches(option).count(), 1, "{option}");
+    }
+}
+
+#[test]
+fn the_log_line_is_postgreys() {
+    let mut daemon = Daemon::prepare();
+    fs::write(daemon.path().join("whitelist_clients"), "good.example\n").unwrap();
+    let clock = TestClock::at(daemon.path(), 1_800_000_000);
+    daemon.run(&[clock.option().as_str(), "--auto-whitelist-clients=1"]);
+    let request = rcpt("x.example", "192.0.2.7", "a@b", "c@d");
+    daemon.ask(&request);
+    clock.advance(100);
+    daemon.ask(&request);
+    clock.advance(300);
+    daemon.ask(&request);
+    daemon.ask(&rcpt("x.example", "192.0.2.7", "", "other@d"));
+    let mut queued = rcpt("mx.good.example", "192.0.2.8", "a@b", "c@d");
+    queued.retain(|(name, _)| *name != "queue_id");
+    queued.push(("queue_id", "4ABC"));
+    daemon.ask(&queued);
+    daemon.stop();
+    let log = daemon.log();
+    for line in [
+        "action=greylist, reason=new, client_name=x.example, client_address=192.0.2.7, sender=a@b, recipient=c@d",
+        "action=greylist, reason=early-retry (200s missing), client_name=x.example, client_address=192.0.2.7, sender=a@b, recipient=c@d",
+        "action=pass, reason=triplet found, delay=400, client_name=x.example, client_address=192.0.2.7, sender=a@b, recipient=c@d",
+        "whitelisted: x.example[192.0.2.7]",
+        "action=pass, reason=client AWL, client_name=x.example, client_address=192.0.2.7, recipient=other@d",
+        "4ABC: action=pass, reason=client whitelist, client_name=mx.good.example, client_address=192.0.2.8, sender=a@b, recipient=c@d",
+    ] {
+        let wanted = format!("stargrey: {line}");
+        assert!(log.lines().any(|logged| logged == wanted), "{line}\n{log}");
+    }
+}
+
+#[test]
+fn quiet_leaves_out_the_decisions_and_nothing_else() {
+    let mut daemon = Daemon::prepare();
+    daemon.run(&["-q", "-v"]);
+    daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "c@d"));
+    daemon.stop();
+    assert!(!daemon.log().contains("action="), "{}", daemon.log());
+    assert!(daemon.log().contains("is ready"));
+}

@@ -1,0 +1,159 @@
+//! The arrows between the modules: the table in `src/lib.rs` is the architecture, and this is its guard.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers, and what each may use besides itself.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("protocol", &["types"]),
+    ("policy", &["types"]),
+    ("store", &["types", "policy"]),
+    ("config", &["types", "policy"]),
+    ("service", &["types", "policy", "store", "config"]),
+    (
+        "frontend",
+        &["types", "protocol", "policy", "service", "config"],
+    ),
+    (
+        "daemon",
+        &[
+            "types", "protocol", "policy", "store", "config", "service", "frontend",
+        ],
+    ),
+];
+
+/// What the core must never say.
+const IMPURE: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::io",
+    "std::net::T",
+    "std::net::U",
+    "log::",
+    "tokio",
+    "async ",
+    "SystemTime",
+    "Instant::",
+];
+
+/// All Rust files below a directory.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("a readable directory") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The lines of code of a file with their numbers: no comments, no tests.
+fn code(path: &Path) -> Vec<(usize, String)> {
+    let text = fs::read_to_string(path).expect("a readable file");
+    let is_test = path.file_name().is_some_and(|name| name == "tests.rs");
+    let lines = text
+        .lines()
+        .take_while(|line| !is_test && *line != "#[cfg(test)]");
+    (1..)
+        .zip(lines)
+        .filter(|(_, line)| !line.trim_start().starts_with("//") && !line.trim().is_empty())
+        .map(|(number, line)| (number, line.to_owned()))
+        .collect()
+}
+
+/// The layer a file belongs to; `None` for those at the root.
+fn layer(source: &Path, path: &Path) -> Option<String> {
+    let first = path.strip_prefix(source).ok()?.components().next()?;
+    let name = first.as_os_str().to_str()?;
+    (name != "bin" && !name.contains('.')).then(|| name.to_owned())
+}
+
+/// The layers that a line names by their path.
+fn named(line: &str) -> impl Iterator<Item = &str> {
+    line.split("crate::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        rest.split_at(end.unwrap_or(rest.len())).0
+    })
+}
+
+fn source() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+#[test]
+fn every_arrow_is_in_the_table() {
+    let source = source();
+    let mut wrong = Vec::new();
+    for path in sources(&source) {
+        let Some(layer) = layer(&source, &path) else {
+            continue;
+        };
+        let allowed = ARROWS.iter().find(|(name, _)| *name == layer);
+        let Some((_, allowed)) = allowed else {
+            wrong.push(format!("{}: no layer of the table", path.display()));
+            continue;
+        };
+        for (number, line) in code(&path) {
+            for other in named(&line) {
+                if other != layer && !allowed.contains(&other) {
+                    wrong.push(format!("{}:{number}: {layer} -> {other}", path.display()));
+                }
+            }
+            if line.contains("super::super::super") {
+                wrong.push(format!(
+                    "{}:{number}: a path that hides its layer",
+                    path.display()
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_is_the_one_in_the_essay() {
+    let essay = fs::read_to_string(source().join("lib.rs")).expect("src/lib.rs");
+    for (layer, allowed) in ARROWS {
+        let wanted = match (*layer, allowed.is_empty()) {
+            ("daemon", _) => "all".to_owned(),
+            (_, true) => "–".to_owned(),
+            (_, false) => allowed.join(", "),
+        };
+        let begin = format!("//! | [`{layer}`] |");
+        let end = format!("| {wanted} |");
+        assert!(
+            essay
+                .lines()
+                .any(|line| line.starts_with(&begin) && line.ends_with(&end)),
+            "{layer}: {wanted}"
+        );
+    }
+}
+
+#[test]
+fn the_core_is_pure() {
+    let mut wrong = Vec::new();
+    for path in sources(&source().join("policy")) {
+        for (number, line) in code(&path) {
+            for word in IMPURE {
+                if line.contains(word) {
+                    wrong.push(format!("{}:{number}: {word}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_file_has_more_than_400_lines_of_code() {
+    for path in sources(&source()) {
+        let lines = code(&path).len();
+        assert!(lines <= 400, "{}: {lines}", path.display());
+    }
+}
