@@ -1,1 +1,333 @@
+//! The gate over a store in memory, and over stores that fail as no real one can be made to.
 
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::policy::pattern::ClientPattern;
+use crate::policy::{
+    ClientList, CountBy, Entry, Lists, OnStoreFailure, Params, Stage, Texts, Verdict,
+};
+use crate::store::memory::MemoryStore;
+use crate::store::{Halves, Job, Swept, Writer};
+use crate::types::Span;
+
+/// A clock that the test sets.
+#[derive(Debug, Default)]
+struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    fn at(seconds: u64) -> Arc<Self> {
+        let clock = Self::default();
+        clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
+        Arc::new(clock)
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(self.0.load(Ordering::Relaxed))
+    }
+
+    fn since_boot(&self) -> Span {
+        Span::from_seconds(self.0.load(Ordering::Relaxed))
+    }
+}
+
+fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
+    let entry = Entry {
+        file: Path::new("list").into(),
+        line: 1,
+        text: "good.example".into(),
+    };
+    let listed = ClientPattern::parse("good.example").unwrap();
+    Ruleset {
+        params: Params {
+            delay: Span::from_seconds(300),
+            retry_window: Span::from_days(2),
+            max_age: Span::from_days(35),
+            ipv4_bits: 24,
+            ipv6_bits: 64,
+            auto_whitelist: Some(5),
+            count_by: CountBy::Address,
+            on_store_failure,
+        },
+        lists: Lists {
+            clients: ClientList::new(vec![(listed, entry)]).unwrap(),
+            ..Lists::default()
+        },
+        texts: Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
+    }
+}
+
+fn tx<'a>(name: &'a str, sender: &'a str, instance: &'a str, to: &'a str) -> Transaction<'a> {
+    Transaction {
+        stage: Stage::Recipient,
+        client_address: Some(b"192.0.2.7"),
+        client_name: Some(name.as_bytes()),
+        sender: Some(sender.as_bytes()),
+        recipient: Some(to.as_bytes()),
+        instance: Some(instance.as_bytes()),
+        queue_id: None,
+        enhanced_codes: true,
+    }
+}
+
+fn start(opener: impl Opener + 'static, clock: &Arc<ManualClock>) -> Start {
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+    Gate::start(rules(OnStoreFailure::Defer), Box::new(opener), clock).unwrap()
+}
+
+async fn judge(gate: &Gate, tx: &Transaction<'_>) -> (Verdict, Reason) {
+    let outcome = gate.judge(tx, None).await.outcome;
+    (outcome.verdict, outcome.reason)
+}
+
+const fn defer(seconds: u64) -> Verdict {
+    Verdict::Defer {
+        wait: Span::from_seconds(seconds),
+    }
+}
+
+#[tokio::test]
+async fn a_message_asked_about_again_and_again_counts_once() {
+    let clock = ManualClock::at(0);
+    let Start { gate, .. } = start(MemoryStore::new(), &clock);
+    let first = tx("x.example", "a@b", "1", "joe@c");
+    for _ in 0..4 {
+        assert_eq!(judge(&gate, &first).await, (defer(300), Reason::New));
+    }
+    assert_eq!(gate.status().counts.total(), 1);
+
+    clock.advance(300);
+    let other = tx("x.example", "a@b", "2", "jim@c");
+    let second = tx("x.example", "a@b", "2", "joe@c");
+    let waited = Span::from_seconds(300);
+    let with_header = Verdict::PassWithHeader { waited };
+    let rows = [
+        (&second, with_header, Reason::TripletFound),
+        (&second, Verdict::Pass, Reason::TripletFound),
+        (&other, defer(300), Reason::New),
+        (&other, defer(300), Reason::New),
+        (&second, Verdict::Pass, Reason::TripletFound),
+    ];
+    for (tx, want_verdict, want_reason) in rows {
+        assert_eq!(judge(&gate, tx).await, (want_verdict, want_reason));
+    }
+    assert_eq!(gate.status().counts.total(), 3);
+}
+
+#[tokio::test]
+async fn a_message_with_several_recipients_has_one_header() {
+    let clock = ManualClock::at(0);
+    let Start { gate, .. } = start(MemoryStore::new(), &clock);
+    let recipients = ["joe@c", "jim@c", "jane@c"];
+    for to in recipients {
+        let (_, reason) = judge(&gate, &tx("x", "a@b", "1", to)).await;
+        assert_eq!(reason, Reason::New);
+    }
+    clock.advance(300);
+    let mut headers = 0;
+    for to in recipients {
+        let (verdict, reason) = judge(&gate, &tx("x", "a@b", "2", to)).await;
+        assert_eq!(reason, Reason::TripletFound);
+        headers += u32::from(matches!(verdict, Verdict::PassWithHeader { .. }));
+    }
+    assert_eq!(headers, 1);
+}
+
+#[tokio::test]
+async fn what_was_only_seen_counts_for_the_next_decision_and_is_written_at_the_end() {
+    let clock = ManualClock::at(0);
+    let store = MemoryStore::new();
+    let Start { gate, worker } = start(store.clone(), &clock);
+    let days = 86_400;
+    let ask = |instance| tx("x", "a@b", instance, "joe@c");
+    assert_eq!(judge(&gate, &ask("1")).await.1, Reason::New);
+    clock.advance(300);
+    assert_eq!(judge(&gate, &ask("2")).await.1, Reason::TripletFound);
+    for instance in ["3", "4", "5"] {
+        clock.advance(34 * days);
+        let answer = judge(&gate, &ask(instance)).await;
+        assert_eq!(answer, (Verdict::Pass, Reason::TripletFound));
+    }
+    drop(gate);
+    worker.join().unwrap();
+
+    clock.advance(34 * days);
+    let Start { gate, .. } = start(store, &clock);
+    let answer = judge(&gate, &ask("6")).await;
+    assert_eq!(answer, (Verdict::Pass, Reason::TripletFound));
+}
+
+#[tokio::test]
+async fn a_decision_goes_by_the_rules_in_force() {
+    let clock = ManualClock::at(0);
+    let Start { gate, .. } = start(MemoryStore::new(), &clock);
+    let listed = tx("mx.good.example", "a@b", "1", "joe@c");
+    assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
+    gate.set_rules(Ruleset {
+        lists: Lists::default(),
+        ..rules(OnStoreFailure::Defer)
+    });
+    let again = tx("mx.good.example", "a@b", "2", "joe@c");
+    assert_eq!(judge(&gate, &again).await.1, Reason::New);
+}
+
+/// A store whose commits fail while the switch is on, or wait for the disk.
+#[derive(Debug, Clone, Default)]
+struct Faulty {
+    store: MemoryStore,
+    refuses: Arc<AtomicBool>,
+    /// While there is something in here, a commit waits for it to end.
+    hangs: Arc<Mutex<Option<Receiver<()>>>>,
+}
+
+impl Faulty {
+    fn commit(&self) -> Result<(), StoreError> {
+        if let Some(disk) = self.hangs.lock().unwrap().take() {
+            // An error means that the disk is alive again.
+            assert!(disk.recv().is_err());
+        }
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+}
+
+impl Opener for Faulty {
+    fn open(&self) -> Result<Halves, StoreError> {
+        Ok((Arc::new(self.store.clone()), Box::new(self.clone())))
+    }
+}
+
+impl Writer for Faulty {
+    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
+        self.commit()?;
+        self.store.transact(job)
+    }
+
+    fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
+        self.store.sweep(now, params)
+    }
+
+    fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.commit()?;
+        self.store.note_time(now)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_degrades_what_needs_it_and_nothing_else() {
+    let clock = ManualClock::at(0);
+    let faulty = Faulty::default();
+    let Start { gate, .. } = start(faulty.clone(), &clock);
+    let known = tx("x", "known@b", "1", "joe@c");
+    assert_eq!(judge(&gate, &known).await.1, Reason::New);
+
+    faulty.refuses.store(true, Ordering::Relaxed);
+    let unavailable = (Verdict::Unavailable, Reason::StoreFailure);
+    for instance in ["2", "3"] {
+        let stranger = tx("x", "new@b", instance, "joe@c");
+        assert_eq!(judge(&gate, &stranger).await, unavailable);
+    }
+    assert!(gate.status().trouble.is_some());
+    let listed = tx("good.example", "new@b", "4", "joe@c");
+    assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
+    let early = tx("x", "known@b", "5", "joe@c");
+    assert_eq!(judge(&gate, &early).await.1, Reason::EarlyRetry);
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_alive() {
+    let clock = ManualClock::at(0);
+    let faulty = Faulty::default();
+    let Start { gate, worker } = start(faulty.clone(), &clock);
+    let (disk, hangs) = std::sync::mpsc::channel();
+    *faulty.hangs.lock().unwrap() = Some(hangs);
+
+    let asking = gate.clone();
+    let first = tokio::spawn(async move {
+        let stranger = tx("x", "a@b", "1", "joe@c");
+        judge(&asking, &stranger).await
+    });
+    while gate.pulse().is_some() {
+        tokio::task::yield_now().await;
+    }
+    // From here on the runtime's time moves by itself; the disk's does not.
+    tokio::time::pause();
+    let unavailable = (Verdict::Unavailable, Reason::StoreFailure);
+    assert_eq!(first.await.unwrap(), unavailable);
+    assert!(gate.status().trouble.is_some());
+    let before = tokio::time::Instant::now();
+    let next = tx("x", "b@b", "2", "joe@c");
+    assert_eq!(judge(&gate, &next).await, unavailable);
+    assert_eq!(before.elapsed(), Duration::ZERO, "at once");
+
+    tokio::time::resume();
+    drop(disk);
+    while gate.status().trouble.is_some() {
+        std::thread::yield_now();
+    }
+    let later = tx("x", "c@b", "3", "joe@c");
+    assert_eq!(judge(&gate, &later).await, (defer(300), Reason::New));
+    drop(gate);
+    worker.join().unwrap();
+}
+
+/// A store that cannot be opened the first time.
+#[derive(Debug)]
+struct OpensLater(StoreError, AtomicBool, MemoryStore);
+
+impl Opener for OpensLater {
+    fn open(&self) -> Result<Halves, StoreError> {
+        if self.1.swap(true, Ordering::Relaxed) {
+            self.2.open()
+        } else {
+            Err(match &self.0 {
+                StoreError::Mode { hashed } => StoreError::Mode { hashed: *hashed },
+                _ => StoreError::Record,
+            })
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_is_trouble_and_not_the_end() {
+    let clock = ManualClock::at(0);
+    let opener = OpensLater(
+        StoreError::Record,
+        AtomicBool::new(false),
+        MemoryStore::new(),
+    );
+    let Start { gate, .. } = start(opener, &clock);
+    let stranger = tx("x", "a@b", "1", "joe@c");
+    assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
+    assert!(gate.status().trouble.is_some());
+    assert_eq!(gate.status().figures, None);
+}
+
+#[test]
+fn options_that_do_not_fit_the_database_end_the_start() {
+    let wrong = StoreError::Mode { hashed: true };
+    let opener = OpensLater(wrong, AtomicBool::new(false), MemoryStore::new());
+    let started = Gate::start(
+        rules(OnStoreFailure::Pass),
+        Box::new(opener),
+        ManualClock::at(0),
+    );
+    assert!(matches!(started, Err(StoreError::Mode { hashed: true })));
+}
