@@ -285,7 +285,9 @@ fn open(family: AddressFamily) -> io::Result<OwnedFd> {
 }
 
 fn start(descriptor: &OwnedFd, backlog: i32) -> io::Result<()> {
-    Ok(listen(descriptor, Backlog::new(backlog)?)?)
+    // What is more than the system header's most is that; the kernel has a limit of its own besides.
+    let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
+    Ok(listen(descriptor, backlog)?)
 }
 
 /// What to write where a unit's sandbox is in the way.

@@ -28,7 +28,7 @@ fn unix_and_tcp_add_up_and_a_bare_port_is_localhost_on_both_families() {
         format!("--inet={bare}"),
         format!("--inet=[::1]:{v6}"),
         "--socketmode=0640".to_owned(),
-        "--listen-queue-size=7".to_owned(),
+        "--listen-queue-size=65535".to_owned(),
     ]);
     assert!(is_answered(daemon.connect()));
     assert!(is_answered(Client::unix(&second).unwrap()));

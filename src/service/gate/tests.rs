@@ -297,9 +297,10 @@ impl Opener for OpensLater {
         if self.1.swap(true, Ordering::Relaxed) {
             self.2.open()
         } else {
-            Err(match &self.0 {
-                StoreError::Mode { hashed } => StoreError::Mode { hashed: *hashed },
-                _ => StoreError::Record,
+            Err(if self.0.is_configuration() {
+                StoreError::Mode { hashed: true }
+            } else {
+                StoreError::Record
             })
         }
     }

@@ -194,12 +194,16 @@ impl LmdbOpener {
             options.open(&self.directory)
         };
         opened.map_err(|error| {
-            if let heed::Error::Mdb(heed::MdbError::Invalid | heed::MdbError::VersionMismatch) =
-                error
-            {
-                StoreError::Foreign(data.to_owned())
-            } else {
-                StoreError::from(error)
+            use heed::{Error, MdbError};
+            match error {
+                Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
+                    StoreError::Foreign(data.to_owned())
+                }
+                Error::Io(source) => file_error(data)(source),
+                Error::Mdb(_)
+                | Error::Encoding(_)
+                | Error::Decoding(_)
+                | Error::EnvAlreadyOpened => StoreError::from(error),
             }
         })
     }
