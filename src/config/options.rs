@@ -4,8 +4,8 @@
 //! collects every complaint, so that `--check` can show all of them at once.
 //!
 //! Names, short forms, defaults and repetition rules are Postgrey 1.37's where Postgrey has the
-//! option: of an option given twice the last wins, unambiguous abbreviations are accepted, and the
-//! list options may be repeated.
+//! option: of an option given twice the last wins, and the list options may be repeated. Unambiguous
+//! abbreviations are accepted, which Postgrey does not do.
 
 use std::ffi::OsString;
 

@@ -1,5 +1,11 @@
 //! What the service manager is told.
+//!
+//! Telling is a send that blocks while the manager does not listen, so it is done by a thread of its own:
+//! whoever has something to tell puts it into a short queue and goes on. When the queue is full the news is
+//! dropped; a status is told again with the next change.
 
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -10,54 +16,110 @@ use crate::service::{Gate, Status};
 /// How often the status is brought up to date.
 const STATUS: Duration = Duration::from_secs(2);
 
-/// Ready to be asked.
-pub(super) fn ready() {
-    send(&[NotifyState::Ready]);
+/// News that may wait for the manager.
+const QUEUE: usize = 16;
+
+/// Something to tell.
+#[derive(Debug)]
+enum News {
+    Ready,
+    Reloading,
+    Stopping(String),
+    Status(String),
+    Watchdog,
 }
 
-/// Reading the lists again; followed by [`ready`] in any case.
-pub(super) fn reloading() {
-    match NotifyState::monotonic_usec_now() {
-        Ok(now) => send(&[NotifyState::Reloading, now]),
-        Err(error) => log::debug!("{error}, ignoring"),
+/// Tells the service manager; without one nothing is told.
+#[derive(Debug, Clone)]
+pub(super) struct Notifier(Option<SyncSender<News>>);
+
+impl Notifier {
+    /// Begins to tell, if there is somebody to be told.
+    pub(super) fn start() -> Self {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return Self(None);
+        }
+        let (sender, receiver) = sync_channel(QUEUE);
+        let thread = thread::Builder::new().name("notify".to_owned());
+        match thread.spawn(move || tell_all(&receiver)) {
+            Ok(_) => Self(Some(sender)),
+            Err(error) => {
+                log::warn!("the service manager cannot be told anything: {error}, ignoring");
+                Self(None)
+            }
+        }
+    }
+
+    /// Ready to be asked.
+    pub(super) fn ready(&self) {
+        self.tell(News::Ready);
+    }
+
+    /// Reading the lists again; followed by [`Self::ready`] in any case.
+    pub(super) fn reloading(&self) {
+        self.tell(News::Reloading);
+    }
+
+    /// About to end, with the last figures.
+    pub(super) fn stopping(&self, gate: &Gate, skipped: usize) {
+        self.tell(News::Stopping(status_line(&gate.status(), skipped)));
+    }
+
+    /// Tells how things are, for ever, whenever that has changed. `skipped` is how many complaints
+    /// there were about the lists in force.
+    pub(super) async fn tell_status(self, gate: Gate, skipped: impl Fn() -> usize) {
+        let mut told = String::new();
+        loop {
+            let text = status_line(&gate.status(), skipped());
+            if text != told && self.tell(News::Status(text.clone())) {
+                told = text;
+            }
+            tokio::time::sleep(STATUS).await;
+        }
+    }
+
+    /// Feeds the watchdog, for ever, as long as the daemon works: the runtime runs this, and the thread
+    /// that writes has moved since the last time, or waits for the disk, which is no reason to be killed.
+    pub(super) async fn feed_watchdog(self, gate: Gate) {
+        let Some(timeout) = sd_notify::watchdog_enabled() else {
+            return;
+        };
+        let pause = timeout.checked_div(3).unwrap_or(timeout);
+        let mut last = None;
+        loop {
+            let pulse = gate.pulse();
+            if pulse.is_none() || pulse != last {
+                self.tell(News::Watchdog);
+            }
+            last = pulse;
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Puts news into the queue; says whether there was room.
+    fn tell(&self, news: News) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|sender| sender.try_send(news).is_ok())
     }
 }
 
-/// About to end, with the last figures.
-pub(super) fn stopping(gate: &Gate, skipped: usize) {
-    let text = status_line(&gate.status(), skipped);
-    send(&[NotifyState::Stopping, NotifyState::Status(&text)]);
-}
-
-/// Tells how things are, for ever, whenever that has changed. `skipped` is how many complaints
-/// there were about the lists in force.
-pub(super) async fn tell_status(gate: Gate, skipped: impl Fn() -> usize) {
-    let mut told = String::new();
-    loop {
-        let text = status_line(&gate.status(), skipped());
-        if text != told {
-            send(&[NotifyState::Status(&text)]);
-            told = text;
+/// The thread: tells what comes until nobody can send any more.
+fn tell_all(receiver: &Receiver<News>) {
+    while let Ok(news) = receiver.recv() {
+        let sent = match &news {
+            News::Ready => sd_notify::notify(&[NotifyState::Ready]),
+            News::Reloading => NotifyState::monotonic_usec_now()
+                .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
+            News::Stopping(text) => {
+                sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(text)])
+            }
+            News::Status(text) => sd_notify::notify(&[NotifyState::Status(text)]),
+            News::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
+        };
+        if let Err(error) = sent {
+            log::debug!("the service manager cannot be told: {error}, ignoring");
         }
-        tokio::time::sleep(STATUS).await;
-    }
-}
-
-/// Feeds the watchdog, for ever, as long as the daemon works: the runtime runs this, and the thread that
-/// writes has moved since the last time, or waits for the disk, which is no reason to be killed.
-pub(super) async fn feed_watchdog(gate: Gate) {
-    let Some(timeout) = sd_notify::watchdog_enabled() else {
-        return std::future::pending().await;
-    };
-    let pause = timeout.checked_div(3).unwrap_or(timeout);
-    let mut last = None;
-    loop {
-        let pulse = gate.pulse();
-        if pulse.is_none() || pulse != last {
-            send(&[NotifyState::Watchdog]);
-        }
-        last = pulse;
-        tokio::time::sleep(pause).await;
     }
 }
 
@@ -99,13 +161,6 @@ fn counted(count: u64, thing: &str) -> String {
         format!("1 {thing}")
     } else {
         format!("{count} {thing}s")
-    }
-}
-
-/// Without a service manager this does nothing.
-fn send(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        log::debug!("the service manager cannot be told: {error}, ignoring");
     }
 }
 

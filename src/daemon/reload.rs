@@ -2,15 +2,20 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::notify;
+use super::notify::Notifier;
 use crate::config::Settings;
 use crate::policy::Ruleset;
 use crate::service::Gate;
 
 /// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force;
 /// `skipped` is how many entries of the set in force were left out.
-pub(super) async fn reload(gate: &Gate, settings: &Settings, skipped: &AtomicUsize) {
-    notify::reloading();
+pub(super) async fn reload(
+    gate: &Gate,
+    settings: &Settings,
+    skipped: &AtomicUsize,
+    notifier: &Notifier,
+) {
+    notifier.reloading();
     let files = settings.lists.clone();
     match tokio::task::spawn_blocking(move || files.load()).await {
         Ok(loaded) if loaded.complaints.is_empty() => {
@@ -38,5 +43,5 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, skipped: &AtomicUsi
         }
         Err(error) => log::error!("the lists were not read again: {error}"),
     }
-    notify::ready();
+    notifier.ready();
 }

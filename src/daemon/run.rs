@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::failure::Failure;
-use super::{notify, reload};
+use super::notify::Notifier;
+use super::reload;
 use crate::config::{Settings, Verbosity};
 use crate::frontend::{Manner, Registry, Service, Socket, serve};
 use crate::service::{Gate, Start};
@@ -88,21 +89,24 @@ async fn serve_all(
         listeners.push(listener.map_err(|source| system("listening", source))?);
     }
     let skipped = Arc::new(AtomicUsize::new(skipped));
+    let notifier = Notifier::start();
     let for_status = Arc::clone(&skipped);
     let chores = [
-        tokio::spawn(notify::tell_status(gate.clone(), move || {
-            for_status.load(Ordering::Relaxed)
-        })),
-        tokio::spawn(notify::feed_watchdog(gate.clone())),
+        tokio::spawn(
+            notifier
+                .clone()
+                .tell_status(gate.clone(), move || for_status.load(Ordering::Relaxed)),
+        ),
+        tokio::spawn(notifier.clone().feed_watchdog(gate.clone())),
         tokio::spawn(Arc::clone(&service.registry).watch()),
     ];
     drop(service);
-    notify::ready();
+    notifier.ready();
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
     while let Event::Reload = signals.next().await {
-        reload::reload(&gate, settings, &skipped).await;
+        reload::reload(&gate, settings, &skipped, &notifier).await;
     }
-    notify::stopping(&gate, skipped.load(Ordering::Relaxed));
+    notifier.stopping(&gate, skipped.load(Ordering::Relaxed));
     log::info!("ending: what was asked is answered first");
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");

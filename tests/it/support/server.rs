@@ -212,7 +212,16 @@ impl Daemon {
 
     /// How the daemon ended that was told to.
     pub(crate) fn stopped(&mut self) -> ExitStatus {
-        self.child.take().unwrap().wait().unwrap()
+        let mut child = self.child.take().expect("the daemon runs");
+        let pause = Duration::from_millis(5);
+        for _ in 0..PATIENCE.as_millis() / pause.as_millis() {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            thread::park_timeout(pause);
+        }
+        child.kill().unwrap();
+        panic!("the daemon does not end; its log:\n{}", self.log());
     }
 
     /// Has the lists read again, as systemd would; returns what the daemon said when it began.
