@@ -43,6 +43,22 @@ pub struct Params {
     pub on_store_failure: OnStoreFailure,
 }
 
+impl Default for Params {
+    /// Postgrey 1.37's numbers, and mail flows while the store fails.
+    fn default() -> Self {
+        Self {
+            delay: Span::from_seconds(300),
+            retry_window: Span::from_days(2),
+            max_age: Span::from_days(35),
+            ipv4_bits: 24,
+            ipv6_bits: 64,
+            auto_whitelist: Some(5),
+            count_by: CountBy::Address,
+            on_store_failure: OnStoreFailure::Pass,
+        }
+    }
+}
+
 impl Params {
     /// The network that stands for this client in its triplets.
     #[must_use]

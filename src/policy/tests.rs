@@ -8,7 +8,6 @@ use super::pattern::{AddressPattern, ClientPattern};
 use super::*;
 use crate::types::Span;
 
-const DELAY: u64 = 300;
 const WINDOW: u64 = 2 * 86_400;
 const MAX_AGE: u64 = 35 * 86_400;
 
@@ -35,14 +34,8 @@ fn rules(change: impl FnOnce(&mut Ruleset)) -> Ruleset {
     let clients = vec![(ClientPattern::parse(client).unwrap(), entry(client))];
     let mut rules = Ruleset {
         params: Params {
-            delay: Span::from_seconds(DELAY),
-            retry_window: Span::from_seconds(WINDOW),
-            max_age: Span::from_seconds(MAX_AGE),
-            ipv4_bits: 24,
-            ipv6_bits: 64,
             auto_whitelist: Some(2),
-            count_by: CountBy::Address,
-            on_store_failure: OnStoreFailure::Pass,
+            ..Params::default()
         },
         lists: Lists {
             clients: ClientList::new(clients).unwrap(),

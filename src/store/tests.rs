@@ -3,19 +3,7 @@
 use super::lmdb::{Durability, LmdbOpener};
 use super::memory::MemoryStore;
 use super::*;
-use crate::policy::{CountBy, OnStoreFailure};
-use crate::types::{ClientIp, Span};
-
-const PARAMS: Params = Params {
-    delay: Span::from_seconds(300),
-    retry_window: Span::from_days(2),
-    max_age: Span::from_days(35),
-    ipv4_bits: 24,
-    ipv6_bits: 64,
-    auto_whitelist: Some(5),
-    count_by: CountBy::Address,
-    on_store_failure: OnStoreFailure::Pass,
-};
+use crate::types::ClientIp;
 
 fn query(sender: &str) -> Query {
     let client = ClientIp::parse(b"192.0.2.7").unwrap();
@@ -60,7 +48,7 @@ fn sweep_all(writer: &mut dyn Writer, now: Timestamp) -> u64 {
     let mut removed = 0;
     for _ in 0..SWEEPS {
         loop {
-            let swept = writer.sweep(now, &PARAMS).unwrap();
+            let swept = writer.sweep(now, &Params::default()).unwrap();
             removed += swept.removed;
             if swept.finished {
                 break;
@@ -153,7 +141,7 @@ pub(super) fn lmdb(directory: &std::path::Path) -> LmdbOpener {
         max_size: 1 << 30,
         durability: Durability::Data,
         privacy: false,
-        retry_window: PARAMS.retry_window,
+        retry_window: Params::default().retry_window,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Entry, Expressions, TooLarge, first_of, number, suffixes};
+use super::{Entries, Entry, Expressions, TooLarge, first_of, suffixes};
 use crate::policy::pattern::AddressPattern;
 
 /// Addresses for which, or from which, nobody is greylisted.
@@ -12,7 +12,7 @@ pub struct AddressList {
     users: HashMap<Box<[u8]>, u32>,
     domains: HashMap<Box<[u8]>, u32>,
     expressions: Expressions,
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 impl AddressList {
@@ -24,18 +24,18 @@ impl AddressList {
     pub fn new(found: Vec<(AddressPattern, Entry)>) -> Result<Self, TooLarge> {
         let mut list = Self::default();
         let mut expressions = Vec::new();
-        for (at, (pattern, entry)) in found.into_iter().enumerate() {
-            list.entries.push(entry);
+        for (pattern, entry) in found {
+            let number = list.entries.push(entry);
             let (map, text) = match pattern {
                 AddressPattern::Expression(text) => {
-                    expressions.push((text, number(at)));
+                    expressions.push((text, number));
                     continue;
                 }
                 AddressPattern::Address(text) => (&mut list.addresses, text),
                 AddressPattern::User(text) => (&mut list.users, text),
                 AddressPattern::Domain(text) => (&mut list.domains, text),
             };
-            map.entry(text.into_bytes().into()).or_insert(number(at));
+            map.entry(text.into_bytes().into()).or_insert(number);
         }
         list.expressions = Expressions::new(expressions)?;
         Ok(list)
@@ -44,7 +44,7 @@ impl AddressList {
     /// The first entry that covers this address.
     #[must_use]
     pub fn find(&self, address: &[u8]) -> Option<u32> {
-        if self.entries.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let lower = address.to_ascii_lowercase();
@@ -58,19 +58,19 @@ impl AddressList {
     /// The entry of this number.
     #[must_use]
     pub fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(usize::try_from(number).ok()?)
+        self.entries.get(number)
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.0.len()
     }
 
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.0.is_empty()
     }
 
     /// By `user@domain` and `user@`, for the local part as it stands and without each extension it

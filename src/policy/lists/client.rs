@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ip_network::{IpNetwork, Ipv4Network, Ipv6Network};
 use ip_network_table::IpNetworkTable;
 
-use super::{Entry, Expressions, TooLarge, first_of, number, suffixes};
+use super::{Entries, Entry, Expressions, TooLarge, first_of, suffixes};
 use crate::policy::pattern::ClientPattern;
 use crate::types::{ClientIp, Prefix};
 
@@ -16,7 +16,7 @@ pub struct ClientList {
     hosts: HashMap<Box<[u8]>, u32>,
     expressions: Expressions,
     networks: IpNetworkTable<u32>,
-    entries: Vec<Entry>,
+    entries: Entries,
 }
 
 impl ClientList {
@@ -28,21 +28,19 @@ impl ClientList {
     pub fn new(found: Vec<(ClientPattern, Entry)>) -> Result<Self, TooLarge> {
         let mut list = Self::default();
         let mut expressions = Vec::new();
-        for (at, (pattern, entry)) in found.into_iter().enumerate() {
-            list.entries.push(entry);
+        for (pattern, entry) in found {
+            let number = list.entries.push(entry);
             match pattern {
-                ClientPattern::Expression(text) => expressions.push((text, number(at))),
+                ClientPattern::Expression(text) => expressions.push((text, number)),
                 ClientPattern::Host(name) => {
-                    list.hosts
-                        .entry(name.into_bytes().into())
-                        .or_insert(number(at));
+                    list.hosts.entry(name.into_bytes().into()).or_insert(number);
                 }
                 ClientPattern::Network(prefix) => {
                     let Some(network) = table_key(prefix) else {
                         continue;
                     };
                     if list.networks.exact_match(network).is_none() {
-                        list.networks.insert(network, number(at));
+                        list.networks.insert(network, number);
                     }
                 }
             }
@@ -63,19 +61,19 @@ impl ClientList {
     /// The entry of this number.
     #[must_use]
     pub fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(usize::try_from(number).ok()?)
+        self.entries.get(number)
     }
 
     /// How many entries there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.0.len()
     }
 
     /// Whether there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.0.is_empty()
     }
 
     fn find_name(&self, name: &[u8]) -> Option<u32> {
@@ -98,7 +96,7 @@ impl Default for ClientList {
             hosts: HashMap::new(),
             expressions: Expressions::default(),
             networks: IpNetworkTable::new(),
-            entries: Vec::new(),
+            entries: Entries::default(),
         }
     }
 }
@@ -106,7 +104,7 @@ impl Default for ClientList {
 impl fmt::Debug for ClientList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientList")
-            .field("entries", &self.entries.len())
+            .field("entries", &self.len())
             .finish_non_exhaustive()
     }
 }

@@ -53,6 +53,23 @@ pub struct Entry {
     pub text: Box<str>,
 }
 
+/// The entries of a list, by the numbers they have in it.
+#[derive(Debug, Default)]
+struct Entries(Vec<Entry>);
+
+impl Entries {
+    /// Adds an entry and yields its number.
+    fn push(&mut self, entry: Entry) -> u32 {
+        let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        self.0.push(entry);
+        number
+    }
+
+    fn get(&self, number: u32) -> Option<&Entry> {
+        self.0.get(usize::try_from(number).ok()?)
+    }
+}
+
 /// The expressions of a list are too large together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the expressions of this list are too large together")]
@@ -80,11 +97,6 @@ impl Expressions {
         let first = self.set.matches(subject).iter().next()?;
         self.entries.get(first).copied()
     }
-}
-
-/// The number an entry has in its list.
-fn number(at: usize) -> u32 {
-    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 /// The suffixes of `text` that begin behind one of `separators`.

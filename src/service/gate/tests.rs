@@ -9,9 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::policy::pattern::ClientPattern;
-use crate::policy::{
-    ClientList, CountBy, Entry, Lists, OnStoreFailure, Params, Stage, Texts, Verdict,
-};
+use crate::policy::{ClientList, Entry, Lists, OnStoreFailure, Params, Stage, Texts, Verdict};
 use crate::store::memory::MemoryStore;
 use crate::store::{Halves, Job, Swept, Writer};
 use crate::types::Span;
@@ -51,14 +49,8 @@ fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
     let listed = ClientPattern::parse("good.example").unwrap();
     Ruleset {
         params: Params {
-            delay: Span::from_seconds(300),
-            retry_window: Span::from_days(2),
-            max_age: Span::from_days(35),
-            ipv4_bits: 24,
-            ipv6_bits: 64,
-            auto_whitelist: Some(5),
-            count_by: CountBy::Address,
             on_store_failure,
+            ..Params::default()
         },
         lists: Lists {
             clients: ClientList::new(vec![(listed, entry)]).unwrap(),

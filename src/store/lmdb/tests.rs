@@ -4,7 +4,7 @@ use std::path::Path;
 use heed::types::Str;
 
 use super::*;
-use crate::policy::TripletKey;
+use crate::policy::{Params, TripletKey};
 use crate::store::tests::lmdb;
 use crate::types::{ClientIp, Timestamp};
 
@@ -167,16 +167,7 @@ fn the_sweep_works_in_slices() {
     writer
         .transact(&mut |table| (0..1000).try_for_each(|n| table.put_triplet(&key(n), passed)))
         .unwrap();
-    let params = crate::policy::Params {
-        delay: Span::from_seconds(300),
-        retry_window: Span::from_days(2),
-        max_age: Span::from_days(35),
-        ipv4_bits: 24,
-        ipv6_bits: 64,
-        auto_whitelist: None,
-        count_by: crate::policy::CountBy::Address,
-        on_store_failure: crate::policy::OnStoreFailure::Pass,
-    };
+    let params = Params::default();
     let now = Timestamp::from_seconds(36 * 86_400);
     let mut slices = Vec::new();
     loop {
