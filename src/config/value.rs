@@ -90,6 +90,9 @@ pub(super) fn inet(text: &str) -> Result<Endpoint, String> {
         None => Ok(Endpoint::Localhost(port)),
         Some("*") => Ok(Endpoint::Everywhere(port)),
         Some("") => Err(format!("{text:?} has no host before the colon")),
+        Some(host) if host.contains(['[', ']']) => {
+            Err(format!("{text:?} has a bracket too few or too many"))
+        }
         Some(host) => Ok(Endpoint::Inet(host.to_owned(), port)),
     }
 }
@@ -132,6 +135,8 @@ mod tests {
             ("0", None),
             ("host", None),
             ("[::1]", None),
+            ("[::1", None),
+            ("::1]:10023", None),
             ("65536", None),
         ];
         for (text, want) in cases {
