@@ -50,7 +50,9 @@ pub(crate) async fn run(
             work: Arc::clone(work),
             answer,
         };
-        connection.ask().await?;
+        if let Some(number) = work.next(true) {
+            connection.ask(number).await?;
+        }
         open.push(connection);
     }
     let (cpu, own) = (server.cpu()?, server::cpu_of("self")?);
@@ -98,11 +100,12 @@ impl Connection {
     async fn keep_asking(mut self, until: Until) -> io::Result<Vec<Duration>> {
         let mut waits = Vec::new();
         let mut before = Instant::now();
-        while match until {
-            Until::Time(end) => before < end,
-            Until::Through => !self.work.is_through(),
+        while let Some(number) = match until {
+            Until::Time(end) if before >= end => None,
+            Until::Time(_) => self.work.next(true),
+            Until::Through => self.work.next(false),
         } {
-            self.ask().await?;
+            self.ask(number).await?;
             let after = Instant::now();
             waits.push(after - before);
             before = after;
@@ -111,8 +114,8 @@ impl Connection {
     }
 
     /// Asks once; another answer than the right one is an error.
-    async fn ask(&mut self) -> io::Result<()> {
-        self.work.fill(&mut self.request);
+    async fn ask(&mut self, number: usize) -> io::Result<()> {
+        self.work.fill(&mut self.request, number);
         self.stream.write_all(&self.request).await?;
         let mut buffer = [0; 512];
         let mut got = 0;

@@ -56,15 +56,15 @@ impl Work {
         self.request.clone()
     }
 
-    /// Whether each request was made at least once.
-    pub(crate) fn is_through(&self) -> bool {
-        self.next.load(Ordering::Relaxed) >= self.count
+    /// The number of the next request; `None` when it begins again and that is not wanted.
+    pub(crate) fn next(&self, again: bool) -> Option<usize> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        (again || number < self.count).then_some(number)
     }
 
-    /// Makes the next request.
-    pub(crate) fn fill(&self, request: &mut [u8]) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) % self.count;
-        write_digits(request, &self.number, number * SCATTER);
+    /// Makes the request of this number.
+    pub(crate) fn fill(&self, request: &mut [u8], number: usize) {
+        write_digits(request, &self.number, number % self.count * SCATTER);
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         write_digits(request, &self.instance, instance);
     }
@@ -131,10 +131,10 @@ pub(crate) fn preparations() -> Vec<Work> {
     works
 }
 
-/// One of a hundred clients that come often.
+/// One of a hundred clients that come often, each in a network of its own.
 fn regular(recipient: &str) -> String {
     let recipient = format!("{recipient}@example.org");
-    rcpt("mail.example.net", "10.7.0.1##", &recipient)
+    rcpt("mail.example.net", "10.7.1##.25", &recipient)
 }
 
 /// One of many clients in many networks.

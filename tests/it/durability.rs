@@ -124,7 +124,7 @@ fn a_full_database_degrades_as_it_was_told_to() {
         });
         assert!(full.expect("it fills up").starts_with(want), "{option}");
         daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
-        assert_eq!(daemon.log().matches("cannot be used").count(), 1);
+        daemon.log_until(|log| log.matches("cannot be used").count() == 1);
         assert!(
             client.ask(&request(0)).contains("Greylisted"),
             "reading goes on"
@@ -170,7 +170,7 @@ fn a_truncated_file_is_no_signal() {
     data.read_exact_at(&mut before, 0).unwrap();
     daemon.start_again();
     daemon.wait_for("STATUS=DEGRADED: ");
-    assert!(daemon.log().contains("is torn"), "{}", daemon.log());
+    daemon.log_until(|log| log.contains("is torn"));
     assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
     assert_eq!(data.metadata().unwrap().len(), length / 2);
 }

@@ -180,7 +180,8 @@ fn a_service_manager_that_does_not_listen_stops_nothing() {
 
 #[test]
 fn what_is_accepted_without_effect_is_said_once() {
-    let daemon = Daemon::start(&["-d", "--pidfile=/run/x.pid", "--lookup-by-subnet"]);
+    let mut daemon = Daemon::start(&["-d", "--pidfile=/run/x.pid", "--lookup-by-subnet"]);
+    daemon.stop();
     for option in ["--daemonize: ", "--pidfile: ", "--lookup-by-subnet: "] {
         assert_eq!(daemon.log().matches(option).count(), 1, "{option}");
     }
