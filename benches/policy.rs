@@ -27,7 +27,8 @@
 //! Ratios can be compared between machines, numbers cannot. If the ratios of a row are far apart, the
 //! machine was busy: measure again. The load generator has one thread; the last line says how busy it was.
 //! Near 100 % it is what limits `requests/s`, and the CPU column is the one to look at.
-//! `new` waits for the disk, which the null server never does.
+//! With one connection most of the time goes into waking processes up, in either server. `new triplet`
+//! waits for the disk, which the null server never does.
 
 #![expect(
     clippy::disallowed_methods,

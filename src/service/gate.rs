@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::clock::Clock;
+use super::clock::{Clock, ClockGuard};
 use super::memory::InstanceMemory;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
@@ -65,7 +65,7 @@ impl Gate {
     /// # Errors
     ///
     /// [`StoreError`] when the options do not fit the database; every other trouble is survived, see
-    /// [`Status::trouble`]. An [`std::io::Error`] wrapped in [`StoreError::File`] when no thread can be had.
+    /// [`Status::trouble`]. [`StoreError::Thread`] when no thread can be had.
     pub fn start(
         rules: Ruleset,
         opener: Box<dyn Opener>,
@@ -73,7 +73,8 @@ impl Gate {
     ) -> Result<Start, StoreError> {
         let (sender, receiver) = sync_channel(QUEUE);
         let rules = Arc::new(RwLock::new(Arc::new(rules)));
-        let (state, touches, pulse) = <(Arc<StoreState>, Arc<Touches>, Arc<Pulse>)>::default();
+        let state = Arc::new(StoreState::new(ClockGuard::new(clock.as_ref(), None)));
+        let (touches, pulse) = <(Arc<Touches>, Arc<Pulse>)>::default();
         let for_worker = Arc::clone(&rules);
         let shared = Shared {
             state: Arc::clone(&state),
@@ -86,10 +87,7 @@ impl Gate {
         let worker = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.run(&receiver))
-            .map_err(|source| StoreError::File {
-                path: "thread".into(),
-                source,
-            })?;
+            .map_err(StoreError::Thread)?;
         let gate = Self(Arc::new(Inner {
             clock,
             rules,
@@ -106,6 +104,7 @@ impl Gate {
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, tx: &Transaction<'_>, now: Option<Timestamp>) -> Decision {
         let inner = &self.0;
+        let own_time = now.is_none();
         let now = now.unwrap_or_else(|| inner.clock.now());
         let rules = current(&inner.rules);
         let keys = inner.memory.keys(tx);
@@ -122,7 +121,12 @@ impl Gate {
             Plan::Needs(query) => {
                 let session = Session {
                     header_given: keys.is_some_and(|keys| inner.memory.header_given(keys, now)),
-                    expiry: inner.state.expiry(),
+                    // A jump is seen by the first decision after it, not by a later look.
+                    expiry: if own_time {
+                        inner.state.check_clock(now, inner.clock.since_boot())
+                    } else {
+                        inner.state.expiry()
+                    },
                 };
                 let asked = inner.ask_store(query, session, now, &rules).await;
                 asked.unwrap_or_else(|_| policy::without_store(&rules))

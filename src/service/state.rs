@@ -1,11 +1,13 @@
 //! The state of the store, shared by the gate and the worker: well, or in what trouble.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::clock::ClockGuard;
 use super::stats::Counts;
 use crate::policy::Expiry;
 use crate::store::{Figures, Reader, StoreError};
+use crate::types::{Span, Timestamp};
 
 /// What an administrator sees first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub struct Status {
 }
 
 /// The state of the store.
-#[derive(Default)]
 pub(super) struct StoreState {
+    guard: Mutex<ClockGuard>,
     reader: RwLock<Option<Arc<dyn Reader>>>,
     trouble: RwLock<Option<String>>,
     /// A request has waited too long for a commit, and none has come since.
@@ -34,6 +36,18 @@ pub(super) struct StoreState {
 }
 
 impl StoreState {
+    /// A store that is not open yet.
+    pub(super) fn new(guard: ClockGuard) -> Self {
+        Self {
+            guard: Mutex::new(guard),
+            reader: RwLock::default(),
+            trouble: RwLock::default(),
+            stalled: AtomicBool::new(false),
+            suspended: AtomicBool::new(false),
+            whitelisted: AtomicU64::new(0),
+        }
+    }
+
     /// Asks the reader, if there is one. The reader is not kept: the worker can take it away.
     pub(super) fn read<T>(
         &self,
@@ -87,6 +101,20 @@ impl StoreState {
         self.degrade(error);
     }
 
+    /// Watches the clock from here on.
+    pub(super) fn watch_clock(&self, guard: ClockGuard) {
+        *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+    }
+
+    /// Whether records grow old by a clock that shows `now` while the boot clock shows `boot`.
+    pub(super) fn check_clock(&self, now: Timestamp, boot: Span) -> Expiry {
+        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let expiry = guard.check(now, boot);
+        self.set_expiry(expiry);
+        expiry
+    }
+
+    /// What the last look at the clock said.
     pub(super) fn expiry(&self) -> Expiry {
         if self.suspended.load(Ordering::Relaxed) {
             Expiry::Suspended
@@ -96,7 +124,7 @@ impl StoreState {
     }
 
     /// Sets whether records grow old, with one line in the log when that changes.
-    pub(super) fn set_expiry(&self, expiry: Expiry) {
+    fn set_expiry(&self, expiry: Expiry) {
         let suspended = expiry == Expiry::Suspended;
         if self.suspended.swap(suspended, Ordering::Relaxed) == suspended {
             return;

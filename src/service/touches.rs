@@ -61,20 +61,28 @@ impl Touches {
         }
     }
 
-    /// Everything that waits now; it goes on waiting until [`Self::written`].
-    pub(super) fn waiting(&self) -> Noted {
-        self.lock().clone()
+    /// Some of what waits now, at most `most` of each kind; it goes on waiting until [`Self::written`].
+    pub(super) fn waiting(&self, most: usize) -> Noted {
+        let noted = self.lock();
+        Noted {
+            triplets: some(&noted.triplets, most),
+            clients: some(&noted.clients, most),
+        }
     }
 
     /// Forgets what was written, unless it has changed since.
     pub(super) fn written(&self, written: &Noted) {
         let mut noted = self.lock();
-        noted
-            .triplets
-            .retain(|key, record| written.triplets.get(key) != Some(record));
-        noted
-            .clients
-            .retain(|key, record| written.clients.get(key) != Some(record));
+        for (key, record) in &written.triplets {
+            if noted.triplets.get(key) == Some(record) {
+                noted.triplets.remove(key);
+            }
+        }
+        for (key, record) in &written.clients {
+            if noted.clients.get(key) == Some(record) {
+                noted.clients.remove(key);
+            }
+        }
     }
 
     /// Forgets what a commit has superseded.
@@ -96,7 +104,12 @@ impl Touches {
 impl Noted {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.triplets.is_empty() && self.clients.is_empty()
+        self.len() == 0
+    }
+
+    /// How many there are of the kind that has more.
+    pub(super) fn len(&self) -> usize {
+        self.triplets.len().max(self.clients.len())
     }
 
     /// Writes what still belongs to the record in the store.
@@ -119,6 +132,15 @@ impl Noted {
         }
         Ok(())
     }
+}
+
+/// Some entries of a map.
+fn some<K: Clone + Eq + std::hash::Hash, V: Copy>(
+    map: &HashMap<K, V>,
+    most: usize,
+) -> HashMap<K, V> {
+    let entries = map.iter().take(most);
+    entries.map(|(key, value)| (key.clone(), *value)).collect()
 }
 
 fn insert<K: Clone + Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, key: &K, value: V) {

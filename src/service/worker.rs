@@ -37,6 +37,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// Rest between two passes of the sweep.
 const REST: Span = Span::from_hours(1);
 
+/// Slices that a full store is swept by in one attempt to make room.
+const ROOM_SLICES: usize = 1024;
+
 /// How often the time is noted in the store.
 const NOTE: Span = Span::from_seconds(60);
 
@@ -83,13 +86,21 @@ pub(super) struct Shared {
     pub(super) rules: Arc<dyn Fn() -> Arc<Ruleset> + Send + Sync>,
 }
 
+/// How the store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Well,
+    /// There is no room; something must expire first.
+    Full,
+    Ill,
+}
+
 /// The thread's own.
 pub(super) struct Worker {
     shared: Shared,
     opener: Box<dyn Opener>,
     writer: Option<Box<dyn Writer>>,
-    guard: ClockGuard,
-    in_trouble: bool,
+    health: Health,
     /// By the monotonic clock: when each duty was last done.
     flushed: Duration,
     committed: Option<Duration>,
@@ -104,11 +115,10 @@ impl Worker {
     /// Opens the store. A failure is trouble, not an error, unless only the administrator can mend it.
     pub(super) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, StoreError> {
         let mut worker = Self {
-            guard: ClockGuard::new(shared.clock.as_ref(), None),
             shared,
             opener,
             writer: None,
-            in_trouble: false,
+            health: Health::Well,
             flushed: Duration::ZERO,
             committed: None,
             tried: monotonic(),
@@ -137,7 +147,7 @@ impl Worker {
             self.keep_house();
             self.shared.pulse.turns.fetch_add(1, Ordering::Relaxed);
         }
-        self.flush();
+        while self.flush() {}
         self.with_writer(|writer| writer.sync());
     }
 
@@ -145,7 +155,7 @@ impl Worker {
     fn take(&mut self, first: Message, queue: &Receiver<Message>) {
         let mut batch = Vec::new();
         let others = std::iter::from_fn(|| queue.try_recv().ok());
-        for message in std::iter::once(first).chain(others.take(BATCH)) {
+        for message in std::iter::once(first).chain(others.take(BATCH - 1)) {
             match message {
                 Message::Work(work) => batch.push(*work),
                 Message::ReadFailed(error) => self.fail(&error),
@@ -153,7 +163,7 @@ impl Worker {
         }
         // Who has stopped waiting was told something else already.
         batch.retain(|work| !work.answer.is_closed());
-        if self.in_trouble || batch.is_empty() {
+        if self.health != Health::Well || batch.is_empty() {
             return;
         }
         self.decide(batch);
@@ -197,7 +207,7 @@ impl Worker {
     /// The duties between batches, each in its own rhythm.
     fn keep_house(&mut self) {
         let mono = monotonic();
-        if self.in_trouble {
+        if self.health != Health::Well {
             if mono.saturating_sub(self.tried) >= RETRY {
                 self.try_again(mono);
             }
@@ -206,11 +216,10 @@ impl Worker {
         if self.shared.state.is_stalled() {
             self.shared.state.recover();
         }
-        self.shared
-            .state
-            .set_expiry(self.guard.check(self.shared.clock.as_ref()));
-        if mono.saturating_sub(self.flushed) >= FLUSH {
-            self.flush();
+        let clock = &self.shared.clock;
+        let state = &self.shared.state;
+        state.check_clock(clock.now(), clock.since_boot());
+        if mono.saturating_sub(self.flushed) >= FLUSH && !self.flush() {
             self.note_time();
             self.flushed = mono;
         }
@@ -227,11 +236,11 @@ impl Worker {
         }
     }
 
-    /// Writes what was only seen.
-    fn flush(&mut self) {
-        let waiting = self.shared.touches.waiting();
-        if waiting.is_empty() || self.in_trouble {
-            return;
+    /// Writes a batch of what was only seen; says whether there is more of it.
+    fn flush(&mut self) -> bool {
+        let waiting = self.shared.touches.waiting(BATCH);
+        if waiting.is_empty() || self.health != Health::Well {
+            return false;
         }
         let written =
             self.with_writer(|writer| writer.transact(&mut |records| waiting.write(records)));
@@ -239,12 +248,14 @@ impl Worker {
             self.shared.touches.written(&waiting);
             self.committed = Some(monotonic());
         }
+        written.is_some() && waiting.len() >= BATCH
     }
 
     /// Notes the time, when something was written and it has gone on.
     fn note_time(&mut self) {
         let now = self.shared.clock.now();
-        let is_due = now.since(self.noted) >= NOTE && self.committed.is_some();
+        let has_moved = now < self.noted || now.since(self.noted) >= NOTE;
+        let is_due = has_moved && self.committed.is_some();
         if is_due && self.shared.state.expiry() == Expiry::Applies {
             self.noted = now;
             self.with_writer(|writer| writer.note_time(now));
@@ -275,28 +286,29 @@ impl Worker {
     }
 
     /// Counts the clients that pass at once.
-    fn count_whitelisted(&mut self) {
+    fn count_whitelisted(&self) {
         let Some(threshold) = (self.shared.rules)().params.auto_whitelist else {
             return;
         };
         let state = &self.shared.state;
-        if let Ok(count) = state.read(|reader| reader.count_whitelisted(threshold)) {
+        let counted = self.in_store(|| state.read(|reader| reader.count_whitelisted(threshold)));
+        if let Ok(count) = counted {
             state.whitelisted.store(count, Ordering::Relaxed);
         }
     }
 
     /// Opens the store.
     fn open(&mut self) -> Result<(), StoreError> {
-        let (reader, writer) = self.opener.open()?;
-        let latest = reader.latest()?;
-        self.guard = ClockGuard::new(self.shared.clock.as_ref(), latest);
+        let (reader, writer) = self.in_store(|| self.opener.open())?;
+        let guard = ClockGuard::new(self.shared.clock.as_ref(), reader.latest()?);
+        self.shared.state.watch_clock(guard);
         self.writer = Some(writer);
         self.shared.state.set_reader(Some(reader));
         self.count_whitelisted();
         Ok(())
     }
 
-    /// Tries a store in trouble: opens it if it is closed, else writes something.
+    /// Tries a store in trouble: opens it if it is closed, makes room if it is full, writes something.
     fn try_again(&mut self, mono: Duration) {
         self.tried = mono;
         if self.writer.is_none()
@@ -305,11 +317,33 @@ impl Worker {
             self.fail(&error);
             return;
         }
-        let now = self.shared.clock.now();
-        self.in_trouble = false;
-        if self.with_writer(|writer| writer.note_time(now)).is_some() {
+        let health = std::mem::replace(&mut self.health, Health::Well);
+        let has_room = health != Health::Full || self.make_room();
+        let works = has_room && self.with_writer(|writer| writer.probe()).is_some();
+        if works {
             self.shared.state.recover();
+        } else if self.health == Health::Well {
+            self.health = health;
         }
+    }
+
+    /// Sweeps without a rest until something was removed; says whether anything was.
+    fn make_room(&mut self) -> bool {
+        self.swept = None;
+        if self.shared.state.expiry() == Expiry::Suspended {
+            return false;
+        }
+        let now = self.shared.clock.now();
+        let params = (self.shared.rules)().params;
+        for _ in 0..ROOM_SLICES {
+            match self.with_writer(|writer| writer.sweep(now, &params)) {
+                Some(swept) if swept.removed > 0 => return true,
+                Some(swept) if swept.finished => return false,
+                Some(_) => {}
+                None => return false,
+            }
+        }
+        false
     }
 
     /// Does something with the writer; a failure is trouble.
@@ -317,12 +351,19 @@ impl Worker {
         &mut self,
         job: impl FnOnce(&mut dyn Writer) -> Result<T, StoreError>,
     ) -> Option<T> {
-        let writer = self.writer.as_mut()?;
-        let pulse = Arc::clone(&self.shared.pulse);
-        pulse.in_store.store(true, Ordering::Relaxed);
-        let result = job(writer.as_mut());
-        pulse.in_store.store(false, Ordering::Relaxed);
+        let mut writer = self.writer.take()?;
+        let result = self.in_store(|| job(writer.as_mut()));
+        self.writer = Some(writer);
         result.map_err(|error| self.fail(&error)).ok()
+    }
+
+    /// Does something that a slow disk may hold up, and lets the watchdog know.
+    fn in_store<T>(&self, job: impl FnOnce() -> T) -> T {
+        let pulse = &self.shared.pulse;
+        pulse.in_store.store(true, Ordering::Relaxed);
+        let result = job();
+        pulse.in_store.store(false, Ordering::Relaxed);
+        result
     }
 
     /// Enters trouble. Data in doubt are not even read any more.
@@ -331,10 +372,14 @@ impl Worker {
             self.shared.state.set_reader(None);
             self.writer = None;
         }
-        if !self.in_trouble {
+        if self.health == Health::Well {
             self.tried = monotonic();
         }
-        self.in_trouble = true;
+        self.health = if matches!(error, StoreError::Full) {
+            Health::Full
+        } else {
+            Health::Ill
+        };
         self.shared.state.degrade(error);
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -52,16 +52,26 @@ impl Lock {
             Err(error) => return Err(refused(directory)(error)),
         }
         let path = directory.join("stargrey.lock");
-        let file = File::options()
-            .create(true)
+        let file = match File::options()
+            .create_new(true)
             .write(true)
-            .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(refused(&path))?;
-        if owner.is_some() {
-            fchown(&file, user, group).map_err(refused(&path))?;
-        }
+        {
+            // Only what was made here is given away: whoever owns the directory can put a link there.
+            Ok(file) => {
+                if owner.is_some() {
+                    fchown(&file, user, group).map_err(refused(&path))?;
+                }
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::options()
+                .write(true)
+                .custom_flags(OFlag::O_NOFOLLOW.bits())
+                .open(&path)
+                .map_err(refused(&path))?,
+            Err(error) => return Err(refused(&path)(error)),
+        };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(Self { _file: file }),
             Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path)),

@@ -106,6 +106,10 @@ impl Writer for MemoryStore {
         Ok(())
     }
 
+    fn probe(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn sync(&mut self) -> Result<(), StoreError> {
         Ok(())
     }

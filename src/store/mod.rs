@@ -85,6 +85,9 @@ pub enum StoreError {
     /// LMDB's own complaint.
     #[error("LMDB: {0}")]
     Lmdb(heed::Error),
+    /// The thread that writes cannot be had.
+    #[error("a thread: {0}")]
+    Thread(io::Error),
     /// No answer of the writer in time.
     #[error("no commit within {0} seconds; is the disk alive?")]
     Slow(u64),
@@ -112,6 +115,7 @@ impl StoreError {
             | Self::Mode { .. }
             | Self::WrongKey(_)
             | Self::Record
+            | Self::Thread(_)
             | Self::Lmdb(_)
             | Self::Closed => true,
         }
@@ -271,6 +275,13 @@ pub trait Writer: Send {
     ///
     /// [`StoreError`] when it cannot be kept.
     fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Writes something that means nothing, to see whether the store can be written to.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot.
+    fn probe(&mut self) -> Result<(), StoreError>;
 
     /// Makes sure that everything committed is on the disk itself.
     ///

@@ -159,6 +159,16 @@ fn every_store_does_the_same() {
 }
 
 #[test]
+fn a_lock_is_not_taken_through_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let precious = directory.path().join("precious");
+    std::fs::write(&precious, "").unwrap();
+    std::os::unix::fs::symlink(&precious, directory.path().join("stargrey.lock")).unwrap();
+    let refused = Lock::take(directory.path(), None);
+    assert!(matches!(refused, Err(LockError::File { .. })));
+}
+
+#[test]
 fn a_second_lock_is_refused_until_the_first_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("db");

@@ -10,8 +10,8 @@
 //! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
 //!
 //! Most triplets are spam that never comes back, and deleting records one by one, at random, is what
-//! LMDB does worst. So waiting triplets live in slots that are emptied whole when their retry window
-//! is over (see [`slots`](self)); a triplet that passes moves to `passed`, which is small, and is
+//! LMDB does worst. So waiting triplets live in slots that are emptied as a whole, in slices, when their retry window
+//! is over; a triplet that passes moves to `passed`, which is small, and is
 //! swept record by record. A triplet has one record in one of these databases.
 //!
 //! # Durability
@@ -118,6 +118,19 @@ impl<'t> Tables<'t> {
         Ok(None)
     }
 
+    /// Bytes of the pages that hold records.
+    fn size(&self, txn: &RoTxn<'_>) -> Result<u64, StoreError> {
+        let few = [&self.meta, &self.passed, &self.clients];
+        let mut size = 0_u64;
+        for table in few.into_iter().chain(&self.waiting) {
+            let stat = table.stat(txn)?;
+            let pages = [stat.branch_pages, stat.leaf_pages, stat.overflow_pages];
+            let pages = pages.into_iter().fold(0_usize, usize::saturating_add);
+            size = size.saturating_add((pages as u64).saturating_mul(u64::from(stat.page_size)));
+        }
+        Ok(size)
+    }
+
     /// The database for a place.
     fn at(&self, place: Place) -> Result<Db<'t>, StoreError> {
         match place {
@@ -168,7 +181,7 @@ impl LmdbOpener {
             })?
             .unwrap_commit();
         let reader = LmdbReader::new(env.clone(), tables, key.clone());
-        let writer = LmdbWriter::new(env, tables, key, slots, self.retry_window);
+        let writer = LmdbWriter::new(env, tables, key, slots, self);
         Ok((reader, writer))
     }
 

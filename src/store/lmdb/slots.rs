@@ -1,10 +1,13 @@
 //! The slots of the waiting triplets, by time of first sight.
 //!
 //! One slot is open and takes every new triplet; after a third of the retry window it is closed and
-//! a free one is opened. A closed slot is emptied when the whole window has gone by since it was closed:
-//! then the youngest triplet in it is too old. That needs four slots at most, five while one is being
-//! emptied; the sixth is there for a retry window that was made longer. Without a free slot the open
-//! one begins anew, which keeps its triplets a little longer.
+//! a free one is opened. When the whole window has gone by since the youngest triplet of a closed slot was seen, the
+//! slot is emptied, a slice at a time, and is free again. That needs four slots at most, five while one is
+//! being emptied; the sixth is there for a retry window that was made longer. Without a free slot the open
+//! one stays open, which keeps its triplets a little longer.
+//!
+//! How old the youngest triplet is, is known while the process lives. A slot that was open when the daemon was
+//! started counts as closed at the moment it is closed.
 
 use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
@@ -23,72 +26,93 @@ enum Slot {
     Free,
     /// Takes new triplets.
     Open { since: Timestamp },
-    /// Waits until its triplets are too old.
+    /// Waits until its triplets are too old; none was first seen later than `at`.
     Closed { at: Timestamp },
+    /// Is being emptied.
+    Emptying,
 }
 
 /// All slots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Slots([Slot; SLOTS]);
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Slots {
+    slots: [Slot; SLOTS],
+    /// The latest first sight in the open slot; `None` when that is not known.
+    youngest: Option<Timestamp>,
+}
 
 impl Slots {
-    /// The slot that takes a triplet first seen `now`, after the open one has had its time.
-    pub(super) fn take(&mut self, now: Timestamp, window: Span) -> usize {
+    /// The slot that takes a triplet first seen at `first`.
+    pub(super) fn take(&mut self, first: Timestamp, window: Span) -> usize {
+        self.rotate(first, window);
+        let at = self.open().map_or_else(
+            || {
+                let at = self.free().unwrap_or(0);
+                self.set(at, Slot::Open { since: first });
+                self.youngest = Some(first);
+                at
+            },
+            |(at, _)| at,
+        );
+        self.youngest = self.youngest.map(|youngest| youngest.max(first));
+        at
+    }
+
+    /// Closes the open slot if it has had its time and there is another to open.
+    pub(super) fn rotate(&mut self, now: Timestamp, window: Span) {
         let third = Span::from_seconds(window.seconds().div_euclid(3).max(1));
-        let free = self.0.iter().position(|slot| *slot == Slot::Free);
-        let open = self.0.iter().enumerate().find_map(|(at, slot)| match slot {
-            Slot::Open { since } => Some((at, *since)),
-            Slot::Free | Slot::Closed { .. } => None,
-        });
-        match (open, free) {
-            (Some((at, since)), Some(free)) if is_over(since, now, third) => {
-                let end = since.after(third).min(now);
-                self.set(at, Slot::Closed { at: end });
-                self.set(free, Slot::Open { since: now });
-                free
-            }
-            (Some((at, since)), None) if is_over(since, now, third) => {
-                self.set(at, Slot::Open { since: now });
-                at
-            }
-            (Some((at, _)), _) => at,
-            (None, free) => {
-                let at = free.unwrap_or(0);
-                self.set(at, Slot::Open { since: now });
-                at
-            }
+        let (Some((at, since)), Some(free)) = (self.open(), self.free()) else {
+            return;
+        };
+        if now.since(since) >= third || since > now.after(TOLERANCE) {
+            let closed = self.youngest.unwrap_or_else(|| now.max(since.after(third)));
+            self.set(at, Slot::Closed { at: closed });
+            self.set(free, Slot::Open { since: now });
+            self.youngest = Some(now);
         }
     }
 
-    /// A slot whose triplets are all too old; it counts as free from now on.
-    pub(super) fn release(&mut self, now: Timestamp, window: Span) -> Option<usize> {
-        let at = self
-            .0
-            .iter()
-            .position(|slot| matches!(slot, Slot::Closed { at } if now.since(*at) > window))?;
-        self.set(at, Slot::Free);
+    /// A slot to empty: one that is being emptied, or one whose triplets are all too old.
+    pub(super) fn to_empty(&mut self, now: Timestamp, window: Span) -> Option<usize> {
+        let at = self.slots.iter().position(|slot| match slot {
+            Slot::Emptying => true,
+            Slot::Closed { at } => now.since(*at) > window,
+            Slot::Free | Slot::Open { .. } => false,
+        })?;
+        self.set(at, Slot::Emptying);
         Some(at)
+    }
+
+    /// Notes that a slot is empty.
+    pub(super) fn emptied(&mut self, at: usize) {
+        self.set(at, Slot::Free);
     }
 
     /// Brings times that lie ahead back to now: they were set by a clock that was wrong.
     pub(super) fn mend(&mut self, now: Timestamp) {
-        for slot in &mut self.0 {
+        for slot in &mut self.slots {
             match slot {
                 Slot::Closed { at } if *at > now.after(TOLERANCE) => *at = now,
-                Slot::Free | Slot::Open { .. } | Slot::Closed { .. } => {}
+                Slot::Free | Slot::Open { .. } | Slot::Closed { .. } | Slot::Emptying => {}
             }
         }
+        self.youngest = self.youngest.map(|youngest| youngest.min(now));
+    }
+
+    /// Whether what is kept on disk differs.
+    pub(super) fn differ(&self, other: &Self) -> bool {
+        self.slots != other.slots
     }
 
     /// As bytes: for each slot its kind and its time.
     pub(super) fn encode(&self) -> Vec<u8> {
-        self.0
+        self.slots
             .iter()
             .flat_map(|slot| {
                 let (kind, time) = match slot {
                     Slot::Free => (0, Timestamp::default()),
                     Slot::Open { since } => (1, *since),
                     Slot::Closed { at } => (2, *at),
+                    Slot::Emptying => (3, Timestamp::default()),
                 };
                 [kind].into_iter().chain(time.seconds().to_be_bytes())
             })
@@ -102,28 +126,38 @@ impl Slots {
         if chunks.len() != SLOTS || !rest.is_empty() {
             return Err(StoreError::Record);
         }
-        for (slot, [kind, time @ ..]) in slots.0.iter_mut().zip(chunks) {
+        for (slot, [kind, time @ ..]) in slots.slots.iter_mut().zip(chunks) {
             let time = Timestamp::from_seconds(u64::from_be_bytes(*time));
             *slot = match kind {
                 0 => Slot::Free,
                 1 => Slot::Open { since: time },
                 2 => Slot::Closed { at: time },
+                3 => Slot::Emptying,
                 _ => return Err(StoreError::Record),
             };
         }
         Ok(slots)
     }
 
+    fn open(&self) -> Option<(usize, Timestamp)> {
+        self.slots
+            .iter()
+            .enumerate()
+            .find_map(|(at, slot)| match slot {
+                Slot::Open { since } => Some((at, *since)),
+                Slot::Free | Slot::Closed { .. } | Slot::Emptying => None,
+            })
+    }
+
+    fn free(&self) -> Option<usize> {
+        self.slots.iter().position(|slot| *slot == Slot::Free)
+    }
+
     fn set(&mut self, at: usize, slot: Slot) {
-        if let Some(place) = self.0.get_mut(at) {
+        if let Some(place) = self.slots.get_mut(at) {
             *place = slot;
         }
     }
-}
-
-/// Whether a slot that was opened at `since` has had its time, or was opened by a clock that was wrong.
-fn is_over(since: Timestamp, now: Timestamp, third: Span) -> bool {
-    now.since(since) >= third || since > now.after(TOLERANCE)
 }
 
 #[cfg(test)]
@@ -136,15 +170,27 @@ mod tests {
         Timestamp::from_seconds(1_000_000 + seconds)
     }
 
+    /// Empties whatever can be emptied; says which slots that were.
+    fn empty_all(slots: &mut Slots, now: Timestamp) -> Vec<usize> {
+        std::iter::from_fn(|| {
+            let at = slots.to_empty(now, WINDOW)?;
+            slots.emptied(at);
+            Some(at)
+        })
+        .collect()
+    }
+
     #[test]
-    fn a_slot_takes_triplets_for_a_third_of_the_window_and_is_released_a_window_later() {
+    fn a_slot_takes_triplets_for_a_third_of_the_window_and_is_emptied_a_window_later() {
         let mut slots = Slots::default();
         assert_eq!(slots.take(at(0), WINDOW), 0);
         assert_eq!(slots.take(at(2999), WINDOW), 0);
         assert_eq!(slots.take(at(3000), WINDOW), 1);
-        assert_eq!(slots.release(at(3000 + 9000), WINDOW), None);
-        assert_eq!(slots.release(at(3000 + 9001), WINDOW), Some(0));
-        assert_eq!(slots.release(at(3000 + 9001), WINDOW), None);
+        assert_eq!(empty_all(&mut slots, at(2999 + 9000)), []);
+        assert_eq!(slots.to_empty(at(2999 + 9001), WINDOW), Some(0));
+        assert_eq!(slots.to_empty(at(2999 + 9001), WINDOW), Some(0));
+        slots.emptied(0);
+        assert_eq!(empty_all(&mut slots, at(2999 + 9001)), []);
     }
 
     #[test]
@@ -152,10 +198,31 @@ mod tests {
         let mut slots = Slots::default();
         for step in 0..1000 {
             let now = at(step * 500);
-            slots.release(now, WINDOW);
+            empty_all(&mut slots, now);
             slots.take(now, WINDOW);
-            assert!(slots.0.contains(&Slot::Free), "{step}");
+            assert!(slots.free().is_some(), "{step}");
         }
+    }
+
+    #[test]
+    fn no_triplet_is_dropped_before_its_window_is_over() {
+        let restart = |slots: Slots| Slots::decode(&slots.encode()).unwrap();
+        let shorter = Span::from_seconds(900);
+
+        // A window that was made shorter.
+        let mut slots = Slots::default();
+        slots.take(at(2900), WINDOW);
+        let mut slots = restart(slots);
+        slots.rotate(at(2950), shorter);
+        assert_eq!(slots.to_empty(at(2950), shorter), None);
+
+        // A clock that was in 1970 for a while.
+        let mut slots = Slots::default();
+        slots.take(at(0), WINDOW);
+        slots.take(at(2000), WINDOW);
+        slots.take(Timestamp::from_seconds(5), WINDOW);
+        slots.mend(at(2100));
+        assert_eq!(empty_all(&mut slots, at(2000 + 9000)), []);
     }
 
     #[test]
@@ -166,32 +233,16 @@ mod tests {
         slots.take(ahead.after(WINDOW), WINDOW);
         assert_eq!(slots.take(at(0), WINDOW), 2);
         slots.mend(at(0));
-        assert_eq!(slots.release(at(9001), WINDOW), Some(0));
-        assert_eq!(slots.release(at(9001), WINDOW), Some(1));
+        assert_eq!(empty_all(&mut slots, at(9001)), [0, 1]);
     }
 
     #[test]
-    fn an_open_slot_without_traffic_counts_as_closed_when_its_time_was_over() {
+    fn an_open_slot_without_traffic_counts_as_closed_with_its_youngest_triplet() {
         let mut slots = Slots::default();
-        slots.take(at(0), WINDOW);
-        let much_later = at(3000 + 9001);
-        slots.take(much_later, WINDOW);
-        assert_eq!(slots.release(much_later, WINDOW), Some(0));
-    }
-
-    #[test]
-    fn without_a_free_slot_the_open_one_begins_anew() {
-        let mut slots = Slots::default();
-        for n in 0..SLOTS as u64 {
-            slots.take(at(n * 3000), WINDOW);
-        }
-        let full = slots.take(at(6 * 3000), WINDOW);
-        assert_eq!(
-            slots.0[full],
-            Slot::Open {
-                since: at(6 * 3000)
-            }
-        );
+        slots.take(at(10), WINDOW);
+        let later = at(10 + 9001);
+        slots.rotate(later, WINDOW);
+        assert_eq!(empty_all(&mut slots, later), [0]);
     }
 
     #[test]
@@ -199,7 +250,8 @@ mod tests {
         let mut slots = Slots::default();
         slots.take(at(0), WINDOW);
         slots.take(at(5000), WINDOW);
-        assert_eq!(Slots::decode(&slots.encode()).unwrap(), slots);
+        slots.to_empty(at(20_000), WINDOW);
+        assert!(!Slots::decode(&slots.encode()).unwrap().differ(&slots));
         assert!(Slots::decode(b"short").is_err());
     }
 }

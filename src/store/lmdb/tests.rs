@@ -130,6 +130,46 @@ fn a_full_database_says_so_and_stays_whole() {
 }
 
 #[test]
+fn a_full_database_has_room_again_when_something_has_expired() {
+    for (megabytes, batch) in [(1, 1), (1, 100), (8, 1000), (32, 4000)] {
+        let directory = tempfile::tempdir().unwrap();
+        let opener = LmdbOpener {
+            max_size: megabytes << 20,
+            ..lmdb(directory.path())
+        };
+        let (reader, mut writer) = opener.open().unwrap();
+        let mut stored = 0;
+        while writer
+            .transact(&mut |table| {
+                (stored..stored + batch).try_for_each(|n| table.put_triplet(&key(n), RECORD))
+            })
+            .is_ok()
+        {
+            stored += batch;
+        }
+        let later = Timestamp::from_seconds(1_800_000_000 + 5 * 86_400);
+        let mut removed = 0;
+        loop {
+            let swept = writer.sweep(later, &Params::default()).unwrap();
+            removed += swept.removed;
+            if swept.finished {
+                break;
+            }
+        }
+        assert_eq!(removed, u64::from(stored), "{megabytes} {batch}");
+        assert_eq!(reader.figures().unwrap().waiting, 0);
+        for from in (0..stored).step_by(100) {
+            writer
+                .transact(&mut |table| {
+                    (from..stored.min(from + 100))
+                        .try_for_each(|n| table.put_triplet(&key(n), RECORD))
+                })
+                .unwrap();
+        }
+    }
+}
+
+#[test]
 fn privacy_keeps_no_address_and_its_mode_is_not_changed_on_a_filled_database() {
     let directory = tempfile::tempdir().unwrap();
     let plain = lmdb(directory.path());

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use heed::{Env, RwTxn, WithoutTls};
 
-use super::{Db, Place, Slots, Tables};
+use super::{Db, LmdbOpener, Place, Slots, Tables};
 use crate::policy::{Client, ClientKey, Params, Triplet, TripletKey};
 use crate::store::privacy::PrivacyKey;
 use crate::store::schema::{self, StoredKey, stored_key};
@@ -14,6 +14,15 @@ use crate::types::{Span, Timestamp};
 
 /// Records that a slice of the sweep looks at: about a millisecond's worth.
 const SLICE: usize = 4096;
+
+/// Records that are removed at once from a slot whose time is over, and what is tried when there is no
+/// room for that.
+const SLOT_SLICES: [usize; 4] = [4096, 256, 16, 1];
+
+/// Bounds of what is kept free, an eighth of the whole otherwise: no record can be removed from a file
+/// without room for the pages that change.
+const LEAST_RESERVE: u64 = 256 << 10;
+const MOST_RESERVE: u64 = 64 << 20;
 
 /// Records that a slice of the sweep removes: a transaction of a few milliseconds.
 const SLICE_REMOVED: usize = 256;
@@ -26,6 +35,8 @@ pub(super) struct LmdbWriter {
     key: Option<PrivacyKey>,
     slots: Slots,
     window: Span,
+    /// Bytes in use from which on nothing new is taken: the rest is room to sweep in.
+    limit: u64,
     stage: Stage,
 }
 
@@ -37,6 +48,13 @@ enum Stage {
     Clients(Option<Vec<u8>>),
 }
 
+/// What a slice of the slots yielded.
+struct SlotSwept {
+    removed: u64,
+    /// Whether no slot is left to empty.
+    is_done: bool,
+}
+
 /// What a slice of a table yielded.
 struct Slice {
     /// Keys of records whose time is over.
@@ -46,41 +64,75 @@ struct Slice {
 }
 
 impl LmdbWriter {
-    pub(super) const fn new(
+    pub(super) fn new(
         env: Env<WithoutTls>,
         tables: Tables<'static>,
         key: Option<PrivacyKey>,
         slots: Slots,
-        window: Span,
+        opener: &LmdbOpener,
     ) -> Self {
+        let most = opener.max_size as u64;
+        let reserve = (most >> 3).clamp(LEAST_RESERVE, MOST_RESERVE);
         Self {
             env,
             tables,
             key,
             slots,
-            window,
+            window: opener.retry_window,
+            limit: most.saturating_sub(reserve),
             stage: Stage::Slots,
         }
     }
 
-    /// Changes the slots, and empties one if its time is over.
-    fn sweep_slots(&mut self, now: Timestamp, window: Span) -> Result<u64, StoreError> {
+    /// Closes the open slot if it is time, and removes a slice of a slot whose time is over.
+    fn sweep_slots(&mut self, now: Timestamp, window: Span) -> Result<SlotSwept, StoreError> {
         let mut slots = self.slots;
         slots.mend(now);
-        slots.take(now, window);
-        let released = slots.release(now, window);
-        if slots == self.slots {
-            return Ok(0);
+        slots.rotate(now, window);
+        let to_empty = slots.to_empty(now, window);
+        let mut swept = SlotSwept {
+            removed: 0,
+            is_done: to_empty.is_none(),
+        };
+        if let Some(at) = to_empty {
+            // A transaction needs room for what it changes; in a full file there is room for little.
+            let mut slices = SLOT_SLICES.iter();
+            swept.removed = loop {
+                let slice = slices.next().ok_or(StoreError::Full)?;
+                match self.empty_slice(at, *slice, &mut slots) {
+                    Err(StoreError::Full) => {}
+                    removed => break removed?,
+                }
+            };
+        } else if slots.differ(&self.slots) {
+            let mut txn = self.env.write_txn()?;
+            self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
+            txn.commit()?;
         }
-        let mut txn = self.env.write_txn()?;
-        let mut removed = 0;
-        if let Some(slot) = released.and_then(|at| self.tables.waiting.get(at)) {
-            removed = slot.len(&txn)?;
-            slot.clear(&mut txn)?;
-        }
-        self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
-        txn.commit()?;
         self.slots = slots;
+        Ok(swept)
+    }
+
+    /// Removes the first records of a slot, in the order of their keys: random deletes are dear, and
+    /// emptying it at once needs room for the list of everything that becomes free.
+    fn empty_slice(&self, at: usize, slice: usize, slots: &mut Slots) -> Result<u64, StoreError> {
+        let slot = self.tables.at(Place::Waiting(at))?;
+        let mut txn = self.env.write_txn()?;
+        let last = slot.iter(&txn)?.take(slice).last().transpose()?;
+        let mut removed = 0;
+        if let Some(last) = last.map(|(key, _)| key.to_vec()) {
+            let slice = (Bound::Unbounded, Bound::Included(last.as_slice()));
+            removed = slot.delete_range(&mut txn, &slice)? as u64;
+        }
+        let mut next = *slots;
+        if slot.is_empty(&txn)? {
+            next.emptied(at);
+        }
+        if next.differ(&self.slots) {
+            self.tables.meta.put(&mut txn, b"slots", &next.encode())?;
+        }
+        txn.commit()?;
+        *slots = next;
         Ok(removed)
     }
 
@@ -141,7 +193,10 @@ impl Writer for LmdbWriter {
         };
         job(&mut records)?;
         let LmdbRecords { mut txn, slots, .. } = records;
-        if slots != self.slots {
+        if self.tables.size(&txn)? > self.limit {
+            return Err(StoreError::Full);
+        }
+        if slots.differ(&self.slots) {
             self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
         }
         txn.commit()?;
@@ -152,10 +207,15 @@ impl Writer for LmdbWriter {
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
         self.window = params.retry_window;
         let (removed, next) = match &self.stage {
-            Stage::Slots => (
-                self.sweep_slots(now, params.retry_window)?,
-                Stage::Passed(None),
-            ),
+            Stage::Slots => {
+                let swept = self.sweep_slots(now, params.retry_window)?;
+                let next = if swept.is_done {
+                    Stage::Passed(None)
+                } else {
+                    Stage::Slots
+                };
+                (swept.removed, next)
+            }
             Stage::Passed(after) => {
                 let slice = self.look(self.tables.passed, after.as_deref(), |value| {
                     Ok(schema::decode_triplet(value)?.is_expired(now, params))
@@ -179,10 +239,11 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
         };
+        let was_last = matches!(self.stage, Stage::Clients(_));
         self.stage = next;
         Ok(Swept {
             removed,
-            finished: matches!(self.stage, Stage::Slots),
+            finished: was_last && matches!(self.stage, Stage::Slots),
         })
     }
 
@@ -190,6 +251,13 @@ impl Writer for LmdbWriter {
         let mut txn = self.env.write_txn()?;
         let time = schema::encode_time(now);
         self.tables.meta.put(&mut txn, b"latest", &time)?;
+        txn.commit()?;
+        Ok(())
+    }
+
+    fn probe(&mut self) -> Result<(), StoreError> {
+        let mut txn = self.env.write_txn()?;
+        self.tables.meta.put(&mut txn, b"probe", b"")?;
         txn.commit()?;
         Ok(())
     }
