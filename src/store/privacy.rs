@@ -56,13 +56,20 @@ impl PrivacyKey {
     fn create(path: &Path) -> io::Result<Self> {
         let mut key = [0; KEY_LENGTH];
         getrandom::fill(&mut key).map_err(io::Error::from)?;
+        // Written beside it and renamed: half a key would be taken for a wrong one.
+        let draft = path.with_extension("new");
         let mut file = File::options()
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .write(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&draft)?;
         file.write_all(&key)?;
         file.sync_all()?;
+        fs::rename(&draft, path)?;
+        if let Some(directory) = path.parent() {
+            File::open(directory)?.sync_all()?;
+        }
         Ok(Self(key))
     }
 }

@@ -3,11 +3,12 @@
 //! LMDB believes what its two meta pages say. If the file ends before the last page they name,
 //! reading that page is a SIGBUS and the end of the daemon; so the file's length is compared first. A
 //! file may be a little shorter and still whole, when its last pages are free: such a file is brought to
-//! its length, and every record is read once before it is trusted.
+//! its length, and every record is read once before it is trusted. A note beside it says so as long as
+//! that has not come to an end, so that a kill in between makes no torn file look whole.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{StoreError, file_error, size};
 
@@ -29,14 +30,25 @@ pub(super) struct Short {
 }
 
 impl Short {
-    /// Brings the file to the length that its meta page needs.
+    /// Brings the file to the length that its meta page needs, with a note of the length it had.
     pub(super) fn lengthen(self, file: &Path) -> Result<(), StoreError> {
+        let note = note(file);
+        fs::write(&note, self.found.to_string())
+            .and_then(|()| File::open(&note)?.sync_all())
+            .map_err(file_error(&note))?;
         set_length(file, self.needed)
     }
 
     /// Brings the file back to the length it had.
     pub(super) fn shorten(self, file: &Path) -> Result<(), StoreError> {
-        set_length(file, self.found)
+        set_length(file, self.found)?;
+        self.trust(file)
+    }
+
+    /// Takes the note away.
+    pub(super) fn trust(self, file: &Path) -> Result<(), StoreError> {
+        let note = note(file);
+        fs::remove_file(&note).map_err(file_error(&note))
     }
 
     /// The complaint, once it is known that something is missing.
@@ -51,9 +63,15 @@ impl Short {
 
 /// Looks at the file. `None`: it is missing, or as long as it should be.
 pub(super) fn examine(path: &Path) -> Result<Option<Short>, StoreError> {
-    let Some(found) = size(path)? else {
+    let Some(length) = size(path)? else {
         return Ok(None);
     };
+    let noted = match fs::read_to_string(note(path)) {
+        Ok(text) => text.parse().ok(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(file_error(&note(path))(error)),
+    };
+    let found = noted.unwrap_or(length).min(length);
     if found == 0 || cfg!(not(target_pointer_width = "64")) {
         return Ok(None);
     }
@@ -80,6 +98,11 @@ pub(super) fn examine(path: &Path) -> Result<Option<Short>, StoreError> {
         return Err(short.torn(path));
     }
     Ok(Some(short))
+}
+
+/// The note about a file that is not trusted yet.
+fn note(file: &Path) -> PathBuf {
+    file.with_extension("short")
 }
 
 fn set_length(path: &Path, length: u64) -> Result<(), StoreError> {

@@ -153,12 +153,17 @@ impl Opener for LmdbOpener {
             Ok((reader, writer))
         });
         match opened {
-            Ok((reader, writer)) => Ok((Arc::new(reader), Box::new(writer))),
-            Err(StoreError::Lmdb(_) | StoreError::Record) => {
-                short.shorten(&data)?;
-                Err(short.torn(&data))
+            Ok((reader, writer)) => {
+                short.trust(&data)?;
+                Ok((Arc::new(reader), Box::new(writer)))
             }
-            Err(other) => Err(other),
+            Err(error) => {
+                short.shorten(&data)?;
+                match error {
+                    StoreError::Lmdb(_) | StoreError::Record => Err(short.torn(&data)),
+                    other => Err(other),
+                }
+            }
         }
     }
 }
@@ -239,19 +244,21 @@ impl LmdbOpener {
             Some(_) => return Err(StoreError::Record),
             None => None,
         };
+        if let Some(found) = &hashed
+            && filled
+            && found.is_some() != self.privacy
+        {
+            return Err(StoreError::Mode {
+                hashed: found.is_some(),
+            });
+        }
         let key = self
             .privacy
             .then(|| PrivacyKey::load(&path, !filled))
             .transpose()?;
         let print = key.as_ref().map(|key| key.hash(b"stargrey").to_vec());
-        match hashed {
-            Some(found) if filled && found.is_some() != print.is_some() => {
-                return Err(StoreError::Mode {
-                    hashed: found.is_some(),
-                });
-            }
-            Some(found) if filled && found != print => return Err(StoreError::WrongKey(path)),
-            Some(_) | None => {}
+        if filled && hashed.is_some_and(|found| found != print) {
+            return Err(StoreError::WrongKey(path));
         }
         let mode = match print {
             None => vec![0],

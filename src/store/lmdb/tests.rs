@@ -1,4 +1,5 @@
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use heed::types::Str;
@@ -90,19 +91,50 @@ fn a_truncated_file_is_refused_and_never_a_signal() {
     }
 }
 
+/// Makes both meta pages name `more` pages beyond those that there are, as if they were free.
+fn name_more_pages(data: &Path, more: u64) {
+    let file = File::options().read(true).write(true).open(data).unwrap();
+    for last_page in [136, 4096 + 136] {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, last_page).unwrap();
+        let named = u64::from_ne_bytes(bytes) + more;
+        file.write_all_at(&named.to_ne_bytes(), last_page).unwrap();
+    }
+}
+
 #[test]
 fn a_file_that_only_lacks_free_pages_is_whole() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data.mdb");
     let opener = lmdb(directory.path());
     fill(&opener, 100);
+    let length = fs::metadata(&data).unwrap().len();
+    name_more_pages(&data, 3);
+    let (reader, mut writer) = opener.open().unwrap();
+    assert_eq!(reader.figures().unwrap().waiting, 100);
+    writer
+        .transact(&mut |table| table.put_triplet(&key(1000), RECORD))
+        .unwrap();
+    assert!(fs::metadata(&data).unwrap().len() >= length + 3 * 4096);
+    assert!(!directory.path().join("data.short").exists());
+}
+
+#[test]
+fn a_torn_file_stays_torn_when_its_examination_was_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data.mdb");
+    let opener = lmdb(directory.path());
+    fill(&opener, 20_000);
+    let whole = fs::metadata(&data).unwrap().len();
+    let half = whole / 8192 * 4096;
     let file = File::options().write(true).open(&data).unwrap();
-    let length = file.metadata().unwrap().len();
-    // The last page may or may not be in use; the answer is a whole database or a clear refusal.
-    file.set_len(length - 1).unwrap();
-    match opener.open() {
-        Ok((reader, _)) => assert_eq!(reader.figures().unwrap().waiting, 100),
-        Err(error) => assert!(matches!(error, StoreError::Torn { .. }), "{error}"),
+    // As a kill leaves it: noted and lengthened, and not yet read.
+    file.set_len(half).unwrap();
+    file.set_len(whole).unwrap();
+    fs::write(directory.path().join("data.short"), half.to_string()).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(refusal(&opener), StoreError::Torn { .. }));
+        assert_eq!(file.metadata().unwrap().len(), half);
     }
 }
 
@@ -183,6 +215,18 @@ fn privacy_keeps_no_address_and_its_mode_is_not_changed_on_a_filled_database() {
     assert!(!bytes.windows(11).any(|window| window == b"example.org"));
     assert_eq!(waiting(&private), 10);
     assert!(matches!(refusal(&plain), StoreError::Mode { hashed: true }));
+
+    let other = tempfile::tempdir().unwrap();
+    fill(&lmdb(other.path()), 10);
+    let switched = LmdbOpener {
+        privacy: true,
+        ..lmdb(other.path())
+    };
+    assert!(matches!(
+        refusal(&switched),
+        StoreError::Mode { hashed: false }
+    ));
+    assert!(!other.path().join("privacy.key").exists());
 
     let key = directory.path().join("privacy.key");
     fs::rename(&key, directory.path().join("kept")).unwrap();
