@@ -4,14 +4,16 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AT_FDCWD;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind as bind_socket,
-    listen, setsockopt, socket, sockopt,
+    getsockopt, listen, setsockopt, socket, sockopt,
 };
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 use crate::config::Endpoint;
 
@@ -104,10 +106,16 @@ impl Socket {
     }
 
     fn has_path(&self, path: &Path) -> bool {
+        let file = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            Some((metadata.dev(), metadata.ino()))
+        };
         match &self.kind {
-            Kind::Unix(listener) => listener
-                .local_addr()
-                .is_ok_and(|address| address.as_pathname() == Some(path)),
+            Kind::Unix(listener) => listener.local_addr().is_ok_and(|address| {
+                address.as_pathname().is_some_and(|own| {
+                    own == path || file(own).is_some_and(|f| Some(f) == file(path))
+                })
+            }),
             Kind::Tcp(_) => false,
         }
     }
@@ -116,15 +124,19 @@ impl Socket {
         match &self.kind {
             Kind::Unix(_) => false,
             Kind::Tcp(listener) => listener.local_addr().is_ok_and(|bound| {
-                bound == wanted || (bound.port() == wanted.port() && covers(bound, wanted))
+                bound == wanted
+                    || (bound.port() == wanted.port()
+                        && bound.ip().is_unspecified()
+                        && (bound.is_ipv6() == wanted.is_ipv6() || takes_both(listener)))
             }),
         }
     }
 }
 
-/// Whether a socket on all addresses answers for one of them; `[::]` of systemd takes IPv4 too.
-fn covers(bound: SocketAddr, wanted: SocketAddr) -> bool {
-    bound.ip().is_unspecified() && (bound.is_ipv6() || wanted.is_ipv4())
+/// Whether a socket on `[::]` takes IPv4 too, as systemd's do unless told otherwise.
+fn takes_both(listener: &TcpListener) -> bool {
+    listener.local_addr().is_ok_and(|bound| bound.is_ipv6())
+        && getsockopt(listener, sockopt::Ipv6V6Only).is_ok_and(|only| !only)
 }
 
 /// Binds what `endpoints` name and listens; an address that one of `inherited` has already is left out.
@@ -181,7 +193,10 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
     let descriptor = open(AddressFamily::Unix).map_err(system)?;
     bind_socket(descriptor.as_raw_fd(), &address).map_err(|errno| system(errno.into()))?;
     let file = SocketFile(path.to_owned());
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(system)?;
+    // Not through a link: whoever owns the directory could have put one there by now.
+    let mode = Mode::from_bits_truncate(mode);
+    fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)
+        .map_err(|errno| system(errno.into()))?;
     start(&descriptor, backlog).map_err(system)?;
     Ok(Socket {
         kind: Kind::Unix(UnixListener::from(descriptor)),
@@ -189,31 +204,27 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
     })
 }
 
-/// Binds every address that the endpoint stands for. Where it stands for both families one of them may
-/// be missing on this machine.
+/// Binds every address that the endpoint stands for. Where there are several, of both families say, some may
+/// be missing on this machine, but not all.
 fn bind_inet(
     endpoint: &Endpoint,
     inherited: &[Socket],
     backlog: i32,
     sockets: &mut Vec<Socket>,
 ) -> Result<(), BindError> {
-    let (place, addresses, is_pair) = match endpoint {
+    let (place, addresses) = match endpoint {
         Endpoint::Unix(_) => return Ok(()),
         Endpoint::Localhost(port) => (
             format!("localhost:{port}"),
             resolve(&[("127.0.0.1", *port), ("::1", *port)]),
-            true,
         ),
         Endpoint::Everywhere(port) => (
             format!("*:{port}"),
             resolve(&[("0.0.0.0", *port), ("::", *port)]),
-            true,
         ),
-        Endpoint::Inet(host, port) => (
-            format!("{host}:{port}"),
-            resolve(&[(host.as_str(), *port)]),
-            false,
-        ),
+        Endpoint::Inet(host, port) => {
+            (format!("{host}:{port}"), resolve(&[(host.as_str(), *port)]))
+        }
     };
     let system = |source| BindError::System {
         place: place.clone(),
@@ -236,8 +247,7 @@ fn bind_inet(
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 return Err(BindError::InUse(address.to_string()));
             }
-            Err(error) if is_pair => last = Some(error),
-            Err(error) => return Err(system(error)),
+            Err(error) => last = Some(error),
         }
     }
     match last {

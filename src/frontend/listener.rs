@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::bind::{Kind, Socket, SocketFile};
-use super::policy::{End, Manner, converse, ending};
+use super::policy::{End, Manner, converse, until_shutdown};
 use super::registry::{Ending, Registry};
 use crate::service::Gate;
 
@@ -70,7 +70,7 @@ async fn accept_all(listener: Listener, file: Option<SocketFile>, service: Servi
     loop {
         tokio::select! {
             biased;
-            () = ending(&mut shutdown) => break,
+            () = until_shutdown(&mut shutdown) => break,
             accepted = accept(&listener, &mut connections, &service) => match accepted {
                 Ok(()) => failures = 0,
                 Err(error) => {
@@ -127,7 +127,7 @@ where
     )
     .await;
     match end {
-        End::Closed | End::Told(Ending::Idle) => {}
+        End::Closed | End::Told(Ending::Idle | Ending::Crowded) => {}
         End::Io(_) => log::debug!("{peer}: {end}"),
         End::Garbage(_) | End::Halfway | End::SlowReader | End::Told(_) => {
             log::warn!("{peer}: {end}; connection closed");

@@ -15,6 +15,9 @@ use crate::types::Timestamp;
 /// How long a client may take to read an answer.
 const WRITE: Duration = Duration::from_secs(60);
 
+/// How long it may take when the daemon ends.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Answers to pipelined requests are sent when there are this many bytes of them.
 const ENOUGH: usize = 16_384;
 
@@ -71,9 +74,21 @@ where
     let mut decoder = Decoder::new();
     let mut out = Vec::new();
     loop {
-        place.set(Doing::Asking);
-        let answered = answer_all(&mut decoder, &mut out, gate, manner, &mut stream).await;
-        let sent = send(&mut stream, &mut out).await;
+        let answered = async {
+            while let Some(request) = decoder.next()? {
+                place.set(Doing::Asking);
+                answer(&request, &mut out, gate, manner).await;
+                if manner.one_answer {
+                    return Err(End::Closed);
+                }
+                if out.len() >= ENOUGH {
+                    send(&mut stream, &mut out, &mut shutdown).await?;
+                }
+            }
+            Ok(())
+        }
+        .await;
+        let sent = send(&mut stream, &mut out, &mut shutdown).await;
         if let Err(end) = answered.and(sent) {
             return end;
         }
@@ -91,31 +106,10 @@ where
                 Ok(_) => {}
                 Err(error) => return End::Io(error),
             },
-            ending = place.ended() => return End::Told(ending),
-            () = ending(&mut shutdown) => return End::Closed,
+            ending = place.told_to_end() => return End::Told(ending),
+            () = until_shutdown(&mut shutdown) => return End::Closed,
         }
     }
-}
-
-/// Answers all requests that are complete.
-async fn answer_all<S: AsyncWrite + Unpin>(
-    decoder: &mut Decoder,
-    out: &mut Vec<u8>,
-    gate: &Gate,
-    manner: Manner,
-    stream: &mut S,
-) -> Result<(), End> {
-    while let Some(request) = decoder.next()? {
-        answer(&request, out, gate, manner).await;
-        if manner.one_answer {
-            send(stream, out).await?;
-            return Err(End::Closed);
-        }
-        if out.len() >= ENOUGH {
-            send(stream, out).await?;
-        }
-    }
-    Ok(())
 }
 
 /// Answers one request.
@@ -156,18 +150,30 @@ fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
 }
 
 /// Waits until the daemon ends; a sender that is gone means the same.
-pub(super) async fn ending(shutdown: &mut watch::Receiver<bool>) {
+pub(super) async fn until_shutdown(shutdown: &mut watch::Receiver<bool>) {
     if shutdown.wait_for(|is_ending| *is_ending).await.is_err() {
         log::debug!("nobody is left to say that the daemon ends");
     }
 }
 
-/// Sends what there is to send.
-async fn send<S: AsyncWrite + Unpin>(stream: &mut S, out: &mut Vec<u8>) -> Result<(), End> {
+/// Sends what there is to send; when the daemon ends, not for long.
+async fn send<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    out: &mut Vec<u8>,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<(), End> {
     if out.is_empty() {
         return Ok(());
     }
-    let sent = tokio::time::timeout(WRITE, stream.write_all(out)).await;
+    let last_grace = async {
+        until_shutdown(shutdown).await;
+        tokio::time::sleep(GRACE).await;
+    };
+    let sent = tokio::select! {
+        biased;
+        sent = tokio::time::timeout(WRITE, stream.write_all(out)) => sent,
+        () = last_grace => return Err(End::SlowReader),
+    };
     out.clear();
     match sent {
         Ok(Ok(())) => Ok(()),
@@ -175,3 +181,6 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, out: &mut Vec<u8>) -> Resul
         Err(_) => Err(End::SlowReader),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,9 @@ pub const HALF_REQUEST_SECONDS: u64 = 60;
 /// (`smtpd_policy_service_max_idle`), and any after 1000 (`…_max_ttl`).
 pub const IDLE_SECONDS: u64 = 3600;
 
+/// One line in so many is logged of connections that have to go.
+const EVERY: u64 = 100;
+
 /// How often connections are looked over.
 const ROUND: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,7 @@ pub(super) enum Ending {
 pub struct Registry {
     table: Mutex<Table>,
     limit: usize,
+    evicted: AtomicU64,
     epoch: Instant,
 }
 
@@ -87,6 +91,7 @@ impl Registry {
         Arc::new(Self {
             table: Mutex::default(),
             limit: limit.max(1),
+            evicted: AtomicU64::new(0),
             epoch: Instant::now(),
         })
     }
@@ -101,7 +106,7 @@ impl Registry {
         });
         let mut table = self.table();
         if table.connections.len() >= self.limit {
-            table.evict();
+            self.report(table.evict());
         }
         let id = table.next;
         table.next = table.next.wrapping_add(1);
@@ -113,9 +118,25 @@ impl Registry {
         }
     }
 
-    /// Tells the longest-idle connection to go; says whether there was one.
-    pub(super) fn evict(&self) -> bool {
-        self.table().evict()
+    /// Tells the longest-idle connection to go.
+    pub(super) fn evict(&self) {
+        let was_one = self.table().evict();
+        self.report(was_one);
+    }
+
+    /// One line for the first connection that had to go, and for every hundredth after it.
+    fn report(&self, was_one: bool) {
+        if was_one
+            && self
+                .evicted
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(EVERY)
+        {
+            log::warn!(
+                "too many connections ({} are allowed): the longest idle ones have to go",
+                self.limit
+            );
+        }
     }
 
     /// How many connections are open.
@@ -202,7 +223,7 @@ impl Place {
     }
 
     /// Waits until the connection has to end, and why.
-    pub(super) async fn ended(&self) -> Ending {
+    pub(super) async fn told_to_end(&self) -> Ending {
         self.connection.end.notified().await;
         match self.connection.ending.load(Ordering::Relaxed) {
             1 => Ending::HalfRequest,
@@ -225,7 +246,7 @@ mod tests {
     async fn ending(place: &Place) -> Option<Ending> {
         tokio::select! {
             biased;
-            ending = place.ended() => Some(ending),
+            ending = place.told_to_end() => Some(ending),
             () = std::future::ready(()) => None,
         }
     }

@@ -12,7 +12,7 @@
 //! remembered without an instance, and nothing outlives the process.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::policy::{Because, Outcome, Reason, Stage, Transaction, Verdict};
@@ -27,6 +27,22 @@ const LIFETIME: Span = Span::from_seconds(600);
 /// Identifies a question or a message: 128 bits under keys of this process's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key(u64, u64);
+
+/// Takes what is a hash already for its own.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready(u64);
+
+impl Hasher for Ready {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, part: u64) {
+        self.0 = part;
+    }
+}
 
 /// The two keys of a transaction.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +70,9 @@ pub(super) struct InstanceMemory {
 
 #[derive(Debug, Default)]
 struct Table {
-    told: HashMap<Key, (Timestamp, Told)>,
-    order: VecDeque<Key>,
+    told: HashMap<Key, (Timestamp, Told), BuildHasherDefault<Ready>>,
+    /// In the order they were told; one that was told again stands here twice.
+    order: VecDeque<(Timestamp, Key)>,
 }
 
 impl InstanceMemory {
@@ -126,11 +143,12 @@ impl Table {
     }
 
     fn insert(&mut self, key: Key, entry: (Timestamp, Told)) {
-        if self.told.insert(key, entry).is_none() {
-            self.order.push_back(key);
-        }
+        self.told.insert(key, entry);
+        self.order.push_back((entry.0, key));
         while self.order.len() > CAPACITY {
-            if let Some(oldest) = self.order.pop_front() {
+            if let Some((at, oldest)) = self.order.pop_front()
+                && self.told.get(&oldest).is_some_and(|(told, _)| *told == at)
+            {
                 self.told.remove(&oldest);
             }
         }

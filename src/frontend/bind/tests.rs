@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 fn unix(path: &Path) -> Vec<Endpoint> {
@@ -58,6 +60,24 @@ fn an_inherited_address_is_not_bound_twice_and_its_file_is_not_removed() {
     assert!(try_bind(&endpoints, &inherited).unwrap().is_empty());
     drop(inherited);
     assert!(path.exists());
+}
+
+#[test]
+fn a_socket_on_all_ipv6_addresses_of_ours_leaves_ipv4_to_others() {
+    let port = free_port();
+    let endpoints = [
+        Endpoint::Inet("::".to_owned(), port),
+        Endpoint::Inet("127.0.0.1".to_owned(), port),
+    ];
+    assert_eq!(try_bind(&endpoints, &[]).unwrap().len(), 2);
+    let both = TcpListener::bind(("::", 0)).unwrap();
+    let inherited = [Socket::tcp(both)];
+    let Kind::Tcp(both) = &inherited[0].kind else {
+        panic!("TCP");
+    };
+    let port = both.local_addr().unwrap().port();
+    let endpoint = [Endpoint::Inet("127.0.0.1".to_owned(), port)];
+    assert!(try_bind(&endpoint, &inherited).unwrap().is_empty());
 }
 
 #[test]

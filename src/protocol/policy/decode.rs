@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use memchr::{memchr, memchr2};
+
 use super::request::Request;
 
 /// Longest line, line end not counted. Postfix bounds an SMTP line at 2,048 bytes by default and the
@@ -175,11 +177,13 @@ impl Decoder {
     /// Where the line in hand ends; `None` when its end was not sent yet.
     fn line_end(&mut self) -> Result<Option<usize>, DecodeError> {
         let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
-        let end = unsearched
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map(|at| self.searched.saturating_add(at));
-        let reached = end.unwrap_or(self.buffer.len());
+        let found = memchr2(b'\n', 0, unsearched).map(|at| self.searched.saturating_add(at));
+        if let Some(at) = found
+            && self.buffer.get(at) == Some(&0)
+        {
+            return Err(DecodeError::Nul);
+        }
+        let reached = found.unwrap_or(self.buffer.len());
         let line = self.buffer.get(self.line..reached).unwrap_or_default();
         if line.len() > MAX_LINE.saturating_add(1)
             || (line.len() > MAX_LINE && line.last() != Some(&b'\r'))
@@ -189,15 +193,8 @@ impl Decoder {
         if reached.saturating_sub(self.start) > MAX_REQUEST {
             return Err(DecodeError::RequestTooLong);
         }
-        if self
-            .buffer
-            .get(self.searched..reached)
-            .is_some_and(|new| new.contains(&0))
-        {
-            return Err(DecodeError::Nul);
-        }
         self.searched = reached;
-        Ok(end)
+        Ok(found)
     }
 
     /// Notes one attribute.
@@ -207,10 +204,7 @@ impl Decoder {
             return Err(DecodeError::TooManyAttributes);
         }
         let text = self.buffer.get(line.clone()).unwrap_or_default();
-        let equals = text
-            .iter()
-            .position(|byte| *byte == b'=')
-            .ok_or(DecodeError::NoEquals)?;
+        let equals = memchr(b'=', text).ok_or(DecodeError::NoEquals)?;
         let (name, _) = text.split_at_checked(equals).unwrap_or_default();
         if name.is_empty() {
             return Err(DecodeError::NoName);
