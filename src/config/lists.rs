@@ -145,6 +145,7 @@ fn read_entries<P>(
     complaints: &mut Vec<Complaint>,
 ) {
     let file: Arc<Path> = path.into();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         let content = bytes.split(|byte| *byte == b'#').next().unwrap_or_default();
         let Ok(text) = std::str::from_utf8(content) else {
@@ -217,7 +218,7 @@ mod tests {
         let path = directory.path().join("clients");
         fs::write(
             &path,
-            b"# comment\n\nexample.org # why\n two words\n/(/\r\n\xff\n192.0.2.0/24\r\n10.0.0.0/99",
+            b"\xef\xbb\xbf# comment\n\nexample.org # why\n two words\n/(/\r\n\xff\n192.0.2.0/24\r\n10.0.0.0/99",
         )
         .unwrap();
         let missing = directory.path().join("missing");

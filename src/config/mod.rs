@@ -14,4 +14,6 @@ mod value;
 pub use complaint::Complaint;
 pub use lists::{Files, ListFiles, Loaded, MAX_LIST_BYTES};
 pub use options::{Options, Refusal};
-pub use settings::{Endpoint, Settings, StoreSettings, Surroundings, Sync, TimeSource, Verbosity};
+pub use settings::{
+    Endpoint, Settings, StoreSettings, Surroundings, SyncMode, TimeSource, Verbosity,
+};

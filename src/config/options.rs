@@ -104,7 +104,12 @@ pub struct Options {
 
     /// Text of the answer: %s seconds to wait, %r the recipient's domain, %H the host name
     /// [default: the environment's POSTGREY_TEXT, else Greylisted, please try again in %s seconds]
-    #[arg(long, value_name = "TEXT", help_heading = "Greylisting")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        help_heading = "Greylisting"
+    )]
     pub greylist_text: Option<String>,
 
     /// Header of mail that had to wait: %t seconds waited, %v version, %h host name, %d date
@@ -209,7 +214,7 @@ pub struct Options {
     #[arg(long, help_heading = "Database")]
     pub privacy: bool,
 
-    /// Log more: every list that was read, every repeated question
+    /// Log more: every repeated question, and what the daemon does besides
     #[arg(short = 'v', long, help_heading = "Log")]
     pub verbose: bool,
 
@@ -299,8 +304,11 @@ impl Options {
                 .try_get_matches_from(&args)
                 .and_then(|matches| Self::from_arg_matches(&matches));
             let error = match parsed {
-                Ok(options) if wrong.is_empty() => return Ok(options),
-                Ok(options) => return Err(Refusal::Wrong(wrong, Some(Box::new(options)))),
+                Ok(options) if wrong.is_empty() => return Ok(options.without_empty()),
+                Ok(options) => {
+                    let rest = Box::new(options.without_empty());
+                    return Err(Refusal::Wrong(wrong, Some(rest)));
+                }
                 Err(error) => error,
             };
             if !error.use_stderr() {
@@ -311,6 +319,35 @@ impl Options {
                 return Err(Refusal::Wrong(wrong, None));
             }
         }
+    }
+}
+
+impl Options {
+    /// Where Postgrey takes an empty text for the default, so that is what it becomes.
+    fn without_empty(mut self) -> Self {
+        let defaults = Self::parse_from(["stargreyd"]);
+        for (value, default) in [
+            (
+                &mut self.auto_whitelist_clients,
+                defaults.auto_whitelist_clients,
+            ),
+            (&mut self.greylist_action, defaults.greylist_action),
+            (&mut self.x_greylist_header, defaults.x_greylist_header),
+            (&mut self.socketmode, defaults.socketmode),
+            (&mut self.user, defaults.user),
+            (&mut self.group, defaults.group),
+            (&mut self.syslog_facility, defaults.syslog_facility),
+        ] {
+            if value.is_empty() {
+                *value = default;
+            }
+        }
+        for value in [&mut self.greylist_text, &mut self.hostname, &mut self.dbdir] {
+            if value.as_ref().is_some_and(String::is_empty) {
+                *value = None;
+            }
+        }
+        self
     }
 }
 

@@ -72,7 +72,7 @@ pub enum Verbosity {
 
 /// What an answer waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
+pub enum SyncMode {
     /// The data: a kill loses nothing, a power cut may undo the last commits.
     Data,
     /// Everything: a power cut loses nothing either.
@@ -87,7 +87,7 @@ pub struct StoreSettings {
     /// Its greatest size in bytes.
     pub max_size: usize,
     /// What an answer waits for.
-    pub sync: Sync,
+    pub sync: SyncMode,
     /// Whether only hashes are kept.
     pub privacy: bool,
 }
@@ -378,14 +378,13 @@ const fn or_default(bits: u8, default: u8) -> u8 {
 
 fn texts(options: &Options, around: &Surroundings, reading: &mut Reading) -> Option<Texts> {
     let not_empty = |text: &&String| !text.is_empty();
-    let text = options.greylist_text.as_ref().filter(not_empty);
-    let text = text.or(around.postgrey_text.as_ref().filter(not_empty));
-    let host = options.hostname.as_ref().filter(not_empty);
+    let postgrey_text = around.postgrey_text.as_ref().filter(not_empty);
+    let text = options.greylist_text.as_ref().or(postgrey_text);
     let texts = Texts::new(
         &options.greylist_action,
         text.map_or(GREYLIST_TEXT, String::as_str),
         &options.x_greylist_header,
-        host.unwrap_or(&around.hostname),
+        options.hostname.as_ref().unwrap_or(&around.hostname),
         around.zone.clone().unwrap_or(TimeZone::UTC),
     );
     texts
@@ -394,11 +393,14 @@ fn texts(options: &Options, around: &Surroundings, reading: &mut Reading) -> Opt
 }
 
 fn store(options: &Options, around: &Surroundings, reading: &mut Reading) -> StoreSettings {
-    let sync = value::word(&options.sync, &[("data", Sync::Data), ("full", Sync::Full)]);
+    let sync = value::word(
+        &options.sync,
+        &[("data", SyncMode::Data), ("full", SyncMode::Full)],
+    );
     StoreSettings {
         directory: directory(options, around, reading),
         max_size: reading.take("--max-size", value::size(&options.max_size, LEAST_SIZE), 0),
-        sync: reading.take("--sync", sync, Sync::Full),
+        sync: reading.take("--sync", sync, SyncMode::Full),
         privacy: options.privacy,
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::config::{Complaint, Options, Refusal, Settings, Surroundings, Sync, TimeSource};
+use crate::config::{Complaint, Options, Refusal, Settings, Surroundings, SyncMode, TimeSource};
 use crate::frontend;
 use crate::policy::Ruleset;
 use crate::service::Gate;
@@ -91,9 +91,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         identity.assume()?;
     }
     let loaded = settings.lists.load();
-    for remark in &loaded.remarks {
-        log::warn!("{remark}");
-    }
+    reload::report(&loaded);
     for complaint in &loaded.complaints {
         log::warn!("{complaint}; ignoring");
     }
@@ -109,9 +107,9 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     };
     let started = Gate::start(rules, Box::new(opener(settings)), clock)?;
     let sockets = inherited.into_iter().chain(bound).collect();
-    run::run(sockets, started, settings, descriptors, skipped)?;
+    let served = run::run(sockets, started, settings, descriptors, skipped);
     drop(lock);
-    Ok(())
+    served
 }
 
 /// Reads everything that the options name, and complains about all that is wrong.
@@ -127,11 +125,14 @@ fn check(settings: &Settings) -> ExitCode {
     if let Err(Failure::Wrong(more)) = Identity::wanted(settings) {
         complaints.extend::<Vec<Complaint>>(more);
     }
-    if complaints.is_empty() {
-        ExitCode::from(exit::OK)
-    } else {
-        refuse(&Failure::Wrong(complaints))
+    for complaint in &complaints {
+        logging::say(&complaint.to_string());
     }
+    ExitCode::from(if complaints.is_empty() {
+        exit::OK
+    } else {
+        exit::CONFIG
+    })
 }
 
 fn opener(settings: &Settings) -> LmdbOpener {
@@ -139,8 +140,8 @@ fn opener(settings: &Settings) -> LmdbOpener {
         directory: settings.store.directory.clone(),
         max_size: settings.store.max_size,
         durability: match settings.store.sync {
-            Sync::Data => Durability::Data,
-            Sync::Full => Durability::Full,
+            SyncMode::Data => Durability::Data,
+            SyncMode::Full => Durability::Full,
         },
         privacy: settings.store.privacy,
         retry_window: settings.params.retry_window,

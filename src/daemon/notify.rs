@@ -4,7 +4,9 @@
 //! whoever has something to tell puts it into a short queue and goes on. When the queue is full the news is
 //! dropped; a status is told again with the next change.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -29,30 +31,60 @@ enum News {
     Watchdog,
 }
 
+/// How long the end of the daemon waits for the last news to be told.
+const LAST_NEWS: Duration = Duration::from_secs(2);
+
 /// Tells the service manager; without one nothing is told.
 #[derive(Debug, Clone)]
-pub(super) struct Notifier(Option<SyncSender<News>>);
+pub(super) struct Notifier {
+    queue: Option<SyncSender<News>>,
+    /// There was no room to say that the daemon is ready; it is said after what waits.
+    owes_ready: Arc<AtomicBool>,
+}
+
+/// Ends when everything was told.
+#[derive(Debug)]
+pub(super) struct Told(Receiver<()>);
+
+impl Told {
+    /// Waits for that, but not for ever. Every [`Notifier`] must be gone.
+    pub(super) fn wait(self) {
+        // Nothing is ever sent: the other end goes away.
+        if self.0.recv_timeout(LAST_NEWS) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("the service manager does not listen, ignoring");
+        }
+    }
+}
 
 impl Notifier {
     /// Begins to tell, if there is somebody to be told.
-    pub(super) fn start() -> Self {
-        if std::env::var_os("NOTIFY_SOCKET").is_none() {
-            return Self(None);
-        }
-        let (sender, receiver) = sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("notify".to_owned());
-        match thread.spawn(move || tell_all(&receiver)) {
-            Ok(_) => Self(Some(sender)),
-            Err(error) => {
-                log::warn!("the service manager cannot be told anything: {error}, ignoring");
-                Self(None)
+    pub(super) fn start() -> (Self, Told) {
+        let (alive, told) = sync_channel(1);
+        let owes_ready = Arc::new(AtomicBool::new(false));
+        let mut queue = None;
+        if std::env::var_os("NOTIFY_SOCKET").is_some() {
+            let (sender, receiver) = sync_channel(QUEUE);
+            let owed = Arc::clone(&owes_ready);
+            let tell = move || {
+                tell_all(&receiver, &owed);
+                drop(alive);
+            };
+            let thread = thread::Builder::new().name("notify".to_owned());
+            match thread.spawn(tell) {
+                Ok(_) => queue = Some(sender),
+                Err(error) => {
+                    log::warn!("the service manager cannot be told anything: {error}, ignoring");
+                }
             }
         }
+        (Self { queue, owes_ready }, Told(told))
     }
 
     /// Ready to be asked.
     pub(super) fn ready(&self) {
-        self.tell(News::Ready);
+        if !self.tell(News::Ready) {
+            self.owes_ready.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Reading the lists again; followed by [`Self::ready`] in any case.
@@ -98,28 +130,36 @@ impl Notifier {
 
     /// Puts news into the queue; says whether there was room.
     fn tell(&self, news: News) -> bool {
-        self.0
+        self.queue
             .as_ref()
             .is_none_or(|sender| sender.try_send(news).is_ok())
     }
 }
 
 /// The thread: tells what comes until nobody can send any more.
-fn tell_all(receiver: &Receiver<News>) {
+fn tell_all(receiver: &Receiver<News>, owes_ready: &AtomicBool) {
     while let Ok(news) = receiver.recv() {
-        let sent = match &news {
-            News::Ready => sd_notify::notify(&[NotifyState::Ready]),
-            News::Reloading => NotifyState::monotonic_usec_now()
-                .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
-            News::Stopping(text) => {
-                sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(text)])
-            }
-            News::Status(text) => sd_notify::notify(&[NotifyState::Status(text)]),
-            News::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
-        };
-        if let Err(error) = sent {
-            log::debug!("the service manager cannot be told: {error}, ignoring");
+        send(&news);
+        if owes_ready.swap(false, Ordering::Relaxed) {
+            send(&News::Ready);
         }
+    }
+}
+
+/// Sends one message, when the manager takes it.
+fn send(news: &News) {
+    let sent = match news {
+        News::Ready => sd_notify::notify(&[NotifyState::Ready]),
+        News::Reloading => NotifyState::monotonic_usec_now()
+            .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
+        News::Stopping(text) => {
+            sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(text)])
+        }
+        News::Status(text) => sd_notify::notify(&[NotifyState::Status(text)]),
+        News::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
+    };
+    if let Err(error) = sent {
+        log::debug!("the service manager cannot be told: {error}, ignoring");
     }
 }
 

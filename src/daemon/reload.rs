@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::notify::Notifier;
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::policy::Ruleset;
 use crate::service::Gate;
 
@@ -19,13 +19,7 @@ pub(super) async fn reload(
     let files = settings.lists.clone();
     match tokio::task::spawn_blocking(move || files.load()).await {
         Ok(loaded) if loaded.complaints.is_empty() => {
-            let lists = &loaded.lists;
-            log::info!(
-                "lists read again: {} clients, {} recipients, {} senders",
-                lists.clients.len(),
-                lists.recipients.len(),
-                lists.senders.len()
-            );
+            report(&loaded);
             gate.set_rules(Ruleset {
                 params: settings.params,
                 lists: loaded.lists,
@@ -44,4 +38,18 @@ pub(super) async fn reload(
         Err(error) => log::error!("the lists were not read again: {error}"),
     }
     notifier.ready();
+}
+
+/// Says what is in the lists that come into force, and what is odd about them.
+pub(super) fn report(loaded: &Loaded) {
+    for remark in &loaded.remarks {
+        log::warn!("{remark}");
+    }
+    let lists = &loaded.lists;
+    log::info!(
+        "lists: {} clients, {} recipients, {} senders",
+        lists.clients.len(),
+        lists.recipients.len(),
+        lists.senders.len()
+    );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -55,21 +55,43 @@ pub(super) fn run(
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
         .min(MOST_CONNECTIONS);
-    let served = runtime.block_on(serve_all(sockets, gate, settings, limit, skipped));
-    end(runtime);
+    let (notifier, told) = Notifier::start();
+    let service = Served {
+        gate,
+        settings,
+        notifier,
+        limit,
+        skipped: Arc::new(AtomicUsize::new(skipped)),
+    };
+    let served = runtime.block_on(serve_all(sockets, service));
+    // With it goes everything that still runs on it and holds the gate or the notifier.
+    drop(runtime);
+    told.wait();
     if worker.join().is_err() {
         log::error!("the thread that writes has failed");
     }
     served
 }
 
-async fn serve_all(
-    sockets: Vec<Socket>,
+/// What the daemon serves with.
+struct Served<'s> {
     gate: Gate,
-    settings: &Settings,
+    settings: &'s Settings,
+    notifier: Notifier,
+    /// Most connections.
     limit: usize,
-    skipped: usize,
-) -> Result<(), Failure> {
+    /// How many complaints there were about the lists in force.
+    skipped: Arc<AtomicUsize>,
+}
+
+async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failure> {
+    let Served {
+        gate,
+        settings,
+        notifier,
+        limit,
+        skipped,
+    } = served;
     let mut signals = Signals::new().map_err(|source| system("catching signals", source))?;
     let (shutdown, is_ending) = watch::channel(false);
     let service = Service {
@@ -88,8 +110,6 @@ async fn serve_all(
         let listener = serve(socket, service.clone());
         listeners.push(listener.map_err(|source| system("listening", source))?);
     }
-    let skipped = Arc::new(AtomicUsize::new(skipped));
-    let notifier = Notifier::start();
     let for_status = Arc::clone(&skipped);
     let chores = [
         tokio::spawn(
@@ -120,11 +140,6 @@ async fn serve_all(
         chore.abort();
     }
     Ok(())
-}
-
-/// Ends the runtime and everything that still runs on it.
-fn end(runtime: Runtime) {
-    drop(runtime);
 }
 
 /// What signals ask for.

@@ -50,14 +50,6 @@ pub enum Triplet {
 }
 
 impl Triplet {
-    /// When it was last seen.
-    #[must_use]
-    pub const fn last(self) -> Timestamp {
-        match self {
-            Self::Waiting { last, .. } | Self::Passed { last, .. } => last,
-        }
-    }
-
     /// When the wait began.
     #[must_use]
     pub const fn first(self) -> Timestamp {

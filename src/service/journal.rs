@@ -142,7 +142,7 @@ fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, Strin
     if let Because::Entry(list, number) = outcome.because
         && let Some(entry) = decision.rules.entry(list, number)
     {
-        let place = format!("{}:{}", entry.file.display(), entry.line);
+        let place = format!("{}:{}: {}", entry.file.display(), entry.line, entry.text);
         fields.push(("STARGREY_BECAUSE", place));
     }
     fields

@@ -133,6 +133,29 @@ fn a_full_database_degrades_as_it_was_told_to() {
 }
 
 #[test]
+fn a_full_database_is_well_again_when_something_has_expired() {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), START);
+    daemon.run(&[
+        clock.option().as_str(),
+        "-q",
+        "--max-size=1M",
+        "--on-store-failure=defer",
+    ]);
+    let mut client = daemon.connect();
+    let full = (0..100_000).find(|n| client.ask(&request(*n)).contains("out of order"));
+    daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
+    clock.advance(3 * 86_400);
+    daemon.log_until(|log| log.contains("the database can be used again"));
+    let answer = client.ask(&request(full.unwrap() + 1));
+    assert!(answer.contains("Greylisted"), "{answer}");
+    for n in 200_000..201_000 {
+        assert!(client.ask(&request(n)).contains("Greylisted"), "{n}");
+    }
+    assert_eq!(daemon.log().matches("cannot be used").count(), 1);
+}
+
+#[test]
 fn a_torn_or_foreign_file_degrades_and_is_left_alone() {
     let mut daemon = Daemon::prepare();
     let data = daemon.path().join("db/data.mdb");

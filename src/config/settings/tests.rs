@@ -93,6 +93,21 @@ fn postgreys_ways_of_writing_options_are_understood() {
 }
 
 #[test]
+fn what_postgrey_takes_empty_is_the_default() {
+    let empty = settings(&[
+        "--auto-whitelist-clients=",
+        "--greylist-action=",
+        "--greylist-text=",
+        "--x-greylist-header=",
+        "--socketmode=",
+        "--hostname=",
+    ]);
+    assert_eq!(empty.params, Params::default());
+    assert_eq!(empty.socket_mode, 0o666);
+    settings(&["--greylist-text", "-- wait --"]);
+}
+
+#[test]
 fn every_complaint_is_made_and_names_its_option() {
     let wrong = complaints(&[
         "--delay=soon",

@@ -54,13 +54,13 @@ fn connect(
     tokio::task::JoinHandle<End>,
     watch::Sender<bool>,
 ) {
-    let (client, server) = tokio::io::duplex(room);
+    let (client, stream) = tokio::io::duplex(room);
     let (shutdown, is_ending) = watch::channel(false);
     let registry = Registry::new(10);
     let served = tokio::spawn(async move {
         let watching = tokio::spawn(Arc::clone(&registry).watch());
         let place = registry.admit();
-        let end = converse(server, &place, &gate(), MANNER, is_ending).await;
+        let end = converse(stream, &place, &gate(), MANNER, is_ending).await;
         watching.abort();
         end
     });

@@ -16,7 +16,7 @@ use super::pattern::compile_all;
 pub use address::AddressList;
 pub use client::ClientList;
 
-/// The lists, by the names they have on the bus and in the control program.
+/// The lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListName {
     /// Clients that are never greylisted.
@@ -25,21 +25,6 @@ pub enum ListName {
     Recipient,
     /// Senders that are never greylisted.
     Sender,
-}
-
-impl ListName {
-    /// All of them, in the order they are asked.
-    pub const ALL: [Self; 3] = [Self::Client, Self::Recipient, Self::Sender];
-
-    /// `client-whitelist` and its like.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Client => "client-whitelist",
-            Self::Recipient => "recipient-whitelist",
-            Self::Sender => "sender-whitelist",
-        }
-    }
 }
 
 /// Where an entry stands, and how it was written.

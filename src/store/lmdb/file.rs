@@ -42,13 +42,7 @@ impl Short {
     /// Brings the file back to the length it had.
     pub(super) fn shorten(self, file: &Path) -> Result<(), StoreError> {
         set_length(file, self.found)?;
-        self.trust(file)
-    }
-
-    /// Takes the note away.
-    pub(super) fn trust(self, file: &Path) -> Result<(), StoreError> {
-        let note = note(file);
-        fs::remove_file(&note).map_err(file_error(&note))
+        trust(file)
     }
 
     /// The complaint, once it is known that something is missing.
@@ -103,6 +97,12 @@ pub(super) fn examine(path: &Path) -> Result<Option<Short>, StoreError> {
 /// The note about a file that is not trusted yet.
 fn note(file: &Path) -> PathBuf {
     file.with_extension("short")
+}
+
+/// Takes the note away.
+pub(super) fn trust(file: &Path) -> Result<(), StoreError> {
+    let note = note(file);
+    fs::remove_file(&note).map_err(file_error(&note))
 }
 
 fn set_length(path: &Path, length: u64) -> Result<(), StoreError> {

@@ -154,14 +154,15 @@ impl Opener for LmdbOpener {
         });
         match opened {
             Ok((reader, writer)) => {
-                short.trust(&data)?;
+                file::trust(&data)?;
                 Ok((Arc::new(reader), Box::new(writer)))
             }
             Err(error) => {
                 short.shorten(&data)?;
-                match error {
-                    StoreError::Lmdb(_) | StoreError::Record => Err(short.torn(&data)),
-                    other => Err(other),
+                if matches!(error, StoreError::Lmdb(_) | StoreError::Record) {
+                    Err(short.torn(&data))
+                } else {
+                    Err(error)
                 }
             }
         }

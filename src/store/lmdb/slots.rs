@@ -72,7 +72,7 @@ impl Slots {
     }
 
     /// A slot to empty: one that is being emptied, or one whose triplets are all too old.
-    pub(super) fn to_empty(&mut self, now: Timestamp, window: Span) -> Option<usize> {
+    pub(super) fn overdue(&mut self, now: Timestamp, window: Span) -> Option<usize> {
         let at = self.slots.iter().position(|slot| match slot {
             Slot::Emptying => true,
             Slot::Closed { at } => now.since(*at) > window,
@@ -173,7 +173,7 @@ mod tests {
     /// Empties whatever can be emptied; says which slots that were.
     fn empty_all(slots: &mut Slots, now: Timestamp) -> Vec<usize> {
         std::iter::from_fn(|| {
-            let at = slots.to_empty(now, WINDOW)?;
+            let at = slots.overdue(now, WINDOW)?;
             slots.emptied(at);
             Some(at)
         })
@@ -187,8 +187,8 @@ mod tests {
         assert_eq!(slots.take(at(2999), WINDOW), 0);
         assert_eq!(slots.take(at(3000), WINDOW), 1);
         assert_eq!(empty_all(&mut slots, at(2999 + 9000)), []);
-        assert_eq!(slots.to_empty(at(2999 + 9001), WINDOW), Some(0));
-        assert_eq!(slots.to_empty(at(2999 + 9001), WINDOW), Some(0));
+        assert_eq!(slots.overdue(at(2999 + 9001), WINDOW), Some(0));
+        assert_eq!(slots.overdue(at(2999 + 9001), WINDOW), Some(0));
         slots.emptied(0);
         assert_eq!(empty_all(&mut slots, at(2999 + 9001)), []);
     }
@@ -214,7 +214,7 @@ mod tests {
         slots.take(at(2900), WINDOW);
         let mut slots = restart(slots);
         slots.rotate(at(2950), shorter);
-        assert_eq!(slots.to_empty(at(2950), shorter), None);
+        assert_eq!(slots.overdue(at(2950), shorter), None);
 
         // A clock that was in 1970 for a while.
         let mut slots = Slots::default();
@@ -250,7 +250,7 @@ mod tests {
         let mut slots = Slots::default();
         slots.take(at(0), WINDOW);
         slots.take(at(5000), WINDOW);
-        slots.to_empty(at(20_000), WINDOW);
+        slots.overdue(at(20_000), WINDOW);
         assert!(!Slots::decode(&slots.encode()).unwrap().differ(&slots));
         assert!(Slots::decode(b"short").is_err());
     }

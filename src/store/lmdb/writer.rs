@@ -89,12 +89,12 @@ impl LmdbWriter {
         let mut slots = self.slots;
         slots.mend(now);
         slots.rotate(now, window);
-        let to_empty = slots.to_empty(now, window);
+        let overdue = slots.overdue(now, window);
         let mut swept = SlotSwept {
             removed: 0,
-            is_done: to_empty.is_none(),
+            is_done: overdue.is_none(),
         };
-        if let Some(at) = to_empty {
+        if let Some(at) = overdue {
             // A transaction needs room for what it changes; in a full file there is room for little.
             let mut slices = SLOT_SLICES.iter();
             swept.removed = loop {
