@@ -198,3 +198,51 @@ impl Log for Queued {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_not_taken_drops_records_and_counts_them() {
+        static LOST: AtomicU64 = AtomicU64::new(0);
+        let (sender, receiver) = sync_channel(2);
+        let logger = Queued {
+            sender,
+            dropped: &LOST,
+        };
+        let record = Record::builder()
+            .level(Level::Info)
+            .target("stargrey::test")
+            .args(format_args!("a line"))
+            .build();
+        for _ in 0..5 {
+            logger.log(&record);
+        }
+        assert_eq!(LOST.load(Ordering::Relaxed), 3);
+        assert_eq!(receiver.try_iter().count(), 2);
+    }
+
+    #[test]
+    fn fields_outlive_their_call() {
+        let (sender, receiver) = sync_channel(1);
+        let logger = Queued {
+            sender,
+            dropped: &DROPPED,
+        };
+        let fields = [("STARGREY_REASON", "new".to_owned())];
+        logger.log(
+            &Record::builder()
+                .level(Level::Info)
+                .target("stargrey::test")
+                .key_values(&fields.as_slice())
+                .args(format_args!("a line"))
+                .build(),
+        );
+        let Ok(Item::Record(owned)) = receiver.try_recv() else {
+            panic!("no record");
+        };
+        let want = ("STARGREY_REASON".to_owned(), "new".to_owned());
+        assert_eq!((owned.text.as_str(), owned.fields), ("a line", vec![want]));
+    }
+}
