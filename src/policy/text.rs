@@ -24,6 +24,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Stands for a recipient that cannot be shown: a reply must be valid UTF-8 or Postfix discards it.
 const UNSHOWN_RECIPIENT: &str = "the recipient";
 
+/// Room for what tokens become, as a rule.
+const EXPANDED: usize = 80;
+
 /// What a client is told while the store fails.
 const OUT_OF_ORDER: &str =
     "DEFER_IF_PERMIT 4.3.0 Greylisting is out of order, please try again later";
@@ -104,7 +107,8 @@ impl Texts {
             Verdict::Pass => Cow::Borrowed("DUNNO"),
             Verdict::Unavailable => Cow::Borrowed(OUT_OF_ORDER),
             Verdict::PassWithHeader { waited } => {
-                let mut out = String::from("PREPEND ");
+                let mut out = String::with_capacity(self.header.len().saturating_add(EXPANDED));
+                out.push_str("PREPEND ");
                 expand(&self.header, &mut out, |token, out| match token {
                     't' => write!(out, "{}", waited.seconds()).is_ok(),
                     'v' => push(out, VERSION),
@@ -115,7 +119,9 @@ impl Texts {
                 Cow::Owned(out)
             }
             Verdict::Defer { wait } => {
-                let mut out = self.action.clone();
+                let room = self.action.len().saturating_add(self.text.len());
+                let mut out = String::with_capacity(room.saturating_add(EXPANDED));
+                out.push_str(&self.action);
                 out.push(' ');
                 if enhanced_codes && !self.text.starts_with(|c: char| c.is_ascii_digit()) {
                     out.push_str("4.2.0 ");

@@ -13,6 +13,8 @@
 //! the length tells the two forms apart, so no key of one form is one of the other; the whole key then
 //! stands as `text` behind the record. Under `--privacy` a key is a keyed hash of 128 bits and there is never a text.
 
+use std::borrow::Cow;
+
 use super::StoreError;
 use super::privacy::PrivacyKey;
 use crate::policy::{Client, Triplet};
@@ -33,24 +35,24 @@ const CLIENT: u8 = 3;
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct StoredKey {
+pub(super) struct StoredKey<'k> {
     /// What LMDB gets.
-    pub(super) key: Vec<u8>,
+    pub(super) key: Cow<'k, [u8]>,
     /// The whole key, when it does not fit.
-    pub(super) text: Option<Vec<u8>>,
+    pub(super) text: Option<&'k [u8]>,
 }
 
 /// Brings a key into the form in which it is stored.
-pub(super) fn stored_key(key: &[u8], privacy: Option<&PrivacyKey>) -> StoredKey {
+pub(super) fn stored_key<'k>(key: &'k [u8], privacy: Option<&PrivacyKey>) -> StoredKey<'k> {
     if let Some(privacy) = privacy {
         return StoredKey {
-            key: privacy.hash(key).to_vec(),
+            key: Cow::Owned(privacy.hash(key).to_vec()),
             text: None,
         };
     }
     if key.len() < LONGEST_KEY {
         return StoredKey {
-            key: key.to_vec(),
+            key: Cow::Borrowed(key),
             text: None,
         };
     }
@@ -58,8 +60,8 @@ pub(super) fn stored_key(key: &[u8], privacy: Option<&PrivacyKey>) -> StoredKey 
     short.extend(key.iter().take(LONGEST_KEY - HASH));
     short.extend_from_slice(blake3::hash(key).as_bytes());
     StoredKey {
-        key: short,
-        text: Some(key.to_vec()),
+        key: Cow::Owned(short),
+        text: Some(key),
     }
 }
 
@@ -243,15 +245,16 @@ mod tests {
             let (stored_a, stored_b) = (stored_key(&a, None), stored_key(&b, None));
             prop_assert!(stored_a.key.len() <= LONGEST_KEY);
             prop_assert_eq!(a == b, stored_a.key == stored_b.key);
-            prop_assert_eq!(stored_a.text.unwrap_or(stored_a.key), a);
+            prop_assert_eq!(stored_a.text.unwrap_or(&stored_a.key), a.as_slice());
         }
     }
 
     #[test]
     fn keys_are_kept_whole_up_to_510_bytes() {
         for (length, want) in [(510, None), (511, Some(511)), (70_000, Some(70_000))] {
-            let stored = stored_key(&vec![b'x'; length], None);
-            assert_eq!(stored.text.map(|text| text.len()), want, "{length}");
+            let key = vec![b'x'; length];
+            let stored = stored_key(&key, None);
+            assert_eq!(stored.text.map(<[u8]>::len), want, "{length}");
         }
     }
 }

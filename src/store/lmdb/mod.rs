@@ -42,7 +42,7 @@ use super::{Halves, Opener, StoreError};
 use crate::policy::Triplet;
 use crate::types::Span;
 use reader::LmdbReader;
-use slots::{SLOTS, Slots};
+use slots::{Occupied, SLOTS, Slots};
 use writer::LmdbWriter;
 
 /// One database of the environment; `'static` once it is committed.
@@ -106,12 +106,19 @@ enum Place {
 
 impl<'t> Tables<'t> {
     /// A triplet's record and where it is.
-    fn find(&self, txn: &RoTxn<'_>, key: &[u8]) -> Result<Option<(Triplet, Place)>, StoreError> {
+    fn find(
+        &self,
+        txn: &RoTxn<'_>,
+        occupied: &Occupied,
+        key: &[u8],
+    ) -> Result<Option<(Triplet, Place)>, StoreError> {
         if let Some(bytes) = self.passed.get(txn, key)? {
             return Ok(Some((schema::decode_triplet(bytes)?, Place::Passed)));
         }
         for (at, slot) in self.waiting.iter().enumerate() {
-            if let Some(bytes) = slot.get(txn, key)? {
+            if occupied.has(at)
+                && let Some(bytes) = slot.get(txn, key)?
+            {
                 return Ok(Some((schema::decode_triplet(bytes)?, Place::Waiting(at))));
             }
         }
@@ -186,8 +193,14 @@ impl LmdbOpener {
                 Ok::<_, StoreError>(CommitOrAbort::<_, ()>::Commit(tables))
             })?
             .unwrap_commit();
-        let reader = LmdbReader::new(env.clone(), tables, key.clone());
-        let writer = LmdbWriter::new(env, tables, key, slots, self);
+        let core = Core {
+            occupied: occupied(&env, &tables)?,
+            env,
+            tables,
+            key,
+        };
+        let reader = LmdbReader::new(core.clone());
+        let writer = LmdbWriter::new(core, slots, self);
         Ok((reader, writer))
     }
 
@@ -270,6 +283,27 @@ impl LmdbOpener {
         }
         Ok(key)
     }
+}
+
+/// What both halves have.
+#[derive(Debug, Clone)]
+struct Core {
+    env: Env<WithoutTls>,
+    tables: Tables<'static>,
+    key: Option<PrivacyKey>,
+    occupied: Occupied,
+}
+
+/// The slots that hold records.
+fn occupied(env: &Env<WithoutTls>, tables: &Tables<'_>) -> Result<Occupied, StoreError> {
+    let occupied = Occupied::default();
+    let txn = env.read_txn()?;
+    for (at, slot) in tables.waiting.iter().enumerate() {
+        if !slot.is_empty(&txn)? {
+            occupied.add(at);
+        }
+    }
+    Ok(occupied)
 }
 
 /// Opens the databases, making those that are missing; refuses what another program made.

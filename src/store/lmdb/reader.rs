@@ -1,10 +1,7 @@
 //! The reading half: a short read transaction for each question.
 
-use heed::{Env, WithoutTls};
-
-use super::Tables;
+use super::Core;
 use crate::policy::{Facts, Query};
-use crate::store::privacy::PrivacyKey;
 use crate::store::schema::{self, stored_key};
 use crate::store::{Figures, Reader, StoreError};
 use crate::types::Timestamp;
@@ -12,29 +9,26 @@ use crate::types::Timestamp;
 /// Reads what was committed last.
 #[derive(Debug)]
 pub(super) struct LmdbReader {
-    env: Env<WithoutTls>,
-    tables: Tables<'static>,
-    key: Option<PrivacyKey>,
+    core: Core,
 }
 
 impl LmdbReader {
-    pub(super) const fn new(
-        env: Env<WithoutTls>,
-        tables: Tables<'static>,
-        key: Option<PrivacyKey>,
-    ) -> Self {
-        Self { env, tables, key }
+    pub(super) const fn new(core: Core) -> Self {
+        Self { core }
     }
 
     /// Reads every record once, to see that it is there.
     pub(super) fn read_everything(&self) -> Result<(), StoreError> {
-        let txn = self.env.read_txn()?;
-        for table in [self.tables.passed].iter().chain(&self.tables.waiting) {
+        let txn = self.core.env.read_txn()?;
+        for table in [self.core.tables.passed]
+            .iter()
+            .chain(&self.core.tables.waiting)
+        {
             for item in table.iter(&txn)? {
                 schema::decode_triplet(item?.1)?;
             }
         }
-        for item in self.tables.clients.iter(&txn)? {
+        for item in self.core.tables.clients.iter(&txn)? {
             schema::decode_client(item?.1)?;
         }
         Ok(())
@@ -43,11 +37,12 @@ impl LmdbReader {
 
 impl Reader for LmdbReader {
     fn facts(&self, query: &Query) -> Result<Facts, StoreError> {
-        let txn = self.env.read_txn()?;
-        let key = self.key.as_ref();
+        let txn = self.core.env.read_txn()?;
+        let key = self.core.key.as_ref();
         let client = match &query.client {
             None => None,
             Some(client) => self
+                .core
                 .tables
                 .clients
                 .get(&txn, &stored_key(client.as_bytes(), key).key)?
@@ -55,7 +50,10 @@ impl Reader for LmdbReader {
                 .transpose()?,
         };
         let triplet = stored_key(query.triplet.as_bytes(), key);
-        let triplet = self.tables.find(&txn, &triplet.key)?;
+        let triplet = self
+            .core
+            .tables
+            .find(&txn, &self.core.occupied, &triplet.key)?;
         Ok(Facts {
             client,
             triplet: triplet.map(|(record, _)| record),
@@ -63,28 +61,28 @@ impl Reader for LmdbReader {
     }
 
     fn figures(&self) -> Result<Figures, StoreError> {
-        let txn = self.env.read_txn()?;
+        let txn = self.core.env.read_txn()?;
         let mut waiting = 0_u64;
-        for slot in &self.tables.waiting {
+        for slot in &self.core.tables.waiting {
             waiting = waiting.saturating_add(slot.len(&txn)?);
         }
         Ok(Figures {
             waiting,
-            passed: self.tables.passed.len(&txn)?,
-            clients: self.tables.clients.len(&txn)?,
+            passed: self.core.tables.passed.len(&txn)?,
+            clients: self.core.tables.clients.len(&txn)?,
         })
     }
 
     fn latest(&self) -> Result<Option<Timestamp>, StoreError> {
-        let txn = self.env.read_txn()?;
-        let bytes = self.tables.meta.get(&txn, b"latest")?;
+        let txn = self.core.env.read_txn()?;
+        let bytes = self.core.tables.meta.get(&txn, b"latest")?;
         bytes.map(schema::decode_time).transpose()
     }
 
     fn count_whitelisted(&self, threshold: u32) -> Result<u64, StoreError> {
-        let txn = self.env.read_txn()?;
+        let txn = self.core.env.read_txn()?;
         let mut count = 0_u64;
-        for item in self.tables.clients.iter(&txn)? {
+        for item in self.core.tables.clients.iter(&txn)? {
             let client = schema::decode_client(item?.1)?;
             count = count.saturating_add(u64::from(client.is_whitelisted(threshold)));
         }

@@ -9,6 +9,9 @@
 //! How old the youngest triplet is, is known while the process lives. A slot that was open when the daemon was
 //! started counts as closed at the moment it is closed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
 
@@ -17,6 +20,36 @@ pub(super) const SLOTS: usize = 6;
 
 /// A time further ahead than this is the mark of a clock that was wrong.
 const TOLERANCE: Span = Span::from_hours(1);
+
+/// The slots that may hold records, as reader and writer share it. Looking into an empty slot costs as much as
+/// into a full one, so only these are looked into. A reader that misses a slot opened at this moment takes a triplet
+/// for new, and the writer, which never misses one, decides that again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Occupied(Arc<AtomicU8>);
+
+impl Occupied {
+    /// Whether a slot may hold records.
+    pub(super) fn has(&self, at: usize) -> bool {
+        self.0.load(Ordering::Acquire) & bit(at) != 0
+    }
+
+    /// Before the first record of a slot is committed.
+    pub(super) fn add(&self, at: usize) {
+        self.0.fetch_or(bit(at), Ordering::Release);
+    }
+
+    /// After a slot was emptied and that was committed.
+    pub(super) fn remove(&self, at: usize) {
+        self.0.fetch_and(!bit(at), Ordering::Release);
+    }
+}
+
+fn bit(at: usize) -> u8 {
+    u32::try_from(at)
+        .ok()
+        .and_then(|at| 1_u8.checked_shl(at))
+        .unwrap_or_default()
+}
 
 /// One slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

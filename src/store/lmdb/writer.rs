@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Bound;
 
-use heed::{Env, RwTxn, WithoutTls};
+use heed::RwTxn;
 
-use super::{Db, LmdbOpener, Place, Slots, Tables};
+use super::{Core, Db, LmdbOpener, Place, Slots};
 use crate::policy::{Client, ClientKey, Params, Triplet, TripletKey};
-use crate::store::privacy::PrivacyKey;
 use crate::store::schema::{self, StoredKey, stored_key};
 use crate::store::{Job, Records, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
@@ -30,9 +29,7 @@ const SLICE_REMOVED: usize = 256;
 /// Writes.
 #[derive(Debug)]
 pub(super) struct LmdbWriter {
-    env: Env<WithoutTls>,
-    tables: Tables<'static>,
-    key: Option<PrivacyKey>,
+    core: Core,
     slots: Slots,
     window: Span,
     /// Bytes in use from which on nothing new is taken: the rest is room to sweep in.
@@ -64,19 +61,11 @@ struct Slice {
 }
 
 impl LmdbWriter {
-    pub(super) fn new(
-        env: Env<WithoutTls>,
-        tables: Tables<'static>,
-        key: Option<PrivacyKey>,
-        slots: Slots,
-        opener: &LmdbOpener,
-    ) -> Self {
+    pub(super) fn new(core: Core, slots: Slots, opener: &LmdbOpener) -> Self {
         let most = opener.max_size as u64;
         let reserve = (most >> 3).clamp(LEAST_RESERVE, MOST_RESERVE);
         Self {
-            env,
-            tables,
-            key,
+            core,
             slots,
             window: opener.retry_window,
             limit: most.saturating_sub(reserve),
@@ -105,8 +94,11 @@ impl LmdbWriter {
                 }
             };
         } else if slots.differ(&self.slots) {
-            let mut txn = self.env.write_txn()?;
-            self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
+            let mut txn = self.core.env.write_txn()?;
+            self.core
+                .tables
+                .meta
+                .put(&mut txn, b"slots", &slots.encode())?;
             txn.commit()?;
         }
         self.slots = slots;
@@ -116,8 +108,8 @@ impl LmdbWriter {
     /// Removes the first records of a slot, in the order of their keys: random deletes are dear, and
     /// emptying it at once needs room for the list of everything that becomes free.
     fn empty_slice(&self, at: usize, slice: usize, slots: &mut Slots) -> Result<u64, StoreError> {
-        let slot = self.tables.at(Place::Waiting(at))?;
-        let mut txn = self.env.write_txn()?;
+        let slot = self.core.tables.at(Place::Waiting(at))?;
+        let mut txn = self.core.env.write_txn()?;
         let last = slot.iter(&txn)?.take(slice).last().transpose()?;
         let mut removed = 0;
         if let Some(last) = last.map(|(key, _)| key.to_vec()) {
@@ -129,9 +121,15 @@ impl LmdbWriter {
             next.emptied(at);
         }
         if next.differ(&self.slots) {
-            self.tables.meta.put(&mut txn, b"slots", &next.encode())?;
+            self.core
+                .tables
+                .meta
+                .put(&mut txn, b"slots", &next.encode())?;
         }
         txn.commit()?;
+        if next.differ(slots) {
+            self.core.occupied.remove(at);
+        }
         *slots = next;
         Ok(removed)
     }
@@ -143,7 +141,7 @@ impl LmdbWriter {
         after: Option<&[u8]>,
         is_expired: impl Fn(&[u8]) -> Result<bool, StoreError>,
     ) -> Result<Slice, StoreError> {
-        let txn = self.env.read_txn()?;
+        let txn = self.core.env.read_txn()?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut slice = Slice {
             expired: Vec::new(),
@@ -172,7 +170,7 @@ impl LmdbWriter {
         if keys.is_empty() {
             return Ok(0);
         }
-        let mut txn = self.env.write_txn()?;
+        let mut txn = self.core.env.write_txn()?;
         for key in keys {
             table.delete(&mut txn, key)?;
         }
@@ -184,20 +182,22 @@ impl LmdbWriter {
 impl Writer for LmdbWriter {
     fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
         let mut records = LmdbRecords {
-            txn: self.env.write_txn()?,
-            tables: self.tables,
-            key: self.key.as_ref(),
+            txn: self.core.env.write_txn()?,
+            core: &self.core,
             slots: self.slots,
             window: self.window,
             found: RefCell::default(),
         };
         job(&mut records)?;
         let LmdbRecords { mut txn, slots, .. } = records;
-        if self.tables.size(&txn)? > self.limit {
+        if self.core.tables.size(&txn)? > self.limit {
             return Err(StoreError::Full);
         }
         if slots.differ(&self.slots) {
-            self.tables.meta.put(&mut txn, b"slots", &slots.encode())?;
+            self.core
+                .tables
+                .meta
+                .put(&mut txn, b"slots", &slots.encode())?;
         }
         txn.commit()?;
         self.slots = slots;
@@ -217,10 +217,10 @@ impl Writer for LmdbWriter {
                 (swept.removed, next)
             }
             Stage::Passed(after) => {
-                let slice = self.look(self.tables.passed, after.as_deref(), |value| {
+                let slice = self.look(self.core.tables.passed, after.as_deref(), |value| {
                     Ok(schema::decode_triplet(value)?.is_expired(now, params))
                 })?;
-                let removed = self.remove(self.tables.passed, &slice.expired)?;
+                let removed = self.remove(self.core.tables.passed, &slice.expired)?;
                 let next = match slice.next {
                     None => Stage::Clients(None),
                     next => Stage::Passed(next),
@@ -228,10 +228,10 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
             Stage::Clients(after) => {
-                let slice = self.look(self.tables.clients, after.as_deref(), |value| {
+                let slice = self.look(self.core.tables.clients, after.as_deref(), |value| {
                     Ok(schema::decode_client(value)?.is_expired(now, params))
                 })?;
-                let removed = self.remove(self.tables.clients, &slice.expired)?;
+                let removed = self.remove(self.core.tables.clients, &slice.expired)?;
                 let next = match slice.next {
                     None => Stage::Slots,
                     next => Stage::Clients(next),
@@ -248,22 +248,22 @@ impl Writer for LmdbWriter {
     }
 
     fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let mut txn = self.env.write_txn()?;
+        let mut txn = self.core.env.write_txn()?;
         let time = schema::encode_time(now);
-        self.tables.meta.put(&mut txn, b"latest", &time)?;
+        self.core.tables.meta.put(&mut txn, b"latest", &time)?;
         txn.commit()?;
         Ok(())
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
-        let mut txn = self.env.write_txn()?;
-        self.tables.meta.put(&mut txn, b"probe", b"")?;
+        let mut txn = self.core.env.write_txn()?;
+        self.core.tables.meta.put(&mut txn, b"probe", b"")?;
         txn.commit()?;
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.env.force_sync()?;
+        self.core.env.force_sync()?;
         Ok(())
     }
 }
@@ -271,8 +271,7 @@ impl Writer for LmdbWriter {
 /// One write transaction.
 struct LmdbRecords<'w> {
     txn: RwTxn<'w>,
-    tables: Tables<'static>,
-    key: Option<&'w PrivacyKey>,
+    core: &'w Core,
     slots: Slots,
     window: Span,
     /// Where the triplet is that was asked for last: most are asked for and then put.
@@ -283,8 +282,8 @@ struct LmdbRecords<'w> {
 type Found = (Vec<u8>, Option<(Triplet, Place)>);
 
 impl LmdbRecords<'_> {
-    fn stored(&self, key: &TripletKey) -> StoredKey {
-        stored_key(key.as_bytes(), self.key)
+    fn stored<'k>(&self, key: &'k TripletKey) -> StoredKey<'k> {
+        stored_key(key.as_bytes(), self.core.key.as_ref())
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<(Triplet, Place)>, StoreError> {
@@ -293,7 +292,7 @@ impl LmdbRecords<'_> {
         {
             return Ok(*found);
         }
-        let found = self.tables.find(&self.txn, key)?;
+        let found = self.core.tables.find(&self.txn, &self.core.occupied, key)?;
         self.found.replace(Some((key.to_vec(), found)));
         Ok(found)
     }
@@ -306,8 +305,8 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
-        let stored = stored_key(key.as_bytes(), self.key);
-        let bytes = self.tables.clients.get(&self.txn, &stored.key)?;
+        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
+        let bytes = self.core.tables.clients.get(&self.txn, &stored.key)?;
         bytes.map(schema::decode_client).transpose()
     }
 
@@ -318,26 +317,32 @@ impl Records for LmdbRecords<'_> {
             (Triplet::Passed { .. }, _) => Place::Passed,
             (Triplet::Waiting { .. }, Some((old, place))) if old.same_state(record) => place,
             (Triplet::Waiting { first, .. }, _) => {
-                Place::Waiting(self.slots.take(first, self.window))
+                let at = self.slots.take(first, self.window);
+                self.core.occupied.add(at);
+                Place::Waiting(at)
             }
         };
         if let Some((_, old)) = found
             && old != place
         {
-            self.tables.at(old)?.delete(&mut self.txn, &stored.key)?;
+            self.core
+                .tables
+                .at(old)?
+                .delete(&mut self.txn, &stored.key)?;
         }
-        let value = schema::encode_triplet(record, stored.text.as_deref());
-        let table = self.tables.at(place)?;
+        let value = schema::encode_triplet(record, stored.text);
+        let table = self.core.tables.at(place)?;
         table.put(&mut self.txn, &stored.key, &value)?;
         self.found
-            .replace(Some((stored.key, Some((record, place)))));
+            .replace(Some((stored.key.into_owned(), Some((record, place)))));
         Ok(())
     }
 
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
-        let stored = stored_key(key.as_bytes(), self.key);
+        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
         let value = schema::encode_client(record);
-        self.tables
+        self.core
+            .tables
             .clients
             .put(&mut self.txn, &stored.key, &value)?;
         Ok(())
