@@ -119,15 +119,26 @@ impl ClockGuard {
         }
     }
 
+    /// A wall time that was believed and the boot clock at that moment, unless the clock is not believed now.
+    #[must_use]
+    pub fn believed(&self) -> Option<(Timestamp, Span)> {
+        self.suspended_since.is_none().then_some(self.believed)
+    }
+
+    /// Whether the wall clock, which shows `now` while the boot clock shows `boot`, has gone on as it should
+    /// since it was `believed`.
+    #[must_use]
+    pub fn goes_on(believed: (Timestamp, Span), now: Timestamp, boot: Span) -> bool {
+        let (wall, then) = believed;
+        let expected = wall.after(boot.less(then));
+        now.since(expected).max(expected.since(now)) <= JUMP
+    }
+
     /// Looks at the wall clock, which shows `now` while the boot clock shows `boot`.
     pub fn check(&mut self, now: Timestamp, boot: Span) -> Expiry {
-        let (wall, then) = self.believed;
-        let elapsed = boot.less(then);
-        let expected = wall.after(elapsed);
-        let off = now.since(expected).max(expected.since(now));
         let since = self.suspended_since;
         let is_accepted = since.is_some_and(|since| boot.less(since) >= SUSPENSION);
-        if off <= JUMP || is_accepted {
+        if Self::goes_on(self.believed, now, boot) || is_accepted {
             self.believed = (now, boot);
             self.suspended_since = None;
             return Expiry::Applies;

@@ -123,7 +123,7 @@ impl Gate {
                     header_given: keys.is_some_and(|keys| inner.memory.header_given(keys, now)),
                     // A jump is seen by the first decision after it, not by a later look.
                     expiry: if own_time {
-                        inner.state.check_clock(now, inner.clock.since_boot())
+                        inner.state.look_at_clock(now, inner.clock.since_boot())
                     } else {
                         inner.state.expiry()
                     },

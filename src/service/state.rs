@@ -27,6 +27,9 @@ pub struct Status {
 /// The state of the store.
 pub(super) struct StoreState {
     guard: Mutex<ClockGuard>,
+    /// What the guard believed last, for those who only look.
+    believed_wall: AtomicU64,
+    believed_boot: AtomicU64,
     reader: RwLock<Option<Arc<dyn Reader>>>,
     trouble: RwLock<Option<String>>,
     /// A request has waited too long for a commit, and none has come since.
@@ -38,14 +41,18 @@ pub(super) struct StoreState {
 impl StoreState {
     /// A store that is not open yet.
     pub(super) fn new(guard: ClockGuard) -> Self {
-        Self {
+        let state = Self {
             guard: Mutex::new(guard),
+            believed_wall: AtomicU64::new(0),
+            believed_boot: AtomicU64::new(0),
             reader: RwLock::default(),
             trouble: RwLock::default(),
             stalled: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             whitelisted: AtomicU64::new(0),
-        }
+        };
+        state.set_believed(&guard);
+        state
     }
 
     /// Asks the reader, if there is one. The reader is not kept: the worker can take it away.
@@ -103,15 +110,41 @@ impl StoreState {
 
     /// Watches the clock from here on.
     pub(super) fn watch_clock(&self, guard: ClockGuard) {
+        if guard.believed().is_none() {
+            self.set_expiry(Expiry::Suspended);
+        }
+        self.set_believed(&guard);
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = guard;
     }
 
-    /// Whether records grow old by a clock that shows `now` while the boot clock shows `boot`.
+    /// Whether records grow old by a clock that shows `now` while the boot clock shows `boot`. Does not lock as
+    /// long as the clock goes on as it should.
+    pub(super) fn look_at_clock(&self, now: Timestamp, boot: Span) -> Expiry {
+        let believed = (
+            Timestamp::from_seconds(self.believed_wall.load(Ordering::Relaxed)),
+            Span::from_seconds(self.believed_boot.load(Ordering::Relaxed)),
+        );
+        if self.expiry() == Expiry::Applies && ClockGuard::goes_on(believed, now, boot) {
+            return Expiry::Applies;
+        }
+        self.check_clock(now, boot)
+    }
+
+    /// The same, and what is believed is brought up to date.
     pub(super) fn check_clock(&self, now: Timestamp, boot: Span) -> Expiry {
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let expiry = guard.check(now, boot);
         self.set_expiry(expiry);
+        self.set_believed(&guard);
         expiry
+    }
+
+    /// The two halves are not set at one moment, but they belong to moments that are close.
+    fn set_believed(&self, guard: &ClockGuard) {
+        if let Some((wall, boot)) = guard.believed() {
+            self.believed_wall.store(wall.seconds(), Ordering::Relaxed);
+            self.believed_boot.store(boot.seconds(), Ordering::Relaxed);
+        }
     }
 
     /// What the last look at the clock said.

@@ -219,9 +219,15 @@ impl Worker {
         let clock = &self.shared.clock;
         let state = &self.shared.state;
         state.check_clock(clock.now(), clock.since_boot());
-        if mono.saturating_sub(self.flushed) >= FLUSH && !self.flush() {
+        if mono.saturating_sub(self.flushed) >= FLUSH {
+            let is_more = self.flush();
             self.note_time();
-            self.flushed = mono;
+            // The next batch is due soon, but not before strangers have had their turn.
+            self.flushed = if is_more {
+                mono.saturating_sub(FLUSH.saturating_sub(TICK))
+            } else {
+                mono
+            };
         }
         if self
             .committed
