@@ -8,13 +8,17 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use nix::fcntl::OFlag;
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{AddressList, ClientList, Entry, Lists, TooLarge};
 
 use super::complaint::Complaint;
+use super::options::Options;
 
 /// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
@@ -77,6 +81,23 @@ impl Files {
 }
 
 impl ListFiles {
+    /// The files that options name, or the packaged ones.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        let files = |given: &[String], name| {
+            if given.is_empty() {
+                Files::Default(name)
+            } else {
+                Files::Given(given.iter().map(PathBuf::from).collect())
+            }
+        };
+        Self {
+            clients: files(&options.whitelist_clients, "whitelist_clients"),
+            recipients: files(&options.whitelist_recipients, "whitelist_recipients"),
+            senders: files(&options.whitelist_senders, "whitelist_senders"),
+        }
+    }
+
     /// Reads all files. What cannot be read or understood is left out and complained about; a missing
     /// file whose name ends in `.local` is as good as an empty one.
     #[must_use]
@@ -173,9 +194,16 @@ fn read_entries<P>(
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // A pipe that nobody writes to must not hold anything up.
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("a pipe is no list"));
+    }
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_LIST_BYTES.saturating_add(1))
+    file.take(MAX_LIST_BYTES.saturating_add(1))
         .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_LIST_BYTES {
         return Err(io::Error::new(
@@ -256,14 +284,29 @@ mod tests {
         assert_eq!(loaded.remarks.len(), 1);
     }
 
-    #[test]
-    fn a_list_that_never_ends_is_refused() {
-        let loaded = ListFiles {
-            clients: Files::Given(vec![PathBuf::from("/dev/zero")]),
+    fn complaints(path: &Path) -> usize {
+        let files = ListFiles {
+            clients: Files::Given(vec![path.to_owned()]),
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
-        }
-        .load();
-        assert_eq!(loaded.complaints.len(), 1);
+        };
+        files.load().complaints.len()
+    }
+
+    #[test]
+    fn a_list_has_a_limit_and_an_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("long");
+        let mut content = vec![b'#'; usize::try_from(MAX_LIST_BYTES).unwrap()];
+        fs::write(&path, &content).unwrap();
+        assert_eq!(complaints(&path), 0);
+        content.push(b'#');
+        fs::write(&path, &content).unwrap();
+        assert_eq!(complaints(&path), 1);
+        assert_eq!(complaints(Path::new("/dev/zero")), 1);
+        assert_eq!(complaints(Path::new("/dev/null")), 0);
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(complaints(&pipe), 1);
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use super::complaint::Complaint;
-use super::lists::{Files, ListFiles};
+use super::lists::ListFiles;
 use super::options::Options;
 use super::value;
 use crate::policy::{CountBy, OnStoreFailure, Params, Texts};
@@ -199,7 +199,7 @@ impl Settings {
                 Some(texts) => texts,
                 None => return Err(reading.complaints),
             },
-            lists: lists(options),
+            lists: ListFiles::new(options),
             verbosity: match (options.quiet, options.verbose) {
                 (true, _) => Verbosity::Quiet,
                 (false, true) => Verbosity::Verbose,
@@ -428,21 +428,6 @@ fn directory(options: &Options, around: &Surroundings, reading: &mut Reading) ->
         (Some(asked), _) => asked.into(),
         (None, Some(state)) => state,
         (None, None) => DATABASE_DIRECTORY.into(),
-    }
-}
-
-fn lists(options: &Options) -> ListFiles {
-    let files = |given: &[String], name| {
-        if given.is_empty() {
-            Files::Default(name)
-        } else {
-            Files::Given(given.iter().map(PathBuf::from).collect())
-        }
-    };
-    ListFiles {
-        clients: files(&options.whitelist_clients, "whitelist_clients"),
-        recipients: files(&options.whitelist_recipients, "whitelist_recipients"),
-        senders: files(&options.whitelist_senders, "whitelist_senders"),
     }
 }
 

@@ -21,7 +21,9 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use crate::config::{Complaint, Options, Refusal, Settings, Surroundings, SyncMode, TimeSource};
+use crate::config::{
+    Complaint, ListFiles, Options, Refusal, Settings, Surroundings, SyncMode, TimeSource,
+};
 use crate::frontend;
 use crate::policy::Ruleset;
 use crate::service::Gate;
@@ -34,27 +36,28 @@ use identity::Identity;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let options = match Options::parse_line(std::env::args_os()) {
-        Ok(options) => options,
+    let (options, mut complaints) = match Options::parse_line(std::env::args_os()) {
+        Ok(options) => (options, Vec::new()),
         Err(Refusal::Shown(text)) => return show(&text),
-        Err(Refusal::Wrong(mut complaints, rest)) => {
-            let values = rest.map(|rest| Settings::new(&rest, &surroundings()));
-            if let Some(Err(more)) = values {
-                complaints.extend(more);
-            }
-            return refuse(&Failure::Wrong(complaints));
-        }
+        Err(Refusal::Wrong(complaints, Some(rest))) => (*rest, complaints),
+        Err(Refusal::Wrong(complaints, None)) => return refuse(&Failure::Wrong(complaints)),
     };
     if options.man {
         return show_manual();
     }
     let settings = match Settings::new(&options, &surroundings()) {
-        Ok(settings) => settings,
-        Err(complaints) => return refuse(&Failure::Wrong(complaints)),
+        Ok(settings) => Some(settings),
+        Err(more) => {
+            complaints.extend(more);
+            None
+        }
     };
     if options.check {
-        return check(&settings);
+        return check(&options, settings.as_ref(), complaints);
     }
+    let Some(settings) = settings.filter(|_| complaints.is_empty()) else {
+        return refuse(&Failure::Wrong(complaints));
+    };
     logging::start(settings.verbosity, settings.facility);
     let code = match start(&settings) {
         Ok(()) => exit::OK,
@@ -113,20 +116,23 @@ fn start(settings: &Settings) -> Result<(), Failure> {
 }
 
 /// Reads everything that the options name, and complains about all that is wrong.
-fn check(settings: &Settings) -> ExitCode {
-    for remark in &settings.remarks {
-        logging::say(&remark.to_string());
+fn check(
+    options: &Options,
+    settings: Option<&Settings>,
+    mut complaints: Vec<Complaint>,
+) -> ExitCode {
+    let mut remarks = Vec::new();
+    if let Some(settings) = settings {
+        remarks.extend_from_slice(&settings.remarks);
+        if let Err(Failure::Wrong(more)) = Identity::wanted(settings) {
+            complaints.extend(more);
+        }
     }
-    let loaded = settings.lists.load();
-    for remark in &loaded.remarks {
-        logging::say(&remark.to_string());
-    }
-    let mut complaints = loaded.complaints;
-    if let Err(Failure::Wrong(more)) = Identity::wanted(settings) {
-        complaints.extend::<Vec<Complaint>>(more);
-    }
-    for complaint in &complaints {
-        logging::say(&complaint.to_string());
+    let loaded = ListFiles::new(options).load();
+    remarks.extend(loaded.remarks);
+    complaints.extend(loaded.complaints);
+    for line in remarks.iter().chain(&complaints) {
+        logging::say(&line.to_string());
     }
     ExitCode::from(if complaints.is_empty() {
         exit::OK

@@ -140,6 +140,9 @@ impl Notifier {
 fn tell_all(receiver: &Receiver<News>, owes_ready: &AtomicBool) {
     while let Ok(news) = receiver.recv() {
         send(&news);
+        for news in receiver.try_iter() {
+            send(&news);
+        }
         if owes_ready.swap(false, Ordering::Relaxed) {
             send(&News::Ready);
         }

@@ -47,7 +47,7 @@ pub(super) fn report(loaded: &Loaded) {
     }
     let lists = &loaded.lists;
     log::info!(
-        "lists: {} clients, {} recipients, {} senders",
+        "entries in the lists: clients {}, recipients {}, senders {}",
         lists.clients.len(),
         lists.recipients.len(),
         lists.senders.len()

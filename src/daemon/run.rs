@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
@@ -22,6 +23,9 @@ const RESERVED_DESCRIPTORS: usize = 64;
 
 /// Most connections, however many descriptors there are: what this many cost in memory is known.
 const MOST_CONNECTIONS: usize = 20_000;
+
+/// How long the end waits for work that cannot be broken off.
+const LAST_WORK: Duration = Duration::from_secs(2);
 
 /// Raises the soft limit of descriptors to the hard one, and returns what is in force.
 pub(super) fn raise_descriptor_limit() -> usize {
@@ -64,8 +68,9 @@ pub(super) fn run(
         skipped: Arc::new(AtomicUsize::new(skipped)),
     };
     let served = runtime.block_on(serve_all(sockets, service));
-    // With it goes everything that still runs on it and holds the gate or the notifier.
-    drop(runtime);
+    // With it goes everything that still runs on it and holds the gate or the notifier; a list that a
+    // mute file server does not give is not waited for.
+    runtime.shutdown_timeout(LAST_WORK);
     told.wait();
     if worker.join().is_err() {
         log::error!("the thread that writes has failed");
@@ -124,7 +129,10 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
     notifier.ready();
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
     while let Event::Reload = signals.next().await {
-        reload::reload(&gate, settings, &skipped, &notifier).await;
+        tokio::select! {
+            () = reload::reload(&gate, settings, &skipped, &notifier) => {}
+            () = signals.end() => break,
+        }
     }
     notifier.stopping(&gate, skipped.load(Ordering::Relaxed));
     log::info!("ending: what was asked is answered first");
@@ -162,6 +170,13 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 
     async fn next(&mut self) -> Event {

@@ -4,14 +4,15 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind as bind_socket,
-    getsockopt, listen, setsockopt, socket, sockopt,
+    connect, getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
@@ -32,18 +33,31 @@ pub(super) enum Kind {
     Tcp(TcpListener),
 }
 
-/// The file of a unix socket; removed when it is dropped.
+/// The file of a unix socket; removed when it is dropped, if it is still the same.
 #[derive(Debug)]
-pub(super) struct SocketFile(PathBuf);
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: Option<(u64, u64)>,
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0)
+        if identity(&self.path) != self.identity {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            log::warn!("{}: cannot be removed: {error}, ignoring", self.0.display());
+            let path = self.path.display();
+            log::warn!("{path}: cannot be removed: {error}, ignoring");
         }
     }
+}
+
+/// What tells a file from every other, whatever its name: device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// Why a socket cannot be had.
@@ -106,14 +120,10 @@ impl Socket {
     }
 
     fn has_path(&self, path: &Path) -> bool {
-        let file = |path: &Path| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.dev(), metadata.ino()))
-        };
         match &self.kind {
             Kind::Unix(listener) => listener.local_addr().is_ok_and(|address| {
                 address.as_pathname().is_some_and(|own| {
-                    own == path || file(own).is_some_and(|f| Some(f) == file(path))
+                    own == path || identity(own).is_some_and(|own| Some(own) == identity(path))
                 })
             }),
             Kind::Tcp(_) => false,
@@ -153,10 +163,15 @@ pub fn bind(
     backlog: i32,
 ) -> Result<Vec<Socket>, BindError> {
     let mut sockets: Vec<Socket> = Vec::new();
-    for endpoint in endpoints {
+    // Those on all addresses first: they answer for others.
+    let (wide, narrow): (Vec<&Endpoint>, Vec<&Endpoint>) = endpoints
+        .iter()
+        .partition(|endpoint| matches!(endpoint, Endpoint::Everywhere(_)));
+    for endpoint in wide.into_iter().chain(narrow) {
         match endpoint {
             Endpoint::Unix(path) => {
-                if !inherited.iter().any(|socket| socket.has_path(path)) {
+                let known = |socket: &Socket| socket.has_path(path);
+                if !inherited.iter().any(known) && !sockets.iter().any(known) {
                     sockets.push(bind_unix(path, mode, backlog)?);
                 }
             }
@@ -166,6 +181,17 @@ pub fn bind(
         }
     }
     Ok(sockets)
+}
+
+/// Whether a server answers on a unix socket; one whose queue is full does.
+fn is_live(path: &Path) -> io::Result<bool> {
+    let address = UnixAddr::new(path)?;
+    let client = open(AddressFamily::Unix)?;
+    match connect(client.as_raw_fd(), &address) {
+        Ok(()) | Err(Errno::EAGAIN) => Ok(true),
+        Err(Errno::ECONNREFUSED) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> {
@@ -179,24 +205,32 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
         Ok(metadata) if !metadata.file_type().is_socket() => {
             return Err(BindError::NoSocket(path.to_owned()));
         }
-        Ok(_) => match UnixStream::connect(path) {
-            Ok(_) => return Err(BindError::InUse(place)),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path).map_err(system)?;
+        Ok(_) => {
+            if is_live(path).map_err(system)? {
+                return Err(BindError::InUse(place));
             }
-            Err(error) => return Err(system(error)),
-        },
+            fs::remove_file(path).map_err(system)?;
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(system(error)),
     }
     let address = UnixAddr::new(path).map_err(|errno| system(errno.into()))?;
     let descriptor = open(AddressFamily::Unix).map_err(system)?;
     bind_socket(descriptor.as_raw_fd(), &address).map_err(|errno| system(errno.into()))?;
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile {
+        path: path.to_owned(),
+        identity: identity(path),
+    };
     // Not through a link: whoever owns the directory could have put one there by now.
-    let mode = Mode::from_bits_truncate(mode);
-    fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)
-        .map_err(|errno| system(errno.into()))?;
+    let bits = Mode::from_bits_truncate(mode);
+    match fchmodat(AT_FDCWD, path, bits, FchmodatFlags::NoFollowSymlink) {
+        Ok(()) => {}
+        // An older C library, or no /proc, by which it is done.
+        Err(Errno::EOPNOTSUPP) => {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(system)?;
+        }
+        Err(errno) => return Err(system(errno.into())),
+    }
     start(&descriptor, backlog).map_err(system)?;
     Ok(Socket {
         kind: Kind::Unix(UnixListener::from(descriptor)),

@@ -73,6 +73,7 @@ where
 {
     let mut decoder = Decoder::new();
     let mut out = Vec::new();
+    let mut was_ending = false;
     loop {
         let answered = async {
             while let Some(request) = decoder.next()? {
@@ -98,6 +99,12 @@ where
             Doing::Idle
         });
         let is_midway = decoder.is_midway();
+        // When the daemon ends, what has come by then is read, once.
+        let is_ending = *shutdown.borrow();
+        if is_ending && was_ending {
+            return End::Closed;
+        }
+        was_ending = is_ending;
         tokio::select! {
             biased;
             read = stream.read_buf(decoder.room()) => match read {

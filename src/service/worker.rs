@@ -25,6 +25,9 @@ const BATCH: usize = 1024;
 /// How often the thread looks up from an empty queue.
 const TICK: Duration = Duration::from_millis(250);
 
+/// Records of a flush, and what is tried when there is no room for that.
+const FLUSH_BATCHES: [usize; 4] = [BATCH, 64, 4, 1];
+
 /// How often what was only seen is written.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -109,6 +112,10 @@ pub(super) struct Worker {
     /// By the wall clock.
     swept: Option<Timestamp>,
     noted: Timestamp,
+    /// Whether something was written since.
+    is_unnoted: bool,
+    /// Whether the clock is watched, which goes on when the store is opened again.
+    is_watching: bool,
 }
 
 impl Worker {
@@ -125,6 +132,8 @@ impl Worker {
             sliced: Duration::ZERO,
             swept: None,
             noted: Timestamp::default(),
+            is_unnoted: false,
+            is_watching: false,
         };
         match worker.open() {
             Err(error) if error.is_configuration() => Err(error),
@@ -173,7 +182,7 @@ impl Worker {
     fn decide(&mut self, batch: Vec<Work>) {
         let touches = Arc::clone(&self.shared.touches);
         let mut outcomes = Vec::with_capacity(batch.len());
-        let done = self.with_writer(|writer| {
+        let done = self.attempt(|writer| {
             writer.transact(&mut |records| {
                 outcomes.clear();
                 for work in &batch {
@@ -186,10 +195,11 @@ impl Worker {
                 Ok(())
             })
         });
-        if done.is_none() {
-            return;
+        match done {
+            Ok(()) => self.wrote(),
+            Err(StoreError::Full) if batch.len() > 1 => return self.decide_in_halves(batch),
+            Err(error) => return self.fail(&error),
         }
-        self.committed = Some(monotonic());
         for (work, outcome) in batch.into_iter().zip(outcomes) {
             touches.superseded(&work.query, &outcome.changes);
             if outcome.whitelisted {
@@ -202,6 +212,22 @@ impl Worker {
                 log::debug!("an answer was not waited for");
             }
         }
+    }
+
+    /// Decides a batch that there was no room for at once: less at a time needs less room.
+    fn decide_in_halves(&mut self, mut batch: Vec<Work>) {
+        let rest = batch.split_off(batch.len() / 2);
+        for half in [batch, rest] {
+            if self.health == Health::Well {
+                self.decide(half);
+            }
+        }
+    }
+
+    /// Notes that something was written.
+    fn wrote(&mut self) {
+        self.committed = Some(monotonic());
+        self.is_unnoted = true;
     }
 
     /// The duties between batches, each in its own rhythm.
@@ -242,28 +268,41 @@ impl Worker {
         }
     }
 
-    /// Writes a batch of what was only seen; says whether there is more of it.
+    /// Writes a batch of what was only seen; says whether there is more of it. In a full store there is room
+    /// for smaller batches, or for none: then what was seen is forgotten, for it was not promised.
     fn flush(&mut self) -> bool {
-        let waiting = self.shared.touches.waiting(BATCH);
-        if waiting.is_empty() || self.health != Health::Well {
+        if self.health != Health::Well {
             return false;
         }
-        let written =
-            self.with_writer(|writer| writer.transact(&mut |records| waiting.write(records)));
-        if written.is_some() {
+        for batch in FLUSH_BATCHES {
+            let waiting = self.shared.touches.waiting(batch);
+            if waiting.is_empty() {
+                return false;
+            }
+            let written = self.attempt(|writer| writer.transact(&mut |table| waiting.write(table)));
+            match written {
+                Ok(()) => self.wrote(),
+                Err(StoreError::Full) if batch > 1 => continue,
+                Err(StoreError::Full) => {}
+                Err(error) => {
+                    self.fail(&error);
+                    return false;
+                }
+            }
             self.shared.touches.written(&waiting);
-            self.committed = Some(monotonic());
+            return waiting.len() >= batch;
         }
-        written.is_some() && waiting.len() >= BATCH
+        false
     }
 
     /// Notes the time, when something was written and it has gone on.
     fn note_time(&mut self) {
         let now = self.shared.clock.now();
         let has_moved = now < self.noted || now.since(self.noted) >= NOTE;
-        let is_due = has_moved && self.committed.is_some();
+        let is_due = has_moved && self.is_unnoted;
         if is_due && self.shared.state.expiry() == Expiry::Applies {
             self.noted = now;
+            self.is_unnoted = false;
             self.with_writer(|writer| writer.note_time(now));
         }
     }
@@ -283,7 +322,7 @@ impl Worker {
         };
         if swept.removed > 0 {
             log::debug!("{} records expired", swept.removed);
-            self.committed = Some(monotonic());
+            self.wrote();
         }
         if swept.finished {
             self.swept = Some(now);
@@ -306,8 +345,11 @@ impl Worker {
     /// Opens the store.
     fn open(&mut self) -> Result<(), StoreError> {
         let (reader, writer) = self.in_store(|| self.opener.open())?;
-        let guard = ClockGuard::new(self.shared.clock.as_ref(), reader.latest()?);
-        self.shared.state.watch_clock(guard);
+        if !self.is_watching {
+            let guard = ClockGuard::new(self.shared.clock.as_ref(), reader.latest()?);
+            self.shared.state.watch_clock(guard);
+            self.is_watching = true;
+        }
         self.writer = Some(writer);
         self.shared.state.set_reader(Some(reader));
         self.count_whitelisted();
@@ -357,10 +399,19 @@ impl Worker {
         &mut self,
         job: impl FnOnce(&mut dyn Writer) -> Result<T, StoreError>,
     ) -> Option<T> {
-        let mut writer = self.writer.take()?;
+        self.writer.as_ref()?;
+        self.attempt(job).map_err(|error| self.fail(&error)).ok()
+    }
+
+    /// Does something with the writer.
+    fn attempt<T>(
+        &mut self,
+        job: impl FnOnce(&mut dyn Writer) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer.take().ok_or(StoreError::Closed)?;
         let result = self.in_store(|| job(writer.as_mut()));
         self.writer = Some(writer);
-        result.map_err(|error| self.fail(&error)).ok()
+        result
     }
 
     /// Does something that a slow disk may hold up, and lets the watchdog know.

@@ -31,7 +31,9 @@ pub use lock::{Lock, LockError};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// `--max-size` is reached.
-    #[error("the database has reached --max-size; give it more, or shorten --max-age")]
+    #[error(
+        "the database has reached --max-size; give it more, or shorten --retry-window or --max-age"
+    )]
     Full,
     /// The data file ends before the data do.
     #[error(

@@ -133,6 +133,22 @@ fn a_full_database_degrades_as_it_was_told_to() {
 }
 
 #[test]
+fn what_was_only_seen_never_makes_a_database_full() {
+    let full = |daemon: &Daemon, most: usize| {
+        let mut client = daemon.connect();
+        (0..most).find(|n| !client.ask(&request(*n)).contains("Greylisted"))
+    };
+    let options = ["-q", "--max-size=2M", "--on-store-failure=defer"];
+    let room = full(&Daemon::start(&options), 100_000).expect("it fills up");
+    let mut daemon = Daemon::start(&options);
+    let nearly = room * 9 / 10;
+    assert_eq!(full(&daemon, nearly), None);
+    assert_eq!(full(&daemon, nearly), None, "early retries");
+    assert!(daemon.stop().success());
+    assert!(!daemon.log().contains("cannot be used"), "{}", daemon.log());
+}
+
+#[test]
 fn a_full_database_is_well_again_when_something_has_expired() {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), START);

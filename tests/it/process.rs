@@ -1,8 +1,9 @@
 //! The process: options, exit codes, privileges, what the service manager is told.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Output};
 
 use crate::support::{Daemon, TestClock, rcpt};
@@ -58,9 +59,17 @@ fn check_shows_every_complaint_with_file_and_line() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
 
-    let output = stargreyd(&["--check", "--delay=soon", "--sync=never", "--bogus"]);
+    fs::write(&path, "two words\n").unwrap();
+    let output = stargreyd(&[
+        "--check",
+        "--delay=soon",
+        "--sync=never",
+        "--bogus",
+        &option,
+    ]);
     assert_eq!(output.status.code(), Some(78));
-    for complaint in ["--delay: ", "--sync: ", "'--bogus'"] {
+    let place = format!("{}:1: ", path.display());
+    for complaint in ["--delay: ", "--sync: ", "'--bogus'", &place] {
         assert!(stderr(&output).contains(complaint), "{}", stderr(&output));
     }
 }
@@ -70,6 +79,30 @@ fn without_a_socket_it_does_not_start() {
     let output = stargreyd(&["--user=root", "--group=root"]);
     assert_eq!(output.status.code(), Some(78));
     assert!(stderr(&output).contains("stargrey.socket"));
+}
+
+#[test]
+fn what_the_system_refuses_has_codes_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = format!("--dbdir={}", directory.path().join("db").display());
+    for (option, want) in [("--inet=192.0.2.1:10023", 71), ("--unix=/sys/stargrey", 77)] {
+        let output = stargreyd(&[option, &database, "--user=root", "--group=root"]);
+        assert_eq!(output.status.code(), Some(want), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_client_that_never_stops_asking_does_not_keep_the_daemon() {
+    let mut daemon = Daemon::start(&["-q"]);
+    let ask = b"request=smtpd_access_policy\nclient_address=unknown\nclient_name=x\nsender=a@b\nrecipient=c@d\n\n";
+    let mut stream = UnixStream::connect(daemon.socket()).unwrap();
+    let mut reading = stream.try_clone().unwrap();
+    let asking = std::thread::spawn(move || while stream.write_all(ask).is_ok() {});
+    let taking = std::thread::spawn(move || io::copy(&mut reading, &mut io::sink()));
+    daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "c@d"));
+    assert!(daemon.stop().success());
+    asking.join().unwrap();
+    drop(taking.join().unwrap());
 }
 
 #[test]

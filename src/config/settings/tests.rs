@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::lists::Files;
 use crate::config::options::Refusal;
 
 fn parse(args: &[&str]) -> Result<Options, Refusal> {

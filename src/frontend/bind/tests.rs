@@ -1,5 +1,3 @@
-use std::os::unix::fs::PermissionsExt;
-
 use super::*;
 
 fn unix(path: &Path) -> Vec<Endpoint> {
@@ -31,6 +29,44 @@ fn a_stale_socket_is_replaced_and_a_live_one_refused() {
     assert!(path.exists());
     drop(sockets);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_server_whose_queue_is_full_is_a_live_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("policy");
+    let _server = bind(&unix(&path), &[], 0o600, 1).unwrap();
+    let clients: Vec<OwnedFd> = (0..10)
+        .map(|_| {
+            let client = open(AddressFamily::Unix).unwrap();
+            // Those that find no room are refused, which is what is wanted.
+            let connected = connect(client.as_raw_fd(), &UnixAddr::new(&path).unwrap());
+            assert!(matches!(connected, Ok(()) | Err(Errno::EAGAIN)));
+            client
+        })
+        .collect();
+    let refused = try_bind(&unix(&path), &[]).unwrap_err();
+    assert!(matches!(refused, BindError::InUse(_)), "{refused}");
+    drop(clients);
+}
+
+#[test]
+fn what_is_named_twice_is_bound_once_and_only_our_own_file_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("policy");
+    let port = free_port();
+    let endpoints = [
+        Endpoint::Unix(path.clone()),
+        Endpoint::Unix(path.clone()),
+        Endpoint::Inet("127.0.0.1".to_owned(), port),
+        Endpoint::Everywhere(port),
+    ];
+    let sockets = try_bind(&endpoints, &[]).unwrap();
+    assert_eq!(sockets.len(), 3);
+    fs::rename(&path, directory.path().join("elsewhere")).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    drop(sockets);
+    assert!(path.exists());
 }
 
 #[test]

@@ -190,7 +190,8 @@ impl Decoder {
         {
             return Err(DecodeError::LineTooLong);
         }
-        if reached.saturating_sub(self.start) > MAX_REQUEST {
+        let taken = reached.saturating_add(usize::from(found.is_some()));
+        if taken.saturating_sub(self.start) > MAX_REQUEST {
             return Err(DecodeError::RequestTooLong);
         }
         self.searched = reached;

@@ -1,14 +1,14 @@
 //! The data file, looked at before LMDB maps it.
 //!
 //! LMDB believes what its two meta pages say. If the file ends before the last page they name,
-//! reading that page is a SIGBUS and the end of the daemon; so the file's length is compared first. A
-//! file may be a little shorter and still whole, when its last pages are free: such a file is brought to
-//! its length, and every record is read once before it is trusted. A note beside it says so as long as
-//! that has not come to an end, so that a kill in between makes no torn file look whole.
+//! reading that page is a SIGBUS and the end of the daemon; so the file's length is compared first. LMDB
+//! itself may leave out pages at the end that a transaction has taken and freed again; the writer brings the
+//! file to its length after each commit that lets it grow ([`lengthen`]), so that a file that is too short
+//! has lost something.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{StoreError, file_error, size};
 
@@ -22,57 +22,22 @@ const LAST_PAGE_AT: usize = 136;
 const TRANSACTION_AT: usize = 144;
 const META_LENGTH: usize = 152;
 
-/// A file that is shorter than its meta page says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Short {
-    found: u64,
-    needed: u64,
-}
-
-impl Short {
-    /// Brings the file to the length that its meta page needs, with a note of the length it had.
-    pub(super) fn lengthen(self, file: &Path) -> Result<(), StoreError> {
-        let note = note(file);
-        fs::write(&note, self.found.to_string())
-            .and_then(|()| File::open(&note)?.sync_all())
-            .map_err(file_error(&note))?;
-        set_length(file, self.needed)
-    }
-
-    /// Brings the file back to the length it had.
-    pub(super) fn shorten(self, file: &Path) -> Result<(), StoreError> {
-        set_length(file, self.found)?;
-        trust(file)
-    }
-
-    /// The complaint, once it is known that something is missing.
-    pub(super) fn torn(self, file: &Path) -> StoreError {
-        StoreError::Torn {
-            file: file.to_owned(),
-            found: self.found,
-            needed: self.needed,
-        }
-    }
-}
-
-/// Looks at the file. `None`: it is missing, or as long as it should be.
-pub(super) fn examine(path: &Path) -> Result<Option<Short>, StoreError> {
-    let Some(length) = size(path)? else {
-        return Ok(None);
+/// Looks at the file, if there is one.
+///
+/// # Errors
+///
+/// [`StoreError::Torn`] when it is shorter than it says, [`StoreError::Foreign`] when it is not LMDB's.
+pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
+    let Some(found) = size(path)? else {
+        return Ok(());
     };
-    let noted = match fs::read_to_string(note(path)) {
-        Ok(text) => text.parse().ok(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(file_error(&note(path))(error)),
-    };
-    let found = noted.unwrap_or(length).min(length);
     if found == 0 || cfg!(not(target_pointer_width = "64")) {
-        return Ok(None);
+        return Ok(());
     }
-    let foreign = || StoreError::Foreign(path.to_owned());
     let mut file = File::open(path).map_err(file_error(path))?;
-    let first = read_meta(&mut file).map_err(file_error(path))?;
-    let first = first.ok_or_else(foreign)?;
+    let first = read_meta(&mut file)
+        .map_err(file_error(path))?
+        .ok_or_else(|| StoreError::Foreign(path.to_owned()))?;
     skip(&mut file, first.page_size).map_err(file_error(path))?;
     let second = read_meta(&mut file).map_err(file_error(path))?;
     let newest = match second {
@@ -85,32 +50,21 @@ pub(super) fn examine(path: &Path) -> Result<Option<Short>, StoreError> {
         .saturating_mul(first.page_size)
         .max(first.page_size.saturating_mul(2));
     if found >= needed {
-        return Ok(None);
+        return Ok(());
     }
-    let short = Short { found, needed };
-    if second.is_none() {
-        return Err(short.torn(path));
+    Err(StoreError::Torn {
+        file: path.to_owned(),
+        found,
+        needed,
+    })
+}
+
+/// Brings the file to the length that its pages need.
+pub(super) fn lengthen(file: &File, needed: u64) -> io::Result<()> {
+    if file.metadata()?.len() < needed {
+        file.set_len(needed)?;
     }
-    Ok(Some(short))
-}
-
-/// The note about a file that is not trusted yet.
-fn note(file: &Path) -> PathBuf {
-    file.with_extension("short")
-}
-
-/// Takes the note away.
-pub(super) fn trust(file: &Path) -> Result<(), StoreError> {
-    let note = note(file);
-    fs::remove_file(&note).map_err(file_error(&note))
-}
-
-fn set_length(path: &Path, length: u64) -> Result<(), StoreError> {
-    File::options()
-        .write(true)
-        .open(path)
-        .and_then(|file| file.set_len(length))
-        .map_err(file_error(path))
+    Ok(())
 }
 
 /// What a meta page says.
@@ -152,4 +106,18 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 fn skip(file: &mut File, page_size: u64) -> io::Result<()> {
     let rest = page_size.saturating_sub(META_LENGTH as u64);
     io::copy(&mut file.take(rest), &mut io::sink()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_lacks_pages_gets_them_and_none_is_taken_away() {
+        let file = tempfile::tempfile().unwrap();
+        for (needed, want) in [(8192, 8192), (4096, 8192), (12_288, 12_288)] {
+            lengthen(&file, needed).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), want);
+        }
+    }
 }

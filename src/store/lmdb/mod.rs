@@ -25,7 +25,7 @@ mod reader;
 mod slots;
 mod writer;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -150,41 +150,14 @@ impl<'t> Tables<'t> {
 impl Opener for LmdbOpener {
     fn open(&self) -> Result<Halves, StoreError> {
         let data = self.directory.join("data.mdb");
-        let Some(short) = file::examine(&data)? else {
-            let (reader, writer) = self.open_whole(&data)?;
-            return Ok((Arc::new(reader), Box::new(writer)));
-        };
-        short.lengthen(&data)?;
-        let opened = self.open_whole(&data).and_then(|(reader, writer)| {
-            reader.read_everything()?;
-            Ok((reader, writer))
-        });
-        match opened {
-            Ok((reader, writer)) => {
-                file::trust(&data)?;
-                Ok((Arc::new(reader), Box::new(writer)))
-            }
-            Err(error) => {
-                short.shorten(&data)?;
-                if matches!(error, StoreError::Lmdb(_) | StoreError::Record) {
-                    Err(short.torn(&data))
-                } else {
-                    Err(error)
-                }
-            }
-        }
-    }
-}
-
-impl LmdbOpener {
-    fn open_whole(&self, data: &Path) -> Result<(LmdbReader, LmdbWriter), StoreError> {
-        let env = self.open_environment(data)?;
+        file::examine(&data)?;
+        let env = self.open_environment(&data)?;
         let mut key = None;
         let mut slots = Slots::default();
         let txn = env.write_txn()?;
         let tables = env
             .create_databases_and_commit(txn, |opener, txn| {
-                let tables = create_tables(opener, txn, data)?;
+                let tables = create_tables(opener, txn, &data)?;
                 check_format(&tables, txn)?;
                 key = self.check_mode(&tables, txn)?;
                 if let Some(bytes) = tables.meta.get(txn, b"slots")? {
@@ -200,10 +173,16 @@ impl LmdbOpener {
             key,
         };
         let reader = LmdbReader::new(core.clone());
-        let writer = LmdbWriter::new(core, slots, self);
-        Ok((reader, writer))
+        let file = File::options()
+            .write(true)
+            .open(&data)
+            .map_err(file_error(&data))?;
+        let writer = LmdbWriter::new(core, file, slots, self);
+        Ok((Arc::new(reader), Box::new(writer)))
     }
+}
 
+impl LmdbOpener {
     fn open_environment(&self, data: &Path) -> Result<Env<WithoutTls>, StoreError> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
         let databases = u32::try_from(SLOTS).unwrap_or(u32::MAX).saturating_add(3);

@@ -16,23 +16,6 @@ impl LmdbReader {
     pub(super) const fn new(core: Core) -> Self {
         Self { core }
     }
-
-    /// Reads every record once, to see that it is there.
-    pub(super) fn read_everything(&self) -> Result<(), StoreError> {
-        let txn = self.core.env.read_txn()?;
-        for table in [self.core.tables.passed]
-            .iter()
-            .chain(&self.core.tables.waiting)
-        {
-            for item in table.iter(&txn)? {
-                schema::decode_triplet(item?.1)?;
-            }
-        }
-        for item in self.core.tables.clients.iter(&txn)? {
-            schema::decode_client(item?.1)?;
-        }
-        Ok(())
-    }
 }
 
 impl Reader for LmdbReader {

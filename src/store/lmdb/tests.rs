@@ -1,5 +1,4 @@
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::Path;
 
 use heed::types::Str;
@@ -81,60 +80,56 @@ fn a_truncated_file_is_refused_and_never_a_signal() {
     let opener = lmdb(directory.path());
     fill(&opener, 20_000);
     let whole = fs::read(&data).unwrap();
-    for kept in [whole.len() / 2, whole.len() / 10, 9000, 5000, 100] {
+    let pages = whole.len() / 4096;
+    let mut lengths: Vec<usize> = (1..20).map(|part| pages * part / 20 * 4096).collect();
+    lengths.extend([whole.len() - 1, whole.len() - 4096, 9000, 5000, 100]);
+    for kept in lengths {
         fs::write(&data, &whole[..kept]).unwrap();
         let error = refusal(&opener);
         assert!(
             matches!(error, StoreError::Torn { .. } | StoreError::Foreign(_)),
             "{kept}: {error}"
         );
+        assert_eq!(fs::metadata(&data).unwrap().len(), kept as u64);
     }
-}
-
-/// Makes both meta pages name `more` pages beyond those that there are, as if they were free.
-fn name_more_pages(data: &Path, more: u64) {
-    let file = File::options().read(true).write(true).open(data).unwrap();
-    for last_page in [136, 4096 + 136] {
-        let mut bytes = [0; 8];
-        file.read_exact_at(&mut bytes, last_page).unwrap();
-        let named = u64::from_ne_bytes(bytes) + more;
-        file.write_all_at(&named.to_ne_bytes(), last_page).unwrap();
-    }
+    fs::write(&data, &whole).unwrap();
+    assert_eq!(waiting(&opener), 20_000);
 }
 
 #[test]
-fn a_file_that_only_lacks_free_pages_is_whole() {
+fn a_file_is_never_shorter_than_its_pages_need() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data.mdb");
     let opener = lmdb(directory.path());
-    fill(&opener, 100);
-    let length = fs::metadata(&data).unwrap().len();
-    name_more_pages(&data, 3);
-    let (reader, mut writer) = opener.open().unwrap();
-    assert_eq!(reader.figures().unwrap().waiting, 100);
-    writer
-        .transact(&mut |table| table.put_triplet(&key(1000), RECORD))
-        .unwrap();
-    assert!(fs::metadata(&data).unwrap().len() >= length + 3 * 4096);
-    assert!(!directory.path().join("data.short").exists());
-}
-
-#[test]
-fn a_torn_file_stays_torn_when_its_examination_was_cut_off() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data.mdb");
-    let opener = lmdb(directory.path());
-    fill(&opener, 20_000);
-    let whole = fs::metadata(&data).unwrap().len();
-    let half = whole / 8192 * 4096;
-    let file = File::options().write(true).open(&data).unwrap();
-    // As a kill leaves it: noted and lengthened, and not yet read.
-    file.set_len(half).unwrap();
-    file.set_len(whole).unwrap();
-    fs::write(directory.path().join("data.short"), half.to_string()).unwrap();
-    for _ in 0..2 {
-        assert!(matches!(refusal(&opener), StoreError::Torn { .. }));
-        assert_eq!(file.metadata().unwrap().len(), half);
+    let (_reader, mut writer) = opener.open().unwrap();
+    let passed = Triplet::Passed {
+        first: Timestamp::from_seconds(1),
+        passed: Timestamp::from_seconds(301),
+        last: Timestamp::from_seconds(301),
+        mails: 1,
+    };
+    let client = ClientIp::parse(b"192.0.2.7").unwrap();
+    let long = |n: u32| {
+        let sender = format!("{}{n}", "s".repeat(60_000));
+        TripletKey::new(
+            client.network(24, 64),
+            sender.as_bytes(),
+            b"joe@example.net",
+        )
+    };
+    for round in 0..5_u32 {
+        // What waits and passes in one transaction takes pages and frees them again.
+        let keys = |n: u32| match n % 10 {
+            0 => long(round * 50 + n),
+            _ => key(round * 50 + n),
+        };
+        writer
+            .transact(&mut |table| {
+                (0..50).try_for_each(|n| table.put_triplet(&keys(n), passed))?;
+                (0..50).try_for_each(|n| table.put_triplet(&keys(n), RECORD))
+            })
+            .unwrap();
+        file::examine(&data).unwrap();
     }
 }
 

@@ -1,11 +1,12 @@
 //! The writing half: one transaction at a time, and the sweep.
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::ops::Bound;
 
 use heed::RwTxn;
 
-use super::{Core, Db, LmdbOpener, Place, Slots};
+use super::{Core, Db, LmdbOpener, Place, Slots, file};
 use crate::policy::{Client, ClientKey, Params, Triplet, TripletKey};
 use crate::store::schema::{self, StoredKey, stored_key};
 use crate::store::{Job, Records, StoreError, Swept, Writer};
@@ -30,6 +31,9 @@ const SLICE_REMOVED: usize = 256;
 #[derive(Debug)]
 pub(super) struct LmdbWriter {
     core: Core,
+    file: File,
+    /// The length that the file has at least.
+    length: u64,
     slots: Slots,
     window: Span,
     /// Bytes in use from which on nothing new is taken: the rest is room to sweep in.
@@ -61,16 +65,52 @@ struct Slice {
 }
 
 impl LmdbWriter {
-    pub(super) fn new(core: Core, slots: Slots, opener: &LmdbOpener) -> Self {
+    pub(super) fn new(core: Core, file: File, slots: Slots, opener: &LmdbOpener) -> Self {
         let most = opener.max_size as u64;
         let reserve = (most >> 3).clamp(LEAST_RESERVE, MOST_RESERVE);
         Self {
             core,
+            file,
+            length: 0,
             slots,
             window: opener.retry_window,
             limit: most.saturating_sub(reserve),
             stage: Stage::Slots,
         }
+    }
+
+    /// Runs a job in a transaction of its own; yields the slots as they are then.
+    fn commit(&self, job: &mut Job<'_>) -> Result<Slots, StoreError> {
+        let mut records = LmdbRecords {
+            txn: self.core.env.write_txn()?,
+            core: &self.core,
+            slots: self.slots,
+            window: self.window,
+            found: RefCell::default(),
+        };
+        job(&mut records)?;
+        let LmdbRecords { mut txn, slots, .. } = records;
+        if self.core.tables.size(&txn)? > self.limit {
+            return Err(StoreError::Full);
+        }
+        if slots.differ(&self.slots) {
+            let table = self.core.tables.meta;
+            table.put(&mut txn, b"slots", &slots.encode())?;
+        }
+        txn.commit()?;
+        Ok(slots)
+    }
+
+    /// Brings the file to the length that its pages need, after a commit.
+    fn lengthen(&mut self) -> Result<(), StoreError> {
+        let pages = (self.core.env.info().last_page_number as u64).saturating_add(1);
+        let page_size = u64::from(self.core.env.unnamed_database_stat().page_size);
+        let needed = pages.saturating_mul(page_size);
+        if needed > self.length {
+            file::lengthen(&self.file, needed).map_err(|error| StoreError::Lmdb(error.into()))?;
+            self.length = needed;
+        }
+        Ok(())
     }
 
     /// Closes the open slot if it is time, and removes a slice of a slot whose time is over.
@@ -181,27 +221,8 @@ impl LmdbWriter {
 
 impl Writer for LmdbWriter {
     fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
-        let mut records = LmdbRecords {
-            txn: self.core.env.write_txn()?,
-            core: &self.core,
-            slots: self.slots,
-            window: self.window,
-            found: RefCell::default(),
-        };
-        job(&mut records)?;
-        let LmdbRecords { mut txn, slots, .. } = records;
-        if self.core.tables.size(&txn)? > self.limit {
-            return Err(StoreError::Full);
-        }
-        if slots.differ(&self.slots) {
-            self.core
-                .tables
-                .meta
-                .put(&mut txn, b"slots", &slots.encode())?;
-        }
-        txn.commit()?;
-        self.slots = slots;
-        Ok(())
+        self.slots = self.commit(job)?;
+        self.lengthen()
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
@@ -239,6 +260,9 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
         };
+        if removed > 0 {
+            self.lengthen()?;
+        }
         let was_last = matches!(self.stage, Stage::Clients(_));
         self.stage = next;
         Ok(Swept {
@@ -252,14 +276,14 @@ impl Writer for LmdbWriter {
         let time = schema::encode_time(now);
         self.core.tables.meta.put(&mut txn, b"latest", &time)?;
         txn.commit()?;
-        Ok(())
+        self.lengthen()
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
         let mut txn = self.core.env.write_txn()?;
         self.core.tables.meta.put(&mut txn, b"probe", b"")?;
         txn.commit()?;
-        Ok(())
+        self.lengthen()
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {

@@ -111,7 +111,7 @@ fn each_limit_holds_at_the_limit_and_refuses_one_past_it() {
     let request = |length: usize| {
         let filler = format!("a={}\n", "x".repeat(MAX_LINE - 2));
         let full = filler.repeat(3);
-        let rest = length - HEAD.len() - full.len() - "b=\n".len();
+        let rest = length - HEAD.len() - full.len() - "b=\n\n".len();
         format!("{HEAD}{full}b={}\n\n", "y".repeat(rest))
     };
     assert_eq!(error(request(MAX_REQUEST).as_bytes()), None);
