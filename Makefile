@@ -34,17 +34,19 @@ export question
 
 run: ## Try it: the daemon in the foreground, its database in a directory that goes away with it
 	cargo build
-	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && trap : HUP INT TERM && \
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	mkdir "$$scratch/db" && cp -R src/lists "$$scratch/lists" && \
 	if [ "$$(id -u)" = 0 ]; then \
 		chown -R nobody: "$$scratch" && set -- --user=nobody --group="$$(id -gn nobody)"; \
 	fi && \
 	printf '\nAsk it from another terminal:\n\n%s\n\n' "$$question" && \
 	printf 'Or let Postfix ask, in main.cf:\n\n%s\n\n' 'smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service { inet:127.0.0.1:$(port), timeout=10s, default_action=DUNNO }' && \
-	$(target)/debug/stargreyd --inet=127.0.0.1:$(port) --dbdir="$$scratch/db" \
+	{ $(target)/debug/stargreyd --inet=127.0.0.1:$(port) --dbdir="$$scratch/db" \
 		--whitelist-clients="$$scratch/lists/whitelist_clients" \
 		--whitelist-recipients="$$scratch/lists/whitelist_recipients" \
-		--whitelist-senders="$$scratch/lists/whitelist_senders" "$$@" $(OPTIONS)
+		--whitelist-senders="$$scratch/lists/whitelist_senders" "$$@" $(OPTIONS) & daemon=$$!; \
+	trap 'kill "$$daemon"' HUP INT TERM; wait "$$daemon"; status=$$?; \
+	[ "$$status" -le 128 ] || wait "$$daemon"; }
 
 install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	install -D $(target)/$(profile)/stargreyd $(DESTDIR)$(sbindir)/stargreyd
