@@ -36,7 +36,8 @@
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
 //!
 //! A layer reaches another by its path from the root, `crate::layer`; `tests/layering.rs` fails on
-//! an arrow that is not in this table.
+//! an arrow that is not in this table. Unsafe code stands in two places: where LMDB's file is opened, and where the
+//! sockets are taken over that systemd names by their numbers.
 //!
 //! # Where to begin
 //!
