@@ -52,7 +52,6 @@ impl Identity {
     pub(super) fn assume(self) -> Result<(), Failure> {
         if self.user.is_root() {
             log::warn!("--user: running as root, which stargrey never needs");
-            return Ok(());
         }
         setgroups(&[self.group])
             .and_then(|()| setgid(self.group))
