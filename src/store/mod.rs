@@ -74,8 +74,17 @@ pub enum StoreError {
     #[error("{0} is not the key that the database was filled with; put the right one there")]
     WrongKey(PathBuf),
     /// A record that has no meaning.
-    #[error("a record of the database cannot be read")]
+    #[error(
+        "a record of the database cannot be read; \
+         stop stargrey, move data.mdb away or put a backup in its place, and start again"
+    )]
     Record,
+    /// Pages that have no meaning.
+    #[error(
+        "the database is damaged ({0}); \
+         stop stargrey, move data.mdb away or put a backup in its place, and start again"
+    )]
+    Damaged(heed::MdbError),
     /// A file cannot be used.
     #[error("{path}: {source}")]
     File {
@@ -117,6 +126,7 @@ impl StoreError {
             | Self::Mode { .. }
             | Self::WrongKey(_)
             | Self::Record
+            | Self::Damaged(_)
             | Self::Thread(_)
             | Self::Lmdb(_)
             | Self::Closed => true,
@@ -132,10 +142,17 @@ impl StoreError {
 
 impl From<heed::Error> for StoreError {
     fn from(error: heed::Error) -> Self {
-        if let heed::Error::Mdb(heed::MdbError::MapFull) = error {
-            Self::Full
-        } else {
-            Self::Lmdb(error)
+        use heed::MdbError;
+        match error {
+            heed::Error::Mdb(MdbError::MapFull) => Self::Full,
+            heed::Error::Mdb(damage @ (MdbError::Corrupted | MdbError::PageNotFound)) => {
+                Self::Damaged(damage)
+            }
+            heed::Error::Mdb(_)
+            | heed::Error::Io(_)
+            | heed::Error::Encoding(_)
+            | heed::Error::Decoding(_)
+            | heed::Error::EnvAlreadyOpened => Self::Lmdb(error),
         }
     }
 }

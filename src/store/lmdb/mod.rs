@@ -4,7 +4,7 @@
 //!
 //! | database | key | value |
 //! | --- | --- | --- |
-//! | `meta` | `format`, `mode`, `slots`, `latest` | the format's number; whether keys are hashes; the slots' times; the latest time noted |
+//! | `meta` | `format`, `mode`, `slots`, `latest`, `probe` | the format's number; whether keys are hashes; the slots' times; the latest time noted; nothing, written to see whether writing works |
 //! | `passed` | triplet | a passed triplet |
 //! | `clients` | client | a client |
 //! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |

@@ -97,6 +97,25 @@ fn a_truncated_file_is_refused_and_never_a_signal() {
 }
 
 #[test]
+fn a_damaged_file_is_refused_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data.mdb");
+    let opener = lmdb(directory.path());
+    fill(&opener, 2000);
+    let mut bytes = fs::read(&data).unwrap();
+    // All but the two meta pages, as a power cut can leave a file that the disk had not yet.
+    bytes[2 * 4096..].fill(0);
+    fs::write(&data, &bytes).unwrap();
+    let error = refusal(&opener);
+    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert!(
+        error.to_string().contains("put a backup in its place"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&data).unwrap(), bytes);
+}
+
+#[test]
 fn a_file_is_never_shorter_than_its_pages_need() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data.mdb");
