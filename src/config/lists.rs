@@ -257,7 +257,7 @@ mod tests {
             senders: Files::Given(Vec::new()),
         }
         .load();
-        assert_eq!(loaded.lists.clients.len(), 2);
+        assert_eq!(loaded.lists.clients.entries().len(), 2);
         let complaints: Vec<String> = loaded.complaints.iter().map(ToString::to_string).collect();
         let begins = [
             format!("{}:4: \"two words\": ", path.display()),

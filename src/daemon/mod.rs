@@ -1,7 +1,8 @@
 //! The daemon: from the command line to the last answer.
 //!
-//! [`main`] is the order of start-up. What can be wrong is found out before anything is bound, the database's
-//! lock is taken before the sockets, and privileges are given up before the first byte is read.
+//! [`main`] is the order of start-up. Options are refused before anything is touched, the database's lock is taken
+//! before the sockets are bound, and privileges are given up before a list, the database or a client is read: what
+//! this user cannot read shows at the start and not at the first reload.
 
 #![forbid(unsafe_code)]
 

@@ -48,8 +48,8 @@ pub(super) fn report(loaded: &Loaded) {
     let lists = &loaded.lists;
     log::info!(
         "entries in the lists: clients {}, recipients {}, senders {}",
-        lists.clients.len(),
-        lists.recipients.len(),
-        lists.senders.len()
+        lists.clients.entries().len(),
+        lists.recipients.entries().len(),
+        lists.senders.entries().len()
     );
 }

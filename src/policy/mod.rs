@@ -27,7 +27,7 @@ mod transaction;
 
 pub use greylist::Triplet;
 pub use keys::{ClientKey, TripletKey};
-pub use lists::{AddressList, ClientList, Entry, ListName, TooLarge};
+pub use lists::{AddressList, ClientList, Entries, Entry, ListName, TooLarge};
 pub use outcome::{Because, Changes, Outcome, Reason, Verdict};
 pub use reputation::Client;
 pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset};

@@ -94,9 +94,9 @@ impl Ruleset {
     #[must_use]
     pub fn entry(&self, list: ListName, number: u32) -> Option<&Entry> {
         match list {
-            ListName::Client => self.lists.clients.entry(number),
-            ListName::Recipient => self.lists.recipients.entry(number),
-            ListName::Sender => self.lists.senders.entry(number),
+            ListName::Client => self.lists.clients.entries().get(number),
+            ListName::Recipient => self.lists.recipients.entries().get(number),
+            ListName::Sender => self.lists.senders.entries().get(number),
         }
     }
 }

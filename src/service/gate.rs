@@ -1,5 +1,6 @@
 //! The gate: what front ends ask.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -164,7 +165,7 @@ impl Gate {
         Status {
             counts: self.0.stats.counts(),
             figures: state.read(|reader| reader.figures()).ok(),
-            whitelisted: state.whitelisted.load(std::sync::atomic::Ordering::Relaxed),
+            whitelisted: state.whitelisted.load(Ordering::Relaxed),
             trouble: state.trouble(),
             expiry: state.expiry(),
         }

@@ -147,6 +147,8 @@ impl Worker {
 
     /// Works until every sender of the queue is gone; then writes what waits and syncs.
     pub(super) fn run(mut self, queue: &Receiver<Message>) {
+        // Every client is looked at: not before the first answer can be given.
+        self.count_whitelisted();
         loop {
             match queue.recv_timeout(TICK) {
                 Ok(message) => self.take(message, queue),
@@ -352,7 +354,6 @@ impl Worker {
         }
         self.writer = Some(writer);
         self.shared.state.set_reader(Some(reader));
-        self.count_whitelisted();
         Ok(())
     }
 
@@ -369,6 +370,7 @@ impl Worker {
         let has_room = health != Health::Full || self.make_room();
         let works = has_room && self.with_writer(|writer| writer.probe()).is_some();
         if works {
+            self.count_whitelisted();
             self.shared.state.recover();
         } else if self.health == Health::Well {
             self.health = health;

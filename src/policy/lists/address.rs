@@ -44,7 +44,7 @@ impl AddressList {
     /// The first entry that covers this address.
     #[must_use]
     pub fn find(&self, address: &[u8]) -> Option<u32> {
-        if self.is_empty() {
+        if self.entries.is_empty() {
             return None;
         }
         let lower = address.to_ascii_lowercase();
@@ -55,22 +55,10 @@ impl AddressList {
         first_of(first_of(by_user, by_domain), self.expressions.find(address))
     }
 
-    /// The entry of this number.
+    /// The entries.
     #[must_use]
-    pub fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(number)
-    }
-
-    /// How many entries there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.0.len()
-    }
-
-    /// Whether there is no entry.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.0.is_empty()
+    pub fn entries(&self) -> &Entries {
+        &self.entries
     }
 
     /// By `user@domain` and `user@`, for the local part as it stands and without each extension it
@@ -148,7 +136,7 @@ mod tests {
         for (address, want) in cases {
             let line = list
                 .find(address.as_bytes())
-                .map(|number| list.entry(number).unwrap().line);
+                .map(|number| list.entries().get(number).unwrap().line);
             assert_eq!(line, want, "{address}");
         }
     }

@@ -58,22 +58,10 @@ impl ClientList {
         })
     }
 
-    /// The entry of this number.
+    /// The entries.
     #[must_use]
-    pub fn entry(&self, number: u32) -> Option<&Entry> {
-        self.entries.get(number)
-    }
-
-    /// How many entries there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.0.len()
-    }
-
-    /// Whether there is no entry.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.0.is_empty()
+    pub fn entries(&self) -> &Entries {
+        &self.entries
     }
 
     fn find_name(&self, name: &[u8]) -> Option<u32> {
@@ -104,7 +92,7 @@ impl Default for ClientList {
 impl fmt::Debug for ClientList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientList")
-            .field("entries", &self.len())
+            .field("entries", &self.entries.len())
             .finish_non_exhaustive()
     }
 }
@@ -167,7 +155,7 @@ mod tests {
         for (name, address, want) in cases {
             let address = ClientIp::parse(address.as_bytes()).unwrap();
             let found = list.find(name.as_bytes(), address);
-            let line = found.map(|number| list.entry(number).unwrap().line);
+            let line = found.map(|number| list.entries().get(number).unwrap().line);
             assert_eq!(line, want, "{name} {address}");
         }
     }

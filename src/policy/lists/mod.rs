@@ -40,7 +40,7 @@ pub struct Entry {
 
 /// The entries of a list, by the numbers they have in it.
 #[derive(Debug, Default)]
-struct Entries(Vec<Entry>);
+pub struct Entries(Vec<Entry>);
 
 impl Entries {
     /// Adds an entry and yields its number.
@@ -50,8 +50,22 @@ impl Entries {
         number
     }
 
-    fn get(&self, number: u32) -> Option<&Entry> {
+    /// The entry of this number.
+    #[must_use]
+    pub fn get(&self, number: u32) -> Option<&Entry> {
         self.0.get(usize::try_from(number).ok()?)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -24,6 +24,13 @@ const RECORD: Triplet = Triplet::Waiting {
     retries: 0,
 };
 
+const PASSED: Triplet = Triplet::Passed {
+    first: Timestamp::from_seconds(1),
+    passed: Timestamp::from_seconds(301),
+    last: Timestamp::from_seconds(301),
+    mails: 1,
+};
+
 /// Opens the store, puts records in and closes it.
 fn fill(opener: &LmdbOpener, records: u32) {
     let (_reader, mut writer) = opener.open().unwrap();
@@ -121,12 +128,6 @@ fn a_file_is_never_shorter_than_its_pages_need() {
     let data = directory.path().join("data.mdb");
     let opener = lmdb(directory.path());
     let (_reader, mut writer) = opener.open().unwrap();
-    let passed = Triplet::Passed {
-        first: Timestamp::from_seconds(1),
-        passed: Timestamp::from_seconds(301),
-        last: Timestamp::from_seconds(301),
-        mails: 1,
-    };
     let client = ClientIp::parse(b"192.0.2.7").unwrap();
     let long = |n: u32| {
         let sender = format!("{}{n}", "s".repeat(60_000));
@@ -144,7 +145,7 @@ fn a_file_is_never_shorter_than_its_pages_need() {
         };
         writer
             .transact(&mut |table| {
-                (0..50).try_for_each(|n| table.put_triplet(&keys(n), passed))?;
+                (0..50).try_for_each(|n| table.put_triplet(&keys(n), PASSED))?;
                 (0..50).try_for_each(|n| table.put_triplet(&keys(n), RECORD))
             })
             .unwrap();
@@ -256,14 +257,8 @@ fn the_sweep_works_in_slices() {
     let directory = tempfile::tempdir().unwrap();
     let opener = lmdb(directory.path());
     let (reader, mut writer) = opener.open().unwrap();
-    let passed = Triplet::Passed {
-        first: Timestamp::from_seconds(1),
-        passed: Timestamp::from_seconds(301),
-        last: Timestamp::from_seconds(301),
-        mails: 1,
-    };
     writer
-        .transact(&mut |table| (0..1000).try_for_each(|n| table.put_triplet(&key(n), passed)))
+        .transact(&mut |table| (0..1000).try_for_each(|n| table.put_triplet(&key(n), PASSED)))
         .unwrap();
     let params = Params::default();
     let now = Timestamp::from_seconds(36 * 86_400);
