@@ -45,6 +45,8 @@ pub struct ListFiles {
     pub recipients: Files,
     /// Of the sender list.
     pub senders: Files,
+    /// Of the exceptions from S25R; none when S25R is no test.
+    pub s25r_exceptions: Files,
 }
 
 /// Lists as they were read, and what was wrong with them.
@@ -95,6 +97,11 @@ impl ListFiles {
             clients: files(&options.whitelist_clients, "whitelist_clients"),
             recipients: files(&options.whitelist_recipients, "whitelist_recipients"),
             senders: files(&options.whitelist_senders, "whitelist_senders"),
+            s25r_exceptions: if options.s25r {
+                files(&options.s25r_exceptions, "s25r_exceptions")
+            } else {
+                Files::Given(Vec::new())
+            },
         }
     }
 
@@ -106,10 +113,16 @@ impl ListFiles {
         let clients = read_all(&self.clients, ClientPattern::parse, &mut reading);
         let recipients = read_all(&self.recipients, AddressPattern::parse, &mut reading);
         let senders = read_all(&self.senders, AddressPattern::parse, &mut reading);
+        let exceptions = read_all(&self.s25r_exceptions, ClientPattern::parse, &mut reading);
         let lists = Lists {
             clients: built(ClientList::new(clients), &self.clients, &mut reading),
             recipients: built(AddressList::new(recipients), &self.recipients, &mut reading),
             senders: built(AddressList::new(senders), &self.senders, &mut reading),
+            s25r_exceptions: built(
+                ClientList::new(exceptions),
+                &self.s25r_exceptions,
+                &mut reading,
+            ),
         };
         Loaded {
             lists,
@@ -255,6 +268,7 @@ mod tests {
             clients: Files::Given(vec![path.clone(), missing.clone(), local]),
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
+            s25r_exceptions: Files::Given(Vec::new()),
         }
         .load();
         assert_eq!(loaded.lists.clients.entries().len(), 2);
@@ -278,6 +292,7 @@ mod tests {
             clients: Files::Default("no_such_list"),
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
+            s25r_exceptions: Files::Given(Vec::new()),
         }
         .load();
         assert_eq!(loaded.complaints, []);
@@ -289,6 +304,7 @@ mod tests {
             clients: Files::Given(vec![path.to_owned()]),
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
+            s25r_exceptions: Files::Given(Vec::new()),
         };
         files.load().complaints.len()
     }

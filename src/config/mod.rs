@@ -8,6 +8,7 @@
 mod complaint;
 mod lists;
 mod options;
+mod params;
 mod settings;
 mod value;
 

@@ -164,6 +164,59 @@ pub struct Options {
     )]
     pub auto_whitelist_by: String,
 
+    /// Seconds since a client was last counted for the auto-whitelist before it counts again
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "3600",
+        help_heading = "Greylisting"
+    )]
+    pub auto_whitelist_delay: String,
+
+    /// Retries that must come once the delay is over, 1 to 1000
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1",
+        help_heading = "Greylisting"
+    )]
+    pub retry_count: String,
+
+    /// Greylist only clients whose names look like end users' lines (S25R)
+    #[arg(long, help_heading = "Suspicion")]
+    pub s25r: bool,
+
+    /// List of clients that S25R does not apply to (repeatable; replaces the default lists)
+    /// [default: /etc/stargrey/s25r_exceptions and s25r_exceptions.local]
+    #[arg(long, value_name = "FILE", help_heading = "Suspicion")]
+    pub s25r_exceptions: Vec<String>,
+
+    /// Postfix regexp table that says who is greylisted, passes or is turned away (repeatable, in order)
+    #[arg(long, value_name = "FILE", help_heading = "Suspicion")]
+    pub client_access: Vec<String>,
+
+    /// Another result in these tables that means: greylist (repeatable; besides greylist and check_greylist)
+    #[arg(long, value_name = "NAME", help_heading = "Suspicion")]
+    pub greylist_result: Vec<String>,
+
+    /// What becomes of clients about which none of this says anything: pass or greylist
+    /// [default: pass, if --s25r or a table greylists anybody, else greylist]
+    #[arg(long, value_name = "pass|greylist", help_heading = "Suspicion")]
+    pub unmatched: Option<String>,
+
+    /// Let Postfix wait N seconds before it defers
+    /// [default: off; without N 65; with --targrey 125]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "65", help_heading = "Tarpit")]
+    pub tarpit: Option<String>,
+
+    /// Let strangers wait in the tarpit, and greylist only those that have hung up there
+    #[arg(long, help_heading = "Tarpit")]
+    pub targrey: bool,
+
+    /// Most clients that may wait in the tarpit at once; more are greylisted
+    #[arg(long, value_name = "N", default_value = "50", help_heading = "Tarpit")]
+    pub tarpit_limit: String,
+
     /// List of clients that are never greylisted (repeatable; replaces the default lists)
     /// [default: /etc/stargrey/whitelist_clients and whitelist_clients.local]
     #[arg(long, value_name = "FILE", help_heading = "Lists")]
@@ -341,6 +394,9 @@ impl Options {
             if value.is_empty() {
                 *value = default;
             }
+        }
+        if self.tarpit.as_ref().is_some_and(String::is_empty) {
+            self.tarpit = Some("65".to_owned());
         }
         for value in [&mut self.greylist_text, &mut self.hostname, &mut self.dbdir] {
             if value.as_ref().is_some_and(String::is_empty) {

@@ -8,9 +8,8 @@ use jiff::tz::TimeZone;
 use super::complaint::Complaint;
 use super::lists::ListFiles;
 use super::options::Options;
-use super::value;
-use crate::policy::{CountBy, OnStoreFailure, Params, Texts};
-use crate::types::Span;
+use super::{params, value};
+use crate::policy::{Params, Texts};
 
 /// Where the database is unless options say otherwise.
 const DATABASE_DIRECTORY: &str = "/var/lib/stargrey";
@@ -153,21 +152,26 @@ pub struct Surroundings {
 
 /// Collects complaints while values are read.
 #[derive(Debug, Default)]
-struct Reading {
-    complaints: Vec<Complaint>,
+pub(super) struct Reading {
+    pub(super) complaints: Vec<Complaint>,
     remarks: Vec<Complaint>,
 }
 
 impl Reading {
     /// The value, or a complaint and a stand-in that is never used.
-    fn take<T>(&mut self, option: &'static str, value: Result<T, String>, stand_in: T) -> T {
+    pub(super) fn take<T>(
+        &mut self,
+        option: &'static str,
+        value: Result<T, String>,
+        stand_in: T,
+    ) -> T {
         value.unwrap_or_else(|message| {
             self.complaints.push(Complaint::option(option, message));
             stand_in
         })
     }
 
-    fn remark(&mut self, option: &'static str, message: &str) {
+    pub(super) fn remark(&mut self, option: &'static str, message: &str) {
         self.remarks.push(Complaint::option(option, message));
     }
 }
@@ -182,7 +186,7 @@ impl Settings {
         let mut reading = Reading::default();
         refuse_dollars(options, &mut reading);
         remark_on_what_is_ignored(options, around, &mut reading);
-        let params = params(options, &mut reading);
+        let params = params::read(options, &mut reading);
         let texts = texts(options, around, &mut reading);
         let settings = Self {
             endpoints: endpoints(options, &mut reading),
@@ -256,6 +260,8 @@ fn refuse_dollars(options: &Options, reading: &mut Reading) {
         ("--whitelist-clients", &options.whitelist_clients),
         ("--whitelist-recipients", &options.whitelist_recipients),
         ("--whitelist-senders", &options.whitelist_senders),
+        ("--s25r-exceptions", &options.s25r_exceptions),
+        ("--client-access", &options.client_access),
     ] {
         for value in values {
             look(option, value);
@@ -318,62 +324,6 @@ fn endpoints(options: &Options, reading: &mut Reading) -> Vec<Endpoint> {
         }
     }
     endpoints
-}
-
-fn params(options: &Options, reading: &mut Reading) -> Params {
-    let most = u64::from(u32::MAX);
-    let delay = value::number(&options.delay, 0, most).map(Span::from_seconds);
-    let max_age = value::number(&options.max_age, 0, 36_500).map(Span::from_days);
-    let window = value::retry_window(&options.retry_window);
-    let (v4_bits, v6_bits) = if options.lookup_by_host {
-        (32, 128)
-    } else {
-        let v4 = value::number(&options.ipv4cidr, 0, 32);
-        let v6 = value::number(&options.ipv6cidr, 0, 128);
-        (
-            or_default(reading.take("--ipv4cidr", v4, 0), 24),
-            or_default(reading.take("--ipv6cidr", v6, 0), 64),
-        )
-    };
-    let threshold = value::number(&options.auto_whitelist_clients, 0, u32::MAX);
-    let count_by = value::word(
-        &options.auto_whitelist_by,
-        &[("address", CountBy::Address), ("subnet", CountBy::Subnet)],
-    );
-    let on_store_failure = value::word(
-        &options.on_store_failure,
-        &[
-            ("dunno", OnStoreFailure::Pass),
-            ("defer", OnStoreFailure::Defer),
-        ],
-    );
-    let params = Params {
-        delay: reading.take("--delay", delay, Span::ZERO),
-        retry_window: reading.take("--retry-window", window, Span::ZERO),
-        max_age: reading.take("--max-age", max_age, Span::ZERO),
-        ipv4_bits: v4_bits,
-        ipv6_bits: v6_bits,
-        auto_whitelist: Some(reading.take("--auto-whitelist-clients", threshold, 0))
-            .filter(|threshold| *threshold > 0),
-        count_by: reading.take("--auto-whitelist-by", count_by, CountBy::Address),
-        on_store_failure: reading.take(
-            "--on-store-failure",
-            on_store_failure,
-            OnStoreFailure::Pass,
-        ),
-    };
-    if params.delay > params.retry_window && reading.complaints.is_empty() {
-        reading.remark(
-            "--delay",
-            "is longer than the retry window: no stranger's mail will ever pass",
-        );
-    }
-    params
-}
-
-/// Zero means the default, as in Postgrey: a network of no bits is every client there is.
-const fn or_default(bits: u8, default: u8) -> u8 {
-    if bits == 0 { default } else { bits }
 }
 
 fn texts(options: &Options, around: &Surroundings, reading: &mut Reading) -> Option<Texts> {

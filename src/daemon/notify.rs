@@ -182,9 +182,13 @@ fn status_line(status: &Status, skipped: usize) -> String {
         parts.push("the clock has jumped, nothing expires".to_owned());
     }
     let (total, deferred) = (status.counts.total(), status.counts.deferred);
-    let passed = total.saturating_sub(deferred);
+    let passed = total.saturating_sub(deferred.saturating_add(status.counts.tarpitted));
+    let tarpitted = match status.counts.tarpitted {
+        0 => String::new(),
+        count => format!(", {count} tarpitted ({} sleeping)", status.sleeping),
+    };
     parts.push(format!(
-        "{}: {deferred} greylisted, {passed} passed",
+        "{}: {deferred} greylisted{tarpitted}, {passed} passed",
         counted(total, "request")
     ));
     if let Some(figures) = status.figures {
@@ -220,10 +224,12 @@ mod tests {
                 waiting: 4,
                 passed: 2,
                 clients: 3,
+                sleeps: 0,
             }),
             whitelisted: 1,
             trouble: None,
             expiry: Expiry::Applies,
+            sleeping: 0,
         };
         assert_eq!(
             status_line(&well, 0),

@@ -144,6 +144,7 @@ fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
     Transaction {
         stage: match request.protocol_state {
             None | Some(b"" | b"RCPT") => Stage::Recipient,
+            Some(b"DATA") => Stage::Data,
             Some(_) => Stage::Other,
         },
         client_address: request.client_address,
@@ -153,6 +154,7 @@ fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
         instance: request.instance,
         queue_id: request.queue_id,
         enhanced_codes: request.etrn_domain.is_some(),
+        is_stressed: request.stress == Some(b"yes"),
     }
 }
 

@@ -6,21 +6,24 @@
 //!
 //! # The rule
 //!
-//! | record  | attempt at `now`                                 | verdict                                   | next record              |
-//! | ------- | ------------------------------------------------ | ----------------------------------------- | ------------------------ |
-//! | none    | any                                              | defer `delay`; pass when `delay` is 0     | waiting since now        |
-//! | waiting | before `first + delay`                           | defer the rest                            | waiting, one retry more  |
-//! | waiting | from `first + delay` to `first + retry_window`   | pass, with header                         | passed                   |
-//! | waiting | after `first + retry_window`                     | defer `delay`                             | waiting since now        |
-//! | passed  | up to `last + max_age`                           | pass                                      | passed, seen now         |
-//! | passed  | after `last + max_age`                           | defer `delay`                             | waiting since now        |
+//! | record  | attempt at `now`                                 | verdict                                   | next record               |
+//! | ------- | ------------------------------------------------ | ----------------------------------------- | ------------------------- |
+//! | none    | any                                              | defer `delay`; pass when `delay` is 0     | waiting since now         |
+//! | waiting | before `first + delay`                           | defer the rest                            | waiting, one retry more   |
+//! | waiting | from `first + delay`, fewer than `retry_count`   | defer, retries are missing                | waiting, one more counted |
+//! | waiting | from `first + delay` to `first + retry_window`   | pass, with header                         | passed                    |
+//! | waiting | after `first + retry_window`                     | defer `delay`                             | waiting since now         |
+//! | passed  | up to `last + max_age`                           | pass                                      | passed, seen now          |
+//! | passed  | after `last + max_age`                           | defer `delay`                             | waiting since now         |
+//!
+//! `retry_count` is taRgrey's: as many attempts must come once the delay is over; 1 unless set.
 //!
 //! A `first` in the future (the clock was set back) counts as now. Passed is a state: neither another
 //! `delay` nor a step of the clock undoes it. While expiry is suspended (see
 //! [`Session`](super::Session)) the two rows that begin with "after" do not apply: the record counts as
 //! within its time.
 
-use super::outcome::{Reason, Verdict};
+use super::outcome::{Missing, Reason, Verdict};
 use super::rules::Params;
 use crate::types::{Span, Timestamp};
 
@@ -35,6 +38,8 @@ pub enum Triplet {
         last: Timestamp,
         /// How often it was tried again too early.
         retries: u32,
+        /// How often it was tried again when the delay was over.
+        counted: u32,
     },
     /// It came back in time.
     Passed {
@@ -102,21 +107,26 @@ pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
     match record {
         None => first_sight(now, params),
         Some(Triplet::Waiting { first, .. }) if first > now => first_sight(now, params),
-        Some(Triplet::Waiting { first, retries, .. }) => {
+        Some(Triplet::Waiting {
+            first,
+            retries,
+            counted,
+            ..
+        }) => {
             let waited = now.since(first);
+            let counted_now = counted.saturating_add(1);
             if waited < params.delay {
+                let missing = Missing::Time(params.delay.less(waited));
+                let retries = retries.saturating_add(1);
+                early(missing, waiting(first, now, retries, counted))
+            } else if counted_now < params.retry_count {
+                let missing = params.retry_count.saturating_sub(counted_now);
                 Step {
-                    verdict: Verdict::Defer {
-                        wait: params.delay.less(waited),
-                    },
-                    reason: Reason::EarlyRetry,
-                    next: Triplet::Waiting {
-                        first,
-                        last: now,
-                        retries: retries.saturating_add(1),
-                    },
-                    promised: false,
-                    waited: None,
+                    promised: true,
+                    ..early(
+                        Missing::Retries(missing),
+                        waiting(first, now, retries, counted_now),
+                    )
                 }
             } else {
                 first_pass(first, now)
@@ -142,19 +152,37 @@ pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
     }
 }
 
+const fn waiting(first: Timestamp, last: Timestamp, retries: u32, counted: u32) -> Triplet {
+    Triplet::Waiting {
+        first,
+        last,
+        retries,
+        counted,
+    }
+}
+
+/// A retry that is not the last one needed.
+fn early(missing: Missing, next: Triplet) -> Step {
+    Step {
+        verdict: Verdict::Defer { missing },
+        reason: Reason::EarlyRetry,
+        next,
+        promised: false,
+        waited: None,
+    }
+}
+
 /// A triplet nobody has seen.
 fn first_sight(now: Timestamp, params: &Params) -> Step {
     if params.delay == Span::ZERO {
         return first_pass(now, now);
     }
     Step {
-        verdict: Verdict::Defer { wait: params.delay },
-        reason: Reason::New,
-        next: Triplet::Waiting {
-            first: now,
-            last: now,
-            retries: 0,
+        verdict: Verdict::Defer {
+            missing: Missing::Time(params.delay),
         },
+        reason: Reason::New,
+        next: waiting(now, now, 0, 0),
         promised: true,
         waited: None,
     }

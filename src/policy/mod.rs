@@ -7,34 +7,45 @@
 //! # The order of a decision
 //!
 //! 1. an attribute is missing, or the client address is none: pass
-//! 2. not at RCPT: pass
+//! 2. not at RCPT, nor at DATA under taRgrey: pass
 //! 3. client list, recipient list, sender list: pass
-//! 4. the client is auto-whitelisted: pass
-//! 5. the triplet: see [`greylist`]
+//! 4. the tests of suspicion, if there are any: who is not suspicious passes
+//! 5. the client is auto-whitelisted: pass
+//! 6. at DATA: whether the client has survived its sleep, see [`tarpit`]
+//! 7. the triplet: see [`greylist`]; a deferral may become a sleep
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod decide;
 pub mod greylist;
 mod keys;
 mod lists;
 mod outcome;
 pub mod pattern;
+mod plan;
 mod reputation;
 mod rules;
+pub mod s25r;
+pub mod tarpit;
 mod text;
 mod transaction;
 
+pub use decide::decide;
 pub use greylist::Triplet;
 pub use keys::{ClientKey, TripletKey};
 pub use lists::{AddressList, ClientList, Entries, Entry, ListName, TooLarge};
-pub use outcome::{Because, Changes, Outcome, Reason, Verdict};
+pub use outcome::{
+    Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
+};
+pub use plan::plan;
 pub use reputation::Client;
-pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset};
+pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
+pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
 pub use text::{TextError, Texts};
 pub use transaction::{Stage, Transaction};
 
-use crate::types::{ClientIp, Timestamp};
+use crate::types::Timestamp;
 
 /// What [`plan`] makes of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +62,14 @@ pub enum Plan {
 pub struct Query {
     /// The client's record, unless the auto-whitelist is off.
     pub client: Option<ClientKey>,
-    /// The triplet's record.
-    pub triplet: TripletKey,
+    /// The triplet's record; `None` at DATA.
+    pub triplet: Option<TripletKey>,
+    /// The record of the client's sleep, under taRgrey.
+    pub sleep: Option<ClientKey>,
+    /// What made the client suspicious.
+    pub suspicion: Option<Suspicion>,
+    /// Whether the mail server is under stress.
+    pub is_stressed: bool,
 }
 
 /// The records as they are.
@@ -62,6 +79,8 @@ pub struct Facts {
     pub client: Option<Client>,
     /// The triplet's record.
     pub triplet: Option<Triplet>,
+    /// The record of the client's sleep.
+    pub sleep: Option<Sleep>,
 }
 
 /// Whether records grow old.
@@ -79,114 +98,24 @@ pub enum Expiry {
 pub struct Session {
     /// Whether this message has its header already.
     pub header_given: bool,
+    /// When this message was told to sleep.
+    pub tarpitted: Option<Timestamp>,
+    /// Whether another sleep may run.
+    pub has_room: bool,
     /// Whether records grow old.
     pub expiry: Expiry,
 }
 
-/// Settles what can be settled without the store.
-pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
-    let settled = |reason, because| Plan::Settled(Outcome::new(Verdict::Pass, reason, because));
-    let missing = |name| settled(Reason::AttributeMissing, Because::Missing(name));
-
-    let Some(address) = tx.client_address else {
-        return missing("client_address");
-    };
-    let Some(name) = tx.client_name else {
-        return missing("client_name");
-    };
-    let Some(recipient) = tx.recipient else {
-        return missing("recipient");
-    };
-    let Some(sender) = tx.sender else {
-        return missing("sender");
-    };
-    let Some(client) = ClientIp::parse(address) else {
-        return settled(Reason::AddressUnparsable, Because::Request);
-    };
-    if tx.stage == Stage::Other {
-        return settled(Reason::OtherState, Because::Request);
-    }
-
-    let lists = &rules.lists;
-    if let Some(entry) = lists.clients.find(name, client) {
-        return settled(
-            Reason::ClientWhitelist,
-            Because::Entry(ListName::Client, entry),
-        );
-    }
-    if let Some(entry) = lists.recipients.find(recipient) {
-        return settled(
-            Reason::RecipientWhitelist,
-            Because::Entry(ListName::Recipient, entry),
-        );
-    }
-    if let Some(entry) = lists.senders.find(sender) {
-        return settled(
-            Reason::SenderWhitelist,
-            Because::Entry(ListName::Sender, entry),
-        );
-    }
-
-    let network = rules.params.network(client);
-    let counted = match rules.params.count_by {
-        CountBy::Address => client.network(32, 128),
-        CountBy::Subnet => network,
-    };
-    Plan::Needs(Query {
-        client: rules.params.auto_whitelist.map(|_| ClientKey::new(counted)),
-        triplet: TripletKey::new(network, sender, recipient),
-    })
-}
-
-/// Decides on the records that [`plan`] asked for.
-pub fn decide(facts: &Facts, session: Session, now: Timestamp, rules: &Ruleset) -> Outcome {
-    let params = &rules.params;
-    let grows_old = session.expiry == Expiry::Applies;
-    let client = facts
-        .client
-        .filter(|client| !(grows_old && client.is_expired(now, params)));
-    let triplet = facts
-        .triplet
-        .filter(|triplet| !(grows_old && triplet.is_expired(now, params)));
-
-    if let (Some(threshold), Some(client)) = (params.auto_whitelist, client)
-        && client.is_whitelisted(threshold)
-    {
-        let mut outcome = Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client);
-        outcome.changes.client = client.seen(now);
-        return outcome;
-    }
-
-    let step = greylist::step(triplet, now, params);
-    let counted = match (params.auto_whitelist, step.waited) {
-        (Some(_), Some(_)) => reputation::count_pass(client, now),
-        (_, None) | (None, Some(_)) => None,
+/// The outcome while the store cannot be asked. At DATA nothing is at stake but what would be learned.
+pub fn without_store(query: &Query, rules: &Ruleset) -> Outcome {
+    let verdict = match rules.params.on_store_failure {
+        OnStoreFailure::Defer if query.triplet.is_some() => Verdict::Unavailable,
+        OnStoreFailure::Defer | OnStoreFailure::Pass => Verdict::Pass,
     };
     Outcome {
-        verdict: if session.header_given {
-            step.verdict.repeated()
-        } else {
-            step.verdict
-        },
-        reason: step.reason,
-        because: Because::Triplet,
-        changes: Changes {
-            triplet: Some(step.next),
-            client: counted,
-            promised: step.promised,
-        },
-        waited: step.waited,
-        whitelisted: counted.is_some_and(|client| Some(client.count) == params.auto_whitelist),
+        suspicion: query.suspicion,
+        ..Outcome::new(verdict, Reason::StoreFailure, Because::Store)
     }
-}
-
-/// The outcome while the store cannot be asked.
-pub fn without_store(rules: &Ruleset) -> Outcome {
-    let verdict = match rules.params.on_store_failure {
-        OnStoreFailure::Pass => Verdict::Pass,
-        OnStoreFailure::Defer => Verdict::Unavailable,
-    };
-    Outcome::new(verdict, Reason::StoreFailure, Because::Store)
 }
 
 #[cfg(test)]

@@ -3,7 +3,37 @@
 use super::greylist::Triplet;
 use super::lists::ListName;
 use super::reputation::Client;
+use super::tarpit::SleepChange;
 use crate::types::Span;
+
+/// What an attempt still lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// So much time.
+    Time(Span),
+    /// So many retries, this one counted already; the time is over.
+    Retries(u32),
+}
+
+impl Missing {
+    /// The time that is missing: none when it is retries.
+    #[must_use]
+    pub const fn time(self) -> Span {
+        match self {
+            Self::Time(span) => span,
+            Self::Retries(_) => Span::ZERO,
+        }
+    }
+}
+
+/// What follows a sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing: the other restrictions decide.
+    Pass,
+    /// The deferral.
+    Defer(Missing),
+}
 
 /// What the client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +48,15 @@ pub enum Verdict {
     },
     /// Come back later.
     Defer {
-        /// How long it still has to wait.
-        wait: Span,
+        /// What it still lacks.
+        missing: Missing,
+    },
+    /// Wait for the answer.
+    Tarpit {
+        /// How long; at least a second.
+        length: Span,
+        /// The answer.
+        then: Then,
     },
     /// Come back later: the store cannot be asked.
     Unavailable,
@@ -29,7 +66,14 @@ impl Verdict {
     /// The verdict without its one-time part, for a question that is asked again.
     pub const fn repeated(self) -> Self {
         match self {
-            Self::PassWithHeader { .. } => Self::Pass,
+            Self::PassWithHeader { .. }
+            | Self::Tarpit {
+                then: Then::Pass, ..
+            } => Self::Pass,
+            Self::Tarpit {
+                then: Then::Defer(missing),
+                ..
+            } => Self::Defer { missing },
             Self::Pass | Self::Defer { .. } | Self::Unavailable => self,
         }
     }
@@ -40,6 +84,7 @@ impl Verdict {
         match self {
             Self::Pass | Self::PassWithHeader { .. } => "pass",
             Self::Defer { .. } => "greylist",
+            Self::Tarpit { .. } => "tarpit",
             Self::Unavailable => "defer",
         }
     }
@@ -60,31 +105,46 @@ pub enum Reason {
     RecipientWhitelist,
     /// The sender list has the sender.
     SenderWhitelist,
+    /// No test of suspicion says anything about the client.
+    NotSuspicious,
     /// The client has got enough greylisted mail through.
     ClientAwl,
+    /// At DATA: the client has waited for its answer as long as it was told to.
+    TarpitSurvived,
+    /// At DATA: the client cannot have waited for its answer.
+    EarlyData,
+    /// At DATA: the client was not told to wait.
+    NotTarpitted,
     /// The triplet has waited, now or earlier.
     TripletFound,
     /// The triplet is new, or came too late for its retry window.
     New,
-    /// The triplet came back before the delay was over.
+    /// The triplet came back before the delay was over, or not often enough since.
     EarlyRetry,
+    /// The message has waited for an answer already.
+    Tarpitted,
     /// The store cannot be asked.
     StoreFailure,
 }
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::AttributeMissing,
         Self::AddressUnparsable,
         Self::OtherState,
         Self::ClientWhitelist,
         Self::RecipientWhitelist,
         Self::SenderWhitelist,
+        Self::NotSuspicious,
         Self::ClientAwl,
+        Self::TarpitSurvived,
+        Self::EarlyData,
+        Self::NotTarpitted,
         Self::TripletFound,
         Self::New,
         Self::EarlyRetry,
+        Self::Tarpitted,
         Self::StoreFailure,
     ];
 
@@ -98,16 +158,21 @@ impl Reason {
             Self::ClientWhitelist => "client-whitelist",
             Self::RecipientWhitelist => "recipient-whitelist",
             Self::SenderWhitelist => "sender-whitelist",
+            Self::NotSuspicious => "not-suspicious",
             Self::ClientAwl => "client-awl",
+            Self::TarpitSurvived => "tarpit-survived",
+            Self::EarlyData => "early-data",
+            Self::NotTarpitted => "not-tarpitted",
             Self::TripletFound => "triplet-found",
             Self::New => "new",
             Self::EarlyRetry => "early-retry",
+            Self::Tarpitted => "tarpitted",
             Self::StoreFailure => "store-failure",
         }
     }
 
     /// The wording in the log line, Postgrey's where Postgrey has the reason. The log adds the
-    /// missing attribute's name, and the seconds that are missing to an early retry.
+    /// missing attribute's name, and what is missing to an early retry and to early DATA.
     #[must_use]
     pub const fn log_text(self) -> &'static str {
         match self {
@@ -117,10 +182,15 @@ impl Reason {
             Self::ClientWhitelist => "client whitelist",
             Self::RecipientWhitelist => "recipient whitelist",
             Self::SenderWhitelist => "sender whitelist",
+            Self::NotSuspicious => "not suspicious",
             Self::ClientAwl => "client AWL",
+            Self::TarpitSurvived => "tarpit survived",
+            Self::EarlyData => "early DATA",
+            Self::NotTarpitted => "not tarpitted",
             Self::TripletFound => "triplet found",
             Self::New => "new",
             Self::EarlyRetry => "early-retry",
+            Self::Tarpitted => "tarpitted already",
             Self::StoreFailure => "store failure",
         }
     }
@@ -139,8 +209,37 @@ pub enum Because {
     Client,
     /// The triplet's record.
     Triplet,
+    /// The record of the client's sleep, or that there is none.
+    Sleep,
     /// The state of the store.
     Store,
+}
+
+/// Why a client is made to wait at all, where not everybody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    /// Its name matches this rule of [`s25r`](super::s25r), 0 to 6.
+    S25r(u8),
+    /// An entry says so.
+    Entry(ListName, u32),
+}
+
+/// What became of the tarpit in a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tarpitting {
+    /// It was not asked.
+    #[default]
+    None,
+    /// A sleep was ordered.
+    Ordered,
+    /// The message had its sleep.
+    Done,
+    /// The client has hung up in its last one.
+    HungUp,
+    /// Not while Postfix is under stress.
+    Stress,
+    /// Too many sleeps run.
+    Limit,
 }
 
 /// What has to be remembered.
@@ -150,6 +249,8 @@ pub struct Changes {
     pub triplet: Option<Triplet>,
     /// The client's next record.
     pub client: Option<Client>,
+    /// What becomes of the client's sleep.
+    pub sleep: Option<SleepChange>,
     /// Whether the answer promises them: then they are on disk before it is given. What is not
     /// promised (when something was last seen, how often it retried early) may be lost by a kill.
     pub promised: bool,
@@ -160,13 +261,14 @@ impl Changes {
     pub const NONE: Self = Self {
         triplet: None,
         client: None,
+        sleep: None,
         promised: false,
     };
 
     /// Whether there is nothing to remember.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.triplet.is_none() && self.client.is_none()
+        self.triplet.is_none() && self.client.is_none() && self.sleep.is_none()
     }
 }
 
@@ -186,6 +288,12 @@ pub struct Outcome {
     pub waited: Option<Span>,
     /// Whether the client became auto-whitelisted by this.
     pub whitelisted: bool,
+    /// What made the client suspicious.
+    pub suspicion: Option<Suspicion>,
+    /// What became of the tarpit.
+    pub tarpitting: Tarpitting,
+    /// What is left of the sleep that DATA came too early for.
+    pub left: Span,
 }
 
 impl Outcome {
@@ -198,6 +306,9 @@ impl Outcome {
             changes: Changes::NONE,
             waited: None,
             whitelisted: false,
+            suspicion: None,
+            tarpitting: Tarpitting::None,
+            left: Span::ZERO,
         }
     }
 }

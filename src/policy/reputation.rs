@@ -1,15 +1,13 @@
 //! The auto-whitelist: clients that have shown that they retry are not made to wait any more.
 //!
-//! Each first pass of a triplet counts one for its client, at most one an hour (Postgrey 1.37): a
-//! client that gets many mails through at once has shown it once. From
+//! Each first pass of a triplet counts one for its client, at most one an hour (Postgrey 1.37) or within
+//! `auto_whitelist_delay` (taRgrey): a client that gets many mails through at once has shown it once. So does
+//! each tarpit that the client survives. From
 //! [`Params::auto_whitelist`](super::Params) on it passes at once, and its record lives on from mail to mail; it
 //! is forgotten when it was not seen for `max_age`.
 
 use super::rules::Params;
-use crate::types::{Span, Timestamp};
-
-/// Passes of one client within this time count once.
-const COUNT_INTERVAL: Span = Span::from_hours(1);
+use crate::types::Timestamp;
 
 /// What is known about a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +34,12 @@ impl Client {
     /// The record after a mail of a whitelisted client; `None` when it stays as it is. A record
     /// from the future (the clock was set back) is brought up to now.
     #[must_use]
-    pub fn seen(self, now: Timestamp) -> Option<Self> {
-        (self.may_count(now) || self.last > now).then(|| self.counted(now))
+    pub fn seen(self, now: Timestamp, params: &Params) -> Option<Self> {
+        (self.may_count(now, params) || self.last > now).then(|| self.counted(now))
     }
 
-    fn may_count(self, now: Timestamp) -> bool {
-        now >= self.last.after(COUNT_INTERVAL)
+    fn may_count(self, now: Timestamp, params: &Params) -> bool {
+        now >= self.last.after(params.auto_whitelist_delay)
     }
 
     fn counted(self, now: Timestamp) -> Self {
@@ -52,15 +50,15 @@ impl Client {
     }
 }
 
-/// The record after a first pass; `None` when this pass does not count.
+/// The record after a first pass or a survived tarpit; `None` when this one does not count.
 #[must_use]
-pub(super) fn count_pass(record: Option<Client>, now: Timestamp) -> Option<Client> {
+pub(super) fn count(record: Option<Client>, now: Timestamp, params: &Params) -> Option<Client> {
     match record {
         None => Some(Client {
             count: 1,
             last: now,
         }),
-        Some(client) => client.may_count(now).then(|| client.counted(now)),
+        Some(client) => client.may_count(now, params).then(|| client.counted(now)),
     }
 }
 
@@ -82,7 +80,7 @@ mod tests {
             ("before the last one", Some(one), 9_000, None),
         ];
         for (name, record, now, want) in cases {
-            let next = count_pass(record, at(now));
+            let next = count(record, at(now), &Params::default());
             assert_eq!(next.map(|client| client.count), want, "{name}");
             assert!(next.is_none_or(|client| client.last == at(now)), "{name}");
         }
@@ -95,7 +93,7 @@ mod tests {
             last: Timestamp::from_seconds(10_000),
         };
         for (now, want) in [(10_001, None), (13_600, Some(8)), (9_999, Some(8))] {
-            let seen = client.seen(Timestamp::from_seconds(now));
+            let seen = client.seen(Timestamp::from_seconds(now), &Params::default());
             assert_eq!(seen.map(|client| client.count), want, "{now}");
         }
     }

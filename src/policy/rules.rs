@@ -1,6 +1,7 @@
 //! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
 
 use super::lists::{AddressList, ClientList, Entry, ListName};
+use super::tarpit::{Scheme, Tarpit};
 use super::text::Texts;
 use crate::types::{ClientIp, Prefix, Span};
 
@@ -22,6 +23,15 @@ pub enum OnStoreFailure {
     Defer,
 }
 
+/// What becomes of a client about which no test of suspicion says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmatched {
+    /// It passes.
+    Pass,
+    /// It is greylisted.
+    Greylist,
+}
+
 /// The numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
@@ -39,6 +49,16 @@ pub struct Params {
     pub auto_whitelist: Option<u32>,
     /// Whom the auto-whitelist counts.
     pub count_by: CountBy,
+    /// Within which time passes of a client count once; 0 seconds: each counts.
+    pub auto_whitelist_delay: Span,
+    /// How many retries must come once the delay is over; at least 1.
+    pub retry_count: u32,
+    /// Whether S25R is a test of suspicion.
+    pub s25r: bool,
+    /// What becomes of those about whom no test says anything; `None`: what [`Ruleset::unmatched`] says.
+    pub unmatched: Option<Unmatched>,
+    /// The tarpit, if there is one.
+    pub tarpit: Option<Tarpit>,
     /// The way out while the store cannot be asked.
     pub on_store_failure: OnStoreFailure,
 }
@@ -54,12 +74,24 @@ impl Default for Params {
             ipv6_bits: 64,
             auto_whitelist: Some(5),
             count_by: CountBy::Address,
+            auto_whitelist_delay: Span::from_hours(1),
+            retry_count: 1,
+            s25r: false,
+            unmatched: None,
+            tarpit: None,
             on_store_failure: OnStoreFailure::Pass,
         }
     }
 }
 
 impl Params {
+    /// Whether who hangs up in the tarpit is greylisted.
+    #[must_use]
+    pub fn is_targrey(&self) -> bool {
+        self.tarpit
+            .is_some_and(|tarpit| tarpit.scheme == Scheme::Targrey)
+    }
+
     /// The network that stands for this client in its triplets.
     #[must_use]
     pub fn network(&self, client: ClientIp) -> Prefix {
@@ -76,6 +108,8 @@ pub struct Lists {
     pub recipients: AddressList,
     /// Senders that are never greylisted.
     pub senders: AddressList,
+    /// Clients whose names match S25R and who are no end users.
+    pub s25r_exceptions: ClientList,
 }
 
 /// Everything a decision follows.
@@ -97,6 +131,18 @@ impl Ruleset {
             ListName::Client => self.lists.clients.entries().get(number),
             ListName::Recipient => self.lists.recipients.entries().get(number),
             ListName::Sender => self.lists.senders.entries().get(number),
+            ListName::S25rException => self.lists.s25r_exceptions.entries().get(number),
         }
+    }
+
+    /// What becomes of a client about which no test of suspicion says anything: it passes when one of the tests
+    /// could have called it suspicious, and is greylisted when there is none that could.
+    #[must_use]
+    pub fn unmatched(&self) -> Unmatched {
+        self.params.unmatched.unwrap_or(if self.params.s25r {
+            Unmatched::Pass
+        } else {
+            Unmatched::Greylist
+        })
     }
 }

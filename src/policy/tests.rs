@@ -41,6 +41,7 @@ fn rules(change: impl FnOnce(&mut Ruleset)) -> Ruleset {
             clients: ClientList::new(clients).unwrap(),
             recipients: addresses("abuse@"),
             senders: addresses("friend@example.com"),
+            ..Lists::default()
         },
         texts: Texts::new("DEFER_IF_PERMIT", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
     };
@@ -63,14 +64,20 @@ fn transaction<'a>(
         instance: None,
         queue_id: None,
         enhanced_codes: true,
+        is_stressed: false,
     }
 }
 
 const fn waiting(first: u64, last: u64, retries: u32) -> Triplet {
+    counted(first, last, retries, 0)
+}
+
+const fn counted(first: u64, last: u64, retries: u32, counted: u32) -> Triplet {
     Triplet::Waiting {
         first: Timestamp::from_seconds(START + first),
         last: Timestamp::from_seconds(START + last),
         retries,
+        counted,
     }
 }
 
@@ -85,7 +92,7 @@ const fn passed(first: u64, passed: u64, last: u64, mails: u32) -> Triplet {
 
 const fn defer(wait: u64) -> Verdict {
     Verdict::Defer {
-        wait: Span::from_seconds(wait),
+        missing: Missing::Time(Span::from_seconds(wait)),
     }
 }
 
@@ -124,14 +131,22 @@ const STATE_TABLE: &[Row] = &[
 
 fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: Expiry) -> Outcome {
     let facts = Facts {
-        client: None,
         triplet: record,
+        ..Facts::default()
     };
     let session = Session {
         expiry,
         ..Session::default()
     };
-    decide(&facts, session, now, rules)
+    decide(&query(rules), &facts, session, now, rules)
+}
+
+/// What a stranger's attempt needs.
+fn query(rules: &Ruleset) -> Query {
+    match plan(&transaction("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
+        Plan::Needs(query) => query,
+        Plan::Settled(outcome) => panic!("{outcome:?}"),
+    }
 }
 
 #[test]
@@ -198,14 +213,15 @@ fn waiting_longer_never_turns_a_pass_into_a_defer_inside_the_window() {
 #[test]
 fn a_message_has_its_header_once() {
     let facts = Facts {
-        client: None,
         triplet: Some(waiting(0, 0, 0)),
+        ..Facts::default()
     };
     let session = Session {
         header_given: true,
         ..Session::default()
     };
-    let outcome = decide(&facts, session, at(300), &rules(|_| {}));
+    let rules = rules(|_| {});
+    let outcome = decide(&query(&rules), &facts, session, at(300), &rules);
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!(outcome.waited, Some(Span::from_seconds(300)));
 }
@@ -271,7 +287,12 @@ fn a_client_is_whitelisted_by_its_passes() {
     ];
     for (name, client, triplet, now, want, want_announced) in cases {
         let outcome = decide(
-            &Facts { client, triplet },
+            &query(&rules),
+            &Facts {
+                client,
+                triplet,
+                sleep: None,
+            },
             Session::default(),
             at(now),
             &rules,
@@ -279,18 +300,31 @@ fn a_client_is_whitelisted_by_its_passes() {
         assert_eq!(outcome.changes.client, want, "{name}");
         assert_eq!(outcome.whitelisted, want_announced, "{name}");
     }
+}
 
+#[test]
+fn a_whitelisted_client_passes_at_once_until_it_is_forgotten() {
+    let rules = rules(|_| {});
     let facts = Facts {
-        client: known(2, 0),
-        triplet: None,
+        client: Some(Client {
+            count: 2,
+            last: at(0),
+        }),
+        ..Facts::default()
     };
-    let outcome = decide(&facts, Session::default(), at(100), &rules);
+    let outcome = decide(&query(&rules), &facts, Session::default(), at(100), &rules);
     assert_eq!(
         (outcome.verdict, outcome.reason),
         (Verdict::Pass, Reason::ClientAwl)
     );
     assert!(outcome.changes.is_empty());
-    let outcome = decide(&facts, Session::default(), at(MAX_AGE + 1), &rules);
+    let outcome = decide(
+        &query(&rules),
+        &facts,
+        Session::default(),
+        at(MAX_AGE + 1),
+        &rules,
+    );
     assert_eq!(outcome.reason, Reason::New);
 }
 

@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use super::outcome::Verdict;
+use super::outcome::{Then, Verdict};
 use crate::types::{Printable, Timestamp};
 
 /// The version that headers name.
@@ -118,7 +118,16 @@ impl Texts {
                 });
                 Cow::Owned(out)
             }
-            Verdict::Defer { wait } => {
+            Verdict::Tarpit {
+                length,
+                then: Then::Pass,
+            } => Cow::Owned(format!("SLEEP {}", length.seconds())),
+            // A text behind a list of restrictions would be taken for more of them.
+            Verdict::Tarpit {
+                length,
+                then: Then::Defer(_),
+            } => Cow::Owned(format!("SLEEP {}, {}", length.seconds(), self.action)),
+            Verdict::Defer { missing } => {
                 let room = self.action.len().saturating_add(self.text.len());
                 let mut out = String::with_capacity(room.saturating_add(EXPANDED));
                 out.push_str(&self.action);
@@ -127,7 +136,7 @@ impl Texts {
                     out.push_str("4.2.0 ");
                 }
                 expand(&self.text, &mut out, |token, out| match token {
-                    's' => write!(out, "{}", wait.seconds()).is_ok(),
+                    's' => write!(out, "{}", missing.time().seconds()).is_ok(),
                     'r' => push(out, &recipient_domain(recipient)),
                     'H' => push(out, &self.host),
                     _ => false,
@@ -183,6 +192,7 @@ fn expand(template: &str, out: &mut String, replace: impl Fn(char, &mut String) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Missing;
     use crate::types::Span;
 
     fn texts(text: &str, header: &str) -> Texts {
@@ -197,10 +207,10 @@ mod tests {
     }
 
     fn deferred(text: &str, recipient: &[u8], enhanced_codes: bool) -> String {
-        let wait = Span::from_seconds(12);
+        let missing = Missing::Time(Span::from_seconds(12));
         texts(text, "X: y")
             .action(
-                Verdict::Defer { wait },
+                Verdict::Defer { missing },
                 recipient,
                 enhanced_codes,
                 Timestamp::default(),

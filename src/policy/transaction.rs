@@ -5,6 +5,8 @@
 pub enum Stage {
     /// At RCPT TO, or the front end does not say (Exim): the stage at which greylisting happens.
     Recipient,
+    /// At DATA: the client has got at least one recipient accepted and goes on.
+    Data,
     /// Anywhere else.
     Other,
 }
@@ -28,4 +30,6 @@ pub struct Transaction<'a> {
     pub queue_id: Option<&'a [u8]>,
     /// Whether an answer may begin with an enhanced status code (RFC 3463): Postfix 2.3 and later.
     pub enhanced_codes: bool,
+    /// Whether the mail server says that it is under stress (`STRESS_README` of Postfix).
+    pub is_stressed: bool,
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::clock::{Clock, ClockGuard};
-use super::memory::InstanceMemory;
+use super::memory::{Had, InstanceMemory};
+use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
 use super::touches::Touches;
@@ -35,6 +36,7 @@ struct Inner {
     touches: Arc<Touches>,
     pulse: Arc<Pulse>,
     memory: InstanceMemory,
+    sleeps: Sleeps,
     stats: Stats,
     queue: SyncSender<Message>,
 }
@@ -96,6 +98,7 @@ impl Gate {
             touches,
             pulse,
             memory: InstanceMemory::new(),
+            sleeps: Sleeps::default(),
             stats: Stats::default(),
             queue: sender,
         }));
@@ -120,8 +123,12 @@ impl Gate {
         let outcome = match policy::plan(tx, &rules) {
             Plan::Settled(outcome) => outcome,
             Plan::Needs(query) => {
+                let had = keys.map_or_else(Had::default, |keys| inner.memory.had(keys, now));
+                let place = inner.sleeps.reserve(&rules.params, now);
                 let session = Session {
-                    header_given: keys.is_some_and(|keys| inner.memory.header_given(keys, now)),
+                    header_given: had.header,
+                    tarpitted: had.sleep,
+                    has_room: place.is_some(),
                     // A jump is seen by the first decision after it, not by a later look.
                     expiry: if own_time {
                         inner.state.look_at_clock(now, inner.clock.since_boot())
@@ -129,8 +136,12 @@ impl Gate {
                         inner.state.expiry()
                     },
                 };
-                let asked = inner.ask_store(query, session, now, &rules).await;
-                asked.unwrap_or_else(|_| policy::without_store(&rules))
+                let asked = inner.ask_store(&query, session, now, &rules).await;
+                let outcome = asked.unwrap_or_else(|_| policy::without_store(&query, &rules));
+                if let Some(place) = place {
+                    place.settle(&outcome, now);
+                }
+                outcome
             }
         };
         if let Some(keys) = keys
@@ -139,6 +150,7 @@ impl Gate {
             inner.memory.remember(keys, &outcome, now);
         }
         inner.stats.count(&outcome);
+        inner.sleeps.watch(&rules.params, tx.stage, &outcome);
         Decision {
             outcome,
             now,
@@ -168,6 +180,7 @@ impl Gate {
             whitelisted: state.whitelisted.load(Ordering::Relaxed),
             trouble: state.trouble(),
             expiry: state.expiry(),
+            sleeping: self.0.sleeps.running(self.0.clock.now()),
         }
     }
 
@@ -182,12 +195,12 @@ impl Inner {
     /// Decides on records. What has to be promised goes to the thread that writes.
     async fn ask_store(
         &self,
-        query: Query,
+        query: &Query,
         session: Session,
         now: Timestamp,
         rules: &Arc<Ruleset>,
     ) -> Result<Outcome, StoreError> {
-        let mut facts = match self.state.read(|reader| reader.facts(&query)) {
+        let mut facts = match self.state.read(|reader| reader.facts(query)) {
             Ok(facts) => facts,
             Err(error) => {
                 if !matches!(error, StoreError::Closed) {
@@ -197,10 +210,10 @@ impl Inner {
                 return Err(StoreError::Closed);
             }
         };
-        self.touches.overlay(&query, &mut facts);
-        let outcome = policy::decide(&facts, session, now, rules);
+        self.touches.overlay(query, &mut facts);
+        let outcome = policy::decide(query, &facts, session, now, rules);
         if !outcome.changes.promised {
-            self.touches.note(&query, &outcome.changes);
+            self.touches.note(query, &outcome.changes);
             return Ok(outcome);
         }
         if self.state.is_stalled() {
@@ -208,7 +221,7 @@ impl Inner {
         }
         let (answer, answered) = oneshot::channel();
         let work = Box::new(Work {
-            query,
+            query: query.clone(),
             session,
             now,
             rules: Arc::clone(rules),
@@ -252,3 +265,6 @@ fn current(rules: &RwLock<Arc<Ruleset>>) -> Arc<Ruleset> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tarpit_tests;

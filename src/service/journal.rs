@@ -3,18 +3,22 @@
 //! # The line
 //!
 //! ```text
-//! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…][, sender=…][, recipient=…]
+//! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, s25r=RULE][, tarpit=SECONDS|WHY NOT]
+//!     [, client_name=…][, client_address=…][, sender=…][, recipient=…]
 //! ```
 //!
-//! It is Postgrey's, so that tools that read its log go on working; what is empty is left out. In the journal
-//! the same stands in fields of its own ([`FIELDS`]), and the list entry that decided with them.
+//! All but `s25r=` and `tarpit=` is Postgrey's, so that tools that read its log go on working; what is empty is
+//! left out. In the journal the same stands in fields of its own ([`FIELDS`]), and the entry that decided, or
+//! that made the client suspicious, with them.
 
 use std::fmt::Write;
 
 use log::{Level, Record};
 
 use super::Decision;
-use crate::policy::{Because, Reason, Transaction, Verdict};
+use crate::policy::{
+    Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Then, Transaction, Verdict,
+};
 use crate::types::Printable;
 
 /// The journal fields of a decision.
@@ -23,6 +27,9 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_REASON",
     "STARGREY_DELAY",
     "STARGREY_MISSING",
+    "STARGREY_RETRIES_MISSING",
+    "STARGREY_S25R",
+    "STARGREY_TARPIT",
     "STARGREY_CLIENT_NAME",
     "STARGREY_CLIENT_ADDRESS",
     "STARGREY_SENDER",
@@ -56,8 +63,12 @@ pub fn record(tx: &Transaction<'_>, decision: &Decision, each: bool) {
         );
     }
     if decision.outcome.whitelisted {
+        let how = match tx.stage {
+            Stage::Data => "tarpit whitelisted",
+            Stage::Recipient | Stage::Other => "whitelisted",
+        };
         log::info!(
-            "whitelisted: {}[{}]",
+            "{how}: {}[{}]",
             Printable(tx.client_name.unwrap_or_default()),
             Printable(tx.client_address.unwrap_or_default())
         );
@@ -99,15 +110,26 @@ fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> s
         outcome.verdict.word(),
         outcome.reason.log_text()
     )?;
-    match (outcome.reason, outcome.verdict, outcome.because) {
-        (Reason::EarlyRetry, Verdict::Defer { wait }, _) => {
-            write!(line, " ({}s missing)", wait.seconds())?;
+    match (outcome.reason, missing(outcome), outcome.because) {
+        (Reason::EarlyRetry, Some(Missing::Time(time)), _) => {
+            write!(line, " ({}s missing)", time.seconds())?;
         }
+        (Reason::EarlyRetry, Some(Missing::Retries(1)), _) => line.push_str(" (1 retry missing)"),
+        (Reason::EarlyRetry, Some(Missing::Retries(retries)), _) => {
+            write!(line, " ({retries} retries missing)")?;
+        }
+        (Reason::EarlyData, ..) => write!(line, " ({}s missing)", outcome.left.seconds())?,
         (Reason::AttributeMissing, _, Because::Missing(name)) => write!(line, ": {name}")?,
         _ => {}
     }
     if let Some(waited) = outcome.waited {
         write!(line, ", delay={}", waited.seconds())?;
+    }
+    if let Some(Suspicion::S25r(rule)) = outcome.suspicion {
+        write!(line, ", s25r={rule}")?;
+    }
+    if let Some(tarpit) = tarpit(outcome) {
+        write!(line, ", tarpit={tarpit}")?;
     }
     for (name, _, value) in shown(tx) {
         if !value.is_empty() {
@@ -115,6 +137,34 @@ fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> s
         }
     }
     Ok(())
+}
+
+/// What an attempt lacks, when it has to come back.
+const fn missing(outcome: &Outcome) -> Option<Missing> {
+    match outcome.verdict {
+        Verdict::Defer { missing }
+        | Verdict::Tarpit {
+            then: Then::Defer(missing),
+            ..
+        } => Some(missing),
+        Verdict::Pass
+        | Verdict::PassWithHeader { .. }
+        | Verdict::Tarpit {
+            then: Then::Pass, ..
+        }
+        | Verdict::Unavailable => None,
+    }
+}
+
+/// How long the client was told to sleep, or why it was not.
+fn tarpit(outcome: &Outcome) -> Option<String> {
+    match (outcome.verdict, outcome.tarpitting) {
+        (Verdict::Tarpit { length, .. }, _) => Some(length.seconds().to_string()),
+        (_, Tarpitting::HungUp) => Some("hung-up".to_owned()),
+        (_, Tarpitting::Stress) => Some("stress".to_owned()),
+        (_, Tarpitting::Limit) => Some("limit".to_owned()),
+        (_, Tarpitting::None | Tarpitting::Ordered | Tarpitting::Done) => None,
+    }
 }
 
 /// The fields.
@@ -127,8 +177,18 @@ fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, Strin
     if let Some(waited) = outcome.waited {
         fields.push(("STARGREY_DELAY", waited.seconds().to_string()));
     }
-    if let Verdict::Defer { wait } = outcome.verdict {
-        fields.push(("STARGREY_MISSING", wait.seconds().to_string()));
+    match missing(outcome) {
+        Some(Missing::Time(time)) => fields.push(("STARGREY_MISSING", time.seconds().to_string())),
+        Some(Missing::Retries(retries)) => {
+            fields.push(("STARGREY_RETRIES_MISSING", retries.to_string()));
+        }
+        None => {}
+    }
+    if let Some(Suspicion::S25r(rule)) = outcome.suspicion {
+        fields.push(("STARGREY_S25R", rule.to_string()));
+    }
+    if let Some(tarpit) = tarpit(outcome) {
+        fields.push(("STARGREY_TARPIT", tarpit));
     }
     let ids = [
         ("", "STARGREY_INSTANCE", tx.instance.unwrap_or_default()),
@@ -139,9 +199,13 @@ fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, Strin
             fields.push((field, Printable(value).to_string()));
         }
     }
-    if let Because::Entry(list, number) = outcome.because
-        && let Some(entry) = decision.rules.entry(list, number)
-    {
+    let entry = match (outcome.because, outcome.suspicion) {
+        (Because::Entry(list, number), _) | (_, Some(Suspicion::Entry(list, number))) => {
+            decision.rules.entry(list, number)
+        }
+        _ => None,
+    };
+    if let Some(entry) = entry {
         let place = format!("{}:{}: {}", entry.file.display(), entry.line, entry.text);
         fields.push(("STARGREY_BECAUSE", place));
     }

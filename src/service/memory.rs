@@ -3,8 +3,8 @@
 //! Postfix evaluates its restriction lists at RCPT, for every recipient, so a service named in four lists
 //! is asked four times about the same thing, and once more for each other recipient of the message. All these
 //! questions carry the same `instance`. A repeat of (client address, instance, stage, sender, recipient)
-//! changes nothing and gets the verdict without its one-time part; the header is given once for (client address,
-//! instance).
+//! changes nothing and gets the verdict without its one-time part; the header is given, and a sleep is ordered,
+//! once for (client address, instance).
 //!
 //! # Limits
 //!
@@ -57,8 +57,17 @@ pub(super) struct Keys {
 enum Told {
     /// The answer to a question.
     Answer(Verdict, Reason, Because),
-    /// The message's header.
-    Header,
+    /// What the message had.
+    Message(Had),
+}
+
+/// What a message had that there is once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Had {
+    /// Its header.
+    pub(super) header: bool,
+    /// Its sleep, ordered then.
+    pub(super) sleep: Option<Timestamp>,
 }
 
 /// The memory of all instances.
@@ -89,7 +98,8 @@ impl InstanceMemory {
         let message = (tx.client_address, instance);
         let stage = match tx.stage {
             Stage::Recipient => 0_u8,
-            Stage::Other => 1,
+            Stage::Data => 1,
+            Stage::Other => 2,
         };
         Some(Keys {
             question: self.key(&(message, stage, tx.sender, tx.recipient)),
@@ -103,13 +113,13 @@ impl InstanceMemory {
             Told::Answer(verdict, reason, because) => {
                 Some(Outcome::new(verdict.repeated(), reason, because))
             }
-            Told::Header => None,
+            Told::Message(_) => None,
         }
     }
 
-    /// Whether the message has its header.
-    pub(super) fn header_given(&self, keys: Keys, now: Timestamp) -> bool {
-        matches!(self.table().find(keys.message, now), Some(Told::Header))
+    /// What the message had.
+    pub(super) fn had(&self, keys: Keys, now: Timestamp) -> Had {
+        self.table().had(keys.message, now)
     }
 
     /// Remembers an answer.
@@ -117,8 +127,19 @@ impl InstanceMemory {
         let mut table = self.table();
         let answer = Told::Answer(outcome.verdict, outcome.reason, outcome.because);
         table.insert(keys.question, (now, answer));
-        if matches!(outcome.verdict, Verdict::PassWithHeader { .. }) {
-            table.insert(keys.message, (now, Told::Header));
+        let had = table.had(keys.message, now);
+        let has = Had {
+            header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
+            sleep: match outcome.verdict {
+                Verdict::Tarpit { .. } => Some(now),
+                Verdict::Pass
+                | Verdict::PassWithHeader { .. }
+                | Verdict::Defer { .. }
+                | Verdict::Unavailable => had.sleep,
+            },
+        };
+        if has != had {
+            table.insert(keys.message, (now, Told::Message(has)));
         }
     }
 
@@ -140,6 +161,13 @@ impl Table {
     fn find(&self, key: Key, now: Timestamp) -> Option<Told> {
         let (at, told) = self.told.get(&key)?;
         (*at <= now && now.since(*at) <= LIFETIME).then_some(*told)
+    }
+
+    fn had(&self, message: Key, now: Timestamp) -> Had {
+        match self.find(message, now) {
+            Some(Told::Message(had)) => had,
+            Some(Told::Answer(..)) | None => Had::default(),
+        }
     }
 
     fn insert(&mut self, key: Key, entry: (Timestamp, Told)) {
@@ -169,6 +197,7 @@ mod tests {
             instance: Some(instance.as_bytes()),
             queue_id: None,
             enhanced_codes: true,
+            is_stressed: false,
         }
     }
 
@@ -198,8 +227,8 @@ mod tests {
         );
 
         assert!(memory.answered(keys("1", "jim@x"), at(0)).is_none());
-        assert!(memory.header_given(keys("1", "jim@x"), at(0)));
-        assert!(!memory.header_given(keys("2", "jim@x"), at(0)));
+        assert!(memory.had(keys("1", "jim@x"), at(0)).header);
+        assert!(!memory.had(keys("2", "jim@x"), at(0)).header);
         assert!(memory.answered(keys("2", "joe@x"), at(0)).is_none());
     }
 

@@ -17,6 +17,7 @@ pub mod clock;
 mod gate;
 pub mod journal;
 mod memory;
+mod sleeps;
 mod state;
 mod stats;
 mod touches;

@@ -22,6 +22,8 @@ pub struct Status {
     pub trouble: Option<String>,
     /// Whether records grow old.
     pub expiry: Expiry,
+    /// Sleeps that run.
+    pub sleeping: usize,
 }
 
 /// The state of the store.

@@ -2,21 +2,26 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::policy::{Outcome, Reason, Verdict};
+use crate::policy::{Outcome, Reason, Suspicion, Verdict, s25r};
 
 /// How many outcomes there were of each kind, since the start.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
     reasons: [AtomicU64; Reason::ALL.len()],
+    rules: [AtomicU64; s25r::PATTERNS.len()],
     deferred: AtomicU64,
+    tarpitted: AtomicU64,
 }
 
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     reasons: [u64; Reason::ALL.len()],
+    rules: [u64; s25r::PATTERNS.len()],
     /// Answers that told the client to come back.
     pub deferred: u64,
+    /// Answers that let the client wait.
+    pub tarpitted: u64,
 }
 
 impl Stats {
@@ -29,18 +34,26 @@ impl Stats {
             Verdict::Defer { .. } | Verdict::Unavailable => {
                 self.deferred.fetch_add(1, Ordering::Relaxed);
             }
+            Verdict::Tarpit { .. } => {
+                self.tarpitted.fetch_add(1, Ordering::Relaxed);
+            }
             Verdict::Pass | Verdict::PassWithHeader { .. } => {}
+        }
+        if let Some(Suspicion::S25r(rule)) = outcome.suspicion
+            && let Some(counter) = self.rules.get(usize::from(rule))
+        {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// The counters now.
     pub(super) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
-            reasons: self
-                .reasons
-                .each_ref()
-                .map(|counter| counter.load(Ordering::Relaxed)),
-            deferred: self.deferred.load(Ordering::Relaxed),
+            reasons: self.reasons.each_ref().map(read),
+            rules: self.rules.each_ref().map(read),
+            deferred: read(&self.deferred),
+            tarpitted: read(&self.tarpitted),
         }
     }
 }
@@ -51,6 +64,15 @@ impl Counts {
     pub fn of(&self, reason: Reason) -> u64 {
         self.reasons
             .get(reason as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// How many outcomes had a client whose name matches this rule of S25R, 0 to 6.
+    #[must_use]
+    pub fn of_rule(&self, rule: u8) -> u64 {
+        self.rules
+            .get(usize::from(rule))
             .copied()
             .unwrap_or_default()
     }
@@ -67,7 +89,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Because;
+    use crate::policy::{Because, Missing};
     use crate::types::Span;
 
     #[test]
@@ -76,12 +98,11 @@ mod tests {
         for reason in Reason::ALL {
             stats.count(&Outcome::new(Verdict::Pass, reason, Because::Request));
         }
-        let wait = Span::from_seconds(1);
-        stats.count(&Outcome::new(
-            Verdict::Defer { wait },
-            Reason::New,
-            Because::Triplet,
-        ));
+        let missing = Missing::Time(Span::from_seconds(1));
+        stats.count(&Outcome {
+            suspicion: Some(Suspicion::S25r(3)),
+            ..Outcome::new(Verdict::Defer { missing }, Reason::New, Because::Triplet)
+        });
         let counts = stats.counts();
         for reason in Reason::ALL {
             let expected = if reason == Reason::New { 2 } else { 1 };
@@ -89,5 +110,7 @@ mod tests {
         }
         assert_eq!(counts.total(), Reason::ALL.len() as u64 + 1);
         assert_eq!(counts.deferred, 1);
+        let rules: Vec<u64> = (0..7).map(|rule| counts.of_rule(rule)).collect();
+        assert_eq!(rules, [0, 0, 0, 1, 0, 0, 0]);
     }
 }

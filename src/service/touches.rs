@@ -35,8 +35,8 @@ impl Touches {
             return;
         }
         let mut noted = self.lock();
-        if let Some(triplet) = changes.triplet {
-            insert(&mut noted.triplets, &query.triplet, triplet);
+        if let (Some(key), Some(triplet)) = (&query.triplet, changes.triplet) {
+            insert(&mut noted.triplets, key, triplet);
         }
         if let (Some(key), Some(client)) = (&query.client, changes.client) {
             insert(&mut noted.clients, key, client);
@@ -47,7 +47,8 @@ impl Touches {
     pub(super) fn overlay(&self, query: &Query, facts: &mut Facts) {
         let noted = self.lock();
         if let Some(stored) = facts.triplet
-            && let Some(seen) = noted.triplets.get(&query.triplet)
+            && let Some(key) = &query.triplet
+            && let Some(seen) = noted.triplets.get(key)
             && seen.same_state(stored)
         {
             facts.triplet = Some(*seen);
@@ -88,8 +89,8 @@ impl Touches {
     /// Forgets what a commit has superseded.
     pub(super) fn superseded(&self, query: &Query, changes: &Changes) {
         let mut noted = self.lock();
-        if changes.triplet.is_some() {
-            noted.triplets.remove(&query.triplet);
+        if let (Some(key), Some(_)) = (&query.triplet, changes.triplet) {
+            noted.triplets.remove(key);
         }
         if let (Some(key), Some(_)) = (&query.client, changes.client) {
             noted.clients.remove(key);

@@ -190,7 +190,8 @@ impl Worker {
                 for work in &batch {
                     let mut facts = records.facts(&work.query)?;
                     touches.overlay(&work.query, &mut facts);
-                    let outcome = policy::decide(&facts, work.session, work.now, &work.rules);
+                    let outcome =
+                        policy::decide(&work.query, &facts, work.session, work.now, &work.rules);
                     records.apply(&work.query, &outcome.changes)?;
                     outcomes.push(outcome);
                 }

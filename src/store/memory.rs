@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Figures, Halves, Opener, Reader, Records, StoreError, Swept, Writer};
-use crate::policy::{Client, ClientKey, Facts, Params, Query, Triplet, TripletKey};
+use crate::policy::{
+    Client, ClientKey, Facts, Params, Query, Sleep, SleepChange, Triplet, TripletKey,
+};
 use crate::types::Timestamp;
 
 /// The records of a process that are gone with it.
@@ -17,6 +19,7 @@ pub struct MemoryStore {
 struct Tables {
     triplets: BTreeMap<TripletKey, Triplet>,
     clients: BTreeMap<ClientKey, Client>,
+    sleeps: BTreeMap<ClientKey, Sleep>,
     latest: Option<Timestamp>,
 }
 
@@ -41,6 +44,10 @@ impl Records for Tables {
         Ok(self.clients.get(key).copied())
     }
 
+    fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError> {
+        Ok(self.sleeps.get(key).copied())
+    }
+
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
         self.triplets.insert(key.clone(), record);
         Ok(())
@@ -48,6 +55,14 @@ impl Records for Tables {
 
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
         self.clients.insert(key.clone(), record);
+        Ok(())
+    }
+
+    fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError> {
+        match change {
+            SleepChange::Keep(record) => self.sleeps.insert(key.clone(), record),
+            SleepChange::Remove => self.sleeps.remove(key),
+        };
         Ok(())
     }
 }
@@ -64,6 +79,7 @@ impl Reader for MemoryStore {
             waiting: (tables.triplets.len() as u64).saturating_sub(passed as u64),
             passed: passed as u64,
             clients: tables.clients.len() as u64,
+            sleeps: tables.sleeps.len() as u64,
         })
     }
 
@@ -91,10 +107,14 @@ impl Writer for MemoryStore {
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
         let mut tables = self.tables();
-        let count = |tables: &Tables| tables.triplets.len().saturating_add(tables.clients.len());
+        let count = |tables: &Tables| {
+            let others = tables.clients.len().saturating_add(tables.sleeps.len());
+            tables.triplets.len().saturating_add(others)
+        };
         let before = count(&tables);
         tables.triplets.retain(|_, t| !t.is_expired(now, params));
         tables.clients.retain(|_, c| !c.is_expired(now, params));
+        tables.sleeps.retain(|_, s| !s.is_expired(now, params));
         Ok(Swept {
             removed: before.saturating_sub(count(&tables)) as u64,
             finished: true,

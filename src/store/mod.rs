@@ -22,7 +22,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::policy::{Changes, Client, ClientKey, Facts, Params, Query, Triplet, TripletKey};
+use crate::policy::{
+    Changes, Client, ClientKey, Facts, Params, Query, Sleep, SleepChange, Triplet, TripletKey,
+};
 use crate::types::Timestamp;
 
 pub use lock::{Lock, LockError};
@@ -166,6 +168,8 @@ pub struct Figures {
     pub passed: u64,
     /// Clients with a record.
     pub clients: u64,
+    /// Clients that were told to sleep and have not been seen to survive.
+    pub sleeps: u64,
 }
 
 /// What one slice of sweeping did.
@@ -224,6 +228,13 @@ pub trait Records {
     /// [`StoreError`] when it cannot be read.
     fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError>;
 
+    /// The record of a client's sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError>;
+
     /// Keeps a triplet's record in place of any older one.
     ///
     /// # Errors
@@ -238,18 +249,26 @@ pub trait Records {
     /// [`StoreError`] when it cannot be kept.
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError>;
 
+    /// Keeps the record of a client's sleep, or removes it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be kept.
+    fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError>;
+
     /// The records a decision needs.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
     fn facts(&self, query: &Query) -> Result<Facts, StoreError> {
+        let client = query.client.as_ref().map(|key| self.client(key));
+        let triplet = query.triplet.as_ref().map(|key| self.triplet(key));
+        let sleep = query.sleep.as_ref().map(|key| self.sleep(key));
         Ok(Facts {
-            client: match &query.client {
-                Some(key) => self.client(key)?,
-                None => None,
-            },
-            triplet: self.triplet(&query.triplet)?,
+            client: client.transpose()?.flatten(),
+            triplet: triplet.transpose()?.flatten(),
+            sleep: sleep.transpose()?.flatten(),
         })
     }
 
@@ -259,11 +278,14 @@ pub trait Records {
     ///
     /// [`StoreError`] when it cannot be kept.
     fn apply(&mut self, query: &Query, changes: &Changes) -> Result<(), StoreError> {
-        if let Some(triplet) = changes.triplet {
-            self.put_triplet(&query.triplet, triplet)?;
+        if let (Some(key), Some(triplet)) = (&query.triplet, changes.triplet) {
+            self.put_triplet(key, triplet)?;
         }
         if let (Some(key), Some(client)) = (&query.client, changes.client) {
             self.put_client(key, client)?;
+        }
+        if let (Some(key), Some(change)) = (&query.sleep, changes.sleep) {
+            self.change_sleep(key, change)?;
         }
         Ok(())
     }

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! triplet = %x01 first:8 last:8 retries:4 [text]             ; waiting
+//!         / %x04 first:8 last:8 retries:4 counted:4 [text]   ; waiting, with retries counted
 //!         / %x02 first:8 passed:8 last:8 mails:4 [text]      ; passed
 //! client  = %x03 count:4 last:8
+//! sleep   = %x05 ordered:8 length:8 seen:8
 //! ```
 //!
 //! Numbers are big-endian, times are seconds since the epoch. A key is the core's key as it is, up to 510
@@ -17,11 +19,16 @@ use std::borrow::Cow;
 
 use super::StoreError;
 use super::privacy::PrivacyKey;
-use crate::policy::{Client, Triplet};
-use crate::types::Timestamp;
+use crate::policy::{Client, Sleep, Triplet};
+use crate::types::{Span, Timestamp};
 
-/// The format this version writes, and the last it can read.
-pub const FORMAT: u32 = 1;
+/// The format this version writes, and the last it can read. What a format added:
+///
+/// | format | records |
+/// | --- | --- |
+/// | 1 | waiting, passed, client |
+/// | 2 | waiting with retries counted, sleep |
+pub const FORMAT: u32 = 2;
 
 /// LMDB's longest key.
 const LONGEST_KEY: usize = 511;
@@ -32,6 +39,8 @@ const HASH: usize = 32;
 const WAITING: u8 = 1;
 const PASSED: u8 = 2;
 const CLIENT: u8 = 3;
+const COUNTED: u8 = 4;
+const SLEEP: u8 = 5;
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,11 +83,15 @@ pub fn encode_triplet(record: Triplet, text: Option<&[u8]>) -> Vec<u8> {
             first,
             last,
             retries,
+            counted,
         } => {
-            out.push(WAITING);
+            out.push(if counted == 0 { WAITING } else { COUNTED });
             put_time(&mut out, first);
             put_time(&mut out, last);
             out.extend_from_slice(&retries.to_be_bytes());
+            if counted > 0 {
+                out.extend_from_slice(&counted.to_be_bytes());
+            }
         }
         Triplet::Passed {
             first,
@@ -109,6 +122,13 @@ pub fn decode_triplet(bytes: &[u8]) -> Result<Triplet, StoreError> {
             first: fields.time()?,
             last: fields.time()?,
             retries: fields.number()?,
+            counted: 0,
+        }),
+        COUNTED => Ok(Triplet::Waiting {
+            first: fields.time()?,
+            last: fields.time()?,
+            retries: fields.number()?,
+            counted: fields.number()?,
         }),
         PASSED => Ok(Triplet::Passed {
             first: fields.time()?,
@@ -141,6 +161,34 @@ pub fn decode_client(bytes: &[u8]) -> Result<Client, StoreError> {
         CLIENT => Ok(Client {
             count: fields.number()?,
             last: fields.time()?,
+        }),
+        _ => Err(StoreError::Record),
+    }
+}
+
+/// The record of a sleep.
+#[must_use]
+pub fn encode_sleep(record: Sleep) -> Vec<u8> {
+    let mut out = Vec::with_capacity(25);
+    out.push(SLEEP);
+    put_time(&mut out, record.ordered);
+    out.extend_from_slice(&record.length.seconds().to_be_bytes());
+    put_time(&mut out, record.seen);
+    out
+}
+
+/// Reads the record of a sleep.
+///
+/// # Errors
+///
+/// [`StoreError::Record`] when the bytes are no such record.
+pub fn decode_sleep(bytes: &[u8]) -> Result<Sleep, StoreError> {
+    let mut fields = Fields::new(bytes)?;
+    match fields.kind {
+        SLEEP => Ok(Sleep {
+            ordered: fields.time()?,
+            length: Span::from_seconds(fields.time()?.seconds()),
+            seen: fields.time()?,
         }),
         _ => Err(StoreError::Record),
     }
@@ -202,10 +250,13 @@ mod tests {
 
     fn triplet() -> impl Strategy<Value = Triplet> {
         prop_oneof![
-            (time(), time(), any::<u32>()).prop_map(|(first, last, retries)| Triplet::Waiting {
-                first,
-                last,
-                retries
+            (time(), time(), any::<u32>(), 0..3_u32).prop_map(|(first, last, retries, counted)| {
+                Triplet::Waiting {
+                    first,
+                    last,
+                    retries,
+                    counted,
+                }
             }),
             (time(), time(), time(), any::<u32>()).prop_map(|(first, passed, last, mails)| {
                 Triplet::Passed {
@@ -232,9 +283,15 @@ mod tests {
         }
 
         #[test]
+        fn a_sleep_comes_back_as_it_was(ordered in time(), length in any::<u64>(), seen in time()) {
+            let record = Sleep { ordered, length: Span::from_seconds(length), seen };
+            prop_assert_eq!(decode_sleep(&encode_sleep(record)).unwrap(), record);
+        }
+
+        #[test]
         fn foreign_bytes_are_an_error_and_nothing_worse(bytes in any::<Vec<u8>>()) {
             prop_assert!(decode_client(&bytes).is_ok() || bytes.len() < 13 || bytes[0] != CLIENT);
-            prop_assert!(decode_triplet(&bytes).is_ok() || bytes.len() < 29 || bytes[0] > PASSED || bytes[0] == 0);
+            prop_assert!(decode_triplet(&bytes).is_ok() || bytes.len() < 29 || ![WAITING, PASSED, COUNTED].contains(&bytes[0]));
         }
 
         #[test]

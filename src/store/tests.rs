@@ -3,18 +3,26 @@
 use super::lmdb::{Durability, LmdbOpener};
 use super::memory::MemoryStore;
 use super::*;
-use crate::types::ClientIp;
+use crate::types::{ClientIp, Span};
 
 fn query(sender: &str) -> Query {
     let client = ClientIp::parse(b"192.0.2.7").unwrap();
     Query {
         client: Some(ClientKey::new(client.network(32, 128))),
-        triplet: TripletKey::new(
-            client.network(24, 64),
-            sender.as_bytes(),
-            b"joe@example.org",
-        ),
+        triplet: Some(triplet(sender)),
+        sleep: Some(ClientKey::new(client.network(32, 128))),
+        suspicion: None,
+        is_stressed: false,
     }
+}
+
+fn triplet(sender: &str) -> TripletKey {
+    let client = ClientIp::parse(b"192.0.2.7").unwrap();
+    TripletKey::new(
+        client.network(24, 64),
+        sender.as_bytes(),
+        b"joe@example.org",
+    )
 }
 
 fn at(seconds: u64) -> Timestamp {
@@ -26,6 +34,7 @@ fn waiting(first: u64) -> Triplet {
         first: at(first),
         last: at(first),
         retries: 0,
+        counted: u32::try_from(first % 2).unwrap(),
     }
 }
 
@@ -40,7 +49,7 @@ fn passed(first: u64, last: u64) -> Triplet {
 
 fn put(writer: &mut dyn Writer, sender: &str, record: Triplet) {
     writer
-        .transact(&mut |records| records.put_triplet(&query(sender).triplet, record))
+        .transact(&mut |records| records.put_triplet(&triplet(sender), record))
         .unwrap();
 }
 
@@ -61,6 +70,41 @@ fn sweep_all(writer: &mut dyn Writer, now: Timestamp) -> u64 {
 /// Passes over everything after which nothing is left that could go.
 const SWEEPS: usize = 7;
 
+/// A sleep is kept, changed, removed, and kept again for the sweep.
+fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
+    let sleep = |seen| Sleep {
+        ordered: at(0),
+        length: Span::from_seconds(125),
+        seen: at(seen),
+    };
+    let asked = query("a@b");
+    for seen in [0, 300] {
+        let kept = Changes {
+            sleep: Some(SleepChange::Keep(sleep(seen))),
+            ..Changes::NONE
+        };
+        writer
+            .transact(&mut |records| records.apply(&asked, &kept))
+            .unwrap();
+        assert_eq!(reader.facts(&asked).unwrap().sleep, Some(sleep(seen)));
+        assert_eq!(reader.figures().unwrap().sleeps, 1);
+    }
+    let removed = Changes {
+        sleep: Some(SleepChange::Remove),
+        ..Changes::NONE
+    };
+    for _ in 0..2 {
+        writer
+            .transact(&mut |records| records.apply(&asked, &removed))
+            .unwrap();
+        assert_eq!(reader.facts(&asked).unwrap().sleep, None);
+    }
+    let kept = SleepChange::Keep(sleep(0));
+    writer
+        .transact(&mut |records| records.change_sleep(asked.sleep.as_ref().unwrap(), kept))
+        .unwrap();
+}
+
 fn scenario(opener: &dyn Opener) {
     let (reader, mut writer) = opener.open().unwrap();
     let writer = writer.as_mut();
@@ -69,7 +113,7 @@ fn scenario(opener: &dyn Opener) {
 
     // A transaction is all or nothing.
     let failed = writer.transact(&mut |records| {
-        records.put_triplet(&query("a@b").triplet, waiting(0))?;
+        records.put_triplet(&triplet("a@b"), waiting(0))?;
         Err(StoreError::Closed)
     });
     assert!(matches!(failed, Err(StoreError::Closed)));
@@ -83,7 +127,7 @@ fn scenario(opener: &dyn Opener) {
     writer
         .transact(&mut |records| {
             let query = query("a@b");
-            records.put_triplet(&query.triplet, waiting(0))?;
+            records.put_triplet(&triplet("a@b"), waiting(0))?;
             records.put_client(query.client.as_ref().unwrap(), client)?;
             assert_eq!(records.facts(&query)?.triplet, Some(waiting(0)));
             Ok(())
@@ -94,6 +138,8 @@ fn scenario(opener: &dyn Opener) {
         (facts.triplet, facts.client),
         (Some(waiting(0)), Some(client))
     );
+
+    keep_and_remove_a_sleep(reader.as_ref(), writer);
 
     // A triplet has one record, whichever way it went.
     for record in [passed(0, 300), waiting(86_400), passed(86_400, 90_000)] {
@@ -120,10 +166,11 @@ fn scenario(opener: &dyn Opener) {
     put(writer, "late@b", waiting(80_000));
     let days = |days: u64| at(days * 86_400);
     assert_eq!(sweep_all(writer, days(1)), 0);
-    assert!(sweep_all(writer, days(5)) >= 11);
+    assert!(sweep_all(writer, days(5)) >= 12);
     assert_eq!(reader.facts(&query("late@b")).unwrap().triplet, None);
     assert_eq!(reader.figures().unwrap().passed, 1);
     assert_eq!(reader.figures().unwrap().clients, 1);
+    assert_eq!(reader.figures().unwrap().sleeps, 0);
     assert_eq!(reader.count_whitelisted(4).unwrap(), 1);
     assert_eq!(reader.count_whitelisted(5).unwrap(), 0);
     assert_eq!(sweep_all(writer, days(40)), 2);

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::lists::Files;
 use crate::config::options::Refusal;
+use crate::types::Span;
 
 fn parse(args: &[&str]) -> Result<Options, Refusal> {
     let line = std::iter::once("stargreyd").chain(args.iter().copied());
@@ -184,7 +185,8 @@ fn debians_text_is_used_unless_an_option_has_one() {
     };
     let text = |args: &[&str]| {
         let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
-        let verdict = crate::policy::Verdict::Defer { wait: Span::ZERO };
+        let missing = crate::policy::Missing::Time(Span::ZERO);
+        let verdict = crate::policy::Verdict::Defer { missing };
         settings
             .texts
             .action(verdict, b"a@b", false, crate::types::Timestamp::default())

@@ -25,6 +25,8 @@ pub enum ListName {
     Recipient,
     /// Senders that are never greylisted.
     Sender,
+    /// Clients whose names match S25R and who are no end users.
+    S25rException,
 }
 
 /// Where an entry stands, and how it was written.

@@ -64,11 +64,12 @@ enum Known {
     Instance,
     QueueId,
     EtrnDomain,
+    Stress,
     PolicyTestTime,
 }
 
 impl Known {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
 
     fn by_name(name: &[u8]) -> Option<Self> {
         Some(match name {
@@ -81,6 +82,7 @@ impl Known {
             b"instance" => Self::Instance,
             b"queue_id" => Self::QueueId,
             b"etrn_domain" => Self::EtrnDomain,
+            b"stress" => Self::Stress,
             b"policy_test_time" => Self::PolicyTestTime,
             _ => return None,
         })
@@ -239,6 +241,7 @@ impl Decoder {
             instance: value(Known::Instance),
             queue_id: value(Known::QueueId),
             etrn_domain: value(Known::EtrnDomain),
+            stress: value(Known::Stress),
             policy_test_time: value(Known::PolicyTestTime),
         })
     }

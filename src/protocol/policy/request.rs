@@ -19,6 +19,8 @@ pub struct Request<'a> {
     pub queue_id: Option<&'a [u8]>,
     /// `etrn_domain`: sent by Postfix 2.3 and later, mostly empty.
     pub etrn_domain: Option<&'a [u8]>,
+    /// `stress`: `yes` or empty; Postfix 2.5 and later.
+    pub stress: Option<&'a [u8]>,
     /// `policy_test_time`: seconds since the epoch; no attribute of Postfix.
     pub policy_test_time: Option<&'a [u8]>,
 }

@@ -9,23 +9,25 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::policy::pattern::ClientPattern;
-use crate::policy::{ClientList, Entry, Lists, OnStoreFailure, Params, Stage, Texts, Verdict};
+use crate::policy::{
+    ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Stage, Texts, Verdict,
+};
 use crate::store::memory::MemoryStore;
 use crate::store::{Halves, Job, Swept, Writer};
 use crate::types::Span;
 
 /// A clock that the test sets.
 #[derive(Debug, Default)]
-struct ManualClock(AtomicU64);
+pub(super) struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    fn at(seconds: u64) -> Arc<Self> {
+    pub(super) fn at(seconds: u64) -> Arc<Self> {
         let clock = Self::default();
         clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
         Arc::new(clock)
     }
 
-    fn advance(&self, seconds: u64) {
+    pub(super) fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
 }
@@ -70,6 +72,7 @@ fn tx<'a>(name: &'a str, sender: &'a str, instance: &'a str, to: &'a str) -> Tra
         instance: Some(instance.as_bytes()),
         queue_id: None,
         enhanced_codes: true,
+        is_stressed: false,
     }
 }
 
@@ -85,7 +88,7 @@ async fn judge(gate: &Gate, tx: &Transaction<'_>) -> (Verdict, Reason) {
 
 const fn defer(seconds: u64) -> Verdict {
     Verdict::Defer {
-        wait: Span::from_seconds(seconds),
+        missing: Missing::Time(Span::from_seconds(seconds)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `meta` | `format`, `mode`, `slots`, `latest`, `probe` | the format's number; whether keys are hashes; the slots' times; the latest time noted; nothing, written to see whether writing works |
 //! | `passed` | triplet | a passed triplet |
 //! | `clients` | client | a client |
+//! | `sleeps` | client | a client that was told to sleep |
 //! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
 //!
 //! Most triplets are spam that never comes back, and deleting records one by one, at random, is what
@@ -81,6 +82,7 @@ struct Tables<'t> {
     meta: Db<'t>,
     passed: Db<'t>,
     clients: Db<'t>,
+    sleeps: Db<'t>,
     waiting: [Db<'t>; SLOTS],
 }
 
@@ -92,6 +94,7 @@ impl OnCommit for Tables<'_> {
             meta: self.meta.on_commit(token),
             passed: self.passed.on_commit(token),
             clients: self.clients.on_commit(token),
+            sleeps: self.sleeps.on_commit(token),
             waiting: self.waiting.on_commit(token),
         }
     }
@@ -127,7 +130,7 @@ impl<'t> Tables<'t> {
 
     /// Bytes of the pages that hold records.
     fn size(&self, txn: &RoTxn<'_>) -> Result<u64, StoreError> {
-        let few = [&self.meta, &self.passed, &self.clients];
+        let few = [&self.meta, &self.passed, &self.clients, &self.sleeps];
         let mut size = 0_u64;
         for table in few.into_iter().chain(&self.waiting) {
             let stat = table.stat(txn)?;
@@ -185,7 +188,7 @@ impl Opener for LmdbOpener {
 impl LmdbOpener {
     fn open_environment(&self, data: &Path) -> Result<Env<WithoutTls>, StoreError> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        let databases = u32::try_from(SLOTS).unwrap_or(u32::MAX).saturating_add(3);
+        let databases = u32::try_from(SLOTS).unwrap_or(u32::MAX).saturating_add(4);
         options
             .map_size(self.max_size)
             .max_readers(READERS)
@@ -227,9 +230,10 @@ impl LmdbOpener {
         txn: &mut RwTxn<'_>,
     ) -> Result<Option<PrivacyKey>, StoreError> {
         let path = self.directory.join("privacy.key");
-        let mut filled = !tables.passed.is_empty(txn)? || !tables.clients.is_empty(txn)?;
-        for slot in &tables.waiting {
-            filled |= !slot.is_empty(txn)?;
+        let mut filled = false;
+        let others = [&tables.passed, &tables.clients, &tables.sleeps];
+        for table in others.into_iter().chain(&tables.waiting) {
+            filled |= !table.is_empty(txn)?;
         }
         let hashed = match tables.meta.get(txn, b"mode")? {
             Some([0]) => Some(None),
@@ -302,6 +306,7 @@ fn create_tables<'t>(
         meta: create("meta")?,
         passed: create("passed")?,
         clients: create("clients")?,
+        sleeps: create("sleeps")?,
         waiting: [
             create("waiting0")?,
             create("waiting1")?,
@@ -313,20 +318,19 @@ fn create_tables<'t>(
     })
 }
 
-/// Refuses a later format and notes ours in a new database.
+/// Refuses a later format, and notes ours in a new database or an older one: what later formats added is
+/// not in it, and the rest is as it was.
 fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
     let found = tables.meta.get(txn, b"format")?.map(<[u8; 4]>::try_from);
     match found {
-        None => tables.meta.put(txn, b"format", &FORMAT.to_be_bytes())?,
-        Some(Ok(bytes)) => {
-            let found = u32::from_be_bytes(bytes);
-            if found > FORMAT {
-                return Err(StoreError::Newer {
-                    found,
-                    known: FORMAT,
-                });
-            }
+        Some(Ok(bytes)) if bytes == FORMAT.to_be_bytes() => {}
+        Some(Ok(bytes)) if u32::from_be_bytes(bytes) > FORMAT => {
+            return Err(StoreError::Newer {
+                found: u32::from_be_bytes(bytes),
+                known: FORMAT,
+            });
         }
+        None | Some(Ok(_)) => tables.meta.put(txn, b"format", &FORMAT.to_be_bytes())?,
         Some(Err(_)) => return Err(StoreError::Record),
     }
     Ok(())

@@ -22,25 +22,24 @@ impl Reader for LmdbReader {
     fn facts(&self, query: &Query) -> Result<Facts, StoreError> {
         let txn = self.core.env.read_txn()?;
         let key = self.core.key.as_ref();
-        let client = match &query.client {
-            None => None,
-            Some(client) => self
-                .core
-                .tables
-                .clients
-                .get(&txn, &stored_key(client.as_bytes(), key).key)?
-                .map(schema::decode_client)
-                .transpose()?,
-        };
-        let triplet = stored_key(query.triplet.as_bytes(), key);
-        let triplet = self
-            .core
-            .tables
-            .find(&txn, &self.core.occupied, &triplet.key)?;
-        Ok(Facts {
-            client,
-            triplet: triplet.map(|(record, _)| record),
-        })
+        let tables = &self.core.tables;
+        let mut facts = Facts::default();
+        if let Some(client) = &query.client {
+            let stored = stored_key(client.as_bytes(), key);
+            let bytes = tables.clients.get(&txn, &stored.key)?;
+            facts.client = bytes.map(schema::decode_client).transpose()?;
+        }
+        if let Some(triplet) = &query.triplet {
+            let stored = stored_key(triplet.as_bytes(), key);
+            let found = tables.find(&txn, &self.core.occupied, &stored.key)?;
+            facts.triplet = found.map(|(record, _)| record);
+        }
+        if let Some(client) = &query.sleep {
+            let stored = stored_key(client.as_bytes(), key);
+            let bytes = tables.sleeps.get(&txn, &stored.key)?;
+            facts.sleep = bytes.map(schema::decode_sleep).transpose()?;
+        }
+        Ok(facts)
     }
 
     fn figures(&self) -> Result<Figures, StoreError> {
@@ -53,6 +52,7 @@ impl Reader for LmdbReader {
             waiting,
             passed: self.core.tables.passed.len(&txn)?,
             clients: self.core.tables.clients.len(&txn)?,
+            sleeps: self.core.tables.sleeps.len(&txn)?,
         })
     }
 

@@ -22,6 +22,7 @@ const RECORD: Triplet = Triplet::Waiting {
     first: Timestamp::from_seconds(1_800_000_000),
     last: Timestamp::from_seconds(1_800_000_000),
     retries: 0,
+    counted: 0,
 };
 
 const PASSED: Triplet = Triplet::Passed {

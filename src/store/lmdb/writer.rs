@@ -7,7 +7,7 @@ use std::ops::Bound;
 use heed::RwTxn;
 
 use super::{Core, Db, LmdbOpener, Place, Slots, file};
-use crate::policy::{Client, ClientKey, Params, Triplet, TripletKey};
+use crate::policy::{Client, ClientKey, Params, Sleep, SleepChange, Triplet, TripletKey};
 use crate::store::schema::{self, StoredKey, stored_key};
 use crate::store::{Job, Records, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
@@ -47,6 +47,7 @@ enum Stage {
     Slots,
     Passed(Option<Vec<u8>>),
     Clients(Option<Vec<u8>>),
+    Sleeps(Option<Vec<u8>>),
 }
 
 /// What a slice of the slots yielded.
@@ -254,8 +255,19 @@ impl Writer for LmdbWriter {
                 })?;
                 let removed = self.remove(self.core.tables.clients, &slice.expired)?;
                 let next = match slice.next {
-                    None => Stage::Slots,
+                    None => Stage::Sleeps(None),
                     next => Stage::Clients(next),
+                };
+                (removed, next)
+            }
+            Stage::Sleeps(after) => {
+                let slice = self.look(self.core.tables.sleeps, after.as_deref(), |value| {
+                    Ok(schema::decode_sleep(value)?.is_expired(now, params))
+                })?;
+                let removed = self.remove(self.core.tables.sleeps, &slice.expired)?;
+                let next = match slice.next {
+                    None => Stage::Slots,
+                    next => Stage::Sleeps(next),
                 };
                 (removed, next)
             }
@@ -263,7 +275,7 @@ impl Writer for LmdbWriter {
         if removed > 0 {
             self.lengthen()?;
         }
-        let was_last = matches!(self.stage, Stage::Clients(_));
+        let was_last = matches!(self.stage, Stage::Sleeps(_));
         self.stage = next;
         Ok(Swept {
             removed,
@@ -334,6 +346,12 @@ impl Records for LmdbRecords<'_> {
         bytes.map(schema::decode_client).transpose()
     }
 
+    fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError> {
+        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
+        let bytes = self.core.tables.sleeps.get(&self.txn, &stored.key)?;
+        bytes.map(schema::decode_sleep).transpose()
+    }
+
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
         let stored = self.stored(key);
         let found = self.find(&stored.key)?;
@@ -369,6 +387,21 @@ impl Records for LmdbRecords<'_> {
             .tables
             .clients
             .put(&mut self.txn, &stored.key, &value)?;
+        Ok(())
+    }
+
+    fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError> {
+        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
+        let table = self.core.tables.sleeps;
+        match change {
+            SleepChange::Keep(record) => {
+                let value = schema::encode_sleep(record);
+                table.put(&mut self.txn, &stored.key, &value)?;
+            }
+            SleepChange::Remove => {
+                table.delete(&mut self.txn, &stored.key)?;
+            }
+        }
         Ok(())
     }
 }

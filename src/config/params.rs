@@ -1,0 +1,168 @@
+//! The numbers of the core, from options.
+
+use super::complaint::Complaint;
+use super::options::Options;
+use super::settings::Reading;
+use super::value;
+use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, Tarpit, Unmatched};
+use crate::types::Span;
+
+/// Sleep of taRgrey unless options say otherwise, in seconds (taRgrey 0.31).
+const TARGREY_SLEEP: u64 = 125;
+
+/// Clients need not wait longer for the answer to RCPT, in seconds (RFC 5321, 4.5.3.2.3).
+const PATIENCE: u64 = 300;
+
+/// Actions that Postfix takes behind a sleep in one answer.
+const BEHIND_SLEEP: [&str; 3] = ["DEFER_IF_PERMIT", "DEFER", "REJECT"];
+
+/// The action of a tarpit that only delays.
+const DELAY_ONLY: &str = "DUNNO";
+
+pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
+    let most = u64::from(u32::MAX);
+    let delay = value::number(&options.delay, 0, most).map(Span::from_seconds);
+    let max_age = value::number(&options.max_age, 0, 36_500).map(Span::from_days);
+    let window = value::retry_window(&options.retry_window);
+    let (v4_bits, v6_bits) = if options.lookup_by_host {
+        (32, 128)
+    } else {
+        let v4 = value::number(&options.ipv4cidr, 0, 32);
+        let v6 = value::number(&options.ipv6cidr, 0, 128);
+        (
+            or_default(reading.take("--ipv4cidr", v4, 0), 24),
+            or_default(reading.take("--ipv6cidr", v6, 0), 64),
+        )
+    };
+    let threshold = value::number(&options.auto_whitelist_clients, 0, u32::MAX);
+    let count_by = value::word(
+        &options.auto_whitelist_by,
+        &[("address", CountBy::Address), ("subnet", CountBy::Subnet)],
+    );
+    let on_store_failure = value::word(
+        &options.on_store_failure,
+        &[
+            ("dunno", OnStoreFailure::Pass),
+            ("defer", OnStoreFailure::Defer),
+        ],
+    );
+    let between = value::number(&options.auto_whitelist_delay, 0, most).map(Span::from_seconds);
+    let retry_count = value::number(&options.retry_count, 1, 1000);
+    let params = Params {
+        delay: reading.take("--delay", delay, Span::ZERO),
+        retry_window: reading.take("--retry-window", window, Span::ZERO),
+        max_age: reading.take("--max-age", max_age, Span::ZERO),
+        ipv4_bits: v4_bits,
+        ipv6_bits: v6_bits,
+        auto_whitelist: Some(reading.take("--auto-whitelist-clients", threshold, 0))
+            .filter(|threshold| *threshold > 0),
+        count_by: reading.take("--auto-whitelist-by", count_by, CountBy::Address),
+        auto_whitelist_delay: reading.take("--auto-whitelist-delay", between, Span::ZERO),
+        retry_count: reading.take("--retry-count", retry_count, 1),
+        s25r: options.s25r,
+        unmatched: unmatched(options, reading),
+        tarpit: tarpit(options, reading),
+        on_store_failure: reading.take(
+            "--on-store-failure",
+            on_store_failure,
+            OnStoreFailure::Pass,
+        ),
+    };
+    if reading.complaints.is_empty() {
+        remark_on_what_cannot_work(options, &params, reading);
+    }
+    params
+}
+
+/// What is to be done with those about whom no test says anything.
+fn unmatched(options: &Options, reading: &mut Reading) -> Option<Unmatched> {
+    let words = [("pass", Unmatched::Pass), ("greylist", Unmatched::Greylist)];
+    let asked = options.unmatched.as_ref()?;
+    let unmatched = value::word(asked, &words);
+    let unmatched = reading.take("--unmatched", unmatched, Unmatched::Pass);
+    (options.s25r || !options.client_access.is_empty()).then_some(unmatched)
+}
+
+fn tarpit(options: &Options, reading: &mut Reading) -> Option<Tarpit> {
+    let limit = value::number(&options.tarpit_limit, 0, 100_000);
+    let limit = reading.take("--tarpit-limit", limit, 0);
+    let length = match &options.tarpit {
+        Some(text) => reading.take("--tarpit", value::number(text, 1, 86_400), 1),
+        None if options.targrey => TARGREY_SLEEP,
+        None => return None,
+    };
+    let action = &options.greylist_action;
+    let is = |known: &str| action.eq_ignore_ascii_case(known);
+    let scheme = if options.targrey {
+        Scheme::Targrey
+    } else if is(DELAY_ONLY) {
+        Scheme::Delaying
+    } else {
+        if !BEHIND_SLEEP.into_iter().any(is) {
+            let message = format!(
+                "{action:?} cannot follow a sleep: with --tarpit it is one of {} without a text, or \
+                 {DELAY_ONLY} to delay only",
+                BEHIND_SLEEP.join(", ")
+            );
+            reading
+                .complaints
+                .push(Complaint::option("--greylist-action", message));
+        }
+        Scheme::Deferring
+    };
+    Some(Tarpit {
+        length: Span::from_seconds(length),
+        scheme,
+        limit,
+    })
+}
+
+/// Says what is allowed and cannot do what it is meant to.
+fn remark_on_what_cannot_work(options: &Options, params: &Params, reading: &mut Reading) {
+    if params.delay > params.retry_window {
+        reading.remark(
+            "--delay",
+            "is longer than the retry window: no stranger's mail will ever pass",
+        );
+    }
+    if let Some(tarpit) = params.tarpit {
+        if tarpit.length.seconds() >= PATIENCE {
+            reading.remark(
+                "--tarpit",
+                "is 300 seconds or more: no mail server need wait that long for an answer, and many will hang up",
+            );
+        }
+        if tarpit.limit == 0 {
+            reading.remark("--tarpit-limit", "is 0: nobody will ever be tarpitted");
+        }
+        if options.exim {
+            reading.remark(
+                "--tarpit",
+                "is for Postfix: Exim does not know the answer SLEEP",
+            );
+        }
+    }
+    if !options.s25r && !options.s25r_exceptions.is_empty() {
+        reading.remark(
+            "--s25r-exceptions",
+            "means nothing without --s25r; ignoring",
+        );
+    }
+    if options.client_access.is_empty() && !options.greylist_result.is_empty() {
+        reading.remark(
+            "--greylist-result",
+            "means nothing without --client-access; ignoring",
+        );
+    }
+    if options.unmatched.is_some() && params.unmatched.is_none() {
+        reading.remark(
+            "--unmatched",
+            "means nothing without --s25r or --client-access, which tell who is suspicious; ignoring",
+        );
+    }
+}
+
+/// Zero means the default, as in Postgrey: a network of no bits is every client there is.
+const fn or_default(bits: u8, default: u8) -> u8 {
+    if bits == 0 { default } else { bits }
+}

@@ -1,0 +1,135 @@
+//! The second half of a decision: what the records say.
+
+use super::tarpit::{self, SleepChange};
+use super::{
+    Because, Changes, Client, Expiry, Facts, Outcome, Params, Query, Reason, Ruleset, Session,
+    Sleep, Triplet, Verdict, greylist, reputation,
+};
+use crate::types::Timestamp;
+
+/// Decides on the records that [`plan`](super::plan) asked for.
+pub fn decide(
+    query: &Query,
+    facts: &Facts,
+    session: Session,
+    now: Timestamp,
+    rules: &Ruleset,
+) -> Outcome {
+    let params = &rules.params;
+    let live = Live::of(facts, session.expiry, now, params);
+    let outcome = if let Some(outcome) = live.by_reputation(now, params) {
+        outcome
+    } else if query.triplet.is_some() {
+        live.at_recipient((query, session), now, params)
+    } else {
+        live.at_data(session, now, params)
+    };
+    Outcome {
+        suspicion: query.suspicion,
+        ..outcome
+    }
+}
+
+/// The records whose time is not over.
+struct Live {
+    client: Option<Client>,
+    triplet: Option<Triplet>,
+    sleep: Option<Sleep>,
+}
+
+impl Live {
+    fn of(facts: &Facts, expiry: Expiry, now: Timestamp, params: &Params) -> Self {
+        let grows_old = expiry == Expiry::Applies;
+        Self {
+            client: facts
+                .client
+                .filter(|client| !(grows_old && client.is_expired(now, params))),
+            triplet: facts
+                .triplet
+                .filter(|triplet| !(grows_old && triplet.is_expired(now, params))),
+            sleep: facts
+                .sleep
+                .filter(|sleep| !(grows_old && sleep.is_expired(now, params))),
+        }
+    }
+
+    /// The outcome for a client that passes at once.
+    fn by_reputation(&self, now: Timestamp, params: &Params) -> Option<Outcome> {
+        let client = self.client?;
+        client
+            .is_whitelisted(params.auto_whitelist?)
+            .then(|| Outcome {
+                changes: Changes {
+                    client: client.seen(now, params),
+                    ..Changes::NONE
+                },
+                ..Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client)
+            })
+    }
+
+    /// The triplet moves on; a deferral may become a sleep.
+    fn at_recipient(
+        &self,
+        (query, session): (&Query, Session),
+        now: Timestamp,
+        params: &Params,
+    ) -> Outcome {
+        let step = greylist::step(self.triplet, now, params);
+        let counted = match (params.auto_whitelist, step.waited) {
+            (Some(_), Some(_)) => reputation::count(self.client, now, params),
+            (_, None) | (None, Some(_)) => None,
+        };
+        let mut outcome = Outcome {
+            changes: Changes {
+                triplet: Some(step.next),
+                client: counted,
+                sleep: None,
+                promised: step.promised,
+            },
+            waited: step.waited,
+            whitelisted: becomes_whitelisted(counted, params),
+            ..Outcome::new(step.verdict, step.reason, Because::Triplet)
+        };
+        match (step.verdict, params.tarpit) {
+            (Verdict::Defer { missing }, Some(tarpit)) => {
+                let ordered = tarpit::order(tarpit, missing, self.sleep, (query, session), now);
+                outcome.verdict = ordered.verdict;
+                outcome.reason = ordered.reason.unwrap_or(outcome.reason);
+                outcome.changes.sleep = ordered.change;
+                outcome.changes.promised |= ordered.change.is_some();
+                outcome.tarpitting = ordered.tarpitting;
+            }
+            (verdict, _) if session.header_given => outcome.verdict = verdict.repeated(),
+            _ => {}
+        }
+        outcome
+    }
+
+    /// A client that has come as far as DATA passes; it may have survived its sleep.
+    fn at_data(&self, session: Session, now: Timestamp, params: &Params) -> Outcome {
+        if let Err((reason, left)) = tarpit::survival(self.sleep, session, now) {
+            return Outcome {
+                left,
+                ..Outcome::new(Verdict::Pass, reason, Because::Sleep)
+            };
+        }
+        let counted = params
+            .auto_whitelist
+            .and_then(|_| reputation::count(self.client, now, params));
+        Outcome {
+            changes: Changes {
+                triplet: None,
+                client: counted,
+                sleep: Some(SleepChange::Remove),
+                promised: true,
+            },
+            whitelisted: becomes_whitelisted(counted, params),
+            ..Outcome::new(Verdict::Pass, Reason::TarpitSurvived, Because::Sleep)
+        }
+    }
+}
+
+/// Whether a client's next record is the one that makes it pass at once.
+fn becomes_whitelisted(next: Option<Client>, params: &Params) -> bool {
+    next.is_some_and(|client| Some(client.count) == params.auto_whitelist)
+}

@@ -1,0 +1,120 @@
+//! The first half of a decision: what needs no records.
+
+use super::{
+    Because, ClientKey, CountBy, ListName, Outcome, Reason, Ruleset, Stage, Suspicion, Transaction,
+    TripletKey, Unmatched, Verdict, s25r,
+};
+use super::{Plan, Query};
+use crate::types::ClientIp;
+
+/// Settles what can be settled without the store.
+pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
+    match query(tx, rules) {
+        Ok(query) => Plan::Needs(query),
+        Err(Settled(verdict, reason, because)) => {
+            Plan::Settled(Outcome::new(verdict, reason, because))
+        }
+    }
+}
+
+/// What decided without the store.
+struct Settled(Verdict, Reason, Because);
+
+/// Passes, for this reason.
+const fn pass(reason: Reason, because: Because) -> Settled {
+    Settled(Verdict::Pass, reason, because)
+}
+
+/// The records that are needed, unless it is settled without.
+fn query(tx: &Transaction<'_>, rules: &Ruleset) -> Result<Query, Settled> {
+    let attempt = Attempt::read(tx, rules)?;
+    attempt.pass_lists(rules)?;
+    let suspicion = attempt.suspicion(rules)?;
+    Ok(attempt.query(rules, suspicion))
+}
+
+/// A transaction with everything in it that a decision needs.
+struct Attempt<'a> {
+    name: &'a [u8],
+    client: ClientIp,
+    sender: &'a [u8],
+    recipient: &'a [u8],
+    is_data: bool,
+    is_stressed: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// The attempt, unless it has no parts to decide on.
+    fn read(tx: &Transaction<'a>, rules: &Ruleset) -> Result<Self, Settled> {
+        let missing = |name| pass(Reason::AttributeMissing, Because::Missing(name));
+        let address = tx.client_address.ok_or(missing("client_address"))?;
+        let name = tx.client_name.ok_or(missing("client_name"))?;
+        let recipient = tx.recipient.ok_or(missing("recipient"))?;
+        let sender = tx.sender.ok_or(missing("sender"))?;
+        let client = ClientIp::parse(address)
+            .ok_or_else(|| pass(Reason::AddressUnparsable, Because::Request))?;
+        let is_data = match tx.stage {
+            Stage::Recipient => false,
+            Stage::Data if rules.params.is_targrey() => true,
+            Stage::Data | Stage::Other => return Err(pass(Reason::OtherState, Because::Request)),
+        };
+        Ok(Self {
+            name,
+            client,
+            sender,
+            recipient,
+            is_data,
+            is_stressed: tx.is_stressed,
+        })
+    }
+
+    /// Goes on, unless a list has the attempt.
+    fn pass_lists(&self, rules: &Ruleset) -> Result<(), Settled> {
+        let lists = &rules.lists;
+        let unless = |found: Option<u32>, reason, list| match found {
+            Some(entry) => Err(pass(reason, Because::Entry(list, entry))),
+            None => Ok(()),
+        };
+        let client = lists.clients.find(self.name, self.client);
+        unless(client, Reason::ClientWhitelist, ListName::Client)?;
+        let recipient = lists.recipients.find(self.recipient);
+        unless(recipient, Reason::RecipientWhitelist, ListName::Recipient)?;
+        let sender = lists.senders.find(self.sender);
+        unless(sender, Reason::SenderWhitelist, ListName::Sender)
+    }
+
+    /// What makes the client suspicious, if anything does; the outcome when it passes without.
+    fn suspicion(&self, rules: &Ruleset) -> Result<Option<Suspicion>, Settled> {
+        let mut because = Because::Request;
+        if rules.params.s25r
+            && let Some(rule) = s25r::rule(self.name)
+        {
+            match rules.lists.s25r_exceptions.find(self.name, self.client) {
+                None => return Ok(Some(Suspicion::S25r(rule))),
+                Some(entry) => because = Because::Entry(ListName::S25rException, entry),
+            }
+        }
+        match rules.unmatched() {
+            Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
+            Unmatched::Greylist => Ok(None),
+        }
+    }
+
+    /// The records that decide.
+    fn query(&self, rules: &Ruleset, suspicion: Option<Suspicion>) -> Query {
+        let params = &rules.params;
+        let network = params.network(self.client);
+        let address = self.client.network(32, 128);
+        let counted = match params.count_by {
+            CountBy::Address => address,
+            CountBy::Subnet => network,
+        };
+        Query {
+            client: params.auto_whitelist.map(|_| ClientKey::new(counted)),
+            triplet: (!self.is_data).then(|| TripletKey::new(network, self.sender, self.recipient)),
+            sleep: params.is_targrey().then(|| ClientKey::new(address)),
+            suspicion,
+            is_stressed: self.is_stressed,
+        }
+    }
+}

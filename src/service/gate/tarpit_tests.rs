@@ -1,0 +1,283 @@
+//! The tarpit and taRgrey, scene by scene: what is asked when, and what Postfix is told.
+
+use jiff::tz::TimeZone;
+
+use super::tests::ManualClock;
+use super::*;
+use crate::policy::{Lists, OnStoreFailure, Params, Scheme, Stage, Tarpit, Texts, s25r};
+use crate::store::Halves;
+use crate::store::memory::MemoryStore;
+use crate::types::Span;
+
+/// What happens in a scene.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    /// Postfix asks at RCPT.
+    Rcpt,
+    /// The same, under stress.
+    Stress,
+    /// Postfix asks at DATA.
+    Data,
+    /// The daemon is started anew, and Postfix asks at RCPT.
+    Anew,
+    /// The daemon is started anew, and Postfix asks at DATA.
+    AnewData,
+}
+use Event::{Anew, AnewData, Data, Rcpt, Stress};
+
+/// When, what, client, instance, recipient; reply and reason.
+type Row = (
+    u64,
+    Event,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
+
+const DELAY: &str = "DEFER_IF_PERMIT wait 300";
+const ONE: &str = "192.0.2.7";
+const NEIGHBOUR: &str = "192.0.2.8";
+const OTHER: &str = "198.51.100.1";
+
+const fn tarpit(seconds: u64, scheme: Scheme, limit: u32) -> Tarpit {
+    Tarpit {
+        length: Span::from_seconds(seconds),
+        scheme,
+        limit,
+    }
+}
+
+fn rules(params: Params) -> Ruleset {
+    Ruleset {
+        params,
+        lists: Lists::default(),
+        texts: Texts::new("DEFER_IF_PERMIT", "wait %s", "X: %t", "mx", TimeZone::UTC).unwrap(),
+    }
+}
+
+/// Plays a scene from second 0 on.
+async fn play(name: &str, params: Params, rows: &[Row]) {
+    let store = MemoryStore::new();
+    let clock = ManualClock::at(0);
+    let start = || {
+        let clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        Gate::start(rules(params), Box::new(store.clone()), clock).unwrap()
+    };
+    let mut started = start();
+    let mut now = 0;
+    for (n, (at, event, client, instance, to, want_reply, want_reason)) in rows.iter().enumerate() {
+        clock.advance(at - now);
+        now = *at;
+        if matches!(event, Anew | AnewData) {
+            started = start();
+        }
+        let tx = Transaction {
+            stage: match event {
+                Rcpt | Stress | Anew => Stage::Recipient,
+                Data | AnewData => Stage::Data,
+            },
+            client_address: Some(client.as_bytes()),
+            client_name: Some(b"unknown"),
+            sender: Some(b"eve@example.com"),
+            recipient: Some(to.as_bytes()),
+            instance: Some(instance.as_bytes()),
+            queue_id: None,
+            enhanced_codes: false,
+            is_stressed: matches!(event, Stress),
+        };
+        let decision = started.gate.judge(&tx, None).await;
+        let verdict = decision.outcome.verdict;
+        let reply = decision
+            .rules
+            .texts
+            .action(verdict, b"", false, decision.now);
+        let got = (reply.as_ref(), decision.outcome.reason.word());
+        assert_eq!(got, (*want_reply, *want_reason), "{name}, row {}", n + 1);
+    }
+}
+
+fn targrey(change: impl FnOnce(&mut Params)) -> Params {
+    let mut params = Params {
+        tarpit: Some(tarpit(125, Scheme::Targrey, 50)),
+        auto_whitelist: Some(2),
+        ..Params::default()
+    };
+    change(&mut params);
+    params
+}
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn targrey_scenes_of_one_client() {
+    let usual = targrey(|_| {});
+    play("survives the tarpit, and is auto-whitelisted by that alone", usual, &[
+        (0,    Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (125,  Data, ONE, "1", "a@x", "DUNNO", "tarpit-survived"),
+        (126,  Data, ONE, "1", "a@x", "DUNNO", "tarpit-survived"),
+        (3725, Rcpt, ONE, "2", "b@x", "SLEEP 125", "new"),
+        (3850, Data, ONE, "2", "b@x", "DUNNO", "tarpit-survived"),
+        (3851, Rcpt, ONE, "3", "c@x", "DUNNO", "client-awl"),
+        (3851, Data, ONE, "3", "c@x", "DUNNO", "client-awl"),
+    ]).await;
+    play("hangs up, comes back, is greylisted and passes after the delay", usual, &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (200, Rcpt, ONE, "2", "a@x", "DEFER_IF_PERMIT wait 100", "early-retry"),
+        (201, Rcpt, ONE, "3", "b@x", DELAY, "new"),
+        (300, Rcpt, ONE, "4", "a@x", "PREPEND X: 300", "triplet-found"),
+        (301, Data, ONE, "4", "a@x", "DUNNO", "tarpit-survived"),
+        (302, Rcpt, ONE, "5", "c@x", "SLEEP 125", "new"),
+    ]).await;
+    play("has hung up, and is forgotten when it was not seen for the retry window", usual, &[
+        (0,       Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (172_800, Rcpt, ONE, "2", "b@x", DELAY, "new"),
+        (345_600, Rcpt, ONE, "3", "c@x", DELAY, "new"),
+        (518_401, Rcpt, ONE, "4", "d@x", "SLEEP 125", "new"),
+    ]).await;
+    play("two retries are asked for", targrey(|params| params.retry_count = 2), &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (200, Rcpt, ONE, "2", "a@x", "DEFER_IF_PERMIT wait 100", "early-retry"),
+        (300, Rcpt, ONE, "3", "a@x", "DEFER_IF_PERMIT wait 0", "early-retry"),
+        (301, Rcpt, ONE, "4", "a@x", "PREPEND X: 301", "triplet-found"),
+        (302, Rcpt, ONE, "5", "a@x", "DUNNO", "triplet-found"),
+    ]).await;
+    play("a message with two recipients sleeps once, in however many lists the service is", usual, &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (125, Rcpt, ONE, "1", "a@x", "DUNNO", "new"),
+        (125, Rcpt, ONE, "1", "b@x", "DUNNO", "tarpitted"),
+        (126, Rcpt, ONE, "1", "b@x", "DUNNO", "tarpitted"),
+        (127, Data, ONE, "1", "",    "DUNNO", "tarpit-survived"),
+    ]).await;
+    play("another connection during the sleep sleeps too", usual, &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (60,  Rcpt, ONE, "2", "b@x", "SLEEP 125", "new"),
+        (125, Data, ONE, "1", "a@x", "DUNNO", "tarpit-survived"),
+        (185, Data, ONE, "2", "b@x", "DUNNO", "not-tarpitted"),
+        (186, Rcpt, ONE, "3", "c@x", "SLEEP 125", "new"),
+    ]).await;
+}
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn targrey_scenes_with_others_about() {
+    let usual = targrey(|_| {});
+    play("a neighbour in the network is tarpitted by itself", usual, &[
+        (0,   Rcpt, ONE,       "1", "a@x", "SLEEP 125", "new"),
+        (130, Rcpt, NEIGHBOUR, "2", "a@x", "SLEEP 125", "early-retry"),
+        (130, Rcpt, ONE,       "3", "b@x", DELAY, "new"),
+        (300, Rcpt, NEIGHBOUR, "4", "a@x", "PREPEND X: 300", "triplet-found"),
+    ]).await;
+    play("a client that pipelines blindly has not survived", usual, &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (1,   Data, ONE, "1", "a@x", "DUNNO", "early-data"),
+        (126, Rcpt, ONE, "2", "b@x", DELAY, "new"),
+    ]).await;
+    play("its own sleep counts, not an earlier one of the client", usual, &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (100, Rcpt, ONE, "2", "b@x", "SLEEP 125", "new"),
+        (130, Data, ONE, "2", "b@x", "DUNNO", "early-data"),
+        (225, Data, ONE, "2", "",    "DUNNO", "tarpit-survived"),
+    ]).await;
+    play("under stress nobody sleeps", usual, &[
+        (0,  Stress, ONE, "1", "a@x", DELAY, "new"),
+        (10, Rcpt,   ONE, "2", "b@x", "SLEEP 125", "new"),
+        (20, Stress, ONE, "3", "c@x", DELAY, "new"),
+    ]).await;
+    play("no more sleep than the limit allows", targrey(|params| params.tarpit = Some(tarpit(125, Scheme::Targrey, 1))), &[
+        (0,   Rcpt, ONE,   "1", "a@x", "SLEEP 125", "new"),
+        (124, Rcpt, OTHER, "2", "b@x", DELAY, "new"),
+        (125, Rcpt, OTHER, "3", "c@x", "SLEEP 125", "new"),
+    ]).await;
+    play("a restart during the sleep changes nothing", usual, &[
+        (0,   Rcpt,     ONE,   "1", "a@x", "SLEEP 125", "new"),
+        (0,   Rcpt,     OTHER, "2", "a@x", "SLEEP 125", "new"),
+        (124, AnewData, ONE,   "1", "a@x", "DUNNO", "early-data"),
+        (125, Anew,     OTHER, "3", "b@x", DELAY, "new"),
+        (125, AnewData, ONE,   "1", "a@x", "DUNNO", "tarpit-survived"),
+        (126, Rcpt,     ONE,   "4", "b@x", "SLEEP 125", "new"),
+    ]).await;
+    play("without an instance every question is new", usual, &[
+        (0,   Rcpt, ONE, "", "a@x", "SLEEP 125", "new"),
+        (125, Rcpt, ONE, "", "b@x", DELAY, "new"),
+    ]).await;
+    play("at DATA nothing happens that has no tarpit", Params::default(), &[
+        (0, Data, ONE, "1", "a@x", "DUNNO", "other-state"),
+    ]).await;
+}
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn tarpit_scenes() {
+    let with = |scheme, change: fn(&mut Params)| {
+        let mut params = Params { tarpit: Some(tarpit(65, scheme, 50)), ..Params::default() };
+        change(&mut params);
+        params
+    };
+    play("every deferral comes after a sleep", with(Scheme::Deferring, |_| {}), &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "new"),
+        (65,  Rcpt, ONE, "1", "a@x", DELAY, "new"),
+        (65,  Rcpt, ONE, "1", "b@x", DELAY, "new"),
+        (200, Rcpt, ONE, "2", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "early-retry"),
+        (300, Rcpt, ONE, "3", "a@x", "PREPEND X: 300", "triplet-found"),
+        (301, Data, ONE, "3", "a@x", "DUNNO", "other-state"),
+        (302, Stress, ONE, "4", "c@x", DELAY, "new"),
+    ]).await;
+    play("one retry more is a number of retries", with(Scheme::Deferring, |params| params.retry_count = 3), &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "new"),
+        (300, Rcpt, ONE, "2", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "early-retry"),
+        (300, Rcpt, ONE, "2", "a@x", "DEFER_IF_PERMIT wait 0", "early-retry"),
+        (301, Rcpt, ONE, "3", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "early-retry"),
+        (302, Rcpt, ONE, "4", "a@x", "PREPEND X: 302", "triplet-found"),
+    ]).await;
+    play("Starpit delays and never defers", with(Scheme::Delaying, |params| params.s25r = true), &[
+        (0,   Rcpt,   ONE, "1", "a@x", "SLEEP 65", "new"),
+        (65,  Rcpt,   ONE, "1", "a@x", "DUNNO", "new"),
+        (65,  Rcpt,   ONE, "1", "b@x", "DUNNO", "tarpitted"),
+        (100, Rcpt,   ONE, "2", "a@x", "SLEEP 65", "early-retry"),
+        (110, Stress, ONE, "3", "c@x", "DUNNO", "new"),
+        (400, Rcpt,   ONE, "4", "a@x", "PREPEND X: 400", "triplet-found"),
+    ]).await;
+}
+
+/// A store that nobody may open.
+struct Untouchable;
+
+impl Opener for Untouchable {
+    fn open(&self) -> Result<Halves, StoreError> {
+        Err(StoreError::Closed)
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
+    let clock: Arc<dyn Clock> = ManualClock::at(0);
+    let params = Params {
+        s25r: true,
+        on_store_failure: OnStoreFailure::Defer,
+        ..Params::default()
+    };
+    let Start { gate, .. } = Gate::start(rules(params), Box::new(Untouchable), clock).unwrap();
+    let cases = [
+        ("mx1.example.org", Reason::NotSuspicious),
+        ("unknown", Reason::StoreFailure),
+        ("220-139-165-188.dynamic.example.net", Reason::StoreFailure),
+    ];
+    for (name, want) in cases {
+        let tx = Transaction {
+            stage: Stage::Recipient,
+            client_address: Some(b"192.0.2.7"),
+            client_name: Some(name.as_bytes()),
+            sender: Some(b"a@b"),
+            recipient: Some(b"c@d"),
+            instance: None,
+            queue_id: None,
+            enhanced_codes: true,
+            is_stressed: false,
+        };
+        assert_eq!(gate.judge(&tx, None).await.outcome.reason, want, "{name}");
+    }
+    assert_eq!(gate.status().counts.of_rule(0), 1);
+    assert_eq!(s25r::rule(b"220-139-165-188.dynamic.example.net"), Some(1));
+    assert_eq!(gate.status().counts.of_rule(1), 1);
+}

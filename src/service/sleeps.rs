@@ -1,0 +1,148 @@
+//! The sleeps that run: each holds one of Postfix's processes until it is over, whatever the client does.
+//!
+//! They are counted by time alone, because a client that hangs up is noticed by nobody before its sleep is
+//! over. The count begins anew with the process.
+//!
+//! Here it is also noticed when `--targrey` is given and nobody ever asks at DATA: no client could survive
+//! then, and every one would be greylisted in the end.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::policy::{Outcome, Params, Stage, Verdict};
+use crate::types::{Span, Timestamp};
+
+/// Recipients that may pass before a question at DATA is missed.
+const PATIENCE: u64 = 100;
+
+/// The sleeps that run.
+#[derive(Debug, Default)]
+pub(super) struct Sleeps {
+    table: Mutex<Table>,
+    /// Recipients that have passed.
+    passed: AtomicU64,
+    /// Whether DATA was asked about, or missed already.
+    is_settled: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// When each began, and how long it takes; in the order they began.
+    running: VecDeque<(Timestamp, Span)>,
+    /// Places of decisions that have not been made yet.
+    reserved: usize,
+}
+
+/// A place among the sleeps, for a decision to come; given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Reserved<'a>(&'a Sleeps);
+
+impl Sleeps {
+    /// A place for one more sleep; `None` when the limit is reached, or when there is no tarpit.
+    pub(super) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
+        let limit = usize::try_from(params.tarpit?.limit).unwrap_or(usize::MAX);
+        let mut table = self.lock();
+        table.forget(now);
+        if table.running.len().saturating_add(table.reserved) >= limit {
+            return None;
+        }
+        table.reserved = table.reserved.saturating_add(1);
+        Some(Reserved(self))
+    }
+
+    /// How many run.
+    pub(super) fn running(&self, now: Timestamp) -> usize {
+        let mut table = self.lock();
+        table.forget(now);
+        table.running.len()
+    }
+
+    /// Sees what is asked and answered under taRgrey; says once, by a warning, when DATA never comes.
+    pub(super) fn watch(&self, params: &Params, stage: Stage, outcome: &Outcome) {
+        if !params.is_targrey() || self.is_settled.load(Ordering::Relaxed) {
+            return;
+        }
+        match (stage, outcome.verdict) {
+            (Stage::Data, _) => self.is_settled.store(true, Ordering::Relaxed),
+            (Stage::Recipient, Verdict::Pass | Verdict::PassWithHeader { .. }) => {
+                let passed = self.passed.fetch_add(1, Ordering::Relaxed);
+                if passed == PATIENCE {
+                    self.is_settled.store(true, Ordering::Relaxed);
+                    log::warn!(
+                        "--targrey: {PATIENCE} recipients have passed and Postfix has never asked at DATA; \
+                         without this service in smtpd_data_restrictions no client survives the tarpit"
+                    );
+                }
+            }
+            (Stage::Recipient | Stage::Other, _) => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Forgets those that are over, and those from the future: the clock was set back.
+    fn forget(&mut self, now: Timestamp) {
+        self.running
+            .retain(|(began, length)| *began <= now && now.since(*began) < *length);
+    }
+}
+
+impl Reserved<'_> {
+    /// The place is taken if a sleep was ordered.
+    pub(super) fn settle(self, outcome: &Outcome, now: Timestamp) {
+        if let Verdict::Tarpit { length, .. } = outcome.verdict {
+            self.0.lock().running.push_back((now, length));
+        }
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut table = self.0.lock();
+        table.reserved = table.reserved.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Because, Reason, Scheme, Tarpit, Then};
+
+    #[test]
+    fn a_place_is_held_until_the_sleep_is_over_or_was_not_ordered() {
+        let length = Span::from_seconds(60);
+        let params = Params {
+            tarpit: Some(Tarpit {
+                length,
+                scheme: Scheme::Deferring,
+                limit: 2,
+            }),
+            ..Params::default()
+        };
+        let at = |seconds: u64| Timestamp::from_seconds(1000 + seconds);
+        let outcome = |verdict| Outcome::new(verdict, Reason::New, Because::Triplet);
+        let sleep = outcome(Verdict::Tarpit {
+            length,
+            then: Then::Pass,
+        });
+        let sleeps = Sleeps::default();
+        let first = sleeps.reserve(&params, at(0)).unwrap();
+        let second = sleeps.reserve(&params, at(0)).unwrap();
+        assert!(sleeps.reserve(&params, at(0)).is_none(), "reserved");
+        first.settle(&sleep, at(0));
+        second.settle(&outcome(Verdict::Pass), at(0));
+        assert_eq!(sleeps.running(at(0)), 1);
+        sleeps
+            .reserve(&params, at(59))
+            .unwrap()
+            .settle(&sleep, at(59));
+        assert!(sleeps.reserve(&params, at(59)).is_none(), "running");
+        assert!(sleeps.reserve(&params, at(60)).is_some(), "over");
+        assert!(sleeps.reserve(&params, at(10)).is_some(), "clock set back");
+    }
+}
