@@ -426,6 +426,56 @@ fn the_auto_whitelist_counts_whom_it_is_told_to() {
 }
 
 #[test]
+fn s25r_makes_suspicious_what_is_no_exception() {
+    let exception = "outlook.example";
+    let entry_of = |text: &str| (ClientPattern::parse(text).unwrap(), entry(text));
+    let with = |unmatched| {
+        rules(|rules| {
+            rules.params.s25r = true;
+            rules.params.unmatched = unmatched;
+            rules.lists.s25r_exceptions = ClientList::new(vec![entry_of(exception)]).unwrap();
+        })
+    };
+    let cases = [
+        ("unknown", None, Ok(Some(Suspicion::S25r(0)))),
+        ("a1b2.example.net", None, Ok(Some(Suspicion::S25r(1)))),
+        ("mx.example.net", None, Err(Because::Request)),
+        (
+            "a1b2.outlook.example",
+            None,
+            Err(Because::Entry(ListName::S25rException, 0)),
+        ),
+        ("mx.example.net", Some(Unmatched::Greylist), Ok(None)),
+        ("a1b2.outlook.example", Some(Unmatched::Greylist), Ok(None)),
+        (
+            "mx.example.net",
+            Some(Unmatched::Pass),
+            Err(Because::Request),
+        ),
+    ];
+    for (name, unmatched, want) in cases {
+        let planned = plan(
+            &transaction(name, "192.0.2.7", "a@b", "c@d"),
+            &with(unmatched),
+        );
+        let got = match planned {
+            Plan::Needs(query) => Ok(query.suspicion),
+            Plan::Settled(outcome) => {
+                assert_eq!(outcome.reason, Reason::NotSuspicious, "{name}");
+                assert_eq!(outcome.verdict, Verdict::Pass, "{name}");
+                Err(outcome.because)
+            }
+        };
+        assert_eq!(got, want, "{name} {unmatched:?}");
+    }
+    let listed = plan(
+        &transaction("a1b2.good.example", "192.0.2.7", "a@b", "c@d"),
+        &with(None),
+    );
+    assert!(matches!(listed, Plan::Settled(outcome) if outcome.reason == Reason::ClientWhitelist));
+}
+
+#[test]
 fn reasons_have_words_of_their_own() {
     for reason in Reason::ALL {
         let same = |other: &&Reason| {

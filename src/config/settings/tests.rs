@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::lists::Files;
 use crate::config::options::Refusal;
+use crate::policy::Scheme;
 use crate::types::Span;
 
 fn parse(args: &[&str]) -> Result<Options, Refusal> {
@@ -194,6 +195,74 @@ fn debians_text_is_used_unless_an_option_has_one() {
     };
     assert_eq!(text(&[]), "DEFER_IF_PERMIT see mx.example.org");
     assert_eq!(text(&["--greylist-text=x"]), "DEFER_IF_PERMIT x");
+}
+
+#[test]
+fn a_tarpit_is_what_targrey_would_make_of_the_options() {
+    let tarpit = |args: &[&str]| {
+        let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
+        let tarpit = settings.params.tarpit;
+        tarpit.map(|tarpit| (tarpit.length.seconds(), tarpit.scheme, tarpit.limit))
+    };
+    let cases: [(&[&str], _); 9] = [
+        (&[], None),
+        (&["--tarpit"], Some((65, Scheme::Deferring, 50))),
+        (&["--tarpit=80"], Some((80, Scheme::Deferring, 50))),
+        (&["--targrey"], Some((125, Scheme::Targrey, 50))),
+        (&["--tarpit", "--targrey"], Some((65, Scheme::Targrey, 50))),
+        (
+            &["--targrey", "--tarpit=30", "--tarpit-limit=0"],
+            Some((30, Scheme::Targrey, 0)),
+        ),
+        (
+            &["--tarpit", "--greylist-action=dunno"],
+            Some((65, Scheme::Delaying, 50)),
+        ),
+        (
+            &["--tarpit", "--greylist-action=defer"],
+            Some((65, Scheme::Deferring, 50)),
+        ),
+        (
+            &["--targrey", "--greylist-action=450"],
+            Some((125, Scheme::Targrey, 50)),
+        ),
+    ];
+    for (args, want) in cases {
+        assert_eq!(tarpit(args), want, "{args:?}");
+    }
+}
+
+#[test]
+fn what_cannot_work_is_refused_or_remarked_on() {
+    let refused: [&[&str]; 5] = [
+        &["--tarpit", "--greylist-action=450"],
+        &["--tarpit=0"],
+        &["--tarpit=x"],
+        &["--retry-count=0"],
+        &["--s25r", "--unmatched=maybe"],
+    ];
+    for args in refused {
+        let complaints = Settings::new(&parse(args).unwrap(), &around()).unwrap_err();
+        assert_eq!(complaints.len(), 1, "{args:?}");
+    }
+    let remarked: [(&[&str], &str); 7] = [
+        (&["--tarpit=300"], "--tarpit: "),
+        (&["--tarpit", "--tarpit-limit=0"], "--tarpit-limit: "),
+        (&["--tarpit", "--exim"], "--tarpit: "),
+        (&["--s25r-exceptions=/x"], "--s25r-exceptions: "),
+        (&["--greylist-result=x"], "--greylist-result: "),
+        (&["--unmatched=pass"], "--unmatched: "),
+        (&["--delay=200000"], "--delay: "),
+    ];
+    for (args, want) in remarked {
+        let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
+        let remarks: Vec<String> = settings.remarks.iter().map(ToString::to_string).collect();
+        assert_eq!(remarks.len(), 1, "{args:?} {remarks:?}");
+        assert!(remarks[0].starts_with(want), "{args:?} {remarks:?}");
+        assert_eq!(settings.params.unmatched, None, "{args:?}");
+    }
+    let settings = Settings::new(&parse(&["--tarpit=299"]).unwrap(), &around()).unwrap();
+    assert_eq!(settings.remarks, []);
 }
 
 #[test]

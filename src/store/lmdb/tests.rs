@@ -69,6 +69,17 @@ fn a_later_format_is_refused_and_left_alone() {
 }
 
 #[test]
+fn an_older_format_is_brought_up_to_date_and_keeps_its_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let opener = lmdb(directory.path());
+    fill(&opener, 3);
+    put_meta(directory.path(), b"format", &1_u32.to_be_bytes());
+    assert_eq!(waiting(&opener), 3);
+    put_meta(directory.path(), b"format", &(FORMAT + 1).to_be_bytes());
+    assert!(matches!(refusal(&opener), StoreError::Newer { known, .. } if known == FORMAT));
+}
+
+#[test]
 fn files_that_are_not_ours_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let data = directory.path().join("data.mdb");
