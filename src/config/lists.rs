@@ -191,14 +191,7 @@ fn read_entries<P>(
             continue;
         }
         match parse(text) {
-            Ok(pattern) => entries.push((
-                pattern,
-                Entry {
-                    file: Arc::clone(&file),
-                    line,
-                    text: text.into(),
-                },
-            )),
+            Ok(pattern) => entries.push((pattern, Entry::in_file(&file, line, text))),
             Err(error) => {
                 complaints.push(Complaint::line(path, line, format!("{text:?}: {error}")));
             }

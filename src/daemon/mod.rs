@@ -100,11 +100,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         log::warn!("{complaint}; ignoring");
     }
     let skipped = loaded.complaints.len();
-    let rules = Ruleset {
-        params: settings.params,
-        lists: loaded.lists,
-        texts: settings.texts.clone(),
-    };
+    let rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
     let clock: Arc<dyn Clock> = match &settings.time {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),

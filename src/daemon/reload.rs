@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::notify::Notifier;
 use crate::config::{Loaded, Settings};
-use crate::policy::Ruleset;
 use crate::service::Gate;
 
 /// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force;
@@ -20,11 +19,7 @@ pub(super) async fn reload(
     match tokio::task::spawn_blocking(move || files.load()).await {
         Ok(loaded) if loaded.complaints.is_empty() => {
             report(&loaded);
-            gate.set_rules(Ruleset {
-                params: settings.params,
-                lists: loaded.lists,
-                texts: settings.texts.clone(),
-            });
+            gate.set_lists(loaded.lists);
             skipped.store(0, Ordering::Relaxed);
         }
         Ok(loaded) => {

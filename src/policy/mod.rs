@@ -34,7 +34,9 @@ mod transaction;
 pub use decide::decide;
 pub use greylist::Triplet;
 pub use keys::{ClientKey, TripletKey};
-pub use lists::{AddressList, ClientList, Entries, Entry, ListName, TooLarge};
+pub use lists::{
+    AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
+};
 pub use outcome::{
     Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
 };

@@ -1,7 +1,7 @@
 //! What a decision yields: verdict, reason, what decided, and what has to be remembered.
 
 use super::greylist::Triplet;
-use super::lists::ListName;
+use super::lists::EntryRef;
 use super::reputation::Client;
 use super::tarpit::SleepChange;
 use crate::types::Span;
@@ -204,7 +204,7 @@ pub enum Because {
     /// The attribute of this name is missing.
     Missing(&'static str),
     /// An entry of a list; [`Ruleset::entry`](super::Ruleset::entry) has it.
-    Entry(ListName, u32),
+    Entry(EntryRef),
     /// The client's auto-whitelist record.
     Client,
     /// The triplet's record.
@@ -221,7 +221,7 @@ pub enum Suspicion {
     /// Its name matches this rule of [`s25r`](super::s25r), 0 to 6.
     S25r(u8),
     /// An entry says so.
-    Entry(ListName, u32),
+    Entry(EntryRef),
 }
 
 /// What became of the tarpit in a decision.

@@ -1,8 +1,8 @@
 //! The first half of a decision: what needs no records.
 
 use super::{
-    Because, ClientKey, CountBy, ListName, Outcome, Reason, Ruleset, Stage, Suspicion, Transaction,
-    TripletKey, Unmatched, Verdict, s25r,
+    Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Suspicion,
+    Transaction, TripletKey, Unmatched, Verdict, s25r,
 };
 use super::{Plan, Query};
 use crate::types::ClientIp;
@@ -70,17 +70,20 @@ impl<'a> Attempt<'a> {
 
     /// Goes on, unless a list has the attempt.
     fn pass_lists(&self, rules: &Ruleset) -> Result<(), Settled> {
-        let lists = &rules.lists;
-        let unless = |found: Option<u32>, reason, list| match found {
-            Some(entry) => Err(pass(reason, Because::Entry(list, entry))),
+        let unless = |found: Option<EntryRef>, reason| match found {
+            Some(entry) => Err(pass(reason, Because::Entry(entry))),
             None => Ok(()),
         };
-        let client = lists.clients.find(self.name, self.client);
-        unless(client, Reason::ClientWhitelist, ListName::Client)?;
-        let recipient = lists.recipients.find(self.recipient);
-        unless(recipient, Reason::RecipientWhitelist, ListName::Recipient)?;
-        let sender = lists.senders.find(self.sender);
-        unless(sender, Reason::SenderWhitelist, ListName::Sender)
+        let client = rules.find(ListName::Client, |lists| {
+            lists.clients.find(self.name, self.client)
+        });
+        unless(client, Reason::ClientWhitelist)?;
+        let recipient = rules.find(ListName::Recipient, |lists| {
+            lists.recipients.find(self.recipient)
+        });
+        unless(recipient, Reason::RecipientWhitelist)?;
+        let sender = rules.find(ListName::Sender, |lists| lists.senders.find(self.sender));
+        unless(sender, Reason::SenderWhitelist)
     }
 
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
@@ -89,9 +92,12 @@ impl<'a> Attempt<'a> {
         if rules.params.s25r
             && let Some(rule) = s25r::rule(self.name)
         {
-            match rules.lists.s25r_exceptions.find(self.name, self.client) {
+            let exception = rules.find(ListName::S25rException, |lists| {
+                lists.s25r_exceptions.find(self.name, self.client)
+            });
+            match exception {
                 None => return Ok(Some(Suspicion::S25r(rule))),
-                Some(entry) => because = Because::Entry(ListName::S25rException, entry),
+                Some(entry) => because = Because::Entry(entry),
             }
         }
         match rules.unmatched() {

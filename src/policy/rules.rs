@@ -1,6 +1,8 @@
 //! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
 
-use super::lists::{AddressList, ClientList, Entry, ListName};
+use std::sync::Arc;
+
+use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef, ListName};
 use super::tarpit::{Scheme, Tarpit};
 use super::text::Texts;
 use crate::types::{ClientIp, Prefix, Span};
@@ -117,22 +119,64 @@ pub struct Lists {
 pub struct Ruleset {
     /// The numbers.
     pub params: Params,
-    /// The lists.
-    pub lists: Lists,
+    /// The lists, from files.
+    pub lists: Arc<Lists>,
+    /// What the administrator has added to them.
+    pub added: Arc<Lists>,
     /// The wording of answers.
-    pub texts: Texts,
+    pub texts: Arc<Texts>,
+}
+
+impl Lists {
+    /// The entries of a list.
+    #[must_use]
+    pub const fn entries(&self, list: ListName) -> &Entries {
+        match list {
+            ListName::Client => self.clients.entries(),
+            ListName::Recipient => self.recipients.entries(),
+            ListName::Sender => self.senders.entries(),
+            ListName::S25rException => self.s25r_exceptions.entries(),
+        }
+    }
 }
 
 impl Ruleset {
+    /// Rules to which nothing was added.
+    #[must_use]
+    pub fn new(params: Params, lists: Lists, texts: Texts) -> Self {
+        Self {
+            params,
+            lists: Arc::new(lists),
+            added: Arc::default(),
+            texts: Arc::new(texts),
+        }
+    }
+
     /// An entry that decided.
     #[must_use]
-    pub fn entry(&self, list: ListName, number: u32) -> Option<&Entry> {
-        match list {
-            ListName::Client => self.lists.clients.entries().get(number),
-            ListName::Recipient => self.lists.recipients.entries().get(number),
-            ListName::Sender => self.lists.senders.entries().get(number),
-            ListName::S25rException => self.lists.s25r_exceptions.entries().get(number),
-        }
+    pub fn entry(&self, entry: EntryRef) -> Option<&Entry> {
+        let lists = if entry.is_added {
+            &self.added
+        } else {
+            &self.lists
+        };
+        lists.entries(entry.list).get(entry.number)
+    }
+
+    /// The entry that `find` comes upon: in the files, or else among what was added.
+    pub(super) fn find(
+        &self,
+        list: ListName,
+        find: impl Fn(&Lists) -> Option<u32>,
+    ) -> Option<EntryRef> {
+        let places = [(&self.lists, false), (&self.added, true)];
+        places.into_iter().find_map(|(lists, is_added)| {
+            find(lists).map(|number| EntryRef {
+                list,
+                is_added,
+                number,
+            })
+        })
     }
 
     /// What becomes of a client about which no test of suspicion says anything: it passes when one of the tests

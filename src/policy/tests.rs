@@ -19,34 +19,33 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn entry(text: &str) -> Entry {
-    Entry {
-        file: Path::new("list").into(),
-        line: 1,
-        text: text.into(),
-    }
+    Entry::in_file(&Path::new("list").into(), 1, text)
 }
 
-fn rules(change: impl FnOnce(&mut Ruleset)) -> Ruleset {
+fn rules(change: impl FnOnce(&mut Params)) -> Ruleset {
+    with_lists(change, |_| {})
+}
+
+fn with_lists(change: impl FnOnce(&mut Params), add: impl FnOnce(&mut Lists)) -> Ruleset {
     let addresses = |text: &str| {
         AddressList::new(vec![(AddressPattern::parse(text).unwrap(), entry(text))]).unwrap()
     };
     let client = "good.example";
     let clients = vec![(ClientPattern::parse(client).unwrap(), entry(client))];
-    let mut rules = Ruleset {
-        params: Params {
-            auto_whitelist: Some(2),
-            ..Params::default()
-        },
-        lists: Lists {
-            clients: ClientList::new(clients).unwrap(),
-            recipients: addresses("abuse@"),
-            senders: addresses("friend@example.com"),
-            ..Lists::default()
-        },
-        texts: Texts::new("DEFER_IF_PERMIT", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
+    let mut params = Params {
+        auto_whitelist: Some(2),
+        ..Params::default()
     };
-    change(&mut rules);
-    rules
+    change(&mut params);
+    let mut lists = Lists {
+        clients: ClientList::new(clients).unwrap(),
+        recipients: addresses("abuse@"),
+        senders: addresses("friend@example.com"),
+        ..Lists::default()
+    };
+    add(&mut lists);
+    let texts = Texts::new("DEFER_IF_PERMIT", "wait", "X: y", "mx", TimeZone::UTC).unwrap();
+    Ruleset::new(params, lists, texts)
 }
 
 fn transaction<'a>(
@@ -166,7 +165,7 @@ fn the_state_table_holds() {
 
 #[test]
 fn without_a_delay_everybody_passes_at_once() {
-    let rules = rules(|rules| rules.params.delay = Span::ZERO);
+    let rules = rules(|params| params.delay = Span::ZERO);
     let outcome = decide_on(None, at(5), &rules, Expiry::Applies);
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!(outcome.changes.triplet, Some(passed(5, 5, 5, 1)));
@@ -174,7 +173,7 @@ fn without_a_delay_everybody_passes_at_once() {
 
 #[test]
 fn a_passed_triplet_stays_passed_with_another_delay() {
-    let rules = rules(|rules| rules.params.delay = Span::from_days(1));
+    let rules = rules(|params| params.delay = Span::from_days(1));
     let outcome = decide_on(
         Some(passed(0, 300, 300, 1)),
         at(400),
@@ -417,8 +416,8 @@ fn the_auto_whitelist_counts_whom_it_is_told_to() {
             Plan::Settled(_) => panic!("settled"),
         };
     let by_address = rules(|_| {});
-    let by_subnet = rules(|rules| rules.params.count_by = CountBy::Subnet);
-    let off = rules(|rules| rules.params.auto_whitelist = None);
+    let by_subnet = rules(|params| params.count_by = CountBy::Subnet);
+    let off = rules(|params| params.auto_whitelist = None);
     let (one, two) = ("192.0.2.7", "192.0.2.8");
     assert_ne!(client_key(&by_address, one), client_key(&by_address, two));
     assert_eq!(client_key(&by_subnet, one), client_key(&by_subnet, two));
@@ -430,11 +429,13 @@ fn s25r_makes_suspicious_what_is_no_exception() {
     let exception = "outlook.example";
     let entry_of = |text: &str| (ClientPattern::parse(text).unwrap(), entry(text));
     let with = |unmatched| {
-        rules(|rules| {
-            rules.params.s25r = true;
-            rules.params.unmatched = unmatched;
-            rules.lists.s25r_exceptions = ClientList::new(vec![entry_of(exception)]).unwrap();
-        })
+        with_lists(
+            |params| {
+                params.s25r = true;
+                params.unmatched = unmatched;
+            },
+            |lists| lists.s25r_exceptions = ClientList::new(vec![entry_of(exception)]).unwrap(),
+        )
     };
     let cases = [
         ("unknown", None, Ok(Some(Suspicion::S25r(0)))),
@@ -443,7 +444,11 @@ fn s25r_makes_suspicious_what_is_no_exception() {
         (
             "a1b2.outlook.example",
             None,
-            Err(Because::Entry(ListName::S25rException, 0)),
+            Err(Because::Entry(EntryRef {
+                list: ListName::S25rException,
+                is_added: false,
+                number: 0,
+            })),
         ),
         ("mx.example.net", Some(Unmatched::Greylist), Ok(None)),
         ("a1b2.outlook.example", Some(Unmatched::Greylist), Ok(None)),

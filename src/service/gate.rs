@@ -1,5 +1,7 @@
 //! The gate: what front ends ask.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,7 +17,10 @@ use super::state::{Status, StoreState};
 use super::stats::Stats;
 use super::touches::Touches;
 use super::worker::{Message, Pulse, Shared, Work, Worker};
-use crate::policy::{self, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction};
+use crate::policy::{
+    self, Because, Entry, ListName, Lists, Outcome, Plan, Query, Reason, Ruleset, Session,
+    Transaction,
+};
 use crate::store::{Opener, StoreError};
 use crate::types::Timestamp;
 
@@ -149,6 +154,11 @@ impl Gate {
         {
             inner.memory.remember(keys, &outcome, now);
         }
+        if let Because::Entry(entry) = outcome.because
+            && let Some(entry) = rules.entry(entry)
+        {
+            entry.hits.note(now);
+        }
         inner.stats.count(&outcome);
         inner.sleeps.watch(&rules.params, tx.stage, &outcome);
         Decision {
@@ -159,9 +169,18 @@ impl Gate {
         }
     }
 
-    /// Puts other rules in force; a decision that has begun goes on with those it began with.
-    pub fn set_rules(&self, rules: Ruleset) {
-        *self.0.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    /// Puts other lists in force; a decision that has begun goes on with those it began with. An entry
+    /// that was there before keeps its hits.
+    pub fn set_lists(&self, lists: Lists) {
+        self.0.change_rules(|rules| {
+            keep_hits(&rules.lists, &lists);
+            Ruleset {
+                params: rules.params,
+                lists: Arc::new(lists),
+                added: Arc::clone(&rules.added),
+                texts: Arc::clone(&rules.texts),
+            }
+        });
     }
 
     /// The rules in force.
@@ -192,6 +211,12 @@ impl Gate {
 }
 
 impl Inner {
+    /// Puts rules in force that are made of those in force.
+    fn change_rules(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(change(&rules));
+    }
+
     /// Decides on records. What has to be promised goes to the thread that writes.
     async fn ask_store(
         &self,
@@ -255,6 +280,25 @@ impl std::fmt::Debug for Gate {
 impl std::fmt::Debug for Start {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Start").finish_non_exhaustive()
+    }
+}
+
+/// Lets the entries of the new lists go on from the hits that they had in the old ones.
+fn keep_hits(old: &Lists, new: &Lists) {
+    for list in ListName::ALL {
+        let known: HashMap<(&Path, &str), &Entry> = old
+            .entries(list)
+            .iter()
+            .filter(|entry| entry.hits.count() > 0)
+            .filter_map(|entry| Some((entry.place()?, entry)))
+            .collect();
+        for entry in new.entries(list) {
+            if let Some(place) = entry.place()
+                && let Some(before) = known.get(&place)
+            {
+                entry.hits.go_on_from(&before.hits);
+            }
+        }
     }
 }
 

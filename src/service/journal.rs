@@ -200,14 +200,13 @@ fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, Strin
         }
     }
     let entry = match (outcome.because, outcome.suspicion) {
-        (Because::Entry(list, number), _) | (_, Some(Suspicion::Entry(list, number))) => {
-            decision.rules.entry(list, number)
+        (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => {
+            decision.rules.entry(entry)
         }
         _ => None,
     };
     if let Some(entry) = entry {
-        let place = format!("{}:{}: {}", entry.file.display(), entry.line, entry.text);
-        fields.push(("STARGREY_BECAUSE", place));
+        fields.push(("STARGREY_BECAUSE", entry.to_string()));
     }
     fields
 }

@@ -17,9 +17,13 @@ impl Printable<'_> {
     }
 }
 
-/// Whether a character is shown as it is.
+/// Whether a character is shown as it is. What would turn the direction of the text around it is not.
 fn plain(c: char) -> bool {
-    c != '\\' && !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}')
+    let is_directing = matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    c != '\\' && !c.is_control() && !is_directing && !matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 impl fmt::Display for Printable<'_> {
@@ -50,7 +54,7 @@ mod tests {
 
     #[test]
     fn what_is_not_printable_is_escaped_reversibly() {
-        let cases: [(&[u8], &str, bool); 5] = [
+        let cases: [(&[u8], &str, bool); 6] = [
             (b"user@example.org", "user@example.org", true),
             (
                 "m\u{fc}ller@example.org".as_bytes(),
@@ -60,6 +64,7 @@ mod tests {
             (b"a\xff\x00b", "a\\xff\\x00b", false),
             (b"a\\xffb", "a\\x5cxffb", false),
             ("a\u{85}".as_bytes(), "a\\xc2\\x85", false),
+            ("a\u{202e}b".as_bytes(), "a\\xe2\\x80\\xaeb", false),
         ];
         for (bytes, want, want_plain) in cases {
             assert_eq!(Printable(bytes).to_string(), want);

@@ -21,20 +21,14 @@ const DUNNO: &[u8] = b"action=DUNNO\n\n";
 
 /// A gate whose lists settle what these tests ask.
 fn gate() -> Gate {
-    let entry = Entry {
-        file: Path::new("list").into(),
-        line: 1,
-        text: "good.example".into(),
-    };
+    let entry = Entry::in_file(&Path::new("list").into(), 1, "good.example");
     let pattern = ClientPattern::parse("good.example").unwrap();
-    let rules = Ruleset {
-        params: Params::default(),
-        lists: Lists {
-            clients: ClientList::new(vec![(pattern, entry)]).unwrap(),
-            ..Lists::default()
-        },
-        texts: Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
+    let lists = Lists {
+        clients: ClientList::new(vec![(pattern, entry)]).unwrap(),
+        ..Lists::default()
     };
+    let texts = Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap();
+    let rules = Ruleset::new(Params::default(), lists, texts);
     Gate::start(rules, Box::new(MemoryStore::new()), Arc::new(SystemClock))
         .unwrap()
         .gate

@@ -57,7 +57,7 @@ impl AddressList {
 
     /// The entries.
     #[must_use]
-    pub fn entries(&self) -> &Entries {
+    pub const fn entries(&self) -> &Entries {
         &self.entries
     }
 
@@ -103,11 +103,7 @@ mod tests {
             "/^$/",
         ];
         let found = texts.iter().zip(1..).map(|(text, line)| {
-            let entry = Entry {
-                file: Path::new("list").into(),
-                line,
-                text: (*text).into(),
-            };
+            let entry = Entry::in_file(&Path::new("list").into(), line, text);
             (AddressPattern::parse(text).unwrap(), entry)
         });
         let list = AddressList::new(found.collect()).unwrap();
@@ -136,7 +132,7 @@ mod tests {
         for (address, want) in cases {
             let line = list
                 .find(address.as_bytes())
-                .map(|number| list.entries().get(number).unwrap().line);
+                .map(|number| list.entries().get(number).unwrap().line().unwrap());
             assert_eq!(line, want, "{address}");
         }
     }

@@ -60,7 +60,7 @@ impl ClientList {
 
     /// The entries.
     #[must_use]
-    pub fn entries(&self) -> &Entries {
+    pub const fn entries(&self) -> &Entries {
         &self.entries
     }
 
@@ -117,11 +117,7 @@ mod tests {
 
     fn list(texts: &[&str]) -> ClientList {
         let entries = texts.iter().zip(1..).map(|(text, line)| {
-            let entry = Entry {
-                file: Path::new("list").into(),
-                line,
-                text: (*text).into(),
-            };
+            let entry = Entry::in_file(&Path::new("list").into(), line, text);
             (ClientPattern::parse(text).unwrap(), entry)
         });
         ClientList::new(entries.collect()).unwrap()
@@ -155,7 +151,7 @@ mod tests {
         for (name, address, want) in cases {
             let address = ClientIp::parse(address.as_bytes()).unwrap();
             let found = list.find(name.as_bytes(), address);
-            let line = found.map(|number| list.entries().get(number).unwrap().line);
+            let line = found.map(|number| list.entries().get(number).unwrap().line().unwrap());
             assert_eq!(line, want, "{name} {address}");
         }
     }

@@ -5,9 +5,7 @@
 
 mod address;
 mod client;
-
-use std::path::Path;
-use std::sync::Arc;
+mod entry;
 
 use regex::bytes::RegexSet;
 
@@ -15,6 +13,7 @@ use super::pattern::compile_all;
 
 pub use address::AddressList;
 pub use client::ClientList;
+pub use entry::{Entry, EntryRef, Hits, Source};
 
 /// The lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,15 +28,14 @@ pub enum ListName {
     S25rException,
 }
 
-/// Where an entry stands, and how it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// The file.
-    pub file: Arc<Path>,
-    /// The line in it, from 1.
-    pub line: u32,
-    /// The entry as it was written.
-    pub text: Box<str>,
+impl ListName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Client,
+        Self::Recipient,
+        Self::Sender,
+        Self::S25rException,
+    ];
 }
 
 /// The entries of a list, by the numbers they have in it.
@@ -58,6 +56,11 @@ impl Entries {
         self.0.get(usize::try_from(number).ok()?)
     }
 
+    /// All of them, in their order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Entry> {
+        self.0.iter()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -68,6 +71,15 @@ impl Entries {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Entries {
+    type Item = &'a Entry;
+    type IntoIter = std::slice::Iter<'a, Entry>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -50,11 +50,8 @@ const fn tarpit(seconds: u64, scheme: Scheme, limit: u32) -> Tarpit {
 }
 
 fn rules(params: Params) -> Ruleset {
-    Ruleset {
-        params,
-        lists: Lists::default(),
-        texts: Texts::new("DEFER_IF_PERMIT", "wait %s", "X: %t", "mx", TimeZone::UTC).unwrap(),
-    }
+    let texts = Texts::new("DEFER_IF_PERMIT", "wait %s", "X: %t", "mx", TimeZone::UTC).unwrap();
+    Ruleset::new(params, Lists::default(), texts)
 }
 
 /// Plays a scene from second 0 on.

@@ -43,23 +43,18 @@ impl Clock for ManualClock {
 }
 
 fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
-    let entry = Entry {
-        file: Path::new("list").into(),
-        line: 1,
-        text: "good.example".into(),
-    };
+    let entry = Entry::in_file(&Path::new("list").into(), 1, "good.example");
     let listed = ClientPattern::parse("good.example").unwrap();
-    Ruleset {
-        params: Params {
-            on_store_failure,
-            ..Params::default()
-        },
-        lists: Lists {
-            clients: ClientList::new(vec![(listed, entry)]).unwrap(),
-            ..Lists::default()
-        },
-        texts: Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
-    }
+    let params = Params {
+        on_store_failure,
+        ..Params::default()
+    };
+    let lists = Lists {
+        clients: ClientList::new(vec![(listed, entry)]).unwrap(),
+        ..Lists::default()
+    };
+    let texts = Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap();
+    Ruleset::new(params, lists, texts)
 }
 
 fn tx<'a>(name: &'a str, sender: &'a str, instance: &'a str, to: &'a str) -> Transaction<'a> {
@@ -169,10 +164,7 @@ async fn a_decision_goes_by_the_rules_in_force() {
     let Start { gate, .. } = start(MemoryStore::new(), &clock);
     let listed = tx("mx.good.example", "a@b", "1", "joe@c");
     assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
-    gate.set_rules(Ruleset {
-        lists: Lists::default(),
-        ..rules(OnStoreFailure::Defer)
-    });
+    gate.set_lists(Lists::default());
     let again = tx("mx.good.example", "a@b", "2", "joe@c");
     assert_eq!(judge(&gate, &again).await.1, Reason::New);
 }
