@@ -33,6 +33,7 @@
 //! | [`config`] | options and list files, with every complaint | types, policy |
 //! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store, config |
 //! | [`frontend`] | sockets and connections | types, protocol, policy, service, config |
+//! | [`ctl`] | the control program: verbs, import readers, rendering | types |
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
 //!
 //! A layer reaches another by its path from the root, `crate::layer`; `tests/layering.rs` fails on
@@ -47,6 +48,7 @@
 //! stargreyd(8), stargrey-lists(5) and stargrey(7), which tests hold against the code.
 
 pub mod config;
+pub mod ctl;
 pub mod daemon;
 pub mod frontend;
 pub mod policy;

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "frontend",
         &["types", "protocol", "policy", "service", "config"],
     ),
+    ("ctl", &["types"]),
     (
         "daemon",
         &[

@@ -3,7 +3,8 @@
 //! [`generator`] makes weeks of requests that must be answered alike, byte for byte.
 //! [`departures`] is the list of everything that is answered differently on purpose; both sides are
 //! asked there too, so that a departure that has gone, on either side, is noticed. [`agreements`] has
-//! what needs a restart or a reload, or happens too seldom to be left to chance.
+//! what needs a restart or a reload, or happens too seldom to be left to chance. [`import`] reads what
+//! postgrey has written.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -15,6 +16,7 @@ mod agreements;
 mod configurations;
 mod departures;
 mod generator;
+mod import;
 mod peer;
 mod random;
 mod script;

@@ -142,7 +142,21 @@ impl Postgrey {
         Err(format!("postgrey does not listen: {}", self.log()))
     }
 
-    fn end(&mut self) {
+    /// The database directory.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Asks postgrey to end and waits until it has.
+    pub(super) fn stop(&mut self) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").arg(&pid).status();
+        assert!(status.is_ok_and(|status| status.success()));
+        assert!(self.dies(), "postgrey does not end: {}", self.log());
+    }
+
+    /// Kills postgrey, which has no time to put anything in order.
+    pub(super) fn end(&mut self) {
         // It may have ended by itself, in which case there is nobody to kill.
         drop(self.child.kill());
         drop(self.child.wait());

@@ -1,0 +1,475 @@
+//! Postgrey's database directory, read through Berkeley DB's own programs.
+//!
+//! # Why a copy
+//!
+//! Postgrey writes to a log first and to its databases when it pleases, at the latest when it ends in
+//! peace. After a kill or a crash the databases lack what was written last, and may be altogether empty;
+//! `db_dump` reads such a file without a complaint. The log has it all, and `db_recover` brings it home,
+//! but it writes. So databases and logs are copied to a directory of our own, recovered there, and
+//! dumped from there. The directory given is only read.
+//!
+//! # Why a lock
+//!
+//! Postgrey holds a lock on `postgrey.lock` as long as it runs. It is taken here for as long as there is
+//! something to read, so that no Postgrey is running and none can start. Where there is no such file, there
+//! has been no Postgrey to run on this directory, which is a copy.
+//!
+//! # What it does not do
+//!
+//! It does not follow symbolic links, for the user that Postgrey runs as owns the directory and whoever
+//! imports may be root. It does not read a database environment with a configuration of its own
+//! (`DB_CONFIG`), for its logs may be anywhere. A program that is killed leaves its copy behind.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::mkdtemp;
+
+use super::{Item, Postgrey, PostgreyRules, ReadError};
+use crate::types::Printable;
+
+/// The databases, in the order they are read: triplets, clients, taRgrey's clients.
+const DATABASES: [&str; 3] = ["postgrey.db", "postgrey_clients.db", "tarpit_clients.db"];
+
+/// The programs for recovery and dump, by the names they go by.
+const PROGRAMS: [(&str, &str); 2] = [("db_recover", "db_dump"), ("db5.3_recover", "db5.3_dump")];
+
+/// Where the programs' complaints go, in the copy.
+const COMPLAINTS: &str = "complaints";
+
+/// Why a directory cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// Postgrey is running.
+    #[error("{0} is locked: stop postgrey before its database is imported")]
+    Held(PathBuf),
+    /// There is no database.
+    #[error("there is no {0}: this is not Postgrey's database directory")]
+    NoDatabase(PathBuf),
+    /// The environment has a configuration of its own.
+    #[error(
+        "{0} makes this database unlike Postgrey's; write it out with db_dump and import the text"
+    )]
+    Configured(PathBuf),
+    /// Something cannot be read.
+    #[error("{path}: {source}")]
+    File {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The copy cannot be made.
+    #[error("cannot copy the database to {path}: {source}")]
+    Copy {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The programs are not installed.
+    #[error(
+        "neither db_dump and db_recover nor db5.3_dump and db5.3_recover are installed: install the package db-util (Debian) or libdb-utils (Fedora)"
+    )]
+    NoPrograms,
+    /// The database cannot be recovered.
+    #[error("{program} failed: {said}")]
+    Program {
+        /// By which program.
+        program: &'static str,
+        /// The last line of what it said.
+        said: String,
+    },
+}
+
+/// The records of a database directory. While it lives, no Postgrey can start there.
+#[derive(Debug)]
+pub struct Directory {
+    dump: Option<Dump>,
+    /// Those still to be dumped.
+    databases: std::vec::IntoIter<&'static str>,
+    program: &'static str,
+    rules: PostgreyRules,
+    scratch: Scratch,
+    _lock: Option<Flock<File>>,
+}
+
+/// A `db_dump` at work.
+#[derive(Debug)]
+struct Dump {
+    rows: Postgrey<BufReader<ChildStdout>>,
+    child: Child,
+}
+
+impl Directory {
+    /// Locks the directory, copies what is in it and recovers the copy.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`] says what is in the way.
+    pub fn open(path: &Path, rules: PostgreyRules) -> Result<Self, DirectoryError> {
+        let lock = lock(path)?;
+        let (recover, dump) = programs().ok_or(DirectoryError::NoPrograms)?;
+        let scratch = Scratch::new()?;
+        let databases = copy(path, &scratch)?;
+        recover_copy(recover, &scratch)?;
+        Ok(Self {
+            dump: None,
+            databases: databases.into_iter(),
+            program: dump,
+            rules,
+            scratch,
+            _lock: lock,
+        })
+    }
+
+    /// Begins with a database.
+    fn start(&self, database: &str) -> io::Result<Dump> {
+        let mut child = self
+            .scratch
+            .command(self.program)?
+            .arg("-p")
+            .arg(self.scratch.0.join(database))
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let rows = Postgrey::new(BufReader::new(stdout), self.rules);
+        Ok(Dump { rows, child })
+    }
+
+    /// The next record, `None` behind the last of the last database.
+    fn item(&mut self) -> Result<Option<Item>, ReadError> {
+        loop {
+            let dump = match &mut self.dump {
+                Some(dump) => dump,
+                None => match self.databases.next() {
+                    None => return Ok(None),
+                    Some(database) => {
+                        let dump = self.start(database)?;
+                        self.dump.insert(dump)
+                    }
+                },
+            };
+            match dump.rows.next() {
+                Some(Ok(item)) => return Ok(Some(item)),
+                // The program's own words about an early end are better than ours.
+                Some(Err(error @ (ReadError::EndsEarly(_) | ReadError::NotADump(_)))) => {
+                    self.finish()?;
+                    return Err(error);
+                }
+                Some(Err(error)) => return Err(error),
+                None => self.finish()?,
+            }
+        }
+    }
+
+    /// Waits until the dump has ended and sees whether it is content.
+    fn finish(&mut self) -> Result<(), ReadError> {
+        let Some(Dump { rows, mut child }) = self.dump.take() else {
+            return Ok(());
+        };
+        // Should it still be writing, it writes to nobody.
+        drop(rows);
+        let status = child.wait()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(ReadError::Program {
+            program: self.program,
+            said: self.scratch.last_words(status),
+        })
+    }
+
+    /// Reads no further.
+    fn abandon(&mut self) {
+        self.databases = Vec::new().into_iter();
+        if let Some(mut dump) = self.dump.take() {
+            // It may have ended by itself, in which case there is nobody to kill.
+            drop(dump.child.kill());
+            drop(dump.child.wait());
+        }
+    }
+}
+
+impl Iterator for Directory {
+    type Item = Result<Item, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.item();
+        if item.is_err() {
+            self.abandon();
+        }
+        item.transpose()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
+/// A directory of our own that goes away with its value.
+#[derive(Debug)]
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, DirectoryError> {
+        let template = std::env::temp_dir().join("stargreyctl-XXXXXX");
+        match mkdtemp(&template) {
+            Ok(path) => Ok(Self(path)),
+            Err(errno) => Err(DirectoryError::Copy {
+                path: template,
+                source: errno.into(),
+            }),
+        }
+    }
+
+    /// A command that has nothing to read and complains where [`Scratch::last_words`] looks.
+    fn command(&self, program: &str) -> io::Result<Command> {
+        let complaints = File::create(self.0.join(COMPLAINTS))?;
+        let mut command = Command::new(program);
+        command
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(complaints);
+        Ok(command)
+    }
+
+    /// The last line of what the last command complained, or else how it ended.
+    fn last_words(&self, status: ExitStatus) -> String {
+        let complaints = fs::read(self.0.join(COMPLAINTS)).unwrap_or_default();
+        complaints
+            .rsplit(|byte| *byte == b'\n')
+            .find(|line| !line.is_empty())
+            .map_or_else(|| status.to_string(), |line| Printable(line).to_string())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // There is nobody left to tell.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Opens a file for reading, and no link to one, without waiting for anybody.
+fn open(path: &Path) -> io::Result<File> {
+    File::options()
+        .read(true)
+        .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
+        .open(path)
+}
+
+/// Takes Postgrey's lock, if there is one to take.
+fn lock(directory: &Path) -> Result<Option<Flock<File>>, DirectoryError> {
+    let path = directory.join("postgrey.lock");
+    let file = match open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(DirectoryError::File { path, source }),
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(file) => Ok(Some(file)),
+        Err((_, Errno::EWOULDBLOCK)) => Err(DirectoryError::Held(path)),
+        Err((_, errno)) => Err(DirectoryError::File {
+            path,
+            source: errno.into(),
+        }),
+    }
+}
+
+/// The pair of programs that is installed.
+fn programs() -> Option<(&'static str, &'static str)> {
+    let is_there = |program: &str| {
+        Command::new(program)
+            .arg("-V")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok()
+    };
+    PROGRAMS
+        .into_iter()
+        .find(|(recover, dump)| is_there(recover) && is_there(dump))
+}
+
+/// Copies databases and logs; says which databases there are.
+fn copy(from: &Path, to: &Scratch) -> Result<Vec<&'static str>, DirectoryError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| DirectoryError::File { path, source }
+    };
+    let mut databases = Vec::new();
+    for entry in fs::read_dir(from).map_err(unreadable(from))? {
+        let entry = entry.map_err(unreadable(from))?;
+        let path = entry.path();
+        let name = entry.file_name();
+        if name == "DB_CONFIG" {
+            return Err(DirectoryError::Configured(path));
+        }
+        let database = DATABASES.into_iter().find(|database| name == *database);
+        if database.is_none() && !name.to_str().is_some_and(is_log) {
+            continue;
+        }
+        let mut source = open(&path).map_err(unreadable(&path))?;
+        let copy = to.0.join(&name);
+        File::create_new(&copy)
+            .and_then(|mut file| io::copy(&mut source, &mut file))
+            .map_err(|source| DirectoryError::Copy { path: copy, source })?;
+        databases.extend(database);
+    }
+    let [triplets, ..] = DATABASES;
+    if !databases.contains(&triplets) {
+        return Err(DirectoryError::NoDatabase(from.join(triplets)));
+    }
+    databases.sort_by_key(|name| DATABASES.iter().position(|other| other == name));
+    Ok(databases)
+}
+
+/// Whether a file is one of the environment's logs: `log.0000000001`.
+fn is_log(name: &str) -> bool {
+    name.strip_prefix("log.")
+        .is_some_and(|number| number.len() == 10 && number.bytes().all(|c| c.is_ascii_digit()))
+}
+
+/// Brings home what only the logs have.
+fn recover_copy(program: &'static str, scratch: &Scratch) -> Result<(), DirectoryError> {
+    let status = scratch
+        .command(program)
+        .and_then(|mut command| command.arg("-h").arg(&scratch.0).status())
+        .map_err(|source| DirectoryError::File {
+            path: program.into(),
+            source,
+        })?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(DirectoryError::Program {
+        program,
+        said: scratch.last_words(status),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::super::Imported;
+    use super::*;
+
+    /// Makes a database of keys and values, line by line.
+    fn load(path: &Path, lines: &str) {
+        let mut child = Command::new("db_load")
+            .args(["-T", "-t", "btree"])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("db_load is installed by `make check-deps`");
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(lines.as_bytes()).unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+    }
+
+    fn refusal(directory: &Path) -> String {
+        Directory::open(directory, PostgreyRules::default())
+            .expect_err("refused")
+            .to_string()
+    }
+
+    #[test]
+    fn only_a_database_directory_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let at = path.display();
+        let missing = path.join("none");
+        assert!(refusal(&missing).starts_with(&format!("{at}/none: No such file")));
+        assert!(refusal(path).starts_with(&format!("there is no {at}/postgrey.db")));
+        std::os::unix::fs::symlink("/etc/passwd", path.join("postgrey.db")).unwrap();
+        assert!(refusal(path).starts_with(&format!("{at}/postgrey.db: ")));
+        fs::remove_file(path.join("postgrey.db")).unwrap();
+        fs::write(path.join("DB_CONFIG"), "").unwrap();
+        assert!(refusal(path).starts_with(&format!("{at}/DB_CONFIG makes")));
+        fs::remove_file(path.join("DB_CONFIG")).unwrap();
+        fs::write(path.join("postgrey.lock"), "").unwrap();
+        let held = lock(path).unwrap();
+        assert!(refusal(path).starts_with(&format!("{at}/postgrey.lock is locked")));
+        drop(held);
+        assert!(refusal(path).starts_with("there is no"));
+    }
+
+    #[test]
+    fn what_is_no_database_is_told_in_the_words_of_the_program() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("postgrey.db"), "no database at all").unwrap();
+        let mut rows = Directory::open(directory.path(), PostgreyRules::default()).unwrap();
+        let scratch = rows.scratch.0.clone();
+        let error = rows.next().unwrap().unwrap_err().to_string();
+        assert!(error.starts_with("db_dump failed: "), "{error}");
+        assert!(error.contains("postgrey.db"), "{error}");
+        assert!(rows.next().is_none());
+        drop(rows);
+        assert!(!scratch.exists());
+    }
+
+    #[test]
+    fn a_copy_without_lock_and_logs_is_read_database_by_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name| directory.path().join(name);
+        load(&at("tarpit_clients.db"), "192.0.2.9\n3000\n");
+        load(&at("postgrey_clients.db"), "192.0.2.7\n2,2000\n");
+        load(&at("postgrey.db"), "192.0.2.0/a@b/c@d\n1000,1300,2\n");
+        let rules = PostgreyRules {
+            retry_count: 2,
+            ..PostgreyRules::default()
+        };
+        let rows: Vec<_> = Directory::open(directory.path(), rules)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert!(
+            matches!(
+                rows.as_slice(),
+                [
+                    Item::Row(Imported::Triplet {
+                        is_passed: true,
+                        ..
+                    }),
+                    Item::Row(Imported::Client { count: 2, .. }),
+                    Item::Row(Imported::Tarpit { .. }),
+                ]
+            ),
+            "{rows:?}"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_early_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("postgrey.db");
+        let lines = (0..20_000).map(|i| format!("192.0.2.0/a{i}@b/c@d\n1,2\n"));
+        load(&path, &lines.collect::<String>());
+        let mut rows = Directory::open(directory.path(), PostgreyRules::default()).unwrap();
+        assert!(rows.next().unwrap().is_ok());
+        let scratch = rows.scratch.0.clone();
+        assert!(scratch.exists());
+        drop(rows);
+        assert!(!scratch.exists());
+    }
+
+    #[test]
+    fn logs_have_ten_digits() {
+        assert!(is_log("log.0000000001"));
+        for name in ["log", "log.1", "log.00000000001", "log.000000000x"] {
+            assert!(!is_log(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Lines of a stream, one at a time and none without a limit.
+
+use std::io::{BufRead, Read};
+
+use super::ReadError;
+
+/// The longest line taken: a key of three parts, each far longer than SMTP allows, in two digits a byte.
+pub(super) const LONGEST_LINE: usize = 64 * 1024;
+
+/// Counts and reads lines.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    reader: R,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) const fn new(reader: R) -> Self {
+        Self {
+            reader,
+            line: Vec::new(),
+            number: 0,
+        }
+    }
+
+    /// The next line without its end, `None` at the end of the stream.
+    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, ReadError> {
+        self.line.clear();
+        let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
+        let mut limited = (&mut self.reader).take(limit.saturating_add(1));
+        if limited.read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        self.number = self.number.saturating_add(1);
+        if self.line.last() == Some(&b'\n') {
+            self.line.pop();
+        } else if self.line.len() > LONGEST_LINE {
+            return Err(ReadError::TooLong(self.number));
+        }
+        Ok(Some(&self.line))
+    }
+
+    /// The number of the line read last, from 1.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+/// A decimal number, nothing else.
+pub(super) fn number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+    let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let text = std::str::from_utf8(text).ok().filter(|_| is_number)?;
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
+        let mut text = vec![b'a'; LONGEST_LINE];
+        text.push(b'\n');
+        text.extend(vec![b'b'; LONGEST_LINE + 1]);
+        let mut lines = Lines::new(text.as_slice());
+        assert_eq!(lines.next().unwrap().unwrap().len(), LONGEST_LINE);
+        assert!(matches!(lines.next(), Err(ReadError::TooLong(2))));
+    }
+
+    #[test]
+    fn the_last_line_needs_no_end() {
+        let mut lines = Lines::new(b"a\n\nb".as_slice());
+        for want in [Some(b"a".as_slice()), Some(b""), Some(b"b"), None] {
+            assert_eq!(lines.next().unwrap(), want);
+        }
+        assert_eq!(lines.number(), 3);
+    }
+
+    #[test]
+    fn numbers_have_digits_only() {
+        let cases: [(&[u8], Option<u32>); 6] = [
+            (b"0", Some(0)),
+            (b"4294967295", Some(u32::MAX)),
+            (b"4294967296", None),
+            (b"", None),
+            (b"+1", None),
+            (b" 1", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(number::<u32>(text), want, "{}", text.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The databases of other greylisters, read record by record.
+//!
+//! | reader | reads |
+//! | --- | --- |
+//! | [`Directory`] | a database directory of Postgrey or taRgrey, through Berkeley DB's own programs |
+//! | [`Postgrey`] | the text that `db_dump` wrote of such a database |
+//! | [`MilterGreylist`] | milter-greylist's dump file |
+//!
+//! Each is an iterator of [`Item`]s: what could be read, and what was left out and why. None holds more
+//! than one record in memory, none changes what it reads, and none normalises anything: senders and
+//! recipients come as the other program stored them, brackets taken off.
+//!
+//! # Error handling
+//!
+//! A record that makes no sense is an [`Item::Skipped`] and reading goes on. A stream that is not what it
+//! should be is a [`ReadError`], and nothing comes after it. Why a directory cannot be read at all is a
+//! [`DirectoryError`], told before the first record.
+
+mod db_dump;
+mod directory;
+mod line;
+mod milter_greylist;
+mod postgrey;
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+use crate::types::{ClientIp, Timestamp};
+
+pub use directory::{Directory, DirectoryError};
+pub use milter_greylist::{MilterGreylist, MilterGreylistRules};
+pub use postgrey::{Postgrey, PostgreyRules};
+
+/// One record of another greylister.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Imported {
+    /// Mail from a network, by a sender, to a recipient.
+    Triplet {
+        /// The network's first address, or a client's own: how long the prefix is was not recorded.
+        network: IpAddr,
+        /// The sender as it was stored; empty for bounces.
+        sender: Vec<u8>,
+        /// The recipient as it was stored.
+        recipient: Vec<u8>,
+        /// When it was tried first.
+        first: Timestamp,
+        /// When it was tried last.
+        last: Timestamp,
+        /// Whether it has come back after the delay.
+        is_passed: bool,
+    },
+    /// A client that has come back for other mail.
+    Client {
+        /// The client.
+        address: ClientIp,
+        /// How many times.
+        count: u32,
+        /// When this was counted last.
+        last: Timestamp,
+    },
+    /// A client that did not endure the tarpit.
+    Tarpit {
+        /// The client.
+        address: ClientIp,
+        /// When it was made to wait.
+        seen: Timestamp,
+    },
+}
+
+/// What a reader comes to next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A record.
+    Row(Imported),
+    /// Something that is no record.
+    Skipped {
+        /// Where it begins, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: Skip,
+    },
+}
+
+/// Why a record is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Skip {
+    /// More than two slashes in a triplet's key.
+    Ambiguous,
+    /// A key of no known form.
+    Key,
+    /// A triplet whose network, or a row whose client, is no address.
+    Address,
+    /// A value of no known form.
+    Value,
+    /// A row with too few columns.
+    Row,
+}
+
+impl Skip {
+    /// Every reason there is.
+    pub const ALL: [Self; 5] = [
+        Self::Ambiguous,
+        Self::Key,
+        Self::Address,
+        Self::Value,
+        Self::Row,
+    ];
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ambiguous => "an address contains a slash, the key can be read in several ways",
+            Self::Key => "the key is neither a triplet nor an address",
+            Self::Address => "the client is not an IP address",
+            Self::Value => "the numbers are not those of a record",
+            Self::Row => "columns are missing",
+        })
+    }
+}
+
+/// Why reading ends early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The stream cannot be read.
+    #[error("reading failed: {0}")]
+    Stream(#[from] io::Error),
+    /// The stream does not begin as a dump of a Berkeley DB does.
+    #[error("line {0}: not what db_dump writes; VERSION=3 is expected here")]
+    NotADump(u64),
+    /// A header line that cannot be obeyed.
+    #[error("line {0}: this header says that the dump is of a kind that Postgrey does not have")]
+    Header(u64),
+    /// A data line that is not encoded as the header says.
+    #[error("line {0}: not in the format that the header of the dump names")]
+    Encoding(u64),
+    /// The dump ends before its last line.
+    #[error("the dump ends early, after line {0}: DATA=END is missing")]
+    EndsEarly(u64),
+    /// A line beyond the limit.
+    #[error("line {0} is longer than any record can be")]
+    TooLong(u64),
+    /// The keys are hashes.
+    #[error(
+        "this database was written with --privacy: it holds hashes instead of addresses and cannot be imported"
+    )]
+    Hashed,
+    /// A program that reads the database failed.
+    #[error("{program} failed: {said}")]
+    Program {
+        /// Which.
+        program: &'static str,
+        /// The last line of what it said.
+        said: String,
+    },
+}

@@ -1,0 +1,209 @@
+//! Text for people: tables, charts, times in words.
+//!
+//! [`Manner`] says once how everything is shown; [`Table`] and [`Chart`] are filled and then rendered to a
+//! text that ends with a line break. Nothing here prints.
+//!
+//! Whatever is put into a table or a chart goes through [`Printable`] first: neither a mail address nor
+//! a list entry can send control characters to a terminal.
+
+mod chart;
+mod manner;
+mod table;
+mod words;
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthChar;
+
+use crate::types::Printable;
+
+pub use chart::Chart;
+pub use manner::Manner;
+pub use table::{Column, Table};
+pub use words::{ago, local_time, span};
+
+/// How wide the terminal is when it does not say.
+pub const USUAL_WIDTH: usize = 80;
+
+/// What a text tells by its looks, where there are colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// Nothing.
+    #[default]
+    Plain,
+    /// All is well.
+    Good,
+    /// Something to look at.
+    Warn,
+    /// Something is wrong.
+    Bad,
+    /// Of less interest.
+    Dim,
+    /// Of more interest.
+    Bold,
+}
+
+impl Style {
+    /// The parameters of ANSI's SGR sequence.
+    const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::Good => Some("32"),
+            Self::Warn => Some("33"),
+            Self::Bad => Some("31"),
+            Self::Dim => Some("2"),
+            Self::Bold => Some("1"),
+        }
+    }
+
+    /// Puts `text` in this style behind `out`.
+    fn paint(self, out: &mut String, text: &str, manner: &Manner) {
+        let code = self.code().filter(|_| manner.colours && !text.is_empty());
+        // A String takes all that is written to it.
+        let written = match code {
+            None => out.write_str(text),
+            Some(code) => write!(out, "\x1b[{code}m{text}\x1b[0m"),
+        };
+        debug_assert!(written.is_ok());
+    }
+}
+
+/// A text with a style.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// A cell with this text, whatever is not printable escaped.
+    pub fn new(text: impl AsRef<[u8]>) -> Self {
+        Self {
+            text: Printable(text.as_ref()).to_string(),
+            style: Style::Plain,
+        }
+    }
+
+    /// The same in a style.
+    #[must_use]
+    pub fn styled(mut self, style: Style) -> Self {
+        self.style = style;
+        self
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(number: u64) -> Self {
+        Self::new(number.to_string())
+    }
+}
+
+/// Which side of a column texts stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// The columns that `text` takes on a terminal.
+fn width(text: &str) -> usize {
+    text.chars().map(|c| c.width().unwrap_or(0)).sum()
+}
+
+/// Blanks that fill `text` up to `wanted` columns.
+fn filling(text: &str, wanted: usize) -> String {
+    " ".repeat(wanted.saturating_sub(width(text)))
+}
+
+/// `text` in no more than `wanted` columns: what is too long loses its middle.
+fn shortened(text: &str, wanted: usize, manner: &Manner) -> String {
+    if width(text) <= wanted {
+        return text.to_owned();
+    }
+    let mark = if manner.utf8 { "…" } else { "..." };
+    let Some(room) = wanted.checked_sub(width(mark)) else {
+        return ".".repeat(wanted);
+    };
+    let behind = room / 2;
+    let head = fitting(text.chars(), room.saturating_sub(behind));
+    let tail = fitting(text.chars().rev(), behind);
+    let tail: String = tail.chars().rev().collect();
+    [&head, mark, &tail].concat()
+}
+
+/// As many characters as fit.
+fn fitting(characters: impl Iterator<Item = char>, room: usize) -> String {
+    let mut used = 0_usize;
+    characters
+        .take_while(|c| {
+            used = used.saturating_add(c.width().unwrap_or(0));
+            used <= room
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_loses_its_middle() {
+        let utf8 = Manner::plain();
+        let ascii = Manner {
+            utf8: false,
+            ..utf8
+        };
+        let cases = [
+            ("ann@example.org", 15, "ann@example.org", "ann@example.org"),
+            ("ann@example.org", 14, "ann@exa…le.org", "ann@ex...e.org"),
+            ("ann@example.org", 3, "a…g", "..."),
+            ("ann@example.org", 1, "…", "."),
+            ("ann@example.org", 0, "", ""),
+            ("日本語日本語", 12, "日本語日本語", "日本語日本語"),
+            ("日本語日本語", 8, "日本…語", "日...語"),
+        ];
+        for (text, wanted, want_utf8, want_ascii) in cases {
+            assert_eq!(shortened(text, wanted, &utf8), want_utf8, "{text} {wanted}");
+            assert_eq!(
+                shortened(text, wanted, &ascii),
+                want_ascii,
+                "{text} {wanted}"
+            );
+            assert!(width(want_utf8) <= wanted && width(want_ascii) <= wanted);
+        }
+    }
+
+    #[test]
+    fn styles_are_shown_where_there_are_colours() {
+        let painted = |style: Style, colours| {
+            let manner = Manner {
+                colours,
+                ..Manner::plain()
+            };
+            let mut out = String::new();
+            style.paint(&mut out, "on", &manner);
+            style.paint(&mut out, "", &manner);
+            out
+        };
+        assert_eq!(painted(Style::Good, true), "\x1b[32mon\x1b[0m");
+        assert_eq!(painted(Style::Plain, true), "on");
+        assert_eq!(painted(Style::Bad, false), "on");
+    }
+
+    #[test]
+    fn no_control_character_comes_through() {
+        assert_eq!(Cell::new(b"a\x1b[31m\xff").text, "a\\x1b[31m\\xff");
+    }
+}
