@@ -29,11 +29,12 @@
 //! | [`types`] | time, addresses and networks, printable text | – |
 //! | [`protocol`] | bytes to requests, answers to bytes | types |
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
+//! | [`api`] | the D-Bus contract: names, errors, rows, proxies | types |
 //! | [`store`] | records in LMDB, or in memory for tests | types, policy |
 //! | [`config`] | options and list files, with every complaint | types, policy |
 //! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store, config |
-//! | [`frontend`] | sockets and connections | types, protocol, policy, service, config |
-//! | [`ctl`] | the control program: verbs, import readers, rendering | types |
+//! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, config |
+//! | [`ctl`] | the control program: verbs, import readers, rendering | types, api |
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
 //!
 //! A layer reaches another by its path from the root, `crate::layer`; `tests/layering.rs` fails on
@@ -47,6 +48,7 @@
 //! and [`daemon::main`] in which order the program starts. What an administrator sees is described in
 //! stargreyd(8), stargrey-lists(5) and stargrey(7), which tests hold against the code.
 
+pub mod api;
 pub mod config;
 pub mod ctl;
 pub mod daemon;

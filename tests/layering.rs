@@ -8,18 +8,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("protocol", &["types"]),
     ("policy", &["types"]),
+    ("api", &["types"]),
     ("store", &["types", "policy"]),
     ("config", &["types", "policy"]),
     ("service", &["types", "policy", "store", "config"]),
     (
         "frontend",
-        &["types", "protocol", "policy", "service", "config"],
+        &["types", "protocol", "policy", "api", "service", "config"],
     ),
-    ("ctl", &["types"]),
+    ("ctl", &["types", "api"]),
     (
         "daemon",
         &[
-            "types", "protocol", "policy", "store", "config", "service", "frontend",
+            "types", "protocol", "policy", "api", "store", "config", "service", "frontend",
         ],
     ),
 ];

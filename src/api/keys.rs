@@ -1,0 +1,118 @@
+//! The keys of rows and dictionaries, and the words that some of them hold.
+
+/// `kind` of a row: a triplet.
+pub const KIND_TRIPLET: &str = "triplet";
+/// `kind` of a row: a client, as the auto-whitelist knows it.
+pub const KIND_CLIENT: &str = "client";
+/// `kind` of a row: a client that was told to sleep in the tarpit.
+pub const KIND_SLEEP: &str = "sleep";
+
+/// `state` of a triplet: it waits.
+pub const STATE_WAITING: &str = "waiting";
+/// `state` of a triplet: it has passed.
+pub const STATE_PASSED: &str = "passed";
+
+/// One of the `KIND_…` words.
+pub const KIND: &str = "kind";
+/// A network, `192.0.2.0/24`.
+pub const NETWORK: &str = "network";
+/// A client's address, or its network.
+pub const CLIENT: &str = "client";
+/// A sender, empty for the null sender; what is not printable as `\xNN`.
+pub const SENDER: &str = "sender";
+/// A recipient; what is not printable as `\xNN`.
+pub const RECIPIENT: &str = "recipient";
+/// The hash that stands for a key under `--privacy`, in hexadecimal digits.
+pub const HASH: &str = "hash";
+/// One of the `STATE_…` words.
+pub const STATE: &str = "state";
+/// When it was first seen: seconds since the epoch.
+pub const FIRST: &str = "first";
+/// When it was last seen: seconds since the epoch.
+pub const LAST: &str = "last";
+/// When it passed for the first time: seconds since the epoch.
+pub const PASSED: &str = "passed";
+/// How often it was tried too early.
+pub const RETRIES: &str = "retries";
+/// How often it was tried once the delay was over.
+pub const COUNTED: &str = "counted";
+/// How many mails have passed.
+pub const MAILS: &str = "mails";
+/// How many passes were counted for the auto-whitelist.
+pub const COUNT: &str = "count";
+/// When a sleep was ordered: seconds since the epoch.
+pub const ORDERED: &str = "ordered";
+/// How long a sleep takes, in seconds.
+pub const LENGTH: &str = "length";
+/// Filter: only those that have come back at least once.
+pub const RETRYING: &str = "retrying";
+/// Filter of Forget: really everything.
+pub const EVERYTHING: &str = "everything";
+
+/// The list of an entry.
+pub const LIST: &str = "list";
+/// What an entry says.
+pub const PATTERN: &str = "pattern";
+/// Where an entry comes from: `FILE:LINE`, or `bus`.
+pub const SOURCE: &str = "source";
+/// What the administrator wrote beside an entry.
+pub const COMMENT: &str = "comment";
+/// When an entry was added: seconds since the epoch.
+pub const ADDED: &str = "added";
+/// When an entry ends: seconds since the epoch, 0 for never.
+pub const EXPIRES: &str = "expires";
+/// How often an entry has decided.
+pub const HITS: &str = "hits";
+/// When an entry decided last: seconds since the epoch, 0 for never.
+pub const LAST_HIT: &str = "last_hit";
+
+/// A moment: seconds since the epoch.
+pub const TIME: &str = "time";
+/// Since when counters count: seconds since the epoch.
+pub const SINCE: &str = "since";
+/// Counters by reason.
+pub const REASONS: &str = "reasons";
+/// Counters by the number of an S25R rule.
+pub const S25R: &str = "s25r";
+/// Counters by list.
+pub const LISTS: &str = "lists";
+/// All decisions.
+pub const REQUESTS: &str = "requests";
+/// Decisions that told the client to come back.
+pub const GREYLISTED: &str = "greylisted";
+/// Decisions that let the client wait.
+pub const TARPITTED: &str = "tarpitted";
+
+/// A step of a decision, by its word.
+pub const STEP: &str = "step";
+/// What a step or a call led to.
+pub const RESULT: &str = "result";
+/// What is said about it, in a sentence.
+pub const TEXT: &str = "text";
+/// What is done: the word of the log.
+pub const ACTION: &str = "action";
+/// Why: the word of the journal's field.
+pub const REASON: &str = "reason";
+/// What Postfix would be told.
+pub const REPLY: &str = "reply";
+/// The seconds that are missing.
+pub const MISSING: &str = "missing";
+/// The retries that are missing.
+pub const RETRIES_MISSING: &str = "retries_missing";
+/// When it would pass: seconds since the epoch.
+pub const PASSES_AT: &str = "passes_at";
+/// Until when it may come back: seconds since the epoch.
+pub const UNTIL: &str = "until";
+
+/// Rows that were new.
+pub const NEW: &str = "new";
+/// Rows that changed what was there.
+pub const CHANGED: &str = "changed";
+/// Rows that changed nothing: what was there is later.
+pub const UNCHANGED: &str = "unchanged";
+/// Triplets that were removed.
+pub const TRIPLETS: &str = "triplets";
+/// Clients that were removed.
+pub const CLIENTS: &str = "clients";
+/// Sleeps that were removed.
+pub const SLEEPS: &str = "sleeps";

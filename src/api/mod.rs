@@ -1,0 +1,58 @@
+//! The D-Bus contract: names, errors, rows and the client's view of the interfaces.
+//!
+//! The daemon serves it, stargreyctl uses it and nothing else, and stargrey-dbus(7) describes it. It only ever
+//! grows: rows and options are dictionaries, never structures, and an unknown key is ignored. What cannot grow
+//! so gets a name with another number at its end.
+//!
+//! | interface | who may |
+//! | --- | --- |
+//! | [`MONITOR`] | anybody: counters and states, no addresses |
+//! | [`MANAGER`] | root, and whom polkit allows |
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod keys;
+mod proxy;
+mod row;
+
+pub use error::Error;
+pub use keys::*;
+pub use proxy::{ManagerProxy, MonitorProxy};
+pub use row::{Dict, FromRow, Row};
+
+/// The name on the bus.
+pub const NAME: &str = "org.stargrey.Greylist1";
+
+/// The object.
+pub const PATH: &str = "/org/stargrey/Greylist1";
+
+/// The interface for everybody.
+pub const MONITOR: &str = "org.stargrey.Greylist1.Monitor";
+
+/// The interface for administrators.
+pub const MANAGER: &str = "org.stargrey.Greylist1.Manager";
+
+/// Most rows in one call, either way.
+pub const MOST_ROWS: u32 = 1000;
+
+/// What polkit is asked about, and the methods each action is for.
+pub const ACTIONS: &[(&str, &[&str])] = &[
+    (
+        "org.stargrey.Greylist1.inspect",
+        &["ListEntries", "ListTriplets", "Explain", "Export"],
+    ),
+    (
+        "org.stargrey.Greylist1.manage-entries",
+        &["AddEntry", "RemoveEntry"],
+    ),
+    (
+        "org.stargrey.Greylist1.manage-records",
+        &["Allow", "Forget", "Import"],
+    ),
+    (
+        "org.stargrey.Greylist1.reload",
+        &["Reload", "ResetStatistics"],
+    ),
+    ("org.stargrey.Greylist1.backup", &["Backup"]),
+];

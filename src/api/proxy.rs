@@ -1,0 +1,126 @@
+//! The interfaces as a client sees them.
+
+use zbus::Fd;
+
+use super::{Dict, Error};
+
+/// What anybody may know.
+#[zbus::proxy(
+    interface = "org.stargrey.Greylist1.Monitor",
+    default_service = "org.stargrey.Greylist1",
+    default_path = "/org/stargrey/Greylist1"
+)]
+pub trait Monitor {
+    /// Counters since the start or the last reset.
+    fn get_statistics(&self) -> Result<Dict, Error>;
+
+    /// Counters between two moments, in steps of so many seconds (whole hours).
+    fn get_history(&self, from: u64, to: u64, step: u64) -> Result<Vec<Dict>, Error>;
+
+    /// The program's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// When the daemon was started: seconds since the epoch.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn started_at(&self) -> zbus::Result<u64>;
+
+    /// What is done to suspicious clients: `greylist`, `tarpit`, `delay` or `targrey`.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn mode(&self) -> zbus::Result<String>;
+
+    /// `well`, or what is wrong with the database.
+    #[zbus(property)]
+    fn store_state(&self) -> zbus::Result<String>;
+
+    /// Triplets, whatever their state.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn triplets(&self) -> zbus::Result<u64>;
+
+    /// Triplets that wait.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn waiting(&self) -> zbus::Result<u64>;
+
+    /// Triplets that have passed.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn passed(&self) -> zbus::Result<u64>;
+
+    /// Clients that pass at once.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn auto_whitelisted(&self) -> zbus::Result<u64>;
+
+    /// Clients that were told to sleep in the tarpit and have not been seen to survive it.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn tarpitted(&self) -> zbus::Result<u64>;
+
+    /// Sleeps that run.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn sleeping(&self) -> zbus::Result<u64>;
+
+    /// The entries of a list have changed.
+    #[zbus(signal)]
+    fn entries_changed(&self, list: &str) -> zbus::Result<()>;
+}
+
+/// What administrators may do.
+#[zbus::proxy(
+    interface = "org.stargrey.Greylist1.Manager",
+    default_service = "org.stargrey.Greylist1",
+    default_path = "/org/stargrey/Greylist1"
+)]
+pub trait Manager {
+    /// Adds an entry to a list, for so many seconds, 0 for ever.
+    fn add_entry(
+        &self,
+        list: &str,
+        pattern: &str,
+        comment: &str,
+        lifetime: u64,
+    ) -> Result<(), Error>;
+
+    /// Removes an entry that was added over the bus.
+    fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error>;
+
+    /// Entries, of all lists or the one that the filter names under `list`.
+    fn list_entries(
+        &self,
+        filter: &Dict,
+        after: &[u8],
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
+
+    /// What would be decided on these attributes, and every step on the way. Changes nothing.
+    fn explain(
+        &self,
+        attributes: &std::collections::HashMap<&str, &str>,
+    ) -> Result<(Dict, Vec<Dict>), Error>;
+
+    /// Triplets.
+    fn list_triplets(
+        &self,
+        filter: &Dict,
+        after: &[u8],
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
+
+    /// Forgets what the filter names; yields how many.
+    fn forget(&self, filter: &Dict) -> Result<Dict, Error>;
+
+    /// Lets a triplet pass from now on.
+    fn allow(&self, client: &str, sender: &str, recipient: &str) -> Result<(), Error>;
+
+    /// Reads the lists again.
+    fn reload(&self) -> Result<(), Error>;
+
+    /// Sets the counters to zero.
+    fn reset_statistics(&self) -> Result<(), Error>;
+
+    /// Writes a copy of the database into a file that the caller has opened.
+    fn backup(&self, file: Fd<'_>) -> Result<(), Error>;
+
+    /// Takes rows as Export gives them, all or none; yields how many were new, changed and unchanged.
+    fn import(&self, rows: &[Dict], dry_run: bool) -> Result<Dict, Error>;
+
+    /// All records.
+    fn export(&self, after: &[u8], limit: u32) -> Result<(Vec<Dict>, Vec<u8>), Error>;
+}
