@@ -29,9 +29,10 @@ mod rules;
 pub mod s25r;
 pub mod tarpit;
 mod text;
+mod trace;
 mod transaction;
 
-pub use decide::decide;
+pub use decide::{decide, decide_traced};
 pub use greylist::Triplet;
 pub use keys::{ClientKey, TripletKey};
 pub use lists::{
@@ -40,11 +41,12 @@ pub use lists::{
 pub use outcome::{
     Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
 };
-pub use plan::plan;
+pub use plan::{plan, plan_traced};
 pub use reputation::Client;
 pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
 pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
 pub use text::{TextError, Texts};
+pub use trace::{Step, Trace};
 pub use transaction::{Stage, Transaction};
 
 use crate::types::Timestamp;

@@ -1,15 +1,20 @@
 //! The first half of a decision: what needs no records.
 
 use super::{
-    Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Suspicion,
-    Transaction, TripletKey, Unmatched, Verdict, s25r,
+    Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Step,
+    Suspicion, Trace, Transaction, TripletKey, Unmatched, Verdict, s25r,
 };
 use super::{Plan, Query};
 use crate::types::ClientIp;
 
 /// Settles what can be settled without the store.
 pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
-    match query(tx, rules) {
+    plan_traced(tx, rules, &mut ())
+}
+
+/// The same, with a listener to the steps.
+pub fn plan_traced(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
+    match query(tx, rules, trace) {
         Ok(query) => Plan::Needs(query),
         Err(Settled(verdict, reason, because)) => {
             Plan::Settled(Outcome::new(verdict, reason, because))
@@ -26,10 +31,10 @@ const fn pass(reason: Reason, because: Because) -> Settled {
 }
 
 /// The records that are needed, unless it is settled without.
-fn query(tx: &Transaction<'_>, rules: &Ruleset) -> Result<Query, Settled> {
+fn query(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Query, Settled> {
     let attempt = Attempt::read(tx, rules)?;
-    attempt.pass_lists(rules)?;
-    let suspicion = attempt.suspicion(rules)?;
+    attempt.pass_lists(rules, trace)?;
+    let suspicion = attempt.suspicion(rules, trace)?;
     Ok(attempt.query(rules, suspicion))
 }
 
@@ -69,38 +74,50 @@ impl<'a> Attempt<'a> {
     }
 
     /// Goes on, unless a list has the attempt.
-    fn pass_lists(&self, rules: &Ruleset) -> Result<(), Settled> {
-        let unless = |found: Option<EntryRef>, reason| match found {
-            Some(entry) => Err(pass(reason, Because::Entry(entry))),
-            None => Ok(()),
+    fn pass_lists(&self, rules: &Ruleset, trace: &mut impl Trace) -> Result<(), Settled> {
+        let mut unless = |found: Option<EntryRef>, list, reason| {
+            trace.note(Step::List(list, found));
+            match found {
+                Some(entry) => Err(pass(reason, Because::Entry(entry))),
+                None => Ok(()),
+            }
         };
         let client = rules.find(ListName::Client, |lists| {
             lists.clients.find(self.name, self.client)
         });
-        unless(client, Reason::ClientWhitelist)?;
+        unless(client, ListName::Client, Reason::ClientWhitelist)?;
         let recipient = rules.find(ListName::Recipient, |lists| {
             lists.recipients.find(self.recipient)
         });
-        unless(recipient, Reason::RecipientWhitelist)?;
+        unless(recipient, ListName::Recipient, Reason::RecipientWhitelist)?;
         let sender = rules.find(ListName::Sender, |lists| lists.senders.find(self.sender));
-        unless(sender, Reason::SenderWhitelist)
+        unless(sender, ListName::Sender, Reason::SenderWhitelist)
     }
 
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
-    fn suspicion(&self, rules: &Ruleset) -> Result<Option<Suspicion>, Settled> {
+    fn suspicion(
+        &self,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Option<Suspicion>, Settled> {
         let mut because = Because::Request;
-        if rules.params.s25r
-            && let Some(rule) = s25r::rule(self.name)
-        {
-            let exception = rules.find(ListName::S25rException, |lists| {
-                lists.s25r_exceptions.find(self.name, self.client)
+        if rules.params.s25r {
+            let rule = s25r::rule(self.name);
+            let exception = rule.and_then(|_| {
+                rules.find(ListName::S25rException, |lists| {
+                    lists.s25r_exceptions.find(self.name, self.client)
+                })
             });
-            match exception {
-                None => return Ok(Some(Suspicion::S25r(rule))),
-                Some(entry) => because = Because::Entry(entry),
+            trace.note(Step::S25r(rule, exception));
+            match (rule, exception) {
+                (Some(rule), None) => return Ok(Some(Suspicion::S25r(rule))),
+                (Some(_), Some(entry)) => because = Because::Entry(entry),
+                (None, _) => {}
             }
         }
-        match rules.unmatched() {
+        let unmatched = rules.unmatched();
+        trace.note(Step::Unmatched(unmatched));
+        match unmatched {
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
             Unmatched::Greylist => Ok(None),
         }
