@@ -12,7 +12,7 @@ use std::process::Command;
 use stargrey::config::MAX_LIST_BYTES;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
-use stargrey::policy::Reason;
+use stargrey::policy::{Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::journal;
 
@@ -28,6 +28,15 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
         .split_once(&format!("\n.Sh {heading}\n"))
         .unwrap_or_else(|| panic!("the page has no section {heading}"));
     rest.split("\n.Sh ").next().expect("a first part")
+}
+
+/// What stands between the heading of a subsection and the next one.
+fn subsection<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(&format!("\n.Ss {heading}\n"))
+        .unwrap_or_else(|| panic!("the page has no subsection {heading}"));
+    let rest = rest.split("\n.Sh ").next().expect("a first part");
+    rest.split("\n.Ss ").next().expect("a first part")
 }
 
 /// The items of all lists in a section: what stands behind `.It`, and the lines below it.
@@ -197,7 +206,7 @@ fn rows_of_comment(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The rows of the first tbl(1) table, without heading and text blocks.
+/// The rows of a tbl(1) table, without heading and text blocks.
 fn rows_of_page(page: &str) -> Vec<Vec<String>> {
     let (_, rest) = page.split_once("\n.TS\n").expect("a table begins");
     let (table, _) = rest.split_once("\n.TE\n").expect("a table ends");
@@ -216,30 +225,176 @@ fn cells(row: &str) -> Vec<String> {
 
 #[test]
 fn the_state_table_of_the_manual_page_is_the_one_in_the_source() {
-    let got = rows_of_page(section(&source("man/stargreyd.8"), "DECISION"));
+    let got = rows_of_page(subsection(&source("man/stargreyd.8"), "The triplet"));
     let want = rows_of_comment(&source("src/policy/greylist.rs"));
-    assert_eq!(want.len(), 6, "{want:?}");
+    assert_eq!(want.len(), 7, "{want:?}");
     assert_eq!(got, want);
+}
+
+#[test]
+fn the_table_of_sleeps_in_the_manual_page_is_the_one_in_the_source() {
+    let got = rows_of_page(subsection(&source("man/stargreyd.8"), "The tarpit"));
+    let want = rows_of_comment(&source("src/policy/tarpit.rs"));
+    assert_eq!(want.len(), 7, "{want:?}");
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_rule_of_s25r_has_an_example_that_it_hits_first() {
+    let page = source("man/stargreyd.8");
+    let got: Vec<Option<u8>> = items(subsection(&page, "Suspicious clients"))
+        .into_iter()
+        .map(|(rule, text)| {
+            let names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
+            let name = names.last().unwrap_or("unknown .").trim_end_matches(" .");
+            assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{name}");
+            s25r::rule(name.as_bytes())
+        })
+        .collect();
+    assert_eq!(got, (0..=6).map(Some).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_exception_from_s25r_has_an_example_that_needs_it() {
+    let list = source("src/lists/s25r_exceptions");
+    let entries = list.lines().filter(|line| !line.starts_with('#'));
+    let mut known = 0;
+    for line in entries.filter(|line| !line.is_empty()) {
+        let (entry, comment) = line.split_once('#').expect("a comment");
+        let (rule, name) = comment.split_once(": ").expect("a rule and a name");
+        let below = format!(".{}", entry.trim());
+        assert!(name.ends_with(&below), "{line}");
+        let rule = rule.trim().strip_prefix("rule ").expect("a rule");
+        assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{line}");
+        known += 1;
+    }
+    assert!(known > 10, "{known}");
+}
+
+/// A literal display that begins where the text does: what is in it, as a reader sees it.
+fn display(text: &str) -> String {
+    let (_, rest) = text.split_once('\n').expect("an example begins");
+    let (shown, _) = rest.split_once("\n.Ed").expect("an example ends");
+    format!("{}\n", shown.replace("\\e", "\\"))
+}
+
+/// The displays that show a file below this directory, by the names that the files have there.
+fn files_shown<'a>(page: &'a str, directory: &str) -> Vec<(&'a str, String)> {
+    page.split(&format!(".Pa {directory}/"))
+        .skip(1)
+        .filter_map(|text| {
+            let (name, text) = text.split_once(" :\n.Bd -literal -offset indent")?;
+            // A `.Pa` in running text is not followed by its display.
+            (!name.contains('\n')).then(|| (name, display(text)))
+        })
+        .collect()
+}
+
+/// Whether the program finds nothing wrong with these options.
+fn check(options: &[String]) {
+    let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
+    arguments.extend(["--check", "--user=root", "--group=root"]);
+    stargreyd(&arguments);
 }
 
 #[test]
 fn the_examples_of_lists_are_lists() {
     let directory = tempfile::tempdir().expect("a directory");
     let page = source("man/stargrey-lists.5");
-    let mut arguments = Vec::new();
-    for example in section(&page, "EXAMPLES")
-        .split(".Pa /etc/stargrey/")
-        .skip(1)
-    {
-        let (name, rest) = example.split_once(".local :\n").expect("a name");
-        let (_, rest) = rest.split_once("indent\n").expect("an example begins");
-        let (text, _) = rest.split_once(".Ed").expect("an example ends");
+    let mut options = vec!["--s25r".to_owned()];
+    for (name, text) in files_shown(section(&page, "EXAMPLES"), "/etc/stargrey") {
         let file = directory.path().join(name);
-        fs::write(&file, text.replace("\\e", "\\")).expect("the file is written");
-        arguments.push(format!("--{}={}", name.replace('_', "-"), file.display()));
+        fs::write(&file, text).expect("the file is written");
+        let list = name.strip_suffix(".local").expect("an own list");
+        options.push(format!("--{}={}", list.replace('_', "-"), file.display()));
     }
-    assert_eq!(arguments.len(), 3, "{arguments:?}");
-    let mut line: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    line.extend(["--check", "--user=root", "--group=root"]);
-    stargreyd(&line);
+    assert_eq!(options.len(), 5, "{options:?}");
+    check(&options);
+}
+
+#[test]
+fn the_example_of_a_table_is_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let page = source("man/stargrey-lists.5");
+    let (_, text) = subsection(&page, "Example")
+        .split_once("\n.Bd -literal")
+        .expect("an example");
+    let file = directory.path().join("table");
+    fs::write(&file, display(text)).expect("the file is written");
+    check(&[format!("--client-access={}", file.display())]);
+}
+
+/// What the recipes of a page show for an option file, with the recipes.
+fn recipes(page: &str) -> Vec<(&str, &str, String)> {
+    page.split("\n.Ss Recipe: ")
+        .skip(1)
+        .map(|recipe| {
+            let (name, _) = recipe.split_once('\n').expect("a heading");
+            let recipe = recipe.split("\n.Sh ").next().expect("a first part");
+            let recipe = recipe.split("\n.Ss ").next().expect("a first part");
+            let [(_, text)] = &files_shown(recipe, "/etc/default")[..] else {
+                panic!("{name}: one option file is wanted");
+            };
+            let options = text.trim().strip_prefix("OPTIONS=\"");
+            let options = options.and_then(|options| options.strip_suffix('"'));
+            (name, recipe, options.expect("options").to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn the_options_of_every_recipe_are_taken() {
+    let page = source("man/stargrey.7");
+    let recipes = recipes(&page);
+    assert_eq!(recipes.len(), 6);
+    for (name, recipe, options) in recipes {
+        let directory = tempfile::tempdir().expect("a directory");
+        let shown = files_shown(recipe, "/etc/postfix");
+        assert!(shown.iter().any(|(file, _)| *file == "main.cf"), "{name}");
+        for (file, text) in &shown {
+            fs::write(directory.path().join(file), text).expect("the file is written");
+        }
+        let directory = directory.path().to_str().expect("a printable name");
+        let options: Vec<String> = options
+            .split_whitespace()
+            .map(|option| option.replace("/etc/postfix", directory))
+            .collect();
+        check(&options);
+    }
+}
+
+#[test]
+fn all_options_that_the_overview_shows_are_taken() {
+    let mut shown = 0;
+    let page = source("man/stargrey.7").replace("/etc/postfix/permit_client_nots25r", "/dev/null");
+    for text in page.split("OPTIONS=\"").skip(1) {
+        let (options, _) = text.split_once('"').expect("the options end");
+        let options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
+        check(&options);
+        shown += 1;
+    }
+    assert!(shown > 6, "{shown}");
+}
+
+#[test]
+fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
+    let page = source("man/stargrey.7");
+    let shown: Vec<(&str, String)> = recipes(&page)
+        .into_iter()
+        .flat_map(|(_, recipe, _)| files_shown(recipe, "/etc/postfix"))
+        .filter(|(name, _)| *name != "main.cf")
+        .collect();
+    let [("s25r", calling), ("permit_client_nots25r", excusing)] = &shown[..] else {
+        panic!("other tables are shown: {shown:?}");
+    };
+    let want = s25r::PATTERNS.map(|pattern| format!("/{pattern}/  check_greylist"));
+    assert_eq!(calling.lines().collect::<Vec<_>>(), want);
+    let excused: Vec<&str> = excusing
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start_matches("if ").strip_prefix("!/")?;
+            line.strip_suffix("/  OK").or(line.strip_suffix('/'))
+        })
+        .collect();
+    assert_eq!(excused, s25r::PATTERNS);
 }
