@@ -17,7 +17,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+pub mod access;
 mod decide;
+mod ere;
 pub mod greylist;
 mod keys;
 mod lists;
@@ -32,6 +34,7 @@ mod text;
 mod trace;
 mod transaction;
 
+pub use access::{AccessTables, Severity};
 pub use decide::{decide, decide_traced};
 pub use greylist::Triplet;
 pub use keys::{ClientKey, TripletKey};

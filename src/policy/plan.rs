@@ -1,5 +1,6 @@
 //! The first half of a decision: what needs no records.
 
+use super::access::AccessResult;
 use super::{
     Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Step,
     Suspicion, Trace, Transaction, TripletKey, Unmatched, Verdict, s25r,
@@ -41,6 +42,7 @@ fn query(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Resul
 /// A transaction with everything in it that a decision needs.
 struct Attempt<'a> {
     name: &'a [u8],
+    address: &'a [u8],
     client: ClientIp,
     sender: &'a [u8],
     recipient: &'a [u8],
@@ -65,6 +67,7 @@ impl<'a> Attempt<'a> {
         };
         Ok(Self {
             name,
+            address,
             client,
             sender,
             recipient,
@@ -100,6 +103,9 @@ impl<'a> Attempt<'a> {
         rules: &Ruleset,
         trace: &mut impl Trace,
     ) -> Result<Option<Suspicion>, Settled> {
+        if let Some(suspicion) = self.by_tables(rules, trace)? {
+            return Ok(Some(suspicion));
+        }
         let mut because = Because::Request;
         if rules.params.s25r {
             let rule = s25r::rule(self.name);
@@ -120,6 +126,38 @@ impl<'a> Attempt<'a> {
         match unmatched {
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
             Unmatched::Greylist => Ok(None),
+        }
+    }
+
+    /// What the client access tables make of the client, if they say anything.
+    fn by_tables(
+        &self,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Option<Suspicion>, Settled> {
+        let tables = &rules.lists.access;
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        let Some(found) = tables.find(self.name, self.address) else {
+            trace.note(Step::Access(None));
+            return Ok(None);
+        };
+        let entry = EntryRef {
+            list: ListName::ClientAccess,
+            is_added: false,
+            number: found.entry,
+        };
+        trace.note(Step::Access(Some(entry)));
+        match found.result {
+            AccessResult::Permit => Err(pass(Reason::AccessPermit, Because::Entry(entry))),
+            AccessResult::Reply(severity) => Err(Settled(
+                Verdict::Reply(severity),
+                Reason::AccessReply,
+                Because::Entry(entry),
+            )),
+            AccessResult::Greylist => Ok(Some(Suspicion::Entry(entry))),
+            AccessResult::Nothing => Ok(None),
         }
     }
 

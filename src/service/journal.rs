@@ -152,6 +152,7 @@ const fn missing(outcome: &Outcome) -> Option<Missing> {
         | Verdict::Tarpit {
             then: Then::Pass, ..
         }
+        | Verdict::Reply(_)
         | Verdict::Unavailable => None,
     }
 }

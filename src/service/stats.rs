@@ -11,6 +11,7 @@ pub(super) struct Stats {
     rules: [AtomicU64; s25r::PATTERNS.len()],
     deferred: AtomicU64,
     tarpitted: AtomicU64,
+    turned_away: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -22,6 +23,8 @@ pub struct Counts {
     pub deferred: u64,
     /// Answers that let the client wait.
     pub tarpitted: u64,
+    /// Answers of client access tables.
+    pub turned_away: u64,
 }
 
 impl Stats {
@@ -36,6 +39,9 @@ impl Stats {
             }
             Verdict::Tarpit { .. } => {
                 self.tarpitted.fetch_add(1, Ordering::Relaxed);
+            }
+            Verdict::Reply(_) => {
+                self.turned_away.fetch_add(1, Ordering::Relaxed);
             }
             Verdict::Pass | Verdict::PassWithHeader { .. } => {}
         }
@@ -54,6 +60,7 @@ impl Stats {
             rules: self.rules.each_ref().map(read),
             deferred: read(&self.deferred),
             tarpitted: read(&self.tarpitted),
+            turned_away: read(&self.turned_away),
         }
     }
 }

@@ -12,6 +12,7 @@ mod durability;
 mod listening;
 mod postfix;
 mod postgrey;
+mod postmap;
 mod process;
 mod reload;
 mod support;

@@ -26,15 +26,18 @@ pub enum ListName {
     Sender,
     /// Clients whose names match S25R and who are no end users.
     S25rException,
+    /// The client access tables.
+    ClientAccess,
 }
 
 impl ListName {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Client,
         Self::Recipient,
         Self::Sender,
         Self::S25rException,
+        Self::ClientAccess,
     ];
 }
 
@@ -44,7 +47,7 @@ pub struct Entries(Vec<Entry>);
 
 impl Entries {
     /// Adds an entry and yields its number.
-    fn push(&mut self, entry: Entry) -> u32 {
+    pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         self.0.push(entry);
         number
