@@ -37,9 +37,10 @@ mod transaction;
 pub use access::{AccessTables, Severity};
 pub use decide::{decide, decide_traced};
 pub use greylist::Triplet;
-pub use keys::{ClientKey, TripletKey};
+pub(crate) use keys::read_network;
+pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
-    AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
+    Added, AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
 };
 pub use outcome::{
     Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
