@@ -33,8 +33,9 @@ mod transaction;
 
 pub use decide::decide;
 pub use greylist::Triplet;
-pub use keys::{ClientKey, TripletKey};
-pub use lists::{AddressList, ClientList, Entries, Entry, ListName, TooLarge};
+pub(crate) use keys::read_network;
+pub use keys::{ClientKey, TripletKey, TripletParts};
+pub use lists::{Added, AddressList, ClientList, Entries, Entry, ListName, TooLarge};
 pub use outcome::{
     Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
 };

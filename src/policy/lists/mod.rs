@@ -12,6 +12,7 @@ use std::sync::Arc;
 use regex::bytes::RegexSet;
 
 use super::pattern::compile_all;
+use crate::types::Timestamp;
 
 pub use address::AddressList;
 pub use client::ClientList;
@@ -27,6 +28,61 @@ pub enum ListName {
     Sender,
     /// Clients whose names match S25R and who are no end users.
     S25rException,
+}
+
+impl ListName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Client,
+        Self::Recipient,
+        Self::Sender,
+        Self::S25rException,
+    ];
+
+    /// What the list is called where people read it, and in the store.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client-whitelist",
+            Self::Recipient => "recipient-whitelist",
+            Self::Sender => "sender-whitelist",
+            Self::S25rException => "s25r-exceptions",
+        }
+    }
+
+    /// The list that is called so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.word() == word)
+    }
+}
+
+/// An entry that stands in no file: it was added while the daemon ran, and the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The list that it is one more entry of.
+    pub list: ListName,
+    /// The entry as it was written.
+    pub text: String,
+    /// Why it is there.
+    pub comment: String,
+    /// When it was added.
+    pub added: Timestamp,
+    /// When its time is over; `None` for never.
+    pub expires: Option<Timestamp>,
+    /// How often it has matched.
+    pub hits: u64,
+    /// When it last matched.
+    pub last_hit: Option<Timestamp>,
+}
+
+impl Added {
+    /// The longest text, in bytes; the shortest has one. Longer than any address or host name, and short enough
+    /// for a key of the store.
+    pub const LONGEST_TEXT: usize = 400;
+
+    /// The longest comment, in bytes: a paragraph.
+    pub const LONGEST_COMMENT: usize = 1000;
 }
 
 /// Where an entry stands, and how it was written.
@@ -115,5 +171,20 @@ fn first_of(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_is_found_by_its_word() {
+        for list in ListName::ALL {
+            assert_eq!(ListName::from_word(list.word()), Some(list), "{list:?}");
+        }
+        for word in ["", "client", "Client-Whitelist", "client-whitelist "] {
+            assert_eq!(ListName::from_word(word), None, "{word}");
+        }
     }
 }
