@@ -436,7 +436,7 @@ fn counters_are_added_up_by_the_hour_and_go_after_400_days() {
             add(at(hour * 3600), &[("new", hour)]);
         }
         let all = (Timestamp::default(), Timestamp::from_seconds(u64::MAX));
-        let mut left = |now| {
+        let mut left = |now: u64| {
             let removed = sweep_all(writer, at(now * 3600));
             (removed, reader.history(all.0, all.1).unwrap().len())
         };
@@ -689,7 +689,7 @@ fn a_full_database_can_still_forget() {
         ..lmdb(directory.path())
     };
     let key = |n: u32| triplet("192.0.2.0/24", &format!("sender{n}x@b"));
-    let (reader, mut writer) = opener(8).open().unwrap();
+    let (reader, mut writer) = opener(16).open().unwrap();
     writer
         .transact(&mut |records| {
             (0..50_000).try_for_each(|n| records.put_triplet(&key(n), waiting(at(0))))
@@ -697,7 +697,7 @@ fn a_full_database_can_still_forget() {
         .unwrap();
     drop((reader, writer));
     // What may be in use is less now than what is.
-    let (reader, mut writer) = opener(7).open().unwrap();
+    let (reader, mut writer) = opener(8).open().unwrap();
     let put = |writer: &mut dyn Writer, from: u32| {
         writer.transact(&mut |records| {
             (from..from + 50_000).try_for_each(|n| records.put_triplet(&key(n), waiting(at(0))))

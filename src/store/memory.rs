@@ -1,12 +1,13 @@
 //! A store in memory: for tests, and for nothing else.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::rows::{Collector, Cursor, Reach, is_same_client, is_same_sleep};
-use super::schema::{decode_hour, encode_entry, encode_hour, encode_tally, entry_key};
+use super::schema::{decode_hour, encode_entry, encode_hour, encode_tally, entry_key, stored_key};
 use super::{
     Figures, HISTORY, Halves, Opener, Page, Reader, Records, Row, RowKey, Scope, StoreError, Swept,
     Tally, Writer, add_up,
@@ -48,8 +49,8 @@ impl MemoryStore {
 }
 
 impl Tables {
-    /// All rows of a scope with their tables' numbers and their keys: waiting triplets first, as on disk.
-    fn rows(&self, scope: &Scope) -> Vec<(u8, &[u8], Row)> {
+    /// All rows of a scope with their tables' numbers and their keys as on disk: waiting triplets first.
+    fn rows(&self, scope: &Scope) -> Vec<(u8, Cow<'_, [u8]>, Row)> {
         let network = |key: &ClientKey| key.network().map(RowKey::Plain);
         let mut rows = Vec::new();
         for (key, record) in self.triplets.iter().filter(|_| scope.triplets) {
@@ -71,10 +72,10 @@ impl Tables {
         }
         let mut rows: Vec<_> = rows
             .into_iter()
-            .filter_map(|(table, key, row)| Some((table, key, row?)))
             .filter(|(_, key, _)| matches!(scope.reach(key), Ok(Reach::Inside)))
+            .filter_map(|(table, key, row)| Some((table, stored_key(key, None).key, row?)))
             .collect();
-        rows.sort_by_key(|(table, key, _)| (*table, *key));
+        rows.sort_by(|(a, a_key, _), (b, b_key, _)| (a, a_key).cmp(&(b, b_key)));
         rows
     }
 }
@@ -217,9 +218,9 @@ impl Reader for MemoryStore {
         let tables = self.tables();
         let mut collector = Collector::new(most, wanted);
         for (table, key, row) in tables.rows(scope) {
-            let is_behind = cursor.is_none_or(|at| (table, key) > (at.table, at.key));
+            let is_behind = cursor.is_none_or(|at| (table, &*key) > (at.table, at.key));
             if is_behind && collector.look(row) {
-                return Ok(collector.page(Some(Cursor { table, key })));
+                return Ok(collector.page(Some(Cursor { table, key: &key })));
             }
         }
         Ok(collector.page(None))
@@ -261,14 +262,9 @@ impl Writer for MemoryStore {
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
         let mut tables = self.tables();
         let count = |tables: &Tables| {
-            let others = [
-                &tables.clients.len(),
-                &tables.sleeps.len(),
-                &tables.history.len(),
-            ];
-            others
-                .into_iter()
-                .fold(tables.triplets.len(), |sum, more| sum.saturating_add(*more))
+            let clients = tables.clients.len().saturating_add(tables.sleeps.len());
+            let others = clients.saturating_add(tables.history.len());
+            tables.triplets.len().saturating_add(others)
         };
         let before = count(&tables);
         tables.triplets.retain(|_, t| !t.is_expired(now, params));
