@@ -495,6 +495,8 @@ pub trait Opener: Send {
 }
 
 #[cfg(test)]
-mod control_tests;
+mod kept_tests;
+#[cfg(test)]
+mod page_tests;
 #[cfg(test)]
 mod tests;

@@ -87,6 +87,7 @@ impl Added {
     /// The longest comment, in bytes: a paragraph.
     pub const LONGEST_COMMENT: usize = 1000;
 }
+
 /// The entries of a list, by the numbers they have in it.
 #[derive(Debug, Default)]
 pub struct Entries(Vec<Entry>);

@@ -376,4 +376,6 @@ fn size(path: &Path) -> Result<Option<u64>, StoreError> {
 }
 
 #[cfg(test)]
+mod control_tests;
+#[cfg(test)]
 mod tests;
