@@ -200,10 +200,16 @@ fn lists_of(all: &[Added], now: Timestamp) -> Result<Lists, TooLarge> {
         let entry = Entry::added(&added.text, added.hits, added.last_hit);
         match meaning(added.list, &added.text) {
             Ok(Meaning::Client(pattern)) => {
-                clients.entry(added.list).or_default().push((pattern, entry));
+                clients
+                    .entry(added.list)
+                    .or_default()
+                    .push((pattern, entry));
             }
             Ok(Meaning::Address(pattern)) => {
-                addresses.entry(added.list).or_default().push((pattern, entry));
+                addresses
+                    .entry(added.list)
+                    .or_default()
+                    .push((pattern, entry));
             }
             Err(error) => log::warn!("{} {:?}: {error}; ignoring", added.list.word(), added.text),
         }

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::book::{Book, has_ended};
 use super::clock::{Clock, ClockGuard, monotonic};
 use super::state::StoreState;
+use super::stats::{Counts, Stats};
 use super::touches::Touches;
-use crate::policy::{self, Expiry, Outcome, Query, Ruleset, Session};
-use crate::store::{Opener, StoreError, Writer};
+use crate::policy::{self, Added, Expiry, Outcome, Query, Ruleset, Session};
+use crate::store::{Opener, Records, StoreError, Writer};
 use crate::types::{Span, Timestamp};
 
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
@@ -59,9 +61,20 @@ pub(super) struct Work {
 pub(super) enum Message {
     /// Decide and remember.
     Work(Box<Work>),
+    /// Do something for an administrator.
+    Errand(Box<Errand>),
     /// A reader came upon this.
     ReadFailed(StoreError),
 }
+
+/// Something that an administrator wants to be written, in a transaction of its own.
+pub(super) struct Errand {
+    pub(super) job: Box<Job>,
+    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A piece of work inside a transaction.
+type Job = dyn FnMut(&mut dyn Records) -> Result<(), StoreError> + Send;
 
 /// What the gate sees of the thread.
 #[derive(Debug, Default)]
@@ -86,7 +99,8 @@ pub(super) struct Shared {
     pub(super) touches: Arc<Touches>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) rules: Arc<dyn Fn() -> Arc<Ruleset> + Send + Sync>,
+    pub(super) book: Arc<Book>,
+    pub(super) stats: Arc<Stats>,
 }
 
 /// How the store is.
@@ -114,6 +128,9 @@ pub(super) struct Worker {
     noted: Timestamp,
     /// Whether something was written since.
     is_unnoted: bool,
+    /// The counters that are in the history, and the last hit of an entry that is kept.
+    told: Counts,
+    booked: Timestamp,
     /// Whether the clock is watched, which goes on when the store is opened again.
     is_watching: bool,
 }
@@ -133,6 +150,8 @@ impl Worker {
             swept: None,
             noted: Timestamp::default(),
             is_unnoted: false,
+            told: Counts::default(),
+            booked: Timestamp::default(),
             is_watching: false,
         };
         match worker.open() {
@@ -159,25 +178,46 @@ impl Worker {
             self.shared.pulse.turns.fetch_add(1, Ordering::Relaxed);
         }
         while self.flush() {}
+        self.keep_books();
         self.with_writer(|writer| writer.sync());
     }
 
     /// Takes a message and all that stand behind it, as far as a batch goes.
     fn take(&mut self, first: Message, queue: &Receiver<Message>) {
         let mut batch = Vec::new();
+        let mut errands = Vec::new();
         let others = std::iter::from_fn(|| queue.try_recv().ok());
         for message in std::iter::once(first).chain(others.take(BATCH - 1)) {
             match message {
                 Message::Work(work) => batch.push(*work),
+                Message::Errand(errand) => errands.push(*errand),
                 Message::ReadFailed(error) => self.fail(&error),
             }
         }
         // Who has stopped waiting was told something else already.
         batch.retain(|work| !work.answer.is_closed());
-        if self.health != Health::Well || batch.is_empty() {
+        if self.health == Health::Well && !batch.is_empty() {
+            self.decide(batch);
+        }
+        for errand in errands {
+            self.run_errand(errand);
+        }
+    }
+
+    /// Does an errand; dropped without an answer while the store is in trouble.
+    fn run_errand(&mut self, mut errand: Errand) {
+        if self.health != Health::Well || errand.done.is_closed() {
             return;
         }
-        self.decide(batch);
+        let done = self.attempt(|writer| writer.transact(&mut *errand.job));
+        match &done {
+            Ok(()) => self.wrote(),
+            Err(error) if error.is_refusal() => {}
+            Err(error) => self.fail(error),
+        }
+        if errand.done.send(done).is_err() {
+            log::debug!("an errand was not waited for");
+        }
     }
 
     /// Decides a batch in one transaction, commits it, and answers. Dropped answers tell of a failure.
@@ -250,6 +290,7 @@ impl Worker {
         state.check_clock(clock.now(), clock.since_boot());
         if mono.saturating_sub(self.flushed) >= FLUSH {
             let is_more = self.flush();
+            self.keep_books();
             self.note_time();
             // The next batch is due soon, but not before strangers have had their turn.
             self.flushed = if is_more {
@@ -298,6 +339,57 @@ impl Worker {
         false
     }
 
+    /// Writes the counters of the hour, and of the entries that were added those that have decided; entries
+    /// whose time is over go.
+    fn keep_books(&mut self) {
+        if self.health != Health::Well {
+            return;
+        }
+        let now = self.shared.clock.now();
+        let counts = self.shared.stats.counts();
+        let tally = counts.since(&self.told).tally();
+        let entries = self.shared.book.entries();
+        let (ended, others): (Vec<Added>, Vec<Added>) =
+            entries.into_iter().partition(|entry| has_ended(entry, now));
+        let hit: Vec<Added> = others
+            .into_iter()
+            .filter(|entry| entry.last_hit > Some(self.booked))
+            .collect();
+        if tally.is_empty() && ended.is_empty() && hit.is_empty() {
+            return;
+        }
+        let written = self.attempt(|writer| {
+            writer.transact(&mut |records| {
+                if !tally.is_empty() {
+                    records.add_tally(now, &tally)?;
+                }
+                for entry in &hit {
+                    records.put_entry(entry)?;
+                }
+                for entry in &ended {
+                    records.remove_entry(entry.list, &entry.text)?;
+                }
+                Ok(())
+            })
+        });
+        match written {
+            Ok(()) => {
+                self.told = counts;
+                self.booked = hit
+                    .iter()
+                    .filter_map(|entry| entry.last_hit)
+                    .max()
+                    .unwrap_or(self.booked);
+                for entry in &ended {
+                    self.shared.book.remove(entry.list, &entry.text, now);
+                }
+                self.wrote();
+            }
+            Err(error) if error.is_refusal() => log::warn!("counters: {error}; ignoring"),
+            Err(error) => self.fail(&error),
+        }
+    }
+
     /// Notes the time, when something was written and it has gone on.
     fn note_time(&mut self) {
         let now = self.shared.clock.now();
@@ -319,7 +411,7 @@ impl Worker {
         if rests || self.shared.state.expiry() == Expiry::Suspended {
             return;
         }
-        let params = (self.shared.rules)().params;
+        let params = self.shared.book.rules().params;
         let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
             return;
         };
@@ -335,7 +427,7 @@ impl Worker {
 
     /// Counts the clients that pass at once.
     fn count_whitelisted(&self) {
-        let Some(threshold) = (self.shared.rules)().params.auto_whitelist else {
+        let Some(threshold) = self.shared.book.rules().params.auto_whitelist else {
             return;
         };
         let state = &self.shared.state;
@@ -353,6 +445,8 @@ impl Worker {
             self.shared.state.watch_clock(guard);
             self.is_watching = true;
         }
+        let now = self.shared.clock.now();
+        self.shared.book.load(reader.entries()?, now);
         self.writer = Some(writer);
         self.shared.state.set_reader(Some(reader));
         Ok(())
@@ -385,7 +479,7 @@ impl Worker {
             return false;
         }
         let now = self.shared.clock.now();
-        let params = (self.shared.rules)().params;
+        let params = self.shared.book.rules().params;
         for _ in 0..ROOM_SLICES {
             match self.with_writer(|writer| writer.sweep(now, &params)) {
                 Some(swept) if swept.removed > 0 => return true,
