@@ -80,10 +80,11 @@ impl Gate {
         let (sender, receiver) = sync_channel(QUEUE);
         let book = Arc::new(Book::new(rules));
         let stats = Arc::new(Stats::new(clock.now()));
-        let state = Arc::new(StoreState::new(ClockGuard::new(clock.as_ref(), None)));
+        let guard = ClockGuard::new(clock.as_ref(), None);
+        let store_state = Arc::new(StoreState::new(guard));
         let (touches, pulse) = <(Arc<Touches>, Arc<Pulse>)>::default();
         let shared = Shared {
-            state: Arc::clone(&state),
+            state: Arc::clone(&store_state),
             touches: Arc::clone(&touches),
             pulse: Arc::clone(&pulse),
             clock: Arc::clone(&clock),
@@ -98,7 +99,7 @@ impl Gate {
         let gate = Self(Arc::new(Inner {
             clock,
             book,
-            state,
+            state: store_state,
             touches,
             pulse,
             memory: InstanceMemory::new(),

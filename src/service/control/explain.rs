@@ -2,7 +2,7 @@
 
 use super::super::sleeps::Sleeps;
 use crate::policy::{
-    self, Because, Client, EntryRef, Missing, Outcome, Plan, Query, Ruleset, Session, Sleep, Step,
+    self, Because, Client, EntryRef, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
     Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
@@ -64,9 +64,18 @@ impl Gate {
                         has_room: has_room(&inner.sleeps, &rules, now),
                         expiry: inner.state.expiry(),
                     };
-                    let outcome = self.decide(&query, session, now, &rules, &mut steps);
-                    record = outcome.changes.triplet;
-                    outcome
+                    let facts = inner.state.read(|reader| reader.facts(&query));
+                    match facts {
+                        Err(_) => policy::without_store(&query, &rules),
+                        Ok(mut facts) => {
+                            inner.touches.overlay(&query, &mut facts);
+                            let asked = (&query, &facts);
+                            let outcome =
+                                policy::decide_traced(asked, session, now, &rules, &mut steps);
+                            record = outcome.changes.triplet;
+                            outcome
+                        }
+                    }
                 }
             }
         };
@@ -90,22 +99,6 @@ impl Gate {
             steps: steps.iter().map(|step| said(*step, &rules, now)).collect(),
             outcome,
         }
-    }
-
-    /// Decides on the records as they are.
-    fn decide(
-        &self,
-        query: &Query,
-        session: Session,
-        now: Timestamp,
-        rules: &Ruleset,
-        steps: &mut Vec<Step>,
-    ) -> Outcome {
-        let Ok(mut facts) = self.0.state.read(|reader| reader.facts(query)) else {
-            return policy::without_store(query, rules);
-        };
-        self.0.touches.overlay(query, &mut facts);
-        policy::decide_traced((query, &facts), session, now, rules, steps)
     }
 }
 

@@ -92,10 +92,12 @@ pub enum ControlError {
 
 impl From<StoreError> for ControlError {
     fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Hashed => Self::Hashed,
-            StoreError::BadCursor => Self::BadCursor,
-            other => Self::Store(other),
+        if matches!(error, StoreError::Hashed) {
+            Self::Hashed
+        } else if matches!(error, StoreError::BadCursor) {
+            Self::BadCursor
+        } else {
+            Self::Store(error)
         }
     }
 }

@@ -379,16 +379,17 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
 
     let own_address = rows.into_iter().map(|row| match row {
         Row::Triplet {
-            key: RowKey::Plain(mut parts),
+            key: RowKey::Plain(ref parts),
             record,
         } => {
+            let mut parts = parts.clone();
             parts.network = Prefix::parse("192.0.2.44/32").unwrap();
             Row::Triplet {
                 key: RowKey::Plain(parts),
                 record,
             }
         }
-        other => other,
+        Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => row,
     });
     gate.import(own_address.collect(), false).await.unwrap();
     let network = Prefix::parse("192.0.2.0/24").unwrap();
@@ -397,7 +398,7 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
             key: RowKey::Plain(parts),
             ..
         } => parts.network == network,
-        _ => true,
+        Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => true,
     }));
     let is_passed = |row: &Row| {
         matches!(
