@@ -26,6 +26,17 @@ use crate::types::Prefix;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TripletKey(Vec<u8>);
 
+/// What a triplet's key is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TripletParts {
+    /// The client's network.
+    pub network: Prefix,
+    /// The sender, folded and lower-cased.
+    pub sender: Vec<u8>,
+    /// The recipient, lower-cased.
+    pub recipient: Vec<u8>,
+}
+
 /// Identifies a client (or its subnet) for the auto-whitelist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientKey(Vec<u8>);

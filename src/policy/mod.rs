@@ -33,7 +33,7 @@ mod transaction;
 
 pub use decide::decide;
 pub use greylist::Triplet;
-pub use keys::{ClientKey, TripletKey};
+pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
     AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
 };

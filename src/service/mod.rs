@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod control;
 mod gate;
 pub mod journal;
 mod memory;
@@ -23,6 +24,12 @@ mod stats;
 mod touches;
 mod worker;
 
+pub use control::{
+    ControlError, EntryView, Explained, Explanation, Filter, Hour, Removed, State, Statistics,
+    Taken,
+};
 pub use gate::{Decision, Gate, Start};
 pub use state::Status;
 pub use stats::Counts;
+
+pub use crate::store::{Page, Row, RowKey};

@@ -16,6 +16,7 @@ pub mod lmdb;
 mod lock;
 pub mod memory;
 mod privacy;
+mod rows;
 pub mod schema;
 
 use std::io;
@@ -28,6 +29,7 @@ use crate::policy::{
 use crate::types::Timestamp;
 
 pub use lock::{Lock, LockError};
+pub use rows::{Page, Row, RowKey};
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]

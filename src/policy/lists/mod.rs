@@ -36,6 +36,23 @@ impl ListName {
         Self::Sender,
         Self::S25rException,
     ];
+
+    /// What the list is called where people read it, and in the store.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client-whitelist",
+            Self::Recipient => "recipient-whitelist",
+            Self::Sender => "sender-whitelist",
+            Self::S25rException => "s25r-exceptions",
+        }
+    }
+
+    /// The list that is called so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.word() == word)
+    }
 }
 
 /// The entries of a list, by the numbers they have in it.
