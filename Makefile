@@ -4,7 +4,8 @@
 DESTDIR     =
 prefix      = /usr
 sbindir     = $(prefix)/sbin
-mandir      = $(prefix)/share/man
+datadir     = $(prefix)/share
+mandir      = $(datadir)/man
 unitdir     = $(prefix)/lib/systemd/system
 sysusersdir = $(prefix)/lib/sysusers.d
 sysconfdir  = /etc
@@ -18,6 +19,7 @@ OPTIONS     =
 
 target      = $(or $(CARGO_TARGET_DIR),target)
 stage       = $(abspath $(target))/stage
+bus         = org.stargrey.Greylist1
 pages       = $(wildcard man/*.[1578])
 scripts     = .ci/run tests/system/deps tests/system/run tests/system/claims
 
@@ -58,6 +60,9 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	for list in clients recipients senders; do \
 		install -D -m 644 src/lists/whitelist_$$list $(DESTDIR)$(sysconfdir)/stargrey/whitelist_$$list || exit; \
 	done
+	install -D -m 644 systemd/$(bus).service $(DESTDIR)$(datadir)/dbus-1/system-services/$(bus).service
+	install -D -m 644 systemd/$(bus).conf $(DESTDIR)$(datadir)/dbus-1/system.d/$(bus).conf
+	install -D -m 644 systemd/$(bus).policy $(DESTDIR)$(datadir)/polkit-1/actions/$(bus).policy
 	for page in $(pages); do \
 		install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit; \
 	done

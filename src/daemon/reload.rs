@@ -1,26 +1,28 @@
-//! SIGHUP: every list file is read again, all or nothing.
+//! SIGHUP, or a word over D-Bus: every list file is read again, all or nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::notify::Notifier;
-use crate::config::{Loaded, Settings};
+use crate::config::{Complaint, Loaded, Settings};
+use crate::frontend::bus::Reloaded;
 use crate::service::Gate;
 
 /// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force;
-/// `skipped` is how many entries of the set in force were left out.
+/// `skipped` is how many entries of the set in force were left out. Yields why it was refused.
 pub(super) async fn reload(
     gate: &Gate,
     settings: &Settings,
     skipped: &AtomicUsize,
     notifier: &Notifier,
-) {
+) -> Reloaded {
     notifier.reloading();
     let files = settings.lists.clone();
-    match tokio::task::spawn_blocking(move || files.load()).await {
+    let reloaded = match tokio::task::spawn_blocking(move || files.load()).await {
         Ok(loaded) if loaded.complaints.is_empty() && loaded.bad_tables.is_empty() => {
             report(&loaded);
             gate.set_lists(loaded.lists);
             skipped.store(0, Ordering::Relaxed);
+            Ok(())
         }
         Ok(loaded) => {
             for complaint in loaded.complaints.iter().chain(&loaded.bad_tables) {
@@ -29,10 +31,16 @@ pub(super) async fn reload(
             log::error!(
                 "the lists were not read again: mend them first; the old ones stay in force"
             );
+            Err([loaded.complaints, loaded.bad_tables].concat())
         }
-        Err(error) => log::error!("the lists were not read again: {error}"),
-    }
+        Err(error) => {
+            let text = format!("the lists were not read again: {error}");
+            log::error!("{text}");
+            Err(vec![Complaint::command_line(text)])
+        }
+    };
     notifier.ready();
+    reloaded
 }
 
 /// Says what is in the lists that come into force, and what is odd about them.

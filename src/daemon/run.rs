@@ -8,14 +8,17 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::failure::Failure;
 use super::notify::Notifier;
 use super::reload;
 use crate::config::{Settings, Verbosity};
+use crate::frontend::bus::{self, Facts, Reloaded};
 use crate::frontend::{Manner, Registry, Service, Socket, serve};
+use crate::policy::{Params, Scheme};
+use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
 
 /// Descriptors kept for everything but connections: database, lists, log, sockets, the runtime.
@@ -97,7 +100,7 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
         limit,
         skipped,
     } = served;
-    let mut signals = Signals::new().map_err(|source| system("catching signals", source))?;
+    let signals = Signals::new().map_err(|source| system("catching signals", source))?;
     let (shutdown, is_ending) = watch::channel(false);
     let service = Service {
         gate: gate.clone(),
@@ -109,6 +112,8 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
         registry: Registry::new(limit),
         shutdown: is_ending,
     };
+    let (bus, reloads) = serve_bus(&gate, settings, &service.shutdown);
+    let mut wishes = Wishes { signals, reloads };
     let mut listeners: Vec<JoinHandle<()>> = Vec::new();
     for socket in sockets {
         log::info!("listening on {}", socket.place());
@@ -128,10 +133,10 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
     drop(service);
     notifier.ready();
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
-    while let Event::Reload = signals.next().await {
+    while let Event::Reload(asked) = wishes.next().await {
         tokio::select! {
-            () = reload::reload(&gate, settings, &skipped, &notifier) => {}
-            () = signals.end() => break,
+            reloaded = reload::reload(&gate, settings, &skipped, &notifier) => tell(asked, reloaded),
+            () = wishes.signals.end() => break,
         }
     }
     notifier.stopping(&gate, skipped.load(Ordering::Relaxed));
@@ -139,8 +144,8 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");
     }
-    for listener in listeners {
-        if let Err(error) = listener.await {
+    for task in listeners.into_iter().chain([bus]) {
+        if let Err(error) = task.await {
             log::error!("a listener has failed: {error}");
         }
     }
@@ -150,10 +155,61 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
     Ok(())
 }
 
-/// What signals ask for.
+/// Serves the D-Bus object; with it come the wishes for a reload.
+fn serve_bus(
+    gate: &Gate,
+    settings: &Settings,
+    shutdown: &watch::Receiver<bool>,
+) -> (JoinHandle<()>, mpsc::Receiver<Asked>) {
+    let (reload, reloads) = mpsc::channel(1);
+    let facts = Facts {
+        started_at: SystemClock.now(),
+        mode: mode(&settings.params),
+    };
+    let serving = bus::serve(gate.clone(), facts, reload, shutdown.clone());
+    (tokio::spawn(serving), reloads)
+}
+
+/// What is done to suspicious clients, in a word.
+fn mode(params: &Params) -> &'static str {
+    match params.tarpit.map(|tarpit| tarpit.scheme) {
+        None => "greylist",
+        Some(Scheme::Deferring) => "tarpit",
+        Some(Scheme::Delaying) => "delay",
+        Some(Scheme::Targrey) => "targrey",
+    }
+}
+
+/// Tells what became of a reload, if somebody waits to be told.
+fn tell(asked: Option<Asked>, reloaded: Reloaded) {
+    if asked.is_some_and(|asked| asked.send(reloaded).is_err()) {
+        log::debug!("who asked for a reload does not wait for it any more");
+    }
+}
+
+/// Where the answer to who asked for a reload goes.
+type Asked = oneshot::Sender<Reloaded>;
+
+/// What is asked for.
 enum Event {
-    Reload,
+    /// By a signal, or by somebody who waits for the answer.
+    Reload(Option<Asked>),
     End,
+}
+
+/// Where it is asked for: by signals, and over D-Bus.
+struct Wishes {
+    signals: Signals,
+    reloads: mpsc::Receiver<Asked>,
+}
+
+impl Wishes {
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            event = self.signals.next() => event,
+            Some(asked) = self.reloads.recv() => Event::Reload(Some(asked)),
+        }
+    }
 }
 
 /// The signals that mean something.
@@ -181,7 +237,7 @@ impl Signals {
 
     async fn next(&mut self) -> Event {
         tokio::select! {
-            _ = self.hangup.recv() => Event::Reload,
+            _ = self.hangup.recv() => Event::Reload(None),
             _ = self.terminate.recv() => Event::End,
             _ = self.interrupt.recv() => Event::End,
         }

@@ -1,9 +1,10 @@
-//! The ways in: sockets, and the policy protocol on them.
+//! The ways in: sockets and the policy protocol on them, and the D-Bus object.
 //!
 //! A front end translates; it decides nothing. It is given its sockets, the gate and a signal to end,
 //! so that a test can be given any of them.
 
 mod bind;
+pub mod bus;
 mod inherit;
 mod listener;
 mod policy;

@@ -135,7 +135,7 @@ async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: M
 
 /// What the request says, in the core's words. Postfix 2.3 and later send `etrn_domain`, empty or not,
 /// and take an enhanced status code in the answer.
-fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
+pub(super) fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
     Transaction {
         stage: match request.protocol_state {
             None | Some(b"" | b"RCPT") => Stage::Recipient,

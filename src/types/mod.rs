@@ -8,5 +8,5 @@ mod text;
 mod time;
 
 pub use network::{ClientIp, Prefix, PrefixError};
-pub use text::Printable;
+pub use text::{Printable, unprintable};
 pub use time::{Span, Timestamp};

@@ -48,9 +48,53 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
+/// Reads what [`Printable`] shows; `None` when a backslash does not begin a `\\xNN`.
+#[must_use]
+pub fn unprintable(text: &str) -> Option<Vec<u8>> {
+    let mut parts = text.split('\\');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let digits = part.strip_prefix('x')?;
+        let (byte, rest) = digits.split_at_checked(2)?;
+        let is_hexadecimal = byte.bytes().all(|digit| digit.is_ascii_hexdigit());
+        bytes.push(
+            u8::from_str_radix(byte, 16)
+                .ok()
+                .filter(|_| is_hexadecimal)?,
+        );
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_shown_can_be_had_back(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            let shown = Printable(&bytes).to_string();
+            prop_assert_eq!(unprintable(&shown), Some(bytes));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in r"(\\|\\x|[0-9a-f]|\PC){0,12}") {
+            if let Some(bytes) = unprintable(&text) {
+                prop_assert_eq!(unprintable(&Printable(&bytes).to_string()), Some(bytes));
+            }
+        }
+    }
+
+    #[test]
+    fn a_backslash_that_escapes_nothing_is_refused() {
+        for text in ["\\", "a\\b", "\\x", "\\x4", "\\xg0", "\\x+1", "\\xé"] {
+            assert_eq!(unprintable(text), None, "{text}");
+        }
+        assert_eq!(unprintable("\\xFFa"), Some(b"\xffa".to_vec()));
+    }
 
     #[test]
     fn what_is_not_printable_is_escaped_reversibly() {

@@ -1,0 +1,233 @@
+//! What callers send, read: limits, filters, addresses. Whatever is not understood is refused by its name.
+
+use super::error::invalid;
+use crate::api::{
+    CLIENT, Dict, EVERYTHING, Error, FromRow, LIST, MOST_ROWS, RECIPIENT, RETRYING, SENDER, STATE,
+    STATE_PASSED, STATE_WAITING,
+};
+use crate::policy::ListName;
+use crate::protocol::policy::MAX_LINE;
+use crate::service::{Filter, State};
+use crate::types::{ClientIp, Prefix, unprintable};
+
+/// Bytes of a cursor: far more than any that was given out has.
+const MOST_CURSOR: usize = 8192;
+
+/// How many rows a page may have.
+pub(super) fn limit(limit: u32) -> Result<u32, Error> {
+    match limit {
+        0 => Err(invalid(
+            "A page of 0 rows is none: the limit begins at 1 and is cut to 1000.",
+        )),
+        limit => Ok(limit.min(MOST_ROWS)),
+    }
+}
+
+/// A place to go on from.
+pub(super) fn cursor(after: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if after.len() > MOST_CURSOR {
+        return Err(invalid(
+            "This is no place to go on from: begin again with an empty one.",
+        ));
+    }
+    Ok(after)
+}
+
+/// A list by its word.
+pub(super) fn list(word: &str) -> Result<ListName, Error> {
+    ListName::from_word(word).ok_or_else(|| {
+        let known = ListName::ALL.map(ListName::word).join(", ");
+        Error::UnknownList(format!("There is no list {word:?}; there are {known}."))
+    })
+}
+
+/// A sender or a recipient as bytes.
+pub(super) fn address(key: &str, text: &str) -> Result<Vec<u8>, Error> {
+    let bytes = unprintable(text).ok_or_else(|| {
+        invalid(&format!(
+            "{key}: a backslash begins \\xNN, two hexadecimal digits; itself it is \\x5c."
+        ))
+    })?;
+    if bytes.len() > MAX_LINE {
+        return Err(invalid(&format!(
+            "{key}: longer than any address, {MAX_LINE} bytes."
+        )));
+    }
+    if bytes.iter().any(|byte| matches!(byte, 0 | b'\n')) {
+        return Err(invalid(&format!(
+            "{key}: no address has a NUL or a line break in it."
+        )));
+    }
+    Ok(bytes)
+}
+
+/// A client's address.
+pub(super) fn client(text: &str) -> Result<ClientIp, Error> {
+    ClientIp::parse(text.as_bytes()).ok_or_else(|| {
+        invalid(&format!(
+            "{CLIENT}: {text:?} is not an IP address; write 192.0.2.1 or 2001:db8::1."
+        ))
+    })
+}
+
+/// A client's address, or a network.
+fn network(text: &str) -> Result<Prefix, Error> {
+    Prefix::parse(text).map_err(|error| {
+        invalid(&format!(
+            "{CLIENT}: {text:?}: {error}; write 192.0.2.1 or 192.0.2.0/24."
+        ))
+    })
+}
+
+/// The list that a filter of entries names.
+pub(super) fn entries_filter(filter: &Dict) -> Result<Option<ListName>, Error> {
+    let mut wanted = None;
+    for key in filter.keys() {
+        match key.as_str() {
+            LIST => wanted = Some(list(text(filter, LIST)?)?),
+            other => return Err(unknown(other, &[LIST])),
+        }
+    }
+    Ok(wanted)
+}
+
+/// The filter of records.
+pub(super) fn records_filter(filter: &Dict) -> Result<Filter, Error> {
+    let mut wanted = Filter::default();
+    for key in filter.keys() {
+        match key.as_str() {
+            CLIENT => wanted.client = Some(network(text(filter, CLIENT)?)?),
+            SENDER => wanted.sender = Some(address(SENDER, text(filter, SENDER)?)?),
+            RECIPIENT => wanted.recipient = Some(address(RECIPIENT, text(filter, RECIPIENT)?)?),
+            STATE => wanted.state = Some(state(text(filter, STATE)?)?),
+            RETRYING => wanted.retrying = truth(filter, RETRYING)?,
+            other => {
+                let known = [CLIENT, SENDER, RECIPIENT, STATE, RETRYING];
+                return Err(unknown(other, &known));
+            }
+        }
+    }
+    Ok(wanted)
+}
+
+/// What to forget: a filter, and whether it is everything.
+pub(super) fn forget_filter(filter: &Dict) -> Result<(Filter, bool), Error> {
+    if !filter.contains_key(EVERYTHING) {
+        return Ok((records_filter(filter)?, false));
+    }
+    if filter.len() > 1 {
+        return Err(invalid(
+            "Everything takes no other filter: leave one of them out.",
+        ));
+    }
+    Ok((Filter::default(), truth(filter, EVERYTHING)?))
+}
+
+/// The state of a triplet by its word.
+pub(super) fn state(word: &str) -> Result<State, Error> {
+    match word {
+        STATE_WAITING => Ok(State::Waiting),
+        STATE_PASSED => Ok(State::Passed),
+        _ => Err(invalid(&format!(
+            "{STATE}: {word:?} is none; there are {STATE_WAITING} and {STATE_PASSED}."
+        ))),
+    }
+}
+
+fn text<'d>(filter: &'d Dict, key: &str) -> Result<&'d str, Error> {
+    filter
+        .text(key)
+        .ok_or_else(|| invalid(&format!("{key} takes a text (s).")))
+}
+
+fn truth(filter: &Dict, key: &str) -> Result<bool, Error> {
+    filter
+        .truth(key)
+        .ok_or_else(|| invalid(&format!("{key} takes true or false (b).")))
+}
+
+fn unknown(key: &str, known: &[&str]) -> Error {
+    let known = known.join(", ");
+    invalid(&format!("{key:?} is no filter here; there are {known}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Row;
+
+    fn shown<T>(result: Result<T, Error>) -> String {
+        result
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn filters_are_read_and_what_is_not_understood_is_named() {
+        let filter = Row::new()
+            .with(CLIENT, "192.0.2.7")
+            .with(SENDER, "a\\xff@b")
+            .with(STATE, "waiting")
+            .with(RETRYING, true)
+            .build();
+        let want = Filter {
+            client: Prefix::parse("192.0.2.7/32").ok(),
+            sender: Some(b"a\xff@b".to_vec()),
+            recipient: None,
+            state: Some(State::Waiting),
+            retrying: true,
+        };
+        assert_eq!(records_filter(&filter).unwrap(), want);
+        assert_eq!(forget_filter(&filter).unwrap(), (want, false));
+        let cases = [
+            (Row::new().with("sneder", "a@b"), "\"sneder\""),
+            (
+                Row::new().with(CLIENT, "mx.example.org"),
+                "not an IP address",
+            ),
+            (Row::new().with(CLIENT, "192.0.2.0/33"), "0 to 32"),
+            (Row::new().with(SENDER, 5_u32), "takes a text"),
+            (Row::new().with(SENDER, "a\\b"), "\\x5c"),
+            (Row::new().with(SENDER, "a\\x00b"), "NUL"),
+            (Row::new().with(STATE, "gone"), "waiting and passed"),
+            (Row::new().with(RETRYING, "yes"), "true or false"),
+            (
+                Row::new().with(EVERYTHING, true).with(CLIENT, "::1"),
+                "no other filter",
+            ),
+        ];
+        for (row, want) in cases {
+            let error = shown(forget_filter(&row.build()));
+            assert!(error.contains(want), "{error}, {want}");
+            assert!(error.contains("Error.InvalidArgument"), "{error}");
+        }
+        let row = Row::new().with(EVERYTHING, true).build();
+        assert_eq!(forget_filter(&row).unwrap(), (Filter::default(), true));
+        assert!(shown(records_filter(&row)).contains("\"everything\""));
+    }
+
+    #[test]
+    fn an_unknown_list_is_told_which_there_are() {
+        let row = Row::new().with(LIST, "client-whitelist").build();
+        assert_eq!(entries_filter(&row).unwrap(), Some(ListName::Client));
+        let error = shown(list("client"));
+        assert!(error.contains("Error.UnknownList"), "{error}");
+        assert!(error.contains("s25r-exceptions"), "{error}");
+        let row = Row::new().with("lits", "client-whitelist").build();
+        assert!(shown(entries_filter(&row)).contains("\"lits\""));
+    }
+
+    #[test]
+    fn limits_hold_at_their_ends() {
+        assert!(limit(0).is_err());
+        let cases = [(1, 1), (1000, 1000), (1001, 1000), (u32::MAX, 1000)];
+        for (asked, want) in cases {
+            assert_eq!(limit(asked).unwrap(), want);
+        }
+        assert!(address(SENDER, &"a".repeat(MAX_LINE)).is_ok());
+        assert!(address(SENDER, &"a".repeat(MAX_LINE + 1)).is_err());
+        assert!(cursor(vec![0; MOST_CURSOR]).is_ok());
+        assert!(cursor(vec![0; MOST_CURSOR + 1]).is_err());
+    }
+}

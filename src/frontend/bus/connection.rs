@@ -1,0 +1,101 @@
+//! The connection to the bus: had, lost, had again.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use zbus::Connection;
+use zbus::connection::Builder;
+
+use super::manager::Manager;
+use super::monitor::Monitor;
+use super::news::News;
+use super::{Facts, ReloadSender};
+use crate::api::{NAME, PATH};
+use crate::frontend::policy::until_shutdown;
+use crate::service::Gate;
+
+/// How long after a failure the bus is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// How long the bus may take to let the daemon in.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lists that may wait for their signal.
+const QUEUE: usize = 16;
+
+/// Serves the object until the daemon ends, whatever becomes of the bus.
+pub async fn serve(
+    gate: Gate,
+    facts: Facts,
+    reload: ReloadSender,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let object = Object {
+        gate,
+        facts,
+        reload,
+    };
+    tokio::select! {
+        () = until_shutdown(&mut shutdown) => {}
+        () = object.serve() => {}
+    }
+}
+
+/// What every connection serves.
+struct Object {
+    gate: Gate,
+    facts: Facts,
+    reload: ReloadSender,
+}
+
+impl Object {
+    /// Connects, serves, and begins again.
+    async fn serve(&self) {
+        let mut is_missed = false;
+        loop {
+            match self.connect().await {
+                Ok((connection, mut news)) => {
+                    if is_missed {
+                        log::warn!("D-Bus is back: {NAME} can be asked again");
+                    } else {
+                        log::info!("D-Bus: {NAME} can be asked");
+                    }
+                    tokio::select! {
+                        () = connection.closed() => {}
+                        () = news.tell(&connection) => {}
+                    }
+                    log::warn!(
+                        "D-Bus is lost: stargreyctl finds nobody until it is back; mail is served as before"
+                    );
+                    is_missed = true;
+                }
+                Err(error) if !is_missed => {
+                    log::warn!(
+                        "no D-Bus ({error}): stargreyctl finds nobody until there is one; mail is served all the same"
+                    );
+                    is_missed = true;
+                }
+                Err(error) => log::debug!("still no D-Bus: {error}"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Connects and takes the name; the object is there before the name is.
+    async fn connect(&self) -> Result<(Connection, News), zbus::Error> {
+        let (told, changes) = mpsc::channel(QUEUE);
+        let manager = Manager::new(self.gate.clone(), self.reload.clone(), told);
+        let monitor = Monitor::new(self.gate.clone(), self.facts);
+        let building = Builder::system()
+            .serve_at(PATH, monitor)
+            .serve_at(PATH, manager)
+            .allow_name_replacements(false)
+            .replace_existing_names(false)
+            .name(NAME)
+            .build();
+        let connection = tokio::time::timeout(PATIENCE, building)
+            .await
+            .map_err(|_| zbus::Error::Failure("the bus does not answer".to_owned()))??;
+        Ok((connection, News::new(self.gate.clone(), changes)))
+    }
+}

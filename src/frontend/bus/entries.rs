@@ -1,0 +1,222 @@
+//! The entries of the lists, a page at a time.
+//!
+//! # The cursor
+//!
+//! ```text
+//! cursor = list kind line file        ; an entry of a file: kind 0, line in four bytes
+//!        | list kind 0 pattern        ; one that was added: kind 1
+//! ```
+//!
+//! It names a place in the order of the listing, not an entry: entries may come and go between two pages.
+
+use std::os::unix::ffi::OsStrExt;
+
+use super::error::invalid;
+use crate::api::{
+    ADDED, COMMENT, Dict, EXPIRES, Error, HITS, LAST_HIT, LIST, PATTERN, Row, SOURCE,
+};
+use crate::policy::{ListName, Source};
+use crate::service::EntryView;
+use crate::types::Timestamp;
+
+/// Bytes of patterns and comments in one page, not counting those of the last entry.
+const BYTES: usize = 1 << 20;
+
+/// The place of an entry in the listing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    list: u8,
+    is_added: bool,
+    /// The file, or the pattern of what was added.
+    text: Vec<u8>,
+    line: u32,
+}
+
+impl Place {
+    fn of(entry: &EntryView) -> Self {
+        let place = ListName::ALL.iter().position(|list| *list == entry.list);
+        let list = place.and_then(|place| u8::try_from(place).ok());
+        let (is_added, text, line) = match &entry.source {
+            Source::Line(file, line) => (false, file.as_os_str().as_bytes(), *line),
+            Source::Bus => (true, entry.pattern.as_bytes(), 0),
+        };
+        Self {
+            list: list.unwrap_or(u8::MAX),
+            is_added,
+            text: text.to_vec(),
+            line,
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![self.list, u8::from(self.is_added)];
+        bytes.extend_from_slice(&self.line.to_be_bytes());
+        bytes.extend_from_slice(&self.text);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let ([list, kind], rest) = bytes.split_first_chunk()?;
+        let (line, text) = rest.split_first_chunk()?;
+        Some(Self {
+            list: *list,
+            is_added: match kind {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+            text: text.to_vec(),
+            line: u32::from_be_bytes(*line),
+        })
+    }
+}
+
+/// The entries behind a place, in the order of lists, files and lines, what was added last; and where the next
+/// page begins, empty when this is the last one.
+pub(super) fn page(
+    entries: Vec<EntryView>,
+    list: Option<ListName>,
+    after: &[u8],
+    limit: u32,
+) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+    let after = match after {
+        [] => None,
+        bytes => Some(Place::decode(bytes).ok_or_else(|| {
+            invalid("This is no place to go on from: begin again with an empty one.")
+        })?),
+    };
+    let mut placed: Vec<(Place, EntryView)> = entries
+        .into_iter()
+        .filter(|entry| list.is_none_or(|list| list == entry.list))
+        .map(|entry| (Place::of(&entry), entry))
+        .collect();
+    placed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let begin = after.map_or(0, |after| {
+        placed.partition_point(|(place, _)| *place <= after)
+    });
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut rows = Vec::new();
+    let mut bytes = 0_usize;
+    let mut rest = placed.iter().skip(begin).peekable();
+    while let Some((place, entry)) = rest.next() {
+        let size = entry.pattern.len().saturating_add(entry.comment.len());
+        bytes = bytes.saturating_add(size);
+        rows.push(row(entry));
+        if rest.peek().is_some() && (rows.len() >= limit || bytes >= BYTES) {
+            return Ok((rows, place.encode()));
+        }
+    }
+    Ok((rows, Vec::new()))
+}
+
+fn row(entry: &EntryView) -> Dict {
+    let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::seconds);
+    Row::new()
+        .with(LIST, entry.list.word())
+        .with(PATTERN, entry.pattern.as_str())
+        .with(
+            SOURCE,
+            match &entry.source {
+                line @ Source::Line(..) => line.to_string(),
+                Source::Bus => "bus".to_owned(),
+            },
+        )
+        .with(COMMENT, entry.comment.as_str())
+        .with_some(ADDED, entry.added.map(Timestamp::seconds))
+        .with(EXPIRES, seconds(entry.expires))
+        .with(HITS, entry.hits)
+        .with(LAST_HIT, seconds(entry.last_hit))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::api::FromRow;
+
+    fn entry(list: ListName, place: Option<(&str, u32)>, pattern: &str) -> EntryView {
+        EntryView {
+            list,
+            pattern: pattern.to_owned(),
+            source: match place {
+                Some((file, line)) => Source::Line(Path::new(file).into(), line),
+                None => Source::Bus,
+            },
+            comment: String::new(),
+            added: None,
+            expires: None,
+            hits: 0,
+            last_hit: None,
+        }
+    }
+
+    fn patterns(rows: &[Dict]) -> Vec<&str> {
+        rows.iter().filter_map(|row| row.text(PATTERN)).collect()
+    }
+
+    #[test]
+    fn pages_go_through_lists_files_and_lines() {
+        use ListName::{Client, Sender};
+        let all = vec![
+            entry(Sender, None, "z@added"),
+            entry(Client, None, "added"),
+            entry(Client, Some(("/b", 2)), "b2"),
+            entry(Client, Some(("/a", 10)), "a10"),
+            entry(Client, Some(("/a", 9)), "a9"),
+        ];
+        let want = ["a9", "a10", "b2", "added", "z@added"];
+        for limit in 1..=6_u32 {
+            let (mut seen, mut after) = (Vec::new(), Vec::new());
+            loop {
+                let (rows, next) = page(all.clone(), None, &after, limit).unwrap();
+                assert!(rows.len() <= limit as usize && !rows.is_empty());
+                seen.extend(patterns(&rows).into_iter().map(str::to_owned));
+                if next.is_empty() {
+                    break;
+                }
+                after = next;
+            }
+            assert_eq!(seen, want, "{limit}");
+        }
+        let (rows, next) = page(all, Some(Sender), &[], 1).unwrap();
+        assert_eq!(patterns(&rows), ["z@added"]);
+        assert!(next.is_empty());
+    }
+
+    #[test]
+    fn the_next_page_begins_behind_an_entry_that_is_gone() {
+        let file = |line, pattern| entry(ListName::Client, Some(("/a", line)), pattern);
+        let before = vec![file(1, "one"), file(2, "two"), file(3, "three")];
+        let (rows, next) = page(before, None, &[], 2).unwrap();
+        assert_eq!(patterns(&rows), ["one", "two"]);
+        let (rows, _) = page(vec![file(1, "one"), file(3, "three")], None, &next, 2).unwrap();
+        assert_eq!(patterns(&rows), ["three"]);
+        for foreign in [&b"x"[..], b"\0\x02\0\0\0\0", b"\0\0\0\0\0"] {
+            assert!(page(Vec::new(), None, foreign, 1).is_err());
+        }
+    }
+
+    #[test]
+    fn a_page_ends_when_its_texts_are_long() {
+        let long = "x".repeat(BYTES / 2);
+        let all: Vec<EntryView> = (1..=5)
+            .map(|line| entry(ListName::Client, Some(("/a", line)), &long))
+            .collect();
+        let (rows, next) = page(all.clone(), None, &[], 1000).unwrap();
+        assert_eq!(rows.len(), 2);
+        let (rows, _) = page(all, None, &next, 1000).unwrap();
+        assert_eq!(rows.len(), 2);
+    }
+
+    #[test]
+    fn a_row_says_where_the_entry_comes_from() {
+        let from = |place| {
+            let (rows, _) = page(vec![entry(ListName::Client, place, "x")], None, &[], 1).unwrap();
+            rows[0].text(SOURCE).unwrap().to_owned()
+        };
+        assert_eq!(from(Some(("/etc/x", 7))), "/etc/x:7");
+        assert_eq!(from(None), "bus");
+    }
+}

@@ -1,0 +1,103 @@
+//! Refusals of the gate as errors of the bus, each with what to do about it.
+
+use crate::api::Error;
+use crate::service::ControlError;
+
+impl From<ControlError> for Error {
+    fn from(error: ControlError) -> Self {
+        match error {
+        ControlError::Pattern { .. } => Error::InvalidPattern(format!(
+            "{error}. stargrey-lists(5) says what an entry may be."
+        )),
+        ControlError::NoSuchEntry => Error::NoSuchEntry(
+            "There is no such entry in this list; ListEntries shows them as they were written."
+                .to_owned(),
+        ),
+        ControlError::InFile(place) => Error::EntryInFile(format!(
+            "The entry stands in a file, {place}: remove the line there, then reload."
+        )),
+        ControlError::EmptyFilter => Error::EmptyFilter(
+            "No filter says what to forget: name client, sender, recipient or state, \
+             or set everything to true."
+                .to_owned(),
+        ),
+        ControlError::Hashed => Error::Hashed(
+            "The database has only hashes (--privacy): this takes the exact client, sender and \
+             recipient, or cannot be done."
+                .to_owned(),
+        ),
+        ControlError::BadCursor => {
+            invalid("This is no place to go on from: begin again with an empty one.")
+        }
+        ControlError::TooLarge | ControlError::FilesOnly => invalid(&format!("{error}.")),
+        ControlError::TooLong { .. } => invalid(&format!("{error}. Shorten it.")),
+        ControlError::TooMany { .. } => {
+            invalid(&format!("{error}. Remove some, or put them into a file."))
+        }
+        ControlError::Row { .. } => Error::InvalidRow(format!(
+            "{error}. Nothing of this call was taken: mend the row or leave it out."
+        )),
+        ControlError::Store(why) => Error::StoreUnavailable(format!(
+            "The database cannot be used: {why}. Mail is served all the same; \
+             what systemctl status stargrey says has to be mended, then try again."
+        )),
+    }
+    }
+}
+
+/// An argument that cannot be used.
+pub(super) fn invalid(text: &str) -> Error {
+    Error::InvalidArgument(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use zbus::DBusError;
+
+    use super::*;
+    use crate::policy::pattern::PatternError;
+    use crate::store::StoreError;
+
+    #[test]
+    fn every_refusal_has_its_name_and_a_sentence() {
+        let pattern = "a b".to_owned();
+        let cases = [
+            (
+                ControlError::Pattern {
+                    pattern,
+                    why: PatternError::Blank,
+                },
+                "InvalidPattern",
+            ),
+            (
+                ControlError::TooLong {
+                    what: "comment",
+                    most: 9,
+                },
+                "InvalidArgument",
+            ),
+            (ControlError::NoSuchEntry, "NoSuchEntry"),
+            (ControlError::InFile("/etc/x:3".to_owned()), "EntryInFile"),
+            (ControlError::EmptyFilter, "EmptyFilter"),
+            (ControlError::Hashed, "Hashed"),
+            (ControlError::BadCursor, "InvalidArgument"),
+            (
+                ControlError::Row {
+                    number: 3,
+                    why: "no client",
+                },
+                "InvalidRow",
+            ),
+            (ControlError::TooMany { most: 7 }, "InvalidArgument"),
+            (ControlError::Store(StoreError::Closed), "StoreUnavailable"),
+        ];
+        for (error, want) in cases {
+            let refusal = Error::from(error);
+            let name = format!("org.stargrey.Greylist1.Error.{want}");
+            assert_eq!(refusal.name().as_str(), name);
+            assert!(refusal.description().unwrap().ends_with('.'), "{refusal}");
+        }
+        let refusal = Error::from(ControlError::InFile("/etc/x:3".to_owned()));
+        assert!(refusal.description().unwrap().contains("/etc/x:3"));
+    }
+}

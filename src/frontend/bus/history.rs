@@ -1,0 +1,151 @@
+//! Counters over time: hours put together to steps.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::error::invalid;
+use crate::api::{Dict, Error, GREYLISTED, LISTS, REASONS, REQUESTS, Row, S25R, TARPITTED, TIME};
+use crate::service::Hour;
+use crate::types::Timestamp;
+
+/// Seconds of an hour, the shortest step.
+const HOUR: u64 = 3600;
+
+/// Most rows: more than 400 days have hours.
+const MOST: usize = 10_000;
+
+/// A stretch of time, in steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stretch {
+    /// Where the first step begins: a whole hour.
+    pub(super) from: Timestamp,
+    /// Where the last one ends.
+    pub(super) to: Timestamp,
+    step: u64,
+}
+
+impl Stretch {
+    /// From a moment up to, and without, another one.
+    pub(super) fn new(from: u64, to: u64, step: u64) -> Result<Self, Error> {
+        if !step.is_multiple_of(HOUR) {
+            return Err(invalid(
+                "The step is a number of whole hours in seconds: 3600, 86400; 0 is one hour.",
+            ));
+        }
+        if from > to {
+            return Err(invalid(
+                "The time to begin with is later than the one to end with: change them round.",
+            ));
+        }
+        let hour = from.checked_div(HOUR).unwrap_or(0);
+        Ok(Self {
+            from: Timestamp::from_seconds(hour.saturating_mul(HOUR)),
+            to: Timestamp::from_seconds(to),
+            step: step.max(HOUR),
+        })
+    }
+
+    /// The rows, one for each step in which something was counted.
+    pub(super) fn rows(self, hours: &[Hour]) -> Result<Vec<Dict>, Error> {
+        let mut steps: BTreeMap<u64, BTreeMap<&str, u64>> = BTreeMap::new();
+        let inside = |hour: &&Hour| self.from <= hour.time && hour.time < self.to;
+        for hour in hours.iter().filter(inside) {
+            let since = hour.time.since(self.from).seconds();
+            let step = since.checked_div(self.step).unwrap_or(0);
+            let sums = steps.entry(step).or_default();
+            for (word, count) in &hour.counters {
+                let sum = sums.entry(word).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+        if steps.len() > MOST {
+            return Err(invalid(
+                "This is more than 10000 rows: ask for longer steps or a shorter time.",
+            ));
+        }
+        let begin = |step: u64| {
+            let seconds = step.saturating_mul(self.step);
+            self.from.seconds().saturating_add(seconds)
+        };
+        Ok(steps
+            .into_iter()
+            .map(|(step, sums)| row(begin(step), &sums))
+            .collect())
+    }
+}
+
+/// One row.
+fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
+    let group = |prefix: &str| -> HashMap<String, u64> {
+        sums.iter()
+            .filter_map(|(word, count)| {
+                let word = word.strip_prefix(prefix)?.strip_prefix(':')?;
+                Some((word.to_owned(), *count))
+            })
+            .collect()
+    };
+    let single = |word: &str| sums.get(word).copied().unwrap_or_default();
+    Row::new()
+        .with(TIME, time)
+        .with(REQUESTS, single(REQUESTS))
+        .with(GREYLISTED, single(GREYLISTED))
+        .with(TARPITTED, single(TARPITTED))
+        .with(REASONS, group("reason"))
+        .with(S25R, group("s25r"))
+        .with(LISTS, group("list"))
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::FromRow;
+
+    fn hour(number: u64, counters: &[(&str, u64)]) -> Hour {
+        Hour {
+            time: Timestamp::from_seconds(number * HOUR),
+            counters: counters
+                .iter()
+                .map(|(word, count)| ((*word).to_owned(), *count))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn hours_are_summed_up_in_steps_and_empty_ones_left_out() {
+        let hours = [
+            hour(9, &[("requests", 100)]),
+            hour(10, &[("requests", 3), ("reason:new", 2), ("s25r:1", 1)]),
+            hour(11, &[("requests", 4), ("reason:new", 1), ("greylisted", 1)]),
+            hour(15, &[("requests", 5), ("list:client-whitelist", 5)]),
+            hour(16, &[("requests", 100)]),
+        ];
+        let stretch = Stretch::new(10 * HOUR + 59, 16 * HOUR, 2 * HOUR).unwrap();
+        let rows = stretch.rows(&hours).unwrap();
+        let times: Vec<_> = rows.iter().filter_map(|row| row.number(TIME)).collect();
+        assert_eq!(times, [10 * HOUR, 14 * HOUR]);
+        assert_eq!(rows[0].number(REQUESTS), Some(7));
+        assert_eq!(rows[0].number(GREYLISTED), Some(1));
+        assert_eq!(rows[0].counters(REASONS).unwrap()["new"], 3);
+        assert_eq!(rows[0].counters(S25R).unwrap()["1"], 1);
+        assert_eq!(rows[1].counters(LISTS).unwrap()["client-whitelist"], 5);
+        assert_eq!(rows[1].counters(REASONS), Some(HashMap::new()));
+    }
+
+    #[test]
+    fn steps_are_whole_hours_and_time_goes_on() {
+        assert_eq!(Stretch::new(0, 9, 0).unwrap().step, HOUR);
+        for (from, to, step) in [(0, 9, 1), (0, 9, HOUR + 1), (10, 9, HOUR)] {
+            assert!(Stretch::new(from, to, step).is_err(), "{from} {to} {step}");
+        }
+        let widest = Stretch::new(0, u64::MAX, u64::MAX - u64::MAX % HOUR).unwrap();
+        assert_eq!(widest.rows(&[hour(1, &[])]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn no_more_rows_than_the_limit() {
+        let hours: Vec<Hour> = (0..=MOST as u64).map(|n| hour(n, &[])).collect();
+        let stretch = Stretch::new(0, u64::MAX, HOUR).unwrap();
+        assert!(stretch.rows(&hours).is_err());
+        assert_eq!(stretch.rows(&hours[1..]).unwrap().len(), MOST);
+    }
+}

@@ -1,0 +1,326 @@
+//! The interface for administrators. Each method asks for consent before it looks at its arguments, and what
+//! changes something has its line in the log.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use tokio::sync::{mpsc, oneshot};
+use zbus::message::Header;
+use zbus::{Connection, Fd};
+
+use super::error::invalid;
+use super::{ReloadSender, arguments, consent, entries, rows};
+use crate::api::{CHANGED, Dict, Error, MOST_ROWS, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
+use crate::frontend::policy::transaction;
+use crate::policy::ListName;
+use crate::protocol::policy::Decoder;
+use crate::service::{Filter, Gate};
+use crate::types::Span;
+
+/// Complaints of a refused reload that are told.
+const MOST_COMPLAINTS: usize = 1000;
+
+/// The interface.
+pub(super) struct Manager {
+    gate: Gate,
+    reload: ReloadSender,
+    changed: mpsc::Sender<ListName>,
+}
+
+impl Manager {
+    /// The interface to this gate; lists that were changed over it are sent to `changed`.
+    pub(super) fn new(gate: Gate, reload: ReloadSender, changed: mpsc::Sender<ListName>) -> Self {
+        Self {
+            gate,
+            reload,
+            changed,
+        }
+    }
+
+    /// Has listeners told that a list has changed.
+    async fn tell(&self, list: ListName) {
+        if self.changed.send(list).await.is_err() {
+            log::debug!("nobody is left to be told of changes");
+        }
+    }
+
+    /// A page of records.
+    async fn page(
+        &self,
+        filter: Filter,
+        all_kinds: bool,
+        after: Vec<u8>,
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+        let limit = arguments::limit(limit)?;
+        let after = arguments::cursor(after)?;
+        let page = self.gate.page(filter, all_kinds, after, limit).await?;
+        let rows = page.rows.iter().map(rows::from_record).collect();
+        Ok((rows, page.next.unwrap_or_default()))
+    }
+}
+
+/// The file that a caller has opened: an empty one that can be written to.
+fn backup_file(file: Fd<'_>) -> Result<File, Error> {
+    let unusable =
+        || invalid("This is no file for a backup: open a new, empty, regular one for writing.");
+    let file = File::from(OwnedFd::try_from(file).map_err(|_| unusable())?);
+    let about = file.metadata().map_err(|_| unusable())?;
+    let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|_| unusable())?;
+    let mode = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
+    if !about.is_file() || about.len() > 0 || mode == OFlag::O_RDONLY {
+        return Err(unusable());
+    }
+    Ok(file)
+}
+
+/// The attributes as Postfix would send them: what it could not send is refused here as there.
+fn request(attributes: &HashMap<String, String>) -> Result<Vec<u8>, Error> {
+    let mut bytes = b"request=smtpd_access_policy\n".to_vec();
+    for (name, value) in attributes {
+        if name.is_empty() || name.contains(['=', '\n', '\0']) {
+            return Err(invalid(&format!("{name:?} is no name of an attribute.")));
+        }
+        if name == "request" {
+            continue;
+        }
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.push(b'=');
+        bytes.extend_from_slice(&arguments::address(name, value)?);
+        bytes.push(b'\n');
+    }
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+#[zbus::interface(name = "org.stargrey.Greylist1.Manager", introspection_docs = false)]
+impl Manager {
+    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
+    async fn add_entry(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        list: &str,
+        pattern: &str,
+        comment: &str,
+        lifetime: u64,
+    ) -> Result<(), Error> {
+        let caller = consent::ask(connection, &header).await?;
+        let list = arguments::list(list)?;
+        let lifetime = (lifetime > 0).then(|| Span::from_seconds(lifetime));
+        let adding = self.gate.add_entry(list, pattern, comment, lifetime);
+        adding.await?;
+        log::info!("{caller} has added {pattern:?} to {}", list.word());
+        self.tell(list).await;
+        Ok(())
+    }
+
+    async fn remove_entry(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        list: &str,
+        pattern: &str,
+    ) -> Result<(), Error> {
+        let caller = consent::ask(connection, &header).await?;
+        let list = arguments::list(list)?;
+        let removing = self.gate.remove_entry(list, pattern);
+        removing.await?;
+        log::info!("{caller} has removed {pattern:?} from {}", list.word());
+        self.tell(list).await;
+        Ok(())
+    }
+
+    #[zbus(out_args("rows", "next"))]
+    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
+    async fn list_entries(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        filter: Dict,
+        after: Vec<u8>,
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+        consent::ask(connection, &header).await?;
+        let list = arguments::entries_filter(&filter)?;
+        let limit = arguments::limit(limit)?;
+        let after = arguments::cursor(after)?;
+        entries::page(self.gate.list_entries(), list, &after, limit)
+    }
+
+    #[zbus(out_args("outcome", "steps"))]
+    async fn explain(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        attributes: HashMap<String, String>,
+    ) -> Result<(Dict, Vec<Dict>), Error> {
+        consent::ask(connection, &header).await?;
+        let mut decoder = Decoder::new();
+        decoder.feed(&request(&attributes)?);
+        let request = decoder
+            .next()
+            .map_err(|error| invalid(&format!("This is no request: {error}.")))?
+            .ok_or_else(|| invalid("This is no request."))?;
+        let explanation = self.gate.explain(&transaction(&request));
+        let steps = explanation.steps.iter().map(rows::from_step).collect();
+        Ok((rows::from_explanation(&explanation), steps))
+    }
+
+    #[zbus(out_args("rows", "next"))]
+    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
+    async fn list_triplets(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        filter: Dict,
+        after: Vec<u8>,
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+        consent::ask(connection, &header).await?;
+        let filter = arguments::records_filter(&filter)?;
+        self.page(filter, false, after, limit).await
+    }
+
+    #[zbus(out_args("removed"))]
+    async fn forget(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        filter: Dict,
+    ) -> Result<Dict, Error> {
+        let caller = consent::ask(connection, &header).await?;
+        let (filter, everything) = arguments::forget_filter(&filter)?;
+        let removed = self.gate.forget(filter, everything).await?;
+        log::info!(
+            "{caller} has had {} triplets, {} clients and {} sleeps forgotten",
+            removed.triplets,
+            removed.clients,
+            removed.sleeps
+        );
+        Ok(rows::from_removed(removed))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
+    async fn allow(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        client: &str,
+        sender: &str,
+        recipient: &str,
+    ) -> Result<(), Error> {
+        let caller = consent::ask(connection, &header).await?;
+        let client = arguments::client(client)?;
+        let sender_bytes = arguments::address(SENDER, sender)?;
+        let recipient_bytes = arguments::address(RECIPIENT, recipient)?;
+        let allowing = self.gate.allow(client, &sender_bytes, &recipient_bytes);
+        allowing.await?;
+        log::info!(
+            "{caller} has let pass client {client}, sender {sender:?}, recipient {recipient:?}"
+        );
+        Ok(())
+    }
+
+    async fn reload(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = consent::ask(connection, &header).await?;
+        log::info!("{caller} wants the lists to be read again");
+        let ending = |()| Error::ReloadRefused("The daemon is ending.".to_owned());
+        let (answer, answered) = oneshot::channel();
+        let sent = self.reload.send(answer).await;
+        sent.map_err(|_| ending(()))?;
+        let reloaded = answered.await.map_err(|_| ending(()))?;
+        reloaded.map_err(|complaints| {
+            let told = complaints.iter().take(MOST_COMPLAINTS);
+            let mut lines: Vec<String> = told.map(ToString::to_string).collect();
+            let rest = complaints.len().saturating_sub(lines.len());
+            if rest > 0 {
+                lines.push(format!("and {rest} more"));
+            }
+            Error::ReloadRefused(lines.join("\n"))
+        })
+    }
+
+    async fn reset_statistics(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+    ) -> Result<(), Error> {
+        let caller = consent::ask(connection, &header).await?;
+        self.gate.reset_statistics();
+        log::info!("{caller} has set the counters to zero");
+        Ok(())
+    }
+
+    async fn backup(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        file: Fd<'_>,
+    ) -> Result<(), Error> {
+        let caller = consent::ask(connection, &header).await?;
+        let file = backup_file(file)?;
+        self.gate.backup(file).await?;
+        log::info!("{caller} has taken a backup");
+        Ok(())
+    }
+
+    #[zbus(out_args("taken"))]
+    async fn import(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        rows: Vec<Dict>,
+        dry_run: bool,
+    ) -> Result<Dict, Error> {
+        let caller = consent::ask(connection, &header).await?;
+        let count = rows.len();
+        if !u32::try_from(count).is_ok_and(|count| count <= MOST_ROWS) {
+            return Err(invalid(&format!(
+                "{count} rows in one call: send at most {MOST_ROWS} at a time."
+            )));
+        }
+        let records: Result<Vec<_>, Error> = (1..)
+            .zip(&rows)
+            .map(|(number, row): (usize, _)| {
+                rows::to_record(row).map_err(|why| {
+                    Error::InvalidRow(format!(
+                        "Row {number}: {why}. Nothing of this call was taken: mend the row or leave it out."
+                    ))
+                })
+            })
+            .collect();
+        let taken = self.gate.import(records?, dry_run).await?;
+        if !dry_run {
+            log::info!(
+                "{caller} has imported {count} rows: {} new, {} changed, {} unchanged",
+                taken.new,
+                taken.changed,
+                taken.unchanged
+            );
+        }
+        Ok(Row::new()
+            .with(NEW, taken.new)
+            .with(CHANGED, taken.changed)
+            .with(UNCHANGED, taken.unchanged)
+            .build())
+    }
+
+    #[zbus(out_args("rows", "next"))]
+    async fn export(
+        &self,
+        #[zbus(connection)] connection: &Connection,
+        #[zbus(header)] header: Header<'_>,
+        after: Vec<u8>,
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+        consent::ask(connection, &header).await?;
+        self.page(Filter::default(), true, after, limit).await
+    }
+}

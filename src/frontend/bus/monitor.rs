@@ -1,0 +1,148 @@
+//! The interface for everybody: counters and states, no addresses.
+
+use std::collections::HashMap;
+
+use tokio::sync::Semaphore;
+use zbus::fdo;
+use zbus::object_server::SignalEmitter;
+
+use super::Facts;
+use super::error::invalid;
+use super::history::Stretch;
+use crate::api::{Dict, Error, GREYLISTED, LISTS, REASONS, REQUESTS, Row, S25R, SINCE, TARPITTED};
+use crate::service::{Gate, Statistics};
+
+/// Histories that are read at once.
+const HISTORIES: usize = 4;
+
+/// The program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// `StoreState` when nothing is wrong.
+const WELL: &str = "well";
+
+/// The interface.
+pub(super) struct Monitor {
+    gate: Gate,
+    facts: Facts,
+    reading: Semaphore,
+}
+
+impl Monitor {
+    /// The interface to this gate.
+    pub(super) fn new(gate: Gate, facts: Facts) -> Self {
+        Self {
+            gate,
+            facts,
+            reading: Semaphore::new(HISTORIES),
+        }
+    }
+}
+
+/// Counters by name.
+fn counters<K: ToString>(counts: &[(K, u64)]) -> HashMap<String, u64> {
+    let named = counts
+        .iter()
+        .map(|(name, count)| (name.to_string(), *count));
+    named.collect()
+}
+
+/// The counters as a row.
+fn row(statistics: &Statistics) -> Dict {
+    Row::new()
+        .with(SINCE, statistics.since.seconds())
+        .with(REQUESTS, statistics.requests)
+        .with(GREYLISTED, statistics.greylisted)
+        .with(TARPITTED, statistics.tarpitted)
+        .with(REASONS, counters(&statistics.reasons))
+        .with(S25R, counters(&statistics.rules))
+        .with(LISTS, counters(&statistics.lists))
+        .build()
+}
+
+/// Why a number of records is not known.
+fn uncounted() -> fdo::Error {
+    fdo::Error::Failed("The database cannot be used; StoreState says why.".to_owned())
+}
+
+#[zbus::interface(name = "org.stargrey.Greylist1.Monitor", introspection_docs = false)]
+impl Monitor {
+    #[zbus(out_args("statistics"))]
+    fn get_statistics(&self) -> Dict {
+        row(&self.gate.statistics())
+    }
+
+    #[zbus(out_args("rows"))]
+    async fn get_history(&self, from: u64, to: u64, step: u64) -> Result<Vec<Dict>, Error> {
+        let stretch = Stretch::new(from, to, step)?;
+        let reading = self.reading.acquire().await;
+        let _reading = reading.map_err(|_| invalid("The daemon is ending."))?;
+        let hours = self.gate.history(stretch.from, stretch.to).await?;
+        stretch.rows(&hours)
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    #[expect(clippy::unused_self, reason = "properties have it")]
+    fn version(&self) -> &'static str {
+        VERSION
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn started_at(&self) -> u64 {
+        self.facts.started_at.seconds()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn mode(&self) -> &'static str {
+        self.facts.mode
+    }
+
+    #[zbus(property)]
+    fn store_state(&self) -> String {
+        let trouble = self.gate.status().trouble;
+        trouble.unwrap_or_else(|| WELL.to_owned())
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn triplets(&self) -> fdo::Result<u64> {
+        let figures = self.gate.status().figures.ok_or_else(uncounted)?;
+        Ok(figures.waiting.saturating_add(figures.passed))
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn waiting(&self) -> fdo::Result<u64> {
+        let figures = self.gate.status().figures.ok_or_else(uncounted)?;
+        Ok(figures.waiting)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn passed(&self) -> fdo::Result<u64> {
+        let figures = self.gate.status().figures.ok_or_else(uncounted)?;
+        Ok(figures.passed)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn auto_whitelisted(&self) -> fdo::Result<u64> {
+        let status = self.gate.status();
+        status.figures.ok_or_else(uncounted)?;
+        Ok(status.whitelisted)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn tarpitted(&self) -> fdo::Result<u64> {
+        let figures = self.gate.status().figures.ok_or_else(uncounted)?;
+        Ok(figures.sleeps)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn sleeping(&self) -> u64 {
+        u64::try_from(self.gate.status().sleeping).unwrap_or(u64::MAX)
+    }
+
+    /// The entries of a list have changed.
+    #[zbus(signal)]
+    pub(super) async fn entries_changed(
+        emitter: &SignalEmitter<'_>,
+        list: &str,
+    ) -> zbus::Result<()>;
+}

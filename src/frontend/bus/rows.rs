@@ -1,0 +1,243 @@
+//! Records and decisions as rows, and rows as records.
+//!
+//! Addresses are bytes inside; in a row what is not printable is `\xNN`. A row that is read needs its keys and
+//! the times that make it what it is; what it lacks besides gets the least that fits.
+
+use crate::api::{
+    ACTION, CLIENT, CLIENTS, COUNT, COUNTED, Dict, FIRST, FromRow, HASH, KIND, KIND_CLIENT,
+    KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING, NETWORK, ORDERED, PASSED, PASSES_AT,
+    REASON, RECIPIENT, REPLY, RESULT, RETRIES, RETRIES_MISSING, Row as Writing, SENDER, SLEEPS,
+    STATE, STATE_PASSED, STATE_WAITING, STEP, TEXT, TIME, TRIPLETS, UNTIL,
+};
+use crate::policy::{Client, Missing, Sleep, Then, Triplet, TripletParts, Verdict};
+use crate::protocol::policy::MAX_LINE;
+use crate::service::{Explained, Explanation, Removed, Row, RowKey};
+use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
+
+/// A record as a row.
+pub(super) fn from_record(row: &Row) -> Dict {
+    match row {
+        Row::Triplet { key, record } => from_triplet(key, *record),
+        Row::Client { key, record } => client_key(KIND_CLIENT, key)
+            .with(COUNT, record.count)
+            .with(LAST, record.last.seconds())
+            .build(),
+        Row::Sleep { key, record } => client_key(KIND_SLEEP, key)
+            .with(ORDERED, record.ordered.seconds())
+            .with(LENGTH, record.length.seconds())
+            .with(LAST, record.seen.seconds())
+            .build(),
+    }
+}
+
+fn from_triplet(key: &RowKey<TripletParts>, record: Triplet) -> Dict {
+    let row = Writing::new().with(KIND, KIND_TRIPLET);
+    let row = match key {
+        RowKey::Plain(parts) => row
+            .with(NETWORK, parts.network.to_string())
+            .with(SENDER, Printable(&parts.sender).to_string())
+            .with(RECIPIENT, Printable(&parts.recipient).to_string()),
+        RowKey::Hashed(hash) => row.with(HASH, hexadecimal(hash)),
+    };
+    let row = match record {
+        Triplet::Waiting {
+            first,
+            last,
+            retries,
+            counted,
+        } => row
+            .with(STATE, STATE_WAITING)
+            .with(FIRST, first.seconds())
+            .with(LAST, last.seconds())
+            .with(RETRIES, retries)
+            .with(COUNTED, counted),
+        Triplet::Passed {
+            first,
+            passed,
+            last,
+            mails,
+        } => row
+            .with(STATE, STATE_PASSED)
+            .with(FIRST, first.seconds())
+            .with(PASSED, passed.seconds())
+            .with(LAST, last.seconds())
+            .with(MAILS, mails),
+    };
+    row.build()
+}
+
+fn client_key(kind: &str, key: &RowKey<Prefix>) -> Writing {
+    let row = Writing::new().with(KIND, kind);
+    match key {
+        RowKey::Plain(network) => row.with(CLIENT, network.to_string()),
+        RowKey::Hashed(hash) => row.with(HASH, hexadecimal(hash)),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// Reads a row; the error says what it lacks.
+pub(super) fn to_record(row: &Dict) -> Result<Row, String> {
+    match row.text(KIND) {
+        Some(KIND_TRIPLET) => Ok(Row::Triplet {
+            key: RowKey::Plain(TripletParts {
+                network: network(row, &[NETWORK, CLIENT])?,
+                sender: address(row, SENDER)?,
+                recipient: address(row, RECIPIENT)?,
+            }),
+            record: to_triplet(row)?,
+        }),
+        Some(KIND_CLIENT) => Ok(Row::Client {
+            key: RowKey::Plain(network(row, &[CLIENT])?),
+            record: Client {
+                count: small(row, COUNT)?.ok_or_else(|| lacking(COUNT))?,
+                last: needed(row, LAST)?,
+            },
+        }),
+        Some(KIND_SLEEP) => {
+            let ordered = needed(row, ORDERED)?;
+            Ok(Row::Sleep {
+                key: RowKey::Plain(network(row, &[CLIENT])?),
+                record: Sleep {
+                    ordered,
+                    length: Span::from_seconds(needed(row, LENGTH)?.seconds()),
+                    seen: time(row, LAST)?.unwrap_or(ordered),
+                },
+            })
+        }
+        Some(other) => Err(format!("{KIND} {other:?} is none")),
+        None => Err(lacking(KIND)),
+    }
+}
+
+fn to_triplet(row: &Dict) -> Result<Triplet, String> {
+    let last = needed(row, LAST)?;
+    let first = time(row, FIRST)?.unwrap_or(last);
+    match row.text(STATE) {
+        Some(STATE_WAITING) => Ok(Triplet::Waiting {
+            first,
+            last,
+            retries: small(row, RETRIES)?.unwrap_or(0),
+            counted: small(row, COUNTED)?.unwrap_or(0),
+        }),
+        Some(STATE_PASSED) => Ok(Triplet::Passed {
+            first,
+            passed: time(row, PASSED)?.unwrap_or(last),
+            last,
+            mails: small(row, MAILS)?.unwrap_or(1),
+        }),
+        Some(other) => Err(format!("{STATE} {other:?} is none")),
+        None => Err(lacking(STATE)),
+    }
+}
+
+fn network(row: &Dict, keys: &[&str]) -> Result<Prefix, String> {
+    if row.contains_key(HASH) {
+        return Err(format!("a {HASH} is of one database alone"));
+    }
+    let text = keys.iter().find_map(|key| row.text(key));
+    let text = text.ok_or_else(|| lacking(keys.first().unwrap_or(&CLIENT)))?;
+    Prefix::parse(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn address(row: &Dict, key: &str) -> Result<Vec<u8>, String> {
+    let text = row.text(key).ok_or_else(|| lacking(key))?;
+    let bytes = unprintable(text).ok_or_else(|| format!("{key}: a backslash begins \\xNN"))?;
+    if bytes.len() > MAX_LINE || bytes.iter().any(|byte| matches!(byte, 0 | b'\n')) {
+        return Err(format!("{key} is no address"));
+    }
+    Ok(bytes)
+}
+
+fn time(row: &Dict, key: &str) -> Result<Option<Timestamp>, String> {
+    if !row.contains_key(key) {
+        return Ok(None);
+    }
+    let seconds = row.number(key);
+    let seconds = seconds.ok_or_else(|| format!("{key} takes a number that is not negative"))?;
+    Ok(Some(Timestamp::from_seconds(seconds)))
+}
+
+fn needed(row: &Dict, key: &str) -> Result<Timestamp, String> {
+    time(row, key)?.ok_or_else(|| lacking(key))
+}
+
+fn small(row: &Dict, key: &str) -> Result<Option<u32>, String> {
+    let number = time(row, key)?.map(Timestamp::seconds);
+    let small = number.map(u32::try_from).transpose();
+    small.map_err(|_| format!("{key} is too large"))
+}
+
+fn lacking(key: &str) -> String {
+    format!("{key} is missing")
+}
+
+/// What was forgotten.
+pub(super) fn from_removed(removed: Removed) -> Dict {
+    Writing::new()
+        .with(TRIPLETS, removed.triplets)
+        .with(CLIENTS, removed.clients)
+        .with(SLEEPS, removed.sleeps)
+        .build()
+}
+
+/// What would be decided.
+pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
+    let verdict = explanation.outcome.verdict;
+    let missing = match verdict {
+        Verdict::Defer { missing }
+        | Verdict::Tarpit {
+            then: Then::Defer(missing),
+            ..
+        } => Some(missing),
+        Verdict::Pass
+        | Verdict::PassWithHeader { .. }
+        | Verdict::Tarpit {
+            then: Then::Pass, ..
+        }
+        | Verdict::Reply(_)
+        | Verdict::Unavailable => None,
+    };
+    let (seconds, retries) = match missing {
+        Some(Missing::Time(span)) => (Some(span.seconds()), None),
+        Some(Missing::Retries(count)) => (None, Some(count)),
+        None => (None, None),
+    };
+    let length = match verdict {
+        Verdict::Tarpit { length, .. } => Some(length.seconds()),
+        Verdict::Pass
+        | Verdict::PassWithHeader { .. }
+        | Verdict::Defer { .. }
+        | Verdict::Reply(_)
+        | Verdict::Unavailable => None,
+    };
+    Writing::new()
+        .with(ACTION, verdict.word())
+        .with(REASON, explanation.outcome.reason.word())
+        .with(REPLY, explanation.reply.as_str())
+        .with(TIME, explanation.now.seconds())
+        .with_some(MISSING, seconds)
+        .with_some(RETRIES_MISSING, retries)
+        .with_some(LENGTH, length)
+        .with_some(PASSES_AT, explanation.passes_at.map(Timestamp::seconds))
+        .with_some(UNTIL, explanation.until.map(Timestamp::seconds))
+        .with_some(TEXT, explanation.because.as_deref())
+        .build()
+}
+
+/// A step on the way.
+pub(super) fn from_step(step: &Explained) -> Dict {
+    Writing::new()
+        .with(STEP, step.step)
+        .with(RESULT, step.result)
+        .with(TEXT, step.text.as_str())
+        .build()
+}
+
+#[cfg(test)]
+mod tests;
