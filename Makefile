@@ -3,12 +3,20 @@
 # Where `make install` lays things. DESTDIR is put before all of them.
 DESTDIR     =
 prefix      = /usr
+bindir      = $(prefix)/bin
 sbindir     = $(prefix)/sbin
 datadir     = $(prefix)/share
 mandir      = $(datadir)/man
+docdir      = $(datadir)/doc/stargrey
 unitdir     = $(prefix)/lib/systemd/system
+presetdir   = $(prefix)/lib/systemd/system-preset
 sysusersdir = $(prefix)/lib/sysusers.d
+bashdir     = $(datadir)/bash-completion/completions
+zshdir      = $(datadir)/zsh/site-functions
+fishdir     = $(datadir)/fish/vendor_completions.d
 sysconfdir  = /etc
+# Debian's place for a service's options; RPM systems have sysconfig.
+optionsdir  = $(sysconfdir)/default
 
 # Which build is installed: release or debug.
 profile     = release
@@ -50,22 +58,30 @@ run: ## Try it: the daemon in the foreground, its database in a directory that g
 	trap 'kill "$$daemon"' HUP INT TERM; wait "$$daemon"; status=$$?; \
 	[ "$$status" -le 128 ] || wait "$$daemon"; }
 
+define lay
+install -d $(DESTDIR)$(2)
+install -m 644 $(1) $(DESTDIR)$(2)/$(3)
+endef
+
 install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	install -D $(target)/$(profile)/stargreyd $(DESTDIR)$(sbindir)/stargreyd
 	install -d $(DESTDIR)$(unitdir)
 	for unit in stargrey.socket stargrey.service; do \
 		sed 's,/usr/sbin/,$(sbindir)/,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \
 	done
-	install -D -m 644 systemd/stargrey.sysusers $(DESTDIR)$(sysusersdir)/stargrey.conf
-	for list in clients recipients senders; do \
-		install -D -m 644 src/lists/whitelist_$$list $(DESTDIR)$(sysconfdir)/stargrey/whitelist_$$list || exit; \
-	done
-	install -D -m 644 systemd/$(bus).service $(DESTDIR)$(datadir)/dbus-1/system-services/$(bus).service
-	install -D -m 644 systemd/$(bus).conf $(DESTDIR)$(datadir)/dbus-1/system.d/$(bus).conf
-	install -D -m 644 systemd/$(bus).policy $(DESTDIR)$(datadir)/polkit-1/actions/$(bus).policy
+	$(call lay,systemd/stargrey.preset,$(presetdir),50-stargrey.preset)
+	$(call lay,systemd/stargrey.sysusers,$(sysusersdir),stargrey.conf)
+	$(call lay,systemd/stargrey.options,$(optionsdir),stargrey)
+	$(call lay,systemd/stargrey.logcheck,$(sysconfdir)/logcheck/ignore.d.server,stargrey)
+	$(call lay,$(wildcard src/lists/*),$(sysconfdir)/stargrey)
+	$(call lay,systemd/$(bus).service,$(datadir)/dbus-1/system-services)
+	$(call lay,systemd/$(bus).conf,$(datadir)/dbus-1/system.d)
+	$(call lay,systemd/$(bus).policy,$(datadir)/polkit-1/actions)
 	for page in $(pages); do \
 		install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit; \
 	done
+	$(call lay,README.md,$(docdir))
+	man/recipes man/stargrey.7 $(DESTDIR)$(docdir)/examples
 	@[ -n "$(DESTDIR)" ] || echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now stargrey.socket'
 
 check: check-deps check-rust check-man check-units check-scripts check-system ## All that must hold before a change is taken
