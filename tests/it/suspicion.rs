@@ -1,0 +1,1 @@
+//! Suspicion and the tarpit.
