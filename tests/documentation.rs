@@ -303,6 +303,26 @@ fn the_example_of_a_table_is_one() {
 }
 
 #[test]
+fn the_differences_from_postfixs_tables_are_those_that_a_test_knows() {
+    let page = source("man/stargrey-lists.5");
+    let (_, list) = page.split_once("\n.\\\" DIFFERENCES").expect("a list");
+    let (list, _) = list.split_once("\n.El\n.\\\" END").expect("its end");
+    let shown: Vec<String> = list
+        .split("\n.It\n")
+        .skip(1)
+        .map(|item| item.replace('\n', " ").to_lowercase())
+        .collect();
+    let known = source("tests/it/postmap/departures.rs");
+    let known: Vec<String> = known
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","))
+        .map(|name| format!("{}.", name.to_lowercase()))
+        .collect();
+    assert!(known.len() > 20, "{known:?}");
+    assert_eq!(shown, known);
+}
+
+#[test]
 fn the_options_of_every_recipe_are_taken() {
     let recipes = recipes();
     let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
