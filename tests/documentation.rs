@@ -242,8 +242,11 @@ fn every_rule_of_s25r_has_an_example_that_it_hits_first() {
     let got: Vec<Option<u8>> = items(subsection(&page, "Suspicious clients"))
         .into_iter()
         .map(|(rule, text)| {
-            let names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
-            let name = names.last().unwrap_or("unknown .").trim_end_matches(" .");
+            let mut names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
+            let name = names
+                .next_back()
+                .unwrap_or("unknown .")
+                .trim_end_matches(" .");
             assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{name}");
             s25r::rule(name.as_bytes())
         })
