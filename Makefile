@@ -46,7 +46,8 @@ run: ## Try it: the daemon in the foreground, its database in a directory that g
 	{ $(target)/debug/stargreyd --inet=127.0.0.1:$(port) --dbdir="$$scratch/db" \
 		--whitelist-clients="$$scratch/lists/whitelist_clients" \
 		--whitelist-recipients="$$scratch/lists/whitelist_recipients" \
-		--whitelist-senders="$$scratch/lists/whitelist_senders" "$$@" $(OPTIONS) & daemon=$$!; \
+		--whitelist-senders="$$scratch/lists/whitelist_senders" \
+		$(if $(findstring --s25r,$(OPTIONS)),--s25r-exceptions="$$scratch/lists/s25r_exceptions") "$$@" $(OPTIONS) & daemon=$$!; \
 	trap 'kill "$$daemon"' HUP INT TERM; wait "$$daemon"; status=$$?; \
 	[ "$$status" -le 128 ] || wait "$$daemon"; }
 
@@ -57,8 +58,8 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 		sed 's,/usr/sbin/,$(sbindir)/,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \
 	done
 	install -D -m 644 systemd/stargrey.sysusers $(DESTDIR)$(sysusersdir)/stargrey.conf
-	for list in clients recipients senders; do \
-		install -D -m 644 src/lists/whitelist_$$list $(DESTDIR)$(sysconfdir)/stargrey/whitelist_$$list || exit; \
+	for list in whitelist_clients whitelist_recipients whitelist_senders s25r_exceptions; do \
+		install -D -m 644 src/lists/$$list $(DESTDIR)$(sysconfdir)/stargrey/$$list || exit; \
 	done
 	install -D -m 644 systemd/$(bus).service $(DESTDIR)$(datadir)/dbus-1/system-services/$(bus).service
 	install -D -m 644 systemd/$(bus).conf $(DESTDIR)$(datadir)/dbus-1/system.d/$(bus).conf

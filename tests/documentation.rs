@@ -4,9 +4,10 @@
 //! statuses, limits, the state table) is a list in the page, and here the two are compared. The
 //! examples of the pages are given to the program.
 
+mod manual;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use stargrey::config::MAX_LIST_BYTES;
@@ -16,11 +17,7 @@ use stargrey::policy::{Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::journal;
 
-/// A file of the source tree.
-fn source(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use manual::{display, files_shown, recipes, source};
 
 /// What stands between the heading of a section and the next one.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
@@ -245,8 +242,11 @@ fn every_rule_of_s25r_has_an_example_that_it_hits_first() {
     let got: Vec<Option<u8>> = items(subsection(&page, "Suspicious clients"))
         .into_iter()
         .map(|(rule, text)| {
-            let names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
-            let name = names.last().unwrap_or("unknown .").trim_end_matches(" .");
+            let mut names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
+            let name = names
+                .next_back()
+                .unwrap_or("unknown .")
+                .trim_end_matches(" .");
             assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{name}");
             s25r::rule(name.as_bytes())
         })
@@ -271,25 +271,6 @@ fn every_exception_from_s25r_has_an_example_that_needs_it() {
     assert!(known > 10, "{known}");
 }
 
-/// A literal display that begins where the text does: what is in it, as a reader sees it.
-fn display(text: &str) -> String {
-    let (_, rest) = text.split_once('\n').expect("an example begins");
-    let (shown, _) = rest.split_once("\n.Ed").expect("an example ends");
-    format!("{}\n", shown.replace("\\e", "\\"))
-}
-
-/// The displays that show a file below this directory, by the names that the files have there.
-fn files_shown<'a>(page: &'a str, directory: &str) -> Vec<(&'a str, String)> {
-    page.split(&format!(".Pa {directory}/"))
-        .skip(1)
-        .filter_map(|text| {
-            let (name, text) = text.split_once(" :\n.Bd -literal -offset indent")?;
-            // A `.Pa` in running text is not followed by its display.
-            (!name.contains('\n')).then(|| (name, display(text)))
-        })
-        .collect()
-}
-
 /// Whether the program finds nothing wrong with these options.
 fn check(options: &[String]) {
     let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -303,7 +284,7 @@ fn the_examples_of_lists_are_lists() {
     let page = source("man/stargrey-lists.5");
     let mut options = vec!["--s25r".to_owned()];
     for (name, text) in files_shown(section(&page, "EXAMPLES"), "/etc/stargrey") {
-        let file = directory.path().join(name);
+        let file = directory.path().join(&name);
         fs::write(&file, text).expect("the file is written");
         let list = name.strip_suffix(".local").expect("an own list");
         options.push(format!("--{}={}", list.replace('_', "-"), file.display()));
@@ -324,38 +305,49 @@ fn the_example_of_a_table_is_one() {
     check(&[format!("--client-access={}", file.display())]);
 }
 
-/// What the recipes of a page show for an option file, with the recipes.
-fn recipes(page: &str) -> Vec<(&str, &str, String)> {
-    page.split("\n.Ss Recipe: ")
+#[test]
+fn the_differences_from_postfixs_tables_are_those_that_a_test_knows() {
+    let page = source("man/stargrey-lists.5");
+    let (_, list) = page.split_once("\n.\\\" DIFFERENCES").expect("a list");
+    let (list, _) = list.split_once("\n.El\n.\\\" END").expect("its end");
+    let shown: Vec<String> = list
+        .split("\n.It\n")
         .skip(1)
-        .map(|recipe| {
-            let (name, _) = recipe.split_once('\n').expect("a heading");
-            let recipe = recipe.split("\n.Sh ").next().expect("a first part");
-            let recipe = recipe.split("\n.Ss ").next().expect("a first part");
-            let [(_, text)] = &files_shown(recipe, "/etc/default")[..] else {
-                panic!("{name}: one option file is wanted");
-            };
-            let options = text.trim().strip_prefix("OPTIONS=\"");
-            let options = options.and_then(|options| options.strip_suffix('"'));
-            (name, recipe, options.expect("options").to_owned())
-        })
-        .collect()
+        .map(|item| item.replace('\n', " ").to_lowercase())
+        .collect();
+    let known = source("tests/it/postmap/departures.rs");
+    let known: Vec<String> = known
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","))
+        .map(|name| format!("{}.", name.to_lowercase()))
+        .collect();
+    assert!(known.len() > 20, "{known:?}");
+    assert_eq!(shown, known);
 }
 
 #[test]
 fn the_options_of_every_recipe_are_taken() {
-    let page = source("man/stargrey.7");
-    let recipes = recipes(&page);
-    assert_eq!(recipes.len(), 6);
-    for (name, recipe, options) in recipes {
+    let recipes = recipes();
+    let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "Plain greylisting",
+            "Rgrey",
+            "Rgrey by a table of Postfix",
+            "Rgrey by tables of your own",
+            "Starpit",
+            "taRgrey",
+        ]
+    );
+    for recipe in recipes {
         let directory = tempfile::tempdir().expect("a directory");
-        let shown = files_shown(recipe, "/etc/postfix");
-        assert!(shown.iter().any(|(file, _)| *file == "main.cf"), "{name}");
-        for (file, text) in &shown {
+        for (file, text) in &recipe.files {
             fs::write(directory.path().join(file), text).expect("the file is written");
         }
         let directory = directory.path().to_str().expect("a printable name");
-        let options: Vec<String> = options
+        let options: Vec<String> = recipe
+            .options
             .split_whitespace()
             .map(|option| option.replace("/etc/postfix", directory))
             .collect();
@@ -378,14 +370,14 @@ fn all_options_that_the_overview_shows_are_taken() {
 
 #[test]
 fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
-    let page = source("man/stargrey.7");
-    let shown: Vec<(&str, String)> = recipes(&page)
-        .into_iter()
-        .flat_map(|(_, recipe, _)| files_shown(recipe, "/etc/postfix"))
-        .filter(|(name, _)| *name != "main.cf")
+    let recipes = recipes();
+    let tables: Vec<(&str, &str)> = recipes
+        .iter()
+        .flat_map(|recipe| recipe.files.iter().skip(1))
+        .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    let [("s25r", calling), ("permit_client_nots25r", excusing)] = &shown[..] else {
-        panic!("other tables are shown: {shown:?}");
+    let [("s25r", calling), ("permit_client_nots25r", excusing)] = tables[..] else {
+        panic!("other tables are shown: {tables:?}");
     };
     let want = s25r::PATTERNS.map(|pattern| format!("/{pattern}/  check_greylist"));
     assert_eq!(calling.lines().collect::<Vec<_>>(), want);

@@ -10,10 +10,13 @@
 
 mod durability;
 mod listening;
+#[path = "../manual/mod.rs"]
+mod manual;
 mod postfix;
 mod postgrey;
 mod postmap;
 mod process;
 mod reload;
 mod support;
+mod suspicion;
 mod wire;
