@@ -4,7 +4,7 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 
 use super::render::{self, Manner};
-use crate::types::Timestamp;
+use crate::types::{Span, Timestamp};
 
 /// How and when something is shown.
 #[derive(Debug, Clone)]
@@ -43,13 +43,14 @@ impl View {
         render::ago(self.time(), Timestamp::from_seconds(seconds))
     }
 
-    /// How long ago, or nothing for a time that never was.
+    /// How far away that is, either way, or nothing for a time that never was.
     #[must_use]
-    pub fn ago_if_ever(&self, seconds: Option<u64>) -> String {
-        match seconds {
-            None | Some(0) => String::new(),
-            Some(seconds) => self.ago(seconds),
-        }
+    pub fn apart_if_ever(&self, seconds: Option<u64>) -> String {
+        let Some(seconds) = seconds.filter(|seconds| *seconds > 0) else {
+            return String::new();
+        };
+        let apart = seconds.abs_diff(self.time().seconds());
+        render::span(Span::from_seconds(apart))
     }
 
     /// For tests: a terminal of 80 columns without colours, in Berlin.

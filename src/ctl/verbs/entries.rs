@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::api::{
-    ADDED, COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIST, MOST_ROWS, PATTERN, Row, SOURCE,
+    COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIST, MOST_ROWS, PATTERN, Row, SOURCE,
 };
 use crate::ctl::args::{Allow, List};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -11,6 +11,9 @@ use crate::ctl::render::{Cell, Column, Style, Table};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::Span;
+
+/// Where the files of the lists usually are; tables are too narrow to say it in each row.
+const USUAL: &str = "/etc/stargrey/";
 
 /// Lists the entries.
 pub(super) async fn list(session: &Session, list: Option<List>) -> Result<Answer, Failure> {
@@ -87,9 +90,8 @@ fn text(rows: &[Dict], list: Option<List>, view: &View) -> String {
         (true, Column::left("PATTERN").shrinking(), PATTERN),
         (true, Column::left("SOURCE").shrinking(), SOURCE),
         (true, Column::right("HITS"), HITS),
-        (any(LAST_HIT), Column::right("LAST HIT"), LAST_HIT),
-        (any(ADDED), Column::right("ADDED"), ADDED),
-        (any(EXPIRES), Column::right("EXPIRES"), EXPIRES),
+        (any(LAST_HIT), Column::right("HIT AGO"), LAST_HIT),
+        (any(EXPIRES), Column::right("ENDS IN"), EXPIRES),
         (any(COMMENT), Column::left("COMMENT").shrinking(), COMMENT),
     ];
     let wanted: Vec<_> = optional
@@ -115,7 +117,8 @@ fn cell(row: &Dict, key: &str, view: &View) -> Cell {
             let style = if hits == 0 { Style::Dim } else { Style::Plain };
             Cell::from(hits).styled(style)
         }
-        LAST_HIT | ADDED | EXPIRES => Cell::from(view.ago_if_ever(row.number(key))),
+        SOURCE => Cell::new(text.strip_prefix(USUAL).unwrap_or(text)),
+        LAST_HIT | EXPIRES => Cell::from(view.apart_if_ever(row.number(key))),
         _ => Cell::new(text),
     }
 }
@@ -140,7 +143,7 @@ mod tests {
             row("client-whitelist", "google.com", file, 4711).build(),
             row("client-whitelist", "192.0.2.0/24", "bus", 3)
                 .with(COMMENT, "branch office, ask Ann")
-                .with(ADDED, NOW - 86_400)
+                .with(crate::api::ADDED, NOW - 86_400)
                 .with(EXPIRES, NOW + 29 * 86_400)
                 .build(),
             row(
@@ -157,9 +160,13 @@ mod tests {
     #[test]
     fn all_lists() {
         let want = "
-LIST       PATTERN       SOURCE    HITS     LAST HIT      ADDED     EXPIRES  COMMENT
-client     google.com    /etc…:12  4711  5min 3s ago
-client     192.0.2.0/24  bus          3  5min 3s ago  1 day ago  in 29 days  branch office, ask Ann
+LIST       PATTERN       SOURCE           HITS  HIT AGO  ENDS IN  COMMENT
+client     google.com    whiteli…ents:12  4711  5min 3s
+client     192.0.2.0/24  bus                 3  5min 3s  29 days  branch …sk Ann
+recipient  postmaster@   whiteli…ients:7     0
+s25r       /^a\\x07b$/    bus                 0
+
+4 entries listed.
 ";
         let got = text(&rows(), None, &View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);
@@ -168,6 +175,10 @@ client     192.0.2.0/24  bus          3  5min 3s ago  1 day ago  in 29 days  bra
     #[test]
     fn one_list() {
         let want = "
+PATTERN      SOURCE                  HITS
+postmaster@  whitelist_recipients:7     0
+
+1 entry listed.
 ";
         let got = text(&rows()[2..3], Some(List::Recipient), &View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);

@@ -25,7 +25,7 @@ const COLUMNS: [Column; 6] = [
     Column::left("RECIPIENT").shrinking(),
     Column::right("TRIES"),
     Column::right("WAITS"),
-    Column::right("LAST TRY"),
+    Column::right("SEEN AGO"),
 ];
 
 /// What there is, or as much of it as was asked for.
@@ -136,7 +136,7 @@ fn cells(row: &Dict, view: &View) -> [Cell; 6] {
         Cell::new(address(RECIPIENT)),
         Cell::from(tries).styled(style),
         Cell::from(since(FIRST)),
-        Cell::from(format!("{} ago", since(LAST))),
+        Cell::from(since(LAST)),
     ]
 }
 
@@ -188,6 +188,12 @@ pub(super) mod tests {
     #[test]
     fn who_comes_back_most_stands_first() {
         let want = "
+CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
+2001:db8:1:2::/64  bounce-0…ple.org  carol@ex…ple.net      5        2h   1min 3s
+198.51.100.0/24    <>                bob@example.net       2  1 day 1h     1 day
+192.0.2.0/24       ann@example.org   bob@example.net       1      4min      4min
+
+3 triplets listed.
 ";
         let got = waiting().text(&View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);
@@ -219,6 +225,10 @@ pub(super) mod tests {
             is_cut: false,
         };
         let want = "
+CLIENT                            SENDER  RECIPIENT  TRIES  WAITS  SEEN AGO
+0123456789abcdef0123456789abcdef                         1   1min        0s
+
+1 triplet listed.
 ";
         let got = waiting.text(&View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);

@@ -99,6 +99,7 @@ fn facts(question: &Question, result: &Dict, view: &View) -> Facts {
         .with_some("Decided by", result.text(SOURCE).or(result.text(TEXT)))
         .with_some("Passes", passes(action, result, view))
         .with_some("To Postfix", result.text(REPLY))
+        .with_some("Note", note(question))
 }
 
 /// The client, and what its name is worth.
@@ -118,10 +119,23 @@ fn client(question: &Question) -> String {
 /// An address, and whether anybody has named it.
 fn address(address: &str, is_assumed: bool) -> String {
     if is_assumed {
-        format!("{address} (assumed: none was given, and one on a list would change the answer)")
+        format!("{address} (assumed)")
     } else {
         shown_address(address).to_owned()
     }
+}
+
+/// What the answer leaves open.
+fn note(question: &Question) -> Option<String> {
+    let what = match (&question.sender, &question.recipient) {
+        (None, None) => "sender and recipient were",
+        (None, Some(_)) => "the sender was",
+        (Some(_), None) => "the recipient was",
+        (Some(_), Some(_)) => return None,
+    };
+    Some(format!(
+        "{what} not given, so this is about an address that is on no list and has never been seen"
+    ))
 }
 
 /// The action as a sentence.
@@ -235,6 +249,22 @@ mod tests {
             &View::of_80_columns(),
         );
         let want = "
+    Client: mx.example.org[192.0.2.7]
+    Sender: ann@example.org
+ Recipient: bob@example.net
+    Answer: it is told to come back later
+   Because: it has come back, but too early or not often enough (early-retry)
+    Passes: when it comes back after Sun 2026-11-22 04:37:37 CET, in 4min 20s;
+            but no later than Tue 2026-11-24 04:32:37 CET
+To Postfix: DEFER_IF_PERMIT Greylisted, please try again in 260 seconds
+
+Step by step:
+   client-whitelist: No entry has the client.
+recipient-whitelist: No entry has the recipient.
+   sender-whitelist: No entry has the sender.
+             client: The client has not brought any mail that came back.
+            triplet: Waiting since Sun 2026-11-22 04:32:37 CET; it was tried
+                     once since then, too early.
 ";
         assert_eq!(format!("\n{got}"), want);
     }
@@ -257,6 +287,23 @@ mod tests {
             &View::of_80_columns(),
         );
         let want = "
+    Client: 192.0.2.7, which has no verified name, the first of 2 addresses
+    Sender: stranger@sender.invalid (assumed)
+ Recipient: somebody@recipient.invalid (assumed)
+    Answer: it passes
+   Because: the client is on the client list (client-whitelist)
+Decided by: /etc/stargrey/whitelist_clients.local:3
+To Postfix: DUNNO
+      Note: sender and recipient were not given, so this is about an address
+            that is on no list and has never been seen
+
+What waits there now:
+CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
+2001:db8:1:2::/64  bounce-0…ple.org  carol@ex…ple.net      5        2h   1min 3s
+198.51.100.0/24    <>                bob@example.net       2  1 day 1h     1 day
+192.0.2.0/24       ann@example.org   bob@example.net       1      4min      4min
+
+3 triplets listed.
 ";
         assert_eq!(format!("\n{got}"), want);
     }
