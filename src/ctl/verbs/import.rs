@@ -73,12 +73,17 @@ async fn send(
     let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
     let mut records = input.records()?;
     let mut rows = Vec::with_capacity(most);
+    // The number of the first record in the batch.
+    let mut first = 1_u64;
     loop {
         let record = records.next().transpose()?;
         let is_over = record.is_none();
         match record {
             Some(Record::Row(row)) => {
                 tally.read = tally.read.saturating_add(1);
+                if rows.is_empty() {
+                    first = tally.read;
+                }
                 rows.push(row);
             }
             Some(Record::Skipped(why)) => tally.skip(why),
@@ -86,7 +91,7 @@ async fn send(
         }
         if rows.len() == most || is_over && !rows.is_empty() {
             let taken = manager.import(&rows, tally.is_dry).await;
-            let taken = taken.map_err(|error| refused(error, tally.read, rows.len()))?;
+            let taken = taken.map_err(|error| refused(error, first))?;
             tally.add(&taken);
             rows.clear();
             progress.show(tally.read);
@@ -98,12 +103,10 @@ async fn send(
 }
 
 /// Why a batch is not taken. Records are counted from its beginning in what the daemon says.
-fn refused(error: crate::api::Error, read: u64, rows: usize) -> Failure {
-    let rows = u64::try_from(rows).unwrap_or(u64::MAX);
-    let first = read.saturating_sub(rows).saturating_add(1);
+fn refused(error: crate::api::Error, first: u64) -> Failure {
     let failure = Failure::refused("Import", error);
     if let Failure::Refused(said) = &failure
-        && read > rows
+        && first > 1
     {
         return Failure::Refused(format!(
             "in the batch that begins with record {first}: {said}"
@@ -250,7 +253,7 @@ Unchanged: 900
 
     #[test]
     fn what_was_done_before_an_error_is_said() {
-        let source = refused(Error::InvalidRow("row 7: no client".to_owned()), 3000, 1000);
+        let source = refused(Error::InvalidRow("row 7: no client".to_owned()), 2001);
         let failure = Failure::Import {
             source: Box::new(source),
             taken: tally().until_then(),
@@ -259,7 +262,7 @@ Unchanged: 900
                     by then 1000000 records had been taken: 999090 new, 10 changed, 900 unchanged";
         assert_eq!(failure.to_string(), want);
         assert_eq!(failure.code(), crate::ctl::exit::DATAERR);
-        let first = refused(Error::InvalidRow("row 7: no client".to_owned()), 10, 10);
+        let first = refused(Error::InvalidRow("row 7: no client".to_owned()), 1);
         assert_eq!(first.to_string(), "row 7: no client");
     }
 }
