@@ -9,6 +9,7 @@
     reason = "methods of the bus have self and own what they are given"
 )]
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
-use stargrey::api::{CHANGED, Dict, Error, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
+use stargrey::api::{CHANGED, Dict, Error, FromRow, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
 use tokio::runtime::Runtime;
 use zbus::{Connection, OwnedFd, connection, interface};
 
@@ -130,12 +131,81 @@ impl Notes {
         Ok(row.with(UNCHANGED, 0_u64).build())
     }
 
+    /// Two pages, one row each.
+    fn list_entries(&self, filter: Dict, after: Vec<u8>, _limit: u32) -> (Vec<Dict>, Vec<u8>) {
+        let pattern = if after.is_empty() {
+            "a.example"
+        } else {
+            "b.example"
+        };
+        let row = Row::new().with("pattern", pattern).with("hits", 0_u64);
+        let next = if after.is_empty() {
+            vec![7]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(filter.text("list"), Some("client-whitelist"));
+        (vec![row.build()], next)
+    }
+
+    /// Nobody waits, but there are many pages of nobody.
+    fn list_triplets(&self, filter: Dict, after: Vec<u8>, _limit: u32) -> (Vec<Dict>, Vec<u8>) {
+        assert_eq!(filter.text("state"), Some("waiting"));
+        let next = if after.len() < 5 {
+            [&after[..], &[1]].concat()
+        } else {
+            Vec::new()
+        };
+        (Vec::new(), next)
+    }
+
+    fn explain(&self, attributes: HashMap<String, String>) -> (Dict, Vec<Dict>) {
+        let row = Row::new()
+            .with("action", "pass")
+            .with("reason", "client-awl");
+        let step = Row::new().with("step", "client");
+        let text = attributes["client_name"].clone() + " " + &attributes["sender"];
+        (row.build(), vec![step.with("text", text).build()])
+    }
+
     /// Two pages.
     fn export(&self, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
         let page = u64::from(after.first().copied().unwrap_or(0));
         let rows = (0..u64::from(limit)).map(|row| Row::new().with("first", page * 1000 + row));
         let next = if page == 0 { vec![1] } else { Vec::new() };
         (rows.map(Row::build).collect(), next)
+    }
+}
+
+/// What anybody may know.
+struct Monitor;
+
+#[interface(name = "org.stargrey.Greylist1.Monitor")]
+impl Monitor {
+    fn get_statistics(&self) -> Dict {
+        let row = Row::new().with("requests", 7_u64).with("greylisted", 5_u64);
+        row.with("since", 1_795_310_000_u64).build()
+    }
+
+    fn get_history(&self, from: u64, to: u64, step: u64) -> Vec<Dict> {
+        assert_eq!((from % 3600, to % 3600, step), (0, 0, 3600));
+        let row = Row::new().with("time", from).with("requests", 2_u64);
+        vec![row.build()]
+    }
+
+    #[zbus(property)]
+    fn version(&self) -> String {
+        "0.1.0".to_owned()
+    }
+
+    #[zbus(property)]
+    fn store_state(&self) -> String {
+        "full".to_owned()
+    }
+
+    #[zbus(property)]
+    fn waiting(&self) -> u64 {
+        4711
     }
 }
 
@@ -157,6 +227,7 @@ impl Service {
             connection::Builder::address(bus.address.as_str())
                 .name(NAME)
                 .serve_at(PATH, notes.clone())
+                .serve_at(PATH, Monitor)
                 .build()
                 .await
                 .unwrap()
@@ -269,6 +340,49 @@ fn arguments_arrive() {
         "allow 192.0.2.7  bob@example.net",
     ];
     assert_eq!(service.notes.take(), want);
+}
+
+#[test]
+fn status_has_the_properties_and_the_counters() {
+    let service = Service::start();
+    let (code, stdout, stderr) = service.bus.run(&[]);
+    // The database is full.
+    assert_eq!((code, &*stderr), (1, ""));
+    for line in ["Database: full", "Triplets: 0: 4711 waiting, 0 passed"] {
+        assert!(stdout.contains(line), "{stdout}");
+    }
+    assert!(stdout.contains("Requests: 7: 5 greylisted, 2 passed, since "));
+    let (code, stdout, _) = service.bus.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &json["store_state"]), (1, &"full".into()));
+    let (code, stdout, _) = service.bus.run(&["statistics", "--by=hour", "--no-legend"]);
+    assert_eq!((code, stdout.lines().count()), (0, 25));
+    let (code, stdout, _) = service.bus.run(&["statistics", "--since=2h", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &json["requests"]), (0, &2.into()));
+}
+
+#[test]
+fn listings_go_through_all_pages() {
+    let service = Service::start();
+    let (code, stdout, _) = service.bus.run(&["list", "client", "--no-legend"]);
+    assert_eq!((code, &*stdout), (0, "a.example    0\nb.example    0\n"));
+    let (code, stdout, _) = service.bus.run(&["pending"]);
+    assert_eq!((code, &*stdout), (0, "0 triplets listed.\n"));
+}
+
+#[test]
+fn an_explanation_says_what_was_assumed() {
+    let service = Service::start();
+    let (code, stdout, stderr) = service.bus.run(&["explain", "a.b[192.0.2.7]"]);
+    assert_eq!((code, &*stderr), (0, ""));
+    for text in [
+        "Client: a.b[192.0.2.7]\n",
+        "(assumed)\n",
+        "client: a.b stranger@sender.invalid\n",
+    ] {
+        assert!(stdout.contains(text), "{stdout}");
+    }
 }
 
 #[test]
