@@ -132,7 +132,7 @@ impl Notes {
     }
 
     /// Two pages, one row each.
-    fn list_entries(&self, filter: Dict, after: Vec<u8>, _limit: u32) -> (Vec<Dict>, Vec<u8>) {
+    fn list_entries(&self, filter: Dict, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
         let pattern = if after.is_empty() {
             "a.example"
         } else {
@@ -144,13 +144,16 @@ impl Notes {
         } else {
             Vec::new()
         };
-        assert_eq!(filter.text("list"), Some("client-whitelist"));
+        assert_eq!(
+            (filter.text("list"), limit),
+            (Some("client-whitelist"), 1000)
+        );
         (vec![row.build()], next)
     }
 
     /// Nobody waits, but there are many pages of nobody.
-    fn list_triplets(&self, filter: Dict, after: Vec<u8>, _limit: u32) -> (Vec<Dict>, Vec<u8>) {
-        assert_eq!(filter.text("state"), Some("waiting"));
+    fn list_triplets(&self, filter: Dict, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
+        assert_eq!((filter.text("state"), limit), (Some("waiting"), 1000));
         let next = if after.len() < 5 {
             [&after[..], &[1]].concat()
         } else {
