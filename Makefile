@@ -3,6 +3,7 @@
 # Where `make install` lays things. DESTDIR is put before all of them.
 DESTDIR     =
 prefix      = /usr
+bindir      = $(prefix)/bin
 sbindir     = $(prefix)/sbin
 datadir     = $(prefix)/share
 mandir      = $(datadir)/man
@@ -51,8 +52,22 @@ run: ## Try it: the daemon in the foreground, its database in a directory that g
 	trap 'kill "$$daemon"' HUP INT TERM; wait "$$daemon"; status=$$?; \
 	[ "$$status" -le 128 ] || wait "$$daemon"; }
 
+# Which shell looks for its completions where, below datadir.
+define completions
+bash bash-completion/completions/stargreyctl
+zsh zsh/site-functions/_stargreyctl
+fish fish/vendor_completions.d/stargreyctl.fish
+endef
+export completions
+
 install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	install -D $(target)/$(profile)/stargreyd $(DESTDIR)$(sbindir)/stargreyd
+	install -D $(target)/$(profile)/stargreyctl $(DESTDIR)$(bindir)/stargreyctl
+	echo "$$completions" | while read -r shell file; do \
+		install -d $(DESTDIR)$(datadir)/$${file%/*} && \
+		$(target)/$(profile)/stargreyctl completion $$shell >$(DESTDIR)$(datadir)/$$file && \
+		chmod 644 $(DESTDIR)$(datadir)/$$file || exit; \
+	done
 	install -d $(DESTDIR)$(unitdir)
 	for unit in stargrey.socket stargrey.service; do \
 		sed 's,/usr/sbin/,$(sbindir)/,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \

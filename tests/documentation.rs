@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 
+use clap::{Command as Definition, CommandFactory};
 use stargrey::config::MAX_LIST_BYTES;
+use stargrey::ctl;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
 use stargrey::policy::{Reason, s25r};
@@ -389,4 +391,107 @@ fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
         })
         .collect();
     assert_eq!(excused, s25r::PATTERNS);
+}
+
+/// The options of a command, but for those that every command has.
+fn options_of(definition: &Definition, path: &str, out: &mut BTreeMap<String, Vec<String>>) {
+    let named = |sub: &Definition| format!("{path} {}", sub.get_name()).trim().to_owned();
+    for sub in definition
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+    {
+        options_of(sub, &named(sub), out);
+    }
+    let is_verb = !definition.has_subcommands();
+    if is_verb {
+        let mut options: Vec<String> = definition
+            .get_arguments()
+            .filter(|argument| !argument.is_global_set())
+            .filter_map(|argument| Some(argument.get_long()?.to_owned()))
+            .collect();
+        options.sort();
+        out.insert(path.to_owned(), options);
+    }
+}
+
+#[test]
+fn every_verb_of_stargreyctl_and_its_options_are_in_the_manual_page_and_no_other() {
+    let mut want = BTreeMap::new();
+    options_of(&ctl::args::Arguments::command(), "", &mut want);
+    assert!(want.len() > 14, "{want:?}");
+    let page = source("man/stargreyctl.1");
+    let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (head, _) in items(section(&page, "VERBS")) {
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let is_macro = |word: &&&str| ["Ar", "Op", "Oo", "Fl"].contains(*word);
+        let end = words
+            .iter()
+            .position(|word| is_macro(&word))
+            .unwrap_or(words.len());
+        let verb = words[1..end].join(" ");
+        let options = got.entry(verb).or_default();
+        for pair in words.windows(2).filter(|pair| pair[0] == "Fl") {
+            options.push(pair[1].trim_start_matches('-').to_owned());
+        }
+        options.sort();
+    }
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
+    let page = source("man/stargreyctl.1");
+    let got: Vec<&str> = items(section(&page, "EXIT STATUS"))
+        .into_iter()
+        .map(|(head, _)| head)
+        .collect();
+    let want: Vec<String> = ctl::exit::ALL
+        .iter()
+        .map(|(status, name)| match *name {
+            "" => status.to_string(),
+            name => format!("{status} Pq Dv {name}"),
+        })
+        .collect();
+    assert_eq!(got, want);
+}
+
+#[test]
+fn stargreyctl_knows_what_every_reason_means() {
+    for reason in Reason::ALL {
+        let word = reason.word();
+        assert_ne!(ctl::reasons::meaning(word), word);
+    }
+}
+
+/// A command line as a shell takes it apart; single quotes are the only ones there are.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_examples_of_stargreyctl_are_commands() {
+    use clap::Parser;
+
+    let page = source("man/stargreyctl.1");
+    let examples = section(&page, "EXAMPLES").lines().filter_map(|line| {
+        let (_, command) = line.split_once("stargreyctl ")?;
+        command.split(" | ").next()
+    });
+    let mut count = 0;
+    for example in examples {
+        let line = words_of(&format!("stargreyctl {example}"));
+        let parsed = ctl::args::Arguments::try_parse_from(&line);
+        assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
+        count += 1;
+    }
+    assert!(count >= 9, "{count}");
 }

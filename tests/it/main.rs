@@ -8,6 +8,7 @@
     reason = "a test that fails here says where"
 )]
 
+mod ctl;
 mod durability;
 mod listening;
 #[path = "../manual/mod.rs"]
