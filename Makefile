@@ -29,7 +29,7 @@ target      = $(or $(CARGO_TARGET_DIR),target)
 stage       = $(abspath $(target))/stage
 bus         = org.stargrey.Greylist1
 pages       = $(wildcard man/*.[1578])
-scripts     = .ci/run tests/system/deps tests/system/run tests/system/claims
+scripts     = .ci/run .ci/dist man/recipes debian/stargrey.postrm debian/tests/smoke tests/system/deps tests/system/run tests/system/claims
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -54,7 +54,8 @@ run: ## Try it: the daemon in the foreground, its database in a directory that g
 	{ $(target)/debug/stargreyd --inet=127.0.0.1:$(port) --dbdir="$$scratch/db" \
 		--whitelist-clients="$$scratch/lists/whitelist_clients" \
 		--whitelist-recipients="$$scratch/lists/whitelist_recipients" \
-		--whitelist-senders="$$scratch/lists/whitelist_senders" "$$@" $(OPTIONS) & daemon=$$!; \
+		--whitelist-senders="$$scratch/lists/whitelist_senders" \
+		$(if $(findstring --s25r,$(OPTIONS)),--s25r-exceptions="$$scratch/lists/s25r_exceptions") "$$@" $(OPTIONS) & daemon=$$!; \
 	trap 'kill "$$daemon"' HUP INT TERM; wait "$$daemon"; status=$$?; \
 	[ "$$status" -le 128 ] || wait "$$daemon"; }
 
@@ -63,8 +64,18 @@ install -d $(DESTDIR)$(2)
 install -m 644 $(1) $(DESTDIR)$(2)/$(3)
 endef
 
+define complete
+install -d $(DESTDIR)$(2)
+$(target)/$(profile)/stargreyctl completion $(1) >$(DESTDIR)$(2)/$(3)
+chmod 644 $(DESTDIR)$(2)/$(3)
+endef
+
 install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	install -D $(target)/$(profile)/stargreyd $(DESTDIR)$(sbindir)/stargreyd
+	install -D $(target)/$(profile)/stargreyctl $(DESTDIR)$(bindir)/stargreyctl
+	$(call complete,bash,$(bashdir),stargreyctl)
+	$(call complete,zsh,$(zshdir),_stargreyctl)
+	$(call complete,fish,$(fishdir),stargreyctl.fish)
 	install -d $(DESTDIR)$(unitdir)
 	for unit in stargrey.socket stargrey.service; do \
 		sed 's,/usr/sbin/,$(sbindir)/,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \
@@ -83,6 +94,9 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	$(call lay,README.md,$(docdir))
 	man/recipes man/stargrey.7 $(DESTDIR)$(docdir)/examples
 	@[ -n "$(DESTDIR)" ] || echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now stargrey.socket'
+
+dist: ## The source archive for packages, with all crates: target/dist
+	.ci/dist $(abspath $(target))
 
 check: check-deps check-rust check-man check-units check-scripts check-system ## All that must hold before a change is taken
 
@@ -122,4 +136,4 @@ bench: ## Requests a second, and how long they take
 clean: ## Remove all that was built
 	cargo clean
 
-.PHONY: help build run install check check-deps check-rust check-man check-units check-scripts check-system bench clean
+.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system bench clean

@@ -4,23 +4,22 @@
 //! statuses, limits, the state table) is a list in the page, and here the two are compared. The
 //! examples of the pages are given to the program.
 
+mod manual;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
+use clap::{Command as Definition, CommandFactory};
 use stargrey::config::MAX_LIST_BYTES;
+use stargrey::ctl;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
 use stargrey::policy::{Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::journal;
 
-/// A file of the source tree.
-fn source(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use manual::{display, files_shown, recipes, source};
 
 /// What stands between the heading of a section and the next one.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
@@ -245,8 +244,11 @@ fn every_rule_of_s25r_has_an_example_that_it_hits_first() {
     let got: Vec<Option<u8>> = items(subsection(&page, "Suspicious clients"))
         .into_iter()
         .map(|(rule, text)| {
-            let names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
-            let name = names.last().unwrap_or("unknown .").trim_end_matches(" .");
+            let mut names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
+            let name = names
+                .next_back()
+                .unwrap_or("unknown .")
+                .trim_end_matches(" .");
             assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{name}");
             s25r::rule(name.as_bytes())
         })
@@ -271,25 +273,6 @@ fn every_exception_from_s25r_has_an_example_that_needs_it() {
     assert!(known > 10, "{known}");
 }
 
-/// A literal display that begins where the text does: what is in it, as a reader sees it.
-fn display(text: &str) -> String {
-    let (_, rest) = text.split_once('\n').expect("an example begins");
-    let (shown, _) = rest.split_once("\n.Ed").expect("an example ends");
-    format!("{}\n", shown.replace("\\e", "\\"))
-}
-
-/// The displays that show a file below this directory, by the names that the files have there.
-fn files_shown<'a>(page: &'a str, directory: &str) -> Vec<(&'a str, String)> {
-    page.split(&format!(".Pa {directory}/"))
-        .skip(1)
-        .filter_map(|text| {
-            let (name, text) = text.split_once(" :\n.Bd -literal -offset indent")?;
-            // A `.Pa` in running text is not followed by its display.
-            (!name.contains('\n')).then(|| (name, display(text)))
-        })
-        .collect()
-}
-
 /// Whether the program finds nothing wrong with these options.
 fn check(options: &[String]) {
     let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -303,7 +286,7 @@ fn the_examples_of_lists_are_lists() {
     let page = source("man/stargrey-lists.5");
     let mut options = vec!["--s25r".to_owned()];
     for (name, text) in files_shown(section(&page, "EXAMPLES"), "/etc/stargrey") {
-        let file = directory.path().join(name);
+        let file = directory.path().join(&name);
         fs::write(&file, text).expect("the file is written");
         let list = name.strip_suffix(".local").expect("an own list");
         options.push(format!("--{}={}", list.replace('_', "-"), file.display()));
@@ -324,38 +307,49 @@ fn the_example_of_a_table_is_one() {
     check(&[format!("--client-access={}", file.display())]);
 }
 
-/// What the recipes of a page show for an option file, with the recipes.
-fn recipes(page: &str) -> Vec<(&str, &str, String)> {
-    page.split("\n.Ss Recipe: ")
+#[test]
+fn the_differences_from_postfixs_tables_are_those_that_a_test_knows() {
+    let page = source("man/stargrey-lists.5");
+    let (_, list) = page.split_once("\n.\\\" DIFFERENCES").expect("a list");
+    let (list, _) = list.split_once("\n.El\n.\\\" END").expect("its end");
+    let shown: Vec<String> = list
+        .split("\n.It\n")
         .skip(1)
-        .map(|recipe| {
-            let (name, _) = recipe.split_once('\n').expect("a heading");
-            let recipe = recipe.split("\n.Sh ").next().expect("a first part");
-            let recipe = recipe.split("\n.Ss ").next().expect("a first part");
-            let [(_, text)] = &files_shown(recipe, "/etc/default")[..] else {
-                panic!("{name}: one option file is wanted");
-            };
-            let options = text.trim().strip_prefix("OPTIONS=\"");
-            let options = options.and_then(|options| options.strip_suffix('"'));
-            (name, recipe, options.expect("options").to_owned())
-        })
-        .collect()
+        .map(|item| item.replace('\n', " ").to_lowercase())
+        .collect();
+    let known = source("tests/it/postmap/departures.rs");
+    let known: Vec<String> = known
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","))
+        .map(|name| format!("{}.", name.to_lowercase()))
+        .collect();
+    assert!(known.len() > 20, "{known:?}");
+    assert_eq!(shown, known);
 }
 
 #[test]
 fn the_options_of_every_recipe_are_taken() {
-    let page = source("man/stargrey.7");
-    let recipes = recipes(&page);
-    assert_eq!(recipes.len(), 6);
-    for (name, recipe, options) in recipes {
+    let recipes = recipes();
+    let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "Plain greylisting",
+            "Rgrey",
+            "Rgrey by a table of Postfix",
+            "Rgrey by tables of your own",
+            "Starpit",
+            "taRgrey",
+        ]
+    );
+    for recipe in recipes {
         let directory = tempfile::tempdir().expect("a directory");
-        let shown = files_shown(recipe, "/etc/postfix");
-        assert!(shown.iter().any(|(file, _)| *file == "main.cf"), "{name}");
-        for (file, text) in &shown {
+        for (file, text) in &recipe.files {
             fs::write(directory.path().join(file), text).expect("the file is written");
         }
         let directory = directory.path().to_str().expect("a printable name");
-        let options: Vec<String> = options
+        let options: Vec<String> = recipe
+            .options
             .split_whitespace()
             .map(|option| option.replace("/etc/postfix", directory))
             .collect();
@@ -378,14 +372,14 @@ fn all_options_that_the_overview_shows_are_taken() {
 
 #[test]
 fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
-    let page = source("man/stargrey.7");
-    let shown: Vec<(&str, String)> = recipes(&page)
-        .into_iter()
-        .flat_map(|(_, recipe, _)| files_shown(recipe, "/etc/postfix"))
-        .filter(|(name, _)| *name != "main.cf")
+    let recipes = recipes();
+    let tables: Vec<(&str, &str)> = recipes
+        .iter()
+        .flat_map(|recipe| recipe.files.iter().skip(1))
+        .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    let [("s25r", calling), ("permit_client_nots25r", excusing)] = &shown[..] else {
-        panic!("other tables are shown: {shown:?}");
+    let [("s25r", calling), ("permit_client_nots25r", excusing)] = tables[..] else {
+        panic!("other tables are shown: {tables:?}");
     };
     let want = s25r::PATTERNS.map(|pattern| format!("/{pattern}/  check_greylist"));
     assert_eq!(calling.lines().collect::<Vec<_>>(), want);
@@ -397,4 +391,107 @@ fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
         })
         .collect();
     assert_eq!(excused, s25r::PATTERNS);
+}
+
+/// The options of a command, but for those that every command has.
+fn options_of(definition: &Definition, path: &str, out: &mut BTreeMap<String, Vec<String>>) {
+    let named = |sub: &Definition| format!("{path} {}", sub.get_name()).trim().to_owned();
+    for sub in definition
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+    {
+        options_of(sub, &named(sub), out);
+    }
+    let is_verb = !definition.has_subcommands();
+    if is_verb {
+        let mut options: Vec<String> = definition
+            .get_arguments()
+            .filter(|argument| !argument.is_global_set())
+            .filter_map(|argument| Some(argument.get_long()?.to_owned()))
+            .collect();
+        options.sort();
+        out.insert(path.to_owned(), options);
+    }
+}
+
+#[test]
+fn every_verb_of_stargreyctl_and_its_options_are_in_the_manual_page_and_no_other() {
+    let mut want = BTreeMap::new();
+    options_of(&ctl::args::Arguments::command(), "", &mut want);
+    assert!(want.len() > 14, "{want:?}");
+    let page = source("man/stargreyctl.1");
+    let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (head, _) in items(section(&page, "VERBS")) {
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let is_macro = |word: &&&str| ["Ar", "Op", "Oo", "Fl"].contains(*word);
+        let end = words
+            .iter()
+            .position(|word| is_macro(&word))
+            .unwrap_or(words.len());
+        let verb = words[1..end].join(" ");
+        let options = got.entry(verb).or_default();
+        for pair in words.windows(2).filter(|pair| pair[0] == "Fl") {
+            options.push(pair[1].trim_start_matches('-').to_owned());
+        }
+        options.sort();
+    }
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
+    let page = source("man/stargreyctl.1");
+    let got: Vec<&str> = items(section(&page, "EXIT STATUS"))
+        .into_iter()
+        .map(|(head, _)| head)
+        .collect();
+    let want: Vec<String> = ctl::exit::ALL
+        .iter()
+        .map(|(status, name)| match *name {
+            "" => status.to_string(),
+            name => format!("{status} Pq Dv {name}"),
+        })
+        .collect();
+    assert_eq!(got, want);
+}
+
+#[test]
+fn stargreyctl_knows_what_every_reason_means() {
+    for reason in Reason::ALL {
+        let word = reason.word();
+        assert_ne!(ctl::reasons::meaning(word), word);
+    }
+}
+
+/// A command line as a shell takes it apart; single quotes are the only ones there are.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_examples_of_stargreyctl_are_commands() {
+    use clap::Parser;
+
+    let page = source("man/stargreyctl.1");
+    let examples = section(&page, "EXAMPLES").lines().filter_map(|line| {
+        let (_, command) = line.split_once("stargreyctl ")?;
+        command.split(" | ").next()
+    });
+    let mut count = 0;
+    for example in examples {
+        let line = words_of(&format!("stargreyctl {example}"));
+        let parsed = ctl::args::Arguments::try_parse_from(&line);
+        assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
+        count += 1;
+    }
+    assert!(count >= 9, "{count}");
 }

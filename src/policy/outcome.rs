@@ -81,6 +81,25 @@ impl Verdict {
         }
     }
 
+    /// What the attempt lacks, if it has to come back.
+    #[must_use]
+    pub const fn missing(self) -> Option<Missing> {
+        match self {
+            Self::Defer { missing }
+            | Self::Tarpit {
+                then: Then::Defer(missing),
+                ..
+            } => Some(missing),
+            Self::Pass
+            | Self::PassWithHeader { .. }
+            | Self::Tarpit {
+                then: Then::Pass, ..
+            }
+            | Self::Reply(_)
+            | Self::Unavailable => None,
+        }
+    }
+
     /// The `action=` word of the log.
     #[must_use]
     pub const fn word(self) -> &'static str {

@@ -8,12 +8,16 @@
     reason = "a test that fails here says where"
 )]
 
+mod ctl;
 mod durability;
 mod listening;
+#[path = "../manual/mod.rs"]
+mod manual;
 mod postfix;
 mod postgrey;
 mod postmap;
 mod process;
 mod reload;
 mod support;
+mod suspicion;
 mod wire;

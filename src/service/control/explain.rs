@@ -3,7 +3,7 @@
 use super::super::sleeps::Sleeps;
 use crate::policy::{
     self, Because, Client, EntryRef, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
-    Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
+    Suspicion, Transaction, Triplet, Unmatched,
 };
 use crate::service::Gate;
 use crate::service::memory::Had;
@@ -83,7 +83,7 @@ impl Gate {
             (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
             _ => None,
         };
-        let missing = missing(&outcome);
+        let missing = outcome.verdict.missing();
         Explanation {
             reply: rules.action(tx, &outcome, now).into_owned(),
             now,
@@ -105,24 +105,6 @@ impl Gate {
 /// Whether another sleep may run; the place is given back at once.
 fn has_room(sleeps: &Sleeps, rules: &Ruleset, now: Timestamp) -> bool {
     sleeps.reserve(&rules.params, now).is_some()
-}
-
-/// What an attempt lacks.
-const fn missing(outcome: &Outcome) -> Option<Missing> {
-    match outcome.verdict {
-        Verdict::Defer { missing }
-        | Verdict::Tarpit {
-            then: Then::Defer(missing),
-            ..
-        } => Some(missing),
-        Verdict::Pass
-        | Verdict::PassWithHeader { .. }
-        | Verdict::Tarpit {
-            then: Then::Pass, ..
-        }
-        | Verdict::Reply(_)
-        | Verdict::Unavailable => None,
-    }
 }
 
 /// An entry, as an administrator finds it.
@@ -220,13 +202,16 @@ fn triplet_step(record: Triplet, now: Timestamp) -> (&'static str, &'static str,
             ..
         } => {
             let text = format!(
-                "waits since {}, {retries} retries too early, {counted} counted",
+                "first seen {} ago; retries since: {retries} too early, {counted} counted",
                 now.since(first)
             );
             ("triplet", "waiting", text)
         }
         Triplet::Passed { last, mails, .. } => {
-            let text = format!("has passed {mails} times, the last {} ago", now.since(last));
+            let text = format!(
+                "may pass; mails so far: {mails}, last seen {} ago",
+                now.since(last)
+            );
             ("triplet", "passed", text)
         }
     }

@@ -12,6 +12,10 @@ mod written;
 
 use std::thread;
 
+use stargrey::policy::s25r;
+use stargrey::types::ClientIp;
+
+use crate::manual;
 use crate::postgrey::random::Random;
 
 use asked::Desk;
@@ -37,16 +41,44 @@ fn tables_as_they_are_written_yield_what_postmap_finds() {
 }
 
 #[test]
-fn every_rule_of_s25r_decides_on_some_host() {
+fn the_rules_of_s25r_are_what_postmap_makes_of_their_patterns() {
     let desk = Desk::new();
-    let hosts = hosts::all();
+    let mut hosts = hosts::all();
+    hosts.extend(names_with_their_rule());
+    hosts.sort();
+    hosts.dedup();
     let keys: Vec<&[u8]> = hosts.iter().map(Vec::as_slice).collect();
-    let found = desk.stargrey(written::S25R.as_bytes(), &keys).found;
+    let found = desk
+        .compare("S25R", written::s25r().as_bytes(), &keys)
+        .found;
+    let mut addresses = 0;
+    for (key, found) in keys.iter().zip(&found) {
+        let rule = s25r::rule(key).map(|rule| format!("REJECT {rule}"));
+        if ClientIp::parse(key).is_some() {
+            // An address is no name, whatever it looks like.
+            addresses += usize::from(found.is_some());
+            assert_eq!(rule, None, "{:?}", asked::shown(key));
+        } else {
+            assert_eq!(rule, *found, "{:?}", asked::shown(key));
+        }
+    }
+    assert!(addresses > 0, "no address looks like the name of a line");
     for rule in 0..=6 {
-        let want = Some(format!("REJECT {rule}"));
-        assert!(found.contains(&want), "{rule}");
+        assert!(found.contains(&Some(format!("REJECT {rule}"))), "{rule}");
     }
     assert!(found.contains(&None));
+}
+
+/// The names of the table beside the rules.
+fn names_with_their_rule() -> Vec<Vec<u8>> {
+    let source = manual::source("src/policy/s25r/tests.rs");
+    let names: Vec<Vec<u8>> = source
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("(\"")?.split_once("\", "))
+        .map(|(name, _)| name.as_bytes().to_vec())
+        .collect();
+    assert!(names.len() >= 60, "{}", names.len());
+    names
 }
 
 #[test]

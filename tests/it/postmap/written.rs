@@ -1,19 +1,20 @@
 //! Tables as people write them, and as nobody should.
 
-/// The seven rules of S25R.
-pub(super) const S25R: &str = r"# S25R
-/^unknown$/                                    REJECT 0
-/^[^.]*[0-9][^0-9.]+[0-9].*\./                 REJECT 1
-/^[^.]*[0-9]{5}/                               REJECT 2
-/^([^.]+\.)?[0-9][^.]*\.[^.]+\..+\.[a-z]/      REJECT 3
-/^[^.]*[0-9]\.[^.]*[0-9]-[0-9]/                REJECT 4
-/^[^.]*[0-9]\.[^.]*[0-9]\.[^.]+\..+\./         REJECT 5
-/^(dhcp|dialup|ppp|[achrsvx]?dsl)[^.]*[0-9]/   REJECT 6
-";
+use std::fmt::Write as _;
+
+use stargrey::policy::s25r;
+
+/// The seven rules of S25R, each with its number.
+pub(super) fn s25r() -> String {
+    let mut table = "# S25R\n".to_owned();
+    for (rule, pattern) in s25r::PATTERNS.iter().enumerate() {
+        writeln!(table, "/{pattern}/ REJECT {rule}").unwrap();
+    }
+    table
+}
 
 /// Tables of which every line has a meaning.
 pub(super) const TABLES: &[(&str, &str)] = &[
-    ("the rules of S25R", S25R),
     (
         "a rule from the end of S25R",
         "/^[^.]*[0-9]{5}/ check_greylist\n/^(dhcp|ppp)[^.]*[0-9]/ check_greylist\n",
