@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use stargrey::api::{ACTIONS, MANAGER};
+use stargrey::api::{ACTIONS, Error, MANAGER};
 use zbus::OwnedVariant;
 
 use super::OnBus;
@@ -17,15 +17,18 @@ struct Polkit {
 
 #[zbus::interface(name = "org.freedesktop.PolicyKit1.Authority")]
 impl Polkit {
-    fn check_authorization(
+    #[expect(clippy::too_many_arguments, reason = "polkit's")]
+    async fn check_authorization(
         &self,
         subject: (String, HashMap<String, OwnedVariant>),
         action: String,
-        _details: HashMap<String, String>,
+        details: HashMap<String, String>,
         flags: u32,
-        _cancellation: String,
+        cancellation: String,
     ) -> (bool, bool, HashMap<String, String>) {
         assert_eq!(subject.0, "system-bus-name");
+        // Only root may send these.
+        assert!(details.is_empty() && cancellation.is_empty());
         let is_allowed = action == self.allowed;
         self.asked.lock().unwrap().push((action, flags & 1 == 1));
         (is_allowed, !is_allowed, HashMap::new())
@@ -57,7 +60,7 @@ fn play_polkit(bus: &Bus, allowed: &'static str) -> Played {
     (runtime, connection, asked)
 }
 
-/// A call of each method that is whole, so that nothing but the consent is missing.
+/// A call of each method but Backup, which busctl cannot call; each is whole, so that nothing but the consent is missing.
 const CALLS: &[&[&str]] = &[
     &[
         "AddEntry",
@@ -143,6 +146,8 @@ fn a_polkit_that_says_no_is_obeyed_for_root_too() {
     let (_runtime, _connection, _asked) = play_polkit(&on.bus, "");
     let refusal = on.manager(&["Reload"]).refused();
     assert!(refusal.contains("the consent of polkit"), "{refusal}");
+    let refusal = on.bus.backup(tempfile::tempfile().unwrap()).unwrap_err();
+    assert!(matches!(refusal, Error::NotAuthorized(_)), "{refusal}");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use stargrey::api::{NAME, PATH};
+use stargrey::api::{Error, ManagerProxy, NAME, PATH};
 use tokio::runtime::{Builder, Runtime};
 
 /// What the daemon logs when it has its name.
@@ -177,15 +178,13 @@ impl Bus {
         self.busctl_as_nobody(&[&["call", NAME, PATH, interface], call].concat())
     }
 
-    /// Calls a method with a file as its argument.
-    pub(crate) fn call_with_file(&self, interface: &str, member: &str, file: fs::File) -> Answer {
-        let output = Command::new("busctl")
-            .arg(format!("--address={}", self.address()))
-            .args(["call", NAME, PATH, interface, member, "h", "0"])
-            .stdin(file)
-            .output()
-            .unwrap();
-        Answer::new(&output)
+    /// Asks for a backup into this file, which busctl cannot send.
+    pub(crate) fn backup(&self, file: fs::File) -> Result<(), Error> {
+        let (runtime, connection) = self.connect();
+        runtime.block_on(async {
+            let manager = ManagerProxy::new(&connection).await?;
+            manager.backup(OwnedFd::from(file).into()).await
+        })
     }
 
     /// A connection, for what busctl does not show: the names of errors, signals.

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use stargrey::api::MANAGER;
-
 use super::OnBus;
 use crate::support::{Daemon, TestClock, rcpt};
 
@@ -31,12 +29,12 @@ fn list(on: &OnBus, filter: &[&str]) -> String {
 #[test]
 fn triplets_are_listed_with_what_is_known_of_them() {
     let (on, clock) = started(&[]);
-    let waits = rcpt("x", "192.0.2.7", "a@b", "c@d");
-    let passes = rcpt("x", "198.51.100.7", "E@f", "g@h");
-    on.daemon.ask(&waits);
-    on.daemon.ask(&passes);
+    let stays = rcpt("x", "192.0.2.7", "a@b", "c@d");
+    let returns = rcpt("x", "198.51.100.7", "E@f", "g@h");
+    on.daemon.ask(&stays);
+    on.daemon.ask(&returns);
     clock.advance(300);
-    on.daemon.ask(&passes);
+    on.daemon.ask(&returns);
     let all = list(&on, &[]);
     assert!(
         all.starts_with("aa{sv}ay 2 ") && all.ends_with(" 0"),
@@ -241,8 +239,7 @@ fn a_backup_is_a_database() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy");
     let file = fs::File::create_new(&path).unwrap();
-    let answer = on.bus.call_with_file(MANAGER, "Backup", file);
-    assert_eq!(answer.good(), "");
+    on.bus.backup(file).unwrap();
     let mut other = Daemon::prepare();
     fs::create_dir(other.path().join("db")).unwrap();
     fs::copy(&path, other.path().join("db/data.mdb")).unwrap();

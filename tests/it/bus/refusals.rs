@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::future::Future;
 
-use stargrey::api::{Error, ManagerProxy, Row};
+use stargrey::api::{Dict, Error, ManagerProxy, Row};
 use zbus::DBusError;
 
 use super::OnBus;
@@ -26,97 +26,68 @@ async fn expect<T>(call: impl Future<Output = Result<T, Error>>, name: &str, par
 }
 
 #[test]
-fn every_refusal_has_a_name_of_our_own_and_says_what_to_do() {
+fn entries_are_refused_by_names_of_our_own_with_what_to_do() {
     let daemon = Daemon::prepare();
     fs::write(daemon.path().join("whitelist_clients"), "mx.example\n").unwrap();
     let on = OnBus::start_prepared(daemon, &[]);
     let (runtime, connection) = on.bus.connect();
-    let none = HashMap::new();
     runtime.block_on(async {
         let manager = ManagerProxy::new(&connection).await.unwrap();
-        let add = |list, pattern| manager.add_entry(list, pattern, "", 0);
         let long = "x".repeat(5000);
-        expect(
-            add("clients", "x.example"),
-            "UnknownList",
-            "client-whitelist",
-        )
-        .await;
-        expect(
-            add("client-whitelist", "/(/"),
-            "InvalidPattern",
-            "stargrey-lists(5)",
-        )
-        .await;
-        expect(add("client-whitelist", &long), "InvalidArgument", "").await;
         let list = "client-whitelist";
-        expect(
-            manager.add_entry(list, "x.example", &long, 0),
-            "InvalidArgument",
-            "",
-        )
-        .await;
-        expect(
-            manager.remove_entry(list, "y.example"),
-            "NoSuchEntry",
-            "ListEntries",
-        )
-        .await;
-        let place = "whitelist_clients:1";
-        expect(
-            manager.remove_entry(list, "mx.example"),
-            "EntryInFile",
-            place,
-        )
-        .await;
+        let adding = [
+            ("clients", "x.example", "", "UnknownList", list),
+            (list, "/(/", "", "InvalidPattern", "stargrey-lists(5)"),
+            (list, &long, "", "InvalidArgument", "Shorten it"),
+            (list, "x.example", &long, "InvalidArgument", "Shorten it"),
+        ];
+        for (list, pattern, comment, name, part) in adding {
+            expect(manager.add_entry(list, pattern, comment, 0), name, part).await;
+        }
+        let removing = [
+            ("clients", "x.example", "UnknownList", list),
+            (list, "y.example", "NoSuchEntry", "ListEntries"),
+            (list, "mx.example", "EntryInFile", "whitelist_clients:1"),
+        ];
+        for (list, pattern, name, part) in removing {
+            expect(manager.remove_entry(list, pattern), name, part).await;
+        }
+    });
+}
+
+#[test]
+fn arguments_that_cannot_be_used_are_named() {
+    let on = OnBus::start(&[]);
+    let (runtime, connection) = on.bus.connect();
+    runtime.block_on(async {
+        let manager = ManagerProxy::new(&connection).await.unwrap();
+        let none = HashMap::new();
+        let typo = Row::new().with("sneder", "a@b").build();
+        let filters: [(&Dict, &[u8], u32, &str); 3] = [
+            (&typo, b"", 1, "sneder"),
+            (&none, b"", 0, "0 rows"),
+            (&none, b"nonsense", 1, "begin again"),
+        ];
+        for (filter, after, limit, part) in filters {
+            let listing = manager.list_triplets(filter, after, limit);
+            expect(listing, "InvalidArgument", part).await;
+            let listing = manager.list_entries(filter, after, limit);
+            expect(listing, "InvalidArgument", part).await;
+        }
+        let exporting = manager.export(b"nonsense", 1);
+        expect(exporting, "InvalidArgument", "begin again").await;
         expect(manager.forget(&none), "EmptyFilter", "everything").await;
-        let filter = Row::new().with("sneder", "a@b").build();
-        expect(manager.forget(&filter), "InvalidArgument", "sneder").await;
-        expect(
-            manager.list_triplets(&filter, &[], 1),
-            "InvalidArgument",
-            "sneder",
-        )
-        .await;
-        expect(
-            manager.list_entries(&filter, &[], 1),
-            "InvalidArgument",
-            "sneder",
-        )
-        .await;
-        expect(
-            manager.list_entries(&none, &[], 0),
-            "InvalidArgument",
-            "0 rows",
-        )
-        .await;
-        expect(
-            manager.list_triplets(&none, &[9; 9], 1),
-            "InvalidArgument",
-            "begin again",
-        )
-        .await;
-        expect(
-            manager.list_entries(&none, &[9; 9], 1),
-            "InvalidArgument",
-            "begin again",
-        )
-        .await;
-        expect(manager.export(&[9; 9], 1), "InvalidArgument", "begin again").await;
-        expect(
-            manager.allow("mx.example", "a@b", "c@d"),
-            "InvalidArgument",
-            "192.0.2.1",
-        )
-        .await;
-        expect(
-            manager.allow("192.0.2.7", "a\\b", "c@d"),
-            "InvalidArgument",
-            "\\x5c",
-        )
-        .await;
+        expect(manager.forget(&typo), "InvalidArgument", "sneder").await;
+        for (client, sender, part) in [
+            ("mx.example", "a@b", "192.0.2.1"),
+            ("192.0.2.7", "a\\b", "\\x5c"),
+        ] {
+            let allowing = manager.allow(client, sender, "c@d");
+            expect(allowing, "InvalidArgument", part).await;
+        }
         let attributes = HashMap::from([("a=b", "c")]);
-        expect(manager.explain(&attributes), "InvalidArgument", "a=b").await;
+        let explaining = manager.explain(&attributes);
+        expect(explaining, "InvalidArgument", "a=b").await;
         let row = || Row::new().with("kind", "mail").build();
         expect(manager.import(&[row()], true), "InvalidRow", "Row 1").await;
         let rows: Vec<_> = (0..=1000).map(|_| row()).collect();
@@ -159,10 +130,12 @@ fn a_file_for_a_backup_is_a_new_one_that_can_be_written_to() {
         ("no file", writing(&"/dev/null".into())),
     ];
     for (name, file) in cases {
-        let answer = on
-            .bus
-            .call_with_file(stargrey::api::MANAGER, "Backup", file);
-        assert!(answer.refused().contains("no file for a backup"), "{name}");
+        let (error, message) = refusal(on.bus.backup(file));
+        assert!(error.ends_with(".InvalidArgument"), "{name}: {error}");
+        assert!(
+            message.contains("no file for a backup"),
+            "{name}: {message}"
+        );
     }
 }
 
@@ -171,7 +144,7 @@ fn a_database_that_cannot_be_used_is_said_to_be_so() {
     let daemon = Daemon::prepare();
     let database = daemon.path().join("db");
     fs::create_dir(&database).unwrap();
-    fs::write(database.join("data.mdb"), [7; 50_000]).unwrap();
+    fs::write(database.join("data.mdb"), vec![7; 50_000]).unwrap();
     let on = OnBus::start_prepared(daemon, &[]);
     let (runtime, connection) = on.bus.connect();
     runtime.block_on(async {
