@@ -71,8 +71,10 @@ impl Member {
         if attribute(line, "direction") == Some("out") {
             self.outgoing.push(argument);
         } else {
-            let space = if self.ingoing.is_empty() { "" } else { " " };
-            self.ingoing += &format!("{space}\"{argument}\"");
+            if !self.ingoing.is_empty() {
+                self.ingoing.push(' ');
+            }
+            self.ingoing.extend(["\"", &argument, "\""]);
         }
     }
 }
