@@ -3,6 +3,7 @@
 # Where `make install` lays things. DESTDIR is put before all of them.
 DESTDIR     =
 prefix      = /usr
+bindir      = $(prefix)/bin
 sbindir     = $(prefix)/sbin
 datadir     = $(prefix)/share
 mandir      = $(datadir)/man
@@ -46,19 +47,34 @@ run: ## Try it: the daemon in the foreground, its database in a directory that g
 	{ $(target)/debug/stargreyd --inet=127.0.0.1:$(port) --dbdir="$$scratch/db" \
 		--whitelist-clients="$$scratch/lists/whitelist_clients" \
 		--whitelist-recipients="$$scratch/lists/whitelist_recipients" \
-		--whitelist-senders="$$scratch/lists/whitelist_senders" "$$@" $(OPTIONS) & daemon=$$!; \
+		--whitelist-senders="$$scratch/lists/whitelist_senders" \
+		$(if $(findstring --s25r,$(OPTIONS)),--s25r-exceptions="$$scratch/lists/s25r_exceptions") "$$@" $(OPTIONS) & daemon=$$!; \
 	trap 'kill "$$daemon"' HUP INT TERM; wait "$$daemon"; status=$$?; \
 	[ "$$status" -le 128 ] || wait "$$daemon"; }
 
+# Which shell looks for its completions where, below datadir.
+define completions
+bash bash-completion/completions/stargreyctl
+zsh zsh/site-functions/_stargreyctl
+fish fish/vendor_completions.d/stargreyctl.fish
+endef
+export completions
+
 install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	install -D $(target)/$(profile)/stargreyd $(DESTDIR)$(sbindir)/stargreyd
+	install -D $(target)/$(profile)/stargreyctl $(DESTDIR)$(bindir)/stargreyctl
+	echo "$$completions" | while read -r shell file; do \
+		install -d $(DESTDIR)$(datadir)/$${file%/*} && \
+		$(target)/$(profile)/stargreyctl completion $$shell >$(DESTDIR)$(datadir)/$$file && \
+		chmod 644 $(DESTDIR)$(datadir)/$$file || exit; \
+	done
 	install -d $(DESTDIR)$(unitdir)
 	for unit in stargrey.socket stargrey.service; do \
 		sed 's,/usr/sbin/,$(sbindir)/,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \
 	done
 	install -D -m 644 systemd/stargrey.sysusers $(DESTDIR)$(sysusersdir)/stargrey.conf
-	for list in clients recipients senders; do \
-		install -D -m 644 src/lists/whitelist_$$list $(DESTDIR)$(sysconfdir)/stargrey/whitelist_$$list || exit; \
+	for list in whitelist_clients whitelist_recipients whitelist_senders s25r_exceptions; do \
+		install -D -m 644 src/lists/$$list $(DESTDIR)$(sysconfdir)/stargrey/$$list || exit; \
 	done
 	install -D -m 644 systemd/$(bus).service $(DESTDIR)$(datadir)/dbus-1/system-services/$(bus).service
 	install -D -m 644 systemd/$(bus).conf $(DESTDIR)$(datadir)/dbus-1/system.d/$(bus).conf

@@ -4,23 +4,22 @@
 //! statuses, limits, the state table) is a list in the page, and here the two are compared. The
 //! examples of the pages are given to the program.
 
+mod manual;
+
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
+use clap::{Command as Definition, CommandFactory};
 use stargrey::config::MAX_LIST_BYTES;
+use stargrey::ctl;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
-use stargrey::policy::Reason;
+use stargrey::policy::{Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::journal;
 
-/// A file of the source tree.
-fn source(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
+use manual::{display, files_shown, recipes, source};
 
 /// What stands between the heading of a section and the next one.
 fn section<'a>(page: &'a str, heading: &str) -> &'a str {
@@ -28,6 +27,15 @@ fn section<'a>(page: &'a str, heading: &str) -> &'a str {
         .split_once(&format!("\n.Sh {heading}\n"))
         .unwrap_or_else(|| panic!("the page has no section {heading}"));
     rest.split("\n.Sh ").next().expect("a first part")
+}
+
+/// What stands between the heading of a subsection and the next one.
+fn subsection<'a>(page: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = page
+        .split_once(&format!("\n.Ss {heading}\n"))
+        .unwrap_or_else(|| panic!("the page has no subsection {heading}"));
+    let rest = rest.split("\n.Sh ").next().expect("a first part");
+    rest.split("\n.Ss ").next().expect("a first part")
 }
 
 /// The items of all lists in a section: what stands behind `.It`, and the lines below it.
@@ -197,7 +205,7 @@ fn rows_of_comment(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
-/// The rows of the first tbl(1) table, without heading and text blocks.
+/// The rows of a tbl(1) table, without heading and text blocks.
 fn rows_of_page(page: &str) -> Vec<Vec<String>> {
     let (_, rest) = page.split_once("\n.TS\n").expect("a table begins");
     let (table, _) = rest.split_once("\n.TE\n").expect("a table ends");
@@ -216,30 +224,274 @@ fn cells(row: &str) -> Vec<String> {
 
 #[test]
 fn the_state_table_of_the_manual_page_is_the_one_in_the_source() {
-    let got = rows_of_page(section(&source("man/stargreyd.8"), "DECISION"));
+    let got = rows_of_page(subsection(&source("man/stargreyd.8"), "The triplet"));
     let want = rows_of_comment(&source("src/policy/greylist.rs"));
-    assert_eq!(want.len(), 6, "{want:?}");
+    assert_eq!(want.len(), 7, "{want:?}");
     assert_eq!(got, want);
+}
+
+#[test]
+fn the_table_of_sleeps_in_the_manual_page_is_the_one_in_the_source() {
+    let got = rows_of_page(subsection(&source("man/stargreyd.8"), "The tarpit"));
+    let want = rows_of_comment(&source("src/policy/tarpit.rs"));
+    assert_eq!(want.len(), 7, "{want:?}");
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_rule_of_s25r_has_an_example_that_it_hits_first() {
+    let page = source("man/stargreyd.8");
+    let got: Vec<Option<u8>> = items(subsection(&page, "Suspicious clients"))
+        .into_iter()
+        .map(|(rule, text)| {
+            let mut names = text.lines().filter_map(|line| line.strip_prefix(".Ql "));
+            let name = names
+                .next_back()
+                .unwrap_or("unknown .")
+                .trim_end_matches(" .");
+            assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{name}");
+            s25r::rule(name.as_bytes())
+        })
+        .collect();
+    assert_eq!(got, (0..=6).map(Some).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_exception_from_s25r_has_an_example_that_needs_it() {
+    let list = source("src/lists/s25r_exceptions");
+    let entries = list.lines().filter(|line| !line.starts_with('#'));
+    let mut known = 0;
+    for line in entries.filter(|line| !line.is_empty()) {
+        let (entry, comment) = line.split_once('#').expect("a comment");
+        let (rule, name) = comment.split_once(": ").expect("a rule and a name");
+        let below = format!(".{}", entry.trim());
+        assert!(name.ends_with(&below), "{line}");
+        let rule = rule.trim().strip_prefix("rule ").expect("a rule");
+        assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{line}");
+        known += 1;
+    }
+    assert!(known > 10, "{known}");
+}
+
+/// Whether the program finds nothing wrong with these options.
+fn check(options: &[String]) {
+    let mut arguments: Vec<&str> = options.iter().map(String::as_str).collect();
+    arguments.extend(["--check", "--user=root", "--group=root"]);
+    stargreyd(&arguments);
 }
 
 #[test]
 fn the_examples_of_lists_are_lists() {
     let directory = tempfile::tempdir().expect("a directory");
     let page = source("man/stargrey-lists.5");
-    let mut arguments = Vec::new();
-    for example in section(&page, "EXAMPLES")
-        .split(".Pa /etc/stargrey/")
-        .skip(1)
-    {
-        let (name, rest) = example.split_once(".local :\n").expect("a name");
-        let (_, rest) = rest.split_once("indent\n").expect("an example begins");
-        let (text, _) = rest.split_once(".Ed").expect("an example ends");
-        let file = directory.path().join(name);
-        fs::write(&file, text.replace("\\e", "\\")).expect("the file is written");
-        arguments.push(format!("--{}={}", name.replace('_', "-"), file.display()));
+    let mut options = vec!["--s25r".to_owned()];
+    for (name, text) in files_shown(section(&page, "EXAMPLES"), "/etc/stargrey") {
+        let file = directory.path().join(&name);
+        fs::write(&file, text).expect("the file is written");
+        let list = name.strip_suffix(".local").expect("an own list");
+        options.push(format!("--{}={}", list.replace('_', "-"), file.display()));
     }
-    assert_eq!(arguments.len(), 3, "{arguments:?}");
-    let mut line: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    line.extend(["--check", "--user=root", "--group=root"]);
-    stargreyd(&line);
+    assert_eq!(options.len(), 5, "{options:?}");
+    check(&options);
+}
+
+#[test]
+fn the_example_of_a_table_is_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let page = source("man/stargrey-lists.5");
+    let (_, text) = subsection(&page, "Example")
+        .split_once("\n.Bd -literal")
+        .expect("an example");
+    let file = directory.path().join("table");
+    fs::write(&file, display(text)).expect("the file is written");
+    check(&[format!("--client-access={}", file.display())]);
+}
+
+#[test]
+fn the_differences_from_postfixs_tables_are_those_that_a_test_knows() {
+    let page = source("man/stargrey-lists.5");
+    let (_, list) = page.split_once("\n.\\\" DIFFERENCES").expect("a list");
+    let (list, _) = list.split_once("\n.El\n.\\\" END").expect("its end");
+    let shown: Vec<String> = list
+        .split("\n.It\n")
+        .skip(1)
+        .map(|item| item.replace('\n', " ").to_lowercase())
+        .collect();
+    let known = source("tests/it/postmap/departures.rs");
+    let known: Vec<String> = known
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","))
+        .map(|name| format!("{}.", name.to_lowercase()))
+        .collect();
+    assert!(known.len() > 20, "{known:?}");
+    assert_eq!(shown, known);
+}
+
+#[test]
+fn the_options_of_every_recipe_are_taken() {
+    let recipes = recipes();
+    let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "Plain greylisting",
+            "Rgrey",
+            "Rgrey by a table of Postfix",
+            "Rgrey by tables of your own",
+            "Starpit",
+            "taRgrey",
+        ]
+    );
+    for recipe in recipes {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (file, text) in &recipe.files {
+            fs::write(directory.path().join(file), text).expect("the file is written");
+        }
+        let directory = directory.path().to_str().expect("a printable name");
+        let options: Vec<String> = recipe
+            .options
+            .split_whitespace()
+            .map(|option| option.replace("/etc/postfix", directory))
+            .collect();
+        check(&options);
+    }
+}
+
+#[test]
+fn all_options_that_the_overview_shows_are_taken() {
+    let mut shown = 0;
+    let page = source("man/stargrey.7").replace("/etc/postfix/permit_client_nots25r", "/dev/null");
+    for text in page.split("OPTIONS=\"").skip(1) {
+        let (options, _) = text.split_once('"').expect("the options end");
+        let options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
+        check(&options);
+        shown += 1;
+    }
+    assert!(shown > 6, "{shown}");
+}
+
+#[test]
+fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
+    let recipes = recipes();
+    let tables: Vec<(&str, &str)> = recipes
+        .iter()
+        .flat_map(|recipe| recipe.files.iter().skip(1))
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let [("s25r", calling), ("permit_client_nots25r", excusing)] = tables[..] else {
+        panic!("other tables are shown: {tables:?}");
+    };
+    let want = s25r::PATTERNS.map(|pattern| format!("/{pattern}/  check_greylist"));
+    assert_eq!(calling.lines().collect::<Vec<_>>(), want);
+    let excused: Vec<&str> = excusing
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start_matches("if ").strip_prefix("!/")?;
+            line.strip_suffix("/  OK").or(line.strip_suffix('/'))
+        })
+        .collect();
+    assert_eq!(excused, s25r::PATTERNS);
+}
+
+/// The options of a command, but for those that every command has.
+fn options_of(definition: &Definition, path: &str, out: &mut BTreeMap<String, Vec<String>>) {
+    let named = |sub: &Definition| format!("{path} {}", sub.get_name()).trim().to_owned();
+    for sub in definition
+        .get_subcommands()
+        .filter(|sub| !sub.is_hide_set())
+    {
+        options_of(sub, &named(sub), out);
+    }
+    let is_verb = !definition.has_subcommands();
+    if is_verb {
+        let mut options: Vec<String> = definition
+            .get_arguments()
+            .filter(|argument| !argument.is_global_set())
+            .filter_map(|argument| Some(argument.get_long()?.to_owned()))
+            .collect();
+        options.sort();
+        out.insert(path.to_owned(), options);
+    }
+}
+
+#[test]
+fn every_verb_of_stargreyctl_and_its_options_are_in_the_manual_page_and_no_other() {
+    let mut want = BTreeMap::new();
+    options_of(&ctl::args::Arguments::command(), "", &mut want);
+    assert!(want.len() > 14, "{want:?}");
+    let page = source("man/stargreyctl.1");
+    let mut got: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (head, _) in items(section(&page, "VERBS")) {
+        let words: Vec<&str> = head.split_whitespace().collect();
+        let is_macro = |word: &&&str| ["Ar", "Op", "Oo", "Fl"].contains(*word);
+        let end = words
+            .iter()
+            .position(|word| is_macro(&word))
+            .unwrap_or(words.len());
+        let verb = words[1..end].join(" ");
+        let options = got.entry(verb).or_default();
+        for pair in words.windows(2).filter(|pair| pair[0] == "Fl") {
+            options.push(pair[1].trim_start_matches('-').to_owned());
+        }
+        options.sort();
+    }
+    assert_eq!(got, want);
+}
+
+#[test]
+fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
+    let page = source("man/stargreyctl.1");
+    let got: Vec<&str> = items(section(&page, "EXIT STATUS"))
+        .into_iter()
+        .map(|(head, _)| head)
+        .collect();
+    let want: Vec<String> = ctl::exit::ALL
+        .iter()
+        .map(|(status, name)| match *name {
+            "" => status.to_string(),
+            name => format!("{status} Pq Dv {name}"),
+        })
+        .collect();
+    assert_eq!(got, want);
+}
+
+#[test]
+fn stargreyctl_knows_what_every_reason_means() {
+    for reason in Reason::ALL {
+        let word = reason.word();
+        assert_ne!(ctl::reasons::meaning(word), word);
+    }
+}
+
+/// A command line as a shell takes it apart; single quotes are the only ones there are.
+fn words_of(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut is_quoted = false;
+    for c in line.chars() {
+        match c {
+            '\'' => is_quoted = !is_quoted,
+            ' ' if !is_quoted => words.push(String::new()),
+            c => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words
+}
+
+#[test]
+fn the_examples_of_stargreyctl_are_commands() {
+    use clap::Parser;
+
+    let page = source("man/stargreyctl.1");
+    let examples = section(&page, "EXAMPLES").lines().filter_map(|line| {
+        let (_, command) = line.split_once("stargreyctl ")?;
+        command.split(" | ").next()
+    });
+    let mut count = 0;
+    for example in examples {
+        let line = words_of(&format!("stargreyctl {example}"));
+        let parsed = ctl::args::Arguments::try_parse_from(&line);
+        assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
+        count += 1;
+    }
+    assert!(count >= 9, "{count}");
 }

@@ -62,7 +62,7 @@ pub trait Monitor {
     fn entries_changed(&self, list: &str) -> zbus::Result<()>;
 }
 
-/// What administrators may do.
+/// What administrators may do. Polkit may ask the user, where there is somebody to ask.
 #[zbus::proxy(
     interface = "org.stargrey.Greylist1.Manager",
     default_service = "org.stargrey.Greylist1",
@@ -70,6 +70,7 @@ pub trait Monitor {
 )]
 pub trait Manager {
     /// Adds an entry to a list, for so many seconds, 0 for ever.
+    #[zbus(allow_interactive_auth)]
     fn add_entry(
         &self,
         list: &str,
@@ -79,9 +80,11 @@ pub trait Manager {
     ) -> Result<(), Error>;
 
     /// Removes an entry that was added over the bus.
+    #[zbus(allow_interactive_auth)]
     fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error>;
 
     /// Entries, of all lists or the one that the filter names under `list`.
+    #[zbus(allow_interactive_auth)]
     fn list_entries(
         &self,
         filter: &Dict,
@@ -90,12 +93,14 @@ pub trait Manager {
     ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 
     /// What would be decided on these attributes, and every step on the way. Changes nothing.
+    #[zbus(allow_interactive_auth)]
     fn explain(
         &self,
         attributes: &std::collections::HashMap<&str, &str>,
     ) -> Result<(Dict, Vec<Dict>), Error>;
 
     /// Triplets.
+    #[zbus(allow_interactive_auth)]
     fn list_triplets(
         &self,
         filter: &Dict,
@@ -104,23 +109,30 @@ pub trait Manager {
     ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 
     /// Forgets what the filter names; yields how many.
+    #[zbus(allow_interactive_auth)]
     fn forget(&self, filter: &Dict) -> Result<Dict, Error>;
 
     /// Lets a triplet pass from now on.
+    #[zbus(allow_interactive_auth)]
     fn allow(&self, client: &str, sender: &str, recipient: &str) -> Result<(), Error>;
 
     /// Reads the lists again.
+    #[zbus(allow_interactive_auth)]
     fn reload(&self) -> Result<(), Error>;
 
     /// Sets the counters to zero.
+    #[zbus(allow_interactive_auth)]
     fn reset_statistics(&self) -> Result<(), Error>;
 
     /// Writes a copy of the database into a file that the caller has opened.
+    #[zbus(allow_interactive_auth)]
     fn backup(&self, file: Fd<'_>) -> Result<(), Error>;
 
     /// Takes rows as Export gives them, all or none; yields how many were new, changed and unchanged.
+    #[zbus(allow_interactive_auth)]
     fn import(&self, rows: &[Dict], dry_run: bool) -> Result<Dict, Error>;
 
     /// All records.
+    #[zbus(allow_interactive_auth)]
     fn export(&self, after: &[u8], limit: u32) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 }

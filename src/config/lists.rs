@@ -19,6 +19,7 @@ use crate::policy::{AddressList, ClientList, Entry, Lists, TooLarge};
 
 use super::complaint::Complaint;
 use super::options::Options;
+use super::tables;
 
 /// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
@@ -47,6 +48,10 @@ pub struct ListFiles {
     pub senders: Files,
     /// Of the exceptions from S25R; none when S25R is no test.
     pub s25r_exceptions: Files,
+    /// The client access tables, in their order.
+    pub tables: Vec<PathBuf>,
+    /// Results in them that mean: greylist.
+    pub greylist_results: Vec<String>,
 }
 
 /// Lists as they were read, and what was wrong with them.
@@ -54,8 +59,11 @@ pub struct ListFiles {
 pub struct Loaded {
     /// The lists, without the entries complained about.
     pub lists: Lists,
-    /// Every complaint.
+    /// Every complaint about a list.
     pub complaints: Vec<Complaint>,
+    /// Every complaint about a client access table. A table with a line missing means something else, so one
+    /// with a complaint is of no use.
+    pub bad_tables: Vec<Complaint>,
     /// What is worth a word and not wrong: packaged files that are not there.
     pub remarks: Vec<Complaint>,
 }
@@ -102,6 +110,8 @@ impl ListFiles {
             } else {
                 Files::Given(Vec::new())
             },
+            tables: options.client_access.iter().map(PathBuf::from).collect(),
+            greylist_results: options.greylist_result.clone(),
         }
     }
 
@@ -113,6 +123,7 @@ impl ListFiles {
         let clients = read_all(&self.clients, ClientPattern::parse, &mut reading);
         let recipients = read_all(&self.recipients, AddressPattern::parse, &mut reading);
         let senders = read_all(&self.senders, AddressPattern::parse, &mut reading);
+        let (access, bad_tables) = tables::load(&self.tables, &self.greylist_results);
         let exceptions = read_all(&self.s25r_exceptions, ClientPattern::parse, &mut reading);
         let lists = Lists {
             clients: built(ClientList::new(clients), &self.clients, &mut reading),
@@ -123,10 +134,12 @@ impl ListFiles {
                 &self.s25r_exceptions,
                 &mut reading,
             ),
+            access,
         };
         Loaded {
             lists,
             complaints: reading.complaints,
+            bad_tables,
             remarks: reading.remarks,
         }
     }
@@ -199,7 +212,8 @@ fn read_entries<P>(
     }
 }
 
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+/// The content of a file that is no larger than a list may be.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     // A pipe that nobody writes to must not hold anything up.
     let file = File::options()
         .read(true)
@@ -226,7 +240,7 @@ fn is_local(path: &Path) -> bool {
 }
 
 /// The error, with advice where the unit's sandbox is the likely cause.
-fn explain(path: &Path, error: &io::Error) -> String {
+pub(super) fn explain(path: &Path, error: &io::Error) -> String {
     let hidden = ["/home", "/root", "/run/user"]
         .iter()
         .any(|hidden| path.starts_with(hidden));
@@ -262,6 +276,8 @@ mod tests {
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
             s25r_exceptions: Files::Given(Vec::new()),
+            tables: Vec::new(),
+            greylist_results: Vec::new(),
         }
         .load();
         assert_eq!(loaded.lists.clients.entries().len(), 2);
@@ -286,6 +302,8 @@ mod tests {
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
             s25r_exceptions: Files::Given(Vec::new()),
+            tables: Vec::new(),
+            greylist_results: Vec::new(),
         }
         .load();
         assert_eq!(loaded.complaints, []);
@@ -298,6 +316,8 @@ mod tests {
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
             s25r_exceptions: Files::Given(Vec::new()),
+            tables: Vec::new(),
+            greylist_results: Vec::new(),
         };
         files.load().complaints.len()
     }

@@ -10,6 +10,7 @@ mod lists;
 mod options;
 mod params;
 mod settings;
+pub mod tables;
 mod value;
 
 pub use complaint::Complaint;

@@ -95,6 +95,9 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         identity.assume()?;
     }
     let loaded = settings.lists.load();
+    if !loaded.bad_tables.is_empty() {
+        return Err(Failure::Wrong(loaded.bad_tables));
+    }
     reload::report(&loaded);
     for complaint in &loaded.complaints {
         log::warn!("{complaint}; ignoring");
@@ -128,6 +131,7 @@ fn check(
     let loaded = ListFiles::new(options).load();
     remarks.extend(loaded.remarks);
     complaints.extend(loaded.complaints);
+    complaints.extend(loaded.bad_tables);
     for line in remarks.iter().chain(&complaints) {
         logging::say(&line.to_string());
     }

@@ -181,14 +181,21 @@ fn status_line(status: &Status, skipped: usize) -> String {
     if status.expiry == Expiry::Suspended {
         parts.push("the clock has jumped, nothing expires".to_owned());
     }
-    let (total, deferred) = (status.counts.total(), status.counts.deferred);
-    let passed = total.saturating_sub(deferred.saturating_add(status.counts.tarpitted));
-    let tarpitted = match status.counts.tarpitted {
+    let counts = &status.counts;
+    let (total, deferred) = (counts.total(), counts.deferred);
+    let passed = [deferred, counts.tarpitted, counts.turned_away]
+        .into_iter()
+        .fold(total, u64::saturating_sub);
+    let turned_away = match counts.turned_away {
+        0 => String::new(),
+        count => format!(", {count} turned away"),
+    };
+    let tarpitted = match counts.tarpitted {
         0 => String::new(),
         count => format!(", {count} tarpitted ({} sleeping)", status.sleeping),
     };
     parts.push(format!(
-        "{}: {deferred} greylisted{tarpitted}, {passed} passed",
+        "{}: {deferred} greylisted{tarpitted}{turned_away}, {passed} passed",
         counted(total, "request")
     ));
     if let Some(figures) = status.figures {

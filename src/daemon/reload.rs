@@ -18,20 +18,20 @@ pub(super) async fn reload(
     notifier.reloading();
     let files = settings.lists.clone();
     let reloaded = match tokio::task::spawn_blocking(move || files.load()).await {
-        Ok(loaded) if loaded.complaints.is_empty() => {
+        Ok(loaded) if loaded.complaints.is_empty() && loaded.bad_tables.is_empty() => {
             report(&loaded);
             gate.set_lists(loaded.lists);
             skipped.store(0, Ordering::Relaxed);
             Ok(())
         }
         Ok(loaded) => {
-            for complaint in &loaded.complaints {
+            for complaint in loaded.complaints.iter().chain(&loaded.bad_tables) {
                 log::error!("{complaint}");
             }
             log::error!(
                 "the lists were not read again: mend them first; the old ones stay in force"
             );
-            Err(loaded.complaints)
+            Err([loaded.complaints, loaded.bad_tables].concat())
         }
         Err(error) => {
             let text = format!("the lists were not read again: {error}");
@@ -50,9 +50,11 @@ pub(super) fn report(loaded: &Loaded) {
     }
     let lists = &loaded.lists;
     log::info!(
-        "entries in the lists: clients {}, recipients {}, senders {}",
+        "entries in the lists: clients {}, recipients {}, senders {}, S25R exceptions {}, client access {}",
         lists.clients.entries().len(),
         lists.recipients.entries().len(),
-        lists.senders.entries().len()
+        lists.senders.entries().len(),
+        lists.s25r_exceptions.entries().len(),
+        lists.access.entries().len()
     );
 }

@@ -129,12 +129,7 @@ async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: M
         .map(Timestamp::from_seconds);
     let decision = gate.judge(&tx, time).await;
     journal::record(&tx, &decision, manner.log_decisions);
-    let action = decision.rules.texts.action(
-        decision.outcome.verdict,
-        tx.recipient.unwrap_or_default(),
-        tx.enhanced_codes,
-        decision.now,
-    );
+    let action = decision.rules.action(&tx, &decision.outcome, decision.now);
     write_answer(out, &action);
 }
 

@@ -3,7 +3,7 @@
 use super::tarpit::{self, SleepChange};
 use super::{
     Because, Changes, Client, Expiry, Facts, Outcome, Params, Query, Reason, Ruleset, Session,
-    Sleep, Triplet, Verdict, greylist, reputation,
+    Sleep, Step, Trace, Triplet, Verdict, greylist, reputation,
 };
 use crate::types::Timestamp;
 
@@ -15,14 +15,32 @@ pub fn decide(
     now: Timestamp,
     rules: &Ruleset,
 ) -> Outcome {
+    decide_traced((query, facts), session, now, rules, &mut ())
+}
+
+/// The same, with a listener to the steps.
+pub fn decide_traced(
+    (query, facts): (&Query, &Facts),
+    session: Session,
+    now: Timestamp,
+    rules: &Ruleset,
+    trace: &mut impl Trace,
+) -> Outcome {
     let params = &rules.params;
     let live = Live::of(facts, session.expiry, now, params);
+    if let Some(threshold) = params.auto_whitelist {
+        trace.note(Step::Client(live.client, threshold));
+    }
     let outcome = if let Some(outcome) = live.by_reputation(now, params) {
         outcome
-    } else if query.triplet.is_some() {
-        live.at_recipient((query, session), now, params)
     } else {
-        live.at_data(session, now, params)
+        if query.triplet.is_some() {
+            trace.note(Step::Triplet(live.triplet));
+        }
+        if query.sleep.is_some() {
+            trace.note(Step::Sleep(live.sleep));
+        }
+        live.undecided((query, session), now, params)
     };
     Outcome {
         suspicion: query.suspicion,
@@ -65,6 +83,15 @@ impl Live {
                 },
                 ..Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client)
             })
+    }
+
+    /// The outcome for a client that does not pass at once.
+    fn undecided(&self, asked: (&Query, Session), now: Timestamp, params: &Params) -> Outcome {
+        if asked.0.triplet.is_some() {
+            self.at_recipient(asked, now, params)
+        } else {
+            self.at_data(asked.1, now, params)
+        }
     }
 
     /// The triplet moves on; a deferral may become a sleep.

@@ -37,7 +37,8 @@ pub struct TripletParts {
     pub recipient: Vec<u8>,
 }
 
-/// Identifies a client (or its subnet) for the auto-whitelist.
+/// Identifies a client (or its subnet) for the auto-whitelist. The keys of a network's triplets begin with
+/// these bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientKey(Vec<u8>);
 
@@ -45,14 +46,50 @@ impl TripletKey {
     /// The key of a triplet; the sender is folded here.
     #[must_use]
     pub fn new(network: Prefix, sender: &[u8], recipient: &[u8]) -> Self {
-        let room = sender
-            .len()
+        Self::write(network, recipient, sender.len(), |key| {
+            fold_sender(sender, key);
+        })
+    }
+
+    /// The key of which these are the [`parts`](Self::parts): the sender is folded already. Folding it once more
+    /// might cut more off: `PRVS=1=joe@…` is kept as `prvs=#=joe@…`, which would become `joe@…`.
+    #[must_use]
+    pub fn from_parts(network: Prefix, folded_sender: &[u8], recipient: &[u8]) -> Self {
+        Self::write(network, recipient, folded_sender.len(), |key| {
+            key.extend_from_slice(folded_sender);
+        })
+    }
+
+    /// The key that has these bytes.
+    pub(crate) const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// What the key is made of; `None` if the bytes are no key's.
+    #[must_use]
+    pub fn parts(&self) -> Option<TripletParts> {
+        let (network, text) = read_network(&self.0)?;
+        let (sender, recipient) = split_once(text, 0)?;
+        Some(TripletParts {
+            network,
+            sender: sender.to_vec(),
+            recipient: recipient.to_vec(),
+        })
+    }
+
+    fn write(
+        network: Prefix,
+        recipient: &[u8],
+        sender_room: usize,
+        write_sender: impl FnOnce(&mut Vec<u8>),
+    ) -> Self {
+        let room = sender_room
             .saturating_add(recipient.len())
             .saturating_add(24);
         let mut key = Vec::with_capacity(room);
         write_network(&mut key, network);
         let text = key.len();
-        fold_sender(sender, &mut key);
+        write_sender(&mut key);
         key.push(0);
         key.extend_from_slice(recipient);
         if let Some(text) = key.get_mut(text..) {
@@ -68,6 +105,14 @@ impl TripletKey {
     }
 }
 
+impl TripletParts {
+    /// The key that is made of them.
+    #[must_use]
+    pub fn key(&self) -> TripletKey {
+        TripletKey::from_parts(self.network, &self.sender, &self.recipient)
+    }
+}
+
 impl ClientKey {
     /// The key of a client, or of a network of clients.
     #[must_use]
@@ -75,6 +120,18 @@ impl ClientKey {
         let mut key = Vec::with_capacity(18);
         write_network(&mut key, network);
         Self(key)
+    }
+
+    /// The key that has these bytes.
+    pub(crate) const fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The client's network; `None` if the bytes are no key's.
+    #[must_use]
+    pub fn network(&self) -> Option<Prefix> {
+        let (network, rest) = read_network(&self.0)?;
+        rest.is_empty().then_some(network)
     }
 
     /// The key's bytes.
@@ -97,6 +154,26 @@ fn write_network(key: &mut Vec<u8>, network: Prefix) {
             key.extend(v6.octets().iter().take(bytes));
         }
     }
+}
+
+/// The network that a key begins with, and what stands behind it.
+pub(crate) fn read_network(key: &[u8]) -> Option<(Prefix, &[u8])> {
+    let (&[family, length], rest) = key.split_first_chunk()?;
+    let (address, rest) = rest.split_at_checked(usize::from(length).div_ceil(8))?;
+    let address = match family {
+        4 => IpAddr::from(padded::<4>(address)?),
+        6 => IpAddr::from(padded::<16>(address)?),
+        _ => return None,
+    };
+    let network = Prefix::masked(address, length);
+    (network.address() == address && network.length() == length).then_some((network, rest))
+}
+
+/// The bytes with zeros behind them; `None` if there are too many.
+fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    out.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(out)
 }
 
 /// Writes `sender` with everything left out that changes from mail to mail.
@@ -213,8 +290,66 @@ fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::types::ClientIp;
+
+    fn network() -> impl Strategy<Value = Prefix> {
+        let v4 = (any::<[u8; 4]>(), 0..=32_u8)
+            .prop_map(|(octets, length)| Prefix::masked(octets.into(), length));
+        let v6 = (any::<[u8; 16]>(), 0..=128_u8)
+            .prop_map(|(octets, length)| Prefix::masked(octets.into(), length));
+        prop_oneof![v4, v6]
+    }
+
+    /// Addresses that have much to fold, and bytes.
+    fn address() -> impl Strategy<Value = Vec<u8>> {
+        let folded = "(prvs=|PRVS=|SRS0=|srs1=)?[a-zA-Z0-9=+_.-]{0,20}@?[a-zA-Z0-9.]{0,9}";
+        prop_oneof![
+            folded.prop_map(String::into_bytes),
+            prop::collection::vec(1..=255_u8, 0..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_comes_back_from_its_parts(
+            network in network(),
+            sender in address(),
+            recipient in address(),
+        ) {
+            let key = TripletKey::new(network, &sender, &recipient);
+            let parts = key.parts().unwrap();
+            let mut folded = Vec::new();
+            fold_sender(&sender, &mut folded);
+            prop_assert_eq!(parts.network, network);
+            prop_assert_eq!(&parts.sender, &folded.to_ascii_lowercase());
+            prop_assert_eq!(&parts.recipient, &recipient.to_ascii_lowercase());
+            prop_assert_eq!(TripletKey::from_parts(network, &parts.sender, &parts.recipient), key);
+            prop_assert_eq!(ClientKey::new(network).network(), Some(network));
+        }
+
+        #[test]
+        fn bytes_that_have_parts_are_the_key_of_these(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..30),
+            family in prop_oneof![Just(4_u8), Just(6), any::<u8>()],
+        ) {
+            if let Some(first) = bytes.first_mut() {
+                *first = family;
+            }
+            bytes.make_ascii_lowercase();
+            let key = TripletKey::from_bytes(bytes.clone());
+            if let Some(parts) = key.parts() {
+                let again = TripletKey::from_parts(parts.network, &parts.sender, &parts.recipient);
+                prop_assert_eq!(again, key);
+            }
+            let client = ClientKey::from_bytes(bytes);
+            if let Some(network) = client.network() {
+                prop_assert_eq!(ClientKey::new(network), client);
+            }
+        }
+    }
 
     fn folded(sender: &str) -> String {
         let mut out = Vec::new();

@@ -17,7 +17,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+pub mod access;
 mod decide;
+mod ere;
 pub mod greylist;
 mod keys;
 mod lists;
@@ -29,22 +31,26 @@ mod rules;
 pub mod s25r;
 pub mod tarpit;
 mod text;
+mod trace;
 mod transaction;
 
-pub use decide::decide;
+pub use access::{AccessTables, Severity};
+pub use decide::{decide, decide_traced};
 pub use greylist::Triplet;
+pub(crate) use keys::read_network;
 pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
-    AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
+    Added, AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
 };
 pub use outcome::{
     Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
 };
-pub use plan::plan;
+pub use plan::{plan, plan_traced};
 pub use reputation::Client;
 pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
 pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
 pub use text::{TextError, Texts};
+pub use trace::{Step, Trace};
 pub use transaction::{Stage, Transaction};
 
 use crate::types::Timestamp;

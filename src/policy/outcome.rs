@@ -1,5 +1,6 @@
 //! What a decision yields: verdict, reason, what decided, and what has to be remembered.
 
+use super::access::Severity;
 use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::reputation::Client;
@@ -58,6 +59,8 @@ pub enum Verdict {
         /// The answer.
         then: Then,
     },
+    /// What a client access table says.
+    Reply(Severity),
     /// Come back later: the store cannot be asked.
     Unavailable,
 }
@@ -74,7 +77,26 @@ impl Verdict {
                 then: Then::Defer(missing),
                 ..
             } => Self::Defer { missing },
-            Self::Pass | Self::Defer { .. } | Self::Unavailable => self,
+            Self::Pass | Self::Defer { .. } | Self::Reply(_) | Self::Unavailable => self,
+        }
+    }
+
+    /// What the attempt lacks, if it has to come back.
+    #[must_use]
+    pub const fn missing(self) -> Option<Missing> {
+        match self {
+            Self::Defer { missing }
+            | Self::Tarpit {
+                then: Then::Defer(missing),
+                ..
+            } => Some(missing),
+            Self::Pass
+            | Self::PassWithHeader { .. }
+            | Self::Tarpit {
+                then: Then::Pass, ..
+            }
+            | Self::Reply(_)
+            | Self::Unavailable => None,
         }
     }
 
@@ -85,7 +107,8 @@ impl Verdict {
             Self::Pass | Self::PassWithHeader { .. } => "pass",
             Self::Defer { .. } => "greylist",
             Self::Tarpit { .. } => "tarpit",
-            Self::Unavailable => "defer",
+            Self::Reply(Severity::Reject) => "reject",
+            Self::Reply(Severity::Defer) | Self::Unavailable => "defer",
         }
     }
 }
@@ -105,6 +128,10 @@ pub enum Reason {
     RecipientWhitelist,
     /// The sender list has the sender.
     SenderWhitelist,
+    /// A client access table lets the client pass.
+    AccessPermit,
+    /// A client access table has an answer for the client.
+    AccessReply,
     /// No test of suspicion says anything about the client.
     NotSuspicious,
     /// The client has got enough greylisted mail through.
@@ -129,13 +156,15 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AttributeMissing,
         Self::AddressUnparsable,
         Self::OtherState,
         Self::ClientWhitelist,
         Self::RecipientWhitelist,
         Self::SenderWhitelist,
+        Self::AccessPermit,
+        Self::AccessReply,
         Self::NotSuspicious,
         Self::ClientAwl,
         Self::TarpitSurvived,
@@ -158,6 +187,8 @@ impl Reason {
             Self::ClientWhitelist => "client-whitelist",
             Self::RecipientWhitelist => "recipient-whitelist",
             Self::SenderWhitelist => "sender-whitelist",
+            Self::AccessPermit => "access-permit",
+            Self::AccessReply => "access-reply",
             Self::NotSuspicious => "not-suspicious",
             Self::ClientAwl => "client-awl",
             Self::TarpitSurvived => "tarpit-survived",
@@ -182,6 +213,8 @@ impl Reason {
             Self::ClientWhitelist => "client whitelist",
             Self::RecipientWhitelist => "recipient whitelist",
             Self::SenderWhitelist => "sender whitelist",
+            Self::AccessPermit => "client access permit",
+            Self::AccessReply => "client access reply",
             Self::NotSuspicious => "not suspicious",
             Self::ClientAwl => "client AWL",
             Self::TarpitSurvived => "tarpit survived",

@@ -7,10 +7,10 @@ use regex::bytes::{RegexSet, RegexSetBuilder};
 use crate::types::{Prefix, PrefixError};
 
 /// Memory a single expression may take when compiled.
-const EXPRESSION_SIZE: usize = 4 << 20;
+pub(super) const EXPRESSION_SIZE: usize = 4 << 20;
 
 /// Memory all expressions of a list may take when compiled.
-const EXPRESSIONS_SIZE: usize = 256 << 20;
+pub(super) const EXPRESSIONS_SIZE: usize = 256 << 20;
 
 /// Why an entry means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

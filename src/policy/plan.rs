@@ -1,15 +1,21 @@
 //! The first half of a decision: what needs no records.
 
+use super::access::AccessResult;
 use super::{
-    Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Suspicion,
-    Transaction, TripletKey, Unmatched, Verdict, s25r,
+    Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Step,
+    Suspicion, Trace, Transaction, TripletKey, Unmatched, Verdict, s25r,
 };
 use super::{Plan, Query};
 use crate::types::ClientIp;
 
 /// Settles what can be settled without the store.
 pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
-    match query(tx, rules) {
+    plan_traced(tx, rules, &mut ())
+}
+
+/// The same, with a listener to the steps.
+pub fn plan_traced(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
+    match query(tx, rules, trace) {
         Ok(query) => Plan::Needs(query),
         Err(Settled(verdict, reason, because)) => {
             Plan::Settled(Outcome::new(verdict, reason, because))
@@ -26,16 +32,17 @@ const fn pass(reason: Reason, because: Because) -> Settled {
 }
 
 /// The records that are needed, unless it is settled without.
-fn query(tx: &Transaction<'_>, rules: &Ruleset) -> Result<Query, Settled> {
+fn query(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Query, Settled> {
     let attempt = Attempt::read(tx, rules)?;
-    attempt.pass_lists(rules)?;
-    let suspicion = attempt.suspicion(rules)?;
+    attempt.pass_lists(rules, trace)?;
+    let suspicion = attempt.suspicion(rules, trace)?;
     Ok(attempt.query(rules, suspicion))
 }
 
 /// A transaction with everything in it that a decision needs.
 struct Attempt<'a> {
     name: &'a [u8],
+    address: &'a [u8],
     client: ClientIp,
     sender: &'a [u8],
     recipient: &'a [u8],
@@ -60,6 +67,7 @@ impl<'a> Attempt<'a> {
         };
         Ok(Self {
             name,
+            address,
             client,
             sender,
             recipient,
@@ -69,40 +77,87 @@ impl<'a> Attempt<'a> {
     }
 
     /// Goes on, unless a list has the attempt.
-    fn pass_lists(&self, rules: &Ruleset) -> Result<(), Settled> {
-        let unless = |found: Option<EntryRef>, reason| match found {
-            Some(entry) => Err(pass(reason, Because::Entry(entry))),
-            None => Ok(()),
+    fn pass_lists(&self, rules: &Ruleset, trace: &mut impl Trace) -> Result<(), Settled> {
+        let mut unless = |found: Option<EntryRef>, list, reason| {
+            trace.note(Step::List(list, found));
+            match found {
+                Some(entry) => Err(pass(reason, Because::Entry(entry))),
+                None => Ok(()),
+            }
         };
         let client = rules.find(ListName::Client, |lists| {
             lists.clients.find(self.name, self.client)
         });
-        unless(client, Reason::ClientWhitelist)?;
+        unless(client, ListName::Client, Reason::ClientWhitelist)?;
         let recipient = rules.find(ListName::Recipient, |lists| {
             lists.recipients.find(self.recipient)
         });
-        unless(recipient, Reason::RecipientWhitelist)?;
+        unless(recipient, ListName::Recipient, Reason::RecipientWhitelist)?;
         let sender = rules.find(ListName::Sender, |lists| lists.senders.find(self.sender));
-        unless(sender, Reason::SenderWhitelist)
+        unless(sender, ListName::Sender, Reason::SenderWhitelist)
     }
 
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
-    fn suspicion(&self, rules: &Ruleset) -> Result<Option<Suspicion>, Settled> {
+    fn suspicion(
+        &self,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Option<Suspicion>, Settled> {
+        if let Some(suspicion) = self.by_tables(rules, trace)? {
+            return Ok(Some(suspicion));
+        }
         let mut because = Because::Request;
-        if rules.params.s25r
-            && let Some(rule) = s25r::rule(self.name)
-        {
-            let exception = rules.find(ListName::S25rException, |lists| {
-                lists.s25r_exceptions.find(self.name, self.client)
+        if rules.params.s25r {
+            let rule = s25r::rule(self.name);
+            let exception = rule.and_then(|_| {
+                rules.find(ListName::S25rException, |lists| {
+                    lists.s25r_exceptions.find(self.name, self.client)
+                })
             });
-            match exception {
-                None => return Ok(Some(Suspicion::S25r(rule))),
-                Some(entry) => because = Because::Entry(entry),
+            trace.note(Step::S25r(rule, exception));
+            match (rule, exception) {
+                (Some(rule), None) => return Ok(Some(Suspicion::S25r(rule))),
+                (Some(_), Some(entry)) => because = Because::Entry(entry),
+                (None, _) => {}
             }
         }
-        match rules.unmatched() {
+        let unmatched = rules.unmatched();
+        trace.note(Step::Unmatched(unmatched));
+        match unmatched {
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
             Unmatched::Greylist => Ok(None),
+        }
+    }
+
+    /// What the client access tables make of the client, if they say anything.
+    fn by_tables(
+        &self,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Option<Suspicion>, Settled> {
+        let tables = &rules.lists.access;
+        if tables.is_empty() {
+            return Ok(None);
+        }
+        let Some(found) = tables.find(self.name, self.address) else {
+            trace.note(Step::Access(None));
+            return Ok(None);
+        };
+        let entry = EntryRef {
+            list: ListName::ClientAccess,
+            is_added: false,
+            number: found.entry,
+        };
+        trace.note(Step::Access(Some(entry)));
+        match found.result {
+            AccessResult::Permit => Err(pass(Reason::AccessPermit, Because::Entry(entry))),
+            AccessResult::Reply(severity) => Err(Settled(
+                Verdict::Reply(severity),
+                Reason::AccessReply,
+                Because::Entry(entry),
+            )),
+            AccessResult::Greylist => Ok(Some(Suspicion::Entry(entry))),
+            AccessResult::Nothing => Ok(None),
         }
     }
 

@@ -1,11 +1,15 @@
 //! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::access::{AccessResult, AccessTables};
 use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef, ListName};
+use super::outcome::{Outcome, Verdict};
 use super::tarpit::{Scheme, Tarpit};
-use super::text::Texts;
-use crate::types::{ClientIp, Prefix, Span};
+use super::text::{self, Texts};
+use super::transaction::Transaction;
+use crate::types::{ClientIp, Prefix, Span, Timestamp};
 
 /// Whom the auto-whitelist counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,8 @@ pub struct Lists {
     pub senders: AddressList,
     /// Clients whose names match S25R and who are no end users.
     pub s25r_exceptions: ClientList,
+    /// Tables that say who is suspicious, passes or is turned away.
+    pub access: AccessTables,
 }
 
 /// Everything a decision follows.
@@ -136,6 +142,7 @@ impl Lists {
             ListName::Recipient => self.recipients.entries(),
             ListName::Sender => self.senders.entries(),
             ListName::S25rException => self.s25r_exceptions.entries(),
+            ListName::ClientAccess => self.access.entries(),
         }
     }
 }
@@ -163,6 +170,29 @@ impl Ruleset {
         lists.entries(entry.list).get(entry.number)
     }
 
+    /// The Postfix action for an outcome.
+    #[must_use]
+    pub fn action(
+        &self,
+        tx: &Transaction<'_>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Cow<'static, str> {
+        let client = (tx.client_name, tx.client_address);
+        if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
+            // Found once more, with its groups; in other rules than it was decided by it may be gone.
+            return match self.lists.access.find(name, address) {
+                Some(found) if matches!(found.result, AccessResult::Reply(_)) => {
+                    Cow::Owned(found.text())
+                }
+                Some(_) | None => Cow::Borrowed(text::PASS),
+            };
+        }
+        let recipient = tx.recipient.unwrap_or_default();
+        self.texts
+            .action(outcome.verdict, recipient, tx.enhanced_codes, now)
+    }
+
     /// The entry that `find` comes upon: in the files, or else among what was added.
     pub(super) fn find(
         &self,
@@ -183,7 +213,8 @@ impl Ruleset {
     /// could have called it suspicious, and is greylisted when there is none that could.
     #[must_use]
     pub fn unmatched(&self) -> Unmatched {
-        self.params.unmatched.unwrap_or(if self.params.s25r {
+        let greylists = self.params.s25r || self.lists.access.has_greylist();
+        self.params.unmatched.unwrap_or(if greylists {
             Unmatched::Pass
         } else {
             Unmatched::Greylist

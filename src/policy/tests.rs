@@ -480,6 +480,90 @@ fn s25r_makes_suspicious_what_is_no_exception() {
     assert!(matches!(listed, Plan::Settled(outcome) if outcome.reason == Reason::ClientWhitelist));
 }
 
+/// Client access tables of these lines, each an expression and a result.
+fn access(lines: &[(&str, &str)]) -> AccessTables {
+    let lines = lines.iter().zip(1..).map(|((expression, result), line)| {
+        let (result, text) = access::AccessResult::parse(result, &[]).unwrap();
+        let condition = access::Condition {
+            expression: access::Expression::parse(expression.as_bytes(), access::Flags::default())
+                .unwrap(),
+            negated: false,
+        };
+        let rule = access::Rule::new(condition, None, result, text).unwrap();
+        access::Line::Rule(
+            rule,
+            Entry::in_file(&Path::new("table").into(), line, expression),
+        )
+    });
+    let mut tables = AccessTables::default();
+    tables.push(lines.collect()).unwrap();
+    tables
+}
+
+#[test]
+fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
+    let lines = [
+        ("^bad\\.", "REJECT go away"),
+        ("^slow[0-9]\\.", "450 4.7.1 be patient"),
+        ("\\.friend\\.example$", "OK"),
+        ("\\.warned\\.example$", "WARN dynamic"),
+    ];
+    let greylisting = [("\\.dyn\\.example$", "check_greylist")];
+    let both = [lines.as_slice(), &greylisting].concat();
+    let settled = |reason, reply: &'static str| Err((reason, reply.to_owned()));
+    let of_table = |number| {
+        Ok(Some(Suspicion::Entry(EntryRef {
+            list: ListName::ClientAccess,
+            is_added: false,
+            number,
+        })))
+    };
+    let permit = || settled(Reason::AccessPermit, "DUNNO");
+    let unsuspicious = || settled(Reason::NotSuspicious, "DUNNO");
+    let cases = [
+        (
+            "bad.example",
+            false,
+            &lines[..],
+            settled(Reason::AccessReply, "REJECT go away"),
+        ),
+        (
+            "slow1.example",
+            false,
+            &lines,
+            settled(Reason::AccessReply, "450 4.7.1 be patient"),
+        ),
+        ("a1b2.friend.example", true, &lines, permit()),
+        (
+            "a1b2.warned.example",
+            true,
+            &lines,
+            Ok(Some(Suspicion::S25r(1))),
+        ),
+        ("mx.warned.example", true, &lines, unsuspicious()),
+        ("mx.example", false, &lines, Ok(None)),
+        ("mx.example", false, &both, unsuspicious()),
+        ("a1b2.dyn.example", false, &both, of_table(4)),
+        ("a1b2.dyn.example", true, &both, of_table(4)),
+        ("a1b2.example", true, &both, Ok(Some(Suspicion::S25r(1)))),
+    ];
+    for (name, s25r, lines, want) in cases {
+        let rules = with_lists(
+            |params| params.s25r = s25r,
+            |lists| lists.access = access(lines),
+        );
+        let tx = transaction(name, "192.0.2.7", "a@b", "c@d");
+        let got = match plan(&tx, &rules) {
+            Plan::Needs(query) => Ok(query.suspicion),
+            Plan::Settled(outcome) => {
+                let reply = rules.action(&tx, &outcome, at(0)).into_owned();
+                Err((outcome.reason, reply))
+            }
+        };
+        assert_eq!(got, want, "{name}");
+    }
+}
+
 #[test]
 fn reasons_have_words_of_their_own() {
     for reason in Reason::ALL {

@@ -27,6 +27,9 @@ const UNSHOWN_RECIPIENT: &str = "the recipient";
 /// Room for what tokens become, as a rule.
 const EXPANDED: usize = 80;
 
+/// The action that leaves the decision to the other restrictions.
+pub(super) const PASS: &str = "DUNNO";
+
 /// What a client is told while the store fails.
 const OUT_OF_ORDER: &str =
     "DEFER_IF_PERMIT 4.3.0 Greylisting is out of order, please try again later";
@@ -104,7 +107,8 @@ impl Texts {
         now: Timestamp,
     ) -> Cow<'static, str> {
         match verdict {
-            Verdict::Pass => Cow::Borrowed("DUNNO"),
+            // A table's reply has its own text.
+            Verdict::Pass | Verdict::Reply(_) => Cow::Borrowed(PASS),
             Verdict::Unavailable => Cow::Borrowed(OUT_OF_ORDER),
             Verdict::PassWithHeader { waited } => {
                 let mut out = String::with_capacity(self.header.len().saturating_add(EXPANDED));

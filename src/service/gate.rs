@@ -1,15 +1,14 @@
 //! The gate: what front ends ask.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::book::Book;
 use super::clock::{Clock, ClockGuard};
 use super::memory::{Had, InstanceMemory};
 use super::sleeps::Sleeps;
@@ -18,8 +17,7 @@ use super::stats::Stats;
 use super::touches::Touches;
 use super::worker::{Message, Pulse, Shared, Work, Worker};
 use crate::policy::{
-    self, Because, Entry, ListName, Lists, Outcome, Plan, Query, Reason, Ruleset, Session,
-    Transaction,
+    self, Because, Lists, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction,
 };
 use crate::store::{Opener, StoreError};
 use crate::types::Timestamp;
@@ -32,18 +30,18 @@ const COMMIT_SECONDS: u64 = 20;
 
 /// The gate. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Gate(Arc<Inner>);
+pub struct Gate(pub(super) Arc<Inner>);
 
-struct Inner {
-    clock: Arc<dyn Clock>,
-    rules: Arc<RwLock<Arc<Ruleset>>>,
-    state: Arc<StoreState>,
-    touches: Arc<Touches>,
+pub(super) struct Inner {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) book: Arc<Book>,
+    pub(super) state: Arc<StoreState>,
+    pub(super) touches: Arc<Touches>,
     pulse: Arc<Pulse>,
-    memory: InstanceMemory,
-    sleeps: Sleeps,
-    stats: Stats,
-    queue: SyncSender<Message>,
+    pub(super) memory: InstanceMemory,
+    pub(super) sleeps: Sleeps,
+    pub(super) stats: Arc<Stats>,
+    pub(super) queue: SyncSender<Message>,
 }
 
 /// A running gate and its thread.
@@ -80,16 +78,18 @@ impl Gate {
         clock: Arc<dyn Clock>,
     ) -> Result<Start, StoreError> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let rules = Arc::new(RwLock::new(Arc::new(rules)));
-        let state = Arc::new(StoreState::new(ClockGuard::new(clock.as_ref(), None)));
+        let book = Arc::new(Book::new(rules));
+        let stats = Arc::new(Stats::new(clock.now()));
+        let guard = ClockGuard::new(clock.as_ref(), None);
+        let store_state = Arc::new(StoreState::new(guard));
         let (touches, pulse) = <(Arc<Touches>, Arc<Pulse>)>::default();
-        let for_worker = Arc::clone(&rules);
         let shared = Shared {
-            state: Arc::clone(&state),
+            state: Arc::clone(&store_state),
             touches: Arc::clone(&touches),
             pulse: Arc::clone(&pulse),
             clock: Arc::clone(&clock),
-            rules: Arc::new(move || current(&for_worker)),
+            book: Arc::clone(&book),
+            stats: Arc::clone(&stats),
         };
         let worker = Worker::new(shared, opener)?;
         let worker = thread::Builder::new()
@@ -98,13 +98,13 @@ impl Gate {
             .map_err(StoreError::Thread)?;
         let gate = Self(Arc::new(Inner {
             clock,
-            rules,
-            state,
+            book,
+            state: store_state,
             touches,
             pulse,
             memory: InstanceMemory::new(),
             sleeps: Sleeps::default(),
-            stats: Stats::default(),
+            stats,
             queue: sender,
         }));
         Ok(Start { gate, worker })
@@ -115,7 +115,8 @@ impl Gate {
         let inner = &self.0;
         let own_time = now.is_none();
         let now = now.unwrap_or_else(|| inner.clock.now());
-        let rules = current(&inner.rules);
+        inner.book.expire(now);
+        let rules = inner.book.rules();
         let keys = inner.memory.keys(tx);
         if let Some(outcome) = keys.and_then(|keys| inner.memory.answered(keys, now)) {
             return Decision {
@@ -172,21 +173,13 @@ impl Gate {
     /// Puts other lists in force; a decision that has begun goes on with those it began with. An entry
     /// that was there before keeps its hits.
     pub fn set_lists(&self, lists: Lists) {
-        self.0.change_rules(|rules| {
-            keep_hits(&rules.lists, &lists);
-            Ruleset {
-                params: rules.params,
-                lists: Arc::new(lists),
-                added: Arc::clone(&rules.added),
-                texts: Arc::clone(&rules.texts),
-            }
-        });
+        self.0.book.set_lists(lists);
     }
 
     /// The rules in force.
     #[must_use]
     pub fn rules(&self) -> Arc<Ruleset> {
-        current(&self.0.rules)
+        self.0.book.rules()
     }
 
     /// How things are.
@@ -211,12 +204,6 @@ impl Gate {
 }
 
 impl Inner {
-    /// Puts rules in force that are made of those in force.
-    fn change_rules(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
-        *rules = Arc::new(change(&rules));
-    }
-
     /// Decides on records. What has to be promised goes to the thread that writes.
     async fn ask_store(
         &self,
@@ -283,32 +270,8 @@ impl std::fmt::Debug for Start {
     }
 }
 
-/// Lets the entries of the new lists go on from the hits that they had in the old ones.
-fn keep_hits(old: &Lists, new: &Lists) {
-    for list in ListName::ALL {
-        let known: HashMap<(&Path, &str), &Entry> = old
-            .entries(list)
-            .iter()
-            .filter(|entry| entry.hits.count() > 0)
-            .filter_map(|entry| Some((entry.place()?, entry)))
-            .collect();
-        for entry in new.entries(list) {
-            if let Some(place) = entry.place()
-                && let Some(before) = known.get(&place)
-            {
-                entry.hits.go_on_from(&before.hits);
-            }
-        }
-    }
-}
-
-/// The rules in force.
-fn current(rules: &RwLock<Arc<Ruleset>>) -> Arc<Ruleset> {
-    Arc::clone(&rules.read().unwrap_or_else(PoisonError::into_inner))
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 #[cfg(test)]
 mod tarpit_tests;

@@ -17,7 +17,7 @@ use log::{Level, Record};
 
 use super::Decision;
 use crate::policy::{
-    Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Then, Transaction, Verdict,
+    Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Transaction, Verdict,
 };
 use crate::types::Printable;
 
@@ -110,7 +110,7 @@ fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> s
         outcome.verdict.word(),
         outcome.reason.log_text()
     )?;
-    match (outcome.reason, missing(outcome), outcome.because) {
+    match (outcome.reason, outcome.verdict.missing(), outcome.because) {
         (Reason::EarlyRetry, Some(Missing::Time(time)), _) => {
             write!(line, " ({}s missing)", time.seconds())?;
         }
@@ -139,23 +139,6 @@ fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> s
     Ok(())
 }
 
-/// What an attempt lacks, when it has to come back.
-const fn missing(outcome: &Outcome) -> Option<Missing> {
-    match outcome.verdict {
-        Verdict::Defer { missing }
-        | Verdict::Tarpit {
-            then: Then::Defer(missing),
-            ..
-        } => Some(missing),
-        Verdict::Pass
-        | Verdict::PassWithHeader { .. }
-        | Verdict::Tarpit {
-            then: Then::Pass, ..
-        }
-        | Verdict::Unavailable => None,
-    }
-}
-
 /// How long the client was told to sleep, or why it was not.
 fn tarpit(outcome: &Outcome) -> Option<String> {
     match (outcome.verdict, outcome.tarpitting) {
@@ -177,7 +160,7 @@ fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, Strin
     if let Some(waited) = outcome.waited {
         fields.push(("STARGREY_DELAY", waited.seconds().to_string()));
     }
-    match missing(outcome) {
+    match outcome.verdict.missing() {
         Some(Missing::Time(time)) => fields.push(("STARGREY_MISSING", time.seconds().to_string())),
         Some(Missing::Retries(retries)) => {
             fields.push(("STARGREY_RETRIES_MISSING", retries.to_string()));

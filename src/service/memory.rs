@@ -135,6 +135,7 @@ impl InstanceMemory {
                 Verdict::Pass
                 | Verdict::PassWithHeader { .. }
                 | Verdict::Defer { .. }
+                | Verdict::Reply(_)
                 | Verdict::Unavailable => had.sleep,
             },
         };

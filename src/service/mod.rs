@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod book;
 pub mod clock;
 mod control;
 mod gate;

@@ -69,6 +69,12 @@ impl StoreState {
         }
     }
 
+    /// The reader itself, for what takes long. While somebody keeps it, the store cannot be opened anew.
+    pub(super) fn reader(&self) -> Result<Arc<dyn Reader>, StoreError> {
+        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner);
+        reader.clone().ok_or(StoreError::Closed)
+    }
+
     /// Gives or takes away the reader.
     pub(super) fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;

@@ -1,13 +1,22 @@
 //! A store in memory: for tests, and for nothing else.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Figures, Halves, Opener, Reader, Records, StoreError, Swept, Writer};
-use crate::policy::{
-    Client, ClientKey, Facts, Params, Query, Sleep, SleepChange, Triplet, TripletKey,
+use super::rows::{Collector, Cursor, Reach, is_same_client, is_same_sleep};
+use super::schema::{decode_hour, encode_entry, encode_hour, encode_tally, entry_key, stored_key};
+use super::{
+    Figures, HISTORY, Halves, Opener, Page, Reader, Records, Row, RowKey, Scope, StoreError, Swept,
+    Tally, Writer, add_up,
 };
-use crate::types::Timestamp;
+use crate::policy::{
+    Added, Client, ClientKey, Facts, ListName, Params, Query, Sleep, SleepChange, Triplet,
+    TripletKey,
+};
+use crate::types::{Prefix, Timestamp};
 
 /// The records of a process that are gone with it.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +29,10 @@ struct Tables {
     triplets: BTreeMap<TripletKey, Triplet>,
     clients: BTreeMap<ClientKey, Client>,
     sleeps: BTreeMap<ClientKey, Sleep>,
+    /// By list and text, as on disk.
+    entries: BTreeMap<Vec<u8>, Added>,
+    /// By hour, as on disk.
+    history: BTreeMap<[u8; 4], Tally>,
     latest: Option<Timestamp>,
 }
 
@@ -32,6 +45,38 @@ impl MemoryStore {
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// All rows of a scope with their tables' numbers and their keys as on disk: waiting triplets first.
+    fn rows(&self, scope: &Scope) -> Vec<(u8, Cow<'_, [u8]>, Row)> {
+        let network = |key: &ClientKey| key.network().map(RowKey::Plain);
+        let mut rows = Vec::new();
+        for (key, record) in self.triplets.iter().filter(|_| scope.triplets) {
+            let row = key.parts().map(|parts| Row::Triplet {
+                key: RowKey::Plain(parts),
+                record: *record,
+            });
+            rows.push((u8::from(record.is_passed()), key.as_bytes(), row));
+        }
+        for (key, record) in self.clients.iter().filter(|_| scope.clients) {
+            let record = *record;
+            let row = network(key).map(|key| Row::Client { key, record });
+            rows.push((2, key.as_bytes(), row));
+        }
+        for (key, record) in self.sleeps.iter().filter(|_| scope.sleeps) {
+            let record = *record;
+            let row = network(key).map(|key| Row::Sleep { key, record });
+            rows.push((3, key.as_bytes(), row));
+        }
+        let mut rows: Vec<_> = rows
+            .into_iter()
+            .filter(|(_, key, _)| matches!(scope.reach(key), Ok(Reach::Inside)))
+            .filter_map(|(table, key, row)| Some((table, stored_key(key, None).key, row?)))
+            .collect();
+        rows.sort_by(|(a, a_key, _), (b, b_key, _)| (a, a_key).cmp(&(b, b_key)));
+        rows
     }
 }
 
@@ -65,6 +110,64 @@ impl Records for Tables {
         };
         Ok(())
     }
+
+    fn remove_triplet(&mut self, key: &TripletKey) -> Result<bool, StoreError> {
+        Ok(self.triplets.remove(key).is_some())
+    }
+
+    fn remove_client(&mut self, key: &ClientKey) -> Result<bool, StoreError> {
+        Ok(self.clients.remove(key).is_some())
+    }
+
+    fn remove_row(&mut self, row: &Row) -> Result<bool, StoreError> {
+        let client = |key: &RowKey<Prefix>| match key {
+            RowKey::Plain(network) => Some(ClientKey::new(*network)),
+            RowKey::Hashed(_) => None,
+        };
+        let removed = match row {
+            Row::Triplet {
+                key: RowKey::Plain(parts),
+                record,
+            } => {
+                let key = parts.key();
+                let found = self.triplets.get(&key).copied();
+                let is_same = found.is_some_and(|found| found.same_state(*record));
+                is_same && self.triplets.remove(&key).is_some()
+            }
+            Row::Triplet { .. } => false,
+            Row::Client { key, record } => client(key).is_some_and(|key| {
+                let found = self.clients.get(&key).copied();
+                let is_same = found.is_some_and(|found| is_same_client(*record, found));
+                is_same && self.clients.remove(&key).is_some()
+            }),
+            Row::Sleep { key, record } => client(key).is_some_and(|key| {
+                let found = self.sleeps.get(&key).copied();
+                let is_same = found.is_some_and(|found| is_same_sleep(*record, found));
+                is_same && self.sleeps.remove(&key).is_some()
+            }),
+        };
+        Ok(removed)
+    }
+
+    fn put_entry(&mut self, entry: &Added) -> Result<(), StoreError> {
+        let key = entry_key(entry.list, &entry.text)?;
+        encode_entry(entry)?;
+        self.entries.insert(key, entry.clone());
+        Ok(())
+    }
+
+    fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError> {
+        let removed = entry_key(list, text).map(|key| self.entries.remove(&key).is_some());
+        Ok(removed.unwrap_or(false))
+    }
+
+    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError> {
+        encode_tally(tally)?;
+        if !tally.is_empty() {
+            add_up(self.history.entry(encode_hour(hour)).or_default(), tally);
+        }
+        Ok(())
+    }
 }
 
 impl Reader for MemoryStore {
@@ -94,6 +197,57 @@ impl Reader for MemoryStore {
             .filter(|client| client.is_whitelisted(threshold))
             .count() as u64)
     }
+
+    fn page(
+        &self,
+        scope: &Scope,
+        after: &[u8],
+        most: usize,
+        wanted: &dyn Fn(&Row) -> bool,
+    ) -> Result<Page, StoreError> {
+        let cursor = Cursor::decode(after, false)?;
+        let is_of_scope = |table| match table {
+            0 | 1 => scope.triplets,
+            2 => scope.clients,
+            3 => scope.sleeps,
+            _ => false,
+        };
+        if cursor.is_some_and(|cursor| !is_of_scope(cursor.table)) {
+            return Err(StoreError::BadCursor);
+        }
+        let tables = self.tables();
+        let mut collector = Collector::new(most, wanted);
+        for (table, key, row) in tables.rows(scope) {
+            let is_behind = cursor.is_none_or(|at| (table, &*key) > (at.table, at.key));
+            if is_behind && collector.look(row) {
+                return Ok(collector.page(Some(Cursor { table, key: &key })));
+            }
+        }
+        Ok(collector.page(None))
+    }
+
+    fn entries(&self) -> Result<Vec<Added>, StoreError> {
+        Ok(self.tables().entries.values().cloned().collect())
+    }
+
+    fn history(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Timestamp, Tally)>, StoreError> {
+        let (from, to) = (encode_hour(from), encode_hour(to));
+        let tables = self.tables();
+        let hours = tables.history.iter();
+        hours
+            .filter(|(hour, _)| (from..=to).contains(*hour))
+            .map(|(hour, tally)| Ok((decode_hour(hour)?, tally.clone())))
+            .collect()
+    }
+
+    /// Something that tells the records, and nothing that can be opened.
+    fn copy_to(&self, file: &mut File) -> Result<(), StoreError> {
+        write!(file, "{:?}", self.tables()).map_err(|error| StoreError::Copy(error.into()))
+    }
 }
 
 impl Writer for MemoryStore {
@@ -108,13 +262,16 @@ impl Writer for MemoryStore {
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
         let mut tables = self.tables();
         let count = |tables: &Tables| {
-            let others = tables.clients.len().saturating_add(tables.sleeps.len());
+            let clients = tables.clients.len().saturating_add(tables.sleeps.len());
+            let others = clients.saturating_add(tables.history.len());
             tables.triplets.len().saturating_add(others)
         };
         let before = count(&tables);
         tables.triplets.retain(|_, t| !t.is_expired(now, params));
         tables.clients.retain(|_, c| !c.is_expired(now, params));
         tables.sleeps.retain(|_, s| !s.is_expired(now, params));
+        let kept = encode_hour(now.before(HISTORY));
+        tables.history.retain(|hour, _| *hour >= kept);
         Ok(Swept {
             removed: before.saturating_sub(count(&tables)) as u64,
             finished: true,

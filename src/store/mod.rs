@@ -19,17 +19,26 @@ mod privacy;
 mod rows;
 pub mod schema;
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::policy::{
-    Changes, Client, ClientKey, Facts, Params, Query, Sleep, SleepChange, Triplet, TripletKey,
+    Added, Changes, Client, ClientKey, Facts, ListName, Params, Query, Sleep, SleepChange, Triplet,
+    TripletKey,
 };
-use crate::types::Timestamp;
+use crate::types::{Span, Timestamp};
 
 pub use lock::{Lock, LockError};
-pub use rows::{Page, Row, RowKey};
+pub use rows::{Page, Row, RowKey, Scope};
+
+/// How long the counters of an hour are kept: a year and a month to compare it with.
+const HISTORY: Span = Span::from_days(400);
+
+/// Counters by their words.
+pub type Tally = BTreeMap<String, u64>;
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +109,25 @@ pub enum StoreError {
     /// LMDB's own complaint.
     #[error("LMDB: {0}")]
     Lmdb(heed::Error),
+    /// A page was asked for with a cursor that no page has yielded.
+    #[error("this is no place to go on from")]
+    BadCursor,
+    /// A network was asked for where only hashes are kept.
+    #[error("under --privacy records cannot be found by their network")]
+    Hashed,
+    /// A text that cannot be kept.
+    #[error("a text of {found} bytes cannot be kept, only one of {least} to {most}")]
+    Length {
+        /// Its length.
+        found: usize,
+        /// The least length.
+        least: usize,
+        /// The greatest length.
+        most: usize,
+    },
+    /// The copy cannot be written.
+    #[error("the copy: {0}")]
+    Copy(heed::Error),
     /// The thread that writes cannot be had.
     #[error("a thread: {0}")]
     Thread(io::Error),
@@ -122,6 +150,10 @@ impl StoreError {
             Self::Full
             | Self::Slow(_)
             | Self::Busy(_)
+            | Self::BadCursor
+            | Self::Hashed
+            | Self::Length { .. }
+            | Self::Copy(_)
             | Self::Lmdb(heed::Error::Io(_))
             | Self::File { .. } => false,
             Self::Torn { .. }
@@ -135,6 +167,15 @@ impl StoreError {
             | Self::Lmdb(_)
             | Self::Closed => true,
         }
+    }
+
+    /// Whether what was asked for cannot be had, and the store is as well as before.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::BadCursor | Self::Hashed | Self::Length { .. } | Self::Copy(_)
+        )
     }
 
     /// Whether the options are wrong rather than the disk: nothing but the administrator can mend it.
@@ -212,6 +253,59 @@ pub trait Reader: Send + Sync {
     ///
     /// [`StoreError`] when they cannot be read.
     fn count_whitelisted(&self, threshold: u32) -> Result<u64, StoreError>;
+
+    /// The next records of `scope` that are `wanted`, at most `most` of them but at least one. `after` is empty for
+    /// the first page and [`Page::next`] of the page before for any other.
+    ///
+    /// Tables come one after the other, records inside a table by their keys. Each page sees the last commit, and
+    /// nothing is held from one page to the next. What is not changed meanwhile is seen once. A triplet that
+    /// passes meanwhile may be seen twice, as waiting and as passed; one that begins anew may be seen twice or
+    /// not at all.
+    ///
+    /// A page looks at a bounded number of records, so it may have no rows and yet a `next`. Records whose time
+    /// is over but which were not swept yet are among them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BadCursor`] when `after` is none of a page of this scope, [`StoreError::Hashed`] when a
+    /// network is asked for under `--privacy`, any other when the records cannot be read.
+    fn page(
+        &self,
+        scope: &Scope,
+        after: &[u8],
+        most: usize,
+        wanted: &dyn Fn(&Row) -> bool,
+    ) -> Result<Page, StoreError>;
+
+    /// All entries that were added, by list and text. Those whose time is over are among them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    fn entries(&self) -> Result<Vec<Added>, StoreError>;
+
+    /// The counters of the hours from that of `from` to that of `to`, both included, as far as there are any.
+    /// Each with the time at which the hour begins.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when they cannot be read.
+    fn history(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Timestamp, Tally)>, StoreError>;
+
+    /// Writes a copy of the last commit to `file` from where it stands: a data file that can be opened as a
+    /// store. It is as small as it can be, and the key of `--privacy` is not in it. Writers go on meanwhile, but
+    /// the space of what they remove is not used again before the copy is done. Making sure that the copy is on
+    /// the disk is left to the caller, for `file` may be a pipe.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Copy`] when it cannot be written: what is in the file is of no use then. Any other when the
+    /// records cannot be read.
+    fn copy_to(&self, file: &mut File) -> Result<(), StoreError>;
 }
 
 /// What a transaction sees and may change.
@@ -258,6 +352,51 @@ pub trait Records {
     /// [`StoreError`] when it cannot be kept.
     fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError>;
 
+    /// Forgets a triplet; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be removed.
+    fn remove_triplet(&mut self, key: &TripletKey) -> Result<bool, StoreError>;
+
+    /// Forgets a client's record, not that of its sleep; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be removed.
+    fn remove_client(&mut self, key: &ClientKey) -> Result<bool, StoreError>;
+
+    /// Forgets what a page has shown, by the stored key, if the record is still of the same state: a triplet
+    /// that has not passed or begun anew since, a client that was not forgotten and counted anew, the same sleep.
+    /// Says whether it was removed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be removed.
+    fn remove_row(&mut self, row: &Row) -> Result<bool, StoreError>;
+
+    /// Keeps an entry in place of any of the same list and text. It is kept as it is under `--privacy` too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Length`] when its text or its comment is too long, any other when it cannot be kept.
+    fn put_entry(&mut self, entry: &Added) -> Result<(), StoreError>;
+
+    /// Removes an entry; says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be removed.
+    fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError>;
+
+    /// Adds to the counters of the hour that `hour` lies in.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Length`] when a word is empty or longer than 255 bytes, any other when the counters cannot
+    /// be kept.
+    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError>;
+
     /// The records a decision needs.
     ///
     /// # Errors
@@ -290,6 +429,14 @@ pub trait Records {
             self.change_sleep(key, change)?;
         }
         Ok(())
+    }
+}
+
+/// Adds counters to others.
+fn add_up(total: &mut Tally, more: &Tally) {
+    for (word, count) in more {
+        let sum = total.entry(word.clone()).or_default();
+        *sum = sum.saturating_add(*count);
     }
 }
 
@@ -347,5 +494,9 @@ pub trait Opener: Send {
     fn open(&self) -> Result<Halves, StoreError>;
 }
 
+#[cfg(test)]
+mod kept_tests;
+#[cfg(test)]
+mod page_tests;
 #[cfg(test)]
 mod tests;

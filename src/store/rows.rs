@@ -1,7 +1,48 @@
 //! Records with their keys, a page at a time.
+//!
+//! # The cursor
+//!
+//! ```text
+//! cursor = table key      ; the number of a table in its store, the stored key looked at last
+//! ```
+//!
+//! It names a place among the keys, not a record: what stood there may be gone, and the next page begins behind
+//! the place all the same.
+//!
+//! # One network
+//!
+//! Keys begin with family and prefix length of a network, then its address. A network's records, and those of the
+//! networks inside it, are one range for each prefix length that occurs; [`Scope::reach`] says at any key where the
+//! next of these begins, so that nothing else is read.
 
-use crate::policy::{Client, Sleep, Triplet, TripletParts};
+use std::cmp::Ordering;
+
+use super::StoreError;
+use super::privacy::HASH_LENGTH;
+use super::schema::LONGEST_KEY;
+use crate::policy::{Client, ClientKey, Sleep, Triplet, TripletParts, read_network};
 use crate::types::Prefix;
+
+/// Records that one page looks at: some ten milliseconds' worth.
+const LOOKED: usize = 20_000;
+
+/// Bytes of addresses in one page, not counting those of the last row: far less than a message of the bus
+/// may have.
+const BYTES: usize = 1 << 20;
+
+/// What pages go through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// Triplets, waiting and passed.
+    pub triplets: bool,
+    /// Clients.
+    pub clients: bool,
+    /// Sleeps.
+    pub sleeps: bool,
+    /// Only records of this network and of networks inside it. A key has the network as it was masked when the
+    /// record was made.
+    pub network: Option<Prefix>,
+}
 
 /// A record with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,4 +86,241 @@ pub struct Page {
     pub rows: Vec<Row>,
     /// Where the next page begins; `None` when this is the last one.
     pub next: Option<Vec<u8>>,
+}
+
+impl Scope {
+    /// All records.
+    pub const ALL: Self = Self {
+        triplets: true,
+        clients: true,
+        sleeps: true,
+        network: None,
+    };
+
+    /// The first key of the scope's records with networks of `length` bits.
+    fn first_of(network: Prefix, length: u8) -> Vec<u8> {
+        let network = Prefix::masked(network.address(), length);
+        ClientKey::new(network).as_bytes().to_vec()
+    }
+
+    /// The key to begin with in each table; `None` for the table's first.
+    pub(super) fn first(&self) -> Option<Vec<u8>> {
+        self.network
+            .map(|network| Self::first_of(network, network.length()))
+    }
+
+    /// Whether a key is the scope's, and if not, where the next one may be.
+    pub(super) fn reach(&self, key: &[u8]) -> Result<Reach, StoreError> {
+        let Some(wanted) = self.network else {
+            return Ok(Reach::Inside);
+        };
+        let (network, _) = read_network(key).ok_or(StoreError::Record)?;
+        match (wanted.address().is_ipv4(), network.address().is_ipv4()) {
+            (true, false) => return Ok(Reach::Beyond),
+            (false, true) => return Ok(Reach::Next(Self::first_of(wanted, wanted.length()))),
+            (true, true) | (false, false) => {}
+        }
+        let length = network.length();
+        if length < wanted.length() {
+            return Ok(Reach::Next(Self::first_of(wanted, wanted.length())));
+        }
+        let outer = Prefix::masked(network.address(), wanted.length());
+        Ok(match outer.address().cmp(&wanted.address()) {
+            Ordering::Equal => Reach::Inside,
+            Ordering::Less => Reach::Next(Self::first_of(wanted, length)),
+            Ordering::Greater => {
+                let longer = length.saturating_add(1);
+                let next = Prefix::masked(wanted.address(), longer);
+                if next.length() == longer {
+                    Reach::Next(Self::first_of(wanted, longer))
+                } else {
+                    Reach::Beyond
+                }
+            }
+        })
+    }
+}
+
+/// Where a key stands in a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// In it.
+    Inside,
+    /// Before this key, and nothing between them is in it.
+    Next(Vec<u8>),
+    /// Behind all of it.
+    Beyond,
+}
+
+/// A place to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor<'a> {
+    pub(super) table: u8,
+    pub(super) key: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// Reads it; `None` is the beginning.
+    pub(super) fn decode(bytes: &'a [u8], is_hashed: bool) -> Result<Option<Self>, StoreError> {
+        let Some((table, key)) = bytes.split_first() else {
+            return Ok(None);
+        };
+        let is_key = if is_hashed {
+            key.len() == HASH_LENGTH
+        } else {
+            key.len() <= LONGEST_KEY && read_network(key).is_some()
+        };
+        if !is_key {
+            return Err(StoreError::BadCursor);
+        }
+        Ok(Some(Self { table: *table, key }))
+    }
+
+    pub(super) fn encode(self) -> Vec<u8> {
+        [&[self.table], self.key].concat()
+    }
+}
+
+/// Makes a page.
+pub(super) struct Collector<'w> {
+    wanted: &'w dyn Fn(&Row) -> bool,
+    most: usize,
+    looked: usize,
+    bytes: usize,
+    rows: Vec<Row>,
+}
+
+impl<'w> Collector<'w> {
+    pub(super) fn new(most: usize, wanted: &'w dyn Fn(&Row) -> bool) -> Self {
+        Self {
+            wanted,
+            most: most.max(1),
+            looked: 0,
+            bytes: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Looks at a record; says whether it was the last one of the page.
+    pub(super) fn look(&mut self, row: Row) -> bool {
+        self.looked = self.looked.saturating_add(1);
+        if (self.wanted)(&row) {
+            self.bytes = self.bytes.saturating_add(row.size());
+            self.rows.push(row);
+        }
+        self.rows.len() >= self.most || self.looked >= LOOKED || self.bytes >= BYTES
+    }
+
+    /// The page, when it ends at this place, or at the end of everything.
+    pub(super) fn page(self, at: Option<Cursor<'_>>) -> Page {
+        Page {
+            rows: self.rows,
+            next: at.map(Cursor::encode),
+        }
+    }
+}
+
+impl Row {
+    /// Bytes of its addresses.
+    fn size(&self) -> usize {
+        match self {
+            Self::Triplet {
+                key: RowKey::Plain(parts),
+                ..
+            } => parts.sender.len().saturating_add(parts.recipient.len()),
+            Self::Triplet { .. } | Self::Client { .. } | Self::Sleep { .. } => HASH_LENGTH,
+        }
+    }
+}
+
+/// Whether a client's record is the one that was shown, possibly counted on since.
+pub(super) const fn is_same_client(shown: Client, found: Client) -> bool {
+    found.count >= shown.count
+}
+
+/// Whether a sleep is the one that was shown, possibly seen since.
+pub(super) fn is_same_sleep(shown: Sleep, found: Sleep) -> bool {
+    found.ordered == shown.ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        Prefix::parse(text).unwrap()
+    }
+
+    fn key(text: &str) -> Vec<u8> {
+        ClientKey::new(prefix(text)).as_bytes().to_vec()
+    }
+
+    #[test]
+    fn a_scope_reaches_its_network_and_those_inside_it() {
+        let cases = [
+            ("192.0.2.0/24", "192.0.2.0/24", Some("")),
+            ("192.0.2.0/24", "192.0.2.7/32", Some("")),
+            ("192.0.2.0/24", "192.0.2.128/25", Some("")),
+            ("192.0.2.0/24", "192.0.0.0/16", Some("192.0.2.0/24")),
+            ("192.0.2.0/24", "10.0.0.0/24", Some("192.0.2.0/24")),
+            ("192.0.2.0/24", "192.0.3.0/24", Some("192.0.2.0/25")),
+            ("192.0.2.0/24", "192.0.3.0/32", None),
+            ("192.0.2.0/24", "10.0.0.1/32", Some("192.0.2.0/32")),
+            ("192.0.2.0/24", "2001:db8::/64", None),
+            ("0.0.0.0/0", "203.0.113.9/32", Some("")),
+            ("2001:db8::/64", "192.0.2.0/24", Some("2001:db8::/64")),
+            ("2001:db8::/64", "2001:db8:0:1::/64", Some("2001:db8::/65")),
+            ("2001:db8::/64", "2001:db8::1/128", Some("")),
+            ("::/0", "ffff::/16", Some("")),
+            ("::/0", "255.0.0.0/8", Some("::/0")),
+        ];
+        for (wanted, found, want) in cases {
+            let scope = Scope {
+                network: Some(prefix(wanted)),
+                ..Scope::ALL
+            };
+            let want = match want {
+                None => Reach::Beyond,
+                Some("") => Reach::Inside,
+                Some(next) => Reach::Next(key(next)),
+            };
+            assert_eq!(scope.reach(&key(found)).unwrap(), want, "{wanted} {found}");
+        }
+    }
+
+    #[test]
+    fn a_scope_of_everything_reaches_hashes_too() {
+        assert_eq!(Scope::ALL.reach(&[0; 16]).unwrap(), Reach::Inside);
+    }
+
+    #[test]
+    fn a_cursor_comes_back_as_it_was_and_anything_else_is_refused() {
+        let stored = key("192.0.2.0/24");
+        let cursor = Cursor {
+            table: 3,
+            key: &stored,
+        };
+        let decode =
+            |bytes: &[u8], is_hashed| Cursor::decode(bytes, is_hashed).map(|at| at.is_some());
+        assert_eq!(
+            Cursor::decode(&cursor.encode(), false).unwrap(),
+            Some(cursor)
+        );
+        assert!(!decode(b"", false).unwrap());
+        assert!(decode(&[0; 17], true).unwrap());
+        let long = [vec![0], stored, vec![b'x'; 510]].concat();
+        assert!(decode(&long[..512], false).unwrap());
+        let foreign: [(&[u8], bool); 6] = [
+            (&[3], false),
+            (b"something else", false),
+            (&[0; 17], false),
+            (&long[..513], false),
+            (&[0; 16], true),
+            (&[0; 18], true),
+        ];
+        for (bytes, is_hashed) in foreign {
+            let refused = decode(bytes, is_hashed);
+            assert!(matches!(refused, Err(StoreError::BadCursor)), "{bytes:?}");
+        }
+    }
 }

@@ -8,18 +8,23 @@
 //!         / %x02 first:8 passed:8 last:8 mails:4 [text]      ; passed
 //! client  = %x03 count:4 last:8
 //! sleep   = %x05 ordered:8 length:8 seen:8
+//! entry   = %x06 flags:1 added:8 [expires:8] hits:8 [last-hit:8] comment  ; flags: 1 expires, 2 last-hit
+//! tally   = %x07 *( length:1 word count:8 )
 //! ```
+//!
+//! The key of an entry is its list's word, NUL and its text; that of a tally is the hour since the epoch, in
+//! four bytes. Both are as they are under `--privacy` too: what the administrator has added is no mail's.
 //!
 //! Numbers are big-endian, times are seconds since the epoch. A key is the core's key as it is, up to 510
 //! bytes. A longer one becomes its first 479 bytes and a 256-bit hash, 511 bytes in all, LMDB's most:
 //! the length tells the two forms apart, so no key of one form is one of the other; the whole key then
-//! stands as `text` behind the record. Under `--privacy` a key is a keyed hash of 128 bits and there is never a text.
+//! stands as `text` behind the record. Under `--privacy` such a key is a keyed hash of 128 bits and there is never a text.
 
 use std::borrow::Cow;
 
-use super::StoreError;
 use super::privacy::PrivacyKey;
-use crate::policy::{Client, Sleep, Triplet};
+use super::{StoreError, Tally};
+use crate::policy::{Added, Client, ListName, Sleep, Triplet, TripletKey};
 use crate::types::{Span, Timestamp};
 
 /// The format this version writes, and the last it can read. What a format added:
@@ -27,11 +32,11 @@ use crate::types::{Span, Timestamp};
 /// | format | records |
 /// | --- | --- |
 /// | 1 | waiting, passed, client |
-/// | 2 | waiting with retries counted, sleep |
+/// | 2 | waiting with retries counted, sleep, entry, tally |
 pub const FORMAT: u32 = 2;
 
 /// LMDB's longest key.
-const LONGEST_KEY: usize = 511;
+pub(super) const LONGEST_KEY: usize = 511;
 
 /// Bytes of the hash in a shortened key.
 const HASH: usize = 32;
@@ -41,6 +46,18 @@ const PASSED: u8 = 2;
 const CLIENT: u8 = 3;
 const COUNTED: u8 = 4;
 const SLEEP: u8 = 5;
+const ENTRY: u8 = 6;
+const TALLY: u8 = 7;
+
+/// The flags of an entry.
+const HAS_EXPIRES: u8 = 1;
+const HAS_LAST_HIT: u8 = 2;
+
+/// The longest word of a tally, in bytes: its length is one byte.
+const LONGEST_WORD: usize = 255;
+
+/// Seconds of an hour.
+const HOUR: u64 = 3600;
 
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,28 +133,41 @@ pub fn encode_triplet(record: Triplet, text: Option<&[u8]>) -> Vec<u8> {
 ///
 /// [`StoreError::Record`] when the bytes are no such record.
 pub fn decode_triplet(bytes: &[u8]) -> Result<Triplet, StoreError> {
+    split_triplet(bytes).map(|(record, _)| record)
+}
+
+/// Reads a triplet's record and what stands behind it.
+fn split_triplet(bytes: &[u8]) -> Result<(Triplet, &[u8]), StoreError> {
     let mut fields = Fields::new(bytes)?;
-    match fields.kind {
-        WAITING => Ok(Triplet::Waiting {
+    let record = match fields.kind {
+        WAITING => Triplet::Waiting {
             first: fields.time()?,
             last: fields.time()?,
             retries: fields.number()?,
             counted: 0,
-        }),
-        COUNTED => Ok(Triplet::Waiting {
+        },
+        COUNTED => Triplet::Waiting {
             first: fields.time()?,
             last: fields.time()?,
             retries: fields.number()?,
             counted: fields.number()?,
-        }),
-        PASSED => Ok(Triplet::Passed {
+        },
+        PASSED => Triplet::Passed {
             first: fields.time()?,
             passed: fields.time()?,
             last: fields.time()?,
             mails: fields.number()?,
-        }),
-        _ => Err(StoreError::Record),
-    }
+        },
+        _ => return Err(StoreError::Record),
+    };
+    Ok((record, fields.rest))
+}
+
+/// Reads a triplet's record, and its whole key from the stored one, which is no hash.
+pub(super) fn whole_triplet(key: &[u8], bytes: &[u8]) -> Result<(Triplet, TripletKey), StoreError> {
+    let (record, text) = split_triplet(bytes)?;
+    let whole = if key.len() < LONGEST_KEY { key } else { text };
+    Ok((record, TripletKey::from_bytes(whole.to_vec())))
 }
 
 /// A client's record.
@@ -194,6 +224,122 @@ pub fn decode_sleep(bytes: &[u8]) -> Result<Sleep, StoreError> {
     }
 }
 
+/// The key of an entry.
+///
+/// # Errors
+///
+/// [`StoreError::Length`] when the text is empty or too long.
+pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreError> {
+    bounded(text, 1, Added::LONGEST_TEXT)?;
+    Ok([list.word().as_bytes(), &[0], text.as_bytes()].concat())
+}
+
+/// An entry's record; list and text are in its key.
+///
+/// # Errors
+///
+/// [`StoreError::Length`] when the comment is too long.
+pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, StoreError> {
+    bounded(&entry.comment, 0, Added::LONGEST_COMMENT)?;
+    let flag = |time: Option<Timestamp>, flag| time.map_or(0, |_| flag);
+    let flags = flag(entry.expires, HAS_EXPIRES) | flag(entry.last_hit, HAS_LAST_HIT);
+    let mut out = Vec::with_capacity(entry.comment.len().saturating_add(34));
+    out.extend_from_slice(&[ENTRY, flags]);
+    put_time(&mut out, entry.added);
+    out.extend(entry.expires.iter().flat_map(|time| encode_time(*time)));
+    out.extend_from_slice(&entry.hits.to_be_bytes());
+    out.extend(entry.last_hit.iter().flat_map(|time| encode_time(*time)));
+    out.extend_from_slice(entry.comment.as_bytes());
+    Ok(out)
+}
+
+/// Reads an entry from its key and its record.
+///
+/// # Errors
+///
+/// [`StoreError::Record`] when the bytes are no such key or record.
+pub fn decode_entry(key: &[u8], bytes: &[u8]) -> Result<Added, StoreError> {
+    let (word, text) = utf8(key)?.split_once('\0').ok_or(StoreError::Record)?;
+    let list = ListName::from_word(word).ok_or(StoreError::Record)?;
+    let mut fields = Fields::new(bytes)?;
+    let [flags] = fields.take()?;
+    if fields.kind != ENTRY || flags & !(HAS_EXPIRES | HAS_LAST_HIT) != 0 {
+        return Err(StoreError::Record);
+    }
+    let has = |flag| flags & flag != 0;
+    Ok(Added {
+        list,
+        text: text.to_owned(),
+        added: fields.time()?,
+        expires: has(HAS_EXPIRES).then(|| fields.time()).transpose()?,
+        hits: fields.take().map(u64::from_be_bytes)?,
+        last_hit: has(HAS_LAST_HIT).then(|| fields.time()).transpose()?,
+        comment: utf8(fields.rest)?.to_owned(),
+    })
+}
+
+/// The key of the hour that `time` lies in. Hours beyond four bytes' worth are the last one.
+pub(super) fn encode_hour(time: Timestamp) -> [u8; 4] {
+    let hour = time.seconds().div_euclid(HOUR);
+    u32::try_from(hour).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// When an hour begins.
+pub(super) fn decode_hour(key: &[u8]) -> Result<Timestamp, StoreError> {
+    let hour = u32::from_be_bytes(key.try_into().map_err(|_| StoreError::Record)?);
+    let seconds = u64::from(hour).saturating_mul(HOUR);
+    Ok(Timestamp::from_seconds(seconds))
+}
+
+/// The counters of an hour.
+///
+/// # Errors
+///
+/// [`StoreError::Length`] when a word is empty or too long.
+pub fn encode_tally(tally: &Tally) -> Result<Vec<u8>, StoreError> {
+    let mut out = vec![TALLY];
+    for (word, count) in tally {
+        let length = bounded(word, 1, LONGEST_WORD)?;
+        out.push(u8::try_from(length).unwrap_or(u8::MAX));
+        out.extend_from_slice(word.as_bytes());
+        out.extend_from_slice(&count.to_be_bytes());
+    }
+    Ok(out)
+}
+
+/// Reads the counters of an hour.
+///
+/// # Errors
+///
+/// [`StoreError::Record`] when the bytes are no such record.
+pub fn decode_tally(bytes: &[u8]) -> Result<Tally, StoreError> {
+    let mut fields = Fields::new(bytes)?;
+    if fields.kind != TALLY {
+        return Err(StoreError::Record);
+    }
+    let mut tally = Tally::new();
+    while !fields.rest.is_empty() {
+        let [length] = fields.take()?;
+        let word = fields.text(usize::from(length))?;
+        tally.insert(word.to_owned(), fields.take().map(u64::from_be_bytes)?);
+    }
+    Ok(tally)
+}
+
+/// The length of a text, if it may be kept.
+fn bounded(text: &str, least: usize, most: usize) -> Result<usize, StoreError> {
+    let found = text.len();
+    if (least..=most).contains(&found) {
+        Ok(found)
+    } else {
+        Err(StoreError::Length { found, least, most })
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, StoreError> {
+    std::str::from_utf8(bytes).map_err(|_| StoreError::Record)
+}
+
 /// A time by itself.
 pub(super) fn encode_time(time: Timestamp) -> [u8; 8] {
     time.seconds().to_be_bytes()
@@ -235,6 +381,15 @@ impl<'a> Fields<'a> {
 
     fn number(&mut self) -> Result<u32, StoreError> {
         self.take().map(u32::from_be_bytes)
+    }
+
+    fn text(&mut self, length: usize) -> Result<&'a str, StoreError> {
+        let (text, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(StoreError::Record)?;
+        self.rest = rest;
+        utf8(text)
     }
 }
 
@@ -289,6 +444,64 @@ mod tests {
         }
 
         #[test]
+        fn a_triplet_has_its_whole_key_however_it_is_stored(
+            key in prop::collection::vec(any::<u8>(), 1..600),
+            record in triplet(),
+        ) {
+            let stored = stored_key(&key, None);
+            let bytes = encode_triplet(record, stored.text);
+            let want = (record, TripletKey::from_bytes(key.clone()));
+            prop_assert_eq!(whole_triplet(&stored.key, &bytes).unwrap(), want);
+        }
+
+        #[test]
+        fn an_entry_comes_back_as_it_was(
+            (list, text, comment) in (0..ListName::ALL.len(), ".{1,100}", ".{0,250}"),
+            (added, expires) in (time(), prop::option::of(time())),
+            (hits, last_hit) in (any::<u64>(), prop::option::of(time())),
+        ) {
+            let list = ListName::ALL[list];
+            let entry = Added { list, text, comment, added, expires, hits, last_hit };
+            let key = entry_key(list, &entry.text).unwrap();
+            prop_assert!(key.len() < LONGEST_KEY);
+            let bytes = encode_entry(&entry).unwrap();
+            prop_assert_eq!(decode_entry(&key, &bytes).unwrap(), entry);
+        }
+
+        #[test]
+        fn a_tally_comes_back_as_it_was(
+            tally in prop::collection::btree_map(".{1,60}", any::<u64>(), 0..20),
+        ) {
+            let bytes = encode_tally(&tally).unwrap();
+            prop_assert_eq!(decode_tally(&bytes).unwrap(), tally);
+        }
+
+        #[test]
+        fn an_hour_is_the_one_that_the_time_lies_in(seconds in 0..u64::from(u32::MAX) * HOUR) {
+            let hour = decode_hour(&encode_hour(Timestamp::from_seconds(seconds))).unwrap();
+            prop_assert_eq!(hour.seconds() % HOUR, 0);
+            prop_assert!((0..HOUR).contains(&(seconds - hour.seconds())));
+        }
+
+        #[test]
+        fn foreign_entries_and_tallies_are_an_error_and_nothing_worse(
+            kind in prop_oneof![Just(ENTRY), Just(TALLY), any::<u8>()],
+            bytes in any::<Vec<u8>>(),
+        ) {
+            let bytes = [vec![kind], bytes].concat();
+            let key = entry_key(ListName::Client, "x").unwrap();
+            if let Ok(entry) = decode_entry(&key, &bytes)
+                && entry.comment.len() <= Added::LONGEST_COMMENT
+            {
+                prop_assert_eq!(encode_entry(&entry).unwrap(), bytes.clone());
+            }
+            if let Ok(tally) = decode_tally(&bytes) {
+                prop_assert!(tally.len() <= bytes.len() / 9);
+            }
+            prop_assert!(decode_entry(&bytes, &[&[ENTRY, 0][..], &[0; 16]].concat()).is_err());
+        }
+
+        #[test]
         fn foreign_bytes_are_an_error_and_nothing_worse(bytes in any::<Vec<u8>>()) {
             prop_assert!(decode_client(&bytes).is_ok() || bytes.len() < 13 || bytes[0] != CLIENT);
             prop_assert!(decode_triplet(&bytes).is_ok() || bytes.len() < 29 || ![WAITING, PASSED, COUNTED].contains(&bytes[0]));
@@ -304,6 +517,35 @@ mod tests {
             prop_assert_eq!(a == b, stored_a.key == stored_b.key);
             prop_assert_eq!(stored_a.text.unwrap_or(&stored_a.key), a.as_slice());
         }
+    }
+
+    #[test]
+    fn texts_are_kept_up_to_their_limits() {
+        let entry = |text: usize, comment: usize| Added {
+            list: ListName::S25rException,
+            text: "t".repeat(text),
+            comment: "c".repeat(comment),
+            added: Timestamp::default(),
+            expires: None,
+            hits: 0,
+            last_hit: None,
+        };
+        for (text, comment, want) in [
+            (1, 0, true),
+            (400, 1000, true),
+            (0, 0, false),
+            (401, 0, false),
+            (1, 1001, false),
+        ] {
+            let entry = entry(text, comment);
+            let kept = entry_key(entry.list, &entry.text).and_then(|_| encode_entry(&entry));
+            assert_eq!(kept.is_ok(), want, "{text} {comment}");
+        }
+        for (length, want) in [(1, true), (255, true), (0, false), (256, false)] {
+            let tally = Tally::from([("w".repeat(length), 1)]);
+            assert_eq!(encode_tally(&tally).is_ok(), want, "{length}");
+        }
+        assert_eq!(encode_hour(Timestamp::from_seconds(u64::MAX)), [255; 4]);
     }
 
     #[test]

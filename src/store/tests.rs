@@ -53,7 +53,7 @@ fn put(writer: &mut dyn Writer, sender: &str, record: Triplet) {
         .unwrap();
 }
 
-fn sweep_all(writer: &mut dyn Writer, now: Timestamp) -> u64 {
+pub(super) fn sweep_all(writer: &mut dyn Writer, now: Timestamp) -> u64 {
     let mut removed = 0;
     for _ in 0..SWEEPS {
         loop {
@@ -192,17 +192,23 @@ pub(super) fn lmdb(directory: &std::path::Path) -> LmdbOpener {
     }
 }
 
-#[test]
-fn every_store_does_the_same() {
-    scenario(&MemoryStore::new());
+/// Plays a scenario with every store; it is told whether keys are hashed.
+pub(super) fn with_every_store(scenario: impl Fn(&dyn Opener, bool)) {
+    scenario(&MemoryStore::new(), false);
     let directory = tempfile::tempdir().unwrap();
-    scenario(&lmdb(directory.path()));
+    scenario(&lmdb(directory.path()), false);
     let directory = tempfile::tempdir().unwrap();
-    scenario(&LmdbOpener {
+    let private = LmdbOpener {
         privacy: true,
         durability: Durability::Full,
         ..lmdb(directory.path())
-    });
+    };
+    scenario(&private, true);
+}
+
+#[test]
+fn every_store_does_the_same() {
+    with_every_store(|opener, _| scenario(opener));
 }
 
 #[test]

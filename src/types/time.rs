@@ -37,6 +37,12 @@ impl Timestamp {
     pub const fn after(self, span: Span) -> Self {
         Self(self.0.saturating_add(span.0))
     }
+
+    /// The time `span` earlier; the epoch when that is further back.
+    #[must_use]
+    pub const fn before(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
 }
 
 impl Span {
@@ -95,6 +101,7 @@ mod tests {
     fn arithmetic_saturates() {
         let last = Timestamp::from_seconds(u64::MAX);
         assert_eq!(last.after(Span::from_days(u64::MAX)), last);
+        assert_eq!(last.before(Span::from_days(u64::MAX)).seconds(), 0);
         assert_eq!(
             Span::from_seconds(3).less(Span::from_seconds(9)),
             Span::ZERO

@@ -9,11 +9,16 @@
 )]
 
 mod bus;
+mod ctl;
 mod durability;
 mod listening;
+#[path = "../manual/mod.rs"]
+mod manual;
 mod postfix;
 mod postgrey;
+mod postmap;
 mod process;
 mod reload;
 mod support;
+mod suspicion;
 mod wire;

@@ -91,8 +91,10 @@ pub enum DirectoryError {
 #[derive(Debug)]
 pub struct Directory {
     dump: Option<Dump>,
-    /// Those still to be dumped.
-    databases: std::vec::IntoIter<&'static str>,
+    /// All that there are.
+    databases: Vec<&'static str>,
+    /// Those still to be dumped, the last one first.
+    remaining: Vec<&'static str>,
     program: &'static str,
     rules: PostgreyRules,
     scratch: Scratch,
@@ -118,14 +120,23 @@ impl Directory {
         let scratch = Scratch::new()?;
         let databases = copy(path, &scratch)?;
         recover_copy(recover, &scratch)?;
-        Ok(Self {
+        let mut directory = Self {
             dump: None,
-            databases: databases.into_iter(),
+            databases,
+            remaining: Vec::new(),
             program: dump,
             rules,
             scratch,
             _lock: lock,
-        })
+        };
+        directory.rewind();
+        Ok(directory)
+    }
+
+    /// Begins again with the first record.
+    pub fn rewind(&mut self) {
+        self.abandon();
+        self.remaining = self.databases.iter().rev().copied().collect();
     }
 
     /// Begins with a database.
@@ -147,7 +158,7 @@ impl Directory {
         loop {
             let dump = match &mut self.dump {
                 Some(dump) => dump,
-                None => match self.databases.next() {
+                None => match self.remaining.pop() {
                     None => return Ok(None),
                     Some(database) => {
                         let dump = self.start(database)?;
@@ -187,7 +198,7 @@ impl Directory {
 
     /// Reads no further.
     fn abandon(&mut self) {
-        self.databases = Vec::new().into_iter();
+        self.remaining.clear();
         if let Some(mut dump) = self.dump.take() {
             // It may have ended by itself, in which case there is nobody to kill.
             drop(dump.child.kill());

@@ -5,8 +5,9 @@
 //! | [`Directory`] | a database directory of Postgrey or taRgrey, through Berkeley DB's own programs |
 //! | [`Postgrey`] | the text that `db_dump` wrote of such a database |
 //! | [`MilterGreylist`] | milter-greylist's dump file |
+//! | [`JsonLines`] | what `export` has written, as rows of the bus |
 //!
-//! Each is an iterator of [`Item`]s: what could be read, and what was left out and why. None holds more
+//! Each but the last is an iterator of [`Item`]s: what could be read, and what was left out and why. None holds more
 //! than one record in memory, none changes what it reads, and none normalises anything: senders and
 //! recipients come as the other program stored them, brackets taken off.
 //!
@@ -18,9 +19,11 @@
 
 mod db_dump;
 mod directory;
+mod json;
 mod line;
 mod milter_greylist;
 mod postgrey;
+mod row;
 
 use std::fmt;
 use std::io;
@@ -29,6 +32,7 @@ use std::net::IpAddr;
 use crate::types::{ClientIp, Timestamp};
 
 pub use directory::{Directory, DirectoryError};
+pub use json::{JsonLines, LineError, header};
 pub use milter_greylist::{MilterGreylist, MilterGreylistRules};
 pub use postgrey::{Postgrey, PostgreyRules};
 
@@ -106,6 +110,18 @@ impl Skip {
         Self::Value,
         Self::Row,
     ];
+
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ambiguous => "ambiguous",
+            Self::Key => "key",
+            Self::Address => "address",
+            Self::Value => "value",
+            Self::Row => "row",
+        }
+    }
 }
 
 impl fmt::Display for Skip {

@@ -1,12 +1,13 @@
 //! Text for people: tables, charts, times in words.
 //!
-//! [`Manner`] says once how everything is shown; [`Table`] and [`Chart`] are filled and then rendered to a
-//! text that ends with a line break. Nothing here prints.
+//! [`Manner`] says once how everything is shown; [`Table`], [`Facts`] and [`Chart`] are filled and then rendered to
+//! a text that ends with a line break. Nothing here prints.
 //!
 //! Whatever is put into a table or a chart goes through [`Printable`] first: neither a mail address nor
 //! a list entry can send control characters to a terminal.
 
 mod chart;
+mod facts;
 mod manner;
 mod table;
 mod words;
@@ -18,6 +19,7 @@ use unicode_width::UnicodeWidthChar;
 use crate::types::Printable;
 
 pub use chart::Chart;
+pub use facts::Facts;
 pub use manner::Manner;
 pub use table::{Column, Table};
 pub use words::{ago, local_time, span};

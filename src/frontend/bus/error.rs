@@ -29,6 +29,7 @@ impl From<ControlError> for Error {
         ControlError::BadCursor => {
             invalid("This is no place to go on from: begin again with an empty one.")
         }
+        ControlError::TooLarge | ControlError::FilesOnly => invalid(&format!("{error}.")),
         ControlError::TooLong { .. } => invalid(&format!("{error}. Shorten it.")),
         ControlError::TooMany { .. } => {
             invalid(&format!("{error}. Remove some, or put them into a file."))

@@ -9,7 +9,7 @@ use crate::api::{
     REASON, RECIPIENT, REPLY, RESULT, RETRIES, RETRIES_MISSING, Row as Writing, SENDER, SLEEPS,
     STATE, STATE_PASSED, STATE_WAITING, STEP, TEXT, TIME, TRIPLETS, UNTIL,
 };
-use crate::policy::{Client, Missing, Sleep, Then, Triplet, TripletParts, Verdict};
+use crate::policy::{Client, Missing, Sleep, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
 use crate::service::{Explained, Explanation, Removed, Row, RowKey};
 use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
@@ -189,19 +189,7 @@ pub(super) fn from_removed(removed: Removed) -> Dict {
 /// What would be decided.
 pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
     let verdict = explanation.outcome.verdict;
-    let missing = match verdict {
-        Verdict::Defer { missing }
-        | Verdict::Tarpit {
-            then: Then::Defer(missing),
-            ..
-        } => Some(missing),
-        Verdict::Pass
-        | Verdict::PassWithHeader { .. }
-        | Verdict::Tarpit {
-            then: Then::Pass, ..
-        }
-        | Verdict::Unavailable => None,
-    };
+    let missing = verdict.missing();
     let (seconds, retries) = match missing {
         Some(Missing::Time(span)) => (Some(span.seconds()), None),
         Some(Missing::Retries(count)) => (None, Some(count)),
@@ -212,6 +200,7 @@ pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
         Verdict::Pass
         | Verdict::PassWithHeader { .. }
         | Verdict::Defer { .. }
+        | Verdict::Reply(_)
         | Verdict::Unavailable => None,
     };
     Writing::new()

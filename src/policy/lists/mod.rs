@@ -10,6 +10,7 @@ mod entry;
 use regex::bytes::RegexSet;
 
 use super::pattern::compile_all;
+use crate::types::Timestamp;
 
 pub use address::AddressList;
 pub use client::ClientList;
@@ -26,15 +27,18 @@ pub enum ListName {
     Sender,
     /// Clients whose names match S25R and who are no end users.
     S25rException,
+    /// The client access tables.
+    ClientAccess,
 }
 
 impl ListName {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Client,
         Self::Recipient,
         Self::Sender,
         Self::S25rException,
+        Self::ClientAccess,
     ];
 
     /// What the list is called where people read it, and in the store.
@@ -45,6 +49,7 @@ impl ListName {
             Self::Recipient => "recipient-whitelist",
             Self::Sender => "sender-whitelist",
             Self::S25rException => "s25r-exceptions",
+            Self::ClientAccess => "client-access",
         }
     }
 
@@ -55,13 +60,41 @@ impl ListName {
     }
 }
 
+/// An entry that stands in no file: it was added while the daemon ran, and the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The list that it is one more entry of.
+    pub list: ListName,
+    /// The entry as it was written.
+    pub text: String,
+    /// Why it is there.
+    pub comment: String,
+    /// When it was added.
+    pub added: Timestamp,
+    /// When its time is over; `None` for never.
+    pub expires: Option<Timestamp>,
+    /// How often it has matched.
+    pub hits: u64,
+    /// When it last matched.
+    pub last_hit: Option<Timestamp>,
+}
+
+impl Added {
+    /// The longest text, in bytes; the shortest has one. Longer than any address or host name, and short enough
+    /// for a key of the store.
+    pub const LONGEST_TEXT: usize = 400;
+
+    /// The longest comment, in bytes: a paragraph.
+    pub const LONGEST_COMMENT: usize = 1000;
+}
+
 /// The entries of a list, by the numbers they have in it.
 #[derive(Debug, Default)]
 pub struct Entries(Vec<Entry>);
 
 impl Entries {
     /// Adds an entry and yields its number.
-    fn push(&mut self, entry: Entry) -> u32 {
+    pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         self.0.push(entry);
         number
@@ -144,5 +177,20 @@ fn first_of(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_is_found_by_its_word() {
+        for list in ListName::ALL {
+            assert_eq!(ListName::from_word(list.word()), Some(list), "{list:?}");
+        }
+        for word in ["", "client", "Client-Whitelist", "client-whitelist "] {
+            assert_eq!(ListName::from_word(word), None, "{word}");
+        }
     }
 }

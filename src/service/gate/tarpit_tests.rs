@@ -85,11 +85,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             is_stressed: matches!(event, Stress),
         };
         let decision = started.gate.judge(&tx, None).await;
-        let verdict = decision.outcome.verdict;
-        let reply = decision
-            .rules
-            .texts
-            .action(verdict, b"", false, decision.now);
+        let reply = decision.rules.action(&tx, &decision.outcome, decision.now);
         let got = (reply.as_ref(), decision.outcome.reason.word());
         assert_eq!(got, (*want_reply, *want_reason), "{name}, row {}", n + 1);
     }

@@ -18,16 +18,16 @@ use crate::types::Span;
 
 /// A clock that the test sets.
 #[derive(Debug, Default)]
-pub(super) struct ManualClock(AtomicU64);
+pub(in crate::service) struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    pub(super) fn at(seconds: u64) -> Arc<Self> {
+    pub(in crate::service) fn at(seconds: u64) -> Arc<Self> {
         let clock = Self::default();
         clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
         Arc::new(clock)
     }
 
-    pub(super) fn advance(&self, seconds: u64) {
+    pub(in crate::service) fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
 }

@@ -9,6 +9,8 @@
 //! | `clients` | client | a client |
 //! | `sleeps` | client | a client that was told to sleep |
 //! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
+//! | `entries` | list and text | an entry that was added while the daemon ran |
+//! | `history` | hour | the counters of the hour |
 //!
 //! Most triplets are spam that never comes back, and deleting records one by one, at random, is what
 //! LMDB does worst. So waiting triplets live in slots that are emptied as a whole, in slices, when their retry window
@@ -22,7 +24,9 @@
 //! [`Durability::Full`] a commit waits for both.
 
 mod file;
+mod pages;
 mod reader;
+mod records;
 mod slots;
 mod writer;
 
@@ -51,6 +55,9 @@ type Db<'t> = Database<'t, Bytes, Bytes>;
 
 /// Read transactions that may be open at once: one a thread of the runtime, and a few more.
 const READERS: u32 = 512;
+
+/// Databases besides the slots.
+const OTHERS: u32 = 6;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +90,8 @@ struct Tables<'t> {
     passed: Db<'t>,
     clients: Db<'t>,
     sleeps: Db<'t>,
+    entries: Db<'t>,
+    history: Db<'t>,
     waiting: [Db<'t>; SLOTS],
 }
 
@@ -95,6 +104,8 @@ impl OnCommit for Tables<'_> {
             passed: self.passed.on_commit(token),
             clients: self.clients.on_commit(token),
             sleeps: self.sleeps.on_commit(token),
+            entries: self.entries.on_commit(token),
+            history: self.history.on_commit(token),
             waiting: self.waiting.on_commit(token),
         }
     }
@@ -130,9 +141,16 @@ impl<'t> Tables<'t> {
 
     /// Bytes of the pages that hold records.
     fn size(&self, txn: &RoTxn<'_>) -> Result<u64, StoreError> {
-        let few = [&self.meta, &self.passed, &self.clients, &self.sleeps];
+        let others: [_; OTHERS as usize] = [
+            &self.meta,
+            &self.passed,
+            &self.clients,
+            &self.sleeps,
+            &self.entries,
+            &self.history,
+        ];
         let mut size = 0_u64;
-        for table in few.into_iter().chain(&self.waiting) {
+        for table in others.into_iter().chain(&self.waiting) {
             let stat = table.stat(txn)?;
             let pages = [stat.branch_pages, stat.leaf_pages, stat.overflow_pages];
             let pages = pages.into_iter().fold(0_usize, usize::saturating_add);
@@ -188,7 +206,9 @@ impl Opener for LmdbOpener {
 impl LmdbOpener {
     fn open_environment(&self, data: &Path) -> Result<Env<WithoutTls>, StoreError> {
         let mut options = EnvOpenOptions::new().read_txn_without_tls();
-        let databases = u32::try_from(SLOTS).unwrap_or(u32::MAX).saturating_add(4);
+        let databases = u32::try_from(SLOTS)
+            .unwrap_or(u32::MAX)
+            .saturating_add(OTHERS);
         options
             .map_size(self.max_size)
             .max_readers(READERS)
@@ -223,7 +243,7 @@ impl LmdbOpener {
     }
 
     /// Sees that the database is of the mode that was asked for, sets the mode of an empty one, and
-    /// yields the key that hashes are made with.
+    /// yields the key that hashes are made with. Entries and history have no hashes in either mode.
     fn check_mode(
         &self,
         tables: &Tables<'_>,
@@ -307,6 +327,8 @@ fn create_tables<'t>(
         passed: create("passed")?,
         clients: create("clients")?,
         sleeps: create("sleeps")?,
+        entries: create("entries")?,
+        history: create("history")?,
         waiting: [
             create("waiting0")?,
             create("waiting1")?,
@@ -353,5 +375,7 @@ fn size(path: &Path) -> Result<Option<u64>, StoreError> {
     }
 }
 
+#[cfg(test)]
+mod control_tests;
 #[cfg(test)]
 mod tests;

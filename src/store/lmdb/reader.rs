@@ -1,9 +1,15 @@
-//! The reading half: a short read transaction for each question.
+//! The reading half: a short read transaction for each question, and a long one for a copy.
 
-use super::Core;
-use crate::policy::{Facts, Query};
+use std::fs::File;
+use std::ops::Bound;
+
+use heed::{CompactionOption, Error, MdbError};
+
+use super::{Core, pages};
+use crate::policy::{Added, Facts, Query};
+use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
-use crate::store::{Figures, Reader, StoreError};
+use crate::store::{Figures, Page, Reader, Row, Scope, StoreError, Tally};
 use crate::types::Timestamp;
 
 /// Reads what was committed last.
@@ -70,5 +76,57 @@ impl Reader for LmdbReader {
             count = count.saturating_add(u64::from(client.is_whitelisted(threshold)));
         }
         Ok(count)
+    }
+
+    fn page(
+        &self,
+        scope: &Scope,
+        after: &[u8],
+        most: usize,
+        wanted: &dyn Fn(&Row) -> bool,
+    ) -> Result<Page, StoreError> {
+        pages::page(&self.core, scope, after, Collector::new(most, wanted))
+    }
+
+    fn entries(&self) -> Result<Vec<Added>, StoreError> {
+        let txn = self.core.env.read_txn()?;
+        let entries = self.core.tables.entries.iter(&txn)?;
+        entries
+            .map(|item| item.map_err(StoreError::from))
+            .map(|item| item.and_then(|(key, value)| schema::decode_entry(key, value)))
+            .collect()
+    }
+
+    fn history(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<(Timestamp, Tally)>, StoreError> {
+        let (from, to) = (schema::encode_hour(from), schema::encode_hour(to));
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let txn = self.core.env.read_txn()?;
+        let hours = (
+            Bound::Included(from.as_slice()),
+            Bound::Included(to.as_slice()),
+        );
+        let mut history = Vec::new();
+        for item in self.core.tables.history.range(&txn, &hours)? {
+            let (key, value) = item?;
+            history.push((schema::decode_hour(key)?, schema::decode_tally(value)?));
+        }
+        Ok(history)
+    }
+
+    fn copy_to(&self, file: &mut File) -> Result<(), StoreError> {
+        let copied = self.core.env.copy_to_file(file, CompactionOption::Enabled);
+        copied.map_err(|error| match error {
+            // LMDB calls pages that nothing leads to an incompatibility: the records are well.
+            Error::Io(_) | Error::Mdb(MdbError::Incompatible) => StoreError::Copy(error),
+            Error::Mdb(_) | Error::Encoding(_) | Error::Decoding(_) | Error::EnvAlreadyOpened => {
+                StoreError::from(error)
+            }
+        })
     }
 }

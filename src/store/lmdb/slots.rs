@@ -219,11 +219,11 @@ mod tests {
         assert_eq!(slots.take(at(0), WINDOW), 0);
         assert_eq!(slots.take(at(2999), WINDOW), 0);
         assert_eq!(slots.take(at(3000), WINDOW), 1);
-        assert_eq!(empty_all(&mut slots, at(2999 + 9000)), []);
+        assert!(empty_all(&mut slots, at(2999 + 9000)).is_empty());
         assert_eq!(slots.overdue(at(2999 + 9001), WINDOW), Some(0));
         assert_eq!(slots.overdue(at(2999 + 9001), WINDOW), Some(0));
         slots.emptied(0);
-        assert_eq!(empty_all(&mut slots, at(2999 + 9001)), []);
+        assert!(empty_all(&mut slots, at(2999 + 9001)).is_empty());
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         slots.take(at(2000), WINDOW);
         slots.take(Timestamp::from_seconds(5), WINDOW);
         slots.mend(at(2100));
-        assert_eq!(empty_all(&mut slots, at(2000 + 9000)), []);
+        assert!(empty_all(&mut slots, at(2000 + 9000)).is_empty());
     }
 
     #[test]

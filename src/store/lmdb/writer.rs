@@ -1,15 +1,13 @@
 //! The writing half: one transaction at a time, and the sweep.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::ops::Bound;
 
-use heed::RwTxn;
-
+use super::records::LmdbRecords;
 use super::{Core, Db, LmdbOpener, Place, Slots, file};
-use crate::policy::{Client, ClientKey, Params, Sleep, SleepChange, Triplet, TripletKey};
-use crate::store::schema::{self, StoredKey, stored_key};
-use crate::store::{Job, Records, StoreError, Swept, Writer};
+use crate::policy::Params;
+use crate::store::schema;
+use crate::store::{HISTORY, Job, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
 
 /// Records that a slice of the sweep looks at: about a millisecond's worth.
@@ -48,6 +46,7 @@ enum Stage {
     Passed(Option<Vec<u8>>),
     Clients(Option<Vec<u8>>),
     Sleeps(Option<Vec<u8>>),
+    History,
 }
 
 /// What a slice of the slots yielded.
@@ -82,16 +81,13 @@ impl LmdbWriter {
 
     /// Runs a job in a transaction of its own; yields the slots as they are then.
     fn commit(&self, job: &mut Job<'_>) -> Result<Slots, StoreError> {
-        let mut records = LmdbRecords {
-            txn: self.core.env.write_txn()?,
-            core: &self.core,
-            slots: self.slots,
-            window: self.window,
-            found: RefCell::default(),
-        };
+        let txn = self.core.env.write_txn()?;
+        let before = self.core.tables.size(&txn)?;
+        let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
         job(&mut records)?;
-        let LmdbRecords { mut txn, slots, .. } = records;
-        if self.core.tables.size(&txn)? > self.limit {
+        let (mut txn, slots) = records.into_parts();
+        let size = self.core.tables.size(&txn)?;
+        if size > self.limit && size > before {
             return Err(StoreError::Full);
         }
         if slots.differ(&self.slots) {
@@ -206,6 +202,21 @@ impl LmdbWriter {
         Ok(slice)
     }
 
+    /// Removes the first hours that are too old; says whether that were all.
+    fn sweep_history(&self, now: Timestamp) -> Result<(u64, bool), StoreError> {
+        let table = self.core.tables.history;
+        let kept = schema::encode_hour(now.before(HISTORY));
+        let old = (Bound::Unbounded, Bound::Excluded(kept.as_slice()));
+        let txn = self.core.env.read_txn()?;
+        let mut expired = Vec::new();
+        for item in table.range(&txn, &old)?.take(SLICE_REMOVED) {
+            expired.push(item?.0.to_vec());
+        }
+        drop(txn);
+        let removed = self.remove(table, &expired)?;
+        Ok((removed, expired.len() < SLICE_REMOVED))
+    }
+
     /// Removes records; nobody else writes, so they are still as they were.
     fn remove(&self, table: Db<'static>, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
         if keys.is_empty() {
@@ -266,8 +277,17 @@ impl Writer for LmdbWriter {
                 })?;
                 let removed = self.remove(self.core.tables.sleeps, &slice.expired)?;
                 let next = match slice.next {
-                    None => Stage::Slots,
+                    None => Stage::History,
                     next => Stage::Sleeps(next),
+                };
+                (removed, next)
+            }
+            Stage::History => {
+                let (removed, is_done) = self.sweep_history(now)?;
+                let next = if is_done {
+                    Stage::Slots
+                } else {
+                    Stage::History
                 };
                 (removed, next)
             }
@@ -275,7 +295,7 @@ impl Writer for LmdbWriter {
         if removed > 0 {
             self.lengthen()?;
         }
-        let was_last = matches!(self.stage, Stage::Sleeps(_));
+        let was_last = matches!(self.stage, Stage::History);
         self.stage = next;
         Ok(Swept {
             removed,
@@ -300,108 +320,6 @@ impl Writer for LmdbWriter {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.core.env.force_sync()?;
-        Ok(())
-    }
-}
-
-/// One write transaction.
-struct LmdbRecords<'w> {
-    txn: RwTxn<'w>,
-    core: &'w Core,
-    slots: Slots,
-    window: Span,
-    /// Where the triplet is that was asked for last: most are asked for and then put.
-    found: RefCell<Option<Found>>,
-}
-
-/// A key that was looked for, and what was found where.
-type Found = (Vec<u8>, Option<(Triplet, Place)>);
-
-impl LmdbRecords<'_> {
-    fn stored<'k>(&self, key: &'k TripletKey) -> StoredKey<'k> {
-        stored_key(key.as_bytes(), self.core.key.as_ref())
-    }
-
-    fn find(&self, key: &[u8]) -> Result<Option<(Triplet, Place)>, StoreError> {
-        if let Some((known, found)) = &*self.found.borrow()
-            && known == key
-        {
-            return Ok(*found);
-        }
-        let found = self.core.tables.find(&self.txn, &self.core.occupied, key)?;
-        self.found.replace(Some((key.to_vec(), found)));
-        Ok(found)
-    }
-}
-
-impl Records for LmdbRecords<'_> {
-    fn triplet(&self, key: &TripletKey) -> Result<Option<Triplet>, StoreError> {
-        let found = self.find(&self.stored(key).key)?;
-        Ok(found.map(|(record, _)| record))
-    }
-
-    fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let bytes = self.core.tables.clients.get(&self.txn, &stored.key)?;
-        bytes.map(schema::decode_client).transpose()
-    }
-
-    fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let bytes = self.core.tables.sleeps.get(&self.txn, &stored.key)?;
-        bytes.map(schema::decode_sleep).transpose()
-    }
-
-    fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
-        let stored = self.stored(key);
-        let found = self.find(&stored.key)?;
-        let place = match (record, found) {
-            (Triplet::Passed { .. }, _) => Place::Passed,
-            (Triplet::Waiting { .. }, Some((old, place))) if old.same_state(record) => place,
-            (Triplet::Waiting { first, .. }, _) => {
-                let at = self.slots.take(first, self.window);
-                self.core.occupied.add(at);
-                Place::Waiting(at)
-            }
-        };
-        if let Some((_, old)) = found
-            && old != place
-        {
-            self.core
-                .tables
-                .at(old)?
-                .delete(&mut self.txn, &stored.key)?;
-        }
-        let value = schema::encode_triplet(record, stored.text);
-        let table = self.core.tables.at(place)?;
-        table.put(&mut self.txn, &stored.key, &value)?;
-        self.found
-            .replace(Some((stored.key.into_owned(), Some((record, place)))));
-        Ok(())
-    }
-
-    fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let value = schema::encode_client(record);
-        self.core
-            .tables
-            .clients
-            .put(&mut self.txn, &stored.key, &value)?;
-        Ok(())
-    }
-
-    fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let table = self.core.tables.sleeps;
-        match change {
-            SleepChange::Keep(record) => {
-                let value = schema::encode_sleep(record);
-                table.put(&mut self.txn, &stored.key, &value)?;
-            }
-            SleepChange::Remove => {
-                table.delete(&mut self.txn, &stored.key)?;
-            }
-        }
         Ok(())
     }
 }

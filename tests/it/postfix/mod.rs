@@ -6,11 +6,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod recipes;
 mod server;
 mod smtp;
 
 use std::fs;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Once;
 use std::thread;
 
@@ -44,13 +46,24 @@ impl Site {
 
     /// Starts both, with the content of list files.
     fn with_lists(options: &[&str], lists: &[(&str, &str)]) -> Option<Self> {
+        Self::around(Postfix::start, lists, |_, _| {
+            options.iter().map(ToString::to_string).collect()
+        })
+    }
+
+    /// Starts both; the daemon's options may name files of either.
+    fn around(
+        start: impl FnOnce() -> Postfix,
+        lists: &[(&str, &str)],
+        options: impl FnOnce(&Postfix, &Path) -> Vec<String>,
+    ) -> Option<Self> {
         static SAID: Once = Once::new();
         if let Some(hindrance) = Postfix::hindrance() {
             // Not by `eprintln!`, which the test harness would keep to itself.
             SAID.call_once(|| drop(writeln!(io::stderr(), "{hindrance}")));
             return None;
         }
-        let postfix = Postfix::start();
+        let postfix = start();
         let mut daemon = Daemon::prepare();
         for (name, text) in lists {
             fs::write(daemon.path().join(name), text).unwrap();
@@ -60,7 +73,7 @@ impl Site {
             clock.option(),
             format!("--unix={}", postfix.policy_socket().display()),
         ];
-        all.extend(options.iter().map(ToString::to_string));
+        all.extend(options(&postfix, daemon.path()));
         daemon.run(&all);
         Some(Self {
             daemon,

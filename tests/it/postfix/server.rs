@@ -87,10 +87,42 @@ impl Line {
     }
 }
 
+/// What a Postfix is told about clients and recipients.
+#[derive(Debug)]
+pub(super) struct Wiring {
+    /// On which lines it listens.
+    pub(super) lines: Vec<Line>,
+    /// Lines of main.cf.
+    pub(super) main: String,
+    /// Files beside main.cf: name and content.
+    pub(super) tables: Vec<(String, String)>,
+}
+
+impl Wiring {
+    /// One listener that does what these lines of main.cf say.
+    pub(super) fn of(main: &str, tables: &[(String, String)]) -> Self {
+        Self {
+            lines: vec![Line::Documented],
+            main: main.to_owned(),
+            tables: tables.to_vec(),
+        }
+    }
+
+    /// Every way to name the service.
+    fn ordinary() -> Self {
+        Self {
+            lines: Line::ALL.to_vec(),
+            main: ASKING.to_owned(),
+            tables: vec![("suspicious".to_owned(), SUSPICIOUS.to_owned())],
+        }
+    }
+}
+
 /// A running Postfix.
 #[derive(Debug)]
 pub(super) struct Postfix {
     directory: TempDir,
+    wiring: Wiring,
     listeners: Vec<(Line, SocketAddr)>,
     guard: Option<Child>,
 }
@@ -105,8 +137,13 @@ impl Postfix {
         }
     }
 
-    /// Starts a Postfix; returns when it listens.
+    /// Starts a Postfix with every way to name the service; returns when it listens.
     pub(super) fn start() -> Self {
+        Self::wired(Wiring::ordinary())
+    }
+
+    /// Starts a Postfix that is told this; returns when it listens.
+    pub(super) fn wired(wiring: Wiring) -> Self {
         assert!(
             Path::new(POSTFIX).exists(),
             "{POSTFIX} is missing: install Postfix (apt-get install postfix, or dnf install postfix); `make check` does"
@@ -117,14 +154,16 @@ impl Postfix {
             .unwrap();
         let mut postfix = Self {
             directory,
+            wiring,
             listeners: Vec::new(),
             guard: None,
         };
         postfix.make_directories();
         // Held until Postfix is about to take them.
-        let reserved: Vec<TcpListener> = Line::ALL.iter().map(|_| reserve()).collect();
+        let lines = &postfix.wiring.lines;
+        let reserved: Vec<TcpListener> = lines.iter().map(|_| reserve()).collect();
         let addresses = reserved.iter().map(|held| held.local_addr().unwrap());
-        postfix.listeners = Line::ALL.into_iter().zip(addresses).collect();
+        postfix.listeners = lines.iter().copied().zip(addresses).collect();
         postfix.write_configuration();
         drop(reserved);
         postfix.run();
@@ -134,6 +173,11 @@ impl Postfix {
     /// Where the documented line of main.cf looks for the policy service.
     pub(super) fn policy_socket(&self) -> PathBuf {
         self.path().join("queue/stargrey/policy")
+    }
+
+    /// Where a table lies.
+    pub(super) fn table(&self, name: &str) -> PathBuf {
+        self.path().join("etc").join(name)
     }
 
     /// Where the smtpd with this line listens.
@@ -189,21 +233,21 @@ impl Postfix {
         for name in MAILBOXES {
             write!(mailboxes, " {{ {name}@example.org = {name}/ }}").unwrap();
         }
-        let main = MAIN_CF
+        let mut main = MAIN_CF
             .replace("DIRECTORY", self.path().to_str().unwrap())
             .replace("MAILBOXES", &mailboxes)
             .replace("OWNER", &MAILBOX_OWNER.to_string());
+        main.push_str(&self.wiring.main);
         let mut master = String::new();
         for (line, address) in &self.listeners {
             writeln!(master, "{address} inet n - {}", line.service()).unwrap();
         }
         master.push_str(MASTER_CF);
-        for (name, text) in [
-            ("main.cf", main.as_str()),
-            ("master.cf", &master),
-            ("suspicious", SUSPICIOUS),
-        ] {
-            let path = self.path().join("etc").join(name);
+        let tables = self.wiring.tables.iter();
+        let tables = tables.map(|(name, text)| (name.as_str(), text.as_str()));
+        let own = [("main.cf", main.as_str()), ("master.cf", &master)];
+        for (name, text) in own.into_iter().chain(tables) {
+            let path = self.table(name);
             fs::write(&path, text).unwrap();
             fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
         }
@@ -300,6 +344,10 @@ smtpd_authorized_xclient_hosts = 127.0.0.1
 smtpd_error_sleep_time = 0
 smtpd_delay_reject = yes
 smtpd_relay_restrictions =
+";
+
+/// The lines of main.cf that name the policy service.
+const ASKING: &str = "\
 smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service { unix:stargrey/policy, timeout=10s, default_action=DUNNO }
 smtpd_restriction_classes = check_greylist
 check_greylist = check_policy_service unix:stargrey/policy

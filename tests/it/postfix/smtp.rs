@@ -79,11 +79,16 @@ impl Session {
 
     /// One command, whatever the reply.
     pub(super) fn command(&mut self, line: &str) -> Reply {
+        self.say(line);
+        self.reply()
+    }
+
+    /// Sends a line, or several at once, and waits for nothing.
+    pub(super) fn say(&mut self, lines: &str) {
         self.stream
             .get_mut()
-            .write_all(format!("{line}\r\n").as_bytes())
+            .write_all(format!("{lines}\r\n").as_bytes())
             .expect("Postfix reads");
-        self.reply()
     }
 
     /// Begins a message; any message begun before is forgotten.
@@ -114,7 +119,8 @@ impl Session {
         assert!(reply.is_good(), "{line}: {reply}");
     }
 
-    fn reply(&mut self) -> Reply {
+    /// What the server says next.
+    pub(super) fn reply(&mut self) -> Reply {
         let mut text = String::new();
         loop {
             let mut line = String::new();

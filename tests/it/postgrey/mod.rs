@@ -18,7 +18,7 @@ mod departures;
 mod generator;
 mod import;
 mod peer;
-mod random;
+pub(crate) mod random;
 mod script;
 
 use configurations::{Configuration, LISTS, SAME_TEXTS};

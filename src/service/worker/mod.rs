@@ -5,6 +5,8 @@
 //! over are swept in slices, idle data are synced, the clock is watched, and a store in trouble is
 //! tried again.
 
+mod chores;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,12 +14,14 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::book::Book;
 use super::clock::{Clock, ClockGuard, monotonic};
 use super::state::StoreState;
+use super::stats::{Counts, Stats};
 use super::touches::Touches;
 use crate::policy::{self, Expiry, Outcome, Query, Ruleset, Session};
-use crate::store::{Opener, StoreError, Writer};
-use crate::types::{Span, Timestamp};
+use crate::store::{Opener, Records, StoreError, Writer};
+use crate::types::Timestamp;
 
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
 const BATCH: usize = 1024;
@@ -25,26 +29,8 @@ const BATCH: usize = 1024;
 /// How often the thread looks up from an empty queue.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Records of a flush, and what is tried when there is no room for that.
-const FLUSH_BATCHES: [usize; 4] = [BATCH, 64, 4, 1];
-
-/// How often what was only seen is written.
-const FLUSH: Duration = Duration::from_secs(5);
-
-/// How long committed data may be idle before they are synced.
-const SYNC: Duration = Duration::from_secs(1);
-
-/// How often a store in trouble is tried again.
-const RETRY: Duration = Duration::from_secs(10);
-
-/// Rest between two passes of the sweep.
-const REST: Span = Span::from_hours(1);
-
 /// Slices that a full store is swept by in one attempt to make room.
 const ROOM_SLICES: usize = 1024;
-
-/// How often the time is noted in the store.
-const NOTE: Span = Span::from_seconds(60);
 
 /// A request that has to be remembered.
 pub(super) struct Work {
@@ -59,9 +45,20 @@ pub(super) struct Work {
 pub(super) enum Message {
     /// Decide and remember.
     Work(Box<Work>),
+    /// Do something for an administrator.
+    Errand(Box<Errand>),
     /// A reader came upon this.
     ReadFailed(StoreError),
 }
+
+/// Something that an administrator wants to be written, in a transaction of its own.
+pub(super) struct Errand {
+    pub(super) job: Box<Job>,
+    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// A piece of work inside a transaction.
+type Job = dyn FnMut(&mut dyn Records) -> Result<(), StoreError> + Send;
 
 /// What the gate sees of the thread.
 #[derive(Debug, Default)]
@@ -86,7 +83,8 @@ pub(super) struct Shared {
     pub(super) touches: Arc<Touches>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) rules: Arc<dyn Fn() -> Arc<Ruleset> + Send + Sync>,
+    pub(super) book: Arc<Book>,
+    pub(super) stats: Arc<Stats>,
 }
 
 /// How the store is.
@@ -114,6 +112,9 @@ pub(super) struct Worker {
     noted: Timestamp,
     /// Whether something was written since.
     is_unnoted: bool,
+    /// The counters that are in the history, and the last hit of an entry that is kept.
+    told: Counts,
+    booked: Timestamp,
     /// Whether the clock is watched, which goes on when the store is opened again.
     is_watching: bool,
 }
@@ -133,6 +134,8 @@ impl Worker {
             swept: None,
             noted: Timestamp::default(),
             is_unnoted: false,
+            told: Counts::default(),
+            booked: Timestamp::default(),
             is_watching: false,
         };
         match worker.open() {
@@ -159,25 +162,46 @@ impl Worker {
             self.shared.pulse.turns.fetch_add(1, Ordering::Relaxed);
         }
         while self.flush() {}
+        self.keep_books();
         self.with_writer(|writer| writer.sync());
     }
 
     /// Takes a message and all that stand behind it, as far as a batch goes.
     fn take(&mut self, first: Message, queue: &Receiver<Message>) {
         let mut batch = Vec::new();
+        let mut errands = Vec::new();
         let others = std::iter::from_fn(|| queue.try_recv().ok());
         for message in std::iter::once(first).chain(others.take(BATCH - 1)) {
             match message {
                 Message::Work(work) => batch.push(*work),
+                Message::Errand(errand) => errands.push(*errand),
                 Message::ReadFailed(error) => self.fail(&error),
             }
         }
         // Who has stopped waiting was told something else already.
         batch.retain(|work| !work.answer.is_closed());
-        if self.health != Health::Well || batch.is_empty() {
+        if self.health == Health::Well && !batch.is_empty() {
+            self.decide(batch);
+        }
+        for errand in errands {
+            self.run_errand(errand);
+        }
+    }
+
+    /// Does an errand; dropped without an answer while the store is in trouble.
+    fn run_errand(&mut self, mut errand: Errand) {
+        if self.health != Health::Well || errand.done.is_closed() {
             return;
         }
-        self.decide(batch);
+        let done = self.attempt(|writer| writer.transact(&mut *errand.job));
+        match &done {
+            Ok(()) => self.wrote(),
+            Err(error) if error.is_refusal() => {}
+            Err(error) => self.fail(error),
+        }
+        if errand.done.send(done).is_err() {
+            log::debug!("an errand was not waited for");
+        }
     }
 
     /// Decides a batch in one transaction, commits it, and answers. Dropped answers tell of a failure.
@@ -233,118 +257,6 @@ impl Worker {
         self.is_unnoted = true;
     }
 
-    /// The duties between batches, each in its own rhythm.
-    fn keep_house(&mut self) {
-        let mono = monotonic();
-        if self.health != Health::Well {
-            if mono.saturating_sub(self.tried) >= RETRY {
-                self.try_again(mono);
-            }
-            return;
-        }
-        if self.shared.state.is_stalled() {
-            self.shared.state.recover();
-        }
-        let clock = &self.shared.clock;
-        let state = &self.shared.state;
-        state.check_clock(clock.now(), clock.since_boot());
-        if mono.saturating_sub(self.flushed) >= FLUSH {
-            let is_more = self.flush();
-            self.note_time();
-            // The next batch is due soon, but not before strangers have had their turn.
-            self.flushed = if is_more {
-                mono.saturating_sub(FLUSH.saturating_sub(TICK))
-            } else {
-                mono
-            };
-        }
-        if self
-            .committed
-            .is_some_and(|committed| mono.saturating_sub(committed) >= SYNC)
-        {
-            self.committed = None;
-            self.with_writer(|writer| writer.sync());
-        }
-        if mono.saturating_sub(self.sliced) >= TICK {
-            self.sliced = mono;
-            self.sweep();
-        }
-    }
-
-    /// Writes a batch of what was only seen; says whether there is more of it. In a full store there is room
-    /// for smaller batches, or for none: then what was seen is forgotten, for it was not promised.
-    fn flush(&mut self) -> bool {
-        if self.health != Health::Well {
-            return false;
-        }
-        for batch in FLUSH_BATCHES {
-            let waiting = self.shared.touches.waiting(batch);
-            if waiting.is_empty() {
-                return false;
-            }
-            let written = self.attempt(|writer| writer.transact(&mut |table| waiting.write(table)));
-            match written {
-                Ok(()) => self.wrote(),
-                Err(StoreError::Full) if batch > 1 => continue,
-                Err(StoreError::Full) => {}
-                Err(error) => {
-                    self.fail(&error);
-                    return false;
-                }
-            }
-            self.shared.touches.written(&waiting);
-            return waiting.len() >= batch;
-        }
-        false
-    }
-
-    /// Notes the time, when something was written and it has gone on.
-    fn note_time(&mut self) {
-        let now = self.shared.clock.now();
-        let has_moved = now < self.noted || now.since(self.noted) >= NOTE;
-        let is_due = has_moved && self.is_unnoted;
-        if is_due && self.shared.state.expiry() == Expiry::Applies {
-            self.noted = now;
-            self.is_unnoted = false;
-            self.with_writer(|writer| writer.note_time(now));
-        }
-    }
-
-    /// One slice of the sweep, unless it rests.
-    fn sweep(&mut self) {
-        let now = self.shared.clock.now();
-        let rests = self
-            .swept
-            .is_some_and(|last| last <= now && now.since(last) < REST);
-        if rests || self.shared.state.expiry() == Expiry::Suspended {
-            return;
-        }
-        let params = (self.shared.rules)().params;
-        let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
-            return;
-        };
-        if swept.removed > 0 {
-            log::debug!("{} records expired", swept.removed);
-            self.wrote();
-        }
-        if swept.finished {
-            self.swept = Some(now);
-            self.count_whitelisted();
-        }
-    }
-
-    /// Counts the clients that pass at once.
-    fn count_whitelisted(&self) {
-        let Some(threshold) = (self.shared.rules)().params.auto_whitelist else {
-            return;
-        };
-        let state = &self.shared.state;
-        let counted = self.in_store(|| state.read(|reader| reader.count_whitelisted(threshold)));
-        if let Ok(count) = counted {
-            state.whitelisted.store(count, Ordering::Relaxed);
-        }
-    }
-
     /// Opens the store.
     fn open(&mut self) -> Result<(), StoreError> {
         let (reader, writer) = self.in_store(|| self.opener.open())?;
@@ -353,6 +265,8 @@ impl Worker {
             self.shared.state.watch_clock(guard);
             self.is_watching = true;
         }
+        let now = self.shared.clock.now();
+        self.shared.book.load(reader.entries()?, now);
         self.writer = Some(writer);
         self.shared.state.set_reader(Some(reader));
         Ok(())
@@ -385,7 +299,7 @@ impl Worker {
             return false;
         }
         let now = self.shared.clock.now();
-        let params = (self.shared.rules)().params;
+        let params = self.shared.book.rules().params;
         for _ in 0..ROOM_SLICES {
             match self.with_writer(|writer| writer.sweep(now, &params)) {
                 Some(swept) if swept.removed > 0 => return true,

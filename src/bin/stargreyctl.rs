@@ -1,0 +1,5 @@
+//! The control program; see stargreyctl(1).
+
+fn main() -> std::process::ExitCode {
+    stargrey::ctl::main()
+}

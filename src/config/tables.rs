@@ -1,0 +1,258 @@
+//! Tables of expressions about clients: files in the form of
+//! `regexp_table(5)`, with every complaint.
+//!
+//! # The file
+//!
+//! A line that begins with white space continues the line before it, across empty lines and
+//! comments (`#`). What results is one of
+//!
+//! ```text
+//! /expression/flags result
+//! !/expression/flags result
+//! /expression/flags!/expression/flags result
+//! if /expression/flags
+//! if !/expression/flags
+//! endif
+//! ```
+//!
+//! with anything that is no letter, digit or white space in place of `/`. Expressions are read by
+//! [`access::Expression`](crate::policy::access::Expression), results by
+//! [`AccessResult`].
+//!
+//! # Complaints
+//!
+//! Whatever Postfix passes over with a warning is complained about, and passed over in the same way.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::policy::access::{
+    AccessResult, AccessTables, Condition, EreError, Expression, Flags, Line, ResultError, Rule,
+    RuleError,
+};
+use crate::policy::{Entry, TooLarge};
+
+use super::complaint::Complaint;
+use super::lists::{explain, read_file};
+
+/// Why a line means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum LineError {
+    #[error("white space at the beginning, and no line that this could continue")]
+    Continuation,
+    #[error("this is not UTF-8")]
+    Encoding,
+    #[error("a NUL character")]
+    Nul,
+    #[error("neither an /expression/ nor if nor endif")]
+    Unrecognized,
+    #[error("no expression")]
+    NoExpression,
+    #[error("{0:?} cannot enclose an expression; / can")]
+    Delimiter(char),
+    #[error("no {0:?} that ends the expression")]
+    Unclosed(char),
+    #[error("unknown flag {0:?}; there are i, m and x")]
+    Flag(char),
+    #[error("bad expression: {0}")]
+    Expression(#[from] EreError),
+    #[error(transparent)]
+    Result(#[from] ResultError),
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    #[error("endif without if")]
+    EndIf,
+    #[error("if without endif")]
+    If,
+    #[error("text behind the expression of an if")]
+    BehindIf,
+    #[error("text behind endif")]
+    BehindEndIf,
+}
+
+/// Reads tables. What cannot be read or understood is left out and complained about. Lines whose
+/// result is one of `greylist_results` greylist.
+#[must_use]
+pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Vec<Complaint>) {
+    let mut tables = AccessTables::default();
+    let mut complaints = Vec::new();
+    for path in paths {
+        let bytes = match read_file(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                complaints.push(Complaint::file(path, explain(path, &error)));
+                continue;
+            }
+        };
+        let mut reading = Reading {
+            path,
+            file: path.as_path().into(),
+            names: greylist_results,
+            lines: Vec::new(),
+            open: Vec::new(),
+            complaints: &mut complaints,
+        };
+        reading.read(&bytes);
+        let lines = reading.lines;
+        if let Err(error @ TooLarge) = tables.push(lines) {
+            complaints.push(Complaint::file(path, error));
+        }
+    }
+    (tables, complaints)
+}
+
+/// A file while it is read.
+struct Reading<'a> {
+    path: &'a Path,
+    file: Arc<Path>,
+    names: &'a [String],
+    lines: Vec<Line>,
+    /// Where the `if`s are that are open.
+    open: Vec<u32>,
+    complaints: &'a mut Vec<Complaint>,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, bytes: &[u8]) {
+        for (number, text) in logical_lines(bytes) {
+            if let Err(error) = self.line(number, &text) {
+                self.complain(number, &error);
+            }
+        }
+        for number in std::mem::take(&mut self.open) {
+            self.complain(number, &LineError::If);
+        }
+    }
+
+    fn complain(&mut self, number: u32, error: &LineError) {
+        self.complaints
+            .push(Complaint::line(self.path, number, error));
+    }
+
+    fn line(&mut self, number: u32, bytes: &[u8]) -> Result<(), LineError> {
+        if bytes
+            .first()
+            .is_some_and(|byte| is_space(char::from(*byte)))
+        {
+            return Err(LineError::Continuation);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| LineError::Encoding)?;
+        let text = text.trim_end_matches(is_space);
+        if text.contains('\0') {
+            return Err(LineError::Nul);
+        }
+        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+            let rule = self.rule(text)?;
+            let entry = Entry::in_file(&self.file, number, text);
+            self.lines.push(Line::Rule(rule, entry));
+            return Ok(());
+        }
+        if let Some(rest) = keyword(text, "if") {
+            let mut rest = rest.trim_start_matches(is_space);
+            self.lines.push(Line::If(condition(&mut rest)?));
+            self.open.push(number);
+            return nothing(rest).ok_or(LineError::BehindIf);
+        }
+        if let Some(rest) = keyword(text, "endif") {
+            self.open.pop().ok_or(LineError::EndIf)?;
+            self.lines.push(Line::EndIf);
+            return nothing(rest).ok_or(LineError::BehindEndIf);
+        }
+        Err(LineError::Unrecognized)
+    }
+
+    fn rule(&self, text: &str) -> Result<Rule, LineError> {
+        let mut rest = text;
+        let first = condition(&mut rest)?;
+        let second = if rest.starts_with('!') {
+            Some(condition(&mut rest)?)
+        } else {
+            None
+        };
+        let text = rest.trim_matches(is_space);
+        let (result, template) = AccessResult::parse(text, self.names)?;
+        Ok(Rule::new(first, second, result, template)?)
+    }
+}
+
+/// What Postfix takes for white space.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+/// Whether nothing but white space is left.
+fn nothing(rest: &str) -> Option<()> {
+    rest.chars().all(is_space).then_some(())
+}
+
+/// What follows a keyword that the text begins with, in any case.
+fn keyword<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (begin, rest) = text.split_at_checked(word.len())?;
+    let ends = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (ends && begin.eq_ignore_ascii_case(word)).then_some(rest)
+}
+
+/// Reads an expression with what negates it and its flags; `rest` is what follows.
+fn condition(rest: &mut &str) -> Result<Condition, LineError> {
+    let text = *rest;
+    let begin = text.trim_start_matches(|c| c == '!' || is_space(c));
+    let before = text.get(..text.len() - begin.len()).unwrap_or_default();
+    let negated = before.matches('!').count() % 2 == 1;
+    let mut chars = begin.char_indices();
+    let (_, delimiter) = chars.next().ok_or(LineError::NoExpression)?;
+    if !delimiter.is_ascii() {
+        return Err(LineError::Delimiter(delimiter));
+    }
+    let mut end = None;
+    while let Some((at, c)) = chars.next() {
+        if c == '\\' {
+            chars.next();
+        } else if c == delimiter {
+            end = Some(at);
+            break;
+        }
+    }
+    let end = end.ok_or(LineError::Unclosed(delimiter))?;
+    let inside = begin.get(delimiter.len_utf8()..end).unwrap_or_default();
+    let behind = chars.as_str();
+    let length = behind.find(|c| c == '!' || is_space(c));
+    let (letters, behind) = behind.split_at(length.unwrap_or(behind.len()));
+    *rest = behind;
+    Ok(Condition {
+        expression: Expression::parse(inside.as_bytes(), flags(letters)?)?,
+        negated,
+    })
+}
+
+fn flags(letters: &str) -> Result<Flags, LineError> {
+    let mut flags = Flags::default();
+    for letter in letters.chars() {
+        match letter {
+            'i' => flags.ignore_case = !flags.ignore_case,
+            'm' => flags.lines = !flags.lines,
+            'x' => flags.extended = !flags.extended,
+            other => return Err(LineError::Flag(other)),
+        }
+    }
+    Ok(flags)
+}
+
+/// The logical lines of a file, with the numbers of the lines they begin in.
+fn logical_lines(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut lines: Vec<(u32, Vec<u8>)> = Vec::new();
+    for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        let space = |byte: &u8| is_space(char::from(*byte));
+        let begin = line.iter().find(|byte| !space(byte));
+        if matches!(begin, None | Some(b'#')) {
+            continue;
+        }
+        match lines.last_mut() {
+            Some((_, last)) if line.first().is_some_and(space) => last.extend_from_slice(line),
+            _ => lines.push((number, line.to_vec())),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! Files and what is said about them.
+
+use std::fs;
+
+use super::*;
+
+fn read(text: &[u8]) -> (AccessTables, Vec<String>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table");
+    fs::write(&path, text).unwrap();
+    let (tables, complaints) = load(&[path], &["my_class".to_owned()]);
+    let complaints = complaints.iter().map(|complaint| {
+        let text = complaint.to_string();
+        let (_, behind) = text.split_once("/table:").unwrap();
+        behind.to_owned()
+    });
+    (tables, complaints.collect())
+}
+
+#[test]
+fn a_line_goes_on_where_white_space_begins_the_next() {
+    let text = b"# comment\n/a/\n  OK\n\n  # comment\n\tand more\n/b/ DUNNO\r\n \n!/c/ MY_CLASS";
+    let (tables, complaints) = read(text);
+    assert_eq!(complaints, [""; 0]);
+    let lines: Vec<(u32, &str)> = (0..3)
+        .map(|number| tables.entries().get(number).unwrap())
+        .map(|entry| (entry.line().unwrap(), &*entry.text))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            (2, "/a/  OK\tand more"),
+            (7, "/b/ DUNNO"),
+            (9, "!/c/ MY_CLASS")
+        ]
+    );
+    assert!(tables.has_greylist());
+}
+
+#[test]
+fn every_bad_line_is_complained_about_and_the_rest_is_read() {
+    let text = b"  /a/ OK\n/b/ OK\n/c OK\n/d/y OK\n/e/\n/f/ HOLD\n/(/ OK\n/g/ REJECT $1\n\
+        endif\nif /h/ OK\nendif x\nif /i/\nwhat\n/\xff/ OK\n/j\0/ OK\n!\n/k/!/( OK\n! !/l/ OK\n\
+        \xc3\xa4m\xc3\xa4 OK\nIF#n#ix\nENDIF\nif /o/\n/(a|b)/ REJECT $1\n";
+    let (tables, complaints) = read(text);
+    let begins = [
+        "1: white space at the beginning",
+        "3: no '/' that ends",
+        "4: unknown flag 'y'",
+        "5: no result; write OK, ",
+        "6: result \"HOLD\" is none of OK, ",
+        "7: bad expression: a ( without",
+        "8: the result has $1, but",
+        "9: endif without if",
+        "10: text behind the expression",
+        "11: text behind endif",
+        "13: neither an /expression/",
+        "14: this is not UTF-8",
+        "15: a NUL character",
+        "16: no expression",
+        "17: no '/' that ends",
+        "19: 'ä' cannot enclose",
+        "23: what the groups hold",
+        "12: if without endif",
+        "22: if without endif",
+    ];
+    assert_eq!(complaints.len(), begins.len(), "{complaints:#?}");
+    for (complaint, begin) in complaints.iter().zip(begins) {
+        assert!(complaint.starts_with(begin), "{complaint} {begin}");
+    }
+    assert_eq!(tables.entries().len(), 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_complained_about() {
+    let (tables, complaints) = load(&["/nowhere/table".into()], &[]);
+    assert_eq!(complaints.len(), 1);
+    assert!(tables.entries().is_empty());
+}
+
+#[test]
+fn two_expressions_hold_together() {
+    let (tables, complaints) = read(b"/a/!/b/ OK\n/c/!!/d/i REJECT\n");
+    assert_eq!(complaints, [""; 0]);
+    let cases = [("a", Some(1)), ("ab", None), ("cd", Some(2)), ("cD", None)];
+    for (name, want) in cases {
+        let found = tables.find(name.as_bytes(), b"");
+        let line = found.map(|found| tables.entries().get(found.entry).unwrap().line().unwrap());
+        assert_eq!(line, want, "{name}");
+    }
+}

@@ -1,0 +1,387 @@
+//! The command line: the one place where a verb, an option and its sentence of help are written.
+//!
+//! Help, completions and the parser come from here; a test compares the manual page with it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::when::{Lifetime, When};
+
+/// What was typed.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "stargreyctl",
+    version,
+    about = "Asks and tells stargreyd, the greylisting policy server",
+    after_help = "Without a verb: status. Everything else: stargreyctl(1).",
+    infer_long_args = true,
+    max_term_width = 100
+)]
+pub struct Arguments {
+    /// Write JSON instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Leave out headings and the lines that count
+    #[arg(long, global = true)]
+    pub no_legend: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Verb {
+    /// Show how the daemon is, and what it keeps (the default)
+    Status,
+    /// Show what was decided, and why, in bars
+    Statistics(Statistics),
+    /// Set the counters of the statistics to zero
+    ResetStatistics,
+    /// List the entries of the lists, or of one list
+    List {
+        /// The list; all without
+        #[arg(value_enum)]
+        list: Option<List>,
+    },
+    /// Add an entry to a list, from the next request on
+    Allow(Allow),
+    /// Remove an entry that was added with allow
+    Remove {
+        /// The list
+        #[arg(value_enum)]
+        list: List,
+        /// The entry, as list shows it
+        pattern: String,
+    },
+    /// List who is waiting, the most promising first
+    Pending(Pending),
+    /// Say what would be decided about a client, and why
+    Explain(Explain),
+    /// Let a client, sender and recipient pass from now on
+    Pass {
+        /// The client's address, or its name
+        client: String,
+        /// The sender; empty or <> for bounces
+        sender: String,
+        /// The recipient
+        recipient: String,
+    },
+    /// Forget records: what they were about is a stranger again
+    Forget(Forget),
+    /// Read the lists again
+    Reload,
+    /// Copy the database into a file while the daemon runs
+    Backup {
+        /// The file
+        file: PathBuf,
+        /// Replace the file if it exists
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take over the records of another greylister, or of an export
+    #[command(subcommand)]
+    Import(Import),
+    /// Write all records as JSON, one a line
+    Export {
+        /// The file; standard output without
+        file: Option<PathBuf>,
+        /// Replace the file if it exists
+        #[arg(long, requires = "file")]
+        force: bool,
+    },
+    /// Write a script that completes this command line
+    #[command(hide = true)]
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: CompletedShell,
+    },
+}
+
+/// A list of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum List {
+    /// Clients that are never greylisted
+    #[value(name = "client-whitelist", alias = "client")]
+    Client,
+    /// Recipients whose mail is never greylisted
+    #[value(name = "recipient-whitelist", alias = "recipient")]
+    Recipient,
+    /// Senders whose mail is never greylisted
+    #[value(name = "sender-whitelist", alias = "sender")]
+    Sender,
+    /// Clients that S25R does not apply to
+    #[value(name = "s25r-exceptions", alias = "s25r")]
+    S25rExceptions,
+}
+
+impl List {
+    /// Its name on the bus.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client-whitelist",
+            Self::Recipient => "recipient-whitelist",
+            Self::Sender => "sender-whitelist",
+            Self::S25rExceptions => "s25r-exceptions",
+        }
+    }
+}
+
+/// Options of `statistics`.
+#[derive(Debug, Clone, Args)]
+pub struct Statistics {
+    /// Count from then on: 2h, 3d, today, yesterday, 2026-11-22, "2026-11-22 08:00"
+    #[arg(long, value_name = "WHEN")]
+    pub since: Option<When>,
+
+    /// Show a bar for each hour or day; since a day or 30 days ago unless --since says otherwise
+    #[arg(long, value_enum)]
+    pub by: Option<By>,
+}
+
+/// How long a bar is in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// An hour
+    Hour,
+    /// A day, from midnight to midnight of the local time
+    Day,
+}
+
+/// Options of `allow`.
+#[derive(Debug, Clone, Args)]
+pub struct Allow {
+    /// The list
+    #[arg(value_enum)]
+    pub list: List,
+
+    /// What is listed: an address, a network, a domain, /expression/; see stargrey-lists(5)
+    pub pattern: String,
+
+    /// Why, or for whom; list shows it
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub comment: String,
+
+    /// How long: 12h, 30d, 2w; for ever without
+    #[arg(long = "for", value_name = "SPAN")]
+    pub lifetime: Option<Lifetime>,
+}
+
+/// Which triplets.
+#[derive(Debug, Clone, Args)]
+pub struct Pending {
+    /// Only those that have come back: they behave like mail servers
+    #[arg(long)]
+    pub retrying: bool,
+
+    /// Only from this client: an address or a network
+    #[arg(long, value_name = "CLIENT")]
+    pub client: Option<String>,
+
+    /// Only from this sender; empty or <> for bounces
+    #[arg(long, value_name = "SENDER")]
+    pub sender: Option<String>,
+
+    /// Only to this recipient
+    #[arg(long, value_name = "RECIPIENT")]
+    pub recipient: Option<String>,
+
+    /// Show no more than so many
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1000",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub limit: u32,
+}
+
+/// About what.
+#[derive(Debug, Clone, Args)]
+pub struct Explain {
+    /// The client's address, or its name
+    pub client: String,
+
+    /// The sender; empty or <> for bounces
+    pub sender: Option<String>,
+
+    /// The recipient
+    pub recipient: Option<String>,
+
+    /// Take this for the name of the client that Postfix has verified
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Take this for the address of the client
+    #[arg(long)]
+    pub address: Option<IpAddr>,
+
+    /// Ask no DNS: what is not given is unknown
+    #[arg(long)]
+    pub no_lookup: bool,
+}
+
+/// What to forget.
+#[derive(Debug, Clone, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(true))]
+pub struct Forget {
+    /// What is known of this client: an address or a network
+    #[arg(long, value_name = "CLIENT", group = "what")]
+    pub client: Option<String>,
+
+    /// What is known of this sender; empty or <> for bounces
+    #[arg(long, value_name = "SENDER", group = "what")]
+    pub sender: Option<String>,
+
+    /// What is known of this recipient
+    #[arg(long, value_name = "RECIPIENT", group = "what")]
+    pub recipient: Option<String>,
+
+    /// Only triplets in this state
+    #[arg(long, value_enum, group = "what")]
+    pub state: Option<State>,
+
+    /// All records, of everybody
+    #[arg(long, group = "what", conflicts_with_all = ["client", "sender", "recipient", "state"])]
+    pub everything: bool,
+}
+
+/// The state of a triplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// It has not come back after the delay
+    Waiting,
+    /// It has
+    Passed,
+}
+
+/// Whose records.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Import {
+    /// Of Postgrey or taRgrey, which must not run
+    Postgrey {
+        /// Its database directory, a file that `db_dump` wrote, or - for standard input;
+        /// without, /var/lib/postgrey or /var/spool/postfix/postgrey
+        source: Option<PathBuf>,
+
+        /// Its --delay, in seconds
+        #[arg(long, value_name = "N", default_value = "300")]
+        delay: u64,
+
+        /// The --retry-count of taRgrey
+        #[arg(long, value_name = "N", default_value = "1")]
+        retry_count: u32,
+
+        /// Take nothing, only say what would come
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Of milter-greylist
+    MilterGreylist {
+        /// Its greylist.db, or - for standard input
+        source: PathBuf,
+
+        /// Its greylist delay, in seconds
+        #[arg(long, value_name = "N", default_value = "1800")]
+        delay: u64,
+
+        /// Its autowhite time, in seconds
+        #[arg(long, value_name = "N", default_value = "86400")]
+        autowhite: u64,
+
+        /// Take nothing, only say what would come
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// What export has written
+    Json {
+        /// The file, or - for standard input
+        source: PathBuf,
+
+        /// Take nothing, only say what would come
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Shells that completions are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CompletedShell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+impl From<CompletedShell> for Shell {
+    fn from(shell: CompletedShell) -> Self {
+        match shell {
+            CompletedShell::Bash => Self::Bash,
+            CompletedShell::Zsh => Self::Zsh,
+            CompletedShell::Fish => Self::Fish,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn lists_have_short_names() {
+        let cases = [
+            ("client", "client-whitelist"),
+            ("client-whitelist", "client-whitelist"),
+            ("recipient", "recipient-whitelist"),
+            ("sender", "sender-whitelist"),
+            ("s25r", "s25r-exceptions"),
+        ];
+        for (typed, want) in cases {
+            let list = List::from_str(typed, false).unwrap();
+            assert_eq!(list.word(), want, "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_forgotten_must_be_said() {
+        let cases: [(&[&str], bool); 6] = [
+            (&[], false),
+            (&["--everything"], true),
+            (&["--client=192.0.2.1", "--state=waiting"], true),
+            (&["--sender="], true),
+            (&["--everything", "--client=192.0.2.1"], false),
+            (&["--state=lost"], false),
+        ];
+        for (options, want) in cases {
+            let line = ["stargreyctl", "forget"].iter().chain(options);
+            assert_eq!(Arguments::try_parse_from(line).is_ok(), want, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn no_verb_is_status() {
+        let arguments = Arguments::try_parse_from(["stargreyctl", "--json"]).unwrap();
+        assert!(arguments.json && arguments.verb.is_none());
+    }
+}

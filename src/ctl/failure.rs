@@ -1,0 +1,335 @@
+//! Why a verb fails: a sentence and an exit code.
+
+use std::io;
+use std::path::PathBuf;
+
+use zbus::fdo;
+
+use super::exit;
+use super::import::{DirectoryError, LineError, ReadError};
+use super::when::WhenError;
+use crate::api;
+use crate::types::Printable;
+
+/// Why a verb fails.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Whoever reads the output has read enough.
+    #[error("nobody reads the output any more")]
+    Pipe,
+    /// There is no bus.
+    #[error("there is no system bus, and stargreyd is reached over nothing else ({0})")]
+    NoBus(zbus::Error),
+    /// Nobody has the name on the bus.
+    #[error(
+        "stargreyd is not on the bus: `systemctl status stargrey.service` says whether it runs, and `systemctl start stargrey.service` starts it"
+    )]
+    NoDaemon,
+    /// The bus or the daemon went away.
+    #[error("stargreyd has not answered: {0}")]
+    Lost(String),
+    /// The daemon, the bus or polkit refuses.
+    #[error("{}", not_allowed(said, action))]
+    NotAllowed {
+        /// In whose words.
+        said: String,
+        /// What polkit is asked about.
+        action: &'static str,
+    },
+    /// The database cannot be used.
+    #[error("{0}")]
+    NoStore(String),
+    /// The daemon refuses what it was given.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such entry.
+    #[error("{0}")]
+    NoSuchEntry(String),
+    /// The lists have errors.
+    #[error("the lists are as they were, for there are errors in them:\n{0}")]
+    Lists(String),
+    /// The answer makes no sense.
+    #[error("stargreyd answers what stargreyctl does not understand: {0}")]
+    Answer(String),
+    /// An argument makes no sense.
+    #[error("{0}")]
+    Argument(#[from] ArgumentError),
+    /// A database directory cannot be read.
+    #[error("{0}")]
+    Directory(#[from] DirectoryError),
+    /// What is imported is not what it should be.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        source: ReadError,
+    },
+    /// A line of an export.
+    #[error("{path}: {source}", path = path.display())]
+    Line {
+        /// Of this file.
+        path: PathBuf,
+        /// What is wrong.
+        source: LineError,
+    },
+    /// A file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is such a file.
+    #[error("{} exists; --force replaces it", .0.display())]
+    Exists(PathBuf),
+    /// A file cannot be created.
+    #[error("{path} cannot be written: {source}", path = path.display())]
+    Create {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard output cannot be written to.
+    #[error("the output cannot be written: {0}")]
+    Output(io::Error),
+    /// The system refuses something that every program needs.
+    #[error("{0}")]
+    System(io::Error),
+    /// An import came to an end before it was through.
+    #[error("{source}\n{taken}")]
+    Import {
+        /// Why.
+        source: Box<Failure>,
+        /// What had been done by then.
+        taken: String,
+    },
+}
+
+/// What is wrong with an argument.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgumentError {
+    /// A time.
+    #[error("{0}")]
+    When(#[from] WhenError),
+    /// Neither an address nor a name that has one.
+    #[error("{} has no address in the DNS; give it with --address", Printable(.0.as_bytes()))]
+    NoAddress(String),
+    /// A name of which nothing more may be found out.
+    #[error("the decision needs the address: give --address, or leave out --no-lookup")]
+    NoLookup,
+    /// An address given twice.
+    #[error("the client is an address already; --address belongs to a name")]
+    TwoAddresses,
+    /// A directory that is not there.
+    #[error("Postgrey's database is in none of its usual places; name the directory")]
+    NoPostgrey,
+}
+
+impl Failure {
+    /// What the program ends with.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Pipe => exit::OK,
+            Self::NoSuchEntry(_) => exit::NO,
+            Self::Argument(_) => exit::USAGE,
+            Self::NoBus(_) | Self::NoDaemon | Self::Lost(_) | Self::NoStore(_) => exit::UNAVAILABLE,
+            Self::Answer(_) => exit::SOFTWARE,
+            Self::Exists(_) | Self::Create { .. } => exit::CANTCREAT,
+            Self::Open { .. } | Self::Output(_) | Self::System(_) => exit::IOERR,
+            Self::NotAllowed { .. } => exit::NOPERM,
+            Self::Lists(_) => exit::CONFIG,
+            Self::Read { source, .. }
+            | Self::Line {
+                source: LineError::Read(source),
+                ..
+            } => code_of_reading(source),
+            Self::Refused(_) | Self::Line { .. } => exit::DATAERR,
+            Self::Directory(error) => match error {
+                DirectoryError::Held(_)
+                | DirectoryError::NoDatabase(_)
+                | DirectoryError::Configured(_) => exit::DATAERR,
+                DirectoryError::File { .. }
+                | DirectoryError::Copy { .. }
+                | DirectoryError::NoPrograms
+                | DirectoryError::Program { .. } => exit::IOERR,
+            },
+            Self::Import { source, .. } => source.code(),
+        }
+    }
+
+    /// What a method of the daemon has refused.
+    #[must_use]
+    pub fn refused(method: &str, error: api::Error) -> Self {
+        match error {
+            api::Error::ZBus(error) => Self::bus(method, error),
+            api::Error::NotAuthorized(said) => Self::not_allowed(method, said),
+            api::Error::StoreUnavailable(said) => Self::NoStore(said),
+            api::Error::NoSuchEntry(said) => Self::NoSuchEntry(said),
+            api::Error::ReloadRefused(said) => Self::Lists(said),
+            api::Error::InvalidPattern(said)
+            | api::Error::InvalidArgument(said)
+            | api::Error::UnknownList(said)
+            | api::Error::EntryInFile(said)
+            | api::Error::EmptyFilter(said)
+            | api::Error::Hashed(said)
+            | api::Error::InvalidRow(said) => Self::Refused(said),
+        }
+    }
+
+    /// What the bus says about a call of a method.
+    #[must_use]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most of them are about programs that build messages by hand"
+    )]
+    pub fn bus(method: &str, error: zbus::Error) -> Self {
+        match error {
+            zbus::Error::FDO(error) => Self::standard(method, *error),
+            zbus::Error::InputOutput(error) => Self::Lost(error.to_string()),
+            zbus::Error::MethodError(name, said, _) => {
+                Self::Answer(format!("{name}: {}", said.unwrap_or_default()))
+            }
+            other => Self::Answer(other.to_string()),
+        }
+    }
+
+    /// One of the errors that every bus has.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "there are fifty of them, and most have nothing to do with us"
+    )]
+    fn standard(method: &str, error: fdo::Error) -> Self {
+        match error {
+            fdo::Error::ServiceUnknown(_)
+            | fdo::Error::NameHasNoOwner(_)
+            | fdo::Error::SpawnExecFailed(_)
+            | fdo::Error::SpawnFailed(_)
+            | fdo::Error::SpawnChildExited(_)
+            | fdo::Error::SpawnServiceNotFound(_) => Self::NoDaemon,
+            fdo::Error::AccessDenied(said)
+            | fdo::Error::AuthFailed(said)
+            | fdo::Error::InteractiveAuthorizationRequired(said) => Self::not_allowed(method, said),
+            fdo::Error::NoReply(said)
+            | fdo::Error::Timeout(said)
+            | fdo::Error::TimedOut(said)
+            | fdo::Error::Disconnected(said) => Self::Lost(said),
+            fdo::Error::LimitsExceeded(said) | fdo::Error::InvalidArgs(said) => Self::Refused(said),
+            other => Self::Answer(other.to_string()),
+        }
+    }
+
+    /// Not allowed, with the name of what polkit would have to allow.
+    fn not_allowed(method: &str, said: String) -> Self {
+        let action = api::ACTIONS
+            .iter()
+            .find(|(_, methods)| methods.contains(&method));
+        Self::NotAllowed {
+            said,
+            action: action.map_or("", |(action, _)| action),
+        }
+    }
+}
+
+/// What it ends with when a stream cannot be read.
+const fn code_of_reading(error: &ReadError) -> u8 {
+    match error {
+        ReadError::Stream(_) | ReadError::Program { .. } => exit::IOERR,
+        ReadError::NotADump(_)
+        | ReadError::Header(_)
+        | ReadError::Encoding(_)
+        | ReadError::EndsEarly(_)
+        | ReadError::TooLong(_)
+        | ReadError::Hashed => exit::DATAERR,
+    }
+}
+
+/// The sentence, and how to become allowed unless it has that already.
+fn not_allowed(said: &str, action: &str) -> String {
+    let said = said.trim_end_matches('.');
+    if action.is_empty() || said.contains(action) {
+        return said.to_owned();
+    }
+    format!("{said}: become root, for instance with sudo, or have polkit allow the action {action}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_daemon_have_codes() {
+        let said = String::new;
+        let cases = [
+            (api::Error::InvalidPattern(said()), exit::DATAERR),
+            (api::Error::InvalidArgument(said()), exit::DATAERR),
+            (api::Error::UnknownList(said()), exit::DATAERR),
+            (api::Error::EntryInFile(said()), exit::DATAERR),
+            (api::Error::EmptyFilter(said()), exit::DATAERR),
+            (api::Error::Hashed(said()), exit::DATAERR),
+            (api::Error::InvalidRow(said()), exit::DATAERR),
+            (api::Error::NoSuchEntry(said()), exit::NO),
+            (api::Error::NotAuthorized(said()), exit::NOPERM),
+            (api::Error::StoreUnavailable(said()), exit::UNAVAILABLE),
+            (api::Error::ReloadRefused(said()), exit::CONFIG),
+        ];
+        for (error, want) in cases {
+            let name = format!("{error:?}");
+            assert_eq!(Failure::refused("Forget", error).code(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn errors_of_the_bus_have_codes_and_sentences() {
+        let said = || "so".to_owned();
+        let cases = [
+            (
+                fdo::Error::ServiceUnknown(said()),
+                exit::UNAVAILABLE,
+                "systemctl start",
+            ),
+            (
+                fdo::Error::NoReply(said()),
+                exit::UNAVAILABLE,
+                "has not answered: so",
+            ),
+            (
+                fdo::Error::AccessDenied(said()),
+                exit::NOPERM,
+                "polkit allow the action",
+            ),
+            (
+                fdo::Error::UnknownMethod(said()),
+                exit::SOFTWARE,
+                "does not understand",
+            ),
+        ];
+        for (error, want, text) in cases {
+            let failure = Failure::refused("Forget", api::Error::ZBus(error.into()));
+            assert_eq!(failure.code(), want, "{failure}");
+            assert!(failure.to_string().contains(text), "{failure}");
+        }
+    }
+
+    #[test]
+    fn how_to_become_allowed_is_said_once() {
+        let refused = |said: &str| {
+            let error = api::Error::NotAuthorized(said.to_owned());
+            Failure::refused("Backup", error).to_string()
+        };
+        let want = "not for you: become root, for instance with sudo, or have polkit allow the action org.stargrey.Greylist1.backup";
+        assert_eq!(refused("not for you."), want);
+        assert_eq!(refused(want), want);
+    }
+
+    #[test]
+    fn all_codes_are_listed() {
+        let mut codes: Vec<u8> = exit::ALL.iter().map(|(code, _)| *code).collect();
+        codes.dedup();
+        assert_eq!(codes.len(), exit::ALL.len());
+        assert!(codes.is_sorted());
+    }
+}

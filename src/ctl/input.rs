@@ -1,0 +1,268 @@
+//! Where an import comes from: a directory, a file, standard input.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek};
+use std::path::{Path, PathBuf};
+
+use super::args::Import;
+use super::failure::{ArgumentError, Failure};
+use super::import::{
+    Directory, Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules,
+    ReadError, Skip,
+};
+use crate::api::Dict;
+use crate::types::{Printable, Span};
+
+/// Where Debian's and Fedora's Postgrey have their database.
+const USUAL: [&str; 2] = ["/var/lib/postgrey", "/var/spool/postfix/postgrey"];
+
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// What is imported.
+#[derive(Debug)]
+pub struct Input {
+    path: PathBuf,
+    format: Format,
+    source: Source,
+}
+
+/// How it is written.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Postgrey(PostgreyRules),
+    MilterGreylist(MilterGreylistRules),
+    Json,
+}
+
+/// What it is read from.
+#[derive(Debug)]
+enum Source {
+    Directory(Box<Directory>),
+    File(File),
+    /// A pipe, or standard input: it can be read once.
+    Stream(Option<File>),
+}
+
+/// A record, or what stood in place of one.
+#[derive(Debug)]
+pub enum Record {
+    /// As a row of the bus.
+    Row(Dict),
+    /// It is left out.
+    Skipped(Skip),
+}
+
+/// Records, one after the other.
+pub type Records<'a> = Box<dyn Iterator<Item = Result<Record, Failure>> + 'a>;
+
+impl Input {
+    /// Opens what the command line names.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] says what is in the way.
+    pub fn open(options: &Import) -> Result<Self, Failure> {
+        let (path, format) = match options {
+            Import::Postgrey {
+                source,
+                delay,
+                retry_count,
+                ..
+            } => {
+                let rules = PostgreyRules {
+                    delay: Span::from_seconds(*delay),
+                    retry_count: *retry_count,
+                };
+                let path = source.clone().map_or_else(usual, Ok)?;
+                (path, Format::Postgrey(rules))
+            }
+            Import::MilterGreylist {
+                source,
+                delay,
+                autowhite,
+                ..
+            } => {
+                let rules = MilterGreylistRules {
+                    delay: Span::from_seconds(*delay),
+                    autowhite: Span::from_seconds(*autowhite),
+                };
+                (source.clone(), Format::MilterGreylist(rules))
+            }
+            Import::Json { source, .. } => (source.clone(), Format::Json),
+        };
+        let source = open(&path, format)?;
+        Ok(Self {
+            path,
+            format,
+            source,
+        })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if self.path == Path::new(STDIN) {
+            "standard input".to_owned()
+        } else {
+            Printable(self.path.as_os_str().as_encoded_bytes()).to_string()
+        }
+    }
+
+    /// How many records there are; `None` for what cannot be read twice.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with any of them.
+    pub fn count(&mut self) -> Result<Option<u64>, Failure> {
+        if matches!(self.source, Source::Stream(_)) {
+            return Ok(None);
+        }
+        let mut count = 0_u64;
+        for record in self.records()? {
+            record?;
+            count = count.saturating_add(1);
+        }
+        Ok(Some(count))
+    }
+
+    /// The records, from the first one on.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Open`] when a file cannot be read from its beginning.
+    pub fn records(&mut self) -> Result<Records<'_>, Failure> {
+        let path = PathBuf::from(self.name());
+        let reader: Box<dyn BufRead + '_> = match &mut self.source {
+            Source::Directory(directory) => {
+                directory.rewind();
+                return Ok(Box::new(
+                    directory.by_ref().map(move |item| take(item, &path)),
+                ));
+            }
+            Source::File(file) => {
+                file.rewind().map_err(unopened(&path))?;
+                Box::new(BufReader::new(file))
+            }
+            Source::Stream(Some(file)) => Box::new(BufReader::new(file)),
+            Source::Stream(None) => Box::new(io::stdin().lock()),
+        };
+        Ok(match self.format {
+            Format::Postgrey(rules) => {
+                Box::new(Postgrey::new(reader, rules).map(move |item| take(item, &path)))
+            }
+            Format::MilterGreylist(rules) => {
+                Box::new(MilterGreylist::new(reader, rules).map(move |item| take(item, &path)))
+            }
+            Format::Json => Box::new(JsonLines::new(reader).map(move |row| {
+                let line = |source| Failure::Line {
+                    path: path.clone(),
+                    source,
+                };
+                row.map(Record::Row).map_err(line)
+            })),
+        })
+    }
+}
+
+/// What a reader has come to.
+fn take(item: Result<Item, ReadError>, path: &Path) -> Result<Record, Failure> {
+    match item {
+        Ok(Item::Row(row)) => Ok(Record::Row(row.row())),
+        Ok(Item::Skipped { why, .. }) => Ok(Record::Skipped(why)),
+        Err(source) => Err(Failure::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Opens whatever has this name.
+fn open(path: &Path, format: Format) -> Result<Source, Failure> {
+    if path == Path::new(STDIN) {
+        return Ok(Source::Stream(None));
+    }
+    let metadata = std::fs::metadata(path).map_err(unopened(path))?;
+    if let (true, Format::Postgrey(rules)) = (metadata.is_dir(), format) {
+        return Ok(Source::Directory(Box::new(Directory::open(path, rules)?)));
+    }
+    let file = File::open(path).map_err(unopened(path))?;
+    Ok(if metadata.is_file() {
+        Source::File(file)
+    } else {
+        Source::Stream(Some(file))
+    })
+}
+
+/// Where Postgrey's database usually is.
+fn usual() -> Result<PathBuf, ArgumentError> {
+    let usual = USUAL.iter().map(Path::new);
+    let found = usual
+        .into_iter()
+        .find(|path| path.join("postgrey.db").exists());
+    found.map(Path::to_owned).ok_or(ArgumentError::NoPostgrey)
+}
+
+/// Why something cannot be opened.
+fn unopened(path: &Path) -> impl Fn(io::Error) -> Failure {
+    let path = path.to_owned();
+    move |source| Failure::Open {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctl::exit;
+    use crate::ctl::import::header;
+
+    fn of_file(text: &str) -> (tempfile::NamedTempFile, Input) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let input = Input::open(&Import::Json {
+            source: file.path().to_owned(),
+            dry_run: false,
+        });
+        (file, input.unwrap())
+    }
+
+    #[test]
+    fn a_file_is_counted_and_read_again() {
+        let text = format!("{}\n{{\"first\":1}}\n{{\"first\":2}}\n", header());
+        let (_file, mut input) = of_file(&text);
+        assert_eq!(input.count().unwrap(), Some(2));
+        assert_eq!(input.records().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_at_the_end_is_known_at_the_beginning() {
+        let text = format!("{}\n{{\"first\":1}}\nx\n", header());
+        let (file, mut input) = of_file(&text);
+        let failure = input.count().unwrap_err();
+        let name = file.path().display();
+        assert_eq!(
+            failure.to_string(),
+            format!("{name}: line 3 is no JSON object")
+        );
+        assert_eq!(failure.code(), exit::DATAERR);
+    }
+
+    #[test]
+    fn what_is_not_there_is_said_with_its_name() {
+        let failure = Input::open(&Import::MilterGreylist {
+            source: "/nowhere/greylist.db".into(),
+            delay: 1,
+            autowhite: 1,
+            dry_run: true,
+        });
+        let failure = failure.unwrap_err();
+        assert!(
+            failure
+                .to_string()
+                .starts_with("/nowhere/greylist.db: No such file")
+        );
+        assert_eq!(failure.code(), exit::IOERR);
+    }
+}

@@ -1,0 +1,201 @@
+//! What leaves the program: standard output, remarks, files.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::failure::Failure;
+
+/// Writes to standard output.
+///
+/// # Errors
+///
+/// [`Failure::Pipe`] when nobody reads it any more.
+pub fn say(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    written.and_then(|()| stdout.flush()).map_err(unwritten)
+}
+
+/// Why nothing can be written to standard output.
+fn unwritten(error: io::Error) -> Failure {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        Failure::Pipe
+    } else {
+        Failure::Output(error)
+    }
+}
+
+/// Writes to standard error. When that is gone there is nobody left to tell.
+pub fn remark(text: &str) {
+    let mut stderr = io::stderr().lock();
+    drop(stderr.write_all(text.as_bytes()));
+    drop(stderr.flush());
+}
+
+/// A file that appears under its name when it is complete, and never when it is not.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    beside: PathBuf,
+    file: File,
+    replaces: bool,
+}
+
+impl NewFile {
+    /// Begins with a file that only its owner may read. One that exists is replaced only by force.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Exists`], [`Failure::Create`].
+    pub fn create(path: &Path, force: bool) -> Result<Self, Failure> {
+        let there = fs::symlink_metadata(path);
+        if !force && there.is_ok() {
+            return Err(Failure::Exists(path.to_owned()));
+        }
+        if there.is_ok_and(|metadata| !metadata.is_file()) {
+            let source = io::Error::other("it is there and no file");
+            return Err(uncreated(path)(source));
+        }
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}.new", std::process::id()));
+        let beside = path.with_file_name(name);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)
+            .map_err(uncreated(path))?;
+        Ok(Self {
+            path: path.to_owned(),
+            beside,
+            file,
+            replaces: force,
+        })
+    }
+
+    /// What is to be written to.
+    #[must_use]
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Puts more behind what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Create`].
+    pub fn write(&mut self, text: &str) -> Result<(), Failure> {
+        let written = self.file.write_all(text.as_bytes());
+        written.map_err(uncreated(&self.path))
+    }
+
+    /// Gives the file its name, once all of it is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Exists`] when somebody else was quicker, [`Failure::Create`].
+    pub fn finish(self) -> Result<(), Failure> {
+        self.file.sync_all().map_err(uncreated(&self.path))?;
+        let named = if self.replaces {
+            fs::rename(&self.beside, &self.path)
+        } else {
+            // Unlike rename this replaces nothing; the other name goes away with self.
+            fs::hard_link(&self.beside, &self.path)
+        };
+        match named {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Failure::Exists(self.path.clone()));
+            }
+            Err(error) => return Err(uncreated(&self.path)(error)),
+        }
+        let directory = self.path.parent().filter(|path| *path != Path::new(""));
+        let directory = directory.unwrap_or(Path::new("."));
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(uncreated(&self.path))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // It is gone already when it was renamed.
+        drop(fs::remove_file(&self.beside));
+    }
+}
+
+/// Why a file cannot be created.
+fn uncreated(path: &Path) -> impl Fn(io::Error) -> Failure {
+    let path = path.to_owned();
+    move |source| Failure::Create {
+        path: path.clone(),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_complete() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("copy");
+        let mut new = NewFile::create(&path, false).unwrap();
+        new.write("all").unwrap();
+        assert!(!path.exists());
+        new.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "all");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(names(directory.path()), ["copy"]);
+    }
+
+    #[test]
+    fn what_is_not_finished_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("copy");
+        drop(NewFile::create(&path, false).unwrap());
+        assert!(names(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_replaced_by_force_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("copy");
+        let mut late = NewFile::create(&path, false).unwrap();
+        late.write("late").unwrap();
+        fs::write(&path, "old").unwrap();
+        assert!(matches!(late.finish(), Err(Failure::Exists(_))));
+        assert!(matches!(
+            NewFile::create(&path, false),
+            Err(Failure::Exists(_))
+        ));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        let mut new = NewFile::create(&path, true).unwrap();
+        new.write("new").unwrap();
+        new.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(names(directory.path()), ["copy"]);
+    }
+
+    #[test]
+    fn nothing_but_files_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let failure = NewFile::create(directory.path(), true).unwrap_err();
+        assert!(matches!(failure, Failure::Create { .. }), "{failure}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What is known of one thing, line by line, in the manner of systemctl status.
+//!
+//! ```text
+//!    Mode: greylist
+//!   Since: Sun 2026-11-22 04:33:17 CET
+//! ```
+//!
+//! Texts that are too long go on below where they began.
+
+use super::{Cell, Manner, Style, USUAL_WIDTH, filling, width};
+
+/// No text gets less room than this.
+const NARROWEST: usize = 20;
+
+/// Texts with labels.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    facts: Vec<(Cell, Cell)>,
+}
+
+impl Facts {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a text with a label at the end.
+    #[must_use]
+    pub fn with(mut self, label: &str, text: impl Into<Cell>) -> Self {
+        self.facts.push((Cell::new(label), text.into()));
+        self
+    }
+
+    /// The same, if there is a text.
+    #[must_use]
+    pub fn with_some(self, label: &str, text: Option<impl Into<Cell>>) -> Self {
+        match text {
+            Some(text) => self.with(label, text),
+            None => self,
+        }
+    }
+
+    /// All as text.
+    #[must_use]
+    pub fn render(&self, manner: &Manner) -> String {
+        let labels = self.facts.iter().map(|(label, _)| width(&label.text));
+        let labels = labels.max().unwrap_or_default();
+        let begin = labels.saturating_add(2);
+        let room = manner.width.map(|columns| {
+            let room = columns.saturating_sub(begin);
+            room.max(NARROWEST.min(USUAL_WIDTH))
+        });
+        let mut out = String::new();
+        for (label, cell) in &self.facts {
+            out.push_str(&filling(&label.text, labels));
+            Style::Dim.paint(&mut out, &label.text, manner);
+            out.push(':');
+            for (number, line) in folded(&cell.text, room).iter().enumerate() {
+                let indent = if number == 0 { 1 } else { begin };
+                if !line.is_empty() {
+                    out.push_str(&" ".repeat(indent));
+                    cell.style.paint(&mut out, line, manner);
+                }
+                out.push('\n');
+            }
+        }
+        out
+    }
+}
+
+/// `text` in lines of so many columns, broken at blanks; a word that is longer stands alone.
+pub(super) fn folded(text: &str, room: Option<usize>) -> Vec<String> {
+    let Some(room) = room else {
+        return vec![text.to_owned()];
+    };
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { break };
+        let wanted = width(line).saturating_add(1).saturating_add(width(word));
+        if line.is_empty() {
+            line.push_str(word);
+        } else if wanted <= room {
+            line.extend([" ", word]);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_end_and_texts_begin_in_one_column() {
+        let manner = Manner {
+            width: Some(40),
+            ..Manner::plain()
+        };
+        let facts = Facts::new()
+            .with("Mode", "greylist")
+            .with_some("Nothing", None::<&str>)
+            .with(
+                "Why",
+                "the client came back before the delay was over, as a server does",
+            )
+            .with("Empty", "")
+            .with("Entry", "\u{1b}");
+        let want = "
+ Mode: greylist
+  Why: the client came back before the
+       delay was over, as a server does
+Empty:
+Entry: \\x1b
+";
+        assert_eq!(format!("\n{}", facts.render(&manner)), want);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_folded() {
+        let long = "a ".repeat(100);
+        let facts = Facts::new().with("A", long.trim_end());
+        assert_eq!(facts.render(&Manner::plain()).lines().count(), 1);
+    }
+}

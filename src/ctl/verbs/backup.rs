@@ -1,0 +1,21 @@
+//! `backup`: a copy of the database in a file that is opened here.
+
+use std::path::Path;
+
+use super::Answer;
+use crate::ctl::failure::Failure;
+use crate::ctl::output::NewFile;
+use crate::ctl::session::Session;
+use crate::types::Printable;
+
+/// Has the copy written beside the file, and then gives it its name.
+pub(super) async fn run(session: &Session, path: &Path, force: bool) -> Result<Answer, Failure> {
+    let manager = session.manager().await?;
+    let new = NewFile::create(path, force)?;
+    let done = manager.backup(zbus::Fd::from(new.file())).await;
+    done.map_err(|error| Failure::refused("Backup", error))?;
+    new.finish()?;
+    let name = path.as_os_str().as_encoded_bytes();
+    let sentence = format!("The database is copied to {}.", Printable(name));
+    Ok(Answer::done(&session.view, &sentence))
+}

@@ -1,0 +1,229 @@
+//! `explain`: what would be decided, and why.
+//!
+//! The daemon decides, on what Postfix would tell it: address and verified name of the client, sender and
+//! recipient. What is not given is found out here, or assumed, and what was assumed is said.
+
+mod text;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::pending::Waiting;
+use super::{Answer, bare};
+use crate::api::{CLIENT, Row, STATE, STATE_WAITING};
+use crate::ctl::args::Explain;
+use crate::ctl::failure::{ArgumentError, Failure};
+use crate::ctl::resolver::{Resolver, System, UNKNOWN, verified};
+use crate::ctl::session::Session;
+
+/// The sender that is assumed. Nobody has an address there (RFC 2606).
+const SENDER: &str = "stranger@sender.invalid";
+
+/// The recipient that is assumed.
+const RECIPIENT: &str = "somebody@recipient.invalid";
+
+/// Most triplets that are listed.
+const LISTED: u32 = 10;
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Question {
+    /// The client's address.
+    address: IpAddr,
+    /// Its verified name.
+    name: String,
+    /// How many addresses there were to choose from.
+    addresses: usize,
+    sender: Option<String>,
+    recipient: Option<String>,
+}
+
+/// Asks and shows.
+pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, Failure> {
+    let question = Question::read(options, &System)?;
+    let manager = session.manager().await?;
+    let address = question.address.to_string();
+    let attributes = HashMap::from([
+        ("client_address", address.as_str()),
+        ("client_name", question.name.as_str()),
+        ("sender", question.sender()),
+        ("recipient", question.recipient()),
+    ]);
+    let told = manager.explain(&attributes).await;
+    let (result, steps) = told.map_err(|error| Failure::refused("Explain", error))?;
+    let waiting = if question.is_whole() {
+        Waiting::default()
+    } else {
+        let filter = Row::new()
+            .with(CLIENT, &*address)
+            .with(STATE, STATE_WAITING)
+            .with_some("sender", question.sender.as_deref());
+        Waiting::collect(session, &filter.build(), LISTED).await?
+    };
+    let shown = text::shown(&question, (&result, &steps), &waiting, &session.view);
+    Ok(Answer::yes(shown))
+}
+
+impl Question {
+    /// What is asked about, with names and addresses looked up.
+    fn read(options: &Explain, resolver: &impl Resolver) -> Result<Self, ArgumentError> {
+        let typed = Typed::read(&options.client);
+        let address = match (typed.address, options.address) {
+            (Some(_), Some(_)) => return Err(ArgumentError::TwoAddresses),
+            (given, other) => given.or(other),
+        };
+        let name = options.name.as_deref().or(match address {
+            // With an address beside it a name is what was verified.
+            Some(_) => typed.name,
+            None => None,
+        });
+        let (address, addresses) = match (address, typed.name) {
+            (Some(address), _) => (address, 1),
+            (None, Some(_)) if options.no_lookup => return Err(ArgumentError::NoLookup),
+            (None, name) => first_address(name.unwrap_or_default(), resolver)?,
+        };
+        let name = match name {
+            Some(name) => name.to_owned(),
+            None if options.no_lookup => UNKNOWN.to_owned(),
+            None => verified(address, resolver),
+        };
+        let owned = |address: &Option<String>| address.as_deref().map(bare).map(str::to_owned);
+        Ok(Self {
+            address,
+            name,
+            addresses,
+            sender: owned(&options.sender),
+            recipient: owned(&options.recipient),
+        })
+    }
+
+    /// The sender, or the one that is assumed.
+    fn sender(&self) -> &str {
+        self.sender.as_deref().unwrap_or(SENDER)
+    }
+
+    /// The recipient, or the one that is assumed.
+    fn recipient(&self) -> &str {
+        self.recipient.as_deref().unwrap_or(RECIPIENT)
+    }
+
+    /// Whether nothing is assumed.
+    const fn is_whole(&self) -> bool {
+        self.sender.is_some() && self.recipient.is_some()
+    }
+}
+
+/// The client as it was typed: an address, a name, or both as the log has them, `name[address]`.
+struct Typed<'a> {
+    name: Option<&'a str>,
+    address: Option<IpAddr>,
+}
+
+impl<'a> Typed<'a> {
+    fn read(client: &'a str) -> Self {
+        if let Ok(address) = client.parse() {
+            return Self {
+                name: None,
+                address: Some(address),
+            };
+        }
+        let both = client
+            .strip_suffix(']')
+            .and_then(|client| client.split_once('['))
+            .and_then(|(name, address)| Some((name, address.parse().ok()?)));
+        match both {
+            Some((name, address)) => Self {
+                name: Some(name).filter(|name| !name.is_empty()),
+                address: Some(address),
+            },
+            None => Self {
+                name: Some(client),
+                address: None,
+            },
+        }
+    }
+}
+
+/// The address to take of those that a name has, IPv4 before IPv6, and how many there are.
+fn first_address(name: &str, resolver: &impl Resolver) -> Result<(IpAddr, usize), ArgumentError> {
+    let addresses = resolver.addresses(name);
+    let v4 = addresses.iter().find(|address| address.is_ipv4());
+    match v4.or(addresses.first()) {
+        Some(address) => Ok((*address, addresses.len())),
+        None => Err(ArgumentError::NoAddress(name.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::ctl::args::{Arguments, Verb};
+    use crate::ctl::resolver::tests::Table;
+
+    fn read(words: &[&str]) -> Result<Question, String> {
+        let line = ["stargreyctl", "explain"].iter().chain(words);
+        let arguments = Arguments::try_parse_from(line).unwrap();
+        let Some(Verb::Explain(options)) = arguments.verb else {
+            panic!("{words:?}");
+        };
+        let table = Table(
+            &[
+                ("192.0.2.1", "mx.example.org"),
+                ("192.0.2.2", "forged.example.org"),
+            ],
+            &[
+                ("mx.example.org", &["2001:db8::1", "192.0.2.1"]),
+                ("mail.example.org", &["192.0.2.1"]),
+            ],
+        );
+        Question::read(&options, &table).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn names_and_addresses_are_found_out() {
+        let cases: [(&[&str], &str, &str, usize); 11] = [
+            (&["192.0.2.1"], "192.0.2.1", "mx.example.org", 1),
+            (&["192.0.2.2"], "192.0.2.2", "unknown", 1),
+            (&["mx.example.org"], "192.0.2.1", "mx.example.org", 2),
+            // Its address has another name, and that is the one that Postfix sees.
+            (&["mail.example.org"], "192.0.2.1", "mx.example.org", 1),
+            (&["mail.example.org", "--name=a.b"], "192.0.2.1", "a.b", 1),
+            (&["192.0.2.1", "--no-lookup"], "192.0.2.1", "unknown", 1),
+            (&["192.0.2.1", "--name=a.b"], "192.0.2.1", "a.b", 1),
+            (&["a.b", "--address=192.0.2.9"], "192.0.2.9", "a.b", 1),
+            (&["a.b[192.0.2.9]"], "192.0.2.9", "a.b", 1),
+            (&["unknown[2001:db8::9]"], "2001:db8::9", "unknown", 1),
+            (&["[192.0.2.1]"], "192.0.2.1", "mx.example.org", 1),
+        ];
+        for (words, address, name, addresses) in cases {
+            let got = read(words).unwrap();
+            assert_eq!(got.address.to_string(), address, "{words:?}");
+            assert_eq!((&*got.name, got.addresses), (name, addresses), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_found_out_is_asked_for() {
+        let cases: [(&[&str], &str); 3] = [
+            (&["nowhere.example.org"], "has no address in the DNS"),
+            (&["mx.example.org", "--no-lookup"], "give --address"),
+            (&["192.0.2.1", "--address=192.0.2.2"], "an address already"),
+        ];
+        for (words, want) in cases {
+            let error = read(words).unwrap_err();
+            assert!(error.contains(want), "{words:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_given_is_assumed() {
+        let got = read(&["192.0.2.1", "<>"]).unwrap();
+        assert_eq!((got.sender(), got.recipient()), ("", RECIPIENT));
+        assert!(!got.is_whole());
+        let got = read(&["192.0.2.1", "<a@b>", "c@d"]).unwrap();
+        assert_eq!((got.sender(), got.recipient()), ("a@b", "c@d"));
+        assert!(got.is_whole());
+    }
+}

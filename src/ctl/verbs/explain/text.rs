@@ -1,0 +1,346 @@
+//! A decision in plain words.
+
+use serde_json::{Value, json};
+
+use super::Question;
+use crate::api::{
+    ACTION, Dict, FromRow, MISSING, PASSES_AT, REASON, REPLY, RESULT, RETRIES_MISSING, SOURCE,
+    STEP, TEXT, TIME, UNTIL,
+};
+use crate::ctl::json;
+use crate::ctl::reasons::meaning;
+use crate::ctl::render::{Cell, Facts, Style, span};
+use crate::ctl::resolver::UNKNOWN;
+use crate::ctl::verbs::pending::Waiting;
+use crate::ctl::verbs::{counted, shown as shown_address};
+use crate::ctl::view::View;
+use crate::types::{Span, Timestamp};
+
+/// All of it.
+pub(super) fn shown(
+    question: &Question,
+    (result, steps): (&Dict, &[Dict]),
+    waiting: &Waiting,
+    view: &View,
+) -> String {
+    if view.json {
+        return json::shown(&object(question, result, steps, waiting));
+    }
+    let mut out = facts(question, result, view).render(&view.manner);
+    if !steps.is_empty() {
+        if view.manner.legend {
+            out.push_str("\nStep by step:\n");
+        } else {
+            out.push('\n');
+        }
+        let mut facts = Facts::new();
+        for step in steps {
+            let word = step.text(STEP).unwrap_or_default();
+            let text = step.text(TEXT).or(step.text(RESULT)).unwrap_or_default();
+            facts = facts.with(word, text);
+        }
+        out.push_str(&facts.render(&view.manner));
+    }
+    if !waiting.is_empty() {
+        if view.manner.legend {
+            out.push_str("\nWhat waits there now:\n");
+        } else {
+            out.push('\n');
+        }
+        out.push_str(&waiting.text(view));
+    }
+    out
+}
+
+/// As JSON: what was asked, what was decided, the steps.
+fn object(question: &Question, result: &Dict, steps: &[Dict], waiting: &Waiting) -> Value {
+    let mut object = json::object(result);
+    let mut assumed = Vec::new();
+    for (word, given) in [
+        ("sender", &question.sender),
+        ("recipient", &question.recipient),
+    ] {
+        if given.is_none() {
+            assumed.push(word);
+        }
+    }
+    let asked = json!({
+        "client_address": question.address.to_string(),
+        "client_name": question.name,
+        "sender": question.sender(),
+        "recipient": question.recipient(),
+        "assumed": assumed,
+        "steps": json::array(steps),
+        "waiting": waiting.array(),
+    });
+    if let (Value::Object(object), Value::Object(asked)) = (&mut object, asked) {
+        object.extend(asked);
+    }
+    object
+}
+
+/// Who, what and why.
+fn facts(question: &Question, result: &Dict, view: &View) -> Facts {
+    let action = result.text(ACTION).unwrap_or_default();
+    let (said, style) = answer(action);
+    let reason = result.text(REASON).unwrap_or_default();
+    Facts::new()
+        .with("Client", client(question))
+        .with(
+            "Sender",
+            address(question.sender(), question.sender.is_none()),
+        )
+        .with(
+            "Recipient",
+            address(question.recipient(), question.recipient.is_none()),
+        )
+        .with("Answer", Cell::new(said).styled(style))
+        .with("Because", format!("{} ({reason})", meaning(reason)))
+        .with_some("Decided by", result.text(SOURCE).or(result.text(TEXT)))
+        .with_some("Passes", passes(action, result, view))
+        .with_some("To Postfix", result.text(REPLY))
+        .with_some("Note", note(question))
+}
+
+/// The client, and what its name is worth.
+fn client(question: &Question) -> String {
+    let Question { address, name, .. } = question;
+    let name = if name == UNKNOWN {
+        format!("{address}, which has no verified name")
+    } else {
+        format!("{name}[{address}]")
+    };
+    match question.addresses {
+        0 | 1 => name,
+        several => format!("{name}, the first of {several} addresses"),
+    }
+}
+
+/// An address, and whether anybody has named it.
+fn address(address: &str, is_assumed: bool) -> String {
+    if is_assumed {
+        format!("{address} (assumed)")
+    } else {
+        shown_address(address).to_owned()
+    }
+}
+
+/// What the answer leaves open.
+fn note(question: &Question) -> Option<String> {
+    let what = match (&question.sender, &question.recipient) {
+        (None, None) => "sender and recipient were",
+        (None, Some(_)) => "the sender was",
+        (Some(_), None) => "the recipient was",
+        (Some(_), Some(_)) => return None,
+    };
+    Some(format!(
+        "{what} not given, so this is about an address that is on no list and has never been seen"
+    ))
+}
+
+/// The action as a sentence.
+fn answer(action: &str) -> (&str, Style) {
+    match action {
+        "pass" => ("it passes", Style::Good),
+        "greylist" => ("it is told to come back later", Style::Warn),
+        "tarpit" => ("it has to wait for its answer", Style::Warn),
+        "defer" => ("it is told to come back later, whatever it is", Style::Bad),
+        other => (other, Style::Plain),
+    }
+}
+
+/// When it passes, for what does not yet.
+fn passes(action: &str, result: &Dict, view: &View) -> Option<String> {
+    if action == "pass" {
+        return None;
+    }
+    let now = result
+        .number(TIME)
+        .map_or(view.time(), Timestamp::from_seconds);
+    let retries = result.number(RETRIES_MISSING).unwrap_or_default();
+    let at = result.number(PASSES_AT).map(Timestamp::from_seconds);
+    let missing = result.number(MISSING).map(Span::from_seconds);
+    let left = at.map(|at| at.since(now)).or(missing)?;
+    let mut text = if left == Span::ZERO {
+        "when it comes back".to_owned()
+    } else {
+        let at = at.unwrap_or(now.after(left));
+        format!(
+            "when it comes back after {}, in {}",
+            view.local(at.seconds()),
+            span(left)
+        )
+    };
+    if retries > 0 {
+        let retries = counted(retries, "more attempt", "more attempts");
+        text = format!("{text}, and after {retries}");
+    }
+    if let Some(until) = result.number(UNTIL).filter(|until| *until > 0) {
+        text = format!("{text}; but no later than {}", view.local(until));
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Row;
+    use crate::ctl::verbs::pending::tests::waiting;
+
+    const NOW: u64 = 1_795_318_397;
+
+    fn question(sender: Option<&str>, recipient: Option<&str>) -> Question {
+        Question {
+            address: "192.0.2.7".parse().unwrap(),
+            name: "mx.example.org".to_owned(),
+            addresses: 1,
+            sender: sender.map(str::to_owned),
+            recipient: recipient.map(str::to_owned),
+        }
+    }
+
+    fn step(word: &str, result: &str, text: &str) -> Dict {
+        Row::new()
+            .with(STEP, word)
+            .with(RESULT, result)
+            .with(TEXT, text)
+            .build()
+    }
+
+    fn greylisted() -> (Dict, Vec<Dict>) {
+        let result = Row::new()
+            .with(ACTION, "greylist")
+            .with(REASON, "early-retry")
+            .with(
+                REPLY,
+                "DEFER_IF_PERMIT Greylisted, please try again in 260 seconds",
+            )
+            .with(MISSING, 260_u64)
+            .with(PASSES_AT, NOW + 260)
+            .with(UNTIL, NOW + 172_760)
+            .with(TIME, NOW)
+            .build();
+        let steps = vec![
+            step("client-whitelist", "none", "No entry has the client."),
+            step("recipient-whitelist", "none", "No entry has the recipient."),
+            step("sender-whitelist", "none", "No entry has the sender."),
+            step(
+                "client",
+                "none",
+                "The client has not brought any mail that came back.",
+            ),
+            step(
+                "triplet",
+                "waiting",
+                "Waiting since Sun 2026-11-22 04:32:37 CET; it was tried once since then, too early.",
+            ),
+        ];
+        (result, steps)
+    }
+
+    #[test]
+    fn a_mail_that_is_late() {
+        let question = question(Some("ann@example.org"), Some("bob@example.net"));
+        let (result, steps) = greylisted();
+        let got = shown(
+            &question,
+            (&result, &steps),
+            &Waiting::default(),
+            &View::of_80_columns(),
+        );
+        let want = "
+    Client: mx.example.org[192.0.2.7]
+    Sender: ann@example.org
+ Recipient: bob@example.net
+    Answer: it is told to come back later
+   Because: it has come back, but too early or not often enough (early-retry)
+    Passes: when it comes back after Sun 2026-11-22 04:37:37 CET, in 4min 20s;
+            but no later than Tue 2026-11-24 04:32:37 CET
+To Postfix: DEFER_IF_PERMIT Greylisted, please try again in 260 seconds
+
+Step by step:
+   client-whitelist: No entry has the client.
+recipient-whitelist: No entry has the recipient.
+   sender-whitelist: No entry has the sender.
+             client: The client has not brought any mail that came back.
+            triplet: Waiting since Sun 2026-11-22 04:32:37 CET; it was tried
+                     once since then, too early.
+";
+        assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn a_client_on_a_list() {
+        let mut question = question(None, None);
+        question.name = UNKNOWN.to_owned();
+        question.addresses = 2;
+        let result = Row::new()
+            .with(ACTION, "pass")
+            .with(REASON, "client-whitelist")
+            .with(SOURCE, "/etc/stargrey/whitelist_clients.local:3")
+            .with(REPLY, "DUNNO")
+            .build();
+        let got = shown(
+            &question,
+            (&result, &[]),
+            &waiting(),
+            &View::of_80_columns(),
+        );
+        let want = "
+    Client: 192.0.2.7, which has no verified name, the first of 2 addresses
+    Sender: stranger@sender.invalid (assumed)
+ Recipient: somebody@recipient.invalid (assumed)
+    Answer: it passes
+   Because: the client is on the client list (client-whitelist)
+Decided by: /etc/stargrey/whitelist_clients.local:3
+To Postfix: DUNNO
+      Note: sender and recipient were not given, so this is about an address
+            that is on no list and has never been seen
+
+What waits there now:
+CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
+2001:db8:1:2::/64  bounce-0…ple.org  carol@ex…ple.net      5        2h   1min 3s
+198.51.100.0/24    <>                bob@example.net       2  1 day 1h     1 day
+192.0.2.0/24       ann@example.org   bob@example.net       1      4min      4min
+
+3 triplets listed.
+";
+        assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn json_has_question_decision_and_steps() {
+        let (result, steps) = greylisted();
+        let question = question(None, Some("bob@example.net"));
+        let got = object(&question, &result, &steps, &Waiting::default());
+        assert_eq!(got["assumed"], json!(["sender"]));
+        assert_eq!(got["client_name"], "mx.example.org");
+        assert_eq!(got["passes_at"], NOW + 260);
+        assert_eq!(got["steps"][0]["step"], "client-whitelist");
+        assert_eq!(got["waiting"], json!([]));
+    }
+
+    #[test]
+    fn when_it_passes() {
+        let view = View::of_80_columns();
+        let cases = [
+            (Row::new(), None),
+            (
+                Row::new().with(MISSING, 0_u64).with(RETRIES_MISSING, 2_u64),
+                Some("when it comes back, and after 2 more attempts"),
+            ),
+            (
+                Row::new().with(MISSING, 60_u64),
+                Some("when it comes back after Sun 2026-11-22 04:34:17 CET, in 1min"),
+            ),
+            (
+                Row::new().with(PASSES_AT, NOW - 5),
+                Some("when it comes back"),
+            ),
+        ];
+        for (row, want) in cases {
+            let got = passes("greylist", &row.build(), &view);
+            assert_eq!(got.as_deref(), want);
+        }
+    }
+}

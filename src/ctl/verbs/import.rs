@@ -1,0 +1,268 @@
+//! `import`: records of other greylisters, and of an export.
+//!
+//! What can be read twice (a directory, a file) is read to its end first, so that what is wrong with it is known
+//! before anything is sent. Then the records go to the daemon in batches, each of which it takes as a whole
+//! or not at all.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Answer, counted};
+use crate::api::{CHANGED, Dict, FromRow, MOST_ROWS, ManagerProxy, NEW, UNCHANGED};
+use crate::ctl::args::Import;
+use crate::ctl::failure::Failure;
+use crate::ctl::import::Skip;
+use crate::ctl::input::{Input, Record};
+use crate::ctl::json;
+use crate::ctl::progress::Progress;
+use crate::ctl::render::Facts;
+use crate::ctl::session::Session;
+use crate::ctl::view::View;
+
+/// What has become of the records.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Tally {
+    read: u64,
+    new: u64,
+    changed: u64,
+    unchanged: u64,
+    skipped: BTreeMap<Skip, u64>,
+    is_dry: bool,
+}
+
+/// Reads and sends.
+pub(super) async fn run(session: &Session, options: &Import) -> Result<Answer, Failure> {
+    let mut input = Input::open(options)?;
+    let total = input.count()?;
+    let manager = session.manager().await?;
+    let mut tally = Tally {
+        is_dry: is_dry(options),
+        ..Tally::default()
+    };
+    let progress = Progress::begin(total);
+    let sent = send(&manager, &mut input, &mut tally, &progress).await;
+    progress.end();
+    match sent {
+        Ok(()) if tally.read == 0 => Ok(nothing(&tally, &input, &session.view)),
+        Ok(()) => Ok(Answer::yes(tally.text(&session.view))),
+        Err(source) if tally.taken() == 0 => Err(source),
+        Err(source) => Err(Failure::Import {
+            source: Box::new(source),
+            taken: tally.until_then(),
+        }),
+    }
+}
+
+/// Whether nothing is to be taken.
+const fn is_dry(options: &Import) -> bool {
+    match options {
+        Import::Postgrey { dry_run, .. }
+        | Import::MilterGreylist { dry_run, .. }
+        | Import::Json { dry_run, .. } => *dry_run,
+    }
+}
+
+/// Sends all records.
+async fn send(
+    manager: &ManagerProxy<'_>,
+    input: &mut Input,
+    tally: &mut Tally,
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
+    let mut records = input.records()?;
+    let mut rows = Vec::with_capacity(most);
+    // The number of the first record in the batch.
+    let mut first = 1_u64;
+    loop {
+        let record = records.next().transpose()?;
+        let is_over = record.is_none();
+        match record {
+            Some(Record::Row(row)) => {
+                tally.read = tally.read.saturating_add(1);
+                if rows.is_empty() {
+                    first = tally.read;
+                }
+                rows.push(row);
+            }
+            Some(Record::Skipped(why)) => tally.skip(why),
+            None => {}
+        }
+        if rows.len() == most || is_over && !rows.is_empty() {
+            let taken = manager.import(&rows, tally.is_dry).await;
+            let taken = taken.map_err(|error| refused(error, first))?;
+            tally.add(&taken);
+            rows.clear();
+            progress.show(tally.read);
+        }
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+/// Why a batch is not taken. Records are counted from its beginning in what the daemon says.
+fn refused(error: crate::api::Error, first: u64) -> Failure {
+    let failure = Failure::refused("Import", error);
+    if let Failure::Refused(said) = &failure
+        && first > 1
+    {
+        return Failure::Refused(format!(
+            "in the batch that begins with record {first}: {said}"
+        ));
+    }
+    failure
+}
+
+/// What there is to say when there was nothing to read.
+fn nothing(tally: &Tally, input: &Input, view: &View) -> Answer {
+    let mut text = tally.text(view);
+    if !view.json {
+        text.insert_str(0, &format!("There are no records in {}.\n", input.name()));
+    }
+    Answer::no(text)
+}
+
+impl Tally {
+    /// Counts a record that is left out.
+    fn skip(&mut self, why: Skip) {
+        self.read = self.read.saturating_add(1);
+        let count = self.skipped.entry(why).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Counts what has been taken of a batch.
+    fn add(&mut self, taken: &Dict) {
+        let number = |key| taken.number(key).unwrap_or_default();
+        self.new = self.new.saturating_add(number(NEW));
+        self.changed = self.changed.saturating_add(number(CHANGED));
+        self.unchanged = self.unchanged.saturating_add(number(UNCHANGED));
+    }
+
+    /// How many records the daemon has taken, or found to be there.
+    const fn taken(&self) -> u64 {
+        self.new
+            .saturating_add(self.changed)
+            .saturating_add(self.unchanged)
+    }
+
+    /// What there is to say when it did not go on.
+    fn until_then(&self) -> String {
+        let taken = counted(self.taken(), "record", "records");
+        let verb = if self.is_dry {
+            "would have been"
+        } else {
+            "had been"
+        };
+        format!(
+            "by then {taken} {verb} taken: {} new, {} changed, {} unchanged",
+            self.new, self.changed, self.unchanged
+        )
+    }
+
+    /// All counts.
+    fn text(&self, view: &View) -> String {
+        if view.json {
+            let skipped: serde_json::Map<_, _> = self
+                .skipped
+                .iter()
+                .map(|(why, count)| (why.word().to_owned(), (*count).into()))
+                .collect();
+            return json::shown(&json!({
+                "read": self.read,
+                NEW: self.new,
+                CHANGED: self.changed,
+                UNCHANGED: self.unchanged,
+                "skipped": skipped,
+                "dry_run": self.is_dry,
+            }));
+        }
+        let mut facts = Facts::new()
+            .with("Read", self.read)
+            .with("New", self.new)
+            .with("Changed", self.changed)
+            .with("Unchanged", self.unchanged);
+        for (why, count) in &self.skipped {
+            facts = facts.with("Skipped", format!("{count}: {why}"));
+        }
+        let mut text = facts.render(&view.manner);
+        if self.is_dry {
+            text.push_str("Nothing was taken: this was a dry run.\n");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Error, Row};
+
+    fn tally() -> Tally {
+        let mut tally = Tally {
+            read: 1_000_000,
+            ..Tally::default()
+        };
+        let row = |new: u64| Row::new().with(NEW, new).with(CHANGED, 5_u64);
+        tally.add(&row(999_000).with(UNCHANGED, 900_u64).build());
+        tally.add(&row(90).build());
+        for why in [Skip::Ambiguous, Skip::Address, Skip::Ambiguous] {
+            tally.skip(why);
+        }
+        tally
+    }
+
+    #[test]
+    fn all_is_counted() {
+        let want = "
+     Read: 1000003
+      New: 999090
+  Changed: 10
+Unchanged: 900
+  Skipped: 2: an address contains a slash, the key can be read in several ways
+  Skipped: 1: the client is not an IP address
+";
+        let mut tally = tally();
+        let got = tally.text(&View::of_80_columns());
+        assert_eq!(format!("\n{got}"), want);
+        tally.is_dry = true;
+        let got = tally.text(&View::of_80_columns());
+        assert!(
+            got.ends_with("Nothing was taken: this was a dry run.\n"),
+            "{got}"
+        );
+    }
+
+    #[test]
+    fn json_has_the_same_counts() {
+        let want = r#"{
+  "changed": 10,
+  "dry_run": false,
+  "new": 999090,
+  "read": 1000003,
+  "skipped": {
+    "address": 1,
+    "ambiguous": 2
+  },
+  "unchanged": 900
+}
+"#;
+        assert_eq!(tally().text(&View::of_json()), want);
+    }
+
+    #[test]
+    fn what_was_done_before_an_error_is_said() {
+        let source = refused(Error::InvalidRow("row 7: no client".to_owned()), 2001);
+        let failure = Failure::Import {
+            source: Box::new(source),
+            taken: tally().until_then(),
+        };
+        let want = "in the batch that begins with record 2001: row 7: no client\n\
+                    by then 1000000 records had been taken: 999090 new, 10 changed, 900 unchanged";
+        assert_eq!(failure.to_string(), want);
+        assert_eq!(failure.code(), crate::ctl::exit::DATAERR);
+        let first = refused(Error::InvalidRow("row 7: no client".to_owned()), 1);
+        assert_eq!(first.to_string(), "row 7: no client");
+    }
+}

@@ -1,0 +1,119 @@
+//! The verbs, a module for each, or for a few that belong together.
+//!
+//! Each asks the daemon and then makes a text of rows; the second half is a pure function, and that is what the
+//! tests of these modules are about.
+
+mod backup;
+mod entries;
+mod explain;
+mod export;
+mod import;
+mod pending;
+mod records;
+mod statistics;
+mod status;
+
+use serde_json::json;
+
+use super::args::Verb;
+use super::exit;
+use super::failure::Failure;
+use super::json;
+use super::session::Session;
+use super::view::View;
+use crate::api::RESULT;
+
+/// What is to be printed, and what the program ends with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The text.
+    pub text: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+impl Answer {
+    /// All went well.
+    #[must_use]
+    pub fn yes(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            code: exit::OK,
+        }
+    }
+
+    /// Nothing was found, or all is not well.
+    #[must_use]
+    pub fn no(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            code: exit::NO,
+        }
+    }
+
+    /// A sentence that says what was done; in JSON that it was.
+    #[must_use]
+    pub fn done(view: &View, sentence: &str) -> Self {
+        if view.json {
+            Self::yes(json::shown(&json!({ RESULT: "done" })))
+        } else {
+            Self::yes(format!("{sentence}\n"))
+        }
+    }
+}
+
+/// Does what the verb says.
+///
+/// # Errors
+///
+/// [`Failure`] has a sentence.
+pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
+    match verb {
+        Verb::Status => status::run(session).await,
+        Verb::Statistics(options) => statistics::run(session, options).await,
+        Verb::ResetStatistics => statistics::reset(session).await,
+        Verb::List { list } => entries::list(session, *list).await,
+        Verb::Allow(options) => entries::allow(session, options).await,
+        Verb::Remove { list, pattern } => entries::remove(session, *list, pattern).await,
+        Verb::Pending(options) => pending::run(session, options).await,
+        Verb::Explain(options) => explain::run(session, options).await,
+        Verb::Pass {
+            client,
+            sender,
+            recipient,
+        } => records::pass(session, client, sender, recipient).await,
+        Verb::Forget(options) => records::forget(session, options).await,
+        Verb::Reload => reload(session).await,
+        Verb::Backup { file, force } => backup::run(session, file, *force).await,
+        Verb::Import(options) => import::run(session, options).await,
+        Verb::Export { file, force } => export::run(session, file.as_deref(), *force).await,
+        // Needs no daemon, and is done by then.
+        Verb::Completion { .. } => Ok(Answer::yes("")),
+    }
+}
+
+/// Has the lists read again.
+async fn reload(session: &Session) -> Result<Answer, Failure> {
+    let manager = session.manager().await?;
+    let done = manager.reload().await;
+    done.map_err(|error| Failure::refused("Reload", error))?;
+    Ok(Answer::done(&session.view, "The lists are read again."))
+}
+
+/// A number with its noun.
+fn counted(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
+/// An address without its brackets: `<>` is the null sender.
+fn bare(address: &str) -> &str {
+    let inside = address
+        .strip_prefix('<')
+        .and_then(|rest| rest.strip_suffix('>'));
+    inside.unwrap_or(address)
+}
+
+/// An address as it is shown: the null sender would not be seen.
+fn shown(address: &str) -> &str {
+    if address.is_empty() { "<>" } else { address }
+}

@@ -1,0 +1,160 @@
+//! `pass` and `forget`: records are changed.
+
+use std::net::IpAddr;
+
+use super::{Answer, bare, counted, shown};
+use crate::api::{
+    CLIENT, CLIENTS, Dict, EVERYTHING, FromRow, RECIPIENT, Row, SENDER, SLEEPS, STATE,
+    STATE_PASSED, STATE_WAITING, TRIPLETS,
+};
+use crate::ctl::args::{Forget, State};
+use crate::ctl::exit;
+use crate::ctl::failure::{ArgumentError, Failure};
+use crate::ctl::json;
+use crate::ctl::resolver::{Resolver, System};
+use crate::ctl::session::Session;
+use crate::ctl::view::View;
+use crate::types::Printable;
+
+/// Lets a triplet pass; one for each address when the client is a name.
+pub(super) async fn pass(
+    session: &Session,
+    client: &str,
+    sender: &str,
+    recipient: &str,
+) -> Result<Answer, Failure> {
+    let (sender, recipient) = (bare(sender), bare(recipient));
+    let addresses = addresses(client, &System)?;
+    let manager = session.manager().await?;
+    let mut sentences = Vec::new();
+    for address in addresses {
+        let client = address.to_string();
+        let done = manager.allow(&client, sender, recipient).await;
+        done.map_err(|error| Failure::refused("Allow", error))?;
+        sentences.push(format!(
+            "{client}: {} to {} passes from now on.",
+            Printable(shown(sender).as_bytes()),
+            Printable(recipient.as_bytes())
+        ));
+    }
+    Ok(Answer::done(&session.view, &sentences.join("\n")))
+}
+
+/// The addresses of a client.
+fn addresses(client: &str, resolver: &impl Resolver) -> Result<Vec<IpAddr>, ArgumentError> {
+    if let Ok(address) = client.parse() {
+        return Ok(vec![address]);
+    }
+    let addresses = resolver.addresses(client);
+    if addresses.is_empty() {
+        return Err(ArgumentError::NoAddress(client.to_owned()));
+    }
+    Ok(addresses)
+}
+
+/// Forgets records.
+pub(super) async fn forget(session: &Session, options: &Forget) -> Result<Answer, Failure> {
+    let manager = session.manager().await?;
+    let forgotten = manager.forget(&filter(options)).await;
+    let forgotten = forgotten.map_err(|error| Failure::refused("Forget", error))?;
+    Ok(answer(&forgotten, &session.view))
+}
+
+/// What is to be forgotten.
+fn filter(options: &Forget) -> Dict {
+    let state = options.state.map(|state| match state {
+        State::Waiting => STATE_WAITING,
+        State::Passed => STATE_PASSED,
+    });
+    Row::new()
+        .with_some(CLIENT, options.client.as_deref())
+        .with_some(SENDER, options.sender.as_deref().map(bare))
+        .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
+        .with_some(STATE, state)
+        .with_some(EVERYTHING, options.everything.then_some(true))
+        .build()
+}
+
+/// What has been forgotten.
+fn answer(forgotten: &Dict, view: &View) -> Answer {
+    let number = |key| forgotten.number(key).unwrap_or_default();
+    let (triplets, clients, sleeps) = (number(TRIPLETS), number(CLIENTS), number(SLEEPS));
+    let is_any = triplets > 0 || clients > 0 || sleeps > 0;
+    let text = if view.json {
+        json::shown(&json::object(forgotten))
+    } else if is_any {
+        format!(
+            "Forgotten: {}, {}, {}.\n",
+            counted(triplets, "triplet", "triplets"),
+            counted(clients, "client", "clients"),
+            counted(sleeps, "sleep", "sleeps")
+        )
+    } else {
+        "Nothing like that was known.\n".to_owned()
+    };
+    let code = if is_any { exit::OK } else { exit::NO };
+    Answer { text, code }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::ctl::args::{Arguments, Verb};
+    use crate::ctl::resolver::tests::Table;
+
+    #[test]
+    fn what_was_forgotten_is_counted() {
+        let view = View::of_80_columns();
+        let row = |triplets: u64, clients: u64| {
+            let row = Row::new().with(TRIPLETS, triplets).with(CLIENTS, clients);
+            row.with(SLEEPS, 0_u64).build()
+        };
+        let some = answer(&row(2, 1), &view);
+        assert_eq!(
+            some,
+            Answer::yes("Forgotten: 2 triplets, 1 client, 0 sleeps.\n")
+        );
+        assert_eq!(
+            answer(&row(0, 0), &view),
+            Answer::no("Nothing like that was known.\n")
+        );
+        let json = answer(&row(2, 1), &View::of_json());
+        let want = "{\n  \"clients\": 1,\n  \"sleeps\": 0,\n  \"triplets\": 2\n}\n";
+        assert_eq!(json, Answer::yes(want));
+    }
+
+    #[test]
+    fn only_what_was_said_is_in_the_filter() {
+        let cases: [(&[&str], &str); 3] = [
+            (&["--everything"], r#"{"everything":true}"#),
+            (
+                &["--sender=<>", "--state=passed"],
+                r#"{"sender":"","state":"passed"}"#,
+            ),
+            (
+                &["--client=192.0.2.0/24", "--recipient=<bob@example.net>"],
+                r#"{"client":"192.0.2.0/24","recipient":"bob@example.net"}"#,
+            ),
+        ];
+        for (options, want) in cases {
+            let line = ["stargreyctl", "forget"].iter().chain(options);
+            let arguments = Arguments::parse_from(line);
+            let Some(Verb::Forget(options)) = arguments.verb else {
+                panic!("{want}");
+            };
+            assert_eq!(json::object(&filter(&options)).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn a_name_stands_for_all_its_addresses() {
+        let table = Table(&[], &[("mx.example.org", &["192.0.2.1", "2001:db8::1"])]);
+        let found = addresses("mx.example.org", &table).unwrap();
+        assert_eq!(found.len(), 2);
+        let found = addresses("2001:DB8::1", &table).unwrap();
+        assert_eq!(found.first().unwrap().to_string(), "2001:db8::1");
+        assert!(addresses("mx.example.net", &table).is_err());
+    }
+}

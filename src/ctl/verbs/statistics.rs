@@ -1,0 +1,364 @@
+//! `statistics` and `reset-statistics`.
+//!
+//! The daemon keeps counters by the hour. Days are put together here, for they begin at midnight of the
+//! local time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value, json};
+
+use super::Answer;
+use crate::api::{
+    Dict, FromRow, GREYLISTED, LISTS, REASONS, REQUESTS, S25R, SINCE, TARPITTED, TIME,
+};
+use crate::ctl::args::{By, Statistics};
+use crate::ctl::failure::{ArgumentError, Failure};
+use crate::ctl::json;
+use crate::ctl::render::{Chart, Style};
+use crate::ctl::session::Session;
+use crate::ctl::view::View;
+use crate::ctl::when::When;
+
+/// The grain of the daemon's counters.
+const HOUR: u64 = 3600;
+
+/// The longest history that is asked for in one call: a daemon refuses many more hours than it keeps.
+const MOST_HOURS: u64 = 400 * 24;
+
+/// Counters of a stretch of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Counters {
+    /// When it begins.
+    time: u64,
+    requests: u64,
+    greylisted: u64,
+    tarpitted: u64,
+    reasons: BTreeMap<String, u64>,
+    s25r: BTreeMap<String, u64>,
+    lists: BTreeMap<String, u64>,
+}
+
+/// Asks and shows.
+pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answer, Failure> {
+    let monitor = session.monitor().await?;
+    let view = &session.view;
+    let text = match (options.since, options.by) {
+        (None, None) => {
+            let row = monitor.get_statistics().await;
+            let row = row.map_err(|error| Failure::refused("GetStatistics", error))?;
+            let since = row.number(SINCE).unwrap_or_default();
+            total(&Counters::read(&row, since), view)
+        }
+        (since, by) => {
+            let usual = match by {
+                Some(By::Day) => "30d".parse(),
+                Some(By::Hour) | None => "1d".parse(),
+            };
+            let since: When = since.map_or(usual, Ok).map_err(ArgumentError::When)?;
+            let since = since.resolve(&view.now).map_err(ArgumentError::When)?;
+            let (from, to) = range(since.seconds(), view.time().seconds());
+            let rows = monitor.get_history(from, to, HOUR).await;
+            let rows = rows.map_err(|error| Failure::refused("GetHistory", error))?;
+            match by {
+                None => total(&sum(&rows, from), view),
+                Some(by) => by_time(&periods(&rows, (from, to), by, view), by, view),
+            }
+        }
+    };
+    Ok(Answer::yes(text))
+}
+
+/// Sets the counters to zero.
+pub(super) async fn reset(session: &Session) -> Result<Answer, Failure> {
+    let manager = session.manager().await?;
+    let done = manager.reset_statistics().await;
+    done.map_err(|error| Failure::refused("ResetStatistics", error))?;
+    Ok(Answer::done(&session.view, "The counters are zero."))
+}
+
+impl Counters {
+    /// Nothing, from then on.
+    fn at(time: u64) -> Self {
+        Self {
+            time,
+            ..Self::default()
+        }
+    }
+
+    /// Those of a row.
+    fn read(row: &Dict, time: u64) -> Self {
+        let mut counters = Self::at(time);
+        counters.add(row);
+        counters
+    }
+
+    /// Adds those of a row.
+    fn add(&mut self, row: &Dict) {
+        let number = |key| row.number(key).unwrap_or_default();
+        self.requests = self.requests.saturating_add(number(REQUESTS));
+        self.greylisted = self.greylisted.saturating_add(number(GREYLISTED));
+        self.tarpitted = self.tarpitted.saturating_add(number(TARPITTED));
+        let add = |to: &mut BTreeMap<String, u64>, from: Option<HashMap<String, u64>>| {
+            for (key, value) in from.unwrap_or_default() {
+                let sum = to.entry(key).or_default();
+                *sum = sum.saturating_add(value);
+            }
+        };
+        add(&mut self.reasons, row.counters(REASONS));
+        add(&mut self.s25r, row.counters(S25R));
+        add(&mut self.lists, row.counters(LISTS));
+    }
+
+    /// Decisions that let mail in.
+    const fn passed(&self) -> u64 {
+        let waiting = self.greylisted.saturating_add(self.tarpitted);
+        self.requests.saturating_sub(waiting)
+    }
+
+    /// As an object, with the time under this key.
+    fn object(&self, time: &str) -> Value {
+        json!({
+            time: self.time,
+            REQUESTS: self.requests,
+            GREYLISTED: self.greylisted,
+            TARPITTED: self.tarpitted,
+            REASONS: self.reasons,
+            S25R: self.s25r,
+            LISTS: self.lists,
+        })
+    }
+}
+
+/// Whole hours, no more than there can be, that have both times in them.
+fn range(since: u64, now: u64) -> (u64, u64) {
+    let to = (now / HOUR).saturating_add(1).saturating_mul(HOUR);
+    let earliest = to.saturating_sub(MOST_HOURS.saturating_mul(HOUR));
+    let from = (since / HOUR).saturating_mul(HOUR);
+    (from.clamp(earliest, to), to)
+}
+
+/// All rows together.
+fn sum(rows: &[Dict], from: u64) -> Counters {
+    let mut all = Counters::at(from);
+    for row in rows {
+        all.add(row);
+    }
+    all
+}
+
+/// All hours, or all days, from one time to another, whether there is a row or not.
+fn periods(rows: &[Dict], (from, to): (u64, u64), by: By, view: &View) -> Vec<Counters> {
+    let rows: HashMap<u64, &Dict> = rows
+        .iter()
+        .filter_map(|row| Some((row.number(TIME)?, row)))
+        .collect();
+    let mut periods: Vec<Counters> = Vec::new();
+    let mut label = String::new();
+    let mut hour = from;
+    while hour < to {
+        let this = label_of(hour, by, view);
+        if by == By::Hour || this != label || periods.is_empty() {
+            periods.push(Counters::at(hour));
+        }
+        if let (Some(row), Some(last)) = (rows.get(&hour), periods.last_mut()) {
+            last.add(row);
+        }
+        label = this;
+        hour = hour.saturating_add(HOUR);
+    }
+    periods
+}
+
+/// What stands beside a bar.
+fn label_of(time: u64, by: By, view: &View) -> String {
+    // Sun 2026-11-22 04:33:17 CET
+    let time = view.local(time);
+    let wanted = match by {
+        By::Hour => 20,
+        By::Day => 14,
+    };
+    time.get(..wanted).unwrap_or(&time).to_owned()
+}
+
+/// A bar for each stretch of time.
+fn by_time(periods: &[Counters], by: By, view: &View) -> String {
+    if view.json {
+        let all: Value = periods.iter().map(|period| period.object(TIME)).collect();
+        return json::shown(&all);
+    }
+    let has_tarpit = periods.iter().any(|period| period.tarpitted > 0);
+    let mut chart = Chart::new()
+        .with_series("passed", Style::Good)
+        .with_series("greylisted", Style::Warn);
+    if has_tarpit {
+        chart = chart.with_series("tarpitted", Style::Bad);
+    }
+    for period in periods {
+        let parts = [
+            ("passed", period.passed()),
+            ("greylisted", period.greylisted),
+            ("tarpitted", period.tarpitted),
+        ];
+        let wanted = if has_tarpit { 3 } else { 2 };
+        let label = label_of(period.time, by, view);
+        chart.push(label, parts.into_iter().take(wanted));
+    }
+    chart.render(&view.manner)
+}
+
+/// Bars of all counters.
+fn total(counters: &Counters, view: &View) -> String {
+    if view.json {
+        return json::shown(&counters.object(SINCE));
+    }
+    let mut out = String::new();
+    if view.manner.legend {
+        let since = view.local(counters.time);
+        let requests = super::counted(counters.requests, "request", "requests");
+        let tarpitted = match counters.tarpitted {
+            0 => String::new(),
+            tarpitted => format!(", {tarpitted} tarpitted"),
+        };
+        out = format!(
+            "{requests} since {since}:\n{} passed, {} greylisted{tarpitted}.\n",
+            counters.passed(),
+            counters.greylisted,
+        );
+    }
+    let parts = [
+        ("By reason:", &counters.reasons),
+        ("By S25R rule:", &counters.s25r),
+        ("By list:", &counters.lists),
+    ];
+    for (heading, part) in parts {
+        let mut rows: Vec<_> = part.iter().filter(|(_, count)| **count > 0).collect();
+        rows.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        if rows.is_empty() {
+            continue;
+        }
+        if view.manner.legend {
+            out.extend(["\n", heading, "\n"]);
+        }
+        let mut chart = Chart::new();
+        for (word, count) in rows {
+            let is_rule = word.bytes().all(|byte| byte.is_ascii_digit());
+            let label = if is_rule {
+                format!("rule {word}")
+            } else {
+                word.clone()
+            };
+            chart.push(label, [("requests", *count)]);
+        }
+        out.push_str(&chart.render(&view.manner.with_legend(false)));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Row;
+
+    fn row(time: u64, counters: (u64, u64, u64)) -> Dict {
+        let reasons = HashMap::from([
+            ("new".to_owned(), counters.1),
+            (
+                "client-awl".to_owned(),
+                counters.0.saturating_sub(counters.1),
+            ),
+        ]);
+        Row::new()
+            .with(TIME, time)
+            .with(REQUESTS, counters.0)
+            .with(GREYLISTED, counters.1)
+            .with(TARPITTED, counters.2)
+            .with(REASONS, reasons)
+            .with(S25R, HashMap::from([("1".to_owned(), counters.1)]))
+            .with(LISTS, HashMap::<String, u64>::new())
+            .build()
+    }
+
+    /// The beginning of the hour that the tests are in.
+    const NOW: u64 = 1_795_316_400;
+
+    fn rows() -> Vec<Dict> {
+        vec![
+            row(NOW - 30 * HOUR, (500, 400, 0)),
+            row(NOW - 3 * HOUR, (1000, 400, 0)),
+            row(NOW - HOUR, (10, 0, 0)),
+            row(NOW, (250, 125, 100)),
+        ]
+    }
+
+    #[test]
+    fn hours_without_requests_are_there() {
+        let view = View::of_80_columns();
+        let range = range(NOW - 3 * HOUR + 5, view.time().seconds());
+        let periods = periods(&rows(), range, By::Hour, &view);
+        let want = "
+Sun 2026-11-22 01:00  ███████████████████████████████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓  1000
+Sun 2026-11-22 02:00                                                           0
+Sun 2026-11-22 03:00  █                                                       10
+Sun 2026-11-22 04:00  █▓▓▓▓▓▓▓▒▒▒▒▒                                          250
+
+█ passed 635  ▓ greylisted 525  ▒ tarpitted 100  total 1260
+";
+        let got = by_time(&periods, By::Hour, &view);
+        assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn days_are_local() {
+        let view = View::of_80_columns();
+        let range = range(NOW - 30 * HOUR, view.time().seconds());
+        let periods = periods(&rows(), range, By::Day, &view);
+        let days: Vec<_> = periods.iter().map(|day| (day.time, day.requests)).collect();
+        let midnight = NOW - 4 * HOUR;
+        let want = [
+            (NOW - 30 * HOUR, 500),
+            (midnight - 24 * HOUR, 0),
+            (midnight, 1260),
+        ];
+        assert_eq!(days, want);
+        let got = by_time(&periods, By::Day, &view);
+        assert_eq!(
+            got.lines().next().map(|line| line.split("  ").next()),
+            Some(Some("Fri 2026-11-20"))
+        );
+    }
+
+    #[test]
+    fn a_total_has_a_chart_for_each_kind_of_counter() {
+        let want = "
+1760 requests since Fri 2026-11-20 22:00:00 CET:
+735 passed, 925 greylisted, 100 tarpitted.
+
+By reason:
+new         ███████████████████████████████████████████████████████████████  925
+client-awl  ████████████████████████████████████████████████████████▉        835
+
+By S25R rule:
+rule 1  ███████████████████████████████████████████████████████████████████  925
+";
+        let view = View::of_80_columns();
+        let got = total(&sum(&rows(), NOW - 30 * HOUR), &view);
+        assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn no_more_hours_are_asked_for_than_there_are() {
+        assert_eq!(range(NOW + 5, NOW + 7), (NOW, NOW + HOUR));
+        assert_eq!(range(0, NOW), (NOW + HOUR - MOST_HOURS * HOUR, NOW + HOUR));
+        assert_eq!(range(NOW * 2, NOW), (NOW + HOUR, NOW + HOUR));
+    }
+
+    #[test]
+    fn json_has_all_counters() {
+        let got = total(&sum(&rows()[3..], 5), &View::of_json());
+        let want = json!({
+            "since": 5, "requests": 250, "greylisted": 125, "tarpitted": 100,
+            "reasons": {"new": 125, "client-awl": 125}, "s25r": {"1": 125}, "lists": {},
+        });
+        assert_eq!(got, json::shown(&want));
+    }
+}

@@ -1,0 +1,173 @@
+//! What the lines of a table say: text to meaning.
+//!
+//! | result | meaning |
+//! | --- | --- |
+//! | `OK`, `RELAY`, `PERMIT`, with any text; digits alone | permit |
+//! | `check_greylist`, `greylist`, and names given by option | greylist |
+//! | `DUNNO`, `WARN`, `INFO`, with any text | nothing: on to the next table |
+//! | `REJECT`, `5NN text` | a reply |
+//! | `DEFER`, `DEFER_IF_PERMIT`, `DEFER_IF_REJECT`, `4NN text` | a reply |
+//!
+//! Case means nothing in the first word.
+
+use super::template::{Template, TemplateError};
+
+/// Names of results that greylist, besides those given by option.
+const GREYLIST: [&str; 2] = ["check_greylist", "greylist"];
+
+/// What can stand there.
+const EXPECTED: &str = "OK, DUNNO, REJECT, DEFER, DEFER_IF_PERMIT, DEFER_IF_REJECT, \
+     a 4NN or 5NN code with text, WARN, INFO, check_greylist or greylist";
+
+/// Why a result means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResultError {
+    /// None.
+    #[error("no result; write {EXPECTED}")]
+    Missing,
+    /// One that is not known.
+    #[error("result {0:?} is none of {EXPECTED}")]
+    Unknown(String),
+    /// `check_greylist` and more.
+    #[error("{0:?} must stand alone: a list of restrictions is no result here")]
+    List(String),
+    /// `$` in the first word.
+    #[error("a $ in the first word of the result")]
+    Variable,
+    /// A control character.
+    #[error("a control character in the result")]
+    Control,
+    /// `$` in the text.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+/// How bad a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Severity {
+    /// The client may come back.
+    Defer,
+    /// It need not.
+    Reject,
+}
+
+/// What a line says about the clients it matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessResult {
+    /// They pass.
+    Permit,
+    /// They are greylisted.
+    Greylist,
+    /// Nothing: the next table is asked.
+    Nothing,
+    /// They are answered, with the text of the line: an action for Postfix.
+    Reply(Severity),
+}
+
+impl AccessResult {
+    /// Reads a result; `text` is trimmed. `names` are results that greylist. The template is the
+    /// whole text, its first word included.
+    ///
+    /// # Errors
+    ///
+    /// [`ResultError`] says why the text has no meaning.
+    pub fn parse(text: &str, names: &[String]) -> Result<(Self, Template), ResultError> {
+        if text.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(ResultError::Control);
+        }
+        let (word, rest) = text
+            .split_once([' ', '\t'])
+            .map_or((text, ""), |(word, rest)| (word, rest.trim()));
+        if word.is_empty() {
+            return Err(ResultError::Missing);
+        }
+        if word.contains('$') {
+            return Err(ResultError::Variable);
+        }
+        let template = Template::parse(text)?;
+        let mut names = GREYLIST.into_iter().chain(names.iter().map(String::as_str));
+        if names.any(|name| name.eq_ignore_ascii_case(word)) {
+            return if rest.is_empty() {
+                Ok((Self::Greylist, template))
+            } else {
+                Err(ResultError::List(text.to_owned()))
+            };
+        }
+        let result = Self::word(word, rest).ok_or_else(|| ResultError::Unknown(word.to_owned()))?;
+        Ok((result, template))
+    }
+
+    /// The meaning of a first word, with what follows it.
+    fn word(word: &str, rest: &str) -> Option<Self> {
+        Some(match word.to_ascii_lowercase().as_str() {
+            "ok" | "relay" | "permit" => Self::Permit,
+            "dunno" | "warn" | "info" => Self::Nothing,
+            "reject" => Self::Reply(Severity::Reject),
+            "defer" | "defer_if_permit" | "defer_if_reject" => Self::Reply(Severity::Defer),
+            digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                match (digits.as_bytes(), rest.is_empty()) {
+                    (_, true) => Self::Permit,
+                    ([b'4', _, _], false) => Self::Reply(Severity::Defer),
+                    ([b'5', _, _], false) => Self::Reply(Severity::Reject),
+                    (_, false) => return None,
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_has_one_meaning_or_a_reason() {
+        let reply = |severity| Ok(AccessResult::Reply(severity));
+        let unknown = |word: &str| Err(ResultError::Unknown(word.to_owned()));
+        let cases = [
+            ("OK", Ok(AccessResult::Permit)),
+            ("ok whatever follows", Ok(AccessResult::Permit)),
+            ("Relay", Ok(AccessResult::Permit)),
+            ("permit", Ok(AccessResult::Permit)),
+            ("permit_mynetworks", unknown("permit_mynetworks")),
+            ("1234567890", Ok(AccessResult::Permit)),
+            ("550", Ok(AccessResult::Permit)),
+            ("check_greylist", Ok(AccessResult::Greylist)),
+            ("GREYLIST", Ok(AccessResult::Greylist)),
+            ("My_Class", Ok(AccessResult::Greylist)),
+            ("greylist, reject", unknown("greylist,")),
+            (
+                "greylist reject",
+                Err(ResultError::List("greylist reject".into())),
+            ),
+            ("dunno", Ok(AccessResult::Nothing)),
+            ("WARN seen $$", Ok(AccessResult::Nothing)),
+            ("INFO", Ok(AccessResult::Nothing)),
+            ("REJECT", reply(Severity::Reject)),
+            ("550 5.7.1 no $1", reply(Severity::Reject)),
+            ("450\t4.7.1 later", reply(Severity::Defer)),
+            ("defer_if_permit be patient", reply(Severity::Defer)),
+            ("DEFER_IF_REJECT", reply(Severity::Defer)),
+            ("250 fine", unknown("250")),
+            ("4500 fine", unknown("4500")),
+            ("HOLD", unknown("HOLD")),
+            ("FILTER smtp:[::1]", unknown("FILTER")),
+            ("", Err(ResultError::Missing)),
+            ("$1 text", Err(ResultError::Variable)),
+            ("REJECT a\u{7}b", Err(ResultError::Control)),
+            ("REJECT $", Err(TemplateError::Empty.into())),
+            ("REJECT ${}", Err(TemplateError::Empty.into())),
+            ("REJECT $(1", Err(TemplateError::Open.into())),
+            (
+                "REJECT $1x",
+                Err(TemplateError::NoNumber("1x".into()).into()),
+            ),
+            ("REJECT $0", Err(TemplateError::NoGroup("0".into()).into())),
+        ];
+        for (text, want) in cases {
+            let found = AccessResult::parse(text, &["my_class".to_owned()]);
+            assert_eq!(found.map(|(result, _)| result), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Result texts with the parts that a match puts into them.
+//!
+//! `$1`, `${1}` and `$(1)` stand for what the first group holds, `$$` for a dollar. A number goes on as
+//! far as letters, digits and underscores do; with anything but digits in it, it is an error.
+
+use std::borrow::Cow;
+
+use regex::bytes::{Captures, Regex};
+
+use crate::types::Printable;
+
+/// Largest number of a group: none has more digits than fit.
+const MAX_GROUP: u32 = 9999;
+
+/// Why a text is no template.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// `$` with nothing behind it that names a group.
+    #[error("a $ that names no group; write $$ for a dollar")]
+    Empty,
+    /// `${` without `}`, `$(` without `)`.
+    #[error("a ${{ or $( that is not closed")]
+    Open,
+    /// Not a number.
+    #[error("${{{0}}} is no group; write ${{1}} if letters follow a number, and $$ for a dollar")]
+    NoNumber(String),
+    /// A number that no group has.
+    #[error("there is no group {0}")]
+    NoGroup(String),
+}
+
+/// A part of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    /// Text.
+    Text(Box<str>),
+    /// What a group holds.
+    Group(u32),
+}
+
+/// A text with groups in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some((before, behind)) = rest.split_once('$') {
+            literal.push_str(before);
+            if let Some(behind) = behind.strip_prefix('$') {
+                literal.push('$');
+                rest = behind;
+                continue;
+            }
+            let (name, behind) = name(behind)?;
+            if !literal.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut literal).into()));
+            }
+            parts.push(Part::Group(number(name)?));
+            rest = behind;
+        }
+        literal.push_str(rest);
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal.into()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// The largest number of a group in it; 0 without any.
+    pub(crate) fn groups(&self) -> u32 {
+        let numbers = self.0.iter().map(|part| match part {
+            Part::Text(_) => 0,
+            Part::Group(number) => *number,
+        });
+        numbers.max().unwrap_or(0)
+    }
+
+    /// The text for a subject that `expression` matches, if there is one: groups in it are empty
+    /// otherwise. What groups hold is put in as `show` has it.
+    pub(super) fn expand<'s>(
+        &self,
+        expression: Option<&Regex>,
+        subject: &'s [u8],
+        show: impl Fn(&'s [u8]) -> Cow<'s, [u8]>,
+    ) -> Vec<u8> {
+        let captures: Option<Captures<'s>> = expression.and_then(|regex| regex.captures(subject));
+        let mut text = Vec::new();
+        for part in &self.0 {
+            match part {
+                Part::Text(part) => text.extend_from_slice(part.as_bytes()),
+                Part::Group(number) => {
+                    let held = captures.as_ref().and_then(|captures| {
+                        captures.get(usize::try_from(*number).unwrap_or(usize::MAX))
+                    });
+                    if let Some(held) = held {
+                        text.extend_from_slice(&show(held.as_bytes()));
+                    }
+                }
+            }
+        }
+        text
+    }
+}
+
+/// The bytes, made printable.
+pub(super) fn printable(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let shown = Printable(bytes);
+    if shown.is_plain() {
+        Cow::Borrowed(bytes)
+    } else {
+        Cow::Owned(shown.to_string().into_bytes())
+    }
+}
+
+/// The name of a group, and what is behind it; the `$` has been passed.
+fn name(text: &str) -> Result<(&str, &str), TemplateError> {
+    let close = match text.chars().next() {
+        Some('{') => Some('}'),
+        Some('(') => Some(')'),
+        _ => None,
+    };
+    let found = if let Some(close) = close {
+        let inside = text.get(1..).unwrap_or_default();
+        inside.split_once(close).ok_or(TemplateError::Open)?
+    } else {
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        text.split_at(end.unwrap_or(text.len()))
+    };
+    if found.0.is_empty() {
+        return Err(TemplateError::Empty);
+    }
+    Ok(found)
+}
+
+/// The number that a name is.
+fn number(name: &str) -> Result<u32, TemplateError> {
+    if !name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TemplateError::NoNumber(name.to_owned()));
+    }
+    name.parse()
+        .ok()
+        .filter(|number| (1..=MAX_GROUP).contains(number))
+        .ok_or_else(|| TemplateError::NoGroup(name.to_owned()))
+}

@@ -1,0 +1,129 @@
+//! Sets of bytes: what one place of a subject may hold.
+
+/// A set of bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ByteSet(Box<[bool; 256]>);
+
+/// A class: its name, and whether it holds a byte.
+type Class = (&'static str, fn(&u8) -> bool);
+
+/// The classes of the C locale, with their members.
+const CLASSES: &[Class] = &[
+    ("alnum", u8::is_ascii_alphanumeric),
+    ("alpha", u8::is_ascii_alphabetic),
+    ("blank", |byte| matches!(byte, b' ' | b'\t')),
+    ("cntrl", u8::is_ascii_control),
+    ("digit", u8::is_ascii_digit),
+    ("graph", u8::is_ascii_graphic),
+    ("lower", u8::is_ascii_lowercase),
+    ("print", |byte| byte.is_ascii_graphic() || *byte == b' '),
+    ("punct", u8::is_ascii_punctuation),
+    ("space", |byte| matches!(byte, b' ' | 9..=13)),
+    ("upper", u8::is_ascii_uppercase),
+    ("xdigit", u8::is_ascii_hexdigit),
+];
+
+impl ByteSet {
+    /// No byte.
+    pub(super) fn empty() -> Self {
+        Self(Box::new([false; 256]))
+    }
+
+    /// One byte.
+    pub(super) fn one(byte: u8) -> Self {
+        let mut set = Self::empty();
+        set.insert(byte);
+        set
+    }
+
+    /// A class of the C locale; `None` if it has none of this name.
+    pub(super) fn class(name: &[u8]) -> Option<Self> {
+        let (_, holds) = CLASSES.iter().find(|(other, _)| other.as_bytes() == name)?;
+        Some(Self::of(holds))
+    }
+
+    /// The bytes that words are made of.
+    pub(super) fn word() -> Self {
+        Self::of(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    }
+
+    /// The bytes for which `holds` is true.
+    pub(super) fn of(holds: impl Fn(&u8) -> bool) -> Self {
+        let mut set = Self::empty();
+        for (member, byte) in set.0.iter_mut().zip(0..=u8::MAX) {
+            *member = holds(&byte);
+        }
+        set
+    }
+
+    /// Adds a byte.
+    pub(super) fn insert(&mut self, byte: u8) {
+        self.insert_all(&Self::of(|other| *other == byte));
+    }
+
+    /// Adds the bytes of another set.
+    pub(super) fn insert_all(&mut self, other: &Self) {
+        for (member, more) in self.0.iter_mut().zip(other.0.iter()) {
+            *member |= *more;
+        }
+    }
+
+    /// Whether a byte is in it.
+    pub(super) fn contains(&self, byte: u8) -> bool {
+        self.0.get(usize::from(byte)).copied().unwrap_or(false)
+    }
+
+    /// All the other bytes.
+    pub(super) fn inverted(&self) -> Self {
+        Self::of(|byte| !self.contains(*byte))
+    }
+
+    /// The bytes whose upper case is in it.
+    pub(super) fn ignoring_case(&self) -> Self {
+        Self::of(|byte| self.contains(byte.to_ascii_uppercase()))
+    }
+
+    /// Writes it in the syntax of the `regex` crate.
+    pub(super) fn write(&self, out: &mut String) {
+        out.push('[');
+        let mut ranges = 0_usize;
+        let mut first = None;
+        for byte in 0..=u8::MAX {
+            if !self.contains(byte) {
+                continue;
+            }
+            let begin = *first.get_or_insert(byte);
+            if byte.checked_add(1).is_some_and(|next| self.contains(next)) {
+                continue;
+            }
+            write_range(begin, byte, out);
+            ranges = ranges.saturating_add(1);
+            first = None;
+        }
+        if ranges == 0 {
+            out.push_str("^\\x00-\\xff");
+        }
+        out.push(']');
+    }
+}
+
+/// Writes a range, or the one byte that it is.
+fn write_range(begin: u8, end: u8, out: &mut String) {
+    write_byte(begin, out);
+    if begin < end {
+        out.push('-');
+        write_byte(end, out);
+    }
+}
+
+/// Writes a byte so that it means nothing but itself.
+pub(super) fn write_byte(byte: u8, out: &mut String) {
+    if byte.is_ascii_alphanumeric() {
+        out.push(char::from(byte));
+    } else {
+        let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+        out.push_str("\\x");
+        out.push(digit(byte >> 4));
+        out.push(digit(byte & 15));
+    }
+}

@@ -1,0 +1,44 @@
+//! What a decision looks at, step by step, for whoever asks why.
+//!
+//! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
+
+use super::greylist::Triplet;
+use super::lists::{EntryRef, ListName};
+use super::reputation::Client;
+use super::rules::Unmatched;
+use super::tarpit::Sleep;
+
+/// A step of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A list was asked; the entry is the one that has the attempt.
+    List(ListName, Option<EntryRef>),
+    /// The client access tables were asked; the entry is the first with a result that says something.
+    Access(Option<EntryRef>),
+    /// S25R was asked: the rule that the name matches, and the exception that it is, if it is one.
+    S25r(Option<u8>, Option<EntryRef>),
+    /// No test of suspicion says anything: this becomes of such clients.
+    Unmatched(Unmatched),
+    /// The client's record, and how many counted passes it needs to pass at once.
+    Client(Option<Client>, u32),
+    /// The record of the client's sleep.
+    Sleep(Option<Sleep>),
+    /// The triplet's record.
+    Triplet(Option<Triplet>),
+}
+
+/// Listens to the steps of a decision.
+pub trait Trace {
+    /// Takes a step.
+    fn note(&mut self, step: Step);
+}
+
+impl Trace for () {
+    fn note(&mut self, _: Step) {}
+}
+
+impl Trace for Vec<Step> {
+    fn note(&mut self, step: Step) {
+        self.push(step);
+    }
+}

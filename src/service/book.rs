@@ -1,0 +1,245 @@
+//! The rules in force, and the entries that administrators have added to them while the daemon ran.
+//!
+//! What is added is kept by the store and lies in lists of its own beside those from the files, so that adding one
+//! entry does not build a list of a hundred thousand anew. An entry whose time is over leaves its list
+//! with the first decision after that, and the store soon after.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
+use crate::policy::{Added, AddressList, ClientList, Entry, ListName, Lists, Ruleset, TooLarge};
+use crate::types::Timestamp;
+
+/// No entry ends.
+const NEVER: u64 = u64::MAX;
+
+/// The rules and what was added.
+#[derive(Debug)]
+pub(super) struct Book {
+    rules: RwLock<Arc<Ruleset>>,
+    entries: Mutex<Vec<Added>>,
+    /// When the next entry ends: seconds since the epoch.
+    next_end: AtomicU64,
+}
+
+/// What a pattern means in a list.
+enum Meaning {
+    Client(ClientPattern),
+    Address(AddressPattern),
+}
+
+impl Book {
+    pub(super) fn new(rules: Ruleset) -> Self {
+        Self {
+            rules: RwLock::new(Arc::new(rules)),
+            entries: Mutex::default(),
+            next_end: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// The rules in force.
+    pub(super) fn rules(&self) -> Arc<Ruleset> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other lists in force. An entry that was there before keeps its hits.
+    pub(super) fn set_lists(&self, lists: Lists) {
+        self.change(|rules| {
+            keep_hits(&rules.lists, &lists);
+            Ruleset {
+                params: rules.params,
+                lists: Arc::new(lists),
+                added: Arc::clone(&rules.added),
+                texts: Arc::clone(&rules.texts),
+            }
+        });
+    }
+
+    /// Takes what the store has kept in place of what is here.
+    pub(super) fn load(&self, entries: Vec<Added>, now: Timestamp) {
+        let mut all = self.lock();
+        *all = entries;
+        self.build(&all, now);
+    }
+
+    /// Adds an entry, in place of one of the same list and text.
+    pub(super) fn put(&self, entry: Added, now: Timestamp) {
+        let mut all = self.lock();
+        self.take_hits(&mut all);
+        all.retain(|old| old.list != entry.list || old.text != entry.text);
+        all.push(entry);
+        self.build(&all, now);
+    }
+
+    /// Removes an entry.
+    pub(super) fn remove(&self, list: ListName, text: &str, now: Timestamp) {
+        let mut all = self.lock();
+        self.take_hits(&mut all);
+        all.retain(|old| old.list != list || old.text != text);
+        self.build(&all, now);
+    }
+
+    /// Lets go of entries whose time is over. Costs nothing when there is none.
+    pub(super) fn expire(&self, now: Timestamp) {
+        if now.seconds() < self.next_end.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut all = self.lock();
+        self.take_hits(&mut all);
+        self.build(&all, now);
+    }
+
+    /// What was added, with the hits it has had so far; what has ended is among it until the store is rid of it.
+    pub(super) fn entries(&self) -> Vec<Added> {
+        let mut all = self.lock();
+        self.take_hits(&mut all);
+        all.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Added>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts rules in force that are made of those in force.
+    fn change(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
+        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        *rules = Arc::new(change(&rules));
+    }
+
+    /// Brings the hits up to date from the lists in force.
+    fn take_hits(&self, all: &mut [Added]) {
+        let rules = self.rules();
+        for list in ListName::ALL {
+            for entry in rules.added.entries(list) {
+                let known = all
+                    .iter_mut()
+                    .find(|added| added.list == list && *added.text == *entry.text);
+                if let Some(added) = known {
+                    added.hits = entry.hits.count();
+                    added.last_hit = entry.hits.last();
+                }
+            }
+        }
+    }
+
+    /// Builds the lists anew.
+    fn build(&self, all: &[Added], now: Timestamp) {
+        let ends = all.iter().filter_map(|entry| entry.expires);
+        let next = ends.filter(|end| *end > now).min();
+        let next = next.map_or(NEVER, Timestamp::seconds);
+        self.next_end.store(next, Ordering::Relaxed);
+        match lists_of(all, now) {
+            Ok(added) => self.change(|rules| Ruleset {
+                params: rules.params,
+                lists: Arc::clone(&rules.lists),
+                added: Arc::new(added),
+                texts: Arc::clone(&rules.texts),
+            }),
+            Err(error) => log::error!("the entries that were added are not in force: {error}"),
+        }
+    }
+}
+
+/// Whether an entry's time is over.
+pub(super) fn has_ended(entry: &Added, now: Timestamp) -> bool {
+    entry.expires.is_some_and(|end| end <= now)
+}
+
+/// A pattern as it is kept: trimmed, and lower-cased unless it is an expression, where case may have a meaning.
+///
+/// # Errors
+///
+/// [`PatternError`] when it means nothing in this list.
+pub(super) fn normal_text(list: ListName, text: &str) -> Result<String, PatternError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(PatternError::Empty);
+    }
+    meaning(list, text)?;
+    Ok(if text.starts_with('/') {
+        text.to_owned()
+    } else {
+        text.to_ascii_lowercase()
+    })
+}
+
+/// Whether the list can be added to; tables are for files alone, because their order means something.
+pub(super) const fn is_open(list: ListName) -> bool {
+    match list {
+        ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
+        ListName::ClientAccess => false,
+    }
+}
+
+/// Whether the entries of one list more fit together.
+///
+/// # Errors
+///
+/// [`TooLarge`] when they do not.
+pub(super) fn fit_together(all: &[Added], now: Timestamp) -> Result<(), TooLarge> {
+    lists_of(all, now).map(drop)
+}
+
+fn meaning(list: ListName, text: &str) -> Result<Meaning, PatternError> {
+    match list {
+        ListName::Client | ListName::S25rException | ListName::ClientAccess => {
+            ClientPattern::parse(text).map(Meaning::Client)
+        }
+        ListName::Recipient | ListName::Sender => AddressPattern::parse(text).map(Meaning::Address),
+    }
+}
+
+/// Lists of the entries that have not ended.
+fn lists_of(all: &[Added], now: Timestamp) -> Result<Lists, TooLarge> {
+    let mut clients: HashMap<ListName, Vec<(ClientPattern, Entry)>> = HashMap::new();
+    let mut addresses: HashMap<ListName, Vec<(AddressPattern, Entry)>> = HashMap::new();
+    for added in all.iter().filter(|entry| !has_ended(entry, now)) {
+        let entry = Entry::added(&added.text, added.hits, added.last_hit);
+        match meaning(added.list, &added.text) {
+            Ok(Meaning::Client(pattern)) => {
+                clients
+                    .entry(added.list)
+                    .or_default()
+                    .push((pattern, entry));
+            }
+            Ok(Meaning::Address(pattern)) => {
+                addresses
+                    .entry(added.list)
+                    .or_default()
+                    .push((pattern, entry));
+            }
+            Err(error) => log::warn!("{} {:?}: {error}; ignoring", added.list.word(), added.text),
+        }
+    }
+    let mut client_list = |list| ClientList::new(clients.remove(&list).unwrap_or_default());
+    let mut address_list = |list| AddressList::new(addresses.remove(&list).unwrap_or_default());
+    Ok(Lists {
+        clients: client_list(ListName::Client)?,
+        recipients: address_list(ListName::Recipient)?,
+        senders: address_list(ListName::Sender)?,
+        s25r_exceptions: client_list(ListName::S25rException)?,
+        ..Lists::default()
+    })
+}
+
+/// Lets the entries of the new lists go on from the hits that they had in the old ones.
+fn keep_hits(old: &Lists, new: &Lists) {
+    for list in ListName::ALL {
+        let known: HashMap<(&Path, &str), &Entry> = old
+            .entries(list)
+            .iter()
+            .filter(|entry| entry.hits.count() > 0)
+            .filter_map(|entry| Some((entry.place()?, entry)))
+            .collect();
+        for entry in new.entries(list) {
+            if let Some(place) = entry.place()
+                && let Some(before) = known.get(&place)
+            {
+                entry.hits.go_on_from(&before.hits);
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Entries: those of the files are shown, others can be added and removed.
+
+use super::ControlError;
+use crate::policy::{Added, Entry, ListName, Source};
+use crate::service::Gate;
+use crate::service::book::{fit_together, has_ended, is_open, normal_text};
+use crate::types::{Span, Timestamp};
+
+/// Most entries that can be added: each change builds their lists anew.
+const MOST: u32 = 10_000;
+
+/// An entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryView {
+    /// The list.
+    pub list: ListName,
+    /// What was written.
+    pub pattern: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// Why it is there.
+    pub comment: String,
+    /// When it was added; `None` for a file's.
+    pub added: Option<Timestamp>,
+    /// When its time is over; `None` for never.
+    pub expires: Option<Timestamp>,
+    /// How often it has decided: since the start for a file's, ever for one that was added.
+    pub hits: u64,
+    /// When it decided last.
+    pub last_hit: Option<Timestamp>,
+}
+
+impl Gate {
+    /// The entries of all lists: list by list, first those of the files.
+    #[must_use]
+    pub fn list_entries(&self) -> Vec<EntryView> {
+        let now = self.0.clock.now();
+        let rules = self.rules();
+        let added = self.0.book.entries();
+        let mut views = Vec::new();
+        for list in ListName::ALL {
+            let of_files = rules.lists.entries(list).iter();
+            views.extend(of_files.map(|entry| view_of_file(list, entry)));
+            let of_bus = added.iter().filter(|entry| entry.list == list);
+            views.extend(of_bus.filter(|entry| !has_ended(entry, now)).map(view));
+        }
+        views
+    }
+
+    /// Adds an entry that is in force for the next request, for this long or for ever. An entry of the same list and
+    /// text is replaced; its hits go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`]: the pattern means nothing in this list, a text is too long, or the store cannot keep it.
+    pub async fn add_entry(
+        &self,
+        list: ListName,
+        pattern: &str,
+        comment: &str,
+        lifetime: Option<Span>,
+    ) -> Result<(), ControlError> {
+        let entry = self.new_entry(list, pattern, comment, lifetime)?;
+        let kept = entry.clone();
+        self.write(move |records| records.put_entry(&kept)).await?;
+        self.0.book.put(entry, self.0.clock.now());
+        Ok(())
+    }
+
+    /// The entry that is to be added.
+    fn new_entry(
+        &self,
+        list: ListName,
+        pattern: &str,
+        comment: &str,
+        lifetime: Option<Span>,
+    ) -> Result<Added, ControlError> {
+        if !is_open(list) {
+            return Err(ControlError::FilesOnly);
+        }
+        for (what, text, most) in [
+            ("the pattern", pattern, Added::LONGEST_TEXT),
+            ("the comment", comment, Added::LONGEST_COMMENT),
+        ] {
+            if text.len() > most {
+                return Err(ControlError::TooLong { what, most });
+            }
+        }
+        let text = normal_text(list, pattern).map_err(|why| ControlError::Pattern {
+            pattern: pattern.to_owned(),
+            why,
+        })?;
+        let now = self.0.clock.now();
+        let mut all = self.0.book.entries();
+        let old = all
+            .iter()
+            .position(|old| old.list == list && old.text == text)
+            .map(|at| all.swap_remove(at));
+        if all.len() >= usize::try_from(MOST).unwrap_or(usize::MAX) {
+            return Err(ControlError::TooMany { most: MOST });
+        }
+        let entry = Added {
+            list,
+            text,
+            comment: comment.to_owned(),
+            added: now,
+            expires: lifetime.map(|lifetime| now.after(lifetime)),
+            hits: old.as_ref().map_or(0, |old| old.hits),
+            last_hit: old.and_then(|old| old.last_hit),
+        };
+        all.push(entry.clone());
+        fit_together(&all, now).map_err(|_| ControlError::TooLarge)?;
+        Ok(entry)
+    }
+
+    /// Removes an entry that was added.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::InFile`] with file and line of an entry that was not added but written, and
+    /// [`ControlError::NoSuchEntry`] when there is none at all.
+    pub async fn remove_entry(&self, list: ListName, pattern: &str) -> Result<(), ControlError> {
+        let pattern = pattern.trim();
+        let is_meant = |text: &str| {
+            text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
+        };
+        let added = self.0.book.entries();
+        let known = added
+            .iter()
+            .find(|entry| entry.list == list && is_meant(&entry.text));
+        let Some(known) = known else {
+            let rules = self.rules();
+            let mut written = rules.lists.entries(list).iter();
+            return Err(match written.find(|entry| is_meant(&entry.text)) {
+                Some(entry) => ControlError::InFile(entry.source.to_string()),
+                None => ControlError::NoSuchEntry,
+            });
+        };
+        let text = known.text.clone();
+        let kept = text.clone();
+        self.write(move |records| records.remove_entry(list, &kept))
+            .await?;
+        self.0.book.remove(list, &text, self.0.clock.now());
+        Ok(())
+    }
+}
+
+fn view_of_file(list: ListName, entry: &Entry) -> EntryView {
+    EntryView {
+        list,
+        pattern: entry.text.to_string(),
+        source: entry.source.clone(),
+        comment: String::new(),
+        added: None,
+        expires: None,
+        hits: entry.hits.count(),
+        last_hit: entry.hits.last(),
+    }
+}
+
+fn view(entry: &Added) -> EntryView {
+    EntryView {
+        list: entry.list,
+        pattern: entry.text.clone(),
+        source: Source::Bus,
+        comment: entry.comment.clone(),
+        added: Some(entry.added),
+        expires: entry.expires,
+        hits: entry.hits,
+        last_hit: entry.last_hit,
+    }
+}

@@ -1,0 +1,215 @@
+//! Why: a decision with every step on its way, and nothing changed.
+
+use super::super::sleeps::Sleeps;
+use crate::policy::{
+    self, Because, Client, EntryRef, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
+    Suspicion, Transaction, Triplet, Unmatched,
+};
+use crate::service::Gate;
+use crate::service::memory::Had;
+use crate::types::Timestamp;
+
+/// A decision with every step on the way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What would be decided.
+    pub outcome: Outcome,
+    /// What Postfix would be told.
+    pub reply: String,
+    /// The time it is decided at.
+    pub now: Timestamp,
+    /// When it would pass.
+    pub passes_at: Option<Timestamp>,
+    /// Until when it may come back.
+    pub until: Option<Timestamp>,
+    /// The entry that decides, or that makes the client suspicious.
+    pub because: Option<String>,
+    /// Every step.
+    pub steps: Vec<Explained>,
+}
+
+/// A step of a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// Its word.
+    pub step: &'static str,
+    /// What it led to: `passes`, `no match`, `suspicious` and so on.
+    pub result: &'static str,
+    /// What is said about it.
+    pub text: String,
+}
+
+impl Gate {
+    /// What would be decided, and every step on the way. Nothing is changed and nothing is counted.
+    #[must_use]
+    pub fn explain(&self, tx: &Transaction<'_>) -> Explanation {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        inner.book.expire(now);
+        let rules = self.rules();
+        let mut steps = Vec::new();
+        let mut record = None;
+        let keys = inner.memory.keys(tx);
+        let told = keys.and_then(|keys| inner.memory.answered(keys, now));
+        let outcome = if let Some(outcome) = told {
+            outcome
+        } else {
+            match policy::plan_traced(tx, &rules, &mut steps) {
+                Plan::Settled(outcome) => outcome,
+                Plan::Needs(query) => {
+                    let had = keys.map_or_else(Had::default, |keys| inner.memory.had(keys, now));
+                    let session = Session {
+                        header_given: had.header,
+                        tarpitted: had.sleep,
+                        has_room: has_room(&inner.sleeps, &rules, now),
+                        expiry: inner.state.expiry(),
+                    };
+                    let facts = inner.state.read(|reader| reader.facts(&query));
+                    match facts {
+                        Err(_) => policy::without_store(&query, &rules),
+                        Ok(mut facts) => {
+                            inner.touches.overlay(&query, &mut facts);
+                            let asked = (&query, &facts);
+                            let outcome =
+                                policy::decide_traced(asked, session, now, &rules, &mut steps);
+                            record = outcome.changes.triplet;
+                            outcome
+                        }
+                    }
+                }
+            }
+        };
+        let entry = match (outcome.because, outcome.suspicion) {
+            (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
+            _ => None,
+        };
+        let missing = outcome.verdict.missing();
+        Explanation {
+            reply: rules.action(tx, &outcome, now).into_owned(),
+            now,
+            passes_at: match missing {
+                Some(Missing::Time(time)) => Some(now.after(time)),
+                Some(Missing::Retries(_)) => None,
+                None => Some(now),
+            },
+            until: missing
+                .and(record)
+                .map(|record| record.first().after(rules.params.retry_window)),
+            because: entry.and_then(|entry| named(&rules, entry)),
+            steps: steps.iter().map(|step| said(*step, &rules, now)).collect(),
+            outcome,
+        }
+    }
+}
+
+/// Whether another sleep may run; the place is given back at once.
+fn has_room(sleeps: &Sleeps, rules: &Ruleset, now: Timestamp) -> bool {
+    sleeps.reserve(&rules.params, now).is_some()
+}
+
+/// An entry, as an administrator finds it.
+fn named(rules: &Ruleset, entry: EntryRef) -> Option<String> {
+    rules.entry(entry).map(ToString::to_string)
+}
+
+/// A step in words.
+fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
+    let of_entry = |entry: EntryRef| named(rules, entry).unwrap_or_default();
+    let (step, result, text) = match step {
+        Step::List(list, None) => (list.word(), "no match", "no entry matches".to_owned()),
+        Step::List(list, Some(entry)) => (list.word(), "passes", of_entry(entry)),
+        Step::Access(None) => (
+            "client-access",
+            "no match",
+            "no line says anything".to_owned(),
+        ),
+        Step::Access(Some(entry)) => ("client-access", "match", of_entry(entry)),
+        Step::S25r(None, _) => ("s25r", "no match", "the name matches no rule".to_owned()),
+        Step::S25r(Some(rule), None) => (
+            "s25r",
+            "suspicious",
+            format!("the name matches rule {rule}"),
+        ),
+        Step::S25r(Some(rule), Some(entry)) => (
+            "s25r",
+            "exception",
+            format!("the name matches rule {rule}, but: {}", of_entry(entry)),
+        ),
+        Step::Unmatched(Unmatched::Pass) => (
+            "unmatched",
+            "passes",
+            "nothing makes this client suspicious".to_owned(),
+        ),
+        Step::Unmatched(Unmatched::Greylist) => (
+            "unmatched",
+            "goes on",
+            "every client that is not excused is greylisted".to_owned(),
+        ),
+        Step::Client(record, threshold) => ("auto-whitelist", client_result(record, threshold), {
+            client_text(record, threshold, now)
+        }),
+        Step::Sleep(None) => (
+            "tarpit",
+            "unknown",
+            "the client was not told to sleep".to_owned(),
+        ),
+        Step::Sleep(Some(sleep)) => sleep_step(sleep, now),
+        Step::Triplet(None) => ("triplet", "unknown", "not seen before".to_owned()),
+        Step::Triplet(Some(record)) => triplet_step(record, now),
+    };
+    Explained { step, result, text }
+}
+
+fn client_result(record: Option<Client>, threshold: u32) -> &'static str {
+    match record {
+        Some(client) if client.is_whitelisted(threshold) => "passes",
+        Some(_) => "counted",
+        None => "unknown",
+    }
+}
+
+fn client_text(record: Option<Client>, threshold: u32, now: Timestamp) -> String {
+    match record {
+        None => format!("no greylisted mail has passed yet; {threshold} are needed"),
+        Some(client) => format!(
+            "{} of {threshold} counted, the last {} ago",
+            client.count.min(threshold),
+            now.since(client.last)
+        ),
+    }
+}
+
+fn sleep_step(sleep: Sleep, now: Timestamp) -> (&'static str, &'static str, String) {
+    let age = now.since(sleep.ordered);
+    if age < sleep.length {
+        let text = format!("told to sleep {} {age} ago; the sleep runs", sleep.length);
+        ("tarpit", "sleeping", text)
+    } else {
+        let text = format!(
+            "told to sleep {} {age} ago, and not seen to survive it",
+            sleep.length
+        );
+        ("tarpit", "hung up", text)
+    }
+}
+
+fn triplet_step(record: Triplet, now: Timestamp) -> (&'static str, &'static str, String) {
+    match record {
+        Triplet::Waiting {
+            first,
+            retries,
+            counted,
+            ..
+        } => {
+            let text = format!(
+                "waits since {}, {retries} retries too early, {counted} counted",
+                now.since(first)
+            );
+            ("triplet", "waiting", text)
+        }
+        Triplet::Passed { last, mails, .. } => {
+            let text = format!("has passed {mails} times, the last {} ago", now.since(last));
+            ("triplet", "passed", text)
+        }
+    }
+}

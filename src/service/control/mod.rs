@@ -1,0 +1,163 @@
+//! What administrators ask of the gate: entries, records, counters, and why.
+//!
+//! Everything here is slower than a decision and none of it holds one up: reading goes in pages on threads of
+//! its own, writing goes through the thread that writes, in transactions of bounded size.
+//!
+//! # Error handling
+//!
+//! [`ControlError`] is what was wrong with the question, or [`ControlError::Store`] while the store cannot be used.
+
+mod entries;
+mod explain;
+mod records;
+mod statistics;
+
+use std::fs::File;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::Gate;
+use super::worker::{Errand, Message};
+use crate::policy::pattern::PatternError;
+use crate::store::{Reader, Records, StoreError};
+
+pub use entries::EntryView;
+pub use explain::{Explained, Explanation};
+pub use records::{Filter, Removed, State, Taken};
+pub use statistics::{Hour, Statistics};
+
+/// Why something is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The pattern means nothing in this list.
+    #[error("{pattern:?}: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        why: PatternError,
+    },
+    /// Together with the entries that are there the expressions would be too large.
+    #[error(
+        "the expressions that were added are too large together; remove some, or write them into a file"
+    )]
+    TooLarge,
+    /// The list cannot be added to.
+    #[error("client access tables are files: the order of their lines has a meaning")]
+    FilesOnly,
+    /// A text is too long.
+    #[error("{what}: at most {most} bytes")]
+    TooLong {
+        /// Which text.
+        what: &'static str,
+        /// How long it may be.
+        most: usize,
+    },
+    /// There is no such entry.
+    #[error("there is no such entry")]
+    NoSuchEntry,
+    /// The entry is in a file.
+    #[error("the entry is in {0}: remove the line there and reload")]
+    InFile(String),
+    /// No filter.
+    #[error("without a filter everything would be forgotten; say so if that is meant")]
+    EmptyFilter,
+    /// There are only hashes.
+    #[error(
+        "under --privacy the database has only hashes: give client, sender and recipient of one triplet"
+    )]
+    Hashed,
+    /// A cursor that is none.
+    #[error("this is no place to go on from")]
+    BadCursor,
+    /// A row that cannot be taken; nothing of the call was.
+    #[error("row {number}: {why}")]
+    Row {
+        /// Which, from 1.
+        number: usize,
+        /// Why.
+        why: &'static str,
+    },
+    /// Too many entries.
+    #[error("{most} entries were added already; write long lists into a file")]
+    TooMany {
+        /// How many there may be.
+        most: u32,
+    },
+    /// The store cannot be used.
+    #[error("{0}")]
+    Store(StoreError),
+}
+
+impl From<StoreError> for ControlError {
+    fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Hashed) {
+            Self::Hashed
+        } else if matches!(error, StoreError::BadCursor) {
+            Self::BadCursor
+        } else {
+            Self::Store(error)
+        }
+    }
+}
+
+impl Gate {
+    /// Has something written in a transaction of its own; yields what the job yields in the end.
+    async fn write<T, F>(&self, mut job: F) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
+    {
+        let value = Arc::new(Mutex::new(None));
+        let for_job = Arc::clone(&value);
+        let (done, is_done) = oneshot::channel();
+        let errand = Errand {
+            job: Box::new(move |records| {
+                let yielded = job(records)?;
+                *for_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(yielded);
+                Ok(())
+            }),
+            done,
+        };
+        let queued = self.0.queue.try_send(Message::Errand(Box::new(errand)));
+        queued.map_err(|_| StoreError::Closed)?;
+        is_done.await.map_err(|_| StoreError::Closed)??;
+        let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        value.ok_or(ControlError::Store(StoreError::Closed))
+    }
+
+    /// Reads what takes its time, on a thread for that.
+    async fn read<T, F>(&self, job: F) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        // The reader itself, not through the state: that must not be held for so long.
+        let reader = self.0.state.reader()?;
+        let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
+        Ok(read.await.map_err(|_| StoreError::Closed)??)
+    }
+
+    /// Writes a copy of the database into a file that is open for writing and empty, and has it on the disk before
+    /// this is over.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::Store`] when it cannot be read or written; the file is of no use then.
+    pub async fn backup(&self, mut file: File) -> Result<(), ControlError> {
+        self.read(move |reader| {
+            reader.copy_to(&mut file)?;
+            // A pipe cannot be synced, and need not be.
+            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                file.sync_all()
+                    .map_err(|error| StoreError::Copy(error.into()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,459 @@
+//! Records: shown by pages, forgotten, allowed, taken in.
+
+use super::ControlError;
+use crate::policy::{Client, ClientKey, CountBy, Params, Sleep, SleepChange, Triplet, TripletKey};
+use crate::service::Gate;
+use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
+use crate::types::{ClientIp, Prefix};
+
+/// Most rows in one transaction: more would hold up strangers.
+const BATCH: u32 = 1000;
+
+/// The state of a triplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It waits.
+    Waiting,
+    /// It has passed.
+    Passed,
+}
+
+/// Which records. Everything that is given has to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Of this client or network.
+    pub client: Option<Prefix>,
+    /// Of this sender.
+    pub sender: Option<Vec<u8>>,
+    /// Of this recipient.
+    pub recipient: Option<Vec<u8>>,
+    /// In this state.
+    pub state: Option<State>,
+    /// That have come back.
+    pub retrying: bool,
+}
+
+/// How much was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Triplets.
+    pub triplets: u64,
+    /// Clients.
+    pub clients: u64,
+    /// Sleeps.
+    pub sleeps: u64,
+}
+
+/// What became of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Taken {
+    /// New.
+    pub new: u64,
+    /// Changed what was there.
+    pub changed: u64,
+    /// Changed nothing: what was there is later.
+    pub unchanged: u64,
+}
+
+impl Filter {
+    /// Whether it lets everything through.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it is about clients and nothing else, so about all that is known of them.
+    fn is_about_clients(&self) -> bool {
+        let others = Self {
+            client: None,
+            ..self.clone()
+        };
+        self.client.is_some() && others.is_empty()
+    }
+
+    /// The key, when the filter names all three parts of a triplet.
+    fn key(&self, params: &Params) -> Option<TripletKey> {
+        let network = network_of_triplets(self.client?, params);
+        let (sender, recipient) = (self.sender.as_ref()?, self.recipient.as_ref()?);
+        Some(TripletKey::new(network, sender, recipient))
+    }
+
+    fn wants(&self, row: &Row) -> bool {
+        let Row::Triplet { key, record } = row else {
+            return true;
+        };
+        let (state, retried) = match record {
+            Triplet::Waiting {
+                retries, counted, ..
+            } => (State::Waiting, *retries > 0 || *counted > 0),
+            Triplet::Passed { .. } => (State::Passed, true),
+        };
+        let by_record =
+            self.state.is_none_or(|wanted| wanted == state) && (retried || !self.retrying);
+        let RowKey::Plain(parts) = key else {
+            return by_record;
+        };
+        let sender_of = |sender: &[u8]| TripletKey::new(parts.network, sender, &parts.recipient);
+        by_record
+            && (self.sender.as_ref()).is_none_or(|sender| sender_of(sender) == parts.key())
+            && (self.recipient.as_ref())
+                .is_none_or(|recipient| recipient.eq_ignore_ascii_case(&parts.recipient))
+    }
+}
+
+/// The network that a client's triplets are kept for.
+fn network_of_triplets(client: Prefix, params: &Params) -> Prefix {
+    let bits = if client.address().is_ipv4() {
+        params.ipv4_bits
+    } else {
+        params.ipv6_bits
+    };
+    Prefix::masked(client.address(), client.length().min(bits))
+}
+
+/// The network that a client is counted by.
+fn network_of_counts(client: Prefix, params: &Params) -> Prefix {
+    match params.count_by {
+        CountBy::Address => client,
+        CountBy::Subnet => network_of_triplets(client, params),
+    }
+}
+
+impl Gate {
+    /// Some records: triplets, or with `all_kinds` all there are, from `after` on, which is empty at the beginning
+    /// and [`Page::next`] from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::Hashed`] when the filter asks for what hashes do not tell, [`ControlError::BadCursor`], or
+    /// the store's trouble.
+    pub async fn page(
+        &self,
+        filter: Filter,
+        all_kinds: bool,
+        after: Vec<u8>,
+        limit: u32,
+    ) -> Result<Page, ControlError> {
+        let params = self.rules().params;
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let scope = Scope {
+            triplets: true,
+            clients: all_kinds,
+            sleeps: all_kinds,
+            network: (filter.client).map(|client| network_of_triplets(client, &params)),
+        };
+        let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
+        let page = self
+            .read(move |reader| reader.page(&scope, &after, most, &|row| filter.wants(row)))
+            .await?;
+        if asks_for_text && page.rows.iter().any(is_hashed) {
+            return Err(ControlError::Hashed);
+        }
+        Ok(page)
+    }
+
+    /// Forgets triplets, and of a client that the filter names by itself everything. Whatever is forgotten is made
+    /// to wait again.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::EmptyFilter`] when the filter says nothing and `everything` was not asked for; others as
+    /// [`Self::page`]. What was forgotten before an error is forgotten.
+    pub async fn forget(&self, filter: Filter, everything: bool) -> Result<Removed, ControlError> {
+        if filter.is_empty() && !everything {
+            return Err(ControlError::EmptyFilter);
+        }
+        let params = self.rules().params;
+        if let Some(key) = filter.key(&params) {
+            let is_gone = self
+                .write(move |records| records.remove_triplet(&key))
+                .await?;
+            return Ok(Removed {
+                triplets: u64::from(is_gone),
+                ..Removed::default()
+            });
+        }
+        let scope = |triplets, clients, network| Scope {
+            triplets,
+            clients,
+            sleeps: clients,
+            network,
+        };
+        let mut removed = Removed::default();
+        if everything {
+            self.forget_in(Scope::ALL, Filter::default(), &mut removed)
+                .await?;
+        } else {
+            let network = filter
+                .client
+                .map(|client| network_of_triplets(client, &params));
+            let is_about_clients = filter.is_about_clients();
+            let client = filter.client;
+            self.forget_in(scope(true, false, network), filter, &mut removed)
+                .await?;
+            if let (true, Some(client)) = (is_about_clients, client) {
+                let counted = network_of_counts(client, &params);
+                let clients = scope(false, true, Some(counted));
+                self.forget_in(clients, Filter::default(), &mut removed)
+                    .await?;
+            }
+        }
+        self.count_whitelisted().await?;
+        Ok(removed)
+    }
+
+    /// Forgets all of a scope that a filter wants, page by page.
+    async fn forget_in(
+        &self,
+        scope: Scope,
+        filter: Filter,
+        removed: &mut Removed,
+    ) -> Result<(), ControlError> {
+        let mut after = Vec::new();
+        loop {
+            let (wanted, from) = (filter.clone(), after);
+            let page = self
+                .read(move |reader| {
+                    let most = usize::try_from(BATCH).unwrap_or(usize::MAX);
+                    reader.page(&scope, &from, most, &|row| wanted.wants(row))
+                })
+                .await?;
+            let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
+            if asks_for_text && page.rows.iter().any(is_hashed) {
+                return Err(ControlError::Hashed);
+            }
+            let rows = page.rows;
+            let gone = self
+                .write(move |records| remove_rows(records, &rows))
+                .await?;
+            removed.triplets = removed.triplets.saturating_add(gone.triplets);
+            removed.clients = removed.clients.saturating_add(gone.clients);
+            removed.sleeps = removed.sleeps.saturating_add(gone.sleeps);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Lets a triplet pass from now on, as if it had waited.
+    ///
+    /// # Errors
+    ///
+    /// The store's trouble.
+    pub async fn allow(
+        &self,
+        client: ClientIp,
+        sender: &[u8],
+        recipient: &[u8],
+    ) -> Result<(), ControlError> {
+        let now = self.0.clock.now();
+        let network = self.rules().params.network(client);
+        let key = TripletKey::new(network, sender, recipient);
+        self.write(move |records| {
+            let record = match records.triplet(&key)? {
+                Some(Triplet::Passed {
+                    first,
+                    passed,
+                    mails,
+                    ..
+                }) => Triplet::Passed {
+                    first,
+                    passed,
+                    last: now,
+                    mails,
+                },
+                waiting => Triplet::Passed {
+                    first: waiting.map_or(now, Triplet::first),
+                    passed: now,
+                    last: now,
+                    mails: 0,
+                },
+            };
+            records.put_triplet(&key, record)
+        })
+        .await
+    }
+
+    /// Takes rows in, all or none. What is there already stays if it is later. A triplet's network may be a
+    /// client's address by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
+    pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
+        let params = self.rules().params;
+        let jobs = rows
+            .iter()
+            .enumerate()
+            .map(|(n, row)| {
+                job(row, &params).map_err(|why| ControlError::Row {
+                    number: n.saturating_add(1),
+                    why,
+                })
+            })
+            .collect::<Result<Vec<Job>, ControlError>>()?;
+        let taken = self
+            .write(move |records| {
+                let mut taken = Taken::default();
+                for job in &jobs {
+                    job.run(records, dry_run, &mut taken)?;
+                }
+                Ok(taken)
+            })
+            .await?;
+        if !dry_run {
+            self.count_whitelisted().await?;
+        }
+        Ok(taken)
+    }
+
+    /// Counts anew the clients that pass at once.
+    async fn count_whitelisted(&self) -> Result<(), ControlError> {
+        use std::sync::atomic::Ordering;
+        let Some(threshold) = self.rules().params.auto_whitelist else {
+            return Ok(());
+        };
+        let count = self
+            .read(move |reader| reader.count_whitelisted(threshold))
+            .await?;
+        self.0.state.whitelisted.store(count, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+const fn is_hashed(row: &Row) -> bool {
+    matches!(
+        row,
+        Row::Triplet {
+            key: RowKey::Hashed(_),
+            ..
+        }
+    )
+}
+
+fn remove_rows(records: &mut dyn Records, rows: &[Row]) -> Result<Removed, StoreError> {
+    let mut removed = Removed::default();
+    for row in rows {
+        let count = u64::from(records.remove_row(row)?);
+        let of_kind = match row {
+            Row::Triplet { .. } => &mut removed.triplets,
+            Row::Client { .. } => &mut removed.clients,
+            Row::Sleep { .. } => &mut removed.sleeps,
+        };
+        *of_kind = of_kind.saturating_add(count);
+    }
+    Ok(removed)
+}
+
+/// A row with the key that it is kept by.
+enum Job {
+    Triplet(TripletKey, Triplet),
+    Client(ClientKey, Client),
+    Sleep(ClientKey, Sleep),
+}
+
+/// What is to be done with a row; else why it cannot be.
+fn job(row: &Row, params: &Params) -> Result<Job, &'static str> {
+    let hashed = "a hash cannot be taken in";
+    let fits = |network: Prefix, kept: Prefix| {
+        let is_address = network.length() == if network.address().is_ipv4() { 32 } else { 128 };
+        if is_address || network == kept {
+            Ok(kept)
+        } else {
+            Err("its network has another prefix length than the daemon's options say")
+        }
+    };
+    match row {
+        Row::Triplet {
+            key: RowKey::Plain(parts),
+            record,
+        } => {
+            let kept = network_of_triplets(parts.network, params);
+            let network = fits(parts.network, kept)?;
+            Ok(Job::Triplet(
+                TripletKey::new(network, &parts.sender, &parts.recipient),
+                *record,
+            ))
+        }
+        Row::Client {
+            key: RowKey::Plain(network),
+            record,
+        } => {
+            let kept = fits(*network, network_of_counts(*network, params))?;
+            Ok(Job::Client(ClientKey::new(kept), *record))
+        }
+        Row::Sleep {
+            key: RowKey::Plain(network),
+            record,
+        } => Ok(Job::Sleep(ClientKey::new(*network), *record)),
+        Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => Err(hashed),
+    }
+}
+
+impl Job {
+    fn run(
+        &self,
+        records: &mut dyn Records,
+        dry_run: bool,
+        taken: &mut Taken,
+    ) -> Result<(), StoreError> {
+        let (is_new, is_later) = match self {
+            Self::Triplet(key, record) => {
+                let known = records.triplet(key)?;
+                (
+                    known.is_none(),
+                    known.is_none_or(|known| is_later(known, *record)),
+                )
+            }
+            Self::Client(key, record) => {
+                let known = records.client(key)?;
+                let beats = |known: Client| record.count > known.count || record.last > known.last;
+                (known.is_none(), known.is_none_or(beats))
+            }
+            Self::Sleep(key, record) => {
+                let known = records.sleep(key)?;
+                (
+                    known.is_none(),
+                    known.is_none_or(|known| record.seen > known.seen),
+                )
+            }
+        };
+        let counter = match (is_new, is_later) {
+            (true, _) => &mut taken.new,
+            (false, true) => &mut taken.changed,
+            (false, false) => &mut taken.unchanged,
+        };
+        *counter = counter.saturating_add(1);
+        if dry_run || !is_later {
+            return Ok(());
+        }
+        match self {
+            Self::Triplet(key, record) => records.put_triplet(key, *record),
+            Self::Client(key, record) => {
+                let known = records.client(key)?;
+                records.put_client(
+                    key,
+                    Client {
+                        count: known.map_or(record.count, |known| known.count.max(record.count)),
+                        last: known.map_or(record.last, |known| known.last.max(record.last)),
+                    },
+                )
+            }
+            Self::Sleep(key, record) => records.change_sleep(key, SleepChange::Keep(*record)),
+        }
+    }
+}
+
+/// Whether a triplet's record tells more than the one that is known: to have passed is more than to wait, and
+/// otherwise what was seen later.
+fn is_later(known: Triplet, record: Triplet) -> bool {
+    match (known, record) {
+        (Triplet::Waiting { .. }, Triplet::Passed { .. }) => true,
+        (Triplet::Passed { .. }, Triplet::Waiting { .. }) => false,
+        (
+            Triplet::Waiting { last: known, .. } | Triplet::Passed { last: known, .. },
+            Triplet::Waiting { last, .. } | Triplet::Passed { last, .. },
+        ) => last > known,
+    }
+}

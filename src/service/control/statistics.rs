@@ -1,0 +1,79 @@
+//! Counters: since the start, and by the hour for more than a year.
+
+use std::collections::BTreeMap;
+
+use super::ControlError;
+use crate::policy::{ListName, Reason, s25r};
+use crate::service::Gate;
+use crate::types::Timestamp;
+
+/// The counters since the start or the last reset.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Statistics {
+    /// Since when.
+    pub since: Timestamp,
+    /// All decisions.
+    pub requests: u64,
+    /// Those that told the client to come back.
+    pub greylisted: u64,
+    /// Those that let it wait.
+    pub tarpitted: u64,
+    /// By reason.
+    pub reasons: Vec<(&'static str, u64)>,
+    /// By rule of S25R.
+    pub rules: Vec<(String, u64)>,
+    /// By list.
+    pub lists: Vec<(&'static str, u64)>,
+}
+
+/// The counters of an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hour {
+    /// When it began.
+    pub time: Timestamp,
+    /// By word: `reason:…`, `s25r:…`, `list:…`, `requests`, `greylisted`, `tarpitted`.
+    pub counters: BTreeMap<String, u64>,
+}
+
+impl Gate {
+    /// The counters since the start or the last reset.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let (since, counts) = self.0.stats.since_zero();
+        let rules = (0_u8..).take(s25r::PATTERNS.len());
+        Statistics {
+            since,
+            requests: counts.total(),
+            greylisted: counts.deferred,
+            tarpitted: counts.tarpitted,
+            reasons: Reason::ALL
+                .map(|reason| (reason.word(), counts.of(reason)))
+                .to_vec(),
+            rules: rules
+                .map(|rule| (rule.to_string(), counts.of_rule(rule)))
+                .collect(),
+            lists: ListName::ALL
+                .map(|list| (list.word(), counts.of_list(list)))
+                .to_vec(),
+        }
+    }
+
+    /// Sets these counters to zero. The history is not changed.
+    pub fn reset_statistics(&self) {
+        self.0.stats.reset(self.0.clock.now());
+    }
+
+    /// The counters of the hours from that of `from` up to `to`, as far as there were any decisions. Those of the
+    /// last seconds may be missing.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::Store`] when they cannot be read.
+    pub async fn history(&self, from: Timestamp, to: Timestamp) -> Result<Vec<Hour>, ControlError> {
+        let hours = self.read(move |reader| reader.history(from, to)).await?;
+        let hours = hours.into_iter();
+        Ok(hours
+            .map(|(time, counters)| Hour { time, counters })
+            .collect())
+    }
+}

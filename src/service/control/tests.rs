@@ -1,0 +1,465 @@
+//! Control over a store in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::*;
+use crate::policy::pattern::ClientPattern;
+use crate::policy::{
+    ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Tarpit, Texts,
+    Transaction, Triplet, Verdict,
+};
+use crate::service::clock::Clock;
+use crate::service::gate::{Start, tests::ManualClock};
+use crate::store::memory::MemoryStore;
+use crate::store::{Page, Row, RowKey};
+use crate::types::{ClientIp, Prefix, Span, Timestamp};
+
+const START: u64 = 1_800_000_000;
+
+struct Site {
+    store: MemoryStore,
+    clock: Arc<ManualClock>,
+    params: Params,
+    start: Start,
+}
+
+impl Site {
+    fn new(params: Params) -> Self {
+        let store = MemoryStore::new();
+        let clock = ManualClock::at(0);
+        let start = Self::open(&store, &clock, params);
+        Self {
+            store,
+            clock,
+            params,
+            start,
+        }
+    }
+
+    fn open(store: &MemoryStore, clock: &Arc<ManualClock>, params: Params) -> Start {
+        let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
+        let entry = Entry::in_file(&Path::new("list").into(), 7, "good.example");
+        let pattern = ClientPattern::parse("good.example").unwrap();
+        let lists = Lists {
+            clients: ClientList::new(vec![(pattern, entry)]).unwrap(),
+            ..Lists::default()
+        };
+        let texts = Texts::new("DEFER_IF_PERMIT", "wait %s", "X: %t", "mx", TimeZone::UTC).unwrap();
+        let rules = Ruleset::new(params, lists, texts);
+        Gate::start(rules, Box::new(store.clone()), clock).unwrap()
+    }
+
+    /// As after a kill: the old one is not asked to write anything.
+    fn restart(&mut self) {
+        self.start = Self::open(&self.store, &self.clock, self.params);
+    }
+
+    fn gate(&self) -> &Gate {
+        &self.start.gate
+    }
+
+    async fn ask(&self, name: &str, to: &str) -> Reason {
+        self.gate()
+            .judge(&tx(name, to, ""), None)
+            .await
+            .outcome
+            .reason
+    }
+
+    async fn all(&self) -> Vec<Row> {
+        let page: Page = self
+            .gate()
+            .page(Filter::default(), true, Vec::new(), 1000)
+            .await
+            .unwrap();
+        assert_eq!(page.next, None);
+        page.rows
+    }
+}
+
+fn tx<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Transaction<'a> {
+    Transaction {
+        stage: Stage::Recipient,
+        client_address: Some(b"192.0.2.7"),
+        client_name: Some(name.as_bytes()),
+        sender: Some(b"a@b"),
+        recipient: Some(to.as_bytes()),
+        instance: Some(instance.as_bytes()),
+        queue_id: None,
+        enhanced_codes: true,
+        is_stressed: false,
+    }
+}
+
+#[tokio::test]
+async fn what_is_added_is_in_force_at_once_and_after_a_restart_until_it_ends() {
+    let mut site = Site::new(Params::default());
+    let list = ListName::Client;
+    assert_eq!(site.ask("mx.friend.example", "1@x").await, Reason::New);
+    let lifetime = Some(Span::from_seconds(100));
+    let add = site
+        .gate()
+        .add_entry(list, " Friend.Example ", "ours", lifetime);
+    add.await.unwrap();
+    assert_eq!(
+        site.ask("mx.friend.example", "2@x").await,
+        Reason::ClientWhitelist
+    );
+
+    site.restart();
+    assert_eq!(
+        site.ask("mx.friend.example", "3@x").await,
+        Reason::ClientWhitelist
+    );
+    let views = site.gate().list_entries();
+    let shown: Vec<(&str, String)> = views
+        .iter()
+        .map(|view| (view.pattern.as_str(), view.source.to_string()))
+        .collect();
+    let file = ("good.example", "list:7".to_owned());
+    assert_eq!(
+        shown,
+        [file, ("friend.example", "added over D-Bus".to_owned())]
+    );
+    assert_eq!((views[1].hits, &*views[1].comment), (1, "ours"));
+
+    site.clock.advance(99);
+    assert_eq!(
+        site.ask("mx.friend.example", "4@x").await,
+        Reason::ClientWhitelist
+    );
+    site.clock.advance(1);
+    assert_eq!(site.ask("mx.friend.example", "5@x").await, Reason::New);
+    assert_eq!(site.gate().list_entries().len(), 1);
+}
+
+#[tokio::test]
+async fn only_what_was_added_can_be_removed() {
+    let site = Site::new(Params::default());
+    let gate = site.gate();
+    let list = ListName::Client;
+    gate.add_entry(list, "/^MX[0-9]/", "", None).await.unwrap();
+    assert_eq!(
+        site.ask("mx1.example", "1@x").await,
+        Reason::ClientWhitelist
+    );
+    gate.remove_entry(list, "/^MX[0-9]/").await.unwrap();
+    assert_eq!(site.ask("mx1.example", "2@x").await, Reason::New);
+
+    let in_file = gate.remove_entry(list, "Good.example").await;
+    assert!(matches!(in_file, Err(ControlError::InFile(place)) if place == "list:7"));
+    for (list, pattern) in [(list, "other.example"), (ListName::Sender, "good.example")] {
+        let unknown = gate.remove_entry(list, pattern).await;
+        assert!(
+            matches!(unknown, Err(ControlError::NoSuchEntry)),
+            "{pattern}"
+        );
+    }
+    let bad = gate.add_entry(list, "two words", "", None).await;
+    assert!(matches!(bad, Err(ControlError::Pattern { .. })));
+    let long = "x".repeat(401);
+    let long = gate.add_entry(list, &long, "", None).await;
+    assert!(matches!(long, Err(ControlError::TooLong { most: 400, .. })));
+    let table = gate.add_entry(ListName::ClientAccess, "x", "", None).await;
+    assert!(matches!(table, Err(ControlError::FilesOnly)));
+}
+
+#[tokio::test]
+async fn an_entry_that_is_given_again_is_replaced_and_keeps_its_hits() {
+    let site = Site::new(Params::default());
+    let list = ListName::Recipient;
+    for comment in ["first", "second"] {
+        site.gate()
+            .add_entry(list, "joe@x", comment, None)
+            .await
+            .unwrap();
+        assert_eq!(site.ask("mx", "joe@x").await, Reason::RecipientWhitelist);
+    }
+    let views = site.gate().list_entries();
+    let joe: Vec<_> = views.iter().filter(|view| view.list == list).collect();
+    assert_eq!(joe.len(), 1);
+    assert_eq!((joe[0].hits, &*joe[0].comment), (2, "second"));
+}
+
+#[tokio::test]
+async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
+    for scheme in [None, Some(Scheme::Targrey), Some(Scheme::Deferring)] {
+        let site = Site::new(Params {
+            auto_whitelist: Some(2),
+            retry_count: 2,
+            s25r: scheme.is_some(),
+            tarpit: scheme.map(|scheme| Tarpit {
+                length: Span::from_seconds(65),
+                scheme,
+                limit: 3,
+            }),
+            ..Params::default()
+        });
+        for n in 0_u64..1000 {
+            // A little of everything, in an order that repeats late.
+            let mixed = n.wrapping_mul(2_654_435_761) >> 7;
+            let name =
+                ["unknown", "mx.example", "good.example", "a1b2.example"][(mixed % 4) as usize];
+            let to = format!("{}@x", mixed % 7);
+            let instance = format!("{}", n / 3);
+            let tx = Transaction {
+                stage: if mixed % 5 == 0 {
+                    Stage::Data
+                } else {
+                    Stage::Recipient
+                },
+                is_stressed: mixed % 11 == 0,
+                ..tx(name, &to, &instance)
+            };
+            let before = site.all().await;
+            let explained = site.gate().explain(&tx);
+            assert_eq!(site.all().await, before, "request {n}");
+            let decision = site.gate().judge(&tx, None).await;
+            let reply = decision.rules.action(&tx, &decision.outcome, decision.now);
+            assert_eq!(explained.reply, reply, "request {n} {tx:?}");
+            assert_eq!(
+                explained.outcome.reason, decision.outcome.reason,
+                "request {n}"
+            );
+            site.clock.advance(mixed % 211);
+        }
+        assert_eq!(
+            site.gate().statistics().requests,
+            site.gate().status().counts.total()
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_says_when_it_will_pass() {
+    let site = Site::new(Params::default());
+    let ask = tx("mx", "joe@x", "");
+    let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
+    let first = site.gate().explain(&ask);
+    assert_eq!((first.passes_at, first.until), (at(300), at(172_800)));
+    assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
+    site.clock.advance(100);
+    let second = site.gate().explain(&ask);
+    assert_eq!((second.passes_at, second.until), (at(300), at(172_800)));
+    let last = second.steps.last().unwrap();
+    assert_eq!((last.step, last.result), ("triplet", "waiting"));
+    let listed = site.gate().explain(&tx("good.example", "joe@x", ""));
+    assert_eq!(listed.because.as_deref(), Some("list:7: good.example"));
+    assert_eq!(listed.steps.len(), 1);
+}
+
+#[tokio::test]
+async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
+    let site = Site::new(Params {
+        tarpit: Some(Tarpit {
+            length: Span::from_seconds(1),
+            scheme: Scheme::Targrey,
+            limit: 50,
+        }),
+        ..Params::default()
+    });
+    for to in ["a@x", "b@x", "c@x"] {
+        assert_eq!(site.ask("mx", to).await, Reason::New);
+    }
+    let gate = site.gate();
+    let refused = gate.forget(Filter::default(), false).await;
+    assert!(matches!(refused, Err(ControlError::EmptyFilter)));
+    let client = Some(Prefix::parse("192.0.2.99/32").unwrap());
+    let filter = |sender: Option<&str>, recipient: Option<&str>, client| Filter {
+        client,
+        sender: sender.map(Into::into),
+        recipient: recipient.map(Into::into),
+        ..Filter::default()
+    };
+    let triplets = |triplets| Removed {
+        triplets,
+        ..Removed::default()
+    };
+    let cases = [
+        (
+            "another sender",
+            filter(Some("x@b"), None, None),
+            triplets(0),
+        ),
+        (
+            "the whole triplet",
+            filter(Some("A+1@b"), Some("a@X"), client),
+            triplets(1),
+        ),
+        ("by recipient", filter(None, Some("B@x"), None), triplets(1)),
+        ("by network", filter(Some("a@b"), None, client), triplets(1)),
+    ];
+    for (name, filter, want) in cases {
+        assert_eq!(gate.forget(filter, false).await.unwrap(), want, "{name}");
+    }
+    let rest = site.all().await;
+    assert!(matches!(rest[..], [Row::Sleep { .. }]), "{rest:?}");
+    let own = Some(Prefix::parse("192.0.2.7/32").unwrap());
+    let gone = gate.forget(filter(None, None, own), false).await.unwrap();
+    assert_eq!(gone.sleeps, 1);
+    assert_eq!(site.ask("mx", "a@x").await, Reason::New);
+    let gone = gate.forget(Filter::default(), true).await.unwrap();
+    assert_eq!((gone.triplets, gone.sleeps), (1, 1));
+    assert_eq!(site.all().await, []);
+}
+
+#[tokio::test]
+async fn what_is_allowed_passes_and_keeps_its_first_sight() {
+    let site = Site::new(Params::default());
+    assert_eq!(site.ask("mx", "a@x").await, Reason::New);
+    site.clock.advance(5);
+    let client = ClientIp::parse(b"192.0.2.200").unwrap();
+    for to in [b"a@x", b"b@x"] {
+        site.gate().allow(client, b"a@b", to).await.unwrap();
+    }
+    for to in ["a@x", "b@x"] {
+        let decision = site.gate().judge(&tx("mx", to, ""), None).await;
+        assert_eq!(decision.outcome.verdict, Verdict::Pass);
+    }
+    let firsts: Vec<u64> = site
+        .all()
+        .await
+        .iter()
+        .filter_map(|row| match row {
+            Row::Triplet { record, .. } => Some(record.first().seconds() - START),
+            Row::Client { .. } | Row::Sleep { .. } => None,
+        })
+        .collect();
+    assert_eq!(firsts, [0, 5]);
+}
+
+#[tokio::test]
+async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
+    let from = Site::new(Params::default());
+    for to in ["a@x", "b@x"] {
+        assert_eq!(from.ask("mx", to).await, Reason::New);
+    }
+    from.clock.advance(300);
+    assert_eq!(from.ask("mx", "a@x").await, Reason::TripletFound);
+    let rows = from.all().await;
+    assert_eq!(rows.len(), 3);
+
+    let to = Site::new(Params::default());
+    let gate = to.gate();
+    let taken = |new, changed, unchanged| Taken {
+        new,
+        changed,
+        unchanged,
+    };
+    assert_eq!(
+        gate.import(rows.clone(), true).await.unwrap(),
+        taken(3, 0, 0)
+    );
+    assert_eq!(to.all().await, []);
+    assert_eq!(
+        gate.import(rows.clone(), false).await.unwrap(),
+        taken(3, 0, 0)
+    );
+    assert_eq!(to.all().await, rows);
+    assert_eq!(
+        gate.import(rows.clone(), false).await.unwrap(),
+        taken(0, 0, 3)
+    );
+
+    let mut bad = rows.clone();
+    bad.push(Row::Client {
+        key: RowKey::Hashed(vec![1; 16]),
+        record: crate::policy::Client {
+            count: 1,
+            last: Timestamp::from_seconds(START),
+        },
+    });
+    gate.forget(Filter::default(), true).await.unwrap();
+    let refused = gate.import(bad, false).await;
+    assert!(matches!(refused, Err(ControlError::Row { number: 4, .. })));
+    assert_eq!(to.all().await, []);
+
+    let own_address = rows.into_iter().map(|row| match row {
+        Row::Triplet {
+            key: RowKey::Plain(ref parts),
+            record,
+        } => {
+            let mut parts = parts.clone();
+            parts.network = Prefix::parse("192.0.2.44/32").unwrap();
+            Row::Triplet {
+                key: RowKey::Plain(parts),
+                record,
+            }
+        }
+        Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => row,
+    });
+    gate.import(own_address.collect(), false).await.unwrap();
+    let network = Prefix::parse("192.0.2.0/24").unwrap();
+    assert!(to.all().await.iter().all(|row| match row {
+        Row::Triplet {
+            key: RowKey::Plain(parts),
+            ..
+        } => parts.network == network,
+        Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => true,
+    }));
+    let is_passed = |row: &Row| {
+        matches!(
+            row,
+            Row::Triplet {
+                record: Triplet::Passed { .. },
+                ..
+            }
+        )
+    };
+    assert_eq!(
+        to.all().await.iter().filter(|row| is_passed(row)).count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
+    let site = Site::new(Params::default());
+    for to in ["a@x", "b@x"] {
+        assert_eq!(site.ask("mx", to).await, Reason::New);
+    }
+    assert_eq!(
+        site.ask("good.example", "c@x").await,
+        Reason::ClientWhitelist
+    );
+    site.clock.advance(10);
+    site.gate().reset_statistics();
+    assert_eq!(
+        site.ask("good.example", "c@x").await,
+        Reason::ClientWhitelist
+    );
+    let statistics = site.gate().statistics();
+    assert_eq!(statistics.since.seconds(), START + 10);
+    assert_eq!((statistics.requests, statistics.greylisted), (1, 0));
+    let listed = statistics
+        .lists
+        .iter()
+        .find(|(list, _)| *list == "client-whitelist");
+    assert_eq!(listed, Some(&("client-whitelist", 1)));
+
+    // The end writes what has not been written yet.
+    let Site {
+        store,
+        clock,
+        params,
+        start,
+    } = site;
+    let Start { gate, worker } = start;
+    drop(gate);
+    worker.join().unwrap();
+    let gate = Site::open(&store, &clock, params).gate;
+    let from = Timestamp::from_seconds(START);
+    let hours = gate
+        .history(from, from.after(Span::from_hours(1)))
+        .await
+        .unwrap();
+    assert_eq!(hours.len(), 1);
+    let of = |word: &str| hours[0].counters.get(word).copied();
+    assert_eq!(of("reason:new"), Some(2));
+    assert_eq!(of("reason:client-whitelist"), Some(2));
+    assert_eq!(of("requests"), Some(4));
+    assert_eq!(of("greylisted"), Some(2));
+}

@@ -1,0 +1,195 @@
+//! What the thread that writes does between batches, each duty in its own rhythm.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{BATCH, Health, TICK, Worker};
+use crate::policy::{Added, Expiry};
+use crate::service::book::has_ended;
+use crate::service::clock::monotonic;
+use crate::store::StoreError;
+use crate::types::Span;
+
+/// Records of a flush, and what is tried when there is no room for that.
+const FLUSH_BATCHES: [usize; 4] = [BATCH, 64, 4, 1];
+
+/// How often what was only seen is written.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How long committed data may be idle before they are synced.
+const SYNC: Duration = Duration::from_secs(1);
+
+/// How often a store in trouble is tried again.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// Rest between two passes of the sweep.
+const REST: Span = Span::from_hours(1);
+
+/// How often the time is noted in the store.
+const NOTE: Span = Span::from_seconds(60);
+
+impl Worker {
+    /// The duties between batches, each in its own rhythm.
+    pub(super) fn keep_house(&mut self) {
+        let mono = monotonic();
+        if self.health != Health::Well {
+            if mono.saturating_sub(self.tried) >= RETRY {
+                self.try_again(mono);
+            }
+            return;
+        }
+        if self.shared.state.is_stalled() {
+            self.shared.state.recover();
+        }
+        let clock = &self.shared.clock;
+        let state = &self.shared.state;
+        state.check_clock(clock.now(), clock.since_boot());
+        if mono.saturating_sub(self.flushed) >= FLUSH {
+            let is_more = self.flush();
+            self.keep_books();
+            self.note_time();
+            // The next batch is due soon, but not before strangers have had their turn.
+            self.flushed = if is_more {
+                mono.saturating_sub(FLUSH.saturating_sub(TICK))
+            } else {
+                mono
+            };
+        }
+        if self
+            .committed
+            .is_some_and(|committed| mono.saturating_sub(committed) >= SYNC)
+        {
+            self.committed = None;
+            self.with_writer(|writer| writer.sync());
+        }
+        if mono.saturating_sub(self.sliced) >= TICK {
+            self.sliced = mono;
+            self.sweep();
+        }
+    }
+
+    /// Writes a batch of what was only seen; says whether there is more of it. In a full store there is room
+    /// for smaller batches, or for none: then what was seen is forgotten, for it was not promised.
+    pub(super) fn flush(&mut self) -> bool {
+        if self.health != Health::Well {
+            return false;
+        }
+        for batch in FLUSH_BATCHES {
+            let waiting = self.shared.touches.waiting(batch);
+            if waiting.is_empty() {
+                return false;
+            }
+            let written = self.attempt(|writer| writer.transact(&mut |table| waiting.write(table)));
+            match written {
+                Ok(()) => self.wrote(),
+                Err(StoreError::Full) if batch > 1 => continue,
+                Err(StoreError::Full) => {}
+                Err(error) => {
+                    self.fail(&error);
+                    return false;
+                }
+            }
+            self.shared.touches.written(&waiting);
+            return waiting.len() >= batch;
+        }
+        false
+    }
+
+    /// Writes the counters of the hour, and of the entries that were added those that have decided; entries
+    /// whose time is over go.
+    pub(super) fn keep_books(&mut self) {
+        if self.health != Health::Well {
+            return;
+        }
+        let now = self.shared.clock.now();
+        let counts = self.shared.stats.counts();
+        let tally = counts.since(&self.told).tally();
+        let entries = self.shared.book.entries();
+        let (ended, others): (Vec<Added>, Vec<Added>) =
+            entries.into_iter().partition(|entry| has_ended(entry, now));
+        let hit: Vec<Added> = others
+            .into_iter()
+            .filter(|entry| entry.last_hit > Some(self.booked))
+            .collect();
+        if tally.is_empty() && ended.is_empty() && hit.is_empty() {
+            return;
+        }
+        let written = self.attempt(|writer| {
+            writer.transact(&mut |records| {
+                if !tally.is_empty() {
+                    records.add_tally(now, &tally)?;
+                }
+                for entry in &hit {
+                    records.put_entry(entry)?;
+                }
+                for entry in &ended {
+                    records.remove_entry(entry.list, &entry.text)?;
+                }
+                Ok(())
+            })
+        });
+        match written {
+            Ok(()) => {
+                self.told = counts;
+                self.booked = hit
+                    .iter()
+                    .filter_map(|entry| entry.last_hit)
+                    .max()
+                    .unwrap_or(self.booked);
+                for entry in &ended {
+                    self.shared.book.remove(entry.list, &entry.text, now);
+                }
+                self.wrote();
+            }
+            Err(error) if error.is_refusal() => log::warn!("counters: {error}; ignoring"),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    /// Notes the time, when something was written and it has gone on.
+    fn note_time(&mut self) {
+        let now = self.shared.clock.now();
+        let has_moved = now < self.noted || now.since(self.noted) >= NOTE;
+        let is_due = has_moved && self.is_unnoted;
+        if is_due && self.shared.state.expiry() == Expiry::Applies {
+            self.noted = now;
+            self.is_unnoted = false;
+            self.with_writer(|writer| writer.note_time(now));
+        }
+    }
+
+    /// One slice of the sweep, unless it rests.
+    fn sweep(&mut self) {
+        let now = self.shared.clock.now();
+        let rests = self
+            .swept
+            .is_some_and(|last| last <= now && now.since(last) < REST);
+        if rests || self.shared.state.expiry() == Expiry::Suspended {
+            return;
+        }
+        let params = self.shared.book.rules().params;
+        let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
+            return;
+        };
+        if swept.removed > 0 {
+            log::debug!("{} records expired", swept.removed);
+            self.wrote();
+        }
+        if swept.finished {
+            self.swept = Some(now);
+            self.count_whitelisted();
+        }
+    }
+
+    /// Counts the clients that pass at once.
+    pub(super) fn count_whitelisted(&self) {
+        let Some(threshold) = self.shared.book.rules().params.auto_whitelist else {
+            return;
+        };
+        let state = &self.shared.state;
+        let counted = self.in_store(|| state.read(|reader| reader.count_whitelisted(threshold)));
+        if let Ok(count) = counted {
+            state.whitelisted.store(count, Ordering::Relaxed);
+        }
+    }
+}

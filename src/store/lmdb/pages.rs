@@ -1,0 +1,153 @@
+//! Pages of rows: one short read transaction each.
+//!
+//! Waiting triplets come before passed ones: a triplet that passes between two pages is seen again rather than
+//! never.
+
+use std::ops::Bound;
+
+use heed::RoTxn;
+
+use super::{Core, Db};
+use crate::policy::ClientKey;
+use crate::store::rows::{Collector, Cursor, Reach};
+use crate::store::schema;
+use crate::store::{Page, Row, RowKey, Scope, StoreError};
+use crate::types::Prefix;
+
+/// What a table's records are.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Triplet,
+    Client,
+    Sleep,
+}
+
+/// Looks at a key and its value; says whether that was the last one.
+type Look<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
+
+/// The tables in the order in which they are gone through. A cursor has a table's place in it.
+fn tables(core: &Core) -> impl Iterator<Item = (Kind, Db<'static>)> {
+    let tables = &core.tables;
+    let waiting = tables.waiting.iter().map(|table| (Kind::Triplet, *table));
+    waiting.chain([
+        (Kind::Triplet, tables.passed),
+        (Kind::Client, tables.clients),
+        (Kind::Sleep, tables.sleeps),
+    ])
+}
+
+/// The page behind a cursor.
+pub(super) fn page(
+    core: &Core,
+    scope: &Scope,
+    after: &[u8],
+    mut collector: Collector<'_>,
+) -> Result<Page, StoreError> {
+    let is_hashed = core.key.is_some();
+    if is_hashed && scope.network.is_some() {
+        return Err(StoreError::Hashed);
+    }
+    let cursor = Cursor::decode(after, is_hashed)?;
+    let in_scope = (0_u8..)
+        .zip(tables(core))
+        .filter(|(_, (kind, _))| match kind {
+            Kind::Triplet => scope.triplets,
+            Kind::Client => scope.clients,
+            Kind::Sleep => scope.sleeps,
+        });
+    let mut rest = in_scope.peekable();
+    if let Some(cursor) = cursor {
+        while rest.next_if(|(number, _)| *number < cursor.table).is_some() {}
+        if rest
+            .peek()
+            .is_none_or(|(number, _)| *number != cursor.table)
+        {
+            return Err(StoreError::BadCursor);
+        }
+    }
+    let txn = core.env.read_txn()?;
+    for (number, (kind, table)) in rest {
+        let from = match cursor.filter(|cursor| cursor.table == number) {
+            Some(cursor) => Bound::Excluded(cursor.key.to_vec()),
+            None => scope.first().map_or(Bound::Unbounded, Bound::Included),
+        };
+        let mut look = |key: &[u8], value: &[u8]| {
+            let row = row(kind, key, value, is_hashed)?;
+            Ok(collector.look(row))
+        };
+        if let Some(key) = walk(&txn, table, from, scope, &mut look)? {
+            return Ok(collector.page(Some(Cursor {
+                table: number,
+                key: &key,
+            })));
+        }
+    }
+    Ok(collector.page(None))
+}
+
+/// Looks at a table's records of the scope until `look` says that it was the last one; yields that one's key.
+fn walk(
+    txn: &RoTxn<'_>,
+    table: Db<'static>,
+    mut from: Bound<Vec<u8>>,
+    scope: &Scope,
+    look: &mut Look<'_>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    loop {
+        let range = (from.as_ref().map(Vec::as_slice), Bound::Unbounded);
+        let mut next = None;
+        for item in table.range(txn, &range)? {
+            let (key, value) = item?;
+            match scope.reach(key)? {
+                Reach::Inside if look(key, value)? => return Ok(Some(key.to_vec())),
+                Reach::Inside => {}
+                Reach::Next(key) => {
+                    next = Some(key);
+                    break;
+                }
+                Reach::Beyond => return Ok(None),
+            }
+        }
+        match next {
+            Some(key) => from = Bound::Included(key),
+            None => return Ok(None),
+        }
+    }
+}
+
+/// A record with its key.
+fn row(kind: Kind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, StoreError> {
+    let network = || network(key, is_hashed);
+    Ok(match kind {
+        Kind::Triplet if is_hashed => Row::Triplet {
+            key: RowKey::Hashed(key.to_vec()),
+            record: schema::decode_triplet(value)?,
+        },
+        Kind::Triplet => {
+            let (record, key) = schema::whole_triplet(key, value)?;
+            let parts = key.parts().ok_or(StoreError::Record)?;
+            Row::Triplet {
+                key: RowKey::Plain(parts),
+                record,
+            }
+        }
+        Kind::Client => Row::Client {
+            key: network()?,
+            record: schema::decode_client(value)?,
+        },
+        Kind::Sleep => Row::Sleep {
+            key: network()?,
+            record: schema::decode_sleep(value)?,
+        },
+    })
+}
+
+/// The key of a client's row.
+fn network(key: &[u8], is_hashed: bool) -> Result<RowKey<Prefix>, StoreError> {
+    let key = key.to_vec();
+    if is_hashed {
+        return Ok(RowKey::Hashed(key));
+    }
+    let network = ClientKey::from_bytes(key).network();
+    network.map(RowKey::Plain).ok_or(StoreError::Record)
+}

@@ -1,0 +1,498 @@
+//! The control program, over a bus of its own, with a service that only takes notes.
+//!
+//! What the real daemon answers is another matter; this is about batches, descriptors, exit codes and what is
+//! said when something is refused.
+
+#![expect(
+    clippy::unused_self,
+    clippy::needless_pass_by_value,
+    reason = "methods of the bus have self and own what they are given"
+)]
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use stargrey::api::{CHANGED, Dict, Error, FromRow, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
+use tokio::runtime::Runtime;
+use zbus::{Connection, OwnedFd, connection, interface};
+
+/// A bus that nobody else is on.
+struct Bus {
+    daemon: Child,
+    address: String,
+}
+
+impl Bus {
+    fn start() -> Self {
+        let mut daemon = Command::new("dbus-daemon")
+            .args(["--session", "--nofork", "--print-address=1"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dbus-daemon runs");
+        let mut address = String::new();
+        let stdout = daemon.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut address).unwrap();
+        let address = address.trim_end().to_owned();
+        Self { daemon, address }
+    }
+
+    /// The program, on this bus.
+    fn ctl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyctl"));
+        command
+            .args(arguments)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.address)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// What it ends with, and what it says on standard output and standard error.
+    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        said(&self.ctl(arguments).output().unwrap())
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        drop(self.daemon.kill());
+        drop(self.daemon.wait());
+    }
+}
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// Takes notes.
+#[derive(Clone, Default)]
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    fn note(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+#[interface(name = "org.stargrey.Greylist1.Manager")]
+impl Notes {
+    fn add_entry(&self, list: &str, pattern: &str, comment: &str, lifetime: u64) {
+        self.note(format!("add {list} {pattern} {comment} {lifetime}"));
+    }
+
+    fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
+        Err(match (list, pattern) {
+            ("client-whitelist", "file") => Error::EntryInFile("it is in /etc/x:7".to_owned()),
+            _ => Error::NoSuchEntry("there is no such entry".to_owned()),
+        })
+    }
+
+    fn allow(&self, client: &str, sender: &str, recipient: &str) {
+        self.note(format!("allow {client} {sender} {recipient}"));
+    }
+
+    fn forget(&self, filter: Dict) -> Result<Dict, Error> {
+        assert_eq!(filter.len(), 1);
+        Err(Error::NotAuthorized("you may not".to_owned()))
+    }
+
+    fn reload(&self) -> Result<(), Error> {
+        Err(Error::ReloadRefused("/etc/x:1: what is that?".to_owned()))
+    }
+
+    fn backup(&self, file: OwnedFd) {
+        let file = file.as_fd().try_clone_to_owned().unwrap();
+        File::from(file).write_all(b"a copy").unwrap();
+    }
+
+    /// Refuses a batch with a 13 in it.
+    fn import(&self, rows: Vec<Dict>, dry_run: bool) -> Result<Dict, Error> {
+        let is_bad = |row: &Dict| row.values().any(|value| **value == 13_u64.into());
+        if rows.iter().any(is_bad) {
+            return Err(Error::InvalidRow("row 1 is unlucky".to_owned()));
+        }
+        let count = u64::try_from(rows.len()).unwrap();
+        self.note(format!("import {count} {dry_run}"));
+        let row = Row::new().with(NEW, count - 1).with(CHANGED, 1_u64);
+        Ok(row.with(UNCHANGED, 0_u64).build())
+    }
+
+    /// Two pages, one row each.
+    fn list_entries(&self, filter: Dict, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
+        let pattern = if after.is_empty() {
+            "a.example"
+        } else {
+            "b.example"
+        };
+        let row = Row::new().with("pattern", pattern).with("hits", 0_u64);
+        let next = if after.is_empty() {
+            vec![7]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(
+            (filter.text("list"), limit),
+            (Some("client-whitelist"), 1000)
+        );
+        (vec![row.build()], next)
+    }
+
+    /// Nobody waits, but there are many pages of nobody.
+    fn list_triplets(&self, filter: Dict, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
+        assert_eq!((filter.text("state"), limit), (Some("waiting"), 1000));
+        let next = if after.len() < 5 {
+            [&after[..], &[1]].concat()
+        } else {
+            Vec::new()
+        };
+        (Vec::new(), next)
+    }
+
+    fn explain(&self, attributes: HashMap<String, String>) -> (Dict, Vec<Dict>) {
+        let row = Row::new()
+            .with("action", "pass")
+            .with("reason", "client-awl");
+        let step = Row::new().with("step", "client");
+        let text = attributes["client_name"].clone() + " " + &attributes["sender"];
+        (row.build(), vec![step.with("text", text).build()])
+    }
+
+    /// Two pages.
+    fn export(&self, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
+        let page = u64::from(after.first().copied().unwrap_or(0));
+        let rows = (0..u64::from(limit)).map(|row| Row::new().with("first", page * 1000 + row));
+        let next = if page == 0 { vec![1] } else { Vec::new() };
+        (rows.map(Row::build).collect(), next)
+    }
+}
+
+/// What anybody may know.
+struct Monitor;
+
+#[interface(name = "org.stargrey.Greylist1.Monitor")]
+impl Monitor {
+    fn get_statistics(&self) -> Dict {
+        let row = Row::new().with("requests", 7_u64).with("greylisted", 5_u64);
+        row.with("since", 1_795_310_000_u64).build()
+    }
+
+    fn get_history(&self, from: u64, to: u64, step: u64) -> Vec<Dict> {
+        assert_eq!((from % 3600, to % 3600, step), (0, 0, 3600));
+        let row = Row::new().with("time", from).with("requests", 2_u64);
+        vec![row.build()]
+    }
+
+    #[zbus(property)]
+    fn version(&self) -> String {
+        "0.1.0".to_owned()
+    }
+
+    #[zbus(property)]
+    fn store_state(&self) -> String {
+        "full".to_owned()
+    }
+
+    #[zbus(property)]
+    fn waiting(&self) -> u64 {
+        4711
+    }
+}
+
+/// The service on a bus.
+struct Service {
+    bus: Bus,
+    notes: Notes,
+    _connection: Connection,
+    _runtime: Runtime,
+}
+
+impl Service {
+    fn start() -> Self {
+        assert_eq!(MANAGER, "org.stargrey.Greylist1.Manager");
+        let bus = Bus::start();
+        let notes = Notes::default();
+        let runtime = Runtime::new().unwrap();
+        let connection = runtime.block_on(async {
+            connection::Builder::address(bus.address.as_str())
+                .name(NAME)
+                .serve_at(PATH, notes.clone())
+                .serve_at(PATH, Monitor)
+                .build()
+                .await
+                .unwrap()
+        });
+        Self {
+            bus,
+            notes,
+            _connection: connection,
+            _runtime: runtime,
+        }
+    }
+}
+
+/// An export of so many rows, the values from 100 on, and one of another value.
+fn write_export(path: &Path, rows: u64, odd: Option<u64>) {
+    let values = (100..100 + rows).chain(odd);
+    let rows: Vec<_> = values
+        .map(|value| format!("{{\"first\":{value}}}\n"))
+        .collect();
+    let rows = rows.concat();
+    let text = format!("{{\"stargrey\":\"export\",\"schema\":1}}\n{rows}");
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn without_a_daemon_or_a_bus_it_says_so() {
+    let bus = Bus::start();
+    let (code, stdout, stderr) = bus.run(&[]);
+    assert_eq!((code, &*stdout), (69, ""));
+    assert!(
+        stderr.starts_with("stargreyctl: stargreyd is not on the bus: `systemctl"),
+        "{stderr}"
+    );
+    let nowhere = bus
+        .ctl(&["status"])
+        .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere")
+        .output();
+    let (code, stdout, stderr) = said(&nowhere.unwrap());
+    assert_eq!((code, &*stdout), (69, ""));
+    assert!(
+        stderr.starts_with("stargreyctl: there is no system bus"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn refusals_are_sentences_with_exit_codes() {
+    let service = Service::start();
+    let cases: [(&[&str], i32, &str); 6] = [
+        (
+            &["remove", "client", "file"],
+            65,
+            "stargreyctl: it is in /etc/x:7\n",
+        ),
+        (
+            &["remove", "client", "x"],
+            1,
+            "stargreyctl: there is no such entry\n",
+        ),
+        (
+            &["forget", "--everything"],
+            77,
+            "stargreyctl: you may not: become root, for instance with sudo, or have polkit allow the action org.stargrey.Greylist1.manage-records\n",
+        ),
+        (
+            &["reload"],
+            78,
+            "stargreyctl: the lists are as they were, for there are errors in them:\n/etc/x:1: what is that?\n",
+        ),
+        (
+            &["import", "json", "/nowhere"],
+            74,
+            "stargreyctl: /nowhere: No such file or directory (os error 2)\n",
+        ),
+        (
+            &["statistics", "--since=1000y"],
+            64,
+            "stargreyctl: that is no time that a calendar has\n",
+        ),
+    ];
+    for (arguments, code, want) in cases {
+        let got = service.bus.run(arguments);
+        assert_eq!(got, (code, String::new(), want.to_owned()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn arguments_arrive() {
+    let service = Service::start();
+    let allow = [
+        "allow",
+        "recipient",
+        "bob@",
+        "--comment=for Bob",
+        "--for=12h",
+    ];
+    let (code, stdout, _) = service.bus.run(&allow);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.starts_with("bob@ is on the recipient-whitelist until "),
+        "{stdout}"
+    );
+    let (code, stdout, _) =
+        service
+            .bus
+            .run(&["pass", "192.0.2.7", "<>", "bob@example.net", "--json"]);
+    assert_eq!((code, &*stdout), (0, "{\n  \"result\": \"done\"\n}\n"));
+    let want = [
+        "add recipient-whitelist bob@ for Bob 43200",
+        "allow 192.0.2.7  bob@example.net",
+    ];
+    assert_eq!(service.notes.take(), want);
+}
+
+#[test]
+fn status_has_the_properties_and_the_counters() {
+    let service = Service::start();
+    let (code, stdout, stderr) = service.bus.run(&[]);
+    // The database is full.
+    assert_eq!((code, &*stderr), (1, ""));
+    for line in ["Database: full", "Triplets: 0: 4711 waiting, 0 passed"] {
+        assert!(stdout.contains(line), "{stdout}");
+    }
+    assert!(stdout.contains("Requests: 7: 5 greylisted, 2 passed, since "));
+    let (code, stdout, _) = service.bus.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &json["store_state"]), (1, &"full".into()));
+    let (code, stdout, _) = service.bus.run(&["statistics", "--by=hour", "--no-legend"]);
+    assert_eq!((code, stdout.lines().count()), (0, 25));
+    let (code, stdout, _) = service.bus.run(&["statistics", "--since=2h", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &json["requests"]), (0, &2.into()));
+}
+
+#[test]
+fn listings_go_through_all_pages() {
+    let service = Service::start();
+    let (code, stdout, _) = service.bus.run(&["list", "client", "--no-legend"]);
+    assert_eq!((code, &*stdout), (0, "a.example    0\nb.example    0\n"));
+    let (code, stdout, _) = service.bus.run(&["pending"]);
+    assert_eq!((code, &*stdout), (0, "0 triplets listed.\n"));
+}
+
+#[test]
+fn an_explanation_says_what_was_assumed() {
+    let service = Service::start();
+    let (code, stdout, stderr) = service.bus.run(&["explain", "a.b[192.0.2.7]"]);
+    assert_eq!((code, &*stderr), (0, ""));
+    for text in [
+        "Client: a.b[192.0.2.7]\n",
+        "(assumed)\n",
+        "client: a.b stranger@sender.invalid\n",
+    ] {
+        assert!(stdout.contains(text), "{stdout}");
+    }
+}
+
+#[test]
+fn imports_go_in_batches() {
+    let service = Service::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    let name = path.to_str().unwrap();
+    write_export(&path, 2500, None);
+    let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
+    let want = "     Read: 2500\n      New: 2497\n  Changed: 3\nUnchanged: 0\n";
+    assert_eq!((code, &*stdout, &*stderr), (0, want, ""));
+    let want = ["import 1000 false", "import 1000 false", "import 500 false"];
+    assert_eq!(service.notes.take(), want);
+
+    let (code, stdout, _) = service.bus.run(&["import", "json", name, "--dry-run"]);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.ends_with("\nNothing was taken: this was a dry run.\n"),
+        "{stdout}"
+    );
+    assert_eq!(
+        service.notes.take().last().map(String::as_str),
+        Some("import 500 true")
+    );
+
+    write_export(&path, 2000, Some(13));
+    let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
+    let want = "stargreyctl: in the batch that begins with record 2001: row 1 is unlucky\n\
+                by then 2000 records had been taken: 1998 new, 2 changed, 0 unchanged\n";
+    assert_eq!((code, &*stdout, &*stderr), (65, "", want));
+}
+
+#[test]
+fn nothing_is_sent_of_a_file_with_an_error_in_it() {
+    let service = Service::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    write_export(&path, 2500, None);
+    let mut file = File::options().append(true).open(&path).unwrap();
+    file.write_all(b"{\"first\":\n").unwrap();
+    let (code, _, stderr) = service.bus.run(&["import", "json", path.to_str().unwrap()]);
+    assert_eq!(code, 65);
+    assert!(
+        stderr.ends_with(": line 2502 is no JSON object\n"),
+        "{stderr}"
+    );
+    assert!(service.notes.take().is_empty());
+
+    write_export(&path, 0, None);
+    let (code, stdout, _) = service.bus.run(&["import", "json", path.to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(stdout.starts_with("There are no records in "), "{stdout}");
+}
+
+#[test]
+fn a_backup_is_written_into_a_file_that_is_opened_here() {
+    let service = Service::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy");
+    let name = path.to_str().unwrap();
+    let (code, stdout, _) = service.bus.run(&["backup", name]);
+    let want = format!("The database is copied to {name}.\n");
+    assert_eq!((code, stdout), (0, want));
+    assert_eq!(std::fs::read(&path).unwrap(), b"a copy");
+    let (code, _, stderr) = service.bus.run(&["backup", name]);
+    assert_eq!(code, 73);
+    assert_eq!(
+        stderr,
+        format!("stargreyctl: {name} exists; --force replaces it\n")
+    );
+    assert_eq!(service.bus.run(&["backup", name, "--force"]).0, 0);
+}
+
+#[test]
+fn an_export_can_be_imported() {
+    let service = Service::start();
+    let (code, export, _) = service.bus.run(&["export"]);
+    assert_eq!((code, export.lines().count()), (0, 2001));
+    let mut import = service
+        .bus
+        .ctl(&["import", "json", "-", "--dry-run"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One of the rows is the 13 that the service does not take.
+    let export = export.replace("{\"first\":13}\n", "");
+    let mut stdin = import.stdin.take().unwrap();
+    stdin.write_all(export.as_bytes()).unwrap();
+    drop(stdin);
+    let (code, stdout, stderr) = said(&import.wait_with_output().unwrap());
+    assert_eq!((code, &*stderr), (0, ""));
+    assert!(stdout.starts_with("     Read: 1999\n"), "{stdout}");
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_failure() {
+    let service = Service::start();
+    let mut export = service.bus.ctl(&["export"]);
+    let mut export = export
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(export.stdout.take());
+    let (code, _, stderr) = said(&export.wait_with_output().unwrap());
+    assert_eq!((code, &*stderr), (0, ""));
+}

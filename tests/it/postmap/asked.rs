@@ -1,0 +1,143 @@
+//! The same table and the same keys for postmap and for stargrey.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use stargrey::config::tables;
+use stargrey::policy::AccessTables;
+use tempfile::TempDir;
+
+/// Postfix's look-up program, where every distribution has it.
+const POSTMAP: &str = "/usr/sbin/postmap";
+
+/// Keys are bytes, so that subjects in UTF-8 are not looked at by Postfix.
+const MAIN_CF: &str = "compatibility_level = 3.6\nsmtputf8_enable = no\n";
+
+/// What one side makes of a table.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// What each key yields.
+    pub(super) found: Vec<Option<String>>,
+    /// The lines that something was said about.
+    pub(super) refused: BTreeSet<u32>,
+}
+
+/// A directory for tables and keys.
+#[derive(Debug)]
+pub(super) struct Desk(TempDir);
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        assert!(
+            Path::new(POSTMAP).exists(),
+            "{POSTMAP} is missing: install Postfix (apt-get install postfix, or dnf install postfix)"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("main.cf"), MAIN_CF).unwrap();
+        Self(directory)
+    }
+
+    /// Asks postmap. Keys are different from each other and without tabs and newlines.
+    pub(super) fn postfix(&self, table: &[u8], keys: &[&[u8]]) -> Answer {
+        let (path, input) = (self.0.path().join("table"), self.0.path().join("keys"));
+        fs::write(&path, table).unwrap();
+        let mut lines = keys.join(&b'\n');
+        lines.push(b'\n');
+        fs::write(&input, lines).unwrap();
+        let output = Command::new(POSTMAP)
+            .arg("-c")
+            .arg(self.0.path())
+            .args(["-q", "-"])
+            .arg(format!("regexp:{}", path.display()))
+            .stdin(Stdio::from(File::open(&input).unwrap()))
+            .output()
+            .unwrap();
+        let mut found = vec![None; keys.len()];
+        let mut at = 0;
+        for line in output.stdout.split(|byte| *byte == b'\n') {
+            let Some(tab) = line.iter().position(|byte| *byte == b'\t') else {
+                assert!(line.is_empty(), "{line:?}");
+                continue;
+            };
+            while keys[at] != &line[..tab] {
+                at += 1;
+            }
+            found[at] = Some(shown(&line[tab + 1..]));
+        }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let refused = said.lines().map(|line| {
+            let number = line.split(", line ").nth(1).map(|rest| {
+                let end = rest.find(':').unwrap();
+                rest[..end].parse().unwrap()
+            });
+            number.unwrap_or(0)
+        });
+        // What has no number belongs to a line that has one, or to the first.
+        let mut refused: BTreeSet<u32> = refused.collect();
+        if refused.remove(&0) && said.contains("must not start with whitespace") {
+            refused.insert(1);
+        }
+        Answer { found, refused }
+    }
+
+    /// Asks stargrey.
+    pub(super) fn stargrey(&self, table: &[u8], keys: &[&[u8]]) -> Answer {
+        let path = self.0.path().join("table");
+        fs::write(&path, table).unwrap();
+        let (tables, complaints) = tables::load(&[path], &[]);
+        let refused = complaints.iter().map(|complaint| {
+            let text = complaint.to_string();
+            let number = text.split("/table:").nth(1).unwrap();
+            number[..number.find(':').unwrap()].parse().unwrap()
+        });
+        let refused = refused.collect();
+        let found = keys.iter().map(|key| {
+            let found = tables.lookup(0, key)?;
+            Some(shown(&found.raw_text()))
+        });
+        let found = found.collect();
+        Answer { found, refused }
+    }
+
+    /// Whether stargrey refuses a line for this reason.
+    pub(super) fn refuses(&self, table: &[u8], reason: &str) -> bool {
+        let path = self.0.path().join("table");
+        fs::write(&path, table).unwrap();
+        let (_, complaints) = tables::load(&[path], &[]);
+        let mut all = complaints.iter().map(ToString::to_string);
+        all.any(|complaint| complaint.contains(reason))
+    }
+
+    /// The table of stargrey.
+    pub(super) fn tables(&self, table: &[u8]) -> AccessTables {
+        let path = self.0.path().join("table");
+        fs::write(&path, table).unwrap();
+        tables::load(&[path], &[]).0
+    }
+
+    /// Fails, with what shows the difference, unless both answer alike.
+    pub(super) fn compare(&self, name: &str, table: &[u8], keys: &[&[u8]]) -> Answer {
+        let (theirs, ours) = (self.postfix(table, keys), self.stargrey(table, keys));
+        let shown_table = shown(table);
+        assert_eq!(
+            ours.refused, theirs.refused,
+            "lines refused by us and by Postfix, {name}:\n{shown_table}"
+        );
+        for (number, key) in keys.iter().enumerate() {
+            assert_eq!(
+                ours.found[number],
+                theirs.found[number],
+                "found by us and by Postfix for {:?}, {name}:\n{shown_table}",
+                shown(key)
+            );
+        }
+        ours
+    }
+}
+
+/// Bytes one by one as characters, so that none is lost.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
