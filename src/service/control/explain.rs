@@ -202,13 +202,16 @@ fn triplet_step(record: Triplet, now: Timestamp) -> (&'static str, &'static str,
             ..
         } => {
             let text = format!(
-                "waits since {}, {retries} retries too early, {counted} counted",
+                "first seen {} ago; retries since: {retries} too early, {counted} counted",
                 now.since(first)
             );
             ("triplet", "waiting", text)
         }
         Triplet::Passed { last, mails, .. } => {
-            let text = format!("has passed {mails} times, the last {} ago", now.since(last));
+            let text = format!(
+                "may pass; mails so far: {mails}, last seen {} ago",
+                now.since(last)
+            );
             ("triplet", "passed", text)
         }
     }
