@@ -82,6 +82,7 @@ impl Server {
             .args(["-q", "--hostname=mx.example.org"])
             .args(["--user=root", "--group=root"])
             .args(options)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
             .env_remove("POSTGREY_TEXT")
             .env_remove("STATE_DIRECTORY");
         Self::start(command, place, socket)

@@ -8,6 +8,7 @@
     reason = "a test that fails here says where"
 )]
 
+mod bus;
 mod ctl;
 mod durability;
 mod listening;

@@ -1,5 +1,7 @@
 //! Entries: those of the files are shown, others can be added and removed.
 
+use std::sync::Arc;
+
 use super::ControlError;
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::Gate;
@@ -61,10 +63,12 @@ impl Gate {
         lifetime: Option<Span>,
     ) -> Result<(), ControlError> {
         let entry = self.new_entry(list, pattern, comment, lifetime)?;
-        let kept = entry.clone();
-        self.write(move |records| records.put_entry(&kept)).await?;
-        self.0.book.put(entry, self.0.clock.now());
-        Ok(())
+        let (kept, book, now) = (entry.clone(), Arc::clone(&self.0.book), self.0.clock.now());
+        self.write_then(
+            move |records| records.put_entry(&kept),
+            move || book.put(entry, now),
+        )
+        .await
     }
 
     /// The entry that is to be added.
@@ -136,12 +140,17 @@ impl Gate {
                 None => ControlError::NoSuchEntry,
             });
         };
-        let text = known.text.clone();
+        let (text, book, now) = (
+            known.text.clone(),
+            Arc::clone(&self.0.book),
+            self.0.clock.now(),
+        );
         let kept = text.clone();
-        self.write(move |records| records.remove_entry(list, &kept))
-            .await?;
-        self.0.book.remove(list, &text, self.0.clock.now());
-        Ok(())
+        self.write_then(
+            move |records| records.remove_entry(list, &kept).map(drop),
+            move || book.remove(list, &text, now),
+        )
+        .await
     }
 }
 

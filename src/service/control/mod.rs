@@ -104,7 +104,21 @@ impl From<StoreError> for ControlError {
 
 impl Gate {
     /// Has something written in a transaction of its own; yields what the job yields in the end.
-    async fn write<T, F>(&self, mut job: F) -> Result<T, ControlError>
+    async fn write<T, F>(&self, job: F) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.write_then(job, || {}).await
+    }
+
+    /// The same, and what follows from it once it is committed: done by the thread that writes, so that
+    /// nothing else is written in between.
+    async fn write_then<T, F>(
+        &self,
+        mut job: F,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<T, ControlError>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
@@ -118,6 +132,7 @@ impl Gate {
                 *for_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(yielded);
                 Ok(())
             }),
+            then: Box::new(then),
             done,
         };
         let queued = self.0.queue.try_send(Message::Errand(Box::new(errand)));

@@ -29,7 +29,7 @@ pub struct Filter {
     pub recipient: Option<Vec<u8>>,
     /// In this state.
     pub state: Option<State>,
-    /// That have come back.
+    /// That wait and have come back at least once.
     pub retrying: bool,
 }
 
@@ -86,7 +86,7 @@ impl Filter {
             Triplet::Waiting {
                 retries, counted, ..
             } => (State::Waiting, *retries > 0 || *counted > 0),
-            Triplet::Passed { .. } => (State::Passed, true),
+            Triplet::Passed { .. } => (State::Passed, false),
         };
         let by_record =
             self.state.is_none_or(|wanted| wanted == state) && (retried || !self.retrying);

@@ -96,7 +96,8 @@ impl Worker {
     }
 
     /// Writes the counters of the hour, and of the entries that were added those that have decided; entries
-    /// whose time is over go.
+    /// whose time is over go. Only this thread changes what was added, in the store and in the book, so the two are
+    /// always in step.
     pub(super) fn keep_books(&mut self) {
         if self.health != Health::Well {
             return;

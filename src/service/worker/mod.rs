@@ -54,6 +54,8 @@ pub(super) enum Message {
 /// Something that an administrator wants to be written, in a transaction of its own.
 pub(super) struct Errand {
     pub(super) job: Box<Job>,
+    /// What follows once it is committed, before anything else is written.
+    pub(super) then: Box<dyn FnOnce() + Send>,
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -195,7 +197,10 @@ impl Worker {
         }
         let done = self.attempt(|writer| writer.transact(&mut *errand.job));
         match &done {
-            Ok(()) => self.wrote(),
+            Ok(()) => {
+                (errand.then)();
+                self.wrote();
+            }
             Err(error) if error.is_refusal() => {}
             Err(error) => self.fail(error),
         }

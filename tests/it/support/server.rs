@@ -74,6 +74,7 @@ impl Daemon {
             .arg(plain.get_program())
             .args(plain.get_args())
             .env("NOTIFY_SOCKET", self.path().join("notify"))
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus_address())
             .stderr(self.log_file());
         self.spawn(&mut command);
     }
@@ -120,6 +121,7 @@ impl Daemon {
             .env_remove("POSTGREY_TEXT")
             .env_remove("STATE_DIRECTORY")
             .env("NOTIFY_SOCKET", path.join("notify"))
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus_address())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(self.log_file());
@@ -147,6 +149,11 @@ impl Daemon {
     /// The policy socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path().join("policy")
+    }
+
+    /// The address of the bus that the daemon looks for; nobody is there unless a test starts one.
+    pub(crate) fn bus_address(&self) -> String {
+        format!("unix:path={}", self.path().join("bus").display())
     }
 
     /// Everything logged so far.

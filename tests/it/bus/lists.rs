@@ -1,0 +1,150 @@
+//! Entries: added, in force at once, kept, signalled, removed.
+
+use std::fs;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use stargrey::api::{MonitorProxy, NAME};
+use zbus::export::futures_core::Stream;
+
+use super::OnBus;
+use crate::support::{Daemon, TestClock, rcpt};
+
+/// How long a signal may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn is_listed(on: &OnBus, name: &str, sender: &str) -> bool {
+    on.daemon.ask(&rcpt(name, "192.0.2.7", sender, "c@d")) == "DUNNO"
+}
+
+const ADD: [&str; 6] = [
+    "AddEntry",
+    "ssst",
+    "client-whitelist",
+    "mx.example.org",
+    "ticket 12",
+    "0",
+];
+
+#[test]
+fn an_entry_counts_at_once_survives_a_kill_and_goes() {
+    let mut on = OnBus::start(&[]);
+    assert!(!is_listed(&on, "mx.example.org", "a@b"));
+    assert_eq!(on.manager(&ADD).good(), "");
+    assert!(is_listed(&on, "mx.example.org", "b@b"));
+    assert!(is_listed(&on, "sub.mx.example.org", "c@b"));
+    on.kill_and_start_again();
+    assert!(is_listed(&on, "mx.example.org", "d@b"));
+    let remove = ["RemoveEntry", "ss", "client-whitelist", "mx.example.org"];
+    assert_eq!(on.manager(&remove).good(), "");
+    assert!(!is_listed(&on, "mx.example.org", "e@b"));
+    on.kill_and_start_again();
+    assert!(
+        !is_listed(&on, "mx.example.org", "f@b"),
+        "{}",
+        on.daemon.log()
+    );
+}
+
+#[test]
+fn each_list_takes_entries() {
+    let on = OnBus::start(&["--s25r"]);
+    let dynamic = "host-192-0-2-7.dsl.example.net";
+    let cases = [
+        ("client-whitelist", dynamic, dynamic),
+        ("recipient-whitelist", "c@d", dynamic),
+        ("sender-whitelist", "friend@", dynamic),
+        ("s25r-exceptions", "dsl.example.net", dynamic),
+    ];
+    for (list, pattern, client) in cases {
+        let ask = |sender| is_listed(&on, client, sender);
+        assert!(!ask("friend@example.com"), "{list}");
+        on.manager(&["AddEntry", "ssst", list, pattern, "", "0"])
+            .good();
+        assert!(ask("friend@example.com"), "{list}");
+        on.manager(&["RemoveEntry", "ss", list, pattern]).good();
+        on.manager(&["Forget", "a{sv}", "1", "everything", "b", "true"])
+            .good();
+    }
+}
+
+#[test]
+fn a_listing_says_everything_about_an_entry() {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), 1_800_000_000);
+    let list = daemon.path().join("whitelist_clients");
+    fs::write(&list, "# ours\ngood.example\n").unwrap();
+    daemon.set_options(&[] as &[&str]);
+    let on = OnBus::start_prepared(daemon, &[&clock.option()]);
+    let mut add = ADD;
+    add[5] = "3600";
+    on.manager(&add).good();
+    clock.advance(10);
+    assert!(is_listed(&on, "mx.example.org", "a@b"));
+    let all = on
+        .manager(&["ListEntries", "a{sv}ayu", "0", "0", "1000"])
+        .good();
+    assert!(all.starts_with("aa{sv}ay 2 "), "{all}");
+    assert!(all.ends_with(" 0"), "no further page: {all}");
+    let source = format!("\"source\" s \"{}:2\"", list.display());
+    for part in [
+        "\"list\" s \"client-whitelist\"",
+        "\"pattern\" s \"good.example\"",
+        &source,
+        "\"pattern\" s \"mx.example.org\"",
+        "\"source\" s \"bus\"",
+        "\"comment\" s \"ticket 12\"",
+        "\"added\" t 1800000000",
+        "\"expires\" t 1800003600",
+        "\"hits\" t 1",
+        "\"last_hit\" t 1800000010",
+    ] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    let filter = ["1", "list", "s", "sender-whitelist"];
+    let call = [&["ListEntries", "a{sv}ayu"], &filter[..], &["0", "9"]].concat();
+    assert_eq!(on.manager(&call).good(), "aa{sv}ay 0 0");
+    let first = on
+        .manager(&["ListEntries", "a{sv}ayu", "0", "0", "1"])
+        .good();
+    assert!(
+        first.starts_with("aa{sv}ay 1 ") && !first.ends_with(" 0"),
+        "{first}"
+    );
+    clock.advance(3600);
+    assert!(!is_listed(&on, "mx.example.org", "b@b"), "its time is over");
+}
+
+#[test]
+fn listeners_are_told_which_list_has_changed() {
+    let daemon = Daemon::prepare();
+    let list = daemon.path().join("whitelist_senders");
+    fs::write(&list, "").unwrap();
+    let mut on = OnBus::start_prepared(daemon, &[]);
+    let (runtime, connection) = on.bus.connect();
+    let mut stream = runtime.block_on(async {
+        let monitor = MonitorProxy::new(&connection).await.unwrap();
+        monitor.receive_entries_changed().await.unwrap()
+    });
+    let mut next = || {
+        runtime.block_on(async {
+            let signal = poll_fn(|context| Pin::new(&mut stream).poll_next(context));
+            let signal = tokio::time::timeout(PATIENCE, signal).await;
+            let signal = signal.expect("a signal comes").unwrap();
+            signal.args().unwrap().list().to_string()
+        })
+    };
+    on.manager(&ADD).good();
+    assert_eq!(next(), "client-whitelist");
+    on.manager(&["RemoveEntry", "ss", "client-whitelist", "mx.example.org"])
+        .good();
+    assert_eq!(next(), "client-whitelist");
+    fs::write(&list, "friend@example.com\n").unwrap();
+    on.manager(&["Reload"]).good();
+    assert_eq!(next(), "sender-whitelist", "read over the bus");
+    fs::write(&list, "").unwrap();
+    on.daemon.reload();
+    assert_eq!(next(), "sender-whitelist", "read after a signal");
+    assert!(on.bus.busctl(&["status", NAME]).is_good);
+}

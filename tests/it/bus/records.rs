@@ -1,0 +1,250 @@
+//! Records: listed, explained, allowed, forgotten, exported, imported, copied.
+
+use std::fs;
+
+use super::OnBus;
+use crate::support::{Daemon, TestClock, rcpt};
+
+const NOW: u64 = 1_800_000_000;
+
+fn started(options: &[&str]) -> (OnBus, TestClock) {
+    let daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), NOW);
+    let clocked = clock.option();
+    let on = OnBus::start_prepared(daemon, &[&[clocked.as_str()], options].concat());
+    (on, clock)
+}
+
+fn list(on: &OnBus, filter: &[&str]) -> String {
+    let count = (filter.len() / 3).to_string();
+    let call = [
+        &["ListTriplets", "a{sv}ayu", &count],
+        filter,
+        &["0", "1000"],
+    ]
+    .concat();
+    on.manager(&call).good()
+}
+
+#[test]
+fn triplets_are_listed_with_what_is_known_of_them() {
+    let (on, clock) = started(&[]);
+    let stays = rcpt("x", "192.0.2.7", "a@b", "c@d");
+    let returns = rcpt("x", "198.51.100.7", "E@f", "g@h");
+    on.daemon.ask(&stays);
+    on.daemon.ask(&returns);
+    clock.advance(300);
+    on.daemon.ask(&returns);
+    let all = list(&on, &[]);
+    assert!(
+        all.starts_with("aa{sv}ay 2 ") && all.ends_with(" 0"),
+        "{all}"
+    );
+    let waiting = list(&on, &["state", "s", "waiting"]);
+    for part in [
+        "\"kind\" s \"triplet\"",
+        "\"network\" s \"192.0.2.0/24\"",
+        "\"sender\" s \"a@b\"",
+        "\"recipient\" s \"c@d\"",
+        "\"state\" s \"waiting\"",
+        "\"first\" t 1800000000",
+        "\"last\" t 1800000000",
+        "\"retries\" u 0",
+        "\"counted\" u 0",
+    ] {
+        assert!(waiting.contains(part), "{part}: {waiting}");
+    }
+    let passed = list(&on, &["state", "s", "passed"]);
+    for part in [
+        "\"network\" s \"198.51.100.0/24\"",
+        "\"sender\" s \"e@f\"",
+        "\"passed\" t 1800000300",
+        "\"mails\" u 1",
+    ] {
+        assert!(passed.contains(part), "{part}: {passed}");
+    }
+    let filters: [(&[&str], &str); 6] = [
+        (&["client", "s", "192.0.2.99"], "aa{sv}ay 1 "),
+        (&["client", "s", "192.0.0.0/16"], "aa{sv}ay 1 "),
+        (&["sender", "s", "A@B"], "aa{sv}ay 1 "),
+        (&["recipient", "s", "g@h"], "aa{sv}ay 1 "),
+        (&["recipient", "s", "nobody@h"], "aa{sv}ay 0 "),
+        // What has passed has come back.
+        (&["retrying", "b", "true"], "aa{sv}ay 0 "),
+    ];
+    for (filter, want) in filters {
+        let rows = list(&on, filter);
+        assert!(rows.starts_with(want), "{filter:?}: {rows}");
+    }
+}
+
+#[test]
+fn what_is_not_printable_is_escaped_both_ways() {
+    let (on, _clock) = started(&[]);
+    let odd: Vec<(&str, &[u8])> = vec![
+        ("protocol_state", b"RCPT"),
+        ("client_name", b"x"),
+        ("client_address", b"192.0.2.7"),
+        ("sender", b"a\xff\\@b"),
+        ("recipient", b"c@d"),
+    ];
+    on.daemon.connect().ask(&odd);
+    // busctl reads C escapes in its own arguments no more than a shell does, and writes a backslash twice.
+    let rows = list(&on, &["sender", "s", "a\\xff\\x5c@b"]);
+    assert!(rows.starts_with("aa{sv}ay 1 "), "{rows}");
+    assert!(
+        rows.contains("\"sender\" s \"a\\\\xff\\\\x5c@b\""),
+        "{rows}"
+    );
+}
+
+#[test]
+fn an_explanation_is_what_would_be_answered_and_changes_nothing() {
+    let (on, clock) = started(&[]);
+    let explain = [
+        "Explain",
+        "a{ss}",
+        "4",
+        "client_address",
+        "192.0.2.7",
+        "client_name",
+        "x",
+        "sender",
+        "a@b",
+        "recipient",
+        "c@d",
+    ];
+    let text = on.manager(&explain).good();
+    assert!(text.starts_with("a{sv}aa{sv} "), "{text}");
+    for part in [
+        "\"action\" s \"greylist\"",
+        "\"reason\" s \"new\"",
+        "\"reply\" s \"DEFER_IF_PERMIT ",
+        "\"missing\" t 300",
+        "\"step\" s \"",
+        "\"result\" s \"",
+        "\"text\" s \"",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        list(&on, &[]).starts_with("aa{sv}ay 0 "),
+        "nothing was kept"
+    );
+    on.daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "c@d"));
+    clock.advance(100);
+    let text = on.manager(&explain).good();
+    for part in [
+        "\"reason\" s \"early-retry\"",
+        "\"missing\" t 200",
+        "\"passes_at\" t 1800000300",
+        "\"until\" t 1800172800",
+        "\"time\" t 1800000100",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let statistics = on.monitor(&["GetStatistics"]).good();
+    assert!(statistics.contains("\"requests\" t 1"), "{statistics}");
+}
+
+#[test]
+fn a_triplet_that_is_allowed_passes() {
+    let (mut on, _clock) = started(&[]);
+    let request = rcpt("x", "192.0.2.7", "a@b", "c@d");
+    assert!(on.daemon.ask(&request).starts_with("DEFER_IF_PERMIT"));
+    let allow = ["Allow", "sss", "192.0.2.7", "a@b", "c@d"];
+    assert_eq!(on.manager(&allow).good(), "");
+    assert_eq!(on.daemon.ask(&request), "DUNNO");
+    on.kill_and_start_again();
+    assert_eq!(on.daemon.ask(&request), "DUNNO");
+    assert!(list(&on, &[]).contains("\"state\" s \"passed\""));
+}
+
+#[test]
+fn what_a_filter_names_is_forgotten() {
+    let (on, _clock) = started(&[]);
+    for recipient in ["c@d", "e@d"] {
+        on.daemon.ask(&rcpt("x", "192.0.2.7", "a@b", recipient));
+    }
+    let forget = ["Forget", "a{sv}", "1", "recipient", "s", "c@d"];
+    let removed = on.manager(&forget).good();
+    assert!(removed.contains("\"triplets\" t 1"), "{removed}");
+    assert!(list(&on, &[]).starts_with("aa{sv}ay 1 "));
+    on.daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "c@d"));
+    let everything = ["Forget", "a{sv}", "1", "everything", "b", "true"];
+    let removed = on.manager(&everything).good();
+    for part in ["\"triplets\" t 2", "\"clients\" t ", "\"sleeps\" t "] {
+        assert!(removed.contains(part), "{part}: {removed}");
+    }
+    assert!(list(&on, &[]).starts_with("aa{sv}ay 0 "));
+    let word_alone = ["Forget", "a{sv}", "1", "everything", "b", "false"];
+    assert!(on.manager(&word_alone).refused().contains("No filter"));
+}
+
+#[test]
+fn rows_are_imported_and_exported() {
+    let (on, _clock) = started(&[]);
+    let import = |dry_run: &str| {
+        let triplet = "6 kind s triplet client s 192.0.2.7 sender s a@b recipient s c@d state s passed last t 1799999000";
+        let client = "4 kind s client client s 192.0.2.9 count u 5 last t 1799999000";
+        let rows = format!("Import aa{{sv}}b 2 {triplet} {client} {dry_run}");
+        let call: Vec<&str> = rows.split(' ').collect();
+        on.manager(&call).good()
+    };
+    let counted = |text: &str, new: u64, unchanged: u64| {
+        for part in [
+            format!("\"new\" t {new}"),
+            "\"changed\" t 0".to_owned(),
+            format!("\"unchanged\" t {unchanged}"),
+        ] {
+            assert!(text.contains(&part), "{part}: {text}");
+        }
+    };
+    counted(&import("true"), 2, 0);
+    let export = ["Export", "ayu", "0", "1000"];
+    assert_eq!(
+        on.manager(&export).good(),
+        "aa{sv}ay 0 0",
+        "a dry run takes nothing"
+    );
+    counted(&import("false"), 2, 0);
+    counted(&import("false"), 0, 2);
+    let all = on.manager(&export).good();
+    for part in [
+        "aa{sv}ay 2 ",
+        "\"network\" s \"192.0.2.0/24\"",
+        "\"kind\" s \"client\"",
+        "\"client\" s \"192.0.2.9/32\"",
+        "\"count\" u 5",
+    ] {
+        assert!(all.contains(part), "{part}: {all}");
+    }
+    assert_eq!(
+        on.daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "c@d")),
+        "DUNNO"
+    );
+    let awl = rcpt("x", "192.0.2.9", "new@b", "c@d");
+    assert_eq!(on.daemon.ask(&awl), "DUNNO", "it is auto-whitelisted");
+    let page = on.manager(&["Export", "ayu", "0", "1"]).good();
+    assert!(
+        page.starts_with("aa{sv}ay 1 ") && !page.ends_with(" 0"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_backup_is_a_database() {
+    let (on, clock) = started(&[]);
+    let request = rcpt("x", "192.0.2.7", "a@b", "c@d");
+    on.daemon.ask(&request);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy");
+    let file = fs::File::create_new(&path).unwrap();
+    on.bus.backup(file).unwrap();
+    let mut other = Daemon::prepare();
+    fs::create_dir(other.path().join("db")).unwrap();
+    fs::copy(&path, other.path().join("db/data.mdb")).unwrap();
+    clock.advance(300);
+    other.run(&[clock.option()]);
+    assert!(other.ask(&request).starts_with("PREPEND X-Greylist"));
+}
