@@ -29,7 +29,8 @@ target      = $(or $(CARGO_TARGET_DIR),target)
 stage       = $(abspath $(target))/stage
 bus         = org.stargrey.Greylist1
 pages       = $(wildcard man/*.[1578])
-scripts     = .ci/run .ci/dist man/recipes debian/stargrey.postrm debian/tests/smoke tests/system/deps tests/system/run tests/system/claims
+scripts     = .ci/run .ci/dist man/recipes debian/crates debian/stargrey.postrm debian/tests/smoke \
+	$(addprefix tests/system/,deps image packages run lib deb rpm) $(wildcard tests/system/claims/*)
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -126,8 +127,7 @@ check-units: ## The units: correct, and shut in
 check-scripts: ## The shell scripts
 	if command -v shellcheck >/dev/null; then shellcheck $(scripts); fi
 
-check-system: ## A small Debian is booted with stargrey in it (as root)
-	cargo build
+check-system: ## Both packages are built, and used in booted systems (as root)
 	tests/system/run
 
 bench: ## Requests a second, and how long they take
