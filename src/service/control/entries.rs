@@ -9,7 +9,7 @@ use crate::service::book::{fit_together, has_ended, is_open, normal_text};
 use crate::types::{Span, Timestamp};
 
 /// Most entries that can be added: each change builds their lists anew.
-const MOST: u32 = 10_000;
+pub const MOST_ENTRIES: u32 = 10_000;
 
 /// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,8 +100,8 @@ impl Gate {
             .iter()
             .position(|old| old.list == list && old.text == text)
             .map(|at| all.swap_remove(at));
-        if all.len() >= usize::try_from(MOST).unwrap_or(usize::MAX) {
-            return Err(ControlError::TooMany { most: MOST });
+        if all.len() >= usize::try_from(MOST_ENTRIES).unwrap_or(usize::MAX) {
+            return Err(ControlError::TooMany { most: MOST_ENTRIES });
         }
         let entry = Added {
             list,

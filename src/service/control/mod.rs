@@ -22,7 +22,7 @@ use super::worker::{Errand, Message};
 use crate::policy::pattern::PatternError;
 use crate::store::{Reader, Records, StoreError};
 
-pub use entries::EntryView;
+pub use entries::{EntryView, MOST_ENTRIES};
 pub use explain::{Explained, Explanation};
 pub use records::{Filter, Removed, State, Taken};
 pub use statistics::{Hour, Statistics};
