@@ -186,11 +186,11 @@ pub(super) fn matches_nothing(list: ListName, text: &str) -> Option<&'static str
         name.split('.').all(is_label)
     };
     match meaning(list, text).ok()? {
-        Meaning::Client(ClientPattern::Host(name)) => (!is_name(&name)).then_some(no_name),
         Meaning::Address(AddressPattern::Domain(name)) if name.contains(['<', '>']) => {
             Some("write the address without angle brackets; the null sender is /^$/")
         }
-        Meaning::Address(AddressPattern::Domain(name)) => (!is_name(&name)).then_some(no_name),
+        Meaning::Client(ClientPattern::Host(name))
+        | Meaning::Address(AddressPattern::Domain(name)) => (!is_name(&name)).then_some(no_name),
         Meaning::Address(AddressPattern::Address(text) | AddressPattern::User(text)) => {
             if text.contains(['<', '>']) {
                 Some("write the address without angle brackets")

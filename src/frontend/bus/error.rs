@@ -6,10 +6,7 @@ use crate::service::ControlError;
 impl From<ControlError> for Error {
     fn from(error: ControlError) -> Self {
         match error {
-        ControlError::Pattern { .. } => Error::InvalidPattern(format!(
-            "{error}. stargrey-lists(5) says what an entry may be."
-        )),
-        ControlError::MatchesNothing { .. } => Error::InvalidPattern(format!(
+        ControlError::Pattern { .. } | ControlError::MatchesNothing { .. } => Error::InvalidPattern(format!(
             "{error}. stargrey-lists(5) says what an entry may be."
         )),
         ControlError::Copy(why) => Error::CopyFailed(format!(
