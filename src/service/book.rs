@@ -174,6 +174,37 @@ pub(super) const fn is_open(list: ListName) -> bool {
     }
 }
 
+/// Why a pattern can match nothing, although it can be read: the lists take any word for a name, as Postgrey's do,
+/// but who adds one entry by hand and goes away must be told.
+pub(super) fn matches_nothing(list: ListName, text: &str) -> Option<&'static str> {
+    let no_name = "this is no name of a host or a domain";
+    let is_name = |name: &str| {
+        let is_label = |label: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || !c.is_ascii();
+            !label.is_empty() && label.chars().all(fits)
+        };
+        name.split('.').all(is_label)
+    };
+    match meaning(list, text).ok()? {
+        Meaning::Address(AddressPattern::Domain(name)) if name.contains(['<', '>']) => {
+            Some("write the address without angle brackets; the null sender is /^$/")
+        }
+        Meaning::Client(ClientPattern::Host(name))
+        | Meaning::Address(AddressPattern::Domain(name)) => (!is_name(&name)).then_some(no_name),
+        Meaning::Address(AddressPattern::Address(text) | AddressPattern::User(text)) => {
+            if text.contains(['<', '>']) {
+                Some("write the address without angle brackets")
+            } else if text.starts_with('@') {
+                Some("a domain is written without the @")
+            } else {
+                None
+            }
+        }
+        Meaning::Client(ClientPattern::Expression(_) | ClientPattern::Network(_))
+        | Meaning::Address(AddressPattern::Expression(_)) => None,
+    }
+}
+
 /// Whether the entries of one list more fit together.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ControlError;
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::Gate;
-use crate::service::book::{fit_together, has_ended, is_open, normal_text};
+use crate::service::book::{fit_together, has_ended, is_open, matches_nothing, normal_text};
 use crate::types::{Span, Timestamp};
 
 /// Most entries that can be added: each change builds their lists anew.
@@ -94,6 +94,12 @@ impl Gate {
             pattern: pattern.to_owned(),
             why,
         })?;
+        if let Some(why) = matches_nothing(list, &text) {
+            return Err(ControlError::MatchesNothing {
+                pattern: pattern.to_owned(),
+                why,
+            });
+        }
         let now = self.0.clock.now();
         let mut all = self.0.book.entries();
         let old = all

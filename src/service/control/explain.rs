@@ -3,7 +3,7 @@
 use super::super::sleeps::Sleeps;
 use crate::policy::{
     self, Because, Client, EntryRef, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
-    Suspicion, Transaction, Triplet, Unmatched,
+    Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
 use crate::service::memory::Had;
@@ -18,7 +18,7 @@ pub struct Explanation {
     pub reply: String,
     /// The time it is decided at.
     pub now: Timestamp,
-    /// When it would pass.
+    /// When it would pass; `None` where that is no matter of time.
     pub passes_at: Option<Timestamp>,
     /// Until when it may come back.
     pub until: Option<Timestamp>,
@@ -87,11 +87,7 @@ impl Gate {
         Explanation {
             reply: rules.action(tx, &outcome, now).into_owned(),
             now,
-            passes_at: match missing {
-                Some(Missing::Time(time)) => Some(now.after(time)),
-                Some(Missing::Retries(_)) => None,
-                None => Some(now),
-            },
+            passes_at: passes_at(outcome.verdict, now),
             until: missing
                 .and(record)
                 .map(|record| record.first().after(rules.params.retry_window)),
@@ -99,6 +95,26 @@ impl Gate {
             steps: steps.iter().map(|step| said(*step, &rules, now)).collect(),
             outcome,
         }
+    }
+}
+
+/// When the attempt would pass, as far as it is a matter of time.
+fn passes_at(verdict: Verdict, now: Timestamp) -> Option<Timestamp> {
+    match verdict {
+        Verdict::Pass | Verdict::PassWithHeader { .. } => Some(now),
+        Verdict::Tarpit {
+            length,
+            then: Then::Pass,
+        } => Some(now.after(length)),
+        Verdict::Defer { missing }
+        | Verdict::Tarpit {
+            then: Then::Defer(missing),
+            ..
+        } => match missing {
+            Missing::Time(time) => Some(now.after(time)),
+            Missing::Retries(_) => None,
+        },
+        Verdict::Reply(_) | Verdict::Unavailable => None,
     }
 }
 

@@ -38,6 +38,14 @@ pub enum ControlError {
         /// What is wrong with it.
         why: PatternError,
     },
+    /// The pattern can be read and can match nothing.
+    #[error("{pattern:?} can match nothing: {why}")]
+    MatchesNothing {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        why: &'static str,
+    },
     /// Together with the entries that are there the expressions would be too large.
     #[error(
         "the expressions that were added are too large together; remove some, or write them into a file"
@@ -85,6 +93,9 @@ pub enum ControlError {
         /// How many there may be.
         most: u32,
     },
+    /// The copy cannot be written.
+    #[error("{0}")]
+    Copy(StoreError),
     /// The store cannot be used.
     #[error("{0}")]
     Store(StoreError),
@@ -96,6 +107,8 @@ impl From<StoreError> for ControlError {
             Self::Hashed
         } else if matches!(error, StoreError::BadCursor) {
             Self::BadCursor
+        } else if matches!(error, StoreError::Copy(_)) {
+            Self::Copy(error)
         } else {
             Self::Store(error)
         }

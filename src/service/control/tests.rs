@@ -163,6 +163,31 @@ async fn only_what_was_added_can_be_removed() {
     let long = "x".repeat(401);
     let long = gate.add_entry(list, &long, "", None).await;
     assert!(matches!(long, Err(ControlError::TooLong { most: 400, .. })));
+    for (list, pattern) in [
+        (list, "*.example.org"),
+        (list, ".example.org"),
+        (list, "mx.example.org[192.0.2.7]"),
+        (ListName::Sender, "<>"),
+        (ListName::Sender, "<ann@example.org>"),
+        (ListName::Sender, "@example.org"),
+        (ListName::Recipient, "two..dots"),
+    ] {
+        let nothing = gate.add_entry(list, pattern, "", None).await;
+        assert!(
+            matches!(nothing, Err(ControlError::MatchesNothing { .. })),
+            "{pattern}"
+        );
+    }
+    for (list, pattern) in [
+        (list, "unknown"),
+        (list, "xn--80ak6aa92e.example"),
+        (list, "2001:db8::/32"),
+        (ListName::Sender, "bounce+x@example.org"),
+        (ListName::Recipient, "abuse@"),
+        (ListName::Recipient, "b\u{fc}cher.example"),
+    ] {
+        gate.add_entry(list, pattern, "", None).await.unwrap();
+    }
     let table = gate.add_entry(ListName::ClientAccess, "x", "", None).await;
     assert!(matches!(table, Err(ControlError::FilesOnly)));
 }
