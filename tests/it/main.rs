@@ -9,6 +9,7 @@
 )]
 
 mod bus;
+mod crash;
 mod ctl;
 mod durability;
 mod listening;

@@ -95,9 +95,24 @@ impl Daemon {
         self.arguments = options.iter().map(|s| s.as_ref().to_owned()).collect();
     }
 
+    /// Starts the daemon with the options it had before, and does not wait until it is ready.
+    pub(crate) fn start_unawaited(&mut self) {
+        let mut command = self.command();
+        self.child = Some(command.spawn().expect("stargreyd starts"));
+    }
+
     fn spawn(&mut self, command: &mut Command) {
+        self.forget_news();
         self.child = Some(command.spawn().expect("stargreyd starts"));
         self.wait_for("READY=1");
+    }
+
+    /// Forgets what an earlier daemon has told and nobody has waited for.
+    fn forget_news(&mut self) {
+        self.told.clear();
+        self.notify.set_nonblocking(true).unwrap();
+        while self.notify.recv(&mut [0; 4096]).is_ok() {}
+        self.notify.set_nonblocking(false).unwrap();
     }
 
     fn log_file(&self) -> File {
