@@ -22,4 +22,5 @@ mod process;
 mod reload;
 mod support;
 mod suspicion;
+mod trouble;
 mod wire;
