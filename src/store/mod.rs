@@ -499,6 +499,8 @@ pub trait Opener: Send {
 }
 
 #[cfg(test)]
+mod agreement_tests;
+#[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
 mod page_tests;
