@@ -12,6 +12,7 @@ mod bus;
 mod crash;
 mod ctl;
 mod durability;
+mod fuzz;
 mod listening;
 #[path = "../manual/mod.rs"]
 mod manual;

@@ -12,7 +12,6 @@ mod entries;
 mod load;
 mod model;
 
-use std::env;
 use std::hint::spin_loop;
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +23,7 @@ use stargrey::service::clock::monotonic;
 
 use crate::bus::harness::Bus;
 use crate::postgrey::random::Random;
-use crate::support::{Daemon, TestClock};
+use crate::support::{Daemon, TestClock, number_from_environment};
 use entries::Administrator;
 use load::{Book, Counters, Round};
 
@@ -192,15 +191,10 @@ fn spin(turns: u64) {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
-    let given = env::var(name).ok().filter(|text| !text.is_empty());
-    given.map_or(default, |text| text.parse().expect("a number"))
-}
-
 #[test]
 fn what_was_answered_survives_every_kill() {
-    let length = Duration::from_secs(setting("STARGREY_CRASH_SECONDS", 12));
-    let seed = setting("STARGREY_CRASH_SEED", 1);
+    let length = Duration::from_secs(number_from_environment("STARGREY_CRASH_SECONDS", 12));
+    let seed = number_from_environment("STARGREY_CRASH_SEED", 1);
     let mut random = Random::seeded(seed);
     let mut sites = [false, true].map(|targrey| Site::new(targrey, &mut random));
     let mut figures = Figures::default();
