@@ -11,7 +11,7 @@ use std::time::Duration;
 use stargrey::service::clock::monotonic;
 
 use crate::postgrey::random::Random;
-use crate::support::number_from_environment;
+use crate::support::{number_from_environment, remark};
 
 #[expect(unreachable_pub, reason = "a library of its own for cargo-fuzz")]
 #[path = "../../fuzz/src/lib.rs"]
@@ -103,7 +103,7 @@ fn fuzz(name: &str) {
         );
         runs += 1;
     }
-    println!("{name}: {runs} inputs");
+    remark(&format!("{name}: {runs} inputs"));
     assert!(runs > seeds.len() as u64);
 }
 

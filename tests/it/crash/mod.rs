@@ -23,7 +23,7 @@ use stargrey::service::clock::monotonic;
 
 use crate::bus::harness::Bus;
 use crate::postgrey::random::Random;
-use crate::support::{Daemon, TestClock, number_from_environment};
+use crate::support::{Daemon, TestClock, number_from_environment, remark};
 use entries::Administrator;
 use load::{Book, Counters, Round};
 
@@ -179,7 +179,7 @@ fn has_bus() -> bool {
         .output()
         .is_ok();
     if !is_root || !is_there {
-        println!("without the bus: this needs root and dbus-daemon");
+        remark("without the bus: this needs root and dbus-daemon");
     }
     is_root && is_there
 }
@@ -214,7 +214,7 @@ fn what_was_answered_survives_every_kill() {
         .flat_map(|site| &site.books)
         .map(Book::len)
         .sum();
-    println!("seed {seed}, {clients} clients, {figures:?}");
+    remark(&format!("seed {seed}, {clients} clients, {figures:?}"));
     assert!(figures.kept > 0, "promises were put to the test");
     assert!(Path::new(&sites[0].daemon.path().join("db/data.mdb")).exists());
 }

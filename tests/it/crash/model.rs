@@ -233,91 +233,56 @@ mod tests {
         })
     }
 
-    /// Each is kept as it stands; with the answer in the last column in place of its last one a promise is lost.
+    /// What is asked and answered; with the last answer the promise is kept, with the other one it is lost.
+    struct Case {
+        name: &'static str,
+        targrey: bool,
+        asked: Vec<(u64, Question, Option<Answer>)>,
+        lost: Answer,
+    }
+
+    const A: Question = Recipient(0);
+    const B: Question = Recipient(1);
+    const C: Question = Recipient(2);
+
+    const fn sees(now: u64, question: Question, answer: Answer) -> (u64, Question, Option<Answer>) {
+        (now, question, Some(answer))
+    }
+
+    #[rustfmt::skip]
+    fn cases() -> Vec<Case> {
+        let first = sees(0, A, Defer(300));
+        let retry = sees(300, A, Defer(0));
+        let pass = sees(400, A, Header(400));
+        let other = [sees(0, B, Defer(300)), sees(300, B, Defer(0)), sees(400, B, Header(400))];
+        let sleeps = [sees(0, A, Sleep), sees(125, Data, Dunno), sees(125, A, Sleep), sees(250, Data, Dunno)];
+        let unknown = (0, A, None);
+        let case = |name, targrey, asked: &[_], lost| Case { name, targrey, asked: asked.to_vec(), lost };
+        vec![
+            case("first sight", false, &[first, sees(200, A, Defer(100))], Defer(300)),
+            case("a counted retry", false, &[first, retry, pass], Defer(0)),
+            case("a pass", false, &[first, retry, pass, sees(500, A, Dunno)], Header(500)),
+            case("the auto-whitelist", false,
+                &[first, other[0], retry, other[1], pass, other[2], sees(400, C, Dunno)], Defer(300)),
+            case("a tarpit ordered", true, &[sleeps[0], sees(125, A, Defer(175))], Sleep),
+            case("a tarpit survived", true, &[&sleeps[..], &[sees(250, B, Dunno)]].concat(), Sleep),
+            case("doubt is not certainty", false, &[unknown, sees(200, A, Defer(300))], Header(200)),
+            case("doubt is not oblivion", false, &[unknown, sees(200, A, Defer(100))], Dunno),
+            case("doubt ends", false, &[unknown, sees(200, A, Defer(100)), sees(250, A, Defer(50))], Defer(300)),
+        ]
+    }
+
     #[test]
     fn a_promise_that_is_lost_is_found_out() {
-        let (a, b, c) = (Recipient(0), Recipient(1), Recipient(2));
-        let sees = |now, question, answer| (now, question, Some(answer));
-        let lost = |now, question| (now, question, None);
-        let first = sees(0, a, Defer(300));
-        let retry = sees(300, a, Defer(0));
-        let cases = [
-            (
-                "first sight",
-                false,
-                vec![first, sees(200, a, Defer(100))],
-                Defer(300),
-            ),
-            (
-                "a counted retry",
-                false,
-                vec![first, retry, sees(400, a, Header(400))],
-                Defer(0),
-            ),
-            (
-                "a pass",
-                false,
-                vec![first, retry, sees(400, a, Header(400)), sees(500, a, Dunno)],
-                Header(500),
-            ),
-            (
-                "the auto-whitelist",
-                false,
-                vec![
-                    first,
-                    sees(0, b, Defer(300)),
-                    retry,
-                    sees(300, b, Defer(0)),
-                    sees(400, a, Header(400)),
-                    sees(400, b, Header(400)),
-                    sees(400, c, Dunno),
-                ],
-                Defer(300),
-            ),
-            (
-                "a tarpit ordered",
-                true,
-                vec![sees(0, a, Sleep), sees(125, a, Defer(175))],
-                Sleep,
-            ),
-            (
-                "a tarpit survived",
-                true,
-                vec![
-                    sees(0, a, Sleep),
-                    sees(125, Data, Dunno),
-                    sees(125, a, Sleep),
-                    sees(250, Data, Dunno),
-                    sees(250, b, Dunno),
-                ],
-                Sleep,
-            ),
-            (
-                "doubt is not certainty",
-                false,
-                vec![lost(0, a), sees(200, a, Defer(300))],
-                Header(200),
-            ),
-            (
-                "doubt is not oblivion",
-                false,
-                vec![lost(0, a), sees(200, a, Defer(100))],
-                Dunno,
-            ),
-            (
-                "doubt ends",
-                false,
-                vec![
-                    lost(0, a),
-                    sees(200, a, Defer(100)),
-                    sees(250, a, Defer(50)),
-                ],
-                Defer(300),
-            ),
-        ];
-        for (name, targrey, mut asked, wrong) in cases {
+        for Case {
+            name,
+            targrey,
+            mut asked,
+            lost,
+        } in cases()
+        {
             assert_eq!(broken(targrey, &asked), None, "{name}");
-            asked.last_mut().unwrap().2 = Some(wrong);
+            asked.last_mut().unwrap().2 = Some(lost);
             assert_eq!(broken(targrey, &asked), Some(asked.len() - 1), "{name}");
         }
     }

@@ -28,7 +28,7 @@ fn in_memory(size: &'static str) -> impl Fn(&Daemon) -> Option<Mount> {
 /// Mail that needs no database is served whatever it is like.
 fn assert_serves_the_listed(daemon: &Daemon) {
     let mut listed = request(0);
-    listed[3].1 = "mx.good.example".to_owned();
+    "mx.good.example".clone_into(&mut listed[3].1);
     assert_eq!(daemon.connect().ask(&listed), "DUNNO");
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::remark;
+
 /// A mounted file system; gone with this, even while somebody uses it.
 #[derive(Debug)]
 pub(super) struct Mount {
@@ -15,7 +17,7 @@ impl Mount {
     /// A file system in memory of so many bytes (`4m`) at `path`; `None` where there can be none.
     pub(super) fn in_memory(path: &Path, size: &str) -> Option<Self> {
         let size = format!("size={size}");
-        Self::mount(path, &["-t", "tmpfs", "-o", &size, "tmpfs"])
+        Self::at(path, &["-t", "tmpfs", "-o", &size, "tmpfs"])
     }
 
     /// A file system in `file`, which is made for it, at `path`; `None` where there can be none.
@@ -23,14 +25,14 @@ impl Mount {
         fs::File::create(file).unwrap().set_len(32 << 20).unwrap();
         let file = file.to_str().unwrap();
         let is_made = run("mkfs.ext4", &["-q", file]);
-        is_made.then(|| Self::mount(path, &["-o", "loop", file]))?
+        is_made.then(|| Self::at(path, &["-o", "loop", file]))?
     }
 
-    fn mount(path: &Path, arguments: &[&str]) -> Option<Self> {
+    fn at(path: &Path, arguments: &[&str]) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let place = [path.to_str().unwrap()];
         if !run("mount", &[arguments, &place].concat()) {
-            println!("not tested: nothing can be mounted here");
+            remark("not tested: nothing can be mounted here");
             return None;
         }
         Some(Self {
