@@ -303,4 +303,6 @@ impl std::fmt::Debug for Start {
 pub(super) mod tests;
 
 #[cfg(test)]
+mod clock_tests;
+#[cfg(test)]
 mod tarpit_tests;

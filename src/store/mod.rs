@@ -31,7 +31,7 @@ use crate::policy::{
 };
 use crate::types::{Span, Timestamp};
 
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, Locked};
 pub use rows::{Page, Row, RowKey, Scope};
 
 /// How long the counters of an hour are kept: a year and a month to compare it with.
@@ -106,6 +106,9 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// The lock cannot be had.
+    #[error("{0}")]
+    Lock(#[from] LockError),
     /// LMDB's own complaint.
     #[error("LMDB: {0}")]
     Lmdb(heed::Error),
@@ -172,6 +175,7 @@ impl StoreError {
             | Self::Record
             | Self::Damaged(_)
             | Self::Thread(_)
+            | Self::Lock(_)
             | Self::Lmdb(_)
             | Self::Closed => true,
         }
@@ -507,6 +511,8 @@ pub trait Opener: Send {
     fn open(&self) -> Result<Halves, StoreError>;
 }
 
+#[cfg(test)]
+mod agreement_tests;
 #[cfg(test)]
 mod kept_tests;
 #[cfg(test)]
