@@ -333,6 +333,8 @@ CLIENT                            SENDER  RECIPIENT  TRIES  WAITS  SEEN AGO
             .with(NETWORK, "192.0.2.0/24")
             .with(SENDER, "a\\xff\\x5c@example.org")
             .with(RECIPIENT, "bob@example.net")
+            .with(FIRST, NOW)
+            .with(LAST, NOW)
             .build();
         let waiting = Waiting {
             rows: vec![row],
