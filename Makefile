@@ -130,10 +130,28 @@ check-scripts: ## The shell scripts
 check-system: ## Both packages are built, and used in booted systems (as root)
 	tests/system/run
 
+# Seconds that the next two take, the second for each of its targets; which way they go.
+SECONDS = 60
+SEED    = 1
+
+crash-test: ## Kill the daemon under load again and again, for SECONDS=60 (SEED=1): nothing promised is lost
+	STARGREY_CRASH_SECONDS=$(SECONDS) STARGREY_CRASH_SEED=$(SEED) cargo test --test it crash:: -- --nocapture
+
+# With a nightly toolchain and cargo-fuzz, otherwise by mutated seeds alone.
+fuzz: ## Feed each reader of foreign bytes with what nobody would write, for SECONDS=60
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+		for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
+			mkdir -p fuzz/corpus/$$target && cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+				-max_total_time=$(SECONDS) -max_len=70000 -timeout=10 -print_final_stats=1 || exit; \
+		done; \
+	else \
+		STARGREY_FUZZ_SECONDS=$(SECONDS) STARGREY_FUZZ_SEED=$(SEED) cargo test --release --test it fuzz:: -- --nocapture; \
+	fi
+
 bench: ## Requests a second, and how long they take
 	cargo bench
 
 clean: ## Remove all that was built
 	cargo clean
 
-.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system bench clean
+.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system crash-test fuzz bench clean

@@ -145,6 +145,44 @@ impl ListFiles {
     }
 }
 
+/// The client list that the content of a file makes, and every complaint about it.
+#[must_use]
+pub fn read_client_list(path: &Path, bytes: &[u8]) -> (ClientList, Vec<Complaint>) {
+    let (entries, complaints) = read_one(path, bytes, ClientPattern::parse);
+    finished(path, ClientList::new(entries), complaints)
+}
+
+/// The recipient or sender list that the content of a file makes, and every complaint about it.
+#[must_use]
+pub fn read_address_list(path: &Path, bytes: &[u8]) -> (AddressList, Vec<Complaint>) {
+    let (entries, complaints) = read_one(path, bytes, AddressPattern::parse);
+    finished(path, AddressList::new(entries), complaints)
+}
+
+/// The entries in the content of a file, and every complaint about it.
+fn read_one<P>(
+    path: &Path,
+    bytes: &[u8],
+    parse: impl Fn(&str) -> Result<P, PatternError>,
+) -> (Vec<(P, Entry)>, Vec<Complaint>) {
+    let (mut entries, mut complaints) = (Vec::new(), Vec::new());
+    read_entries(path, bytes, parse, &mut entries, &mut complaints);
+    (entries, complaints)
+}
+
+/// A list with its complaints; an empty one, and a complaint more, when it is too large.
+fn finished<T: Default>(
+    path: &Path,
+    list: Result<T, TooLarge>,
+    mut complaints: Vec<Complaint>,
+) -> (T, Vec<Complaint>) {
+    let list = list.unwrap_or_else(|error| {
+        complaints.push(Complaint::file(path, error));
+        T::default()
+    });
+    (list, complaints)
+}
+
 /// The list, or an empty one and a complaint.
 fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, reading: &mut Reading) -> T {
     list.unwrap_or_else(|error| {

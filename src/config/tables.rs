@@ -84,21 +84,32 @@ pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Ve
                 continue;
             }
         };
-        let mut reading = Reading {
-            path,
-            file: path.as_path().into(),
-            names: greylist_results,
-            lines: Vec::new(),
-            open: Vec::new(),
-            complaints: &mut complaints,
-        };
-        reading.read(&bytes);
-        let lines = reading.lines;
+        let lines = read(path, &bytes, greylist_results, &mut complaints);
         if let Err(error @ TooLarge) = tables.push(lines) {
             complaints.push(Complaint::file(path, error));
         }
     }
     (tables, complaints)
+}
+
+/// The lines that the content of a file makes. What cannot be understood is left out and complained about.
+#[must_use]
+pub fn read(
+    path: &Path,
+    bytes: &[u8],
+    greylist_results: &[String],
+    complaints: &mut Vec<Complaint>,
+) -> Vec<Line> {
+    let mut reading = Reading {
+        path,
+        file: path.into(),
+        names: greylist_results,
+        lines: Vec::new(),
+        open: Vec::new(),
+        complaints,
+    };
+    reading.read(bytes);
+    reading.lines
 }
 
 /// A file while it is read.

@@ -1,4 +1,4 @@
-//! Exit codes: 0, 1, and sysexits, each with one meaning.
+//! Exit codes: 0, 1, sysexits, and those of signals, each with one meaning.
 
 /// It is done.
 pub const OK: u8 = 0;
@@ -21,6 +21,11 @@ pub const NOPERM: u8 = 77;
 /// `EX_CONFIG`: the lists have errors and were not read again.
 pub const CONFIG: u8 = 78;
 
+/// 128 and `SIGINT`: interrupted from the keyboard.
+pub const INTERRUPTED: u8 = 130;
+/// 128 and `SIGTERM`.
+pub const TERMINATED: u8 = 143;
+
 /// All of them, with the names that sysexits.h gives them, or nearly.
 pub const ALL: &[(u8, &str)] = &[
     (OK, "EX_OK"),
@@ -33,4 +38,6 @@ pub const ALL: &[(u8, &str)] = &[
     (IOERR, "EX_IOERR"),
     (NOPERM, "EX_NOPERM"),
     (CONFIG, "EX_CONFIG"),
+    (INTERRUPTED, ""),
+    (TERMINATED, ""),
 ];

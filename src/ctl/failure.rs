@@ -7,9 +7,9 @@ use zbus::fdo;
 
 use super::exit;
 use super::import::{DirectoryError, LineError, ReadError};
+use super::render::Plain;
 use super::when::WhenError;
 use crate::api;
-use crate::types::Printable;
 
 /// Why a verb fails.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,12 @@ pub enum Failure {
     /// The bus or the daemon went away.
     #[error("stargreyd has not answered: {0}")]
     Lost(String),
+    /// The daemon lets us wait.
+    #[error("the daemon does not answer; see `systemctl status stargrey.service`")]
+    Silent,
+    /// A signal has come.
+    #[error("interrupted")]
+    Interrupted(Interrupt),
     /// The daemon, the bus or polkit refuses.
     #[error("{}", not_allowed(said, action))]
     NotAllowed {
@@ -42,6 +48,12 @@ pub enum Failure {
     /// The daemon refuses what it was given.
     #[error("{0}")]
     Refused(String),
+    /// The database has only hashes.
+    #[error("{0}")]
+    Hashed(String),
+    /// The daemon cannot write the copy.
+    #[error("{0}")]
+    Copy(String),
     /// There is no such entry.
     #[error("{0}")]
     NoSuchEntry(String),
@@ -98,6 +110,14 @@ pub enum Failure {
     /// The system refuses something that every program needs.
     #[error("{0}")]
     System(io::Error),
+    /// There is something to read, and none of it can be taken.
+    #[error("nothing in {name} is a record that can be taken: {why}")]
+    NoRecords {
+        /// In what.
+        name: String,
+        /// How many of what were left out.
+        why: String,
+    },
     /// An import came to an end before it was through.
     #[error("{source}\n{taken}")]
     Import {
@@ -108,6 +128,15 @@ pub enum Failure {
     },
 }
 
+/// The signals that a verb is ended by after it has put away what it was writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// `SIGINT`.
+    Keyboard,
+    /// `SIGTERM`.
+    Terminate,
+}
+
 /// What is wrong with an argument.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgumentError {
@@ -115,8 +144,20 @@ pub enum ArgumentError {
     #[error("{0}")]
     When(#[from] WhenError),
     /// Neither an address nor a name that has one.
-    #[error("{} has no address in the DNS; give it with --address", Printable(.0.as_bytes()))]
+    #[error(
+        "{} has no address in the DNS: write its address, or NAME[ADDRESS] as the log has it",
+        Plain(.0)
+    )]
     NoAddress(String),
+    /// Nothing at all where a client should be.
+    #[error("there is no client: write its address, its name, or NAME[ADDRESS] as the log has it")]
+    NoClient,
+    /// A network where one client should be.
+    #[error("{} is a network: write the address of one client in it", Plain(.0))]
+    Network(String),
+    /// Brackets without an address.
+    #[error("{} has no address between its brackets: write NAME[ADDRESS] as the log has it", Plain(.0))]
+    NoAddressWithin(String),
     /// A name of which nothing more may be found out.
     #[error("the decision needs the address: give --address, or leave out --no-lookup")]
     NoLookup,
@@ -136,9 +177,13 @@ impl Failure {
             Self::Pipe => exit::OK,
             Self::NoSuchEntry(_) => exit::NO,
             Self::Argument(_) => exit::USAGE,
-            Self::NoBus(_) | Self::NoDaemon | Self::Lost(_) | Self::NoStore(_) => exit::UNAVAILABLE,
+            Self::NoBus(_) | Self::NoDaemon | Self::Lost(_) | Self::Silent | Self::NoStore(_) => {
+                exit::UNAVAILABLE
+            }
+            Self::Interrupted(Interrupt::Keyboard) => exit::INTERRUPTED,
+            Self::Interrupted(Interrupt::Terminate) => exit::TERMINATED,
             Self::Answer(_) => exit::SOFTWARE,
-            Self::Exists(_) | Self::Create { .. } => exit::CANTCREAT,
+            Self::Exists(_) | Self::Create { .. } | Self::Copy(_) => exit::CANTCREAT,
             Self::Open { .. } | Self::Output(_) | Self::System(_) => exit::IOERR,
             Self::NotAllowed { .. } => exit::NOPERM,
             Self::Lists(_) => exit::CONFIG,
@@ -147,7 +192,9 @@ impl Failure {
                 source: LineError::Read(source),
                 ..
             } => code_of_reading(source),
-            Self::Refused(_) | Self::Line { .. } => exit::DATAERR,
+            Self::Refused(_) | Self::Hashed(_) | Self::Line { .. } | Self::NoRecords { .. } => {
+                exit::DATAERR
+            }
             Self::Directory(error) => match error {
                 DirectoryError::Held(_)
                 | DirectoryError::NoDatabase(_)
@@ -168,15 +215,15 @@ impl Failure {
             api::Error::ZBus(error) => Self::bus(method, error),
             api::Error::NotAuthorized(said) => Self::not_allowed(method, said),
             api::Error::StoreUnavailable(said) => Self::NoStore(said),
-            api::Error::NoSuchEntry(said) => Self::NoSuchEntry(said),
+            api::Error::NoSuchEntry(said) => Self::NoSuchEntry(in_our_words(&said)),
+            api::Error::Hashed(said) => Self::Hashed(said),
+            api::Error::CopyFailed(said) => Self::Copy(said),
             api::Error::ReloadRefused(said) => Self::Lists(said),
             api::Error::InvalidPattern(said)
             | api::Error::InvalidArgument(said)
             | api::Error::UnknownList(said)
             | api::Error::EntryInFile(said)
             | api::Error::EmptyFilter(said)
-            | api::Error::Hashed(said)
-            | api::Error::CopyFailed(said)
             | api::Error::InvalidRow(said) => Self::Refused(said),
         }
     }
@@ -248,6 +295,11 @@ const fn code_of_reading(error: &ReadError) -> u8 {
     }
 }
 
+/// What the daemon says of a method, said of the verb that calls it.
+fn in_our_words(said: &str) -> String {
+    said.replace("ListEntries shows", "`stargreyctl list` shows")
+}
+
 /// The sentence, and how to become allowed unless it has that already.
 fn not_allowed(said: &str, action: &str) -> String {
     let said = said.trim_end_matches('.');
@@ -272,6 +324,7 @@ mod tests {
             (api::Error::EmptyFilter(said()), exit::DATAERR),
             (api::Error::Hashed(said()), exit::DATAERR),
             (api::Error::InvalidRow(said()), exit::DATAERR),
+            (api::Error::CopyFailed(said()), exit::CANTCREAT),
             (api::Error::NoSuchEntry(said()), exit::NO),
             (api::Error::NotAuthorized(said()), exit::NOPERM),
             (api::Error::StoreUnavailable(said()), exit::UNAVAILABLE),
@@ -313,6 +366,15 @@ mod tests {
             assert_eq!(failure.code(), want, "{failure}");
             assert!(failure.to_string().contains(text), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_method_that_is_named_is_named_as_the_verb() {
+        let said =
+            "There is no such entry in this list; ListEntries shows them as they were written.";
+        let failure = Failure::refused("RemoveEntry", api::Error::NoSuchEntry(said.to_owned()));
+        let want = "There is no such entry in this list; `stargreyctl list` shows them as they were written.";
+        assert_eq!(failure.to_string(), want);
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::types::{Printable, Span};
 /// Where Debian's and Fedora's Postgrey have their database.
 const USUAL: [&str; 2] = ["/var/lib/postgrey", "/var/spool/postfix/postgrey"];
 
+/// Records that are counted before others may have a turn.
+const TURN: u64 = 1000;
+
 /// What stands for standard input.
 const STDIN: &str = "-";
 
@@ -109,12 +112,12 @@ impl Input {
         }
     }
 
-    /// How many records there are; `None` for what cannot be read twice.
+    /// How many records there are; `None` for what cannot be read twice. May be given up between any of them.
     ///
     /// # Errors
     ///
     /// What is wrong with any of them.
-    pub fn count(&mut self) -> Result<Option<u64>, Failure> {
+    pub async fn count(&mut self) -> Result<Option<u64>, Failure> {
         if matches!(self.source, Source::Stream(_)) {
             return Ok(None);
         }
@@ -122,6 +125,9 @@ impl Input {
         for record in self.records()? {
             record?;
             count = count.saturating_add(1);
+            if count.is_multiple_of(TURN) {
+                tokio::task::yield_now().await;
+            }
         }
         Ok(Some(count))
     }
@@ -195,12 +201,21 @@ fn open(path: &Path, format: Format) -> Result<Source, Failure> {
 }
 
 /// Where Postgrey's database usually is.
-fn usual() -> Result<PathBuf, ArgumentError> {
-    let usual = USUAL.iter().map(Path::new);
-    let found = usual
-        .into_iter()
-        .find(|path| path.join("postgrey.db").exists());
-    found.map(Path::to_owned).ok_or(ArgumentError::NoPostgrey)
+fn usual() -> Result<PathBuf, Failure> {
+    one_of(&USUAL.map(Path::new))
+}
+
+/// The first of these places that has a database. One that cannot be looked into is said when none has.
+fn one_of(places: &[&Path]) -> Result<PathBuf, Failure> {
+    let mut closed = None;
+    for place in places {
+        match place.join("postgrey.db").try_exists() {
+            Ok(true) => return Ok((*place).to_owned()),
+            Ok(false) => {}
+            Err(error) => closed = closed.or(Some(unopened(place)(error))),
+        }
+    }
+    Err(closed.unwrap_or(ArgumentError::NoPostgrey.into()))
 }
 
 /// Why something cannot be opened.
@@ -229,18 +244,37 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_counted_and_read_again() {
+    fn a_place_that_cannot_be_looked_into_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name| directory.path().join(name);
+        let (none, closed, there) = (at("none"), at("closed"), at("there"));
+        // Root may look into anything but what is no directory.
+        std::fs::write(&closed, "").unwrap();
+        std::fs::create_dir(&there).unwrap();
+        std::fs::write(there.join("postgrey.db"), "").unwrap();
+        assert_eq!(one_of(&[&none, &closed, &there]).unwrap(), there);
+        let failure = one_of(&[&none, &closed]).unwrap_err();
+        let want = format!("{}: Not a directory", closed.display());
+        assert!(failure.to_string().starts_with(&want), "{failure}");
+        assert_eq!(failure.code(), exit::IOERR);
+        let failure = one_of(&[&none]).unwrap_err();
+        assert!(failure.to_string().contains("none of its usual places"));
+        assert_eq!(failure.code(), exit::USAGE);
+    }
+
+    #[tokio::test]
+    async fn a_file_is_counted_and_read_again() {
         let text = format!("{}\n{{\"first\":1}}\n{{\"first\":2}}\n", header());
         let (_file, mut input) = of_file(&text);
-        assert_eq!(input.count().unwrap(), Some(2));
+        assert_eq!(input.count().await.unwrap(), Some(2));
         assert_eq!(input.records().unwrap().count(), 2);
     }
 
-    #[test]
-    fn what_is_wrong_at_the_end_is_known_at_the_beginning() {
+    #[tokio::test]
+    async fn what_is_wrong_at_the_end_is_known_at_the_beginning() {
         let text = format!("{}\n{{\"first\":1}}\nx\n", header());
         let (file, mut input) = of_file(&text);
-        let failure = input.count().unwrap_err();
+        let failure = input.count().await.unwrap_err();
         let name = file.path().display();
         assert_eq!(
             failure.to_string(),

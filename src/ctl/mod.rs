@@ -15,10 +15,14 @@
 //!
 //! What goes wrong is a [`failure::Failure`]: a sentence for standard error, and an exit code. Standard output
 //! that nobody reads any more is no failure: `stargreyctl list | head` ends in silence.
+//!
+//! A verb that has files of its own until it is done is not killed by `SIGINT` and `SIGTERM` but given up, so that
+//! they go away with the values that stand for them. All others die of a signal as any program does.
 
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod client;
 pub mod clock;
 pub mod exit;
 pub mod failure;
@@ -38,11 +42,13 @@ pub mod when;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use tokio::signal::unix::{SignalKind, signal};
+use zbus::connection;
 
-use args::{Arguments, Verb};
-use failure::Failure;
+use args::{Arguments, Import, Verb};
+use failure::{Failure, Interrupt};
 use render::Manner;
-use session::Session;
+use session::{Patience, Session};
 use verbs::Answer;
 use view::View;
 
@@ -89,10 +95,54 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::System)?;
-    runtime.block_on(async {
-        let session = Session::begin(view).await?;
+    let work = async {
+        let bus = connection::Builder::system();
+        let session = Session::begin(bus, Patience::USUAL, view).await?;
         verbs::run(&session, verb).await
-    })
+    };
+    if leaves_files(verb) {
+        runtime.block_on(unless_interrupted(work))
+    } else {
+        runtime.block_on(work)
+    }
+}
+
+/// Whether a verb, killed, would leave files behind.
+fn leaves_files(verb: &Verb) -> bool {
+    match verb {
+        Verb::Backup { .. } => true,
+        Verb::Export { file, .. } => file.is_some(),
+        Verb::Import(Import::Postgrey { source, .. }) => {
+            source.as_ref().is_none_or(|source| source.is_dir())
+        }
+        Verb::Import(Import::MilterGreylist { .. } | Import::Json { .. })
+        | Verb::Status
+        | Verb::Statistics(_)
+        | Verb::ResetStatistics
+        | Verb::List { .. }
+        | Verb::Allow(_)
+        | Verb::Remove { .. }
+        | Verb::Pending(_)
+        | Verb::Explain(_)
+        | Verb::Pass { .. }
+        | Verb::Forget(_)
+        | Verb::Reload
+        | Verb::Completion { .. } => false,
+    }
+}
+
+/// Does some work, and gives it up when a signal comes.
+async fn unless_interrupted<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut keyboard = signal(SignalKind::interrupt()).map_err(Failure::System)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::System)?;
+    tokio::select! {
+        biased;
+        _ = keyboard.recv() => Err(Failure::Interrupted(Interrupt::Keyboard)),
+        _ = terminate.recv() => Err(Failure::Interrupted(Interrupt::Terminate)),
+        done = work => done,
+    }
 }
 
 /// The script for a shell.

@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
 use super::failure::Failure;
 
 /// Writes to standard output.
@@ -102,8 +105,7 @@ impl NewFile {
         let named = if self.replaces {
             fs::rename(&self.beside, &self.path)
         } else {
-            // Unlike rename this replaces nothing; the other name goes away with self.
-            fs::hard_link(&self.beside, &self.path)
+            rename_new(&self.beside, &self.path)
         };
         match named {
             Ok(()) => {}
@@ -123,6 +125,16 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         // It is gone already when it was renamed.
         drop(fs::remove_file(&self.beside));
+    }
+}
+
+/// Gives a file another name, which nothing has. Not every file system can do that in one go (NFS cannot), and not
+/// every one has hard links (FAT has not): then the first name goes away later.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let flags = RenameFlags::RENAME_NOREPLACE;
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) {
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => fs::hard_link(from, to),
+        done => done.map_err(io::Error::from),
     }
 }
 

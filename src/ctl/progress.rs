@@ -35,9 +35,11 @@ impl Progress {
             remark(&format!("\r{}\x1b[K", line(done, self.total, spent)));
         }
     }
+}
 
+impl Drop for Progress {
     /// Takes the line away.
-    pub fn end(&self) {
+    fn drop(&mut self) {
         if self.is_shown {
             remark("\r\x1b[K");
         }

@@ -43,6 +43,9 @@ pub enum WhenError {
     /// Not within the calendar, or nothing at all.
     #[error("that is no time that a calendar has")]
     Beyond,
+    /// Not yet.
+    #[error("that is in the future, and nothing has been counted since")]
+    Ahead,
 }
 
 impl FromStr for When {

@@ -29,8 +29,8 @@ use crate::frontend;
 use crate::policy::Ruleset;
 use crate::service::Gate;
 use crate::service::clock::{Clock, FileClock, SystemClock};
-use crate::store::Lock;
 use crate::store::lmdb::{Durability, LmdbOpener};
+use crate::store::{Lock, Locked};
 use failure::Failure;
 use identity::Identity;
 
@@ -83,7 +83,12 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     if inherited.is_empty() && settings.endpoints.is_empty() {
         return Err(Failure::NoSocket);
     }
-    let lock = Lock::take(&settings.store.directory, identity.map(Identity::ids))?;
+    let lock = match Lock::take(&settings.store.directory, identity.map(Identity::ids)) {
+        Ok(lock) => Some(lock),
+        // The store says what is wrong as long as it is.
+        Err(error) if error.may_pass() => None,
+        Err(error) => return Err(error.into()),
+    };
     let bound = frontend::bind(
         &settings.endpoints,
         &inherited,
@@ -108,10 +113,12 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
     };
-    let started = Gate::start(rules, Box::new(opener(settings)), clock)?;
+    // A clone lives here, so that the lock is the last thing to go.
+    let opener = Locked::new(opener(settings), lock);
+    let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
     let sockets = inherited.into_iter().chain(bound).collect();
     let served = run::run(sockets, started, settings, descriptors, skipped);
-    drop(lock);
+    drop(opener);
     served
 }
 

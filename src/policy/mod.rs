@@ -127,4 +127,6 @@ pub fn without_store(query: &Query, rules: &Ruleset) -> Outcome {
 }
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
 mod tests;

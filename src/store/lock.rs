@@ -1,12 +1,19 @@
 //! The lock that keeps a second daemon off the same database.
+//!
+//! A directory that can be written to only later does not end the start: the lock is then taken when the
+//! database is opened ([`Locked`]), and without it nothing is opened.
 
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+
+use super::lmdb::LmdbOpener;
+use super::{Halves, Opener, StoreError};
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -28,6 +35,48 @@ pub enum LockError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl LockError {
+    /// Whether the disk may be well again by itself, so that the lock is worth another try: not when somebody
+    /// has it, nor when the directory's name leads nowhere.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let Self::File { source, .. } = self else {
+            return false;
+        };
+        let nowhere = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        !nowhere.contains(&source.kind())
+    }
+}
+
+/// Opens a database only under its lock.
+#[derive(Debug, Clone)]
+pub struct Locked {
+    opener: LmdbOpener,
+    lock: Arc<Mutex<Option<Lock>>>,
+}
+
+impl Locked {
+    /// The opener with the lock, or with none if it could not be had yet. The lock is held until the last clone
+    /// is gone.
+    #[must_use]
+    pub fn new(opener: LmdbOpener, lock: Option<Lock>) -> Self {
+        Self {
+            opener,
+            lock: Arc::new(Mutex::new(lock)),
+        }
+    }
+}
+
+impl Opener for Locked {
+    fn open(&self) -> Result<Halves, StoreError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() {
+            *lock = Some(Lock::take(&self.opener.directory, None)?);
+        }
+        self.opener.open()
+    }
 }
 
 impl Lock {

@@ -31,7 +31,7 @@ use crate::policy::{
 };
 use crate::types::{Span, Timestamp};
 
-pub use lock::{Lock, LockError};
+pub use lock::{Lock, LockError, Locked};
 pub use rows::{Page, Row, RowKey, Scope};
 
 /// How long the counters of an hour are kept: a year and a month to compare it with.
@@ -106,6 +106,9 @@ pub enum StoreError {
         /// Why.
         source: io::Error,
     },
+    /// The lock cannot be had.
+    #[error("{0}")]
+    Lock(#[from] LockError),
     /// LMDB's own complaint.
     #[error("LMDB: {0}")]
     Lmdb(heed::Error),
@@ -137,6 +140,12 @@ pub enum StoreError {
     /// More work than the writer can take.
     #[error("{0} requests are waiting for the database already")]
     Busy(usize),
+    /// In trouble that was told of already.
+    #[error("{0}")]
+    Trouble(String),
+    /// Everything was done as asked and then undone, as asked.
+    #[error("a trial run, nothing is changed")]
+    Trial,
     /// Not open, or closed for good.
     #[error("the database is not open")]
     Closed,
@@ -154,6 +163,8 @@ impl StoreError {
             | Self::Hashed
             | Self::Length { .. }
             | Self::Copy(_)
+            | Self::Trouble(_)
+            | Self::Trial
             | Self::Lmdb(heed::Error::Io(_))
             | Self::File { .. } => false,
             Self::Torn { .. }
@@ -164,6 +175,7 @@ impl StoreError {
             | Self::Record
             | Self::Damaged(_)
             | Self::Thread(_)
+            | Self::Lock(_)
             | Self::Lmdb(_)
             | Self::Closed => true,
         }
@@ -174,7 +186,12 @@ impl StoreError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::BadCursor | Self::Hashed | Self::Length { .. } | Self::Copy(_)
+            Self::BadCursor
+                | Self::Hashed
+                | Self::Length { .. }
+                | Self::Copy(_)
+                | Self::Trouble(_)
+                | Self::Trial
         )
     }
 
@@ -494,6 +511,8 @@ pub trait Opener: Send {
     fn open(&self) -> Result<Halves, StoreError>;
 }
 
+#[cfg(test)]
+mod agreement_tests;
 #[cfg(test)]
 mod kept_tests;
 #[cfg(test)]

@@ -320,6 +320,9 @@ pub fn decode_tally(bytes: &[u8]) -> Result<Tally, StoreError> {
     let mut tally = Tally::new();
     while !fields.rest.is_empty() {
         let [length] = fields.take()?;
+        if length == 0 {
+            return Err(StoreError::Record);
+        }
         let word = fields.text(usize::from(length))?;
         tally.insert(word.to_owned(), fields.take().map(u64::from_be_bytes)?);
     }
@@ -497,6 +500,7 @@ mod tests {
             }
             if let Ok(tally) = decode_tally(&bytes) {
                 prop_assert!(tally.len() <= bytes.len() / 9);
+                prop_assert!(encode_tally(&tally).is_ok());
             }
             prop_assert!(decode_entry(&bytes, &[&[ENTRY, 0][..], &[0; 16]].concat()).is_err());
         }
@@ -546,6 +550,12 @@ mod tests {
             assert_eq!(encode_tally(&tally).is_ok(), want, "{length}");
         }
         assert_eq!(encode_hour(Timestamp::from_seconds(u64::MAX)), [255; 4]);
+    }
+
+    #[test]
+    fn a_counter_without_a_word_is_no_counter() {
+        let bytes = [&[TALLY, 0][..], &[0; 8]].concat();
+        assert!(matches!(decode_tally(&bytes), Err(StoreError::Record)));
     }
 
     #[test]

@@ -16,8 +16,15 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use clap::Parser;
 use stargrey::api::{CHANGED, Dict, Error, FromRow, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
+use stargrey::ctl::args::Arguments;
+use stargrey::ctl::render::Manner;
+use stargrey::ctl::session::{Patience, Session};
+use stargrey::ctl::view::View;
+use stargrey::ctl::{clock, verbs};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use zbus::{Connection, OwnedFd, connection, interface};
@@ -141,15 +148,30 @@ impl Notes {
         (vec![row.build()], next)
     }
 
-    /// Nobody waits, but there are many pages of nobody.
-    fn list_triplets(&self, filter: Dict, after: Vec<u8>, limit: u32) -> (Vec<Dict>, Vec<u8>) {
+    /// Nobody waits unless it is asked for, but there are many pages of nobody.
+    fn list_triplets(
+        &self,
+        filter: Dict,
+        after: Vec<u8>,
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
         assert_eq!((filter.text("state"), limit), (Some("waiting"), 1000));
+        if filter.text("sender") == Some("hashed") || filter.text("client") == Some("192.0.2.99") {
+            return Err(Error::Hashed("there are only hashes".to_owned()));
+        }
         let next = if after.len() < 5 {
             [&after[..], &[1]].concat()
         } else {
             Vec::new()
         };
-        (Vec::new(), next)
+        // Each page has somebody who has come back more often than those of the pages before.
+        let wanted = filter.text("sender") == Some("many");
+        let retries = u64::try_from(after.len()).unwrap();
+        let row = Row::new()
+            .with("network", format!("192.0.2.{retries}"))
+            .with("retries", retries);
+        let rows = wanted.then(|| row.build()).into_iter().collect();
+        Ok((rows, next))
     }
 
     fn explain(&self, attributes: HashMap<String, String>) -> (Dict, Vec<Dict>) {
@@ -269,7 +291,7 @@ fn without_a_daemon_or_a_bus_it_says_so() {
 #[test]
 fn refusals_are_sentences_with_exit_codes() {
     let service = Service::start();
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (
             &["remove", "client", "file"],
             65,
@@ -300,6 +322,36 @@ fn refusals_are_sentences_with_exit_codes() {
             64,
             "stargreyctl: that is no time that a calendar has\n",
         ),
+        (
+            &["statistics", "--since=@99999999999"],
+            64,
+            "stargreyctl: that is in the future, and nothing has been counted since\n",
+        ),
+        (
+            &["explain", ""],
+            64,
+            "stargreyctl: there is no client: write its address, its name, or NAME[ADDRESS] as the log has it\n",
+        ),
+        (
+            &["explain", "192.0.2.0/24"],
+            64,
+            "stargreyctl: 192.0.2.0/24 is a network: write the address of one client in it\n",
+        ),
+        (
+            &["pass", "192.0.2.0/24", "<>", "bob@example.net"],
+            64,
+            "stargreyctl: 192.0.2.0/24 is a network: write the address of one client in it\n",
+        ),
+        (
+            &["import", "postgrey", "/dev/null"],
+            65,
+            "stargreyctl: /dev/null: line 1: not what db_dump writes; VERSION=3 is expected here\n",
+        ),
+        (
+            &["pending", "--sender=hashed"],
+            65,
+            "stargreyctl: there are only hashes\n",
+        ),
     ];
     for (arguments, code, want) in cases {
         let got = service.bus.run(arguments);
@@ -328,9 +380,24 @@ fn arguments_arrive() {
             .bus
             .run(&["pass", "192.0.2.7", "<>", "bob@example.net", "--json"]);
     assert_eq!((code, &*stdout), (0, "{\n  \"result\": \"done\"\n}\n"));
+    let pass = ["pass", "a.b[192.0.2.7]", "a\\xff@b", "bob@example.net"];
+    let (code, stdout, _) = service.bus.run(&pass);
+    let want = "192.0.2.7: a\\xff@b to bob@example.net passes from now on.\n";
+    assert_eq!((code, &*stdout), (0, want));
+    let (code, stdout, _) = service.bus.run(&["allow", "sender", "<>"]);
+    let want = "/^$/, the pattern for <>, is on the sender-whitelist.\n";
+    assert_eq!((code, &*stdout), (0, want));
+    let (code, stdout, _) = service.bus.run(&["allow", "sender", "<a\\.b@c>"]);
+    assert_eq!(
+        (code, &*stdout),
+        (0, "a\\.b@c is on the sender-whitelist.\n")
+    );
     let want = [
         "add recipient-whitelist bob@ for Bob 43200",
         "allow 192.0.2.7  bob@example.net",
+        "allow 192.0.2.7 a\\xff@b bob@example.net",
+        "add sender-whitelist /^$/  0",
+        "add sender-whitelist a\\.b@c  0",
     ];
     assert_eq!(service.notes.take(), want);
 }
@@ -362,6 +429,14 @@ fn listings_go_through_all_pages() {
     assert_eq!((code, &*stdout), (0, "a.example    0\nb.example    0\n"));
     let (code, stdout, _) = service.bus.run(&["pending"]);
     assert_eq!((code, &*stdout), (0, "0 triplets listed.\n"));
+    let (code, stdout, _) = service
+        .bus
+        .run(&["pending", "--sender=many", "--limit=2", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let rows = json.as_array().unwrap();
+    let networks: Vec<_> = rows.iter().map(|row| row["network"].as_str()).collect();
+    let want = [Some("192.0.2.5"), Some("192.0.2.4")];
+    assert_eq!((code, &*networks), (0, &want[..]));
 }
 
 #[test]
@@ -376,6 +451,10 @@ fn an_explanation_says_what_was_assumed() {
     ] {
         assert!(stdout.contains(text), "{stdout}");
     }
+    // Under --privacy who waits there cannot be found, and all else can be said.
+    let (code, stdout, stderr) = service.bus.run(&["explain", "a.b[192.0.2.99]"]);
+    assert_eq!((code, &*stderr), (0, ""));
+    assert!(stdout.contains("Client: a.b[192.0.2.99]\n"), "{stdout}");
 }
 
 #[test]
@@ -394,7 +473,9 @@ fn imports_go_in_batches() {
     let (code, stdout, _) = service.bus.run(&["import", "json", name, "--dry-run"]);
     assert_eq!(code, 0);
     assert!(
-        stdout.ends_with("\nNothing was taken: this was a dry run.\n"),
+        stdout.ends_with(
+            "\nNothing was taken: this was a dry run. What comes twice was counted twice.\n"
+        ),
         "{stdout}"
     );
     assert_eq!(
@@ -429,6 +510,13 @@ fn nothing_is_sent_of_a_file_with_an_error_in_it() {
     let (code, stdout, _) = service.bus.run(&["import", "json", path.to_str().unwrap()]);
     assert_eq!(code, 1);
     assert!(stdout.starts_with("There are no records in "), "{stdout}");
+
+    std::fs::write(&path, "one line\nanother\n").unwrap();
+    let import = ["import", "milter-greylist", path.to_str().unwrap()];
+    let (code, stdout, stderr) = service.bus.run(&import);
+    assert_eq!((code, &*stdout), (65, ""));
+    assert!(stderr.starts_with("stargreyctl: nothing in "), "{stderr}");
+    assert!(service.notes.take().is_empty());
 }
 
 #[test]
@@ -485,4 +573,117 @@ fn output_that_nobody_reads_is_no_failure() {
     drop(export.stdout.take());
     let (code, _, stderr) = said(&export.wait_with_output().unwrap());
     assert_eq!((code, &*stderr), (0, ""));
+}
+
+/// A daemon that has its name and its object and answers nothing.
+struct Stuck;
+
+#[interface(name = "org.stargrey.Greylist1.Manager")]
+impl Stuck {
+    async fn reload(&self) {
+        std::future::pending().await
+    }
+
+    async fn backup(&self, _file: OwnedFd) {
+        std::future::pending().await
+    }
+}
+
+/// Answers nothing either.
+struct StuckMonitor;
+
+#[interface(name = "org.stargrey.Greylist1.Monitor")]
+impl StuckMonitor {
+    async fn get_statistics(&self) -> Dict {
+        std::future::pending().await
+    }
+}
+
+/// The stuck one on a bus.
+fn stuck(runtime: &Runtime) -> (Bus, Connection) {
+    let bus = Bus::start();
+    let connection = runtime.block_on(async {
+        connection::Builder::address(bus.bus.address().as_str())
+            .name(NAME)
+            .serve_at(PATH, Stuck)
+            .serve_at(PATH, StuckMonitor)
+            .build()
+            .await
+            .unwrap()
+    });
+    (bus, connection)
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
+    let runtime = Runtime::new().unwrap();
+    let (bus, _connection) = stuck(&runtime);
+    let patience = Patience {
+        monitor: Duration::from_millis(20),
+        manager: Duration::from_millis(20),
+    };
+    let view = View {
+        manner: Manner::plain(),
+        json: false,
+        now: clock::now(),
+    };
+    for words in [
+        &["stargreyctl", "status"][..],
+        &["stargreyctl", "statistics"],
+        &["stargreyctl", "reload"],
+    ] {
+        let verb = Arguments::try_parse_from(words).unwrap().verb.unwrap();
+        let failure = runtime.block_on(async {
+            let address = bus.bus.address();
+            let bus = connection::Builder::address(address.as_str());
+            let session = Session::begin(bus, patience, view.clone()).await.unwrap();
+            verbs::run(&session, &verb).await.unwrap_err()
+        });
+        let want = "the daemon does not answer; see `systemctl status stargrey.service`";
+        assert_eq!(
+            (failure.code(), &*failure.to_string()),
+            (69, want),
+            "{words:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_interrupted_leaves_nothing_behind() {
+    let runtime = Runtime::new().unwrap();
+    let (bus, _connection) = stuck(&runtime);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("copy");
+    for (signal, want) in [("-INT", 130), ("-TERM", 143)] {
+        let mut backup = bus.ctl(&["backup", path.to_str().unwrap()]);
+        let backup = backup
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The file is there as soon as the daemon is asked.
+        until(|| names(directory.path()) == 1);
+        let pid = backup.id().to_string();
+        let killed = Command::new("kill").args([signal, &pid]).status();
+        assert!(killed.unwrap().success());
+        let (code, stdout, stderr) = said(&backup.wait_with_output().unwrap());
+        let said = (&*stdout, &*stderr);
+        assert_eq!((code, said), (want, ("", "stargreyctl: interrupted\n")));
+        assert_eq!(names(directory.path()), 0, "{signal}");
+    }
+}
+
+/// How many files there are.
+fn names(directory: &Path) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+/// Waits until it is so, and not for ever.
+fn until(is_so: impl Fn() -> bool) {
+    let begun = clock::steady();
+    while !is_so() {
+        let waited = clock::steady().saturating_sub(begun);
+        assert!(waited < Duration::from_secs(20), "it comes to that");
+        std::thread::yield_now();
+    }
 }

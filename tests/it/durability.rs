@@ -1,7 +1,6 @@
-//! What was promised is kept: through a kill, a restart, and a store that fails.
+//! What was promised is kept: through a kill and a restart.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 
 use crate::support::{Daemon, TestClock, rcpt};
 
@@ -107,32 +106,6 @@ fn what_was_only_seen_survives_an_orderly_end() {
 }
 
 #[test]
-fn a_full_database_degrades_as_it_was_told_to() {
-    for (option, want) in [
-        ("--on-store-failure=dunno", "DUNNO"),
-        (
-            "--on-store-failure=defer",
-            "DEFER_IF_PERMIT 4.3.0 Greylisting is out of order",
-        ),
-    ] {
-        let mut daemon = Daemon::prepare();
-        daemon.run(&["-q", "--max-size=1M", option]);
-        let mut client = daemon.connect();
-        let full = (0..100_000).find_map(|n| {
-            let answer = client.ask(&request(n));
-            (!answer.contains("Greylisted")).then_some(answer)
-        });
-        assert!(full.expect("it fills up").starts_with(want), "{option}");
-        daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
-        daemon.log_until(|log| log.matches("cannot be used").count() == 1);
-        assert!(
-            client.ask(&request(0)).contains("Greylisted"),
-            "reading goes on"
-        );
-    }
-}
-
-#[test]
 fn what_was_only_seen_never_makes_a_database_full() {
     let full = |daemon: &Daemon, most: usize| {
         let mut client = daemon.connect();
@@ -146,72 +119,6 @@ fn what_was_only_seen_never_makes_a_database_full() {
     assert_eq!(full(&daemon, nearly), None, "early retries");
     assert!(daemon.stop().success());
     assert!(!daemon.log().contains("cannot be used"), "{}", daemon.log());
-}
-
-#[test]
-fn a_full_database_is_well_again_when_something_has_expired() {
-    let mut daemon = Daemon::prepare();
-    let clock = TestClock::at(daemon.path(), START);
-    daemon.run(&[
-        clock.option().as_str(),
-        "-q",
-        "--max-size=1M",
-        "--on-store-failure=defer",
-    ]);
-    let mut client = daemon.connect();
-    let full = (0..100_000).find(|n| client.ask(&request(*n)).contains("out of order"));
-    daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
-    clock.advance(3 * 86_400);
-    daemon.log_until(|log| log.contains("the database can be used again"));
-    let answer = client.ask(&request(full.unwrap() + 1));
-    assert!(answer.contains("Greylisted"), "{answer}");
-    for n in 200_000..201_000 {
-        assert!(client.ask(&request(n)).contains("Greylisted"), "{n}");
-    }
-    assert_eq!(daemon.log().matches("cannot be used").count(), 1);
-}
-
-#[test]
-fn a_torn_or_foreign_file_degrades_and_is_left_alone() {
-    let mut daemon = Daemon::prepare();
-    let data = daemon.path().join("db/data.mdb");
-    fs::create_dir(daemon.path().join("db")).unwrap();
-    fs::write(&data, "this is somebody's letter").unwrap();
-    daemon.run::<&str>(&[]);
-    daemon.wait_for("STATUS=DEGRADED: ");
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
-    assert_eq!(
-        fs::read_to_string(&data).unwrap(),
-        "this is somebody's letter"
-    );
-    fs::remove_file(&data).unwrap();
-    daemon.log_until(|log| log.contains("the database can be used again"));
-    assert!(daemon.connect().ask(&request(0)).starts_with("DEFER"));
-}
-
-#[test]
-fn a_truncated_file_is_no_signal() {
-    let mut daemon = Daemon::prepare();
-    daemon.run(&["-q"]);
-    let mut client = daemon.connect();
-    for n in 0..2000 {
-        client.ask(&request(n));
-    }
-    daemon.stop();
-    let data = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(daemon.path().join("db/data.mdb"))
-        .unwrap();
-    let length = data.metadata().unwrap().len();
-    data.set_len(length / 2).unwrap();
-    let mut before = vec![0; usize::try_from(length / 2).unwrap()];
-    data.read_exact_at(&mut before, 0).unwrap();
-    daemon.start_again();
-    daemon.wait_for("STATUS=DEGRADED: ");
-    daemon.log_until(|log| log.contains("is torn"));
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
-    assert_eq!(data.metadata().unwrap().len(), length / 2);
 }
 
 #[test]

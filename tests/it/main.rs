@@ -9,8 +9,10 @@
 )]
 
 mod bus;
+mod crash;
 mod ctl;
 mod durability;
+mod fuzz;
 mod listening;
 #[path = "../manual/mod.rs"]
 mod manual;
@@ -21,4 +23,5 @@ mod process;
 mod reload;
 mod support;
 mod suspicion;
+mod trouble;
 mod wire;

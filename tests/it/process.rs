@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Output};
 
 use crate::support::{Daemon, TestClock, rcpt};
@@ -194,21 +194,6 @@ fn the_watchdog_is_fed_and_the_end_is_announced() {
     daemon.signal("TERM");
     daemon.wait_for("STOPPING=1");
     assert!(daemon.stopped().success());
-}
-
-#[test]
-fn a_service_manager_that_does_not_listen_stops_nothing() {
-    let mut daemon = Daemon::start::<&str>(&[]);
-    let flood = UnixDatagram::unbound().unwrap();
-    flood.connect(daemon.path().join("notify")).unwrap();
-    flood.set_nonblocking(true).unwrap();
-    while flood.send(b"X=1").is_ok() {}
-    for n in 0..100 {
-        let sender = format!("s{n}x@example.org");
-        let answer = daemon.ask(&rcpt("x", "192.0.2.7", &sender, "c@d"));
-        assert!(answer.starts_with("DEFER_IF_PERMIT"), "{n}");
-    }
-    assert!(daemon.stop().success());
 }
 
 #[test]

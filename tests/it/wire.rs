@@ -238,38 +238,6 @@ fn three_thousand_connections_are_served() {
 }
 
 #[test]
-fn out_of_descriptors_the_longest_idle_connection_goes() {
-    let mut daemon = Daemon::prepare();
-    daemon.run_limited(256, &["-q"]);
-    let mut clients: Vec<Client> = (0..400).map(|_| daemon.connect()).collect();
-    // Everybody who is still there is answered; the first ones had to go for the last ones.
-    assert!(
-        clients[399]
-            .ask(&good("new@example.org"))
-            .starts_with("DEFER")
-    );
-    assert!(clients[0].is_closed_without_answer());
-    assert!(is_well(&daemon, "newer@example.org"));
-    daemon.log_until(|log| log.contains("too many connections"));
-}
-
-#[test]
-fn an_accept_that_fails_is_logged_waited_out_and_survived() {
-    let daemon = Daemon::start(&["-q"]);
-    // Less than the daemon found when it started, so that the system has to refuse.
-    let limited = Command::new("prlimit")
-        .args(["--nofile=40:40", &format!("--pid={}", daemon.pid())])
-        .status();
-    assert!(limited.is_ok_and(|status| status.success()), "prlimit");
-    let mut clients: Vec<Client> = (0..60).map(|_| daemon.connect()).collect();
-    let answer = clients[59].ask(&good("new@example.org"));
-    assert!(answer.starts_with("DEFER"), "{answer}");
-    daemon.log_until(|log| log.contains("a connection cannot be accepted"));
-    drop(clients);
-    assert!(is_well(&daemon, "newer@example.org"));
-}
-
-#[test]
 fn with_exim_a_connection_ends_with_its_answer() {
     let daemon = Daemon::start(&["--exim"]);
     let mut client = daemon.connect();

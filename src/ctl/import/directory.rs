@@ -6,7 +6,8 @@
 //! peace. After a kill or a crash the databases lack what was written last, and may be altogether empty;
 //! `db_dump` reads such a file without a complaint. The log has it all, and `db_recover` brings it home,
 //! but it writes. So databases and logs are copied to a directory of our own, recovered there, and
-//! dumped from there. The directory given is only read.
+//! dumped from there. The directory given is only read. The copy has names only until it is recovered: from
+//! then on its files are open here and nowhere else, and go away however the program ends.
 //!
 //! # Why a lock
 //!
@@ -18,10 +19,10 @@
 //!
 //! It does not follow symbolic links, for the user that Postgrey runs as owns the directory and whoever
 //! imports may be root. It does not read a database environment with a configuration of its own
-//! (`DB_CONFIG`), for its logs may be anywhere. A program that is killed leaves its copy behind.
+//! (`DB_CONFIG`), for its logs may be anywhere. A program that is killed while it copies leaves its copy behind.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -41,6 +42,9 @@ const PROGRAMS: [(&str, &str); 2] = [("db_recover", "db_dump"), ("db5.3_recover"
 
 /// Where the programs' complaints go, in the copy.
 const COMPLAINTS: &str = "complaints";
+
+/// The path of what a program has as its standard input, name or no name.
+const STDIN: &str = "/proc/self/fd/0";
 
 /// Why a directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +96,20 @@ pub enum DirectoryError {
 pub struct Directory {
     dump: Option<Dump>,
     /// All that there are.
-    databases: Vec<&'static str>,
-    /// Those still to be dumped, the last one first.
-    remaining: Vec<&'static str>,
+    databases: Vec<Database>,
+    /// How many have been dumped, or are being.
+    begun: usize,
     program: &'static str,
     rules: PostgreyRules,
-    scratch: Scratch,
+    complaints: Complaints,
     _lock: Option<Flock<File>>,
+}
+
+/// A database of the copy.
+#[derive(Debug)]
+struct Database {
+    name: &'static str,
+    file: File,
 }
 
 /// A `db_dump` at work.
@@ -115,37 +126,46 @@ impl Directory {
     ///
     /// [`DirectoryError`] says what is in the way.
     pub fn open(path: &Path, rules: PostgreyRules) -> Result<Self, DirectoryError> {
+        Self::open_by(path, rules, &std::env::temp_dir())
+    }
+
+    /// The same, by a copy in another directory than that for temporary files.
+    fn open_by(
+        path: &Path,
+        rules: PostgreyRules,
+        temporary: &Path,
+    ) -> Result<Self, DirectoryError> {
         let lock = lock(path)?;
         let (recover, dump) = programs().ok_or(DirectoryError::NoPrograms)?;
-        let scratch = Scratch::new()?;
-        let databases = copy(path, &scratch)?;
-        recover_copy(recover, &scratch)?;
-        let mut directory = Self {
+        let scratch = Scratch::new(temporary)?;
+        let names = copy(path, &scratch)?;
+        let complaints = scratch.complaints()?;
+        recover_copy(recover, &scratch, &complaints)?;
+        let databases = names.into_iter().map(|name| scratch.database(name));
+        Ok(Self {
             dump: None,
-            databases,
-            remaining: Vec::new(),
+            databases: databases.collect::<Result<_, _>>()?,
+            begun: 0,
             program: dump,
             rules,
-            scratch,
+            complaints,
             _lock: lock,
-        };
-        directory.rewind();
-        Ok(directory)
+        })
     }
 
     /// Begins again with the first record.
     pub fn rewind(&mut self) {
         self.abandon();
-        self.remaining = self.databases.iter().rev().copied().collect();
+        self.begun = 0;
     }
 
     /// Begins with a database.
-    fn start(&self, database: &str) -> io::Result<Dump> {
+    fn start(&self, database: &Database) -> io::Result<Dump> {
         let mut child = self
-            .scratch
+            .complaints
             .command(self.program)?
-            .arg("-p")
-            .arg(self.scratch.0.join(database))
+            .args(["-p", STDIN])
+            .stdin(database.file.try_clone()?)
             .stdout(Stdio::piped())
             .spawn()?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
@@ -158,9 +178,10 @@ impl Directory {
         loop {
             let dump = match &mut self.dump {
                 Some(dump) => dump,
-                None => match self.remaining.pop() {
+                None => match self.databases.get(self.begun) {
                     None => return Ok(None),
                     Some(database) => {
+                        self.begun = self.begun.saturating_add(1);
                         let dump = self.start(database)?;
                         self.dump.insert(dump)
                     }
@@ -190,15 +211,18 @@ impl Directory {
         if status.success() {
             return Ok(());
         }
+        let database = self.begun.checked_sub(1);
+        let database = database.and_then(|index| self.databases.get(index));
+        let name = database.map_or(STDIN, |database| database.name);
         Err(ReadError::Program {
             program: self.program,
-            said: self.scratch.last_words(status),
+            said: self.complaints.last_words(status).replace(STDIN, name),
         })
     }
 
     /// Reads no further.
     fn abandon(&mut self) {
-        self.remaining.clear();
+        self.begun = self.databases.len();
         if let Some(mut dump) = self.dump.take() {
             // It may have ended by itself, in which case there is nobody to kill.
             drop(dump.child.kill());
@@ -230,8 +254,8 @@ impl Drop for Directory {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Result<Self, DirectoryError> {
-        let template = std::env::temp_dir().join("stargreyctl-XXXXXX");
+    fn new(within: &Path) -> Result<Self, DirectoryError> {
+        let template = within.join("stargreyctl-XXXXXX");
         match mkdtemp(&template) {
             Ok(path) => Ok(Self(path)),
             Err(errno) => Err(DirectoryError::Copy {
@@ -241,25 +265,25 @@ impl Scratch {
         }
     }
 
-    /// A command that has nothing to read and complains where [`Scratch::last_words`] looks.
-    fn command(&self, program: &str) -> io::Result<Command> {
-        let complaints = File::create(self.0.join(COMPLAINTS))?;
-        let mut command = Command::new(program);
-        command
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(complaints);
-        Ok(command)
+    /// A place for complaints.
+    fn complaints(&self) -> Result<Complaints, DirectoryError> {
+        let path = self.0.join(COMPLAINTS);
+        let file = File::options()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .open(&path);
+        let copied = |source| DirectoryError::Copy { path, source };
+        file.map(Complaints).map_err(copied)
     }
 
-    /// The last line of what the last command complained, or else how it ended.
-    fn last_words(&self, status: ExitStatus) -> String {
-        let complaints = fs::read(self.0.join(COMPLAINTS)).unwrap_or_default();
-        complaints
-            .rsplit(|byte| *byte == b'\n')
-            .find(|line| !line.is_empty())
-            .map_or_else(|| status.to_string(), |line| Printable(line).to_string())
+    /// A database, which may lose its name from now on.
+    fn database(&self, name: &'static str) -> Result<Database, DirectoryError> {
+        let path = self.0.join(name);
+        match File::open(&path) {
+            Ok(file) => Ok(Database { name, file }),
+            Err(source) => Err(DirectoryError::File { path, source }),
+        }
     }
 }
 
@@ -267,6 +291,39 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // There is nobody left to tell.
         drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// What the last command complained.
+#[derive(Debug)]
+struct Complaints(File);
+
+impl Complaints {
+    /// A command that has nothing to read and complains where [`Complaints::last_words`] looks.
+    fn command(&self, program: &str) -> io::Result<Command> {
+        self.0.set_len(0)?;
+        let mut command = Command::new(program);
+        command
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.0.try_clone()?);
+        Ok(command)
+    }
+
+    /// The last line of what the last command complained, or else how it ended.
+    fn last_words(&self, status: ExitStatus) -> String {
+        let mut complaints = Vec::new();
+        let mut file = &self.0;
+        let read = file
+            .rewind()
+            .and_then(|()| file.read_to_end(&mut complaints));
+        // Of complaints that cannot be read how it ended is left.
+        drop(read);
+        complaints
+            .rsplit(|byte| *byte == b'\n')
+            .find(|line| !line.is_empty())
+            .map_or_else(|| status.to_string(), |line| Printable(line).to_string())
     }
 }
 
@@ -352,8 +409,12 @@ fn is_log(name: &str) -> bool {
 }
 
 /// Brings home what only the logs have.
-fn recover_copy(program: &'static str, scratch: &Scratch) -> Result<(), DirectoryError> {
-    let status = scratch
+fn recover_copy(
+    program: &'static str,
+    scratch: &Scratch,
+    complaints: &Complaints,
+) -> Result<(), DirectoryError> {
+    let status = complaints
         .command(program)
         .and_then(|mut command| command.arg("-h").arg(&scratch.0).status())
         .map_err(|source| DirectoryError::File {
@@ -365,7 +426,7 @@ fn recover_copy(program: &'static str, scratch: &Scratch) -> Result<(), Director
     }
     Err(DirectoryError::Program {
         program,
-        said: scratch.last_words(status),
+        said: complaints.last_words(status),
     })
 }
 
@@ -422,13 +483,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("postgrey.db"), "no database at all").unwrap();
         let mut rows = Directory::open(directory.path(), PostgreyRules::default()).unwrap();
-        let scratch = rows.scratch.0.clone();
         let error = rows.next().unwrap().unwrap_err().to_string();
         assert!(error.starts_with("db_dump failed: "), "{error}");
         assert!(error.contains("postgrey.db"), "{error}");
         assert!(rows.next().is_none());
-        drop(rows);
-        assert!(!scratch.exists());
     }
 
     #[test]
@@ -463,17 +521,22 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_goes_away_early_leaves_nothing_behind() {
+    fn a_copy_that_is_read_has_no_name_and_can_be_read_again() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("postgrey.db");
         let lines = (0..20_000).map(|i| format!("192.0.2.0/a{i}@b/c@d\n1,2\n"));
         load(&path, &lines.collect::<String>());
-        let mut rows = Directory::open(directory.path(), PostgreyRules::default()).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let rules = PostgreyRules::default();
+        let mut rows = Directory::open_by(directory.path(), rules, temporary.path()).unwrap();
         assert!(rows.next().unwrap().is_ok());
-        let scratch = rows.scratch.0.clone();
-        assert!(scratch.exists());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0);
+        rows.rewind();
+        assert_eq!(rows.by_ref().map(Result::unwrap).count(), 20_000);
+        rows.rewind();
+        assert_eq!(rows.by_ref().map(Result::unwrap).count(), 20_000);
         drop(rows);
-        assert!(!scratch.exists());
+        assert!(path.exists());
     }
 
     #[test]

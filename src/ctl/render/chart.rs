@@ -10,8 +10,7 @@
 //! All bars have one scale; the longest fills what the terminal leaves. A part that is not nothing takes
 //! some room whatever the scale. Bars of a single part are drawn to an eighth of a column.
 
-use super::{Manner, Style, USUAL_WIDTH, filling, shortened, width};
-use crate::types::Printable;
+use super::{Manner, Plain, Style, USUAL_WIDTH, filling, shortened, width};
 
 /// Between label, bar and value.
 const GAP: &str = "  ";
@@ -64,7 +63,7 @@ impl Chart {
     /// Puts a bar at the end, of parts with a name and a value each.
     pub fn push<'a>(
         &mut self,
-        label: impl AsRef<[u8]>,
+        label: impl AsRef<str>,
         parts: impl IntoIterator<Item = (&'a str, u64)>,
     ) {
         let mut values = Vec::new();
@@ -76,7 +75,7 @@ impl Chart {
             values.push((index, value));
         }
         values.sort_by_key(|(index, _)| *index);
-        let label = Printable(label.as_ref()).to_string();
+        let label = Plain(label.as_ref()).to_string();
         self.bars.push((label, values));
     }
 
@@ -161,7 +160,7 @@ impl Chart {
 
     /// The index of a series, which is made where there is none.
     fn index(&mut self, name: &str) -> usize {
-        let name = Printable(name.as_bytes()).to_string();
+        let name = Plain(name).to_string();
         let known = self.series.iter().position(|series| series.name == name);
         known.unwrap_or_else(|| {
             self.series.push(Series {

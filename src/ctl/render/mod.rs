@@ -3,12 +3,13 @@
 //! [`Manner`] says once how everything is shown; [`Table`], [`Facts`] and [`Chart`] are filled and then rendered to
 //! a text that ends with a line break. Nothing here prints.
 //!
-//! Whatever is put into a table or a chart goes through [`Printable`] first: neither a mail address nor
+//! Whatever is put into a table or a chart goes through [`Plain`] first: neither a mail address nor
 //! a list entry can send control characters to a terminal.
 
 mod chart;
 mod facts;
 mod manner;
+mod plain;
 mod table;
 mod words;
 
@@ -16,11 +17,10 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::types::Printable;
-
 pub use chart::Chart;
 pub use facts::Facts;
 pub use manner::Manner;
+pub use plain::Plain;
 pub use table::{Column, Table};
 pub use words::{ago, local_time, span};
 
@@ -78,10 +78,10 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A cell with this text, whatever is not printable escaped.
-    pub fn new(text: impl AsRef<[u8]>) -> Self {
+    /// A cell with this text, made harmless.
+    pub fn new(text: impl AsRef<str>) -> Self {
         Self {
-            text: Printable(text.as_ref()).to_string(),
+            text: Plain(text.as_ref()).to_string(),
             style: Style::Plain,
         }
     }
@@ -206,6 +206,6 @@ mod tests {
 
     #[test]
     fn no_control_character_comes_through() {
-        assert_eq!(Cell::new(b"a\x1b[31m\xff").text, "a\\x1b[31m\\xff");
+        assert_eq!(Cell::new("a\x1b[31m\\xff").text, "a\\x1b[31m\\xff");
     }
 }

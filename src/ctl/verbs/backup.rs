@@ -12,8 +12,8 @@ use crate::types::Printable;
 pub(super) async fn run(session: &Session, path: &Path, force: bool) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
     let new = NewFile::create(path, force)?;
-    let done = manager.backup(zbus::Fd::from(new.file())).await;
-    done.map_err(|error| Failure::refused("Backup", error))?;
+    let copy = manager.backup(zbus::Fd::from(new.file()));
+    session.ask("Backup", copy).await?;
     new.finish()?;
     let name = path.as_os_str().as_encoded_bytes();
     let sentence = format!("The database is copied to {}.", Printable(name));

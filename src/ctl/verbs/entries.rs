@@ -1,19 +1,27 @@
 //! `list`, `allow` and `remove`: the entries of the lists.
 
-use super::Answer;
+use std::borrow::Cow;
+
+use super::{Answer, bare};
 use crate::api::{
     COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIST, MOST_ROWS, PATTERN, Row, SOURCE,
 };
 use crate::ctl::args::{Allow, List};
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
-use crate::ctl::render::{Cell, Column, Style, Table};
+use crate::ctl::render::{Cell, Column, Plain, Style, Table};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::Span;
 
 /// Where the files of the lists usually are; tables are too narrow to say it in each row.
 const USUAL: &str = "/etc/stargrey/";
+
+/// What a line of a client access table is in: a file of Postfix's, and no list of these verbs.
+const ACCESS: &str = "client-access";
+
+/// What matches the null sender alone.
+const NULL: &str = "/^$/";
 
 /// Lists the entries.
 pub(super) async fn list(session: &Session, list: Option<List>) -> Result<Answer, Failure> {
@@ -22,8 +30,8 @@ pub(super) async fn list(session: &Session, list: Option<List>) -> Result<Answer
     let mut rows = Vec::new();
     let mut after = Vec::new();
     loop {
-        let page = manager.list_entries(&filter, &after, MOST_ROWS).await;
-        let (page, next) = page.map_err(|error| Failure::refused("ListEntries", error))?;
+        let page = manager.list_entries(&filter, &after, MOST_ROWS);
+        let (page, next) = session.ask("ListEntries", page).await?;
         rows.extend(page);
         if next.is_empty() {
             break;
@@ -39,12 +47,11 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
     let lifetime = options.lifetime.map(|lifetime| lifetime.resolve(&view.now));
     let lifetime = lifetime.transpose().map_err(ArgumentError::When)?;
     let lifetime = lifetime.map_or(0, Span::seconds);
-    let (list, pattern) = (options.list.word(), options.pattern.as_str());
+    let list = options.list.word();
+    let pattern = written(options.list, &options.pattern);
     let manager = session.manager().await?;
-    let done = manager
-        .add_entry(list, pattern, &options.comment, lifetime)
-        .await;
-    done.map_err(|error| Failure::refused("AddEntry", error))?;
+    let call = manager.add_entry(list, &pattern, &options.comment, lifetime);
+    session.ask("AddEntry", call).await?;
     let until = match lifetime {
         0 => String::new(),
         lifetime => {
@@ -52,7 +59,7 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
             format!(" until {}", view.local(end.seconds()))
         }
     };
-    let sentence = format!("{} is on the {list}{until}.", printable(pattern));
+    let sentence = format!("{} is on the {list}{until}.", named(&pattern));
     Ok(Answer::done(view, &sentence))
 }
 
@@ -63,15 +70,28 @@ pub(super) async fn remove(
     pattern: &str,
 ) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
-    let done = manager.remove_entry(list.word(), pattern).await;
-    done.map_err(|error| Failure::refused("RemoveEntry", error))?;
-    let sentence = format!("{} is off the {}.", printable(pattern), list.word());
+    let pattern = written(list, pattern);
+    let call = manager.remove_entry(list.word(), &pattern);
+    session.ask("RemoveEntry", call).await?;
+    let sentence = format!("{} is off the {}.", named(&pattern), list.word());
     Ok(Answer::done(&session.view, &sentence))
 }
 
-/// A text that goes to a terminal.
-fn printable(text: &str) -> crate::types::Printable<'_> {
-    crate::types::Printable(text.as_bytes())
+/// A pattern as lists have it: in those of addresses without the brackets that addresses may stand in.
+fn written(list: List, pattern: &str) -> Cow<'_, str> {
+    match (list, pattern) {
+        (List::Client | List::S25rExceptions, pattern) => pattern.into(),
+        (List::Sender | List::Recipient, "<>") => NULL.into(),
+        (List::Sender | List::Recipient, pattern) => bare(pattern).into(),
+    }
+}
+
+/// A pattern in a sentence.
+fn named(pattern: &str) -> Cow<'_, str> {
+    match pattern {
+        NULL => format!("{NULL}, the pattern for <>,").into(),
+        pattern => Plain(pattern).to_string().into(),
+    }
 }
 
 /// The entries, of one list or all.
@@ -111,7 +131,7 @@ fn cell(row: &Dict, key: &str, view: &View) -> Cell {
     let text = row.text(key).unwrap_or_default();
     match key {
         // As they may be typed, and the table is narrow.
-        LIST => Cell::new(text.split('-').next().unwrap_or(text)),
+        LIST if text != ACCESS => Cell::new(text.split('-').next().unwrap_or(text)),
         HITS => {
             let hits = row.number(key).unwrap_or_default();
             let style = if hits == 0 { Style::Dim } else { Style::Plain };
@@ -153,23 +173,58 @@ mod tests {
                 0,
             )
             .build(),
-            row("s25r-exceptions", "/^a\u{7}b$/", "bus", 0).build(),
+            row("s25r-exceptions", "/^a\u{7}b\\.c$/", "bus", 0).build(),
         ]
     }
 
     #[test]
     fn all_lists() {
         let want = "
-LIST       PATTERN       SOURCE           HITS  HIT AGO  ENDS IN  COMMENT
-client     google.com    whiteli…ents:12  4711  5min 3s
-client     192.0.2.0/24  bus                 3  5min 3s  29 days  branch …sk Ann
-recipient  postmaster@   whiteli…ients:7     0
-s25r       /^a\\x07b$/    bus                 0
+LIST       PATTERN        SOURCE          HITS  HIT AGO  ENDS IN  COMMENT
+client     google.com     whiteli…nts:12  4711  5min 3s
+client     192.0.2.0/24   bus                3  5min 3s  29 days  branch …sk Ann
+recipient  postmaster@    whiteli…ents:7     0
+s25r       /^a\\x07b\\.c$/  bus                0
 
 4 entries listed.
 ";
         let got = text(&rows(), None, &View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn a_line_of_an_access_table_is_in_no_list() {
+        let row = Row::new()
+            .with(LIST, "client-access")
+            .with(PATTERN, "192.0.2")
+            .with(SOURCE, "/etc/postfix/clients:3")
+            .with(HITS, 1_u64)
+            .build();
+        let want = "
+LIST           PATTERN  SOURCE                  HITS
+client-access  192.0.2  /etc/postfix/clients:3     1
+
+1 entry listed.
+";
+        let got = text(&[row], None, &View::of_80_columns());
+        assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn addresses_lose_their_brackets_where_addresses_are_listed() {
+        let cases = [
+            (List::Sender, "<ann@example.org>", "ann@example.org"),
+            (List::Recipient, "<bob@>", "bob@"),
+            (List::Sender, "<>", "/^$/"),
+            (List::Sender, "/^<a>$/", "/^<a>$/"),
+            (List::Client, "<>", "<>"),
+            (List::S25rExceptions, "<a.b>", "<a.b>"),
+        ];
+        for (list, typed, want) in cases {
+            assert_eq!(written(list, typed), want, "{typed}");
+        }
+        assert_eq!(named("/^$/"), "/^$/, the pattern for <>,");
+        assert_eq!(named("/a\\.b\u{1b}/"), "/a\\.b\\x1b/");
     }
 
     #[test]

@@ -26,8 +26,8 @@ pub(super) async fn run(
     let mut after = Vec::new();
     let mut count = 0_u64;
     loop {
-        let page = manager.export(&after, MOST_ROWS).await;
-        let (rows, next) = page.map_err(|error| Failure::refused("Export", error))?;
+        let page = manager.export(&after, MOST_ROWS);
+        let (rows, next) = session.ask("Export", page).await?;
         lines(&mut text, &rows);
         count = count.saturating_add(u64::try_from(rows.len()).unwrap_or(u64::MAX));
         match &mut file {

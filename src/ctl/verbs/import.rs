@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Answer, counted};
-use crate::api::{CHANGED, Dict, FromRow, MOST_ROWS, ManagerProxy, NEW, UNCHANGED};
+use crate::api::{CHANGED, Dict, FromRow, MOST_ROWS, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
 use crate::ctl::import::Skip;
@@ -19,6 +19,9 @@ use crate::ctl::progress::Progress;
 use crate::ctl::render::Facts;
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
+
+/// What is said behind the counts of a dry run.
+const DRY: &str = "Nothing was taken: this was a dry run. What comes twice was counted twice.\n";
 
 /// What has become of the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,17 +37,17 @@ struct Tally {
 /// Reads and sends.
 pub(super) async fn run(session: &Session, options: &Import) -> Result<Answer, Failure> {
     let mut input = Input::open(options)?;
-    let total = input.count()?;
-    let manager = session.manager().await?;
+    let total = input.count().await?;
     let mut tally = Tally {
         is_dry: is_dry(options),
         ..Tally::default()
     };
     let progress = Progress::begin(total);
-    let sent = send(&manager, &mut input, &mut tally, &progress).await;
-    progress.end();
+    let sent = send(session, &mut input, &mut tally, &progress).await;
+    drop(progress);
     match sent {
         Ok(()) if tally.read == 0 => Ok(nothing(&tally, &input, &session.view)),
+        Ok(()) if tally.left_out() == tally.read => Err(tally.useless(input.name())),
         Ok(()) => Ok(Answer::yes(tally.text(&session.view))),
         Err(source) if tally.taken() == 0 => Err(source),
         Err(source) => Err(Failure::Import {
@@ -65,11 +68,12 @@ const fn is_dry(options: &Import) -> bool {
 
 /// Sends all records.
 async fn send(
-    manager: &ManagerProxy<'_>,
+    session: &Session,
     input: &mut Input,
     tally: &mut Tally,
     progress: &Progress,
 ) -> Result<(), Failure> {
+    let manager = session.manager().await?;
     let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
     let mut records = input.records()?;
     let mut rows = Vec::with_capacity(most);
@@ -90,8 +94,8 @@ async fn send(
             None => {}
         }
         if rows.len() == most || is_over && !rows.is_empty() {
-            let taken = manager.import(&rows, tally.is_dry).await;
-            let taken = taken.map_err(|error| refused(error, first))?;
+            let taken = session.ask("Import", manager.import(&rows, tally.is_dry));
+            let taken = taken.await.map_err(|failure| placed(failure, first))?;
             tally.add(&taken);
             rows.clear();
             progress.show(tally.read);
@@ -103,8 +107,7 @@ async fn send(
 }
 
 /// Why a batch is not taken. Records are counted from its beginning in what the daemon says.
-fn refused(error: crate::api::Error, first: u64) -> Failure {
-    let failure = Failure::refused("Import", error);
+fn placed(failure: Failure, first: u64) -> Failure {
     if let Failure::Refused(said) = &failure
         && first > 1
     {
@@ -147,6 +150,24 @@ impl Tally {
             .saturating_add(self.unchanged)
     }
 
+    /// How many records were left out.
+    fn left_out(&self) -> u64 {
+        self.skipped.values().sum()
+    }
+
+    /// What there is to say when all was left out.
+    fn useless(&self, name: String) -> Failure {
+        let why: Vec<_> = self
+            .skipped
+            .iter()
+            .map(|(why, count)| format!("{count}: {why}"))
+            .collect();
+        Failure::NoRecords {
+            name,
+            why: why.join("; "),
+        }
+    }
+
     /// What there is to say when it did not go on.
     fn until_then(&self) -> String {
         let taken = counted(self.taken(), "record", "records");
@@ -178,9 +199,11 @@ impl Tally {
                 "dry_run": self.is_dry,
             }));
         }
+        // The daemon, which takes nothing, cannot know that it has seen a record in an earlier batch.
+        let most = if self.is_dry { "at most " } else { "" };
         let mut facts = Facts::new()
             .with("Read", self.read)
-            .with("New", self.new)
+            .with("New", format!("{most}{}", self.new))
             .with("Changed", self.changed)
             .with("Unchanged", self.unchanged);
         for (why, count) in &self.skipped {
@@ -188,7 +211,7 @@ impl Tally {
         }
         let mut text = facts.render(&view.manner);
         if self.is_dry {
-            text.push_str("Nothing was taken: this was a dry run.\n");
+            text.push_str(DRY);
         }
         text
     }
@@ -228,10 +251,22 @@ Unchanged: 900
         assert_eq!(format!("\n{got}"), want);
         tally.is_dry = true;
         let got = tally.text(&View::of_80_columns());
-        assert!(
-            got.ends_with("Nothing was taken: this was a dry run.\n"),
-            "{got}"
-        );
+        assert!(got.contains("\n      New: at most 999090\n"), "{got}");
+        assert!(got.ends_with(DRY), "{got}");
+    }
+
+    #[test]
+    fn a_file_without_any_record_is_refused() {
+        let mut tally = Tally::default();
+        for why in [Skip::Key, Skip::Address, Skip::Key] {
+            tally.skip(why);
+        }
+        assert_eq!(tally.left_out(), tally.read);
+        let failure = tally.useless("/etc/passwd".to_owned());
+        let want = "nothing in /etc/passwd is a record that can be taken: 2: the key is neither a \
+                    triplet nor an address; 1: the client is not an IP address";
+        assert_eq!(failure.to_string(), want);
+        assert_eq!(failure.code(), crate::ctl::exit::DATAERR);
     }
 
     #[test]
@@ -253,7 +288,9 @@ Unchanged: 900
 
     #[test]
     fn what_was_done_before_an_error_is_said() {
-        let source = refused(Error::InvalidRow("row 7: no client".to_owned()), 2001);
+        let refused =
+            || Failure::refused("Import", Error::InvalidRow("row 7: no client".to_owned()));
+        let source = placed(refused(), 2001);
         let failure = Failure::Import {
             source: Box::new(source),
             taken: tally().until_then(),
@@ -262,7 +299,7 @@ Unchanged: 900
                     by then 1000000 records had been taken: 999090 new, 10 changed, 900 unchanged";
         assert_eq!(failure.to_string(), want);
         assert_eq!(failure.code(), crate::ctl::exit::DATAERR);
-        let first = refused(Error::InvalidRow("row 7: no client".to_owned()), 1);
+        let first = placed(refused(), 1);
         assert_eq!(first.to_string(), "row 7: no client");
     }
 }

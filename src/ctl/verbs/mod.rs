@@ -95,8 +95,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
 /// Has the lists read again.
 async fn reload(session: &Session) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
-    let done = manager.reload().await;
-    done.map_err(|error| Failure::refused("Reload", error))?;
+    session.ask("Reload", manager.reload()).await?;
     Ok(Answer::done(&session.view, "The lists are read again."))
 }
 

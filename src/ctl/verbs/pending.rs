@@ -3,7 +3,8 @@
 //! Whoever has come back most often stands first, and among equals who waits longest: those behave like
 //! mail servers, so that a delay is most likely to be somebody's real mail.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 
 use super::{Answer, bare, shown};
 use crate::api::{
@@ -11,6 +12,7 @@ use crate::api::{
     RETRYING, Row, SENDER, STATE, STATE_WAITING,
 };
 use crate::ctl::args::Pending;
+use crate::ctl::client::filtered;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
 use crate::ctl::render::{self, Cell, Column, Style, Table};
@@ -28,6 +30,9 @@ const COLUMNS: [Column; 6] = [
     Column::right("SEEN AGO"),
 ];
 
+/// What is said when there are more than are shown.
+const MORE: &str = "There are more: --limit shows more, a filter shows those that matter.\n";
+
 /// What there is, or as much of it as was asked for.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -36,38 +41,106 @@ pub(super) struct Waiting {
     is_cut: bool,
 }
 
+/// The foremost of many rows, as many as there may be. The last of them is at the top of the heap, and gives way.
+#[derive(Debug)]
+struct Foremost {
+    limit: usize,
+    heap: BinaryHeap<Placed>,
+    /// How many rows have come.
+    count: u64,
+    is_cut: bool,
+}
+
+/// A row with its place among the others: its rank, and when it came.
+#[derive(Debug)]
+struct Placed {
+    place: (Reverse<u64>, u64, u64),
+    row: Dict,
+}
+
+impl PartialEq for Placed {
+    fn eq(&self, other: &Self) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for Placed {}
+
+impl PartialOrd for Placed {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Placed {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place.cmp(&other.place)
+    }
+}
+
+impl Foremost {
+    /// None yet, and never more than `limit`.
+    fn new(limit: u32) -> Self {
+        Self {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            heap: BinaryHeap::new(),
+            count: 0,
+            is_cut: false,
+        }
+    }
+
+    /// Takes a row in, and the last one out when there is one too many.
+    fn push(&mut self, row: Dict) {
+        let (tries, first) = rank(&row);
+        let place = (tries, first, self.count);
+        self.count = self.count.saturating_add(1);
+        self.heap.push(Placed { place, row });
+        if self.heap.len() > self.limit {
+            self.heap.pop();
+            self.is_cut = true;
+        }
+    }
+
+    /// The rows in their order.
+    fn sorted(self) -> Waiting {
+        let rows = self.heap.into_sorted_vec().into_iter();
+        Waiting {
+            rows: rows.map(|placed| placed.row).collect(),
+            is_cut: self.is_cut,
+        }
+    }
+}
+
 /// Asks and shows.
 pub(super) async fn run(session: &Session, options: &Pending) -> Result<Answer, Failure> {
     let filter = Row::new()
         .with(STATE, STATE_WAITING)
-        .with_some(CLIENT, options.client.as_deref())
+        .with_some(CLIENT, options.client.as_deref().map(filtered))
         .with_some(SENDER, options.sender.as_deref().map(bare))
         .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
         .with_some(RETRYING, options.retrying.then_some(true));
     let waiting = Waiting::collect(session, &filter.build(), options.limit).await?;
-    Ok(Answer::yes(waiting.text(&session.view)))
+    Ok(Answer::yes(waiting.text(&session.view, MORE)))
 }
 
 impl Waiting {
-    /// Goes through the pages until there are `limit` rows.
+    /// Goes through all pages, for the foremost may stand on the last; keeps `limit` rows.
     pub(super) async fn collect(
         session: &Session,
         filter: &Dict,
         limit: u32,
     ) -> Result<Self, Failure> {
         let manager = session.manager().await?;
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut rows = Vec::new();
+        let mut foremost = Foremost::new(limit);
         let mut after = Vec::new();
         loop {
-            let page = manager.list_triplets(filter, &after, MOST_ROWS).await;
-            let (page, next) = page.map_err(|error| Failure::refused("ListTriplets", error))?;
-            rows.extend(page);
-            if next.is_empty() || rows.len() > limit {
-                let is_cut = rows.len() > limit;
-                rows.truncate(limit);
-                rows.sort_by_cached_key(rank);
-                return Ok(Self { rows, is_cut });
+            let page = manager.list_triplets(filter, &after, MOST_ROWS);
+            let (page, next) = session.ask("ListTriplets", page).await?;
+            for row in page {
+                foremost.push(row);
+            }
+            if next.is_empty() {
+                return Ok(foremost.sorted());
             }
             after = next;
         }
@@ -78,8 +151,8 @@ impl Waiting {
         self.rows.is_empty()
     }
 
-    /// The table.
-    pub(super) fn text(&self, view: &View) -> String {
+    /// The table, and `more` where it is cut.
+    pub(super) fn text(&self, view: &View, more: &str) -> String {
         if view.json {
             return json::shown(&json::array(&self.rows));
         }
@@ -89,9 +162,7 @@ impl Waiting {
         }
         let mut text = table.render(&view.manner);
         if self.is_cut && view.manner.legend {
-            text.push_str(
-                "There are more: --limit shows more, a filter shows those that matter.\n",
-            );
+            text.push_str(more);
         }
         text
     }
@@ -195,7 +266,7 @@ CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
 
 3 triplets listed.
 ";
-        let got = waiting().text(&View::of_80_columns());
+        let got = waiting().text(&View::of_80_columns(), MORE);
         assert_eq!(format!("\n{got}"), want);
     }
 
@@ -203,14 +274,14 @@ CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
     fn what_is_cut_off_is_said() {
         let mut waiting = waiting();
         waiting.is_cut = true;
-        let text = waiting.text(&View::of_80_columns());
+        let text = waiting.text(&View::of_80_columns(), MORE);
         assert!(
             text.contains("\n3 triplets listed.\nThere are more: --limit"),
             "{text}"
         );
-        let nobody = Waiting::default().text(&View::of_80_columns());
+        let nobody = Waiting::default().text(&View::of_80_columns(), MORE);
         assert_eq!(nobody, "0 triplets listed.\n");
-        assert_eq!(Waiting::default().text(&View::of_json()), "[]\n");
+        assert_eq!(Waiting::default().text(&View::of_json(), MORE), "[]\n");
     }
 
     #[test]
@@ -230,7 +301,46 @@ CLIENT                            SENDER  RECIPIENT  TRIES  WAITS  SEEN AGO
 
 1 triplet listed.
 ";
-        let got = waiting.text(&View::of_80_columns());
+        let got = waiting.text(&View::of_80_columns(), MORE);
         assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn the_foremost_are_kept_wherever_they_come() {
+        let retries = [0_u64, 3, 1, 7, 0, 7, 2, 9];
+        let cases: [(u32, &[u64], bool); 4] = [
+            (1, &[9], true),
+            (3, &[9, 7, 7], true),
+            (8, &[9, 7, 7, 3, 2, 1, 0, 0], false),
+            (u32::MAX, &[9, 7, 7, 3, 2, 1, 0, 0], false),
+        ];
+        for (limit, want, want_cut) in cases {
+            let mut foremost = Foremost::new(limit);
+            for retries in retries {
+                let row = Row::new().with(RETRIES, retries).with(FIRST, NOW);
+                foremost.push(row.build());
+            }
+            let got = foremost.sorted();
+            let rows = got.rows.iter().filter_map(|row| row.number(RETRIES));
+            let rows: Vec<_> = rows.collect();
+            assert_eq!((&*rows, got.is_cut), (want, want_cut), "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_sender_is_shown_as_a_filter_takes_it() {
+        let row = Row::new()
+            .with(NETWORK, "192.0.2.0/24")
+            .with(SENDER, "a\\xff\\x5c@example.org")
+            .with(RECIPIENT, "bob@example.net")
+            .with(FIRST, NOW)
+            .with(LAST, NOW)
+            .build();
+        let waiting = Waiting {
+            rows: vec![row],
+            is_cut: false,
+        };
+        let text = waiting.text(&View::of_80_columns(), MORE);
+        assert!(text.contains("  a\\xff\\x5c@example.org  "), "{text}");
     }
 }

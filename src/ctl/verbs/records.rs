@@ -8,13 +8,14 @@ use crate::api::{
     STATE_PASSED, STATE_WAITING, TRIPLETS,
 };
 use crate::ctl::args::{Forget, State};
+use crate::ctl::client::{Typed, filtered};
 use crate::ctl::exit;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
+use crate::ctl::render::Plain;
 use crate::ctl::resolver::{Resolver, System};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
-use crate::types::Printable;
 
 /// Lets a triplet pass; one for each address when the client is a name.
 pub(super) async fn pass(
@@ -29,12 +30,12 @@ pub(super) async fn pass(
     let mut sentences = Vec::new();
     for address in addresses {
         let client = address.to_string();
-        let done = manager.allow(&client, sender, recipient).await;
-        done.map_err(|error| Failure::refused("Allow", error))?;
+        let call = manager.allow(&client, sender, recipient);
+        session.ask("Allow", call).await?;
         sentences.push(format!(
             "{client}: {} to {} passes from now on.",
-            Printable(shown(sender).as_bytes()),
-            Printable(recipient.as_bytes())
+            Plain(shown(sender)),
+            Plain(recipient)
         ));
     }
     Ok(Answer::done(&session.view, &sentences.join("\n")))
@@ -42,10 +43,11 @@ pub(super) async fn pass(
 
 /// The addresses of a client.
 fn addresses(client: &str, resolver: &impl Resolver) -> Result<Vec<IpAddr>, ArgumentError> {
-    if let Ok(address) = client.parse() {
+    let typed = Typed::read(client)?;
+    if let Some(address) = typed.address {
         return Ok(vec![address]);
     }
-    let addresses = resolver.addresses(client);
+    let addresses = resolver.addresses(typed.name.unwrap_or_default());
     if addresses.is_empty() {
         return Err(ArgumentError::NoAddress(client.to_owned()));
     }
@@ -55,8 +57,8 @@ fn addresses(client: &str, resolver: &impl Resolver) -> Result<Vec<IpAddr>, Argu
 /// Forgets records.
 pub(super) async fn forget(session: &Session, options: &Forget) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
-    let forgotten = manager.forget(&filter(options)).await;
-    let forgotten = forgotten.map_err(|error| Failure::refused("Forget", error))?;
+    let filter = filter(options);
+    let forgotten = session.ask("Forget", manager.forget(&filter)).await?;
     Ok(answer(&forgotten, &session.view))
 }
 
@@ -67,7 +69,7 @@ fn filter(options: &Forget) -> Dict {
         State::Passed => STATE_PASSED,
     });
     Row::new()
-        .with_some(CLIENT, options.client.as_deref())
+        .with_some(CLIENT, options.client.as_deref().map(filtered))
         .with_some(SENDER, options.sender.as_deref().map(bare))
         .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
         .with_some(STATE, state)
@@ -127,7 +129,8 @@ mod tests {
 
     #[test]
     fn only_what_was_said_is_in_the_filter() {
-        let cases: [(&[&str], &str); 3] = [
+        let cases: [(&[&str], &str); 4] = [
+            (&["--client=a.b[192.0.2.7]"], r#"{"client":"192.0.2.7"}"#),
             (&["--everything"], r#"{"everything":true}"#),
             (
                 &["--sender=<>", "--state=passed"],
@@ -155,6 +158,27 @@ mod tests {
         assert_eq!(found.len(), 2);
         let found = addresses("2001:DB8::1", &table).unwrap();
         assert_eq!(found.first().unwrap().to_string(), "2001:db8::1");
-        assert!(addresses("mx.example.net", &table).is_err());
+        let found = addresses("unknown[192.0.2.7]", &table).unwrap();
+        assert_eq!(found.first().unwrap().to_string(), "192.0.2.7");
+    }
+
+    #[test]
+    fn what_cannot_pass_is_told_what_to_write() {
+        let cases = [
+            (
+                "mx.example.net",
+                "has no address in the DNS: write its address",
+            ),
+            (
+                "192.0.2.0/24",
+                "is a network: write the address of one client",
+            ),
+            ("", "there is no client: write"),
+        ];
+        for (client, want) in cases {
+            let error = addresses(client, &Table(&[], &[])).unwrap_err().to_string();
+            assert!(error.contains(want), "{client}: {error}");
+            assert!(!error.contains("--address"), "{client}: {error}");
+        }
     }
 }

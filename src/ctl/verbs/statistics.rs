@@ -17,7 +17,7 @@ use crate::ctl::json;
 use crate::ctl::render::{Chart, Style};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
-use crate::ctl::when::When;
+use crate::ctl::when::{When, WhenError};
 
 /// The grain of the daemon's counters.
 const HOUR: u64 = 3600;
@@ -44,8 +44,9 @@ pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answe
     let view = &session.view;
     let text = match (options.since, options.by) {
         (None, None) => {
-            let row = monitor.get_statistics().await;
-            let row = row.map_err(|error| Failure::refused("GetStatistics", error))?;
+            let row = session
+                .ask("GetStatistics", monitor.get_statistics())
+                .await?;
             let since = row.number(SINCE).unwrap_or_default();
             total(&Counters::read(&row, since), view)
         }
@@ -56,9 +57,12 @@ pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answe
             };
             let since: When = since.map_or(usual, Ok).map_err(ArgumentError::When)?;
             let since = since.resolve(&view.now).map_err(ArgumentError::When)?;
+            if since > view.time() {
+                return Err(ArgumentError::When(WhenError::Ahead).into());
+            }
             let (from, to) = range(since.seconds(), view.time().seconds());
-            let rows = monitor.get_history(from, to, HOUR).await;
-            let rows = rows.map_err(|error| Failure::refused("GetHistory", error))?;
+            let history = monitor.get_history(from, to, HOUR);
+            let rows = session.ask("GetHistory", history).await?;
             match by {
                 None => total(&sum(&rows, from), view),
                 Some(by) => by_time(&periods(&rows, (from, to), by, view), by, view),
@@ -71,8 +75,9 @@ pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answe
 /// Sets the counters to zero.
 pub(super) async fn reset(session: &Session) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
-    let done = manager.reset_statistics().await;
-    done.map_err(|error| Failure::refused("ResetStatistics", error))?;
+    session
+        .ask("ResetStatistics", manager.reset_statistics())
+        .await?;
     Ok(Answer::done(&session.view, "The counters are zero."))
 }
 

@@ -17,8 +17,9 @@ const WELL: &str = "well";
 /// Asks and shows.
 pub(super) async fn run(session: &Session) -> Result<Answer, Failure> {
     let properties = session.properties(MONITOR).await?;
-    let statistics = session.monitor().await?.get_statistics().await;
-    let statistics = statistics.map_err(|error| Failure::refused("GetStatistics", error))?;
+    let monitor = session.monitor().await?;
+    let statistics = session.ask("GetStatistics", monitor.get_statistics());
+    let statistics = statistics.await?;
     Ok(answer(&properties, &statistics, &session.view))
 }
 

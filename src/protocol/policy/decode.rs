@@ -180,24 +180,30 @@ impl Decoder {
     fn line_end(&mut self) -> Result<Option<usize>, DecodeError> {
         let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
         let found = memchr2(b'\n', 0, unsearched).map(|at| self.searched.saturating_add(at));
-        if let Some(at) = found
-            && self.buffer.get(at) == Some(&0)
-        {
-            return Err(DecodeError::Nul);
-        }
         let reached = found.unwrap_or(self.buffer.len());
-        let line = self.buffer.get(self.line..reached).unwrap_or_default();
-        if line.len() > MAX_LINE.saturating_add(1)
-            || (line.len() > MAX_LINE && line.last() != Some(&b'\r'))
-        {
-            return Err(DecodeError::LineTooLong);
-        }
-        let taken = reached.saturating_add(usize::from(found.is_some()));
-        if taken.saturating_sub(self.start) > MAX_REQUEST {
-            return Err(DecodeError::RequestTooLong);
+        self.within_limits(reached, found.is_some())?;
+        if found.is_some_and(|at| self.buffer.get(at) == Some(&0)) {
+            return Err(DecodeError::Nul);
         }
         self.searched = reached;
         Ok(found)
+    }
+
+    /// Whether the line in hand, as far as `reached`, and the request are within their limits. When both are not,
+    /// the limit counts that was passed first: the split must make no difference.
+    fn within_limits(&self, reached: usize, is_ended: bool) -> Result<(), DecodeError> {
+        let line = self.buffer.get(self.line..reached).unwrap_or_default();
+        let most = MAX_LINE.saturating_add(usize::from(line.get(MAX_LINE) == Some(&b'\r')));
+        let line_ends = self.line.saturating_add(most);
+        let request_ends = self.start.saturating_add(MAX_REQUEST);
+        let taken = reached.saturating_add(usize::from(is_ended));
+        if line.len() > most && line_ends <= request_ends {
+            Err(DecodeError::LineTooLong)
+        } else if taken > request_ends {
+            Err(DecodeError::RequestTooLong)
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes one attribute.

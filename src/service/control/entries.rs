@@ -36,7 +36,7 @@ impl Gate {
     /// The entries of all lists: list by list, first those of the files.
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
-        let now = self.0.clock.now();
+        let now = self.0.state.trusted(self.0.clock.now());
         let rules = self.rules();
         let added = self.0.book.entries();
         let mut views = Vec::new();
@@ -62,8 +62,11 @@ impl Gate {
         comment: &str,
         lifetime: Option<Span>,
     ) -> Result<(), ControlError> {
+        // One at a time: whether there is room must still be true when it is taken.
+        let _alone = self.0.adding.lock().await;
         let entry = self.new_entry(list, pattern, comment, lifetime)?;
-        let (kept, book, now) = (entry.clone(), Arc::clone(&self.0.book), self.0.clock.now());
+        let (kept, book) = (entry.clone(), Arc::clone(&self.0.book));
+        let now = self.0.state.trusted(self.0.clock.now());
         self.write_then(
             move |records| records.put_entry(&kept),
             move || book.put(entry, now),
@@ -119,7 +122,7 @@ impl Gate {
             last_hit: old.and_then(|old| old.last_hit),
         };
         all.push(entry.clone());
-        fit_together(&all, now).map_err(|_| ControlError::TooLarge)?;
+        fit_together(&all).map_err(|_| ControlError::TooLarge)?;
         Ok(entry)
     }
 
@@ -146,15 +149,12 @@ impl Gate {
                 None => ControlError::NoSuchEntry,
             });
         };
-        let (text, book, now) = (
-            known.text.clone(),
-            Arc::clone(&self.0.book),
-            self.0.clock.now(),
-        );
-        let kept = text.clone();
+        let (entry, gone) = (known.clone(), [known.clone()]);
+        let book = Arc::clone(&self.0.book);
+        let now = self.0.state.trusted(self.0.clock.now());
         self.write_then(
-            move |records| records.remove_entry(list, &kept).map(drop),
-            move || book.remove(list, &text, now),
+            move |records| records.remove_entry(list, &entry.text).map(drop),
+            move || book.remove(&gone, now),
         )
         .await
     }

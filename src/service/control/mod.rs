@@ -162,7 +162,10 @@ impl Gate {
         F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
     {
         // The reader itself, not through the state: that must not be held for so long.
-        let reader = self.0.state.reader()?;
+        let reader = self.0.state.reader().map_err(|error| {
+            let trouble = self.0.state.trouble();
+            trouble.map_or(error, StoreError::Trouble)
+        })?;
         let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
         Ok(read.await.map_err(|_| StoreError::Closed)??)
     }

@@ -42,7 +42,7 @@ impl Clock for ManualClock {
     }
 }
 
-fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
+pub(super) fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
     let entry = Entry::in_file(&Path::new("list").into(), 1, "good.example");
     let listed = ClientPattern::parse("good.example").unwrap();
     let params = Params {
@@ -57,7 +57,12 @@ fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
     Ruleset::new(params, lists, texts)
 }
 
-fn tx<'a>(name: &'a str, sender: &'a str, instance: &'a str, to: &'a str) -> Transaction<'a> {
+pub(super) fn tx<'a>(
+    name: &'a str,
+    sender: &'a str,
+    instance: &'a str,
+    to: &'a str,
+) -> Transaction<'a> {
     Transaction {
         stage: Stage::Recipient,
         client_address: Some(b"192.0.2.7"),
@@ -76,12 +81,12 @@ fn start(opener: impl Opener + 'static, clock: &Arc<ManualClock>) -> Start {
     Gate::start(rules(OnStoreFailure::Defer), Box::new(opener), clock).unwrap()
 }
 
-async fn judge(gate: &Gate, tx: &Transaction<'_>) -> (Verdict, Reason) {
+pub(super) async fn judge(gate: &Gate, tx: &Transaction<'_>) -> (Verdict, Reason) {
     let outcome = gate.judge(tx, None).await.outcome;
     (outcome.verdict, outcome.reason)
 }
 
-const fn defer(seconds: u64) -> Verdict {
+pub(super) const fn defer(seconds: u64) -> Verdict {
     Verdict::Defer {
         missing: Missing::Time(Span::from_seconds(seconds)),
     }

@@ -26,6 +26,7 @@
 mod file;
 mod pages;
 mod reader;
+mod readers;
 mod records;
 mod slots;
 mod writer;
@@ -47,6 +48,7 @@ use super::{Halves, Opener, StoreError};
 use crate::policy::Triplet;
 use crate::types::Span;
 use reader::LmdbReader;
+use readers::ReaderTable;
 use slots::{Occupied, SLOTS, Slots};
 use writer::LmdbWriter;
 
@@ -172,6 +174,7 @@ impl Opener for LmdbOpener {
     fn open(&self) -> Result<Halves, StoreError> {
         let data = self.directory.join("data.mdb");
         file::examine(&data)?;
+        let table = ReaderTable::make(&self.directory).map_err(file_error(&data))?;
         let env = self.open_environment(&data)?;
         let mut key = None;
         let mut slots = Slots::default();
@@ -190,6 +193,7 @@ impl Opener for LmdbOpener {
         let core = Core {
             occupied: occupied(&env, &tables)?,
             env,
+            _table: Arc::new(table),
             tables,
             key,
         };
@@ -292,6 +296,8 @@ impl LmdbOpener {
 #[derive(Debug, Clone)]
 struct Core {
     env: Env<WithoutTls>,
+    /// Goes when the environment is closed.
+    _table: Arc<Option<ReaderTable>>,
     tables: Tables<'static>,
     key: Option<PrivacyKey>,
     occupied: Occupied,

@@ -8,7 +8,7 @@ use super::configurations::{ALL, LISTS, SAME_TEXTS};
 use super::generator::{self, Request};
 use super::peer::{Answer, PATIENCE, Postgrey, Wire};
 use crate::bus::OnBus;
-use crate::support::Daemon;
+use crate::support::{Daemon, TestClock};
 
 /// Mails of a run; each is some seven requests.
 const MAILS: u64 = 800;
@@ -41,9 +41,10 @@ fn after_the_move_mail_is_answered_as_postgrey_would_have_answered_it() {
         drop(wire);
 
         let daemon = Daemon::prepare();
+        let clock = TestClock::at(daemon.path(), compared[0].at);
         let mut all = options.clone();
         all.extend(LISTS.write(daemon.path()));
-        all.push("--policy-test-time".to_owned());
+        all.extend([clock.option(), "--policy-test-time".to_owned()]);
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         let on = OnBus::start_prepared(daemon, &all);
         let directory = postgrey.directory().to_owned();

@@ -7,3 +7,18 @@ pub(crate) mod server;
 pub(crate) use client::{Client, rcpt};
 pub(crate) use clock::TestClock;
 pub(crate) use server::Daemon;
+
+/// A number that the environment gives, or else another.
+pub(crate) fn number_from_environment(name: &str, otherwise: u64) -> u64 {
+    let given = std::env::var(name).ok().filter(|text| !text.is_empty());
+    given.map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// Says something beside the result of a test.
+#[expect(
+    clippy::print_stdout,
+    reason = "the test harness keeps it until it is wanted"
+)]
+pub(crate) fn remark(text: &str) {
+    println!("{text}");
+}

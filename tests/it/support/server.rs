@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -95,9 +95,24 @@ impl Daemon {
         self.arguments = options.iter().map(|s| s.as_ref().to_owned()).collect();
     }
 
+    /// Starts the daemon with the options it had before, and does not wait until it is ready.
+    pub(crate) fn start_unawaited(&mut self) {
+        let mut command = self.command();
+        self.child = Some(command.spawn().expect("stargreyd starts"));
+    }
+
     fn spawn(&mut self, command: &mut Command) {
+        self.forget_news();
         self.child = Some(command.spawn().expect("stargreyd starts"));
         self.wait_for("READY=1");
+    }
+
+    /// Forgets what an earlier daemon has told and nobody has waited for.
+    fn forget_news(&mut self) {
+        self.told.clear();
+        self.notify.set_nonblocking(true).unwrap();
+        while self.notify.recv(&mut [0; 4096]).is_ok() {}
+        self.notify.set_nonblocking(false).unwrap();
     }
 
     fn log_file(&self) -> File {
@@ -172,10 +187,14 @@ impl Daemon {
         self.connect().ask(attributes)
     }
 
-    /// Waits for a notification to the service manager that holds `wanted`, and returns it.
+    /// Waits for a notification to the service manager that has a line beginning with `wanted`, and returns it.
     pub(crate) fn wait_for(&mut self, wanted: &str) -> String {
-        let is_wanted = |text: &String| text.lines().any(|line| line.starts_with(wanted));
-        if let Some(at) = self.told.iter().position(is_wanted) {
+        self.wait_until_told(|text| text.lines().any(|line| line.starts_with(wanted)))
+    }
+
+    /// Waits for a notification to the service manager that is as wanted, and returns it.
+    pub(crate) fn wait_until_told(&mut self, is_wanted: impl Fn(&str) -> bool) -> String {
+        if let Some(at) = self.told.iter().position(|text| is_wanted(text)) {
             return self.told.remove(at);
         }
         let mut buffer = [0; 4096];
@@ -190,7 +209,7 @@ impl Daemon {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!(
-                    "no {wanted} from the daemon ({error}); its log:\n{}",
+                    "the daemon does not tell that ({error}); its log:\n{}",
                     self.log()
                 ),
             }
@@ -200,6 +219,12 @@ impl Daemon {
     /// The process id of the running daemon.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("the daemon runs").id()
+    }
+
+    /// Standard error, where it was made a pipe.
+    pub(crate) fn take_stderr(&mut self) -> ChildStderr {
+        let child = self.child.as_mut().expect("the daemon runs");
+        child.stderr.take().expect("a pipe")
     }
 
     /// Sends a signal by its name, `TERM` say.

@@ -12,6 +12,7 @@ use super::pending::Waiting;
 use super::{Answer, bare};
 use crate::api::{CLIENT, Row, STATE, STATE_WAITING};
 use crate::ctl::args::Explain;
+use crate::ctl::client::Typed;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::resolver::{Resolver, System, UNKNOWN, verified};
 use crate::ctl::session::Session;
@@ -49,8 +50,8 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
         ("sender", question.sender()),
         ("recipient", question.recipient()),
     ]);
-    let told = manager.explain(&attributes).await;
-    let (result, steps) = told.map_err(|error| Failure::refused("Explain", error))?;
+    let told = session.ask("Explain", manager.explain(&attributes));
+    let (result, steps) = told.await?;
     let waiting = if question.is_whole() {
         Waiting::default()
     } else {
@@ -58,7 +59,11 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
             .with(CLIENT, &*address)
             .with(STATE, STATE_WAITING)
             .with_some("sender", question.sender.as_deref());
-        Waiting::collect(session, &filter.build(), LISTED).await?
+        match Waiting::collect(session, &filter.build(), LISTED).await {
+            // There is nobody to be found among hashes.
+            Err(Failure::Hashed(_)) => Waiting::default(),
+            collected => collected?,
+        }
     };
     let shown = text::shown(&question, (&result, &steps), &waiting, &session.view);
     Ok(Answer::yes(shown))
@@ -67,7 +72,7 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
 impl Question {
     /// What is asked about, with names and addresses looked up.
     fn read(options: &Explain, resolver: &impl Resolver) -> Result<Self, ArgumentError> {
-        let typed = Typed::read(&options.client);
+        let typed = Typed::read(&options.client)?;
         let address = match (typed.address, options.address) {
             (Some(_), Some(_)) => return Err(ArgumentError::TwoAddresses),
             (given, other) => given.or(other),
@@ -110,37 +115,6 @@ impl Question {
     /// Whether nothing is assumed.
     const fn is_whole(&self) -> bool {
         self.sender.is_some() && self.recipient.is_some()
-    }
-}
-
-/// The client as it was typed: an address, a name, or both as the log has them, `name[address]`.
-struct Typed<'a> {
-    name: Option<&'a str>,
-    address: Option<IpAddr>,
-}
-
-impl<'a> Typed<'a> {
-    fn read(client: &'a str) -> Self {
-        if let Ok(address) = client.parse() {
-            return Self {
-                name: None,
-                address: Some(address),
-            };
-        }
-        let both = client
-            .strip_suffix(']')
-            .and_then(|client| client.split_once('['))
-            .and_then(|(name, address)| Some((name, address.parse().ok()?)));
-        match both {
-            Some((name, address)) => Self {
-                name: Some(name).filter(|name| !name.is_empty()),
-                address: Some(address),
-            },
-            None => Self {
-                name: Some(client),
-                address: None,
-            },
-        }
     }
 }
 
@@ -206,7 +180,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_found_out_is_asked_for() {
-        let cases: [(&[&str], &str); 3] = [
+        let cases: [(&[&str], &str); 5] = [
+            (&[""], "there is no client: write its address"),
+            (&["192.0.2.0/24"], "192.0.2.0/24 is a network: write"),
             (&["nowhere.example.org"], "has no address in the DNS"),
             (&["mx.example.org", "--no-lookup"], "give --address"),
             (&["192.0.2.1", "--address=192.0.2.2"], "an address already"),

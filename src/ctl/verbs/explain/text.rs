@@ -16,6 +16,9 @@ use crate::ctl::verbs::{counted, shown as shown_address};
 use crate::ctl::view::View;
 use crate::types::{Span, Timestamp};
 
+/// The reason of what a client access table answers itself.
+const TABLE: &str = "access-reply";
+
 /// All of it.
 pub(super) fn shown(
     question: &Question,
@@ -47,7 +50,10 @@ pub(super) fn shown(
         } else {
             out.push('\n');
         }
-        out.push_str(&waiting.text(view));
+        let address = question.address;
+        let more =
+            format!("There are more: `stargreyctl pending --client={address}` lists them.\n");
+        out.push_str(&waiting.text(view, &more));
     }
     out
 }
@@ -82,8 +88,8 @@ fn object(question: &Question, result: &Dict, steps: &[Dict], waiting: &Waiting)
 /// Who, what and why.
 fn facts(question: &Question, result: &Dict, view: &View) -> Facts {
     let action = result.text(ACTION).unwrap_or_default();
-    let (said, style) = answer(action);
     let reason = result.text(REASON).unwrap_or_default();
+    let (said, style) = answer(action, reason);
     Facts::new()
         .with("Client", client(question))
         .with(
@@ -138,43 +144,46 @@ fn note(question: &Question) -> Option<String> {
     ))
 }
 
-/// The action as a sentence.
-fn answer(action: &str) -> (&str, Style) {
+/// The action as a sentence; the reason tells what a client access table defers from what cannot be decided.
+fn answer<'a>(action: &'a str, reason: &str) -> (&'a str, Style) {
     match action {
         "pass" => ("it passes", Style::Good),
         "greylist" => ("it is told to come back later", Style::Warn),
         "tarpit" => ("it has to wait for its answer", Style::Warn),
+        "reject" => ("it is turned away", Style::Bad),
+        "defer" if reason == TABLE => ("it is told to come back later, each time anew", Style::Bad),
         "defer" => ("it is told to come back later, whatever it is", Style::Bad),
         other => (other, Style::Plain),
     }
 }
 
-/// When it passes, for what does not yet.
+/// When it passes, for what does not yet; nothing for what waiting does not help.
 fn passes(action: &str, result: &Dict, view: &View) -> Option<String> {
-    if action == "pass" {
+    if !matches!(action, "greylist" | "tarpit") {
         return None;
     }
     let now = result
         .number(TIME)
         .map_or(view.time(), Timestamp::from_seconds);
-    let retries = result.number(RETRIES_MISSING).unwrap_or_default();
     let at = result.number(PASSES_AT).map(Timestamp::from_seconds);
-    let missing = result.number(MISSING).map(Span::from_seconds);
-    let left = at.map(|at| at.since(now)).or(missing)?;
-    let mut text = if left == Span::ZERO {
-        "when it comes back".to_owned()
-    } else {
-        let at = at.unwrap_or(now.after(left));
-        format!(
-            "when it comes back after {}, in {}",
-            view.local(at.seconds()),
-            span(left)
-        )
-    };
-    if retries > 0 {
-        let retries = counted(retries, "more attempt", "more attempts");
-        text = format!("{text}, and after {retries}");
+    let retries = result.number(RETRIES_MISSING).unwrap_or_default();
+    let is_missing = retries > 0 || result.number(MISSING).is_some();
+    if let ("tarpit", false, Some(at)) = (action, is_missing, at) {
+        let left = span(at.since(now));
+        return Some(format!("when it has waited {left} for its answer"));
     }
+    let more = (retries > 0).then(|| counted(retries, "more attempt", "more attempts"));
+    let mut text = match (at.map(|at| (at, at.since(now))), more) {
+        (None, None) => return None,
+        (None, Some(more)) => format!("after {more}"),
+        (Some((_, Span::ZERO)), None) => "when it comes back".to_owned(),
+        (Some((_, Span::ZERO)), Some(more)) => format!("when it comes back, and after {more}"),
+        (Some((at, left)), more) => {
+            let at = view.local(at.seconds());
+            let more = more.map_or(String::new(), |more| format!(", and after {more}"));
+            format!("when it comes back after {at}, in {}{more}", span(left))
+        }
+    };
     if let Some(until) = result.number(UNTIL).filter(|until| *until > 0) {
         text = format!("{text}; but no later than {}", view.local(until));
     }
@@ -323,24 +332,98 @@ CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
     #[test]
     fn when_it_passes() {
         let view = View::of_80_columns();
+        let later = || Row::new().with(PASSES_AT, NOW + 125);
         let cases = [
-            (Row::new(), None),
+            ("greylist", Row::new(), None),
             (
-                Row::new().with(MISSING, 0_u64).with(RETRIES_MISSING, 2_u64),
-                Some("when it comes back, and after 2 more attempts"),
+                "greylist",
+                Row::new().with(RETRIES_MISSING, 2_u64),
+                Some("after 2 more attempts"),
             ),
             (
-                Row::new().with(MISSING, 60_u64),
-                Some("when it comes back after Sun 2026-11-22 04:34:17 CET, in 1min"),
+                "greylist",
+                Row::new().with(PASSES_AT, NOW).with(RETRIES_MISSING, 1_u64),
+                Some("when it comes back, and after 1 more attempt"),
             ),
             (
+                "greylist",
+                later().with(MISSING, 125_u64),
+                Some("when it comes back after Sun 2026-11-22 04:35:22 CET, in 2min 5s"),
+            ),
+            (
+                "greylist",
                 Row::new().with(PASSES_AT, NOW - 5),
                 Some("when it comes back"),
             ),
+            (
+                "tarpit",
+                later(),
+                Some("when it has waited 2min 5s for its answer"),
+            ),
+            (
+                "tarpit",
+                later().with(MISSING, 125_u64),
+                Some("when it comes back after Sun 2026-11-22 04:35:22 CET, in 2min 5s"),
+            ),
+            ("pass", Row::new().with(PASSES_AT, NOW), None),
+            ("reject", Row::new(), None),
+            ("defer", Row::new(), None),
         ];
-        for (row, want) in cases {
-            let got = passes("greylist", &row.build(), &view);
-            assert_eq!(got.as_deref(), want);
+        for (action, row, want) in cases {
+            let got = passes(action, &row.build(), &view);
+            assert_eq!(got.as_deref(), want, "{action}");
+        }
+    }
+
+    #[test]
+    fn what_a_table_answers_is_a_sentence() {
+        let question = question(Some("ann@example.org"), Some("bob@example.net"));
+        let cases = [
+            ("reject", "access-reply", "it is turned away"),
+            (
+                "defer",
+                "access-reply",
+                "it is told to come back later, each time anew",
+            ),
+            (
+                "defer",
+                "store-failure",
+                "it is told to come back later, whatever it is",
+            ),
+        ];
+        for (action, reason, want) in cases {
+            let result = Row::new().with(ACTION, action).with(REASON, reason);
+            let view = View::of_80_columns();
+            let got = shown(
+                &question,
+                (&result.build(), &[]),
+                &Waiting::default(),
+                &view,
+            );
+            assert!(got.contains(&format!("Answer: {want}\n")), "{got}");
+            assert!(!got.contains("Passes:"), "{got}");
+        }
+    }
+
+    #[test]
+    fn what_is_escaped_already_is_not_escaped_again() {
+        let question = question(Some("a\\xff@example.org"), Some("bob@example.net"));
+        let result = Row::new()
+            .with(ACTION, "pass")
+            .with(TEXT, "bus: /a\\.b\u{1b}/");
+        let steps = [step("sender", "none", "Not a\\xff@example.org.")];
+        let got = shown(
+            &question,
+            (&result.build(), &steps),
+            &Waiting::default(),
+            &View::of_80_columns(),
+        );
+        for want in [
+            "Sender: a\\xff@example.org\n",
+            "Decided by: bus: /a\\.b\\x1b/\n",
+            "sender: Not a\\xff@example.org.\n",
+        ] {
+            assert!(got.contains(want), "{got}");
         }
     }
 }

@@ -122,6 +122,33 @@ fn each_limit_holds_at_the_limit_and_refuses_one_past_it() {
 }
 
 #[test]
+fn of_several_faults_the_first_one_counts_whatever_the_split() {
+    let long = "x".repeat(MAX_LINE - 2);
+    let nearly = format!("{HEAD}{}", format!("a={long}\n").repeat(3));
+    let cases = [
+        (
+            format!("a={}\0", "x".repeat(MAX_LINE)),
+            DecodeError::LineTooLong,
+        ),
+        (format!("a={long}\0"), DecodeError::Nul),
+        (format!("a={long}\r\0"), DecodeError::Nul),
+        (format!("a={long}\r\r\n"), DecodeError::LineTooLong),
+        (
+            format!("{nearly}a={long}xxx\n"),
+            DecodeError::RequestTooLong,
+        ),
+        (format!("{nearly}a={long}\0"), DecodeError::RequestTooLong),
+    ];
+    for (text, want) in cases {
+        let whole = text.as_bytes();
+        let single: Vec<&[u8]> = whole.chunks(1).collect();
+        let name = text.len();
+        assert_eq!(error(whole), Some(want.clone()), "{name}");
+        assert_eq!(decode(&single).1, Some(want), "{name}");
+    }
+}
+
+#[test]
 fn midway_is_between_the_first_byte_and_the_empty_line() {
     let mut decoder = Decoder::new();
     assert!(!decoder.is_midway());

@@ -1,0 +1,195 @@
+//! What must hold whatever the bytes are: one function a target, each ending in a panic where it does not.
+//!
+//! cargo-fuzz calls them from `fuzz_targets/`, with coverage as its guide; the project's own tests include this file
+//! and call them with mutated seeds, which needs no other toolchain.
+
+use std::io::BufRead;
+use std::path::Path;
+
+use stargrey::config::{read_address_list, read_client_list, tables};
+use stargrey::ctl::import::{
+    Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules,
+};
+use stargrey::policy::{AccessTables, ListName};
+use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
+use stargrey::store::schema;
+use stargrey::types::ClientIp;
+
+/// A target: its name, and what it does with some bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets, by the names of their seeds.
+pub const TARGETS: [Target; 8] = [
+    ("decoder", decoder),
+    ("client_list", client_list),
+    ("address_list", address_list),
+    ("tables", table),
+    ("schema", records),
+    ("db_dump", db_dump),
+    ("milter_greylist", milter_greylist),
+    ("json", json),
+];
+
+/// Requests: however they are cut, the same comes out of them.
+pub fn decoder(bytes: &[u8]) {
+    let whole = decode(&[bytes]);
+    // The cuts are taken from the bytes themselves.
+    let cuts = bytes.iter().map(|byte| usize::from(*byte) + 1);
+    let (mut pieces, mut rest) = (Vec::new(), bytes);
+    for cut in cuts {
+        let (piece, behind) = rest.split_at(cut.min(rest.len()));
+        pieces.push(piece);
+        rest = behind;
+    }
+    pieces.push(rest);
+    assert_eq!(decode(&pieces), whole);
+}
+
+/// Requests as texts, and how it ended.
+fn decode(pieces: &[&[u8]]) -> (Vec<String>, Option<DecodeError>) {
+    let mut decoder = Decoder::new();
+    let mut requests = Vec::new();
+    for piece in pieces {
+        decoder.feed(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(request)) => {
+                    for value in [request.sender, request.recipient, request.client_name] {
+                        assert!(value.is_none_or(|value| value.len() <= MAX_LINE));
+                    }
+                    requests.push(format!("{request:?}"));
+                }
+                Ok(None) => break,
+                Err(error) => return (requests, Some(error)),
+            }
+        }
+        assert!(decoder.room().len() <= MAX_REQUEST + piece.len());
+    }
+    (requests, None)
+}
+
+/// Names and addresses that lists and tables are asked about: usual ones, and the lines of the input itself.
+fn subjects(bytes: &[u8]) -> Vec<&[u8]> {
+    let usual: [&[u8]; 5] = [
+        b"mx.example.org",
+        b"unknown",
+        b"joe+news@example.org",
+        b"192.0.2.7",
+        b"",
+    ];
+    let own = bytes.split(|byte| *byte == b'\n').take(20);
+    usual.into_iter().chain(own).collect()
+}
+
+/// A client list: no line is lost, and what decides is one of its entries.
+pub fn client_list(bytes: &[u8]) {
+    let (list, complaints) = read_client_list(Path::new("list"), bytes);
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    assert!(list.entries().len() + complaints.len() <= lines + 1);
+    let addresses: [&[u8]; 2] = [b"192.0.2.7", b"2001:db8::1"];
+    for address in addresses {
+        let address = ClientIp::parse(address).expect("an address");
+        for name in subjects(bytes) {
+            if let Some(found) = list.find(name, address) {
+                assert!(list.entries().get(found).is_some());
+            }
+        }
+    }
+}
+
+/// A recipient or sender list: the same.
+pub fn address_list(bytes: &[u8]) {
+    let (list, complaints) = read_address_list(Path::new("list"), bytes);
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    assert!(list.entries().len() + complaints.len() <= lines + 1);
+    for address in subjects(bytes) {
+        if let Some(found) = list.find(address) {
+            assert!(list.entries().get(found).is_some());
+        }
+    }
+}
+
+/// A table: what it answers fits into one line.
+pub fn table(bytes: &[u8]) {
+    let mut complaints = Vec::new();
+    let names = ["check_greylist".to_owned()];
+    let lines = tables::read(Path::new("table"), bytes, &names, &mut complaints);
+    let mut found = AccessTables::default();
+    if found.push(lines).is_err() {
+        return;
+    }
+    for subject in subjects(bytes) {
+        if let Some(found) = found.find(subject, b"192.0.2.7") {
+            assert!(!found.text().contains(['\n', '\r', '\0']));
+        }
+    }
+}
+
+/// Records: what can be read is written again as it was.
+pub fn records(bytes: &[u8]) {
+    if let Ok(record) = schema::decode_triplet(bytes) {
+        let again = schema::encode_triplet(record, None);
+        assert_eq!(schema::decode_triplet(&again).ok(), Some(record));
+    }
+    if let Ok(record) = schema::decode_client(bytes) {
+        assert!(bytes.starts_with(&schema::encode_client(record)));
+    }
+    if let Ok(record) = schema::decode_sleep(bytes) {
+        assert!(bytes.starts_with(&schema::encode_sleep(record)));
+    }
+    let key = schema::entry_key(ListName::Client, "x").expect("a key");
+    if let Ok(entry) = schema::decode_entry(&key, bytes)
+        && let Ok(again) = schema::encode_entry(&entry)
+    {
+        assert_eq!(again, bytes);
+    }
+    drop(schema::decode_entry(bytes, bytes));
+    if let Ok(tally) = schema::decode_tally(bytes) {
+        let again = schema::encode_tally(&tally).expect("words that were read");
+        assert_eq!(schema::decode_tally(&again).ok(), Some(tally));
+    }
+}
+
+/// What `db_dump` writes of Postgrey's databases.
+pub fn db_dump(bytes: &[u8]) {
+    for retry_count in [1, 2] {
+        let rules = PostgreyRules {
+            retry_count,
+            ..PostgreyRules::default()
+        };
+        all(Postgrey::new(bytes, rules), bytes);
+    }
+}
+
+/// milter-greylist's dump file.
+pub fn milter_greylist(bytes: &[u8]) {
+    let reader = MilterGreylist::new(bytes, MilterGreylistRules::default());
+    all(reader, bytes);
+}
+
+/// What `export` has written; a first line is put before what has none.
+pub fn json(bytes: &[u8]) {
+    let headed = [b"{\"stargrey\":\"export\",\"schema\":1}\n", bytes].concat();
+    for text in [bytes, &headed] {
+        let mut is_over = false;
+        for row in JsonLines::new(text) {
+            assert!(!is_over, "nothing comes after an error");
+            is_over = row.is_err();
+        }
+    }
+}
+
+/// Goes through all items: no more than there are lines, each a row of the bus, and nothing after an error.
+fn all<E>(items: impl Iterator<Item = Result<Item, E>>, bytes: &[u8]) {
+    let (mut count, mut is_over) = (0, false);
+    for item in items {
+        assert!(!is_over, "nothing comes after an error");
+        match item {
+            Ok(Item::Row(row)) => assert!(row.row().contains_key("kind")),
+            Ok(Item::Skipped { line, .. }) => assert!(line > 0),
+            Err(_) => is_over = true,
+        }
+        count += 1;
+    }
+    assert!(count <= bytes.lines().count() + 1);
+}

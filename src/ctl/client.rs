@@ -1,0 +1,120 @@
+//! Clients as they are typed: an address, a name, or both as the log of Postfix has them, `NAME[ADDRESS]`.
+
+use std::net::IpAddr;
+
+use super::failure::ArgumentError;
+
+/// What was typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Typed<'a> {
+    /// The name, if there is one.
+    pub name: Option<&'a str>,
+    /// The address, if there is one; there is either.
+    pub address: Option<IpAddr>,
+}
+
+impl<'a> Typed<'a> {
+    /// Reads what was typed for one client.
+    ///
+    /// # Errors
+    ///
+    /// [`ArgumentError`] says what to write instead of a network, of nothing, and of brackets without an address.
+    pub fn read(client: &'a str) -> Result<Self, ArgumentError> {
+        if client.is_empty() {
+            return Err(ArgumentError::NoClient);
+        }
+        if client.contains('/') {
+            return Err(ArgumentError::Network(client.to_owned()));
+        }
+        if let Ok(address) = client.parse() {
+            return Ok(Self {
+                name: None,
+                address: Some(address),
+            });
+        }
+        let Some((name, address)) = parts(client) else {
+            return Ok(Self {
+                name: Some(client),
+                address: None,
+            });
+        };
+        match address.parse() {
+            Ok(address) => Ok(Self {
+                name: Some(name).filter(|name| !name.is_empty()),
+                address: Some(address),
+            }),
+            Err(_) => Err(ArgumentError::NoAddressWithin(client.to_owned())),
+        }
+    }
+}
+
+/// What a filter has for a client: the address of `NAME[ADDRESS]`, and all else as it is, for it may be a network.
+#[must_use]
+pub fn filtered(client: &str) -> &str {
+    match parts(client) {
+        Some((_, address)) if address.parse::<IpAddr>().is_ok() => address,
+        Some(_) | None => client,
+    }
+}
+
+/// `NAME` and `ADDRESS` of `NAME[ADDRESS]`.
+fn parts(client: &str) -> Option<(&str, &str)> {
+    client.strip_suffix(']')?.split_once('[')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_is_read() {
+        let cases = [
+            ("192.0.2.7", None, Some("192.0.2.7")),
+            ("2001:DB8::7", None, Some("2001:db8::7")),
+            ("mx.example.org", Some("mx.example.org"), None),
+            ("a.b[192.0.2.7]", Some("a.b"), Some("192.0.2.7")),
+            ("unknown[2001:db8::7]", Some("unknown"), Some("2001:db8::7")),
+            ("[192.0.2.7]", None, Some("192.0.2.7")),
+        ];
+        for (typed, name, address) in cases {
+            let got = Typed::read(typed).unwrap();
+            let got = (got.name, got.address.map(|address| address.to_string()));
+            assert_eq!(got, (name, address.map(str::to_owned)), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_client_is_told_what_to_write() {
+        let cases = [
+            ("", "there is no client: write its address, its name, or"),
+            (
+                "192.0.2.0/24",
+                "192.0.2.0/24 is a network: write the address of one client",
+            ),
+            ("2001:db8::/64", "2001:db8::/64 is a network"),
+            (
+                "a.b[192.0.2]",
+                "a.b[192.0.2] has no address between its brackets: write NAME",
+            ),
+        ];
+        for (typed, want) in cases {
+            let error = Typed::read(typed).unwrap_err().to_string();
+            assert!(error.starts_with(want), "{typed}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_filter_has_an_address_or_a_network() {
+        let cases = [
+            ("a.b[192.0.2.7]", "192.0.2.7"),
+            ("unknown[2001:db8::7]", "2001:db8::7"),
+            ("192.0.2.0/24", "192.0.2.0/24"),
+            ("192.0.2.7", "192.0.2.7"),
+            ("a.b[c]", "a.b[c]"),
+            ("", ""),
+        ];
+        for (typed, want) in cases {
+            assert_eq!(filtered(typed), want, "{typed}");
+        }
+    }
+}

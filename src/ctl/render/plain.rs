@@ -1,0 +1,45 @@
+//! Text made harmless for a terminal, and otherwise left alone.
+//!
+//! What comes over the bus is text: addresses have been escaped there, patterns and comments are as somebody has
+//! written them. To escape a backslash once more would make something else of either. Bytes that are no text yet
+//! are for [`Printable`].
+
+use std::fmt::{self, Display, Write};
+
+use crate::types::Printable;
+
+/// Displays text with its control characters, and those that turn its direction, as `\xNN`.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a>(pub &'a str);
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c == '\\' {
+                f.write_char(c)?;
+            } else {
+                let mut bytes = [0; 4];
+                Printable(c.encode_utf8(&mut bytes).as_bytes()).fmt(f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_terminal_obeys_is_escaped() {
+        let cases = [
+            ("/^a\\.b\\x41$/", "/^a\\.b\\x41$/"),
+            ("müller@example.org", "müller@example.org"),
+            ("a\u{1b}[31m\n", "a\\x1b[31m\\x0a"),
+            ("a\u{202e}b", "a\\xe2\\x80\\xaeb"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Plain(text).to_string(), want);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A random sequence of decisions on the store in memory equals the one on disk.
+
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::lmdb::LmdbOpener;
+use super::memory::MemoryStore;
+use super::tests::lmdb;
+use super::*;
+use crate::policy::{
+    self, Lists, Outcome, Plan, Ruleset, Scheme, Session, Stage, Tarpit, Texts, Transaction,
+};
+
+/// One attempt, and whether a slice is swept before it.
+#[derive(Debug, Clone)]
+struct Attempt {
+    after: u64,
+    client: u8,
+    sender: u8,
+    is_data: bool,
+    sweeps: bool,
+}
+
+fn attempt() -> impl Strategy<Value = Attempt> {
+    let after = prop_oneof![Just(0), 0..400_u64, Just(3600), 0..4 * 86_400_u64];
+    (
+        after,
+        1..4_u8,
+        0..6_u8,
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(after, client, sender, is_data, sweeps)| Attempt {
+            after,
+            client,
+            sender,
+            is_data,
+            sweeps,
+        })
+}
+
+/// Senders of every length that keys are kept by in another way.
+fn sender(number: u8) -> Vec<u8> {
+    let length = [1, 2, 3, 470, 490, 5000];
+    let mut text = vec![b'a' + number; length[usize::from(number)]];
+    text.extend_from_slice(b"@example.org");
+    text
+}
+
+/// All that a store leads to. When it removes what is over is its own affair; nobody may notice.
+fn play(opener: &dyn Opener, attempts: &[Attempt], rules: &Ruleset) -> Vec<Option<Outcome>> {
+    let (reader, mut writer) = opener.open().unwrap();
+    let mut now = Timestamp::from_seconds(1_800_000_000);
+    let attempts = attempts.iter().map(|attempt| {
+        now = now.after(Span::from_seconds(attempt.after));
+        if attempt.sweeps {
+            writer.sweep(now, &rules.params).unwrap();
+        }
+        decide(attempt, (reader.as_ref(), writer.as_mut()), now, rules)
+    });
+    attempts.collect()
+}
+
+fn decide(
+    attempt: &Attempt,
+    (reader, writer): (&dyn Reader, &mut dyn Writer),
+    now: Timestamp,
+    rules: &Ruleset,
+) -> Option<Outcome> {
+    let (address, sender) = (
+        format!("192.0.2.{}", attempt.client),
+        sender(attempt.sender),
+    );
+    let tx = Transaction {
+        stage: if attempt.is_data {
+            Stage::Data
+        } else {
+            Stage::Recipient
+        },
+        client_address: Some(address.as_bytes()),
+        client_name: Some(b"unknown"),
+        sender: Some(&sender),
+        recipient: Some(b"joe@example.net"),
+        instance: None,
+        queue_id: None,
+        enhanced_codes: true,
+        is_stressed: false,
+    };
+    let session = Session {
+        has_room: true,
+        ..Session::default()
+    };
+    let Plan::Needs(query) = policy::plan(&tx, rules) else {
+        return None;
+    };
+    let seen = reader.facts(&query).unwrap();
+    let mut decided = None;
+    writer
+        .transact(&mut |records| {
+            let facts = records.facts(&query)?;
+            assert_eq!(facts, seen, "both halves see the same");
+            let outcome = policy::decide(&query, &facts, session, now, rules);
+            records.apply(&query, &outcome.changes)?;
+            decided = Some(outcome);
+            Ok(())
+        })
+        .unwrap();
+    decided
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 100, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_store_leads_to_the_same_decisions(
+        attempts in prop::collection::vec(attempt(), 1..60),
+        is_targrey in any::<bool>(),
+        retry_count in 1..3_u32,
+    ) {
+        let tarpit = Tarpit { length: Span::from_seconds(125), scheme: Scheme::Targrey, limit: 50 };
+        let params = Params {
+            ipv4_bits: 32,
+            auto_whitelist: Some(3),
+            retry_count,
+            tarpit: is_targrey.then_some(tarpit),
+            ..Params::default()
+        };
+        let texts = Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap();
+        let rules = Ruleset::new(params, Lists::default(), texts);
+        let want = play(&MemoryStore::new(), &attempts, &rules);
+        for privacy in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let opener = LmdbOpener { privacy, ..lmdb(directory.path()) };
+            prop_assert_eq!(&play(&opener, &attempts, &rules), &want);
+        }
+    }
+}
