@@ -22,7 +22,7 @@ impl Patience {
     /// As long as D-Bus waits by custom, and long enough for anything.
     pub const USUAL: Self = Self {
         monitor: Duration::from_secs(25),
-        manager: Duration::from_mins(10),
+        manager: Duration::from_secs(600),
     };
 
     /// For a call of this method.
