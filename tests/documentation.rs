@@ -11,13 +11,14 @@ use std::fs;
 use std::process::Command;
 
 use clap::{Command as Definition, CommandFactory};
+use stargrey::api::MOST_ROWS;
 use stargrey::config::MAX_LIST_BYTES;
 use stargrey::ctl;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
 use stargrey::policy::{Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
-use stargrey::service::journal;
+use stargrey::service::{MOST_ENTRIES, journal};
 
 use manual::{display, files_shown, recipes, source};
 
@@ -190,6 +191,8 @@ fn the_limits_of_the_manual_page_are_those_of_the_program() {
             format!("closed after {IDLE_SECONDS} seconds."),
         ),
         ("List file", format!("{} MiB", MAX_LIST_BYTES >> 20)),
+        ("Rows in a call over D-Bus", MOST_ROWS.to_string()),
+        ("Entries that were added", MOST_ENTRIES.to_string()),
     ];
     for (limit, want) in want {
         assert_eq!(got.get(limit), Some(&want.as_str()), "{limit}");

@@ -25,6 +25,8 @@ pub enum Error {
     NotAuthorized(String),
     /// The database cannot be used at the moment.
     StoreUnavailable(String),
+    /// The copy cannot be written; the database is well.
+    CopyFailed(String),
     /// The database has only hashes, so this cannot be done.
     Hashed(String),
     /// The lists were not read again: the message has every complaint, one a line.

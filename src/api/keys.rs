@@ -44,7 +44,7 @@ pub const COUNT: &str = "count";
 pub const ORDERED: &str = "ordered";
 /// How long a sleep takes, in seconds.
 pub const LENGTH: &str = "length";
-/// Filter: only those that have come back at least once.
+/// Filter: only those that wait and have come back at least once.
 pub const RETRYING: &str = "retrying";
 /// Filter of Forget: really everything.
 pub const EVERYTHING: &str = "everything";

@@ -176,6 +176,7 @@ impl Failure {
             | api::Error::EntryInFile(said)
             | api::Error::EmptyFilter(said)
             | api::Error::Hashed(said)
+            | api::Error::CopyFailed(said)
             | api::Error::InvalidRow(said) => Self::Refused(said),
         }
     }

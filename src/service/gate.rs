@@ -17,7 +17,8 @@ use super::stats::Stats;
 use super::touches::Touches;
 use super::worker::{Message, Pulse, Shared, Work, Worker};
 use crate::policy::{
-    self, Because, Lists, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction,
+    self, Because, Expiry, Lists, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction,
+    Verdict,
 };
 use crate::store::{Opener, StoreError};
 use crate::types::Timestamp;
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     pub(super) sleeps: Sleeps,
     pub(super) stats: Arc<Stats>,
     pub(super) queue: SyncSender<Message>,
+    /// Held while an entry is added.
+    pub(super) adding: tokio::sync::Mutex<()>,
 }
 
 /// A running gate and its thread.
@@ -106,6 +109,7 @@ impl Gate {
             sleeps: Sleeps::default(),
             stats,
             queue: sender,
+            adding: tokio::sync::Mutex::default(),
         }));
         Ok(Start { gate, worker })
     }
@@ -115,7 +119,9 @@ impl Gate {
         let inner = &self.0;
         let own_time = now.is_none();
         let now = now.unwrap_or_else(|| inner.clock.now());
-        inner.book.expire(now);
+        if inner.book.is_due(now) && inner.expiry(now, own_time) == Expiry::Applies {
+            inner.book.expire(now);
+        }
         let rules = inner.book.rules();
         let keys = inner.memory.keys(tx);
         if let Some(outcome) = keys.and_then(|keys| inner.memory.answered(keys, now)) {
@@ -130,24 +136,14 @@ impl Gate {
             Plan::Settled(outcome) => outcome,
             Plan::Needs(query) => {
                 let had = keys.map_or_else(Had::default, |keys| inner.memory.had(keys, now));
-                let place = inner.sleeps.reserve(&rules.params, now);
                 let session = Session {
                     header_given: had.header,
                     tarpitted: had.sleep,
-                    has_room: place.is_some(),
-                    // A jump is seen by the first decision after it, not by a later look.
-                    expiry: if own_time {
-                        inner.state.look_at_clock(now, inner.clock.since_boot())
-                    } else {
-                        inner.state.expiry()
-                    },
+                    has_room: inner.sleeps.has_room(&rules.params, now),
+                    expiry: inner.expiry(now, own_time),
                 };
                 let asked = inner.ask_store(&query, session, now, &rules).await;
-                let outcome = asked.unwrap_or_else(|_| policy::without_store(&query, &rules));
-                if let Some(place) = place {
-                    place.settle(&outcome, now);
-                }
-                outcome
+                asked.unwrap_or_else(|_| policy::without_store(&query, &rules))
             }
         };
         if let Some(keys) = keys
@@ -204,11 +200,20 @@ impl Gate {
 }
 
 impl Inner {
+    /// Whether records grow old. A jump of the clock is seen by the first decision after it, not by a later look.
+    fn expiry(&self, now: Timestamp, own_time: bool) -> Expiry {
+        if own_time {
+            self.state.look_at_clock(now, self.clock.since_boot())
+        } else {
+            self.state.expiry()
+        }
+    }
+
     /// Decides on records. What has to be promised goes to the thread that writes.
     async fn ask_store(
         &self,
         query: &Query,
-        session: Session,
+        mut session: Session,
         now: Timestamp,
         rules: &Arc<Ruleset>,
     ) -> Result<Outcome, StoreError> {
@@ -223,11 +228,35 @@ impl Inner {
             }
         };
         self.touches.overlay(query, &mut facts);
-        let outcome = policy::decide(query, &facts, session, now, rules);
-        if !outcome.changes.promised {
-            self.touches.note(query, &outcome.changes);
-            return Ok(outcome);
+        let mut outcome = policy::decide(query, &facts, session, now, rules);
+        let mut place = None;
+        if matches!(outcome.verdict, Verdict::Tarpit { .. }) {
+            place = self.sleeps.reserve(&rules.params, now);
+            if place.is_none() {
+                session.has_room = false;
+                outcome = policy::decide(query, &facts, session, now, rules);
+            }
         }
+        if outcome.changes.promised {
+            session.has_room = place.is_some();
+            outcome = self.ask_writer(query, session, now, rules).await?;
+        } else {
+            self.touches.note(query, &outcome.changes);
+        }
+        if let Some(place) = place {
+            place.settle(&outcome, now);
+        }
+        Ok(outcome)
+    }
+
+    /// Decides once more, on the thread that writes, inside its transaction.
+    async fn ask_writer(
+        &self,
+        query: &Query,
+        session: Session,
+        now: Timestamp,
+        rules: &Arc<Ruleset>,
+    ) -> Result<Outcome, StoreError> {
         if self.state.is_stalled() {
             return Err(StoreError::Slow(COMMIT_SECONDS));
         }

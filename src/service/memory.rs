@@ -111,6 +111,16 @@ impl InstanceMemory {
     pub(super) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
         match self.table().find(keys.question, now)? {
             Told::Answer(verdict, reason, because) => {
+                // An entry is known by its number in the rules of that time, and others may be in force.
+                let because = match because {
+                    Because::Entry(_) => Because::Request,
+                    other @ (Because::Request
+                    | Because::Missing(_)
+                    | Because::Client
+                    | Because::Triplet
+                    | Because::Sleep
+                    | Because::Store) => other,
+                };
                 Some(Outcome::new(verdict.repeated(), reason, because))
             }
             Told::Message(_) => None,

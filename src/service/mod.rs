@@ -26,8 +26,8 @@ mod touches;
 mod worker;
 
 pub use control::{
-    ControlError, EntryView, Explained, Explanation, Filter, Hour, Removed, State, Statistics,
-    Taken,
+    ControlError, EntryView, Explained, Explanation, Filter, Hour, MOST_ENTRIES, Removed, State,
+    Statistics, Taken,
 };
 pub use gate::{Decision, Gate, Start};
 pub use state::Status;

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::policy::{Outcome, Params, Stage, Verdict};
+use crate::policy::{Outcome, Params, Stage, Tarpit, Verdict};
 use crate::types::{Span, Timestamp};
 
 /// Recipients that may pass before a question at DATA is missed.
@@ -39,12 +39,17 @@ struct Table {
 pub(super) struct Reserved<'a>(&'a Sleeps);
 
 impl Sleeps {
+    /// Whether another sleep may run now. Costs nothing without a tarpit.
+    pub(super) fn has_room(&self, params: &Params, now: Timestamp) -> bool {
+        params
+            .tarpit
+            .is_some_and(|tarpit| self.lock().has_room(tarpit, now))
+    }
+
     /// A place for one more sleep; `None` when the limit is reached, or when there is no tarpit.
     pub(super) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
-        let limit = usize::try_from(params.tarpit?.limit).unwrap_or(usize::MAX);
         let mut table = self.lock();
-        table.forget(now);
-        if table.running.len().saturating_add(table.reserved) >= limit {
+        if !table.has_room(params.tarpit?, now) {
             return None;
         }
         table.reserved = table.reserved.saturating_add(1);
@@ -85,6 +90,12 @@ impl Sleeps {
 }
 
 impl Table {
+    fn has_room(&mut self, tarpit: Tarpit, now: Timestamp) -> bool {
+        self.forget(now);
+        let limit = usize::try_from(tarpit.limit).unwrap_or(usize::MAX);
+        self.running.len().saturating_add(self.reserved) < limit
+    }
+
     /// Forgets those that are over, and those from the future: the clock was set back.
     fn forget(&mut self, now: Timestamp) {
         self.running
@@ -111,7 +122,7 @@ impl Drop for Reserved<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Because, Reason, Scheme, Tarpit, Then};
+    use crate::policy::{Because, Reason, Scheme, Then};
 
     #[test]
     fn a_place_is_held_until_the_sleep_is_over_or_was_not_ordered() {

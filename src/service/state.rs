@@ -155,6 +155,11 @@ impl StoreState {
         }
     }
 
+    /// The time by which entries end: none while the clock is not to be trusted.
+    pub(super) fn trusted(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.expiry() == Expiry::Applies).then_some(now)
+    }
+
     /// What the last look at the clock said.
     pub(super) fn expiry(&self) -> Expiry {
         if self.suspended.load(Ordering::Relaxed) {

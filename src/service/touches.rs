@@ -86,6 +86,11 @@ impl Touches {
         }
     }
 
+    /// Forgets everything: what was only seen belongs to records that may be gone.
+    pub(super) fn clear(&self) {
+        *self.lock() = Noted::default();
+    }
+
     /// Forgets what a commit has superseded.
     pub(super) fn superseded(&self, query: &Query, changes: &Changes) {
         let mut noted = self.lock();

@@ -140,6 +140,12 @@ pub enum StoreError {
     /// More work than the writer can take.
     #[error("{0} requests are waiting for the database already")]
     Busy(usize),
+    /// In trouble that was told of already.
+    #[error("{0}")]
+    Trouble(String),
+    /// Everything was done as asked and then undone, as asked.
+    #[error("a trial run, nothing is changed")]
+    Trial,
     /// Not open, or closed for good.
     #[error("the database is not open")]
     Closed,
@@ -157,6 +163,8 @@ impl StoreError {
             | Self::Hashed
             | Self::Length { .. }
             | Self::Copy(_)
+            | Self::Trouble(_)
+            | Self::Trial
             | Self::Lmdb(heed::Error::Io(_))
             | Self::File { .. } => false,
             Self::Torn { .. }
@@ -178,7 +186,12 @@ impl StoreError {
     pub const fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::BadCursor | Self::Hashed | Self::Length { .. } | Self::Copy(_)
+            Self::BadCursor
+                | Self::Hashed
+                | Self::Length { .. }
+                | Self::Copy(_)
+                | Self::Trouble(_)
+                | Self::Trial
         )
     }
 

@@ -11,35 +11,32 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use stargrey::api::{CHANGED, Dict, Error, FromRow, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use zbus::{Connection, OwnedFd, connection, interface};
 
+use crate::bus::harness;
+
 /// A bus that nobody else is on.
 struct Bus {
-    daemon: Child,
-    address: String,
+    bus: harness::Bus,
+    _directory: TempDir,
 }
 
 impl Bus {
     fn start() -> Self {
-        let mut daemon = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--print-address=1"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon runs");
-        let mut address = String::new();
-        let stdout = daemon.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut address).unwrap();
-        let address = address.trim_end().to_owned();
-        Self { daemon, address }
+        let directory = tempfile::tempdir().unwrap();
+        Self {
+            bus: harness::Bus::start(directory.path()),
+            _directory: directory,
+        }
     }
 
     /// The program, on this bus.
@@ -47,7 +44,7 @@ impl Bus {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyctl"));
         command
             .args(arguments)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.address)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus.address())
             .stdin(Stdio::null());
         command
     }
@@ -55,13 +52,6 @@ impl Bus {
     /// What it ends with, and what it says on standard output and standard error.
     fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         said(&self.ctl(arguments).output().unwrap())
-    }
-}
-
-impl Drop for Bus {
-    fn drop(&mut self) {
-        drop(self.daemon.kill());
-        drop(self.daemon.wait());
     }
 }
 
@@ -227,7 +217,7 @@ impl Service {
         let notes = Notes::default();
         let runtime = Runtime::new().unwrap();
         let connection = runtime.block_on(async {
-            connection::Builder::address(bus.address.as_str())
+            connection::Builder::address(bus.bus.address().as_str())
                 .name(NAME)
                 .serve_at(PATH, notes.clone())
                 .serve_at(PATH, Monitor)

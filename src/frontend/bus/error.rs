@@ -6,8 +6,11 @@ use crate::service::ControlError;
 impl From<ControlError> for Error {
     fn from(error: ControlError) -> Self {
         match error {
-        ControlError::Pattern { .. } => Error::InvalidPattern(format!(
+        ControlError::Pattern { .. } | ControlError::MatchesNothing { .. } => Error::InvalidPattern(format!(
             "{error}. stargrey-lists(5) says what an entry may be."
+        )),
+        ControlError::Copy(why) => Error::CopyFailed(format!(
+            "Not written: {why}. What is in the file is of no use; the database itself is well."
         )),
         ControlError::NoSuchEntry => Error::NoSuchEntry(
             "There is no such entry in this list; ListEntries shows them as they were written."
@@ -89,6 +92,14 @@ mod tests {
                 "InvalidRow",
             ),
             (ControlError::TooMany { most: 7 }, "InvalidArgument"),
+            (
+                ControlError::MatchesNothing {
+                    pattern: "*".to_owned(),
+                    why: "no name",
+                },
+                "InvalidPattern",
+            ),
+            (ControlError::Copy(StoreError::Closed), "CopyFailed"),
             (ControlError::Store(StoreError::Closed), "StoreUnavailable"),
         ];
         for (error, want) in cases {

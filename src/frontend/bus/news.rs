@@ -105,7 +105,7 @@ mod tests {
     fn senders(texts: &[&str]) -> AddressList {
         let entry = |text: &&str| {
             let pattern = AddressPattern::parse(text).unwrap();
-            (pattern, Entry::added(text, 0, None))
+            (pattern, Entry::added(text, &std::sync::Arc::default()))
         };
         AddressList::new(texts.iter().map(entry).collect()).unwrap()
     }

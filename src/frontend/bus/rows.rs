@@ -189,11 +189,9 @@ pub(super) fn from_removed(removed: Removed) -> Dict {
 /// What would be decided.
 pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
     let verdict = explanation.outcome.verdict;
-    let missing = verdict.missing();
-    let (seconds, retries) = match missing {
-        Some(Missing::Time(span)) => (Some(span.seconds()), None),
-        Some(Missing::Retries(count)) => (None, Some(count)),
-        None => (None, None),
+    let seconds = match verdict.missing() {
+        Some(Missing::Time(span)) => Some(span.seconds()),
+        Some(Missing::Retries(_)) | None => None,
     };
     let length = match verdict {
         Verdict::Tarpit { length, .. } => Some(length.seconds()),
@@ -209,7 +207,7 @@ pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
         .with(REPLY, explanation.reply.as_str())
         .with(TIME, explanation.now.seconds())
         .with_some(MISSING, seconds)
-        .with_some(RETRIES_MISSING, retries)
+        .with_some(RETRIES_MISSING, explanation.retries)
         .with_some(LENGTH, length)
         .with_some(PASSES_AT, explanation.passes_at.map(Timestamp::seconds))
         .with_some(UNTIL, explanation.until.map(Timestamp::seconds))

@@ -25,7 +25,7 @@ pub struct Entry {
     /// What was written.
     pub text: Box<str>,
     /// How often it has decided; kept up by who asks the core, not by the core.
-    pub hits: Hits,
+    pub hits: Arc<Hits>,
 }
 
 /// How often an entry has decided, and when last.
@@ -53,20 +53,17 @@ impl Entry {
         Self {
             source: Source::Line(Arc::clone(file), line),
             text: text.into(),
-            hits: Hits::default(),
+            hits: Arc::default(),
         }
     }
 
-    /// An entry that the administrator has added, and its hits so far.
+    /// An entry that the administrator has added; its hits outlive the list that it is in.
     #[must_use]
-    pub fn added(text: &str, count: u64, last: Option<Timestamp>) -> Self {
+    pub fn added(text: &str, hits: &Arc<Hits>) -> Self {
         Self {
             source: Source::Bus,
             text: text.into(),
-            hits: Hits {
-                count: AtomicU64::new(count),
-                last: AtomicU64::new(last.unwrap_or_default().seconds()),
-            },
+            hits: Arc::clone(hits),
         }
     }
 
@@ -90,6 +87,15 @@ impl Entry {
 }
 
 impl Hits {
+    /// So many, the last of them then.
+    #[must_use]
+    pub fn new(count: u64, last: Option<Timestamp>) -> Self {
+        Self {
+            count: AtomicU64::new(count),
+            last: AtomicU64::new(last.unwrap_or_default().seconds()),
+        }
+    }
+
     /// Counts one.
     pub fn note(&self, now: Timestamp) {
         self.count.fetch_add(1, Ordering::Relaxed);

@@ -1,13 +1,15 @@
 //! Entries: those of the files are shown, others can be added and removed.
 
+use std::sync::Arc;
+
 use super::ControlError;
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::Gate;
-use crate::service::book::{fit_together, has_ended, is_open, normal_text};
+use crate::service::book::{fit_together, has_ended, is_open, matches_nothing, normal_text};
 use crate::types::{Span, Timestamp};
 
 /// Most entries that can be added: each change builds their lists anew.
-const MOST: u32 = 10_000;
+pub const MOST_ENTRIES: u32 = 10_000;
 
 /// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +36,7 @@ impl Gate {
     /// The entries of all lists: list by list, first those of the files.
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
-        let now = self.0.clock.now();
+        let now = self.0.state.trusted(self.0.clock.now());
         let rules = self.rules();
         let added = self.0.book.entries();
         let mut views = Vec::new();
@@ -60,11 +62,16 @@ impl Gate {
         comment: &str,
         lifetime: Option<Span>,
     ) -> Result<(), ControlError> {
+        // One at a time: whether there is room must still be true when it is taken.
+        let _alone = self.0.adding.lock().await;
         let entry = self.new_entry(list, pattern, comment, lifetime)?;
-        let kept = entry.clone();
-        self.write(move |records| records.put_entry(&kept)).await?;
-        self.0.book.put(entry, self.0.clock.now());
-        Ok(())
+        let (kept, book) = (entry.clone(), Arc::clone(&self.0.book));
+        let now = self.0.state.trusted(self.0.clock.now());
+        self.write_then(
+            move |records| records.put_entry(&kept),
+            move || book.put(entry, now),
+        )
+        .await
     }
 
     /// The entry that is to be added.
@@ -90,14 +97,20 @@ impl Gate {
             pattern: pattern.to_owned(),
             why,
         })?;
+        if let Some(why) = matches_nothing(list, &text) {
+            return Err(ControlError::MatchesNothing {
+                pattern: pattern.to_owned(),
+                why,
+            });
+        }
         let now = self.0.clock.now();
         let mut all = self.0.book.entries();
         let old = all
             .iter()
             .position(|old| old.list == list && old.text == text)
             .map(|at| all.swap_remove(at));
-        if all.len() >= usize::try_from(MOST).unwrap_or(usize::MAX) {
-            return Err(ControlError::TooMany { most: MOST });
+        if all.len() >= usize::try_from(MOST_ENTRIES).unwrap_or(usize::MAX) {
+            return Err(ControlError::TooMany { most: MOST_ENTRIES });
         }
         let entry = Added {
             list,
@@ -109,7 +122,7 @@ impl Gate {
             last_hit: old.and_then(|old| old.last_hit),
         };
         all.push(entry.clone());
-        fit_together(&all, now).map_err(|_| ControlError::TooLarge)?;
+        fit_together(&all).map_err(|_| ControlError::TooLarge)?;
         Ok(entry)
     }
 
@@ -136,12 +149,14 @@ impl Gate {
                 None => ControlError::NoSuchEntry,
             });
         };
-        let text = known.text.clone();
-        let kept = text.clone();
-        self.write(move |records| records.remove_entry(list, &kept))
-            .await?;
-        self.0.book.remove(list, &text, self.0.clock.now());
-        Ok(())
+        let (entry, gone) = (known.clone(), [known.clone()]);
+        let book = Arc::clone(&self.0.book);
+        let now = self.0.state.trusted(self.0.clock.now());
+        self.write_then(
+            move |records| records.remove_entry(list, &entry.text).map(drop),
+            move || book.remove(&gone, now),
+        )
+        .await
     }
 }
 

@@ -1,9 +1,8 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
-use super::super::sleeps::Sleeps;
 use crate::policy::{
-    self, Because, Client, EntryRef, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
-    Suspicion, Transaction, Triplet, Unmatched,
+    self, Because, Client, EntryRef, Expiry, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
+    Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
 use crate::service::memory::Had;
@@ -18,8 +17,10 @@ pub struct Explanation {
     pub reply: String,
     /// The time it is decided at.
     pub now: Timestamp,
-    /// When it would pass.
+    /// When it would pass; `None` where that is no matter of time.
     pub passes_at: Option<Timestamp>,
+    /// How many times it has to come back once the delay is over, if more than once.
+    pub retries: Option<u32>,
     /// Until when it may come back.
     pub until: Option<Timestamp>,
     /// The entry that decides, or that makes the client suspicious.
@@ -45,7 +46,9 @@ impl Gate {
     pub fn explain(&self, tx: &Transaction<'_>) -> Explanation {
         let inner = &self.0;
         let now = inner.clock.now();
-        inner.book.expire(now);
+        if inner.book.is_due(now) && inner.state.expiry() == Expiry::Applies {
+            inner.book.expire(now);
+        }
         let rules = self.rules();
         let mut steps = Vec::new();
         let mut record = None;
@@ -61,7 +64,7 @@ impl Gate {
                     let session = Session {
                         header_given: had.header,
                         tarpitted: had.sleep,
-                        has_room: has_room(&inner.sleeps, &rules, now),
+                        has_room: inner.sleeps.has_room(&rules.params, now),
                         expiry: inner.state.expiry(),
                     };
                     let facts = inner.state.read(|reader| reader.facts(&query));
@@ -73,7 +76,14 @@ impl Gate {
                             let outcome =
                                 policy::decide_traced(asked, session, now, &rules, &mut steps);
                             record = outcome.changes.triplet;
-                            outcome
+                            // What cannot be kept cannot be promised.
+                            let is_ill =
+                                inner.state.trouble().is_some() || inner.state.is_stalled();
+                            if is_ill && outcome.changes.promised {
+                                policy::without_store(&query, &rules)
+                            } else {
+                                outcome
+                            }
                         }
                     }
                 }
@@ -84,14 +94,22 @@ impl Gate {
             _ => None,
         };
         let missing = outcome.verdict.missing();
+        let retries = missing.and_then(|missing| match missing {
+            Missing::Retries(retries) => Some(retries),
+            Missing::Time(_) => {
+                let counted = match record? {
+                    Triplet::Waiting { counted, .. } => counted,
+                    Triplet::Passed { .. } => return None,
+                };
+                let needed = rules.params.retry_count.saturating_sub(counted);
+                (needed > 1).then_some(needed)
+            }
+        });
         Explanation {
             reply: rules.action(tx, &outcome, now).into_owned(),
             now,
-            passes_at: match missing {
-                Some(Missing::Time(time)) => Some(now.after(time)),
-                Some(Missing::Retries(_)) => None,
-                None => Some(now),
-            },
+            passes_at: passes_at(outcome.verdict, now).filter(|_| retries.is_none()),
+            retries,
             until: missing
                 .and(record)
                 .map(|record| record.first().after(rules.params.retry_window)),
@@ -102,9 +120,24 @@ impl Gate {
     }
 }
 
-/// Whether another sleep may run; the place is given back at once.
-fn has_room(sleeps: &Sleeps, rules: &Ruleset, now: Timestamp) -> bool {
-    sleeps.reserve(&rules.params, now).is_some()
+/// When the attempt would pass, as far as it is a matter of time.
+fn passes_at(verdict: Verdict, now: Timestamp) -> Option<Timestamp> {
+    match verdict {
+        Verdict::Pass | Verdict::PassWithHeader { .. } => Some(now),
+        Verdict::Tarpit {
+            length,
+            then: Then::Pass,
+        } => Some(now.after(length)),
+        Verdict::Defer { missing }
+        | Verdict::Tarpit {
+            then: Then::Defer(missing),
+            ..
+        } => match missing {
+            Missing::Time(time) => Some(now.after(time)),
+            Missing::Retries(_) => None,
+        },
+        Verdict::Reply(_) | Verdict::Unavailable => None,
+    }
 }
 
 /// An entry, as an administrator finds it.

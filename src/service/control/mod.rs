@@ -22,7 +22,7 @@ use super::worker::{Errand, Message};
 use crate::policy::pattern::PatternError;
 use crate::store::{Reader, Records, StoreError};
 
-pub use entries::EntryView;
+pub use entries::{EntryView, MOST_ENTRIES};
 pub use explain::{Explained, Explanation};
 pub use records::{Filter, Removed, State, Taken};
 pub use statistics::{Hour, Statistics};
@@ -37,6 +37,14 @@ pub enum ControlError {
         pattern: String,
         /// What is wrong with it.
         why: PatternError,
+    },
+    /// The pattern can be read and can match nothing.
+    #[error("{pattern:?} can match nothing: {why}")]
+    MatchesNothing {
+        /// The pattern.
+        pattern: String,
+        /// Why.
+        why: &'static str,
     },
     /// Together with the entries that are there the expressions would be too large.
     #[error(
@@ -85,6 +93,9 @@ pub enum ControlError {
         /// How many there may be.
         most: u32,
     },
+    /// The copy cannot be written.
+    #[error("{0}")]
+    Copy(StoreError),
     /// The store cannot be used.
     #[error("{0}")]
     Store(StoreError),
@@ -96,6 +107,8 @@ impl From<StoreError> for ControlError {
             Self::Hashed
         } else if matches!(error, StoreError::BadCursor) {
             Self::BadCursor
+        } else if matches!(error, StoreError::Copy(_)) {
+            Self::Copy(error)
         } else {
             Self::Store(error)
         }
@@ -104,7 +117,21 @@ impl From<StoreError> for ControlError {
 
 impl Gate {
     /// Has something written in a transaction of its own; yields what the job yields in the end.
-    async fn write<T, F>(&self, mut job: F) -> Result<T, ControlError>
+    async fn write<T, F>(&self, job: F) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.write_then(job, || {}).await
+    }
+
+    /// The same, and what follows from it once it is committed: done by the thread that writes, so that
+    /// nothing else is written in between.
+    async fn write_then<T, F>(
+        &self,
+        mut job: F,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<T, ControlError>
     where
         T: Send + 'static,
         F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
@@ -118,6 +145,7 @@ impl Gate {
                 *for_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(yielded);
                 Ok(())
             }),
+            then: Box::new(then),
             done,
         };
         let queued = self.0.queue.try_send(Message::Errand(Box::new(errand)));
@@ -134,7 +162,10 @@ impl Gate {
         F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
     {
         // The reader itself, not through the state: that must not be held for so long.
-        let reader = self.0.state.reader()?;
+        let reader = self.0.state.reader().map_err(|error| {
+            let trouble = self.0.state.trouble();
+            trouble.map_or(error, StoreError::Trouble)
+        })?;
         let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
         Ok(read.await.map_err(|_| StoreError::Closed)??)
     }

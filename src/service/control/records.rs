@@ -1,10 +1,14 @@
 //! Records: shown by pages, forgotten, allowed, taken in.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::ControlError;
-use crate::policy::{Client, ClientKey, CountBy, Params, Sleep, SleepChange, Triplet, TripletKey};
+use crate::policy::{
+    Client, ClientKey, CountBy, Params, Query, Sleep, SleepChange, Triplet, TripletKey,
+};
 use crate::service::Gate;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
-use crate::types::{ClientIp, Prefix};
+use crate::types::{ClientIp, Prefix, Timestamp};
 
 /// Most rows in one transaction: more would hold up strangers.
 const BATCH: u32 = 1000;
@@ -29,7 +33,7 @@ pub struct Filter {
     pub recipient: Option<Vec<u8>>,
     /// In this state.
     pub state: Option<State>,
-    /// That have come back.
+    /// That wait and have come back at least once.
     pub retrying: bool,
 }
 
@@ -71,9 +75,13 @@ impl Filter {
         self.client.is_some() && others.is_empty()
     }
 
-    /// The key, when the filter names all three parts of a triplet.
+    /// The key, when the filter names all three parts of one triplet.
     fn key(&self, params: &Params) -> Option<TripletKey> {
-        let network = network_of_triplets(self.client?, params);
+        let client = self.client?;
+        let network = network_of_triplets(client, params);
+        if client.length() < bits_of_triplets(client, params) {
+            return None;
+        }
         let (sender, recipient) = (self.sender.as_ref()?, self.recipient.as_ref()?);
         Some(TripletKey::new(network, sender, recipient))
     }
@@ -86,7 +94,7 @@ impl Filter {
             Triplet::Waiting {
                 retries, counted, ..
             } => (State::Waiting, *retries > 0 || *counted > 0),
-            Triplet::Passed { .. } => (State::Passed, true),
+            Triplet::Passed { .. } => (State::Passed, false),
         };
         let by_record =
             self.state.is_none_or(|wanted| wanted == state) && (retried || !self.retrying);
@@ -101,13 +109,18 @@ impl Filter {
     }
 }
 
-/// The network that a client's triplets are kept for.
-fn network_of_triplets(client: Prefix, params: &Params) -> Prefix {
-    let bits = if client.address().is_ipv4() {
+/// The prefix length that triplets are kept with.
+fn bits_of_triplets(client: Prefix, params: &Params) -> u8 {
+    if client.address().is_ipv4() {
         params.ipv4_bits
     } else {
         params.ipv6_bits
-    };
+    }
+}
+
+/// The network that a client's triplets are kept for; a wider one as it is.
+fn network_of_triplets(client: Prefix, params: &Params) -> Prefix {
+    let bits = bits_of_triplets(client, params);
     Prefix::masked(client.address(), client.length().min(bits))
 }
 
@@ -135,6 +148,9 @@ impl Gate {
         limit: u32,
     ) -> Result<Page, ControlError> {
         let params = self.rules().params;
+        if let (Some(key), true) = (filter.key(&params), after.is_empty()) {
+            return self.one(key, filter).await;
+        }
         let most = usize::try_from(limit).unwrap_or(usize::MAX);
         let scope = Scope {
             triplets: true,
@@ -152,6 +168,26 @@ impl Gate {
         Ok(page)
     }
 
+    /// The page with the one triplet that a filter names. It is found under `--privacy` too.
+    async fn one(&self, key: TripletKey, filter: Filter) -> Result<Page, ControlError> {
+        let query = Query {
+            client: None,
+            triplet: Some(key.clone()),
+            sleep: None,
+            suspicion: None,
+            is_stressed: false,
+        };
+        let facts = self.read(move |reader| reader.facts(&query)).await?;
+        let row = key.parts().zip(facts.triplet).map(|(parts, record)| {
+            let key = RowKey::Plain(parts);
+            Row::Triplet { key, record }
+        });
+        Ok(Page {
+            rows: row.into_iter().filter(|row| filter.wants(row)).collect(),
+            next: None,
+        })
+    }
+
     /// Forgets triplets, and of a client that the filter names by itself everything. Whatever is forgotten is made
     /// to wait again.
     ///
@@ -165,9 +201,15 @@ impl Gate {
         }
         let params = self.rules().params;
         if let Some(key) = filter.key(&params) {
-            let is_gone = self
-                .write(move |records| records.remove_triplet(&key))
-                .await?;
+            if self.one(key.clone(), filter).await?.rows.is_empty() {
+                return Ok(Removed::default());
+            }
+            let touches = Arc::clone(&self.0.touches);
+            let removing = self.write_then(
+                move |records| records.remove_triplet(&key),
+                move || touches.clear(),
+            );
+            let is_gone = removing.await?;
             return Ok(Removed {
                 triplets: u64::from(is_gone),
                 ..Removed::default()
@@ -223,9 +265,12 @@ impl Gate {
                 return Err(ControlError::Hashed);
             }
             let rows = page.rows;
-            let gone = self
-                .write(move |records| remove_rows(records, &rows))
-                .await?;
+            let touches = Arc::clone(&self.0.touches);
+            let removing = self.write_then(
+                move |records| remove_rows(records, &rows),
+                move || touches.clear(),
+            );
+            let gone = removing.await?;
             removed.triplets = removed.triplets.saturating_add(gone.triplets);
             removed.clients = removed.clients.saturating_add(gone.clients);
             removed.sleeps = removed.sleeps.saturating_add(gone.sleeps);
@@ -283,28 +328,40 @@ impl Gate {
     /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
         let params = self.rules().params;
+        let now = self.0.clock.now();
         let jobs = rows
             .iter()
             .enumerate()
             .map(|(n, row)| {
-                job(row, &params).map_err(|why| ControlError::Row {
+                job(row, &params, now).map_err(|why| ControlError::Row {
                     number: n.saturating_add(1),
                     why,
                 })
             })
             .collect::<Result<Vec<Job>, ControlError>>()?;
-        let taken = self
+        let counted = Arc::new(Mutex::new(Taken::default()));
+        let for_job = Arc::clone(&counted);
+        let done = self
             .write(move |records| {
                 let mut taken = Taken::default();
                 for job in &jobs {
-                    job.run(records, dry_run, &mut taken)?;
+                    job.run(records, &mut taken)?;
                 }
-                Ok(taken)
+                *for_job.lock().unwrap_or_else(PoisonError::into_inner) = taken;
+                // A trial is the same, and then undone.
+                if dry_run {
+                    Err(StoreError::Trial)
+                } else {
+                    Ok(())
+                }
             })
-            .await?;
-        if !dry_run {
-            self.count_whitelisted().await?;
+            .await;
+        match done {
+            Ok(()) => self.count_whitelisted().await?,
+            Err(ControlError::Store(StoreError::Trial)) => {}
+            Err(error) => return Err(error),
         }
+        let taken = *counted.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(taken)
     }
 
@@ -354,50 +411,88 @@ enum Job {
 }
 
 /// What is to be done with a row; else why it cannot be.
-fn job(row: &Row, params: &Params) -> Result<Job, &'static str> {
+fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Job, &'static str> {
     let hashed = "a hash cannot be taken in";
-    let fits = |network: Prefix, kept: Prefix| {
-        let is_address = network.length() == if network.address().is_ipv4() { 32 } else { 128 };
-        if is_address || network == kept {
-            Ok(kept)
+    let fits = |network: Prefix, bits: u8| {
+        let most = if network.address().is_ipv4() { 32 } else { 128 };
+        if network.length() == most || network.length() == bits {
+            Ok(Prefix::masked(network.address(), bits))
         } else {
             Err("its network has another prefix length than the daemon's options say")
         }
     };
+    let bits_of_address = |network: Prefix| if network.address().is_ipv4() { 32 } else { 128 };
     match row {
         Row::Triplet {
             key: RowKey::Plain(parts),
             record,
         } => {
-            let kept = network_of_triplets(parts.network, params);
-            let network = fits(parts.network, kept)?;
+            let network = fits(parts.network, bits_of_triplets(parts.network, params))?;
             Ok(Job::Triplet(
                 TripletKey::new(network, &parts.sender, &parts.recipient),
-                *record,
+                not_ahead(*record, now),
             ))
         }
         Row::Client {
             key: RowKey::Plain(network),
             record,
         } => {
-            let kept = fits(*network, network_of_counts(*network, params))?;
-            Ok(Job::Client(ClientKey::new(kept), *record))
+            let bits = match params.count_by {
+                CountBy::Address => bits_of_address(*network),
+                CountBy::Subnet => bits_of_triplets(*network, params),
+            };
+            let record = Client {
+                last: record.last.min(now),
+                ..*record
+            };
+            Ok(Job::Client(ClientKey::new(fits(*network, bits)?), record))
         }
         Row::Sleep {
             key: RowKey::Plain(network),
             record,
-        } => Ok(Job::Sleep(ClientKey::new(*network), *record)),
+        } => {
+            let address = fits(*network, bits_of_address(*network))?;
+            let record = Sleep {
+                ordered: record.ordered.min(now),
+                seen: record.seen.min(now),
+                ..*record
+            };
+            Ok(Job::Sleep(ClientKey::new(address), record))
+        }
         Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => Err(hashed),
     }
 }
 
+/// The record with no time ahead of now: it would never grow old.
+fn not_ahead(record: Triplet, now: Timestamp) -> Triplet {
+    match record {
+        Triplet::Waiting {
+            first,
+            last,
+            retries,
+            counted,
+        } => Triplet::Waiting {
+            first: first.min(now),
+            last: last.min(now),
+            retries,
+            counted,
+        },
+        Triplet::Passed {
+            first,
+            passed,
+            last,
+            mails,
+        } => Triplet::Passed {
+            first: first.min(now),
+            passed: passed.min(now),
+            last: last.min(now),
+            mails,
+        },
+    }
+}
+
 impl Job {
-    fn run(
-        &self,
-        records: &mut dyn Records,
-        dry_run: bool,
-        taken: &mut Taken,
-    ) -> Result<(), StoreError> {
+    fn run(&self, records: &mut dyn Records, taken: &mut Taken) -> Result<(), StoreError> {
         let (is_new, is_later) = match self {
             Self::Triplet(key, record) => {
                 let known = records.triplet(key)?;
@@ -425,7 +520,7 @@ impl Job {
             (false, false) => &mut taken.unchanged,
         };
         *counter = counter.saturating_add(1);
-        if dry_run || !is_later {
+        if !is_later {
             return Ok(());
         }
         match self {

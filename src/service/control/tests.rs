@@ -163,6 +163,31 @@ async fn only_what_was_added_can_be_removed() {
     let long = "x".repeat(401);
     let long = gate.add_entry(list, &long, "", None).await;
     assert!(matches!(long, Err(ControlError::TooLong { most: 400, .. })));
+    for (list, pattern) in [
+        (list, "*.example.org"),
+        (list, ".example.org"),
+        (list, "mx.example.org[192.0.2.7]"),
+        (ListName::Sender, "<>"),
+        (ListName::Sender, "<ann@example.org>"),
+        (ListName::Sender, "@example.org"),
+        (ListName::Recipient, "two..dots"),
+    ] {
+        let nothing = gate.add_entry(list, pattern, "", None).await;
+        assert!(
+            matches!(nothing, Err(ControlError::MatchesNothing { .. })),
+            "{pattern}"
+        );
+    }
+    for (list, pattern) in [
+        (list, "unknown"),
+        (list, "xn--80ak6aa92e.example"),
+        (list, "2001:db8::/32"),
+        (ListName::Sender, "bounce+x@example.org"),
+        (ListName::Recipient, "abuse@"),
+        (ListName::Recipient, "b\u{fc}cher.example"),
+    ] {
+        gate.add_entry(list, pattern, "", None).await.unwrap();
+    }
     let table = gate.add_entry(ListName::ClientAccess, "x", "", None).await;
     assert!(matches!(table, Err(ControlError::FilesOnly)));
 }
@@ -230,6 +255,26 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
             site.gate().statistics().requests,
             site.gate().status().counts.total()
         );
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_says_how_often_it_has_to_come_back() {
+    let site = Site::new(Params {
+        retry_count: 3,
+        ..Params::default()
+    });
+    let ask = tx("mx", "joe@x", "");
+    assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
+    for (after, want) in [(1, Some(3)), (299, Some(2)), (1, Some(1))] {
+        site.clock.advance(after);
+        let explained = site.gate().explain(&ask);
+        assert_eq!(
+            (explained.retries, explained.passes_at),
+            (want, None),
+            "{after}"
+        );
+        site.ask("mx", "joe@x").await;
     }
 }
 
@@ -307,6 +352,124 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn forgetting_one_triplet_heeds_the_rest_of_the_filter() {
+    let site = Site::new(Params::default());
+    let gate = site.gate();
+    let client = ClientIp::parse(b"192.0.2.7").unwrap();
+    gate.allow(client, b"a@b", b"a@x").await.unwrap();
+    let filter = |network: &str, state| Filter {
+        client: Some(Prefix::parse(network).unwrap()),
+        sender: Some(b"a@b".to_vec()),
+        recipient: Some(b"a@x".to_vec()),
+        state,
+        retrying: false,
+    };
+    let cases = [
+        ("192.0.2.7/32", Some(State::Waiting), 0),
+        ("192.0.2.0/24", Some(State::Waiting), 0),
+        ("192.1.0.0/16", None, 0),
+        ("192.0.0.0/16", None, 1),
+        ("192.0.2.0/24", Some(State::Passed), 0),
+    ];
+    for (network, state, want) in cases {
+        let page = gate.page(filter(network, state), false, Vec::new(), 10);
+        assert_eq!(page.await.unwrap().rows.len(), want, "{network} {state:?}");
+        let gone = gate.forget(filter(network, state), false).await.unwrap();
+        assert_eq!(gone.triplets, want as u64, "{network} {state:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_rows_that_a_decision_can_find_are_taken_in() {
+    let site = Site::new(Params::default());
+    let at = |seconds| Timestamp::from_seconds(START + seconds);
+    let triplet = |network: &str, last| Row::Triplet {
+        key: RowKey::Plain(crate::policy::TripletParts {
+            network: Prefix::parse(network).unwrap(),
+            sender: b"a@b".to_vec(),
+            recipient: b"a@x".to_vec(),
+        }),
+        record: Triplet::Passed {
+            first: at(0),
+            passed: at(0),
+            last: at(last),
+            mails: 1,
+        },
+    };
+    let client = |network: &str| Row::Client {
+        key: RowKey::Plain(Prefix::parse(network).unwrap()),
+        record: crate::policy::Client {
+            count: 1,
+            last: at(0),
+        },
+    };
+    let refused = [
+        triplet("10.9.0.0/16", 0),
+        triplet("10.9.8.0/28", 0),
+        client("10.0.0.0/8"),
+        client("10.0.0.0/24"),
+    ];
+    for row in refused {
+        let taken = site.gate().import(vec![row.clone()], false).await;
+        assert!(
+            matches!(taken, Err(ControlError::Row { number: 1, .. })),
+            "{row:?}"
+        );
+    }
+    // Two addresses of one network are one triplet, in a trial as in earnest.
+    let rows = vec![
+        triplet("192.0.2.1/32", 0),
+        triplet("192.0.2.2/32", 9_999_999),
+    ];
+    let want = Taken {
+        new: 1,
+        changed: 0,
+        unchanged: 1,
+    };
+    for dry_run in [true, false] {
+        let taken = site.gate().import(rows.clone(), dry_run).await.unwrap();
+        assert_eq!(taken, want, "{dry_run}");
+    }
+    let ahead = |row: &Row| match row {
+        Row::Triplet {
+            record: Triplet::Passed { last, .. },
+            ..
+        } => *last > at(0),
+        Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => false,
+    };
+    assert!(!site.all().await.iter().any(ahead), "no time lies ahead");
+}
+
+#[tokio::test]
+async fn thousands_of_entries_end_at_once_and_hits_of_the_others_go_on() {
+    let site = Site::new(Params::default());
+    let list = ListName::Sender;
+    site.gate().add_entry(list, "a@b", "", None).await.unwrap();
+    let many: Vec<crate::policy::Added> = (0..5000)
+        .map(|n| crate::policy::Added {
+            list,
+            text: format!("s{n}@x"),
+            comment: String::new(),
+            added: Timestamp::from_seconds(START),
+            expires: Some(Timestamp::from_seconds(START + 60)),
+            hits: 0,
+            last_hit: None,
+        })
+        .collect();
+    let own = site.gate().0.book.entries();
+    let now = Timestamp::from_seconds(START);
+    site.gate().0.book.load([own, many].concat(), Some(now));
+    assert_eq!(site.gate().list_entries().len(), 5002);
+    assert_eq!(site.ask("mx", "1@x").await, Reason::SenderWhitelist);
+    site.clock.advance(60);
+    assert_eq!(site.ask("mx", "2@x").await, Reason::SenderWhitelist);
+    let views = site.gate().list_entries();
+    let left: Vec<_> = views.iter().filter(|view| view.list == list).collect();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].hits, 2);
+}
+
+#[tokio::test]
 async fn what_is_allowed_passes_and_keeps_its_first_sight() {
     let site = Site::new(Params::default());
     assert_eq!(site.ask("mx", "a@x").await, Reason::New);
@@ -343,6 +506,7 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
     assert_eq!(rows.len(), 3);
 
     let to = Site::new(Params::default());
+    to.clock.advance(300);
     let gate = to.gate();
     let taken = |new, changed, unchanged| Taken {
         new,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{BATCH, Health, TICK, Worker};
-use crate::policy::{Added, Expiry};
+use crate::policy::Expiry;
 use crate::service::book::has_ended;
 use crate::service::clock::monotonic;
 use crate::store::StoreError;
@@ -43,7 +43,11 @@ impl Worker {
         }
         let clock = &self.shared.clock;
         let state = &self.shared.state;
-        state.check_clock(clock.now(), clock.since_boot());
+        let now = clock.now();
+        let is_trusted = state.check_clock(now, clock.since_boot()) == Expiry::Applies;
+        if std::mem::replace(&mut self.was_trusted, is_trusted) != is_trusted {
+            self.shared.book.rebuild(state.trusted(now));
+        }
         if mono.saturating_sub(self.flushed) >= FLUSH {
             let is_more = self.flush();
             self.keep_books();
@@ -96,21 +100,20 @@ impl Worker {
     }
 
     /// Writes the counters of the hour, and of the entries that were added those that have decided; entries
-    /// whose time is over go.
+    /// whose time is over go. Only this thread changes what was added, in the store and in the book, so the two are
+    /// always in step.
     pub(super) fn keep_books(&mut self) {
         if self.health != Health::Well {
             return;
         }
         let now = self.shared.clock.now();
+        let trusted = self.shared.state.trusted(now);
         let counts = self.shared.stats.counts();
         let tally = counts.since(&self.told).tally();
-        let entries = self.shared.book.entries();
-        let (ended, others): (Vec<Added>, Vec<Added>) =
-            entries.into_iter().partition(|entry| has_ended(entry, now));
-        let hit: Vec<Added> = others
-            .into_iter()
-            .filter(|entry| entry.last_hit > Some(self.booked))
-            .collect();
+        let mut ended = self.shared.book.entries();
+        ended.retain(|entry| has_ended(entry, trusted));
+        let mut hit = self.shared.book.unwritten();
+        hit.retain(|entry| !has_ended(entry, trusted));
         if tally.is_empty() && ended.is_empty() && hit.is_empty() {
             return;
         }
@@ -131,13 +134,9 @@ impl Worker {
         match written {
             Ok(()) => {
                 self.told = counts;
-                self.booked = hit
-                    .iter()
-                    .filter_map(|entry| entry.last_hit)
-                    .max()
-                    .unwrap_or(self.booked);
-                for entry in &ended {
-                    self.shared.book.remove(entry.list, &entry.text, now);
+                self.shared.book.written(&hit);
+                if !ended.is_empty() {
+                    self.shared.book.remove(&ended, trusted);
                 }
                 self.wrote();
             }

@@ -54,6 +54,8 @@ pub(super) enum Message {
 /// Something that an administrator wants to be written, in a transaction of its own.
 pub(super) struct Errand {
     pub(super) job: Box<Job>,
+    /// What follows once it is committed, before anything else is written.
+    pub(super) then: Box<dyn FnOnce() + Send>,
     pub(super) done: oneshot::Sender<Result<(), StoreError>>,
 }
 
@@ -112,9 +114,10 @@ pub(super) struct Worker {
     noted: Timestamp,
     /// Whether something was written since.
     is_unnoted: bool,
-    /// The counters that are in the history, and the last hit of an entry that is kept.
+    /// The counters that are in the history.
     told: Counts,
-    booked: Timestamp,
+    /// Whether the clock was trusted when it was last looked at.
+    was_trusted: bool,
     /// Whether the clock is watched, which goes on when the store is opened again.
     is_watching: bool,
 }
@@ -135,7 +138,7 @@ impl Worker {
             noted: Timestamp::default(),
             is_unnoted: false,
             told: Counts::default(),
-            booked: Timestamp::default(),
+            was_trusted: true,
             is_watching: false,
         };
         match worker.open() {
@@ -188,15 +191,26 @@ impl Worker {
         }
     }
 
-    /// Does an errand; dropped without an answer while the store is in trouble.
+    /// Does an errand. A full store can still be made smaller.
     fn run_errand(&mut self, mut errand: Errand) {
-        if self.health != Health::Well || errand.done.is_closed() {
+        if errand.done.is_closed() {
+            return;
+        }
+        if self.health == Health::Ill {
+            let trouble = self.shared.state.trouble().unwrap_or_default();
+            if errand.done.send(Err(StoreError::Trouble(trouble))).is_err() {
+                log::debug!("an errand was not waited for");
+            }
             return;
         }
         let done = self.attempt(|writer| writer.transact(&mut *errand.job));
         match &done {
-            Ok(()) => self.wrote(),
+            Ok(()) => {
+                (errand.then)();
+                self.wrote();
+            }
             Err(error) if error.is_refusal() => {}
+            Err(StoreError::Full) if self.health == Health::Full => {}
             Err(error) => self.fail(error),
         }
         if errand.done.send(done).is_err() {
@@ -266,7 +280,8 @@ impl Worker {
             self.is_watching = true;
         }
         let now = self.shared.clock.now();
-        self.shared.book.load(reader.entries()?, now);
+        let trusted = self.shared.state.trusted(now);
+        self.shared.book.load(reader.entries()?, trusted);
         self.writer = Some(writer);
         self.shared.state.set_reader(Some(reader));
         Ok(())

@@ -40,7 +40,11 @@ fn an_entry_counts_at_once_survives_a_kill_and_goes() {
     assert_eq!(on.manager(&remove).good(), "");
     assert!(!is_listed(&on, "mx.example.org", "e@b"));
     on.kill_and_start_again();
-    assert!(!is_listed(&on, "mx.example.org", "f@b"));
+    assert!(
+        !is_listed(&on, "mx.example.org", "f@b"),
+        "{}",
+        on.daemon.log()
+    );
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use stargrey::api::{MONITOR, NAME, PATH};
+
 use super::OnBus;
 use crate::support::{Daemon, TestClock, rcpt};
 
@@ -69,6 +71,7 @@ fn triplets_are_listed_with_what_is_known_of_them() {
         (&["sender", "s", "A@B"], "aa{sv}ay 1 "),
         (&["recipient", "s", "g@h"], "aa{sv}ay 1 "),
         (&["recipient", "s", "nobody@h"], "aa{sv}ay 0 "),
+        // What has passed has come back.
         (&["retrying", "b", "true"], "aa{sv}ay 0 "),
     ];
     for (filter, want) in filters {
@@ -246,4 +249,26 @@ fn a_backup_is_a_database() {
     clock.advance(300);
     other.run(&[clock.option()]);
     assert!(other.ask(&request).starts_with("PREPEND X-Greylist"));
+}
+
+#[test]
+fn a_full_database_can_be_made_smaller() {
+    let (on, _clock) = started(&["--max-size=1M"]);
+    let mut client = on.daemon.connect();
+    let long = "x".repeat(400);
+    for n in 0.. {
+        let answer = client.ask(&rcpt("x", "192.0.2.7", &format!("{long}{n}x@f"), "g@h"));
+        if answer == "DUNNO" {
+            break;
+        }
+        assert!(n < 20_000, "the database is never full");
+    }
+    let state = on
+        .bus
+        .busctl(&["get-property", NAME, PATH, MONITOR, "StoreState"]);
+    assert!(state.good().contains("--max-size"));
+    let gone = on
+        .manager(&["Forget", "a{sv}", "1", "client", "s", "192.0.2.7"])
+        .good();
+    assert!(!gone.contains("\"triplets\" t 0"), "{gone}");
 }

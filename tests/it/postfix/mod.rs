@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod allowed;
 mod recipes;
 mod server;
 mod smtp;

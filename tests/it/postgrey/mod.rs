@@ -4,7 +4,7 @@
 //! [`departures`] is the list of everything that is answered differently on purpose; both sides are
 //! asked there too, so that a departure that has gone, on either side, is noticed. [`agreements`] has
 //! what needs a restart or a reload, or happens too seldom to be left to chance. [`import`] reads what
-//! postgrey has written.
+//! postgrey has written, and [`moving`] goes on from there.
 
 use std::fmt::Write as _;
 use std::thread;
@@ -17,6 +17,7 @@ mod configurations;
 mod departures;
 mod generator;
 mod import;
+mod moving;
 mod peer;
 pub(crate) mod random;
 mod script;
