@@ -171,7 +171,7 @@ fn cursors_end_at_their_length() {
 fn what_is_cut_off_is_refused() {
     let whole = written(&vec![row(3); 3]);
     for length in 0..whole.len() {
-        let cut = Data::new(whole.bytes()[..length].to_vec(), *whole.context());
+        let cut = Data::new(whole.bytes()[..length].to_vec(), whole.context());
         assert!(cut.deserialize::<Rows>().is_err(), "{length}");
     }
 }
