@@ -51,7 +51,7 @@ async fn import(connection: &zbus::Connection, body: &(impl Serialize + Type)) -
 
 /// The arguments are unpacked before it is known who calls, so that root's call shows what anybody's would take.
 #[test]
-fn a_million_rows_do_not_fill_the_memory() {
+fn rows_without_number_do_not_fill_the_memory() {
     let on = OnBus::start(&[]);
     let (runtime, connection) = on.bus.connect();
     let before = most_memory(on.daemon.pid());
