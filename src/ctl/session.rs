@@ -1,5 +1,6 @@
 //! The way to the daemon.
 
+use std::io;
 use std::time::Duration;
 
 use zbus::{Connection, connection};
@@ -7,6 +8,9 @@ use zbus::{Connection, connection};
 use super::failure::Failure;
 use super::view::View;
 use crate::api::{ACTIONS, Dict, Error, MANAGER, ManagerProxy, MonitorProxy, NAME, PATH};
+
+/// How long the bus is waited for.
+const CONNECTING: Duration = Duration::from_secs(25);
 
 /// How long the daemon is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +26,7 @@ impl Patience {
     /// As long as D-Bus waits by custom, and long enough for anything.
     pub const USUAL: Self = Self {
         monitor: Duration::from_secs(25),
-        manager: Duration::from_mins(10),
+        manager: Duration::from_secs(10 * 60),
     };
 
     /// For a call of this method.
@@ -56,8 +60,16 @@ impl Session {
         patience: Patience,
         view: View,
     ) -> Result<Self, Failure> {
+        let connection = match tokio::time::timeout(CONNECTING, bus.build()).await {
+            Ok(connection) => connection.map_err(Failure::NoBus)?,
+            Err(_) => {
+                return Err(Failure::NoBus(
+                    io::Error::from(io::ErrorKind::TimedOut).into(),
+                ));
+            }
+        };
         Ok(Self {
-            connection: bus.build().await.map_err(Failure::NoBus)?,
+            connection,
             patience,
             view,
         })

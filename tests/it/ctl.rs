@@ -94,6 +94,7 @@ impl Notes {
     fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
         Err(match (list, pattern) {
             ("client-whitelist", "file") => Error::EntryInFile("it is in /etc/x:7".to_owned()),
+            ("sender-whitelist", "<a@b>") => return Ok(()),
             _ => Error::NoSuchEntry("there is no such entry".to_owned()),
         })
     }
@@ -392,6 +393,12 @@ fn arguments_arrive() {
         (code, &*stdout),
         (0, "a\\.b@c is on the sender-whitelist.\n")
     );
+    // Somebody else has added it so.
+    let (code, stdout, _) = service.bus.run(&["remove", "sender", "<a@b>"]);
+    assert_eq!(
+        (code, &*stdout),
+        (0, "<a@b> is off the sender-whitelist.\n")
+    );
     let want = [
         "add recipient-whitelist bob@ for Bob 43200",
         "allow 192.0.2.7  bob@example.net",
@@ -581,11 +588,12 @@ struct Stuck;
 #[interface(name = "org.stargrey.Greylist1.Manager")]
 impl Stuck {
     async fn reload(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
-    async fn backup(&self, _file: OwnedFd) {
-        std::future::pending().await
+    async fn backup(&self, file: OwnedFd) {
+        std::future::pending::<()>().await;
+        drop(file);
     }
 }
 

@@ -70,10 +70,20 @@ pub(super) async fn remove(
     pattern: &str,
 ) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
-    let pattern = written(list, pattern);
-    let call = manager.remove_entry(list.word(), &pattern);
-    session.ask("RemoveEntry", call).await?;
-    let sentence = format!("{} is off the {}.", named(&pattern), list.word());
+    let remove = async |pattern: &str| {
+        let call = manager.remove_entry(list.word(), pattern);
+        session.ask("RemoveEntry", call).await
+    };
+    let mut gone = written(list, pattern);
+    match remove(&gone).await {
+        // Whoever is no stargreyctl may have added it with its brackets.
+        Err(Failure::NoSuchEntry(_)) if *gone != *pattern => {
+            gone = pattern.into();
+            remove(&gone).await?;
+        }
+        done => done?,
+    }
+    let sentence = format!("{} is off the {}.", named(&gone), list.word());
     Ok(Answer::done(&session.view, &sentence))
 }
 

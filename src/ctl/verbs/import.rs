@@ -37,6 +37,8 @@ struct Tally {
 /// Reads and sends.
 pub(super) async fn run(session: &Session, options: &Import) -> Result<Answer, Failure> {
     let mut input = Input::open(options)?;
+    // To open a directory is to copy it. A signal that came meanwhile is heard now, before anything is sent.
+    tokio::task::yield_now().await;
     let total = input.count().await?;
     let mut tally = Tally {
         is_dry: is_dry(options),

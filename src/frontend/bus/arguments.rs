@@ -1,4 +1,4 @@
-//! What callers send, read: limits, filters, addresses. Whatever is not understood is refused by its name.
+//! What callers have sent, read: limits, filters, addresses. Whatever is not understood is refused by its name.
 
 use super::error::invalid;
 use crate::api::{
@@ -10,9 +10,6 @@ use crate::protocol::policy::MAX_LINE;
 use crate::service::{Filter, State};
 use crate::types::{ClientIp, Prefix, unprintable};
 
-/// Bytes of a cursor: far more than any that was given out has.
-const MOST_CURSOR: usize = 8192;
-
 /// How many rows a page may have.
 pub(super) fn limit(limit: u32) -> Result<u32, Error> {
     match limit {
@@ -21,16 +18,6 @@ pub(super) fn limit(limit: u32) -> Result<u32, Error> {
         )),
         limit => Ok(limit.min(MOST_ROWS)),
     }
-}
-
-/// A place to go on from.
-pub(super) fn cursor(after: Vec<u8>) -> Result<Vec<u8>, Error> {
-    if after.len() > MOST_CURSOR {
-        return Err(invalid(
-            "This is no place to go on from: begin again with an empty one.",
-        ));
-    }
-    Ok(after)
 }
 
 /// A list by its word.
@@ -227,7 +214,5 @@ mod tests {
         }
         assert!(address(SENDER, &"a".repeat(MAX_LINE)).is_ok());
         assert!(address(SENDER, &"a".repeat(MAX_LINE + 1)).is_err());
-        assert!(cursor(vec![0; MOST_CURSOR]).is_ok());
-        assert!(cursor(vec![0; MOST_CURSOR + 1]).is_err());
     }
 }

@@ -7,17 +7,23 @@
 //! | nothing: it is not there, or fails | served | refused |
 //!
 //! polkitd itself says yes to root. A method without an action is refused to everybody.
+//!
+//! A call is kept whole while polkit is asked, and that takes as long as somebody takes to type a password. So
+//! only so many may wait, and none of them is large. Root waits without a place of its own, lest others keep it
+//! out.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::message::{Flags, Header};
 use zbus::proxy::CacheProperties;
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
+use super::error::invalid;
 use crate::api::{ACTIONS, Error};
 
 /// How long polkit may take by itself.
@@ -25,6 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long it may take when somebody has to type a password.
 const INTERACTION: Duration = Duration::from_secs(300);
+
+/// Calls of others than root that may wait for polkit at once.
+const MOST_WAITING: usize = 16;
+
+/// Bytes of what somebody else than root sends with a call: many times what a thousand usual rows have.
+const MOST_SENT: u32 = 4 << 20;
 
 /// Who has called and may, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,19 +50,65 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Asks whether the caller may call this method.
-///
-/// # Errors
-///
-/// [`Error::NotAuthorized`] says who may, and how to become one of them.
-pub(super) async fn ask(connection: &Connection, header: &Header<'_>) -> Result<Caller, Error> {
-    let member = header.member().map_or("", |member| member.as_str());
-    let action = action_of(member)
-        .ok_or_else(|| Error::NotAuthorized(format!("{member} is nobody's to call.")))?;
-    let uid = uid(connection, header)
-        .await
-        .map_err(|error| Error::NotAuthorized(format!("Who called is not known: {error}.")))?;
-    let consent = match consent(connection, header, action).await {
+/// Asks for consent, for so many calls at once.
+#[derive(Debug)]
+pub(super) struct Consent {
+    places: Semaphore,
+}
+
+impl Consent {
+    /// Nobody waits.
+    pub(super) fn new() -> Self {
+        Self {
+            places: Semaphore::new(MOST_WAITING),
+        }
+    }
+
+    /// Asks whether the caller may call this method.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAuthorized`] says who may, and how to become one of them; what is too large, or one too many,
+    /// is not asked about.
+    pub(super) async fn ask(
+        &self,
+        connection: &Connection,
+        header: &Header<'_>,
+    ) -> Result<Caller, Error> {
+        let member = header.member().map_or("", |member| member.as_str());
+        let action = action_of(member)
+            .ok_or_else(|| Error::NotAuthorized(format!("{member} is nobody's to call.")))?;
+        let uid = uid(connection, header)
+            .await
+            .map_err(|error| Error::NotAuthorized(format!("Who called is not known: {error}.")))?;
+        let place = if uid == 0 {
+            None
+        } else {
+            if header.primary().body_len() > MOST_SENT {
+                return Err(invalid(&format!(
+                    "More than {MOST_SENT} bytes in one call are for root alone: send fewer rows at a time."
+                )));
+            }
+            Some(self.places.try_acquire().map_err(|_| {
+                Error::NotAuthorized(format!(
+                    "{MOST_WAITING} calls wait for the consent of polkit already: try again later."
+                ))
+            })?)
+        };
+        let consent = consent(connection, header, action).await;
+        drop(place);
+        decided(consent, uid, member, action)
+    }
+}
+
+/// What follows from what polkit says.
+fn decided(
+    consent: Result<bool, zbus::Error>,
+    uid: u32,
+    member: &str,
+    action: &str,
+) -> Result<Caller, Error> {
+    let consent = match consent {
         Ok(true) => Ok(()),
         Ok(false) => Err(format!(
             "{member} needs the consent of polkit to {action}: \

@@ -1,5 +1,5 @@
-//! The interface for administrators. Each method asks for consent before it looks at its arguments, and what
-//! changes something has its line in the log.
+//! The interface for administrators. Each method asks for consent before it looks at its arguments, which are
+//! unpacked within bounds by then, and what changes something has its line in the log.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,9 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use zbus::message::Header;
 use zbus::{Connection, Fd};
 
+use super::consent::Consent;
 use super::error::invalid;
-use super::{ReloadSender, arguments, consent, entries, rows};
-use crate::api::{CHANGED, Dict, Error, MOST_ROWS, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
+use super::unpacking::{Attributes, Cursor, Options, Rows};
+use super::{ReloadSender, arguments, entries, rows};
+use crate::api::{CHANGED, Dict, Error, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
 use crate::frontend::policy::transaction;
 use crate::policy::ListName;
 use crate::protocol::policy::Decoder;
@@ -25,6 +27,7 @@ const MOST_COMPLAINTS: usize = 1000;
 /// The interface.
 pub(super) struct Manager {
     gate: Gate,
+    consent: Consent,
     reload: ReloadSender,
     changed: mpsc::Sender<ListName>,
 }
@@ -34,6 +37,7 @@ impl Manager {
     pub(super) fn new(gate: Gate, reload: ReloadSender, changed: mpsc::Sender<ListName>) -> Self {
         Self {
             gate,
+            consent: Consent::new(),
             reload,
             changed,
         }
@@ -51,12 +55,11 @@ impl Manager {
         &self,
         filter: Filter,
         all_kinds: bool,
-        after: Vec<u8>,
+        after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
         let limit = arguments::limit(limit)?;
-        let after = arguments::cursor(after)?;
-        let page = self.gate.page(filter, all_kinds, after, limit).await?;
+        let page = self.gate.page(filter, all_kinds, after.0, limit).await?;
         let rows = page.rows.iter().map(rows::from_record).collect();
         Ok((rows, page.next.unwrap_or_default()))
     }
@@ -107,7 +110,7 @@ impl Manager {
         comment: &str,
         lifetime: u64,
     ) -> Result<(), Error> {
-        let caller = consent::ask(connection, &header).await?;
+        let caller = self.consent.ask(connection, &header).await?;
         let list = arguments::list(list)?;
         let lifetime = (lifetime > 0).then(|| Span::from_seconds(lifetime));
         let adding = self.gate.add_entry(list, pattern, comment, lifetime);
@@ -124,7 +127,7 @@ impl Manager {
         list: &str,
         pattern: &str,
     ) -> Result<(), Error> {
-        let caller = consent::ask(connection, &header).await?;
+        let caller = self.consent.ask(connection, &header).await?;
         let list = arguments::list(list)?;
         let removing = self.gate.remove_entry(list, pattern);
         removing.await?;
@@ -139,15 +142,14 @@ impl Manager {
         &self,
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
-        filter: Dict,
-        after: Vec<u8>,
+        filter: Options,
+        after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        consent::ask(connection, &header).await?;
-        let list = arguments::entries_filter(&filter)?;
+        self.consent.ask(connection, &header).await?;
+        let list = arguments::entries_filter(&filter.0)?;
         let limit = arguments::limit(limit)?;
-        let after = arguments::cursor(after)?;
-        entries::page(self.gate.list_entries(), list, &after, limit)
+        entries::page(self.gate.list_entries(), list, &after.0, limit)
     }
 
     #[zbus(out_args("outcome", "steps"))]
@@ -155,11 +157,11 @@ impl Manager {
         &self,
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
-        attributes: HashMap<String, String>,
+        attributes: Attributes,
     ) -> Result<(Dict, Vec<Dict>), Error> {
-        consent::ask(connection, &header).await?;
+        self.consent.ask(connection, &header).await?;
         let mut decoder = Decoder::new();
-        decoder.feed(&request(&attributes)?);
+        decoder.feed(&request(&attributes.0)?);
         let request = decoder
             .next()
             .map_err(|error| invalid(&format!("This is no request: {error}.")))?
@@ -175,12 +177,12 @@ impl Manager {
         &self,
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
-        filter: Dict,
-        after: Vec<u8>,
+        filter: Options,
+        after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        consent::ask(connection, &header).await?;
-        let filter = arguments::records_filter(&filter)?;
+        self.consent.ask(connection, &header).await?;
+        let filter = arguments::records_filter(&filter.0)?;
         self.page(filter, false, after, limit).await
     }
 
@@ -189,10 +191,10 @@ impl Manager {
         &self,
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
-        filter: Dict,
+        filter: Options,
     ) -> Result<Dict, Error> {
-        let caller = consent::ask(connection, &header).await?;
-        let (filter, everything) = arguments::forget_filter(&filter)?;
+        let caller = self.consent.ask(connection, &header).await?;
+        let (filter, everything) = arguments::forget_filter(&filter.0)?;
         let removed = self.gate.forget(filter, everything).await?;
         log::info!(
             "{caller} has had {} triplets, {} clients and {} sleeps forgotten",
@@ -212,7 +214,7 @@ impl Manager {
         sender: &str,
         recipient: &str,
     ) -> Result<(), Error> {
-        let caller = consent::ask(connection, &header).await?;
+        let caller = self.consent.ask(connection, &header).await?;
         let client = arguments::client(client)?;
         let sender_bytes = arguments::address(SENDER, sender)?;
         let recipient_bytes = arguments::address(RECIPIENT, recipient)?;
@@ -229,7 +231,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let caller = consent::ask(connection, &header).await?;
+        let caller = self.consent.ask(connection, &header).await?;
         log::info!("{caller} wants the lists to be read again");
         let ending = |()| Error::ReloadRefused("The daemon is ending.".to_owned());
         let (answer, answered) = oneshot::channel();
@@ -252,7 +254,7 @@ impl Manager {
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<(), Error> {
-        let caller = consent::ask(connection, &header).await?;
+        let caller = self.consent.ask(connection, &header).await?;
         self.gate.reset_statistics();
         log::info!("{caller} has set the counters to zero");
         Ok(())
@@ -264,7 +266,7 @@ impl Manager {
         #[zbus(header)] header: Header<'_>,
         file: Fd<'_>,
     ) -> Result<(), Error> {
-        let caller = consent::ask(connection, &header).await?;
+        let caller = self.consent.ask(connection, &header).await?;
         let file = backup_file(file)?;
         self.gate.backup(file).await?;
         log::info!("{caller} has taken a backup");
@@ -276,18 +278,13 @@ impl Manager {
         &self,
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
-        rows: Vec<Dict>,
+        rows: Rows,
         dry_run: bool,
     ) -> Result<Dict, Error> {
-        let caller = consent::ask(connection, &header).await?;
-        let count = rows.len();
-        if !u32::try_from(count).is_ok_and(|count| count <= MOST_ROWS) {
-            return Err(invalid(&format!(
-                "{count} rows in one call: send at most {MOST_ROWS} at a time."
-            )));
-        }
+        let caller = self.consent.ask(connection, &header).await?;
+        let count = rows.0.len();
         let records: Result<Vec<_>, Error> = (1..)
-            .zip(&rows)
+            .zip(&rows.0)
             .map(|(number, row): (usize, _)| {
                 rows::to_record(row).map_err(|why| {
                     Error::InvalidRow(format!(
@@ -317,10 +314,10 @@ impl Manager {
         &self,
         #[zbus(connection)] connection: &Connection,
         #[zbus(header)] header: Header<'_>,
-        after: Vec<u8>,
+        after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        consent::ask(connection, &header).await?;
+        self.consent.ask(connection, &header).await?;
         self.page(Filter::default(), true, after, limit).await
     }
 }

@@ -9,6 +9,7 @@
 
 mod entries;
 mod explain;
+mod import;
 mod records;
 mod statistics;
 
@@ -24,7 +25,8 @@ use crate::store::{Reader, Records, StoreError};
 
 pub use entries::{EntryView, MOST_ENTRIES};
 pub use explain::{Explained, Explanation};
-pub use records::{Filter, Removed, State, Taken};
+pub use import::Taken;
+pub use records::{Filter, Removed, State};
 pub use statistics::{Hour, Statistics};
 
 /// Why something is refused.

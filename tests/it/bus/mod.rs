@@ -2,6 +2,7 @@
 
 mod consent;
 pub(crate) mod harness;
+mod limits;
 mod lists;
 mod object;
 mod presence;

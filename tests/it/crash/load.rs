@@ -17,6 +17,8 @@ pub(super) struct Counters {
     pub(super) answered: AtomicU64,
     /// Answers that had to know what was promised before the last kill.
     pub(super) kept: AtomicU64,
+    /// Connections that have come to an end.
+    pub(super) ended: AtomicU64,
     /// Whether it is time to stop asking.
     pub(super) is_over: AtomicBool,
 }
@@ -62,6 +64,11 @@ impl Book {
 
     /// Asks until the daemon is gone or it is time to stop.
     pub(super) fn ask(&mut self, daemon: &Daemon, round: Round, counters: &Counters) {
+        self.ask_on(daemon, round, counters);
+        counters.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn ask_on(&mut self, daemon: &Daemon, round: Round, counters: &Counters) {
         let Ok(mut client) = Client::unix(&daemon.socket()) else {
             return;
         };
@@ -133,7 +140,7 @@ impl Book {
             .belief
             .answered(question, round.now, Answer::parse(&action));
         if let Err(wanted) = entered {
-            counters.is_over.store(true, Ordering::Relaxed);
+            counters.ended.fetch_add(1, Ordering::Relaxed);
             panic!(
                 "a promise is broken in round {}: {address} {question:?}: {action}, but owed was one of {wanted:?}",
                 round.number

@@ -127,14 +127,19 @@ impl Site {
             if let Some(administrator) = &mut self.administrator {
                 scope.spawn(|| administrator.work(&counters.is_over, &figures.entries));
             }
-            while counters.answered.load(Ordering::Relaxed) < answers
-                && !counters.is_over.load(Ordering::Relaxed)
-            {
+            let ended = || counters.ended.load(Ordering::Relaxed);
+            while counters.answered.load(Ordering::Relaxed) < answers && ended() == 0 {
                 thread::yield_now();
             }
             spin(moments);
+            let ended_by_itself = ended() > 0;
             daemon.signal("KILL");
             counters.is_over.store(true, Ordering::Relaxed);
+            assert!(
+                !ended_by_itself,
+                "a connection ends before the kill; the log:\n{}",
+                daemon.log()
+            );
         });
         self.daemon.kill();
         figures.kills += 1;
