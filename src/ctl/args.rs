@@ -65,7 +65,7 @@ pub enum Verb {
     Explain(Explain),
     /// Let a client, sender and recipient pass from now on
     Pass {
-        /// The client's address, its name, or both as NAME[ADDRESS]
+        /// The client's address, its name, or both as `NAME[ADDRESS]`
         client: String,
         /// The sender; empty or <> for bounces
         sender: String,
@@ -186,7 +186,7 @@ pub struct Pending {
     #[arg(long)]
     pub retrying: bool,
 
-    /// Only from this client: an address, a network, or NAME[ADDRESS]
+    /// Only from this client: an address, a network, or `NAME[ADDRESS]`
     #[arg(long, value_name = "CLIENT")]
     pub client: Option<String>,
 
@@ -211,7 +211,7 @@ pub struct Pending {
 /// About what.
 #[derive(Debug, Clone, Args)]
 pub struct Explain {
-    /// The client's address, its name, or both as NAME[ADDRESS]
+    /// The client's address, its name, or both as `NAME[ADDRESS]`
     pub client: String,
 
     /// The sender; empty or <> for bounces
@@ -237,7 +237,7 @@ pub struct Explain {
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub struct Forget {
-    /// What is known of this client: an address, a network, or NAME[ADDRESS]
+    /// What is known of this client: an address, a network, or `NAME[ADDRESS]`
     #[arg(long, value_name = "CLIENT", group = "what")]
     pub client: Option<String>,
 
