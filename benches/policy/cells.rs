@@ -102,10 +102,8 @@ impl Peer {
 impl Field {
     /// Starts and prepares all servers.
     pub(crate) async fn new(place: &Place) -> io::Result<Self> {
-        let stargrey = async |name, options: &[&str]| {
-            let options = [&["--policy-test-time"], options].concat();
-            Peer::prepared(Server::stargreyd(place, name, &options)?).await
-        };
+        let stargreyd =
+            |name, option| Server::stargreyd(place, name, &["--policy-test-time", option]);
         let postgrey = async |name, list| match Server::postgrey(place, name, list)? {
             Some(server) => Peer::prepared(server).await.map(Some),
             None => Ok(None),
@@ -113,9 +111,9 @@ impl Field {
         let bare = Bare::open(&place.directory("bare")?);
         Ok(Self {
             null: Peer::new(Server::null(place)?),
-            stargrey: stargrey("data", &[]).await?,
-            s25r: stargrey("s25r", &["--s25r", "--unmatched=pass"]).await?,
-            full: stargrey("full", &["--sync=full"]).await?,
+            stargrey: Peer::prepared(stargreyd("data", "--sync=data")?).await?,
+            s25r: Peer::new(stargreyd("s25r", "--s25r")?),
+            full: Peer::new(stargreyd("full", "--sync=full")?),
             postgrey: postgrey("postgrey", "none").await?,
             listing: postgrey("listing", "names").await?,
             bare: bare.map_err(|error| io::Error::other(error.to_string()))?,

@@ -79,10 +79,12 @@ impl Server {
         Self::notified(command, place, "null", PathBuf::new())
     }
 
-    /// Starts stargreyd, in whose files there is this name, with these options besides.
+    /// Starts stargreyd, in whose files there is this name, with these options besides. Another program than the
+    /// one that was built with this one is measured when `STARGREYD` names it.
     pub(crate) fn stargreyd(place: &Place, name: &str, options: &[&str]) -> io::Result<Self> {
         let database = place.disk(name);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyd"));
+        let program = env::var_os("STARGREYD");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_stargreyd").into()));
         let list =
             |of: &str, file: &str| format!("--whitelist-{of}={}", place.disk(file).display());
         command
