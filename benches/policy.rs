@@ -2,8 +2,8 @@
 //! beside bare LMDB.
 //!
 //! `make bench` measures everything in one run, in about twenty minutes; `make bench QUICK=1` does so in two or
-//! three, less exactly. `cargo bench --bench policy -- quick known 100` measures what has "known" in its name
-//! at 100 connections.
+//! three, less exactly. `make bench QUICK=1 PART='known 100'` measures what has "known" in its name at 100
+//! connections, `make bench PART=scale` what ten million triplets and idle connections change.
 //!
 //! # What is measured
 //!
@@ -46,6 +46,8 @@ mod cells;
 mod load;
 #[path = "policy/null.rs"]
 mod null;
+#[path = "policy/scale.rs"]
+mod scale;
 #[path = "policy/server.rs"]
 mod server;
 #[path = "policy/spread.rs"]
@@ -100,6 +102,9 @@ struct Wish {
     /// Words that the name of the work has one of; all works without.
     words: Vec<String>,
     connections: Vec<usize>,
+    /// What many triplets and idle connections change, instead of all else.
+    is_scale: bool,
+    is_quick: bool,
 }
 
 fn main() -> io::Result<()> {
@@ -115,10 +120,13 @@ fn main() -> io::Result<()> {
         pace: FULL,
         words: Vec::new(),
         connections: Vec::new(),
+        is_scale: false,
+        is_quick: false,
     };
     for argument in arguments.into_iter().filter(|text| !text.starts_with("--")) {
         match (argument.as_str(), argument.parse()) {
-            ("quick", _) => wish.pace = QUICK,
+            ("quick", _) => (wish.pace, wish.is_quick) = (QUICK, true),
+            ("scale", _) => wish.is_scale = true,
             (_, Ok(connections)) => wish.connections.push(connections),
             (_, Err(_)) => wish.words.push(argument),
         }
@@ -141,6 +149,9 @@ async fn measure(wish: &Wish) -> io::Result<()> {
     let place = Place::new()?;
     work::write_lists(&place.disk("names"), &place.disk("all"))?;
     fs::write(place.disk("none"), "")?;
+    if wish.is_scale {
+        return scale::measure(&place, wish.pace, wish.is_quick).await;
+    }
     let field = Field::new(&place).await?;
     let mut out = io::stdout();
     writeln!(out, "{HEAD}")?;

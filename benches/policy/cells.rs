@@ -104,9 +104,9 @@ impl Field {
     pub(crate) async fn new(place: &Place) -> io::Result<Self> {
         let stargreyd =
             |name, option| Server::stargreyd(place, name, &["--policy-test-time", option]);
-        let postgrey = async |name, list| match Server::postgrey(place, name, list)? {
-            Some(server) => Peer::prepared(server).await.map(Some),
-            None => Ok(None),
+        let postgrey = match Server::postgrey(place, "postgrey", "none")? {
+            Some(server) => Some(Peer::prepared(server).await?),
+            None => None,
         };
         let bare = Bare::open(&place.directory("bare")?);
         Ok(Self {
@@ -114,8 +114,8 @@ impl Field {
             stargrey: Peer::prepared(stargreyd("data", "--sync=data")?).await?,
             s25r: Peer::new(stargreyd("s25r", "--s25r")?),
             full: Peer::new(stargreyd("full", "--sync=full")?),
-            postgrey: postgrey("postgrey", "none").await?,
-            listing: postgrey("listing", "names").await?,
+            postgrey,
+            listing: Server::postgrey(place, "listing", "names")?.map(Peer::new),
             bare: bare.map_err(|error| io::Error::other(error.to_string()))?,
         })
     }
@@ -146,7 +146,8 @@ impl Field {
                 None => None,
             };
             let bare = if work == "new" {
-                let batch = written / usize::try_from(commits.max(1)).map_err(io::Error::other)?;
+                let commits = usize::try_from(commits).map_err(io::Error::other)?;
+                let batch = (written / commits.max(1)).max(1);
                 let rate = self.bare.write(begun.0..begun.0 + written, batch);
                 let rate = rate.map_err(|error| io::Error::other(error.to_string()))?;
                 let batch = u32::try_from(batch).map_err(io::Error::other)?;
