@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::bare::Bare;
 use crate::load::{self, Manner, Sample, Until};
@@ -95,7 +95,7 @@ impl Peer {
             always: is_null.then_some(PASS),
             connections,
         };
-        load::run(&self.server, &manner, Until::Time(Instant::now() + length)).await
+        load::run(&self.server, &manner, Until::Time(length)).await
     }
 }
 

@@ -15,8 +15,8 @@ use crate::work::{Answer, Work};
 /// When to stop asking.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
-    /// After this moment.
-    Time(Instant),
+    /// After this time.
+    Time(Duration),
     /// When each request of the work was made once.
     Through,
 }
@@ -59,7 +59,7 @@ pub(crate) async fn run(server: &Server, manner: &Manner, until: Until) -> io::R
     let start = Instant::now();
     let mut asking = JoinSet::new();
     for connection in open {
-        asking.spawn(connection.keep_asking(until));
+        asking.spawn(connection.keep_asking(start, until));
     }
     let mut waits = Vec::new();
     while let Some(ended) = asking.join_next().await {
@@ -107,12 +107,12 @@ impl Connection {
     }
 
     /// Asks until it is time to stop, and returns how long each answer took.
-    async fn keep_asking(mut self, until: Until) -> io::Result<Vec<Duration>> {
+    async fn keep_asking(mut self, start: Instant, until: Until) -> io::Result<Vec<Duration>> {
         let mut waits = Vec::new();
         let mut before = Instant::now();
         loop {
-            if let Until::Time(end) = until
-                && before >= end
+            if let Until::Time(length) = until
+                && before - start >= length
             {
                 return Ok(waits);
             }

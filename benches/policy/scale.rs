@@ -32,7 +32,7 @@ const SLOW: usize = 200;
 const CONNECTIONS: usize = 100;
 
 /// Measures and prints. A quick run has a tenth of the triplets.
-pub(crate) async fn measure(place: &Place, pace: Pace, is_quick: bool) -> io::Result<()> {
+pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::Result<()> {
     let mut out = io::stdout();
     let many = if is_quick { MANY / 10 } else { MANY };
     fill(&place.directory("few")?, FEW).map_err(io::Error::other)?;
@@ -50,9 +50,12 @@ pub(crate) async fn measure(place: &Place, pace: Pace, is_quick: bool) -> io::Re
     )?;
     for (work, bound) in [("known", 0.8), ("auto-whitelisted", 0.8), ("new", 0.5)] {
         let mut ratios = Vec::new();
-        for _ in 0..pace.rounds {
-            let beside = few.spell(work, CONNECTIONS, pace.spell).await?.rate;
-            let own = many_stored.spell(work, CONNECTIONS, pace.spell).await?.rate;
+        for _ in 0..rhythm.rounds {
+            let beside = few.spell(work, CONNECTIONS, rhythm.spell).await?.rate;
+            let own = many_stored
+                .spell(work, CONNECTIONS, rhythm.spell)
+                .await?
+                .rate;
             ratios.push(own / beside);
         }
         judge(
@@ -64,15 +67,15 @@ pub(crate) async fn measure(place: &Place, pace: Pace, is_quick: bool) -> io::Re
     }
     let memory = many_stored.server.private_memory()? >> 20;
     writeln!(out, "{memory} MiB of private memory (at most 40)")?;
-    beside_idle(&few, pace, &mut out).await
+    beside_idle(&few, rhythm, &mut out).await
 }
 
 /// Listed clients beside connections that do little or nothing.
-async fn beside_idle(peer: &Peer, pace: Pace, out: &mut impl Write) -> io::Result<()> {
+async fn beside_idle(peer: &Peer, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
     let mut ratios = Vec::new();
-    for _ in 0..pace.rounds {
+    for _ in 0..rhythm.rounds {
         let alone = peer
-            .spell("listed by name", CONNECTIONS, pace.spell)
+            .spell("listed by name", CONNECTIONS, rhythm.spell)
             .await?;
         let mut idle = Vec::new();
         for _ in 0..IDLE {
@@ -88,7 +91,7 @@ async fn beside_idle(peer: &Peer, pace: Pace, out: &mut impl Write) -> io::Resul
             }));
         }
         let beside = peer
-            .spell("listed by name", CONNECTIONS, pace.spell)
+            .spell("listed by name", CONNECTIONS, rhythm.spell)
             .await?;
         ratios.push(beside.rate / alone.rate);
         for task in slow {
