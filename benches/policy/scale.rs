@@ -22,8 +22,9 @@ use crate::work;
 const FEW: usize = 10_000;
 const MANY: usize = 10_000_000;
 
-/// Records in a transaction of the filling.
-const BATCH: usize = 20_000;
+/// Records in a transaction of the filling: as many as stargreyd writes at once at most. Larger ones would leave more
+/// free pages in the file.
+const BATCH: usize = 1024;
 
 /// Connections that do nothing, and that send a byte a second.
 const IDLE: usize = 2000;
@@ -79,11 +80,11 @@ async fn beside_idle(peer: &Peer, rhythm: Pace, out: &mut impl Write) -> io::Res
             .await?;
         let mut idle = Vec::new();
         for _ in 0..IDLE {
-            idle.push(UnixStream::connect(&peer.server.socket).await?);
+            idle.push(connect(peer).await?);
         }
         let mut slow = Vec::new();
         for _ in 0..SLOW {
-            let mut stream = UnixStream::connect(&peer.server.socket).await?;
+            let mut stream = connect(peer).await?;
             slow.push(tokio::spawn(async move {
                 while stream.write_all(b"r").await.is_ok() {
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -100,6 +101,18 @@ async fn beside_idle(peer: &Peer, rhythm: Pace, out: &mut impl Write) -> io::Res
     }
     let name = format!("listed, beside {IDLE} idle and {SLOW} slow connections, against without");
     judge(out, &name, &ratios, 0.9)
+}
+
+/// Connects, when there is room in the server's queue.
+async fn connect(peer: &Peer) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(&peer.server.socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            connected => return connected,
+        }
+    }
 }
 
 fn judge(out: &mut impl Write, name: &str, ratios: &[f64], bound: f64) -> io::Result<()> {
