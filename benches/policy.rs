@@ -1,140 +1,182 @@
-//! What a decision costs: stargreyd beside a server that does not decide at all.
+//! What a decision costs: stargreyd beside a server that does not decide at all, beside Debian's Postgrey, and
+//! beside bare LMDB.
 //!
-//! `make bench` measures everything in one run. `cargo bench --bench policy -- 5 early` measures for
-//! five seconds at a time what has "early" in its name.
+//! `make bench` measures everything in one run, in about twenty minutes; `make bench QUICK=1` does so in two or
+//! three, less exactly. `make bench QUICK=1 PART='known 100'` measures what has "known" in its name at 100
+//! connections, `make bench PART=scale` what ten million triplets and idle connections change.
 //!
 //! # What is measured
 //!
-//! The real program with its database on the disk under `target`, and the *null* server: the same
-//! runtime and as many threads, which reads up to the empty line and answers `DUNNO` without having looked.
-//! Both are processes of their own behind a unix socket. The load is a closed loop: each connection
-//! sends a request as Postfix 3.7 does, waits for the answer, looks at its first word, and sends the next. An
-//! `instance` never comes twice, or only the memory of instances would be measured.
+//! The real program with its database on the disk under `target`; the *null* server, which is the same
+//! runtime and as many threads, reads up to the empty line and answers `DUNNO` without having looked; and
+//! Postgrey, if it is installed. All are processes of their own behind unix sockets. The load is a closed loop:
+//! each connection sends a request as Postfix 3.7 does, waits for the answer, looks at its first word, and sends
+//! the next. An `instance` never comes twice, or only the memory of instances would be measured. *Bare LMDB* is
+//! one thread that writes the records of the new triplets that stargreyd has just written, in batches as large.
 //!
-//! Each cell is measured three times, null and stargreyd in turn, so that what else the machine does
-//! meets both.
+//! Each cell is measured nine times, one server after the other, so that what else the machine does meets all of
+//! them.
 //!
 //! # How to read the table
 //!
 //! | column | says |
 //! | --- | --- |
-//! | requests/s | the median of three |
-//! | of null | the median of three ratios to the null server beside it, and the least and the greatest: 1.00 would be free |
-//! | p50, p99 | how long a client waits for the answer, in microseconds |
-//! | CPU | the server's user and system time for a request, in microseconds |
-//! | of null | the same as a ratio: what deciding costs beside reading and writing |
+//! | requests/s | the median |
+//! | of null, of Postgrey, of LMDB | the median ratio to the one beside it, and the least and the greatest |
+//! | p50, p99, p99.9 | how long a client waits for the answer, in microseconds |
+//! | CPU | the server's time on a processor for a request, in microseconds, and the ratio to the null server's |
+//! | batch | records in a commit |
 //!
 //! Ratios can be compared between machines, numbers cannot. If the ratios of a row are far apart, the
 //! machine was busy: measure again. The load generator has one thread; the last line says how busy it was.
-//! Near 100 % it is what limits `requests/s`, and the CPU column is the one to look at.
-//! With one connection most of the time goes into waking processes up, in either server. `new triplet`
-//! waits for the disk, which the null server never does.
+//! With one connection most of the time goes into waking processes up, in any server.
+//! Postgrey looks through its list of clients one by one, so it has the thousand names only where they
+//! are measured, and never the networks.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "whoever measures asks for the time"
 )]
 
+#[path = "policy/bare.rs"]
+mod bare;
+#[path = "policy/cells.rs"]
+mod cells;
 #[path = "policy/load.rs"]
 mod load;
+#[path = "policy/null.rs"]
+mod null;
+#[path = "policy/scale.rs"]
+mod scale;
 #[path = "policy/server.rs"]
 mod server;
+#[path = "policy/spread.rs"]
+mod spread;
+#[path = "policy/targets.rs"]
+mod targets;
 #[path = "policy/work.rs"]
 mod work;
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use load::{Sample, Until};
-use server::{NULL, Server};
-use work::Work;
+use cells::{Cell, Field, Pace};
+use null::NULL;
+use server::Place;
 
 /// How many connections ask at once.
-const CONNECTIONS: [usize; 3] = [1, 16, 100];
+const CONNECTIONS: [usize; 4] = [1, 16, 100, 500];
 
-/// How often each cell is measured.
-const ROUNDS: usize = 3;
+/// What they ask for. The first passes are those of the triplets that were new.
+const WORKS: [&str; 9] = [
+    "listed by name",
+    "listed by network",
+    "s25r miss",
+    "auto-whitelisted",
+    "known",
+    "early retry",
+    "new",
+    "first pass",
+    "mix",
+];
 
-/// How long it is measured each time, unless the command line has a number of seconds.
-const SPELL: Duration = Duration::from_secs(1);
+const FULL: Pace = Pace {
+    rounds: 9,
+    spell: Duration::from_millis(800),
+};
+
+const QUICK: Pace = Pace {
+    rounds: 3,
+    spell: Duration::from_millis(250),
+};
 
 /// What the table's columns hold.
 const HEAD: &str = "\
-connections  work                requests/s   of null               p50       p99       CPU   of null";
+conn.  work                requests/s   of null             of Postgrey         of LMDB               p50      p99    p99.9     CPU   of null           batch";
 
-/// Least, median and greatest of some numbers.
-struct Spread {
-    least: f64,
-    median: f64,
-    greatest: f64,
-}
-
-/// One spell of the null server and one of stargreyd, next to each other.
-struct Round {
-    null: Sample,
-    stargrey: Sample,
+/// What is wanted.
+struct Wish {
+    pace: Pace,
+    /// Words that the name of the work has one of; all works without.
+    words: Vec<String>,
+    connections: Vec<usize>,
+    /// What many triplets and idle connections change, instead of all else.
+    is_scale: bool,
+    is_quick: bool,
 }
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     if let [NULL, socket] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        return server::be_null(socket.as_ref());
+        return null::be_null(socket.as_ref());
     }
     // cargo bench says --bench; as a test there is nothing to be done.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let mut spell = SPELL;
-    let mut wanted = "";
-    for argument in arguments.iter().filter(|text| !text.starts_with("--")) {
-        match argument.parse::<f64>() {
-            Ok(seconds) => spell = Duration::from_secs_f64(seconds.clamp(0.01, 60.0)),
-            Err(_) => wanted = argument,
+    let mut wish = Wish {
+        pace: FULL,
+        words: Vec::new(),
+        connections: Vec::new(),
+        is_scale: false,
+        is_quick: false,
+    };
+    for argument in arguments.into_iter().filter(|text| !text.starts_with("--")) {
+        match (argument.as_str(), argument.parse()) {
+            ("quick", _) => (wish.pace, wish.is_quick) = (QUICK, true),
+            ("scale", _) => wish.is_scale = true,
+            (_, Ok(connections)) => wish.connections.push(connections),
+            (_, Err(_)) => wish.words.push(argument),
         }
     }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(measure(spell, wanted))
+        .block_on(measure(&wish))
 }
 
-/// Measures every cell and prints the table row by row.
-async fn measure(spell: Duration, wanted: &str) -> io::Result<()> {
-    let place = server::Place::new()?;
-    work::write_lists(&place)?;
-    prepare(&place).await?;
-    let null = Server::null(&place)?;
-    let stargrey = Server::stargreyd(&place, &[])?;
+impl Wish {
+    fn has(&self, work: &str, connections: usize) -> bool {
+        let named = self.words.is_empty() || self.words.iter().any(|word| work.contains(word));
+        named && (self.connections.is_empty() || self.connections.contains(&connections))
+    }
+}
 
-    let works: Vec<Arc<Work>> = work::all().into_iter().map(Arc::new).collect();
-    let mut busy = (0.0_f64, 0.0_f64);
+/// Measures every cell and prints the table row by row, and what came of the targets.
+async fn measure(wish: &Wish) -> io::Result<()> {
+    let place = Place::new()?;
+    work::write_lists(&place.disk("names"), &place.disk("all"))?;
+    fs::write(place.disk("none"), "")?;
+    if wish.is_scale {
+        return scale::measure(&place, wish.pace, wish.is_quick).await;
+    }
+    let field = Field::new(&place).await?;
     let mut out = io::stdout();
     writeln!(out, "{HEAD}")?;
+    let mut cells = Vec::new();
     for connections in CONNECTIONS {
-        let mut nulls = Vec::new();
-        for work in works.iter().filter(|work| work.name.contains(wanted)) {
-            let mut rounds = Vec::new();
-            for _ in 0..ROUNDS {
-                let run = |server, answer| {
-                    let until = Until::Time(Instant::now() + spell);
-                    load::run(server, work, answer, connections, until)
-                };
-                rounds.push(Round {
-                    null: run(&null, "DUNNO").await?,
-                    stargrey: run(&stargrey, work.answer).await?,
-                });
-            }
-            writeln!(out, "{}", row(connections, work.name, &rounds))?;
-            for round in rounds {
-                busy.0 = busy.0.max(round.null.busy);
-                busy.1 = busy.1.max(round.stargrey.busy);
-                nulls.push(round.null);
+        let full = (connections == 1).then_some("new, sync=full");
+        for work in WORKS.into_iter().chain(full) {
+            if wish.has(work, connections) {
+                let cell = field.cell(work, connections, wish.pace).await?;
+                writeln!(out, "{}", row(&cell))?;
+                cells.push(cell);
             }
         }
-        writeln!(out, "{}", null_row(connections, &nulls))?;
+        writeln!(out, "{}", null_row(connections, &cells))?;
     }
+    let (lines, missed) = targets::judge(&cells);
+    for line in &lines {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out, "{missed} of {} targets missed.\n", lines.len())?;
+    report_sizes(&field, &mut out)?;
+    let busy = cells.iter().map(Cell::busy);
+    let busy = busy.fold((0.0_f64, 0.0_f64), |most, one| {
+        (most.0.max(one.0), most.1.max(one.1))
+    });
     writeln!(
         out,
         "The load generator was busy for up to {:.0} % of the time with null, {:.0} % with stargreyd.",
@@ -143,66 +185,61 @@ async fn measure(spell: Duration, wanted: &str) -> io::Result<()> {
     )
 }
 
-/// Fills the database with what the works find there: a daemon of its own is told what time it is,
-/// and killed, so that the one that is measured begins with what is on the disk.
-async fn prepare(place: &server::Place) -> io::Result<()> {
-    let daemon = Server::stargreyd(place, &["--policy-test-time"])?;
-    for work in work::preparations() {
-        let answer = work.answer;
-        load::run(&daemon, &Arc::new(work), answer, 64, Until::Through).await?;
+/// Memory, and room on the disk.
+fn report_sizes(field: &Field, out: &mut impl Write) -> io::Result<()> {
+    let peers = [
+        ("stargreyd", Some(&field.stargrey)),
+        ("Postgrey", field.postgrey.as_ref()),
+    ];
+    for (name, peer) in peers {
+        let Some(peer) = peer else { continue };
+        let triplets = peer.triplets();
+        let (memory, disk) = (peer.server.private_memory()?, peer.server.disk_use()?);
+        writeln!(
+            out,
+            "{name}: {} KiB of private memory, {} KiB on disk, {} bytes a triplet of {triplets}",
+            memory / 1024,
+            disk / 1024,
+            disk / triplets.max(1) as u64
+        )?;
     }
     Ok(())
 }
 
-fn row(connections: usize, name: &str, rounds: &[Round]) -> String {
-    let of = |get: fn(&Sample) -> f64| {
-        Spread::of(rounds.iter().map(|round| get(&round.stargrey))).median
-    };
-    let ratio = |get: fn(&Sample) -> f64| {
-        let ratios = rounds.iter().map(|round| {
-            let null = get(&round.null);
-            get(&round.stargrey) / null
-        });
-        let Spread {
-            least,
-            median,
-            greatest,
-        } = Spread::of(ratios);
-        format!("{median:.2} ({least:.2}–{greatest:.2})")
-    };
+fn row(cell: &Cell) -> String {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
+    let spread = |spread: Option<spread::Spread>| or_dash(spread.map(|spread| spread.to_string()));
     format!(
-        "{connections:>11}  {name:<18} {:>11.0}   {:<16} {:>8.0} {:>9.0} {:>9.1}   {}",
-        of(|sample| sample.rate),
-        ratio(|sample| sample.rate),
-        of(|sample| sample.p50),
-        of(|sample| sample.p99),
-        of(|sample| sample.cpu),
-        ratio(|sample| sample.cpu),
+        "{:>5}  {:<18} {:>11.0}   {:<18}  {:<18}  {:<18} {:>8.0} {:>8.0} {:>8.0} {:>7.1}   {:<18} {}",
+        cell.connections,
+        cell.work,
+        cell.own(|sample| sample.rate),
+        spread(cell.of_null(|sample| sample.rate)),
+        spread(cell.of_postgrey(|sample| sample.rate)),
+        spread(cell.of_bare()),
+        cell.own(|sample| sample.p50),
+        cell.own(|sample| sample.p99),
+        cell.own(|sample| sample.p999),
+        cell.own(|sample| sample.cpu),
+        spread(cell.of_null(|sample| sample.cpu)),
+        or_dash(cell.batch().map(|batch| format!("{batch:.0}"))),
     )
 }
 
-fn null_row(connections: usize, nulls: &[Sample]) -> String {
-    let of = |get: fn(&Sample) -> f64| Spread::of(nulls.iter().map(get)).median;
+/// The null server's own figures, of all works together.
+fn null_row(connections: usize, cells: &[Cell]) -> String {
+    let of = |get: fn(&load::Sample) -> f64| {
+        let cells = cells.iter().filter(|cell| cell.connections == connections);
+        spread::Spread::of(cells.map(|cell| cell.null(get))).map_or(f64::NAN, |of| of.median)
+    };
     format!(
-        "{connections:>11}  {:<18} {:>11.0}   {:<16} {:>8.0} {:>9.0} {:>9.1}\n",
+        "{connections:>5}  {:<18} {:>11.0}   {:<60} {:>8.0} {:>8.0} {:>8.0} {:>7.1}\n",
         "(null)",
         of(|sample| sample.rate),
         "",
         of(|sample| sample.p50),
         of(|sample| sample.p99),
+        of(|sample| sample.p999),
         of(|sample| sample.cpu),
     )
-}
-
-impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.collect();
-        values.sort_by(f64::total_cmp);
-        let at = |position: usize| values.get(position).copied().unwrap_or(f64::NAN);
-        Self {
-            least: at(0),
-            median: at(values.len() / 2),
-            greatest: at(values.len().saturating_sub(1)),
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! The load: connections that ask, wait and ask again, all on one thread.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,18 +10,19 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use crate::server::{self, Server};
-use crate::work::Work;
+use crate::work::{Answer, Work};
 
 /// When to stop asking.
 #[derive(Clone, Copy)]
 pub(crate) enum Until {
-    /// After this moment.
-    Time(Instant),
+    /// After this time.
+    Time(Duration),
     /// When each request of the work was made once.
     Through,
 }
 
 /// What one spell of load yields.
+#[derive(Clone, Copy)]
 pub(crate) struct Sample {
     /// Requests a second.
     pub(crate) rate: f64,
@@ -28,38 +30,36 @@ pub(crate) struct Sample {
     pub(crate) p50: f64,
     /// All but one in a hundred did.
     pub(crate) p99: f64,
+    /// All but one in a thousand did.
+    pub(crate) p999: f64,
     /// Microseconds of the server's CPU time for a request.
     pub(crate) cpu: f64,
     /// Which part of the time this process was working.
     pub(crate) busy: f64,
 }
 
+/// How the server is asked.
+#[derive(Clone)]
+pub(crate) struct Manner {
+    pub(crate) work: Arc<Work>,
+    /// The answer when it is not the one the work wants: that of a server that does not look.
+    pub(crate) always: Option<Answer>,
+    pub(crate) connections: usize,
+}
+
 /// Has the server work. Each connection has had one answer when the measuring begins.
-pub(crate) async fn run(
-    server: &Server,
-    work: &Arc<Work>,
-    answer: &'static str,
-    connections: usize,
-    until: Until,
-) -> io::Result<Sample> {
+pub(crate) async fn run(server: &Server, manner: &Manner, until: Until) -> io::Result<Sample> {
     let mut open = Vec::new();
-    for _ in 0..connections {
-        let mut connection = Connection {
-            stream: UnixStream::connect(&server.socket).await?,
-            request: work.blank(),
-            work: Arc::clone(work),
-            answer,
-        };
-        if let Some(number) = work.next(true) {
-            connection.ask(number).await?;
-        }
+    for _ in 0..manner.connections {
+        let mut connection = Connection::open(&server.socket, manner).await?;
+        connection.ask(until).await?;
         open.push(connection);
     }
     let (cpu, own) = (server.cpu()?, server::cpu_of("self")?);
     let start = Instant::now();
     let mut asking = JoinSet::new();
     for connection in open {
-        asking.spawn(connection.keep_asking(until));
+        asking.spawn(connection.keep_asking(start, until));
     }
     let mut waits = Vec::new();
     while let Some(ended) = asking.join_next().await {
@@ -70,14 +70,15 @@ pub(crate) async fn run(
     let own = server::cpu_of("self")?.saturating_sub(own);
     waits.sort_unstable();
     let count = f64::from(u32::try_from(waits.len()).map_err(io::Error::other)?);
-    let wait_at = |percent: usize| {
-        let wait = waits.get(waits.len() * percent / 100);
+    let wait_at = |permille: usize| {
+        let wait = waits.get(waits.len() * permille / 1000).or(waits.last());
         micros(wait.copied().unwrap_or_default())
     };
     Ok(Sample {
         rate: count / elapsed.as_secs_f64(),
-        p50: wait_at(50),
-        p99: wait_at(99),
+        p50: wait_at(500),
+        p99: wait_at(990),
+        p999: wait_at(999),
         cpu: micros(cpu) / count,
         busy: own.as_secs_f64() / elapsed.as_secs_f64(),
     })
@@ -92,30 +93,44 @@ struct Connection {
     stream: UnixStream,
     request: Vec<u8>,
     work: Arc<Work>,
-    answer: &'static str,
+    always: Option<Answer>,
 }
 
 impl Connection {
+    async fn open(socket: &PathBuf, manner: &Manner) -> io::Result<Self> {
+        Ok(Self {
+            stream: UnixStream::connect(socket).await?,
+            request: Vec::new(),
+            work: Arc::clone(&manner.work),
+            always: manner.always,
+        })
+    }
+
     /// Asks until it is time to stop, and returns how long each answer took.
-    async fn keep_asking(mut self, until: Until) -> io::Result<Vec<Duration>> {
+    async fn keep_asking(mut self, start: Instant, until: Until) -> io::Result<Vec<Duration>> {
         let mut waits = Vec::new();
         let mut before = Instant::now();
-        while let Some(number) = match until {
-            Until::Time(end) if before >= end => None,
-            Until::Time(_) => self.work.next(true),
-            Until::Through => self.work.next(false),
-        } {
-            self.ask(number).await?;
+        loop {
+            if let Until::Time(length) = until
+                && before - start >= length
+            {
+                return Ok(waits);
+            }
+            if !self.ask(until).await? {
+                return Ok(waits);
+            }
             let after = Instant::now();
             waits.push(after - before);
             before = after;
         }
-        Ok(waits)
     }
 
-    /// Asks once; another answer than the right one is an error.
-    async fn ask(&mut self, number: usize) -> io::Result<()> {
-        self.work.fill(&mut self.request, number);
+    /// Asks once, unless there is nothing left to ask; another answer than the right one is an error.
+    async fn ask(&mut self, until: Until) -> io::Result<bool> {
+        let again = matches!(until, Until::Time(_));
+        let Some(answer) = self.work.fill(&mut self.request, again) else {
+            return Ok(false);
+        };
         self.stream.write_all(&self.request).await?;
         let mut buffer = [0; 512];
         let mut got = 0;
@@ -123,28 +138,28 @@ impl Connection {
             let room = buffer.get_mut(got..).unwrap_or_default();
             let read = self.stream.read(room).await?;
             got += read;
-            let answer = buffer.get(..got).unwrap_or_default();
-            if answer.ends_with(b"\n\n") {
-                return self.check(answer);
+            let received = buffer.get(..got).unwrap_or_default();
+            if received.ends_with(b"\n\n") {
+                self.check(self.always.unwrap_or(answer), received)?;
+                return Ok(true);
             }
             if read == 0 {
-                return Err(self.complaint("no answer"));
+                return Err(self.complaint(answer, "no answer"));
             }
         }
     }
 
-    fn check(&self, answer: &[u8]) -> io::Result<()> {
-        let action = answer.strip_prefix(b"action=").unwrap_or_default();
-        match action.strip_prefix(self.answer.as_bytes()) {
+    fn check(&self, right: Answer, received: &[u8]) -> io::Result<()> {
+        let action = received.strip_prefix(b"action=").unwrap_or_default();
+        match action.strip_prefix(right.as_bytes()) {
             Some([b' ' | b'\n', ..]) => Ok(()),
-            Some(_) | None => Err(self.complaint(&String::from_utf8_lossy(answer))),
+            Some(_) | None => Err(self.complaint(right, &String::from_utf8_lossy(received))),
         }
     }
 
-    fn complaint(&self, got: &str) -> io::Error {
+    fn complaint(&self, right: Answer, got: &str) -> io::Error {
         io::Error::other(format!(
-            "{} was the right answer, not {got:?}, to {:?}",
-            self.answer,
+            "{right} was the right answer, not {got:?}, to {:?}",
             String::from_utf8_lossy(&self.request)
         ))
     }

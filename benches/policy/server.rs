@@ -1,26 +1,31 @@
-//! The two servers, each a process of its own, so that the system counts its CPU time.
+//! The servers, each a process of its own, so that the system counts its CPU time.
 
 use std::env;
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::net::UnixDatagram;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use sd_notify::NotifyState;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 
-/// The argument that makes this program the null server.
-pub(crate) const NULL: &str = "--null-server";
+use crate::null::NULL;
+
+/// Where Debian's package puts Postgrey.
+const POSTGREY: &str = "/usr/sbin/postgrey";
 
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The unit of CPU time in `/proc`: the same on every Linux.
-const TICK: Duration = Duration::from_millis(10);
+/// Between two looks whether Postgrey listens.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Where the number of the last transaction stands in a page of LMDB's that has one, and where these pages
+/// begin.
+const TRANSACTION_AT: u64 = 144;
+const META_PAGES: [u64; 2] = [0, 4096];
 
 /// Where the servers have their files, gone with it.
 pub(crate) struct Place {
@@ -35,6 +40,8 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens.
     pub(crate) socket: PathBuf,
+    /// Where it keeps what it knows.
+    pub(crate) database: PathBuf,
 }
 
 impl Place {
@@ -50,9 +57,16 @@ impl Place {
         })
     }
 
-    /// The list of clients, recipients or senders.
-    pub(crate) fn list(&self, of: &str) -> PathBuf {
-        self.disk.path().join(format!("whitelist_{of}"))
+    /// A file or directory on the disk.
+    pub(crate) fn disk(&self, name: &str) -> PathBuf {
+        self.disk.path().join(name)
+    }
+
+    /// A directory on the disk.
+    pub(crate) fn directory(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.disk(name);
+        fs::create_dir_all(&path)?;
+        Ok(path)
     }
 }
 
@@ -62,22 +76,28 @@ impl Server {
         let socket = place.sockets.path().join("null");
         let mut command = Command::new(env::current_exe()?);
         command.arg(NULL).arg(&socket);
-        Self::start(command, place, socket)
+        Self::notified(command, place, "null", PathBuf::new())
     }
 
-    /// Starts stargreyd with these options besides.
-    pub(crate) fn stargreyd(place: &Place, options: &[&str]) -> io::Result<Self> {
-        let socket = place.sockets.path().join("policy");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyd"));
-        for list in ["clients", "recipients", "senders"] {
-            let file = place.list(list);
-            command.arg(format!("--whitelist-{list}={}", file.display()));
-        }
+    /// Starts stargreyd, in whose files there is this name, with these options besides. Another program than the
+    /// one that was built with this one is measured when `STARGREYD` names it.
+    pub(crate) fn stargreyd(place: &Place, name: &str, options: &[&str]) -> io::Result<Self> {
+        let database = place.disk(name);
+        let program = env::var_os("STARGREYD");
+        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_stargreyd").into()));
+        let list =
+            |of: &str, file: &str| format!("--whitelist-{of}={}", place.disk(file).display());
         command
-            .arg(format!("--unix={}", socket.display()))
+            .args([list("clients", "all"), list("recipients", "none")])
+            .arg(list("senders", "none"))
             .arg(format!(
-                "--dbdir={}",
-                place.disk.path().join("db").display()
+                "--s25r-exceptions={}",
+                place.disk("none").display()
+            ))
+            .arg(format!("--dbdir={}", database.display()))
+            .arg(format!(
+                "--unix={}",
+                place.sockets.path().join(name).display()
             ))
             .args(["-q", "--hostname=mx.example.org"])
             .args(["--user=root", "--group=root"])
@@ -85,29 +105,67 @@ impl Server {
             .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
             .env_remove("POSTGREY_TEXT")
             .env_remove("STATE_DIRECTORY");
-        Self::start(command, place, socket)
+        Self::notified(command, place, name, database)
     }
 
-    /// Returns when the server is ready.
-    fn start(mut command: Command, place: &Place, socket: PathBuf) -> io::Result<Self> {
+    /// Starts Debian's Postgrey, with this list of clients; `None` when it is not installed.
+    pub(crate) fn postgrey(place: &Place, name: &str, list: &str) -> io::Result<Option<Self>> {
+        if !Path::new(POSTGREY).exists() {
+            return Ok(None);
+        }
+        let database = place.directory(name)?;
+        let socket = place.sockets.path().join(name);
+        let mut command = Command::new(POSTGREY);
+        command
+            .arg(format!("--unix={}", socket.display()))
+            .arg(format!("--dbdir={}", database.display()))
+            .arg(format!(
+                "--whitelist-clients={}",
+                place.disk(list).display()
+            ))
+            .arg(format!(
+                "--whitelist-recipients={}",
+                place.disk("none").display()
+            ))
+            .args(["--user=root", "--group=root", "--quiet"])
+            .arg("--hostname=mx.example.org");
+        let log = place.disk(&format!("{name}.log"));
+        let server = Self {
+            child: spawn(&mut command, &log)?,
+            socket,
+            database,
+        };
+        let begun = Instant::now();
+        while UnixStream::connect(&server.socket).is_err() {
+            if begun.elapsed() > PATIENCE {
+                return Err(not_ready(&log));
+            }
+            thread::park_timeout(PAUSE);
+        }
+        Ok(Some(server))
+    }
+
+    /// Returns when the server has said that it is ready.
+    fn notified(
+        mut command: Command,
+        place: &Place,
+        name: &str,
+        database: PathBuf,
+    ) -> io::Result<Self> {
         let notify = place.sockets.path().join("notify");
         let told = UnixDatagram::bind(&notify)?;
         told.set_read_timeout(Some(PATIENCE))?;
-        let log = place.disk.path().join("log");
-        command
-            .env("NOTIFY_SOCKET", &notify)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log)?);
-        let child = command.spawn()?;
-        let server = Self { child, socket };
+        command.env("NOTIFY_SOCKET", &notify);
+        let log = place.disk(&format!("{name}.log"));
+        let server = Self {
+            child: spawn(&mut command, &log)?,
+            socket: place.sockets.path().join(name),
+            database,
+        };
         let mut buffer = [0; 4096];
         while !buffer.starts_with(b"READY=1") {
-            if let Err(error) = told.recv(&mut buffer) {
-                let log = fs::read_to_string(&log)?;
-                return Err(io::Error::other(format!(
-                    "not ready: {error}; its log:\n{log}"
-                )));
+            if told.recv(&mut buffer).is_err() {
+                return Err(not_ready(&log));
             }
         }
         fs::remove_file(notify)?;
@@ -116,7 +174,45 @@ impl Server {
 
     /// The CPU time it has used.
     pub(crate) fn cpu(&self) -> io::Result<Duration> {
-        cpu_of(&self.child.id().to_string())
+        cpu_of(&self.id())
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// Bytes of memory that are its own.
+    pub(crate) fn private_memory(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let amount = line.and_then(|rest| rest.split_ascii_whitespace().next());
+        Ok(amount.and_then(|kib| kib.parse().ok()).unwrap_or(0) * 1024)
+    }
+
+    /// Bytes of its files on the disk.
+    pub(crate) fn disk_use(&self) -> io::Result<u64> {
+        let mut sum = 0;
+        for entry in fs::read_dir(&self.database)? {
+            use std::os::unix::fs::MetadataExt;
+            sum += entry?.metadata()?.blocks() * 512;
+        }
+        Ok(sum)
+    }
+
+    /// How many transactions stargreyd has committed.
+    pub(crate) fn commits(&self) -> io::Result<u64> {
+        let mut file = File::open(self.database.join("data.mdb"))?;
+        let mut last = 0;
+        for page in META_PAGES {
+            let mut bytes = [0; 8];
+            file.seek(SeekFrom::Start(page + TRANSACTION_AT))?;
+            file.read_exact(&mut bytes)?;
+            last = last.max(u64::from_ne_bytes(bytes));
+        }
+        Ok(last)
     }
 }
 
@@ -126,42 +222,34 @@ impl Drop for Server {
         if self.child.kill().is_ok() {
             self.child.wait().ok();
         }
+        fs::remove_file(&self.socket).ok();
     }
 }
 
-/// The CPU time of a process, `utime` and `stime` of its threads together.
+fn spawn(command: &mut Command, log: &Path) -> io::Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::create(log)?)
+        .spawn()
+}
+
+fn not_ready(log: &Path) -> io::Error {
+    let log = fs::read_to_string(log).unwrap_or_default();
+    io::Error::other(format!("a server does not get ready; its log:\n{log}"))
+}
+
+/// The CPU time of a process, that of its threads together. Finer than `utime` and `stime`, which are
+/// counted in hundredths of a second.
 pub(crate) fn cpu_of(process: &str) -> io::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The second field is the program's name in parentheses, and may have anything in it.
-    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
-    let fields = fields.split_ascii_whitespace().skip(11).take(2);
-    let ticks = fields.filter_map(|field| field.parse::<u32>().ok()).sum();
-    Ok(TICK * ticks)
-}
-
-/// Is the null server, for ever.
-pub(crate) fn be_null(socket: &Path) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let listener = UnixListener::bind(socket)?;
-        sd_notify::notify(&[NotifyState::Ready])?;
-        loop {
-            let (stream, _) = listener.accept().await?;
-            tokio::spawn(answer_blindly(stream));
-        }
-    })
-}
-
-/// Answers whatever ends with an empty line.
-async fn answer_blindly(mut stream: UnixStream) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(2048);
-    while stream.read_buf(&mut buffer).await? > 0 {
-        if buffer.ends_with(b"\n\n") {
-            buffer.clear();
-            stream.write_all(b"action=DUNNO\n\n").await?;
-        }
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may end meanwhile.
+        let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
+        let first = stat.split_ascii_whitespace().next();
+        sum += first
+            .and_then(|time| time.parse::<u64>().ok())
+            .unwrap_or_default();
     }
-    Ok(())
+    Ok(Duration::from_nanos(sum))
 }

@@ -1,35 +1,60 @@
 //! The kinds of work, as requests that cost next to nothing to make.
 //!
 //! A request is made once, with `#` for the digits of a running number and `~` for those of the
-//! instance; asking overwrites these digits in place.
+//! instance; asking overwrites these digits in a copy. Every server has works of its own, for each has seen other
+//! numbers.
 
 use std::fmt::Write;
 use std::fs;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use crate::server::Place;
-
 /// How many triplets are known, and as many have just been deferred.
 const TRIPLETS: usize = 4096;
+
+/// How many different new triplets there are.
+pub(crate) const STRANGERS: usize = 100_000_000;
+
+/// How many triplets the preparations make: known, early, and those of a hundred regulars, five each.
+pub(crate) const PREPARED: usize = 2 * TRIPLETS + 500;
 
 /// Brings numbers that follow each other far apart, as clients are. Has no divisor in common with a power
 /// of ten, so that no two numbers meet.
 const SCATTER: usize = 7_368_787;
 
+/// Which part of the mix each of twenty requests is: twelve new, five of regulars, three known.
+const MIX: [usize; 20] = [0, 1, 0, 0, 2, 0, 1, 0, 0, 1, 0, 2, 0, 1, 0, 0, 1, 0, 2, 0];
+
 /// Counts the instances of this run.
 static INSTANCES: AtomicUsize = AtomicUsize::new(0);
+
+/// Another answer than this one is an error: how it begins.
+pub(crate) type Answer = &'static str;
+
+pub(crate) const PASS: Answer = "DUNNO";
+pub(crate) const FIRST_PASS: Answer = "PREPEND";
+pub(crate) const DEFER: Answer = "DEFER_IF_PERMIT";
 
 /// A kind of work.
 pub(crate) struct Work {
     /// Its name in the table.
     pub(crate) name: &'static str,
-    /// The first word of the right answer.
-    pub(crate) answer: &'static str,
-    /// How many different requests there are.
+    parts: Vec<Part>,
+    turns: &'static [usize],
+    turn: AtomicUsize,
+}
+
+/// Requests that differ by a number.
+struct Part {
+    answer: Answer,
+    /// How many different ones there are.
     count: usize,
-    next: AtomicUsize,
+    next: Arc<AtomicUsize>,
+    /// Those from this number on have not been prepared yet.
+    end: Option<Arc<AtomicUsize>>,
     request: Vec<u8>,
     /// Where the digits of the running number stand, the last one first.
     number: Vec<usize>,
@@ -37,37 +62,74 @@ pub(crate) struct Work {
     instance: Vec<usize>,
 }
 
-impl Work {
-    fn new(name: &'static str, answer: &'static str, count: usize, request: String) -> Self {
+impl Part {
+    fn new(answer: Answer, count: usize, request: String) -> Self {
         let digits = |mark| request.rmatch_indices(mark).map(|(at, _)| at).collect();
         Self {
-            name,
             answer,
             count,
-            next: AtomicUsize::new(0),
+            next: Arc::default(),
+            end: None,
             number: digits('#'),
             instance: digits('~'),
             request: request.into_bytes(),
         }
     }
 
-    /// The bytes that [`Self::fill`] makes the next request of.
-    pub(crate) fn blank(&self) -> Vec<u8> {
-        self.request.clone()
-    }
-
-    /// The number of the next request; `None` when it begins again and that is not wanted.
-    pub(crate) fn next(&self, again: bool) -> Option<usize> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        (again || number < self.count).then_some(number)
-    }
-
-    /// Makes the request of this number.
-    pub(crate) fn fill(&self, request: &mut [u8], number: usize) {
-        write_digits(request, &self.number, number % self.count * SCATTER);
+    fn fill(&self, request: &mut Vec<u8>, number: usize) {
+        self.request.clone_into(request);
+        write_digits(request, &self.number, scattered(number % self.count));
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         write_digits(request, &self.instance, instance);
     }
+}
+
+impl Work {
+    fn of(name: &'static str, part: Part) -> Self {
+        Self {
+            name,
+            parts: vec![part],
+            turns: &[0],
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes the next request, and says how its answer begins; `None` when there is none, or when it would
+    /// begin again and that is not wanted.
+    pub(crate) fn fill(&self, request: &mut Vec<u8>, again: bool) -> Option<Answer> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let part = self.parts.get(*self.turns.get(turn % self.turns.len())?)?;
+        let number = part.next.fetch_add(1, Ordering::Relaxed);
+        let is_there = again || number < part.count;
+        let is_prepared = part
+            .end
+            .as_ref()
+            .is_none_or(|end| number < end.load(Ordering::Relaxed));
+        (is_there && is_prepared).then(|| {
+            part.fill(request, number);
+            part.answer
+        })
+    }
+
+    /// How many triplets it has made.
+    pub(crate) fn written(&self) -> usize {
+        let makes = self
+            .parts
+            .iter()
+            .any(|part| part.answer == DEFER && part.count == STRANGERS);
+        if makes { self.reached() } else { 0 }
+    }
+
+    /// The number of the next request of the first part.
+    pub(crate) fn reached(&self) -> usize {
+        let part = self.parts.first();
+        part.map_or(0, |part| part.next.load(Ordering::Relaxed))
+    }
+}
+
+/// The digits that stand for a number.
+pub(crate) const fn scattered(number: usize) -> usize {
+    number * SCATTER
 }
 
 /// Writes a number, last digit first, as far as there are places.
@@ -81,54 +143,71 @@ fn write_digits(request: &mut [u8], places: &[usize], mut number: usize) {
     }
 }
 
-/// What is measured.
-pub(crate) fn all() -> Vec<Work> {
-    let (pass, defer) = ("DUNNO", "DEFER_IF_PERMIT");
+/// What is measured. Who passes for the first time is who was new before.
+pub(crate) fn all() -> Vec<Arc<Work>> {
     let listed = "joe##@example.org";
     let (name, network) = ("mx.host###.example", "20.1##.1##.9");
-    vec![
-        Work::new(
+    let new = Part::new(DEFER, STRANGERS, stranger("new"));
+    let mut passes = Part::new(FIRST_PASS, STRANGERS, later(&stranger("new")));
+    passes.end = Some(Arc::clone(&new.next));
+    let known = || Part::new(PASS, TRIPLETS, stranger("known"));
+    let regulars = || Part::new(PASS, 100, regular("anybody"));
+    let mix = Work {
+        name: "mix",
+        parts: vec![
+            Part::new(DEFER, STRANGERS, stranger("mix")),
+            regulars(),
+            known(),
+        ],
+        turns: &MIX,
+        turn: AtomicUsize::new(0),
+    };
+    let all = [
+        Work::of(
             "listed by name",
-            pass,
-            1000,
-            rcpt(name, "192.0.2.9", listed),
+            Part::new(PASS, 1000, rcpt(name, "192.0.2.9", listed)),
         ),
-        Work::new(
+        Work::of(
             "listed by network",
-            pass,
-            100_000,
-            rcpt("unknown", network, listed),
+            Part::new(PASS, 100_000, rcpt("unknown", network, listed)),
         ),
-        Work::new("auto-whitelisted", pass, 100, regular("anybody")),
-        Work::new("known triplet", pass, TRIPLETS, stranger("known")),
-        Work::new("early retry", defer, TRIPLETS, stranger("early")),
-        Work::new("new triplet", defer, 100_000_000, stranger("new")),
-    ]
+        Work::of(
+            "s25r miss",
+            Part::new(
+                PASS,
+                STRANGERS,
+                rcpt(
+                    "mail.sender.example",
+                    "10.1##.1##.25",
+                    "joe####@example.org",
+                ),
+            ),
+        ),
+        Work::of("auto-whitelisted", regulars()),
+        Work::of("known", known()),
+        Work::of("early retry", Part::new(DEFER, TRIPLETS, stranger("early"))),
+        Work::of("new", new),
+        Work::of("first pass", passes),
+        mix,
+    ];
+    all.into_iter().map(Arc::new).collect()
 }
 
 /// What has to have happened before: who is known has come back, whoever is auto-whitelisted five
 /// times, and who is early came just now.
-pub(crate) fn preparations() -> Vec<Work> {
-    let now = SystemTime::UNIX_EPOCH
-        .elapsed()
-        .map_or(0, |since| since.as_secs());
-    let at = |request: String, before: u64| {
-        let time = now.saturating_sub(before);
-        request.trim_end().to_owned() + &format!("\npolicy_test_time={time}\n\n")
-    };
-    let (pass, defer) = ("PREPEND", "DEFER_IF_PERMIT");
-    let known = || stranger("known");
-    let mut works = vec![
-        Work::new("", defer, TRIPLETS, at(known(), 3600)),
-        Work::new("", pass, TRIPLETS, at(known(), 1800)),
-        Work::new("", defer, TRIPLETS, at(stranger("early"), 0)),
+pub(crate) fn preparations() -> Vec<Arc<Work>> {
+    let mut parts = vec![
+        Part::new(DEFER, TRIPLETS, at(&stranger("known"), -3600)),
+        Part::new(FIRST_PASS, TRIPLETS, at(&stranger("known"), -1800)),
+        Part::new(DEFER, TRIPLETS, at(&stranger("early"), 0)),
     ];
     for hours in (2..=10).rev().step_by(2) {
         let mail = || regular(&format!("to{hours}"));
-        works.push(Work::new("", defer, 100, at(mail(), hours * 3600)));
-        works.push(Work::new("", pass, 100, at(mail(), hours * 3600 - 1800)));
+        parts.push(Part::new(DEFER, 100, at(&mail(), -hours * 3600)));
+        parts.push(Part::new(FIRST_PASS, 100, at(&mail(), 1800 - hours * 3600)));
     }
-    works
+    let works = parts.into_iter().map(|part| Work::of("", part));
+    works.map(Arc::new).collect()
 }
 
 /// One of a hundred clients that come often, each in a network of its own.
@@ -141,6 +220,20 @@ fn regular(recipient: &str) -> String {
 fn stranger(recipient: &str) -> String {
     let recipient = format!("{recipient}####@example.org");
     rcpt("unknown", "10.1##.1##.25", &recipient)
+}
+
+/// The same request when the delay is over.
+fn later(request: &str) -> String {
+    at(request, 600)
+}
+
+/// The same request so many seconds from now. Both stargreyd, when it is told to, and Postgrey believe it.
+fn at(request: &str, seconds: i64) -> String {
+    let now = SystemTime::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |since| since.as_secs());
+    let time = now.saturating_add_signed(seconds);
+    request.trim_end().to_owned() + &format!("\npolicy_test_time={time}\n\n")
 }
 
 /// A request as Postfix 3.7 sends it, in its order.
@@ -158,20 +251,16 @@ fn rcpt(name: &str, address: &str, recipient: &str) -> String {
     )
 }
 
-/// Lists the clients: a thousand names and a hundred thousand networks. Every work looks for its client in
-/// all of them.
-pub(crate) fn write_lists(place: &Place) -> io::Result<()> {
+/// Writes the lists of clients into files: a thousand names, and these with a hundred thousand networks.
+pub(crate) fn write_lists(names: &Path, all: &Path) -> io::Result<()> {
     let mut list = String::new();
-    let done: std::fmt::Result = (0..1000)
-        .try_for_each(|n| writeln!(list, "host{n:03}.example"))
-        .and_then(|()| {
-            (0..100_000_u32).try_for_each(|n| {
-                let [_, high, middle, low] = n.to_be_bytes();
-                writeln!(list, "{}.{middle}.{low}.0/24", 20 + high)
-            })
-        });
-    done.map_err(io::Error::other)?;
-    fs::write(place.list("clients"), list)?;
-    fs::write(place.list("recipients"), "")?;
-    fs::write(place.list("senders"), "")
+    for n in 0..1000 {
+        writeln!(list, "host{n:03}.example").map_err(io::Error::other)?;
+    }
+    fs::write(names, &list)?;
+    for n in 0..100_000_u32 {
+        let [_, high, middle, low] = n.to_be_bytes();
+        writeln!(list, "{}.{middle}.{low}.0/24", 20 + high).map_err(io::Error::other)?;
+    }
+    fs::write(all, list)
 }

@@ -9,6 +9,7 @@ mod inherit;
 mod listener;
 mod policy;
 mod registry;
+mod seldom;
 
 pub use bind::{BindError, Socket, bind};
 pub use inherit::inherited;

@@ -1,12 +1,16 @@
 //! A connection of the policy protocol: bytes in, decisions out.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 use super::registry::{Doing, Ending, Place};
+use super::seldom::Seldom;
 use crate::policy::{Stage, Transaction};
 use crate::protocol::policy::{DecodeError, Decoder, Request, write_answer};
 use crate::service::{Gate, journal};
@@ -66,13 +70,17 @@ pub(super) async fn converse<S>(
     place: &Place,
     gate: &Gate,
     manner: Manner,
-    mut shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<bool>,
 ) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut decoder = Decoder::new();
     let mut out = Vec::new();
+    let mut told = Seldom::new(place.told_to_end());
+    let mut watched = shutdown.clone();
+    let mut ended = Seldom::new(until_shutdown(&mut watched));
+    let mut is_ending = *shutdown.borrow();
     let mut was_ending = false;
     loop {
         let answered = async {
@@ -83,13 +91,13 @@ where
                     return Err(End::Closed);
                 }
                 if out.len() >= ENOUGH {
-                    send(&mut stream, &mut out, &mut shutdown).await?;
+                    send(&mut stream, &mut out, &shutdown).await?;
                 }
             }
             Ok(())
         }
         .await;
-        let sent = send(&mut stream, &mut out, &mut shutdown).await;
+        let sent = send(&mut stream, &mut out, &shutdown).await;
         if let Err(end) = answered.and(sent) {
             return end;
         }
@@ -100,7 +108,7 @@ where
         });
         let is_midway = decoder.is_midway();
         // When the daemon ends, what has come by then is read, once.
-        let is_ending = *shutdown.borrow();
+        is_ending |= shutdown.has_changed().unwrap_or_default();
         if is_ending && was_ending {
             return End::Closed;
         }
@@ -113,8 +121,8 @@ where
                 Ok(_) => {}
                 Err(error) => return End::Io(error),
             },
-            ending = place.told_to_end() => return End::Told(ending),
-            () = until_shutdown(&mut shutdown) => return End::Closed,
+            ending = poll_fn(|context| told.poll(context)) => return End::Told(ending),
+            () = poll_fn(|context| ended.poll(context)) => return End::Closed,
         }
     }
 }
@@ -164,19 +172,27 @@ pub(super) async fn until_shutdown(shutdown: &mut watch::Receiver<bool>) {
 async fn send<S: AsyncWrite + Unpin>(
     stream: &mut S,
     out: &mut Vec<u8>,
-    shutdown: &mut watch::Receiver<bool>,
+    shutdown: &watch::Receiver<bool>,
 ) -> Result<(), End> {
     if out.is_empty() {
         return Ok(());
     }
-    let last_grace = async {
-        until_shutdown(shutdown).await;
-        tokio::time::sleep(GRACE).await;
-    };
-    let sent = tokio::select! {
-        biased;
-        sent = tokio::time::timeout(WRITE, stream.write_all(out)) => sent,
-        () = last_grace => return Err(End::SlowReader),
+    let mut writing = pin!(stream.write_all(out));
+    // Nearly always there is room, and nothing to be waited for.
+    let tried = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
+    let sent = if let Poll::Ready(sent) = tried {
+        Ok(sent)
+    } else {
+        let mut shutdown = shutdown.clone();
+        let last_grace = async {
+            until_shutdown(&mut shutdown).await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            sent = tokio::time::timeout(WRITE, writing) => sent,
+            () = last_grace => return Err(End::SlowReader),
+        }
     };
     out.clear();
     match sent {

@@ -216,8 +216,11 @@ impl Place {
     /// Says what the connection does from now on.
     pub(super) fn set(&self, doing: Doing) {
         if self.connection.doing() != doing || doing == Doing::Idle {
-            let now = self.registry.millis();
-            self.connection.since.store(now, Ordering::Relaxed);
+            // Nobody asks how long an answer takes.
+            if doing != Doing::Asking {
+                let now = self.registry.millis();
+                self.connection.since.store(now, Ordering::Relaxed);
+            }
             self.connection.doing.store(doing as u8, Ordering::Relaxed);
         }
     }

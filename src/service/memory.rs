@@ -28,6 +28,13 @@ const LIFETIME: Span = Span::from_seconds(600);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key(u64, u64);
 
+impl Key {
+    fn of(hashers: &[impl Hasher; 2]) -> Self {
+        let [first, second] = hashers.each_ref().map(Hasher::finish);
+        Self(first, second)
+    }
+}
+
 /// Takes what is a hash already for its own.
 #[derive(Debug, Clone, Copy, Default)]
 struct Ready(u64);
@@ -95,15 +102,23 @@ impl InstanceMemory {
     /// The keys of a transaction; `None` without an instance.
     pub(super) fn keys(&self, tx: &Transaction<'_>) -> Option<Keys> {
         let instance = tx.instance.filter(|instance| !instance.is_empty())?;
-        let message = (tx.client_address, instance);
         let stage = match tx.stage {
             Stage::Recipient => 0_u8,
             Stage::Data => 1,
             Stage::Other => 2,
         };
+        // What the two have in common is hashed once.
+        let mut hashers = self.hashers.each_ref().map(BuildHasher::build_hasher);
+        for hasher in &mut hashers {
+            (tx.client_address, instance).hash(hasher);
+        }
+        let message = Key::of(&hashers);
+        for hasher in &mut hashers {
+            (stage, tx.sender, tx.recipient).hash(hasher);
+        }
         Some(Keys {
-            question: self.key(&(message, stage, tx.sender, tx.recipient)),
-            message: self.key(&message),
+            question: Key::of(&hashers),
+            message,
         })
     }
 
@@ -156,14 +171,6 @@ impl InstanceMemory {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn key(&self, subject: &impl Hash) -> Key {
-        let [first, second] = self
-            .hashers
-            .each_ref()
-            .map(|hasher| hasher.hash_one(subject));
-        Key(first, second)
     }
 }
 

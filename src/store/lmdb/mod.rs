@@ -39,7 +39,7 @@ use std::sync::Arc;
 use heed::types::{Bytes, DecodeIgnore};
 use heed::{
     CommitOrAbort, CommitToken, Database, DatabaseOpener, Env, EnvFlags, EnvOpenOptions, OnCommit,
-    RoTxn, RwTxn, WithoutTls,
+    RoTxn, RwTxn, WithTls,
 };
 
 use super::privacy::PrivacyKey;
@@ -55,8 +55,9 @@ use writer::LmdbWriter;
 /// One database of the environment; `'static` once it is committed.
 type Db<'t> = Database<'t, Bytes, Bytes>;
 
-/// Read transactions that may be open at once: one a thread of the runtime, and a few more.
-const READERS: u32 = 512;
+/// Threads that may read: those of the runtime, and a few more. Each keeps its place, for taking one costs a lock
+/// that all share; so no thread reads twice at once.
+const READERS: u32 = 1024;
 
 /// Databases besides the slots.
 const OTHERS: u32 = 6;
@@ -208,8 +209,8 @@ impl Opener for LmdbOpener {
 }
 
 impl LmdbOpener {
-    fn open_environment(&self, data: &Path) -> Result<Env<WithoutTls>, StoreError> {
-        let mut options = EnvOpenOptions::new().read_txn_without_tls();
+    fn open_environment(&self, data: &Path) -> Result<Env<WithTls>, StoreError> {
+        let mut options = EnvOpenOptions::new();
         let databases = u32::try_from(SLOTS)
             .unwrap_or(u32::MAX)
             .saturating_add(OTHERS);
@@ -295,7 +296,7 @@ impl LmdbOpener {
 /// What both halves have.
 #[derive(Debug, Clone)]
 struct Core {
-    env: Env<WithoutTls>,
+    env: Env<WithTls>,
     /// Goes when the environment is closed.
     _table: Arc<Option<ReaderTable>>,
     tables: Tables<'static>,
@@ -304,7 +305,7 @@ struct Core {
 }
 
 /// The slots that hold records.
-fn occupied(env: &Env<WithoutTls>, tables: &Tables<'_>) -> Result<Occupied, StoreError> {
+fn occupied(env: &Env<WithTls>, tables: &Tables<'_>) -> Result<Occupied, StoreError> {
     let occupied = Occupied::default();
     let txn = env.read_txn()?;
     for (at, slot) in tables.waiting.iter().enumerate() {
@@ -317,7 +318,7 @@ fn occupied(env: &Env<WithoutTls>, tables: &Tables<'_>) -> Result<Occupied, Stor
 
 /// Opens the databases, making those that are missing; refuses what another program made.
 fn create_tables<'t>(
-    opener: &DatabaseOpener<'t, WithoutTls>,
+    opener: &DatabaseOpener<'t, WithTls>,
     txn: &mut RwTxn<'t>,
     data: &Path,
 ) -> Result<Tables<'t>, StoreError> {

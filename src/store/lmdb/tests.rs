@@ -288,8 +288,8 @@ fn the_sweep_works_in_slices() {
 }
 
 /// Opens the environment behind the store's back.
-fn raw(directory: &Path) -> Env<WithoutTls> {
-    let mut options = EnvOpenOptions::new().read_txn_without_tls();
+fn raw(directory: &Path) -> Env<WithTls> {
+    let mut options = EnvOpenOptions::new();
     options.map_size(1 << 30).max_dbs(20);
     #[expect(unsafe_code, reason = "heed's opening is unsafe")]
     // SAFETY: nobody else has this file.
