@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::book::Book;
 use super::clock::{Clock, ClockGuard};
-use super::memory::{Had, InstanceMemory};
+use super::memory::{Had, InstanceMemory, Keys};
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
@@ -135,13 +135,8 @@ impl Gate {
         let outcome = match policy::plan(tx, &rules) {
             Plan::Settled(outcome) => outcome,
             Plan::Needs(query) => {
-                let had = keys.map_or_else(Had::default, |keys| inner.memory.had(keys, now));
-                let session = Session {
-                    header_given: had.header,
-                    tarpitted: had.sleep,
-                    has_room: inner.sleeps.has_room(&rules.params, now),
-                    expiry: inner.expiry(now, own_time),
-                };
+                let expiry = inner.expiry(now, own_time);
+                let session = inner.session(keys, &rules, now, expiry);
                 let asked = inner.ask_store(&query, session, now, &rules).await;
                 asked.unwrap_or_else(|_| policy::without_store(&query, &rules))
             }
@@ -206,6 +201,23 @@ impl Inner {
             self.state.look_at_clock(now, self.clock.since_boot())
         } else {
             self.state.expiry()
+        }
+    }
+
+    /// What is known of this message besides the records.
+    pub(super) fn session(
+        &self,
+        keys: Option<Keys>,
+        rules: &Ruleset,
+        now: Timestamp,
+        expiry: Expiry,
+    ) -> Session {
+        let had = keys.map_or_else(Had::default, |keys| self.memory.had(keys, now));
+        Session {
+            header_given: had.header,
+            tarpitted: had.sleep,
+            has_room: self.sleeps.has_room(&rules.params, now),
+            expiry,
         }
     }
 

@@ -1,11 +1,10 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
 use crate::policy::{
-    self, Because, Client, EntryRef, Expiry, Missing, Outcome, Plan, Ruleset, Session, Sleep, Step,
+    self, Because, Client, EntryRef, Expiry, Missing, Outcome, Plan, Ruleset, Sleep, Step,
     Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
-use crate::service::memory::Had;
 use crate::types::Timestamp;
 
 /// A decision with every step on the way.
@@ -60,13 +59,7 @@ impl Gate {
             match policy::plan_traced(tx, &rules, &mut steps) {
                 Plan::Settled(outcome) => outcome,
                 Plan::Needs(query) => {
-                    let had = keys.map_or_else(Had::default, |keys| inner.memory.had(keys, now));
-                    let session = Session {
-                        header_given: had.header,
-                        tarpitted: had.sleep,
-                        has_room: inner.sleeps.has_room(&rules.params, now),
-                        expiry: inner.state.expiry(),
-                    };
+                    let session = inner.session(keys, &rules, now, inner.state.expiry());
                     let facts = inner.state.read(|reader| reader.facts(&query));
                     match facts {
                         Err(_) => policy::without_store(&query, &rules),
