@@ -21,15 +21,15 @@
 //! imports may be root. It does not read a database environment with a configuration of its own
 //! (`DB_CONFIG`), for its logs may be anywhere. A program that is killed while it copies leaves its copy behind.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Read, Seek};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::unistd::mkdtemp;
+use tempfile::TempDir;
 
 use super::{Item, Postgrey, PostgreyRules, ReadError};
 use crate::types::Printable;
@@ -249,25 +249,26 @@ impl Drop for Directory {
     }
 }
 
-/// A directory of our own that goes away with its value.
+/// A directory of our own, open to nobody else, that goes away with its value.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
     fn new(within: &Path) -> Result<Self, DirectoryError> {
-        let template = within.join("stargreyctl-XXXXXX");
-        match mkdtemp(&template) {
-            Ok(path) => Ok(Self(path)),
-            Err(errno) => Err(DirectoryError::Copy {
-                path: template,
-                source: errno.into(),
-            }),
-        }
+        tempfile::Builder::new()
+            .prefix("stargreyctl-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(within)
+            .map(Self)
+            .map_err(|source| DirectoryError::Copy {
+                path: within.to_owned(),
+                source,
+            })
     }
 
     /// A place for complaints.
     fn complaints(&self) -> Result<Complaints, DirectoryError> {
-        let path = self.0.join(COMPLAINTS);
+        let path = self.0.path().join(COMPLAINTS);
         let file = File::options()
             .read(true)
             .append(true)
@@ -279,18 +280,11 @@ impl Scratch {
 
     /// A database, which may lose its name from now on.
     fn database(&self, name: &'static str) -> Result<Database, DirectoryError> {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         match File::open(&path) {
             Ok(file) => Ok(Database { name, file }),
             Err(source) => Err(DirectoryError::File { path, source }),
         }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // There is nobody left to tell.
-        drop(fs::remove_dir_all(&self.0));
     }
 }
 
@@ -388,7 +382,7 @@ fn copy(from: &Path, to: &Scratch) -> Result<Vec<&'static str>, DirectoryError> 
             continue;
         }
         let mut source = open(&path).map_err(unreadable(&path))?;
-        let copy = to.0.join(&name);
+        let copy = to.0.path().join(&name);
         File::create_new(&copy)
             .and_then(|mut file| io::copy(&mut source, &mut file))
             .map_err(|source| DirectoryError::Copy { path: copy, source })?;
@@ -416,7 +410,7 @@ fn recover_copy(
 ) -> Result<(), DirectoryError> {
     let status = complaints
         .command(program)
-        .and_then(|mut command| command.arg("-h").arg(&scratch.0).status())
+        .and_then(|mut command| command.arg("-h").arg(scratch.0.path()).status())
         .map_err(|source| DirectoryError::File {
             path: program.into(),
             source,
