@@ -16,7 +16,7 @@ use stargrey::config::MAX_LIST_BYTES;
 use stargrey::ctl;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
-use stargrey::policy::{Reason, s25r};
+use stargrey::policy::{ListName, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::{MOST_ENTRIES, journal};
 
@@ -456,6 +456,26 @@ fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
         })
         .collect();
     assert_eq!(got, want);
+}
+
+#[test]
+fn stargreyctl_names_the_lists_as_the_daemon_does() {
+    let output = Command::new(env!("CARGO_BIN_EXE_stargreyctl"))
+        .args(["allow", "--help"])
+        .output()
+        .expect("stargreyctl runs");
+    let help = String::from_utf8(output.stdout).expect("the help is UTF-8");
+    let named: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ")?.split(':').next())
+        .collect();
+    // Tables are files: nothing can be added to them.
+    let open = ListName::ALL.map(ListName::word);
+    let open: Vec<&str> = open
+        .into_iter()
+        .filter(|word| *word != ListName::ClientAccess.word())
+        .collect();
+    assert_eq!(named, open);
 }
 
 #[test]
