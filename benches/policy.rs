@@ -40,20 +40,36 @@
 
 #[path = "policy/bare.rs"]
 mod bare;
+#[path = "policy/bus.rs"]
+mod bus;
 #[path = "policy/cells.rs"]
 mod cells;
+#[path = "policy/chores.rs"]
+mod chores;
+#[path = "policy/expiry.rs"]
+mod expiry;
+#[path = "policy/fill.rs"]
+mod fill;
+#[path = "policy/journal.rs"]
+mod journal;
 #[path = "policy/load.rs"]
 mod load;
 #[path = "policy/null.rs"]
 mod null;
+#[path = "policy/orders.rs"]
+mod orders;
 #[path = "policy/scale.rs"]
 mod scale;
 #[path = "policy/server.rs"]
 mod server;
+#[path = "policy/sink.rs"]
+mod sink;
 #[path = "policy/spread.rs"]
 mod spread;
 #[path = "policy/targets.rs"]
 mod targets;
+#[path = "policy/verdict.rs"]
+mod verdict;
 #[path = "policy/work.rs"]
 mod work;
 
@@ -102,15 +118,25 @@ struct Wish {
     /// Words that the name of the work has one of; all works without.
     words: Vec<String>,
     connections: Vec<usize>,
-    /// What many triplets and idle connections change, instead of all else.
-    is_scale: bool,
+    /// The only part that is wanted; all that take minutes without.
+    part: Option<Part>,
     is_quick: bool,
+}
+
+/// What is measured apart from the table.
+#[derive(Clone, Copy)]
+enum Part {
+    Journal,
+    Chores,
+    Scale,
+    Expiry,
 }
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    if let [NULL, socket] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        return null::be_null(socket.as_ref());
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let [NULL, socket, record @ ..] = words.as_slice() {
+        return null::be_null(socket.as_ref(), record);
     }
     // cargo bench says --bench; as a test there is nothing to be done.
     if !arguments.iter().any(|argument| argument == "--bench") {
@@ -120,13 +146,16 @@ fn main() -> io::Result<()> {
         pace: FULL,
         words: Vec::new(),
         connections: Vec::new(),
-        is_scale: false,
+        part: None,
         is_quick: false,
     };
     for argument in arguments.into_iter().filter(|text| !text.starts_with("--")) {
         match (argument.as_str(), argument.parse()) {
             ("quick", _) => (wish.pace, wish.is_quick) = (QUICK, true),
-            ("scale", _) => wish.is_scale = true,
+            ("journal", _) => wish.part = Some(Part::Journal),
+            ("chores", _) => wish.part = Some(Part::Chores),
+            ("scale", _) => wish.part = Some(Part::Scale),
+            ("expiry", _) => wish.part = Some(Part::Expiry),
             (_, Ok(connections)) => wish.connections.push(connections),
             (_, Err(_)) => wish.words.push(argument),
         }
@@ -138,21 +167,49 @@ fn main() -> io::Result<()> {
 }
 
 impl Wish {
+    /// Whether nothing was named.
+    fn is_everything(&self) -> bool {
+        self.words.is_empty() && self.connections.is_empty()
+    }
+
     fn has(&self, work: &str, connections: usize) -> bool {
         let named = self.words.is_empty() || self.words.iter().any(|word| work.contains(word));
         named && (self.connections.is_empty() || self.connections.contains(&connections))
     }
 }
 
-/// Measures every cell and prints the table row by row, and what came of the targets.
+/// Measures what is wanted.
 async fn measure(wish: &Wish) -> io::Result<()> {
     let place = Place::new()?;
     work::write_lists(&place.disk("names"), &place.disk("all"))?;
     fs::write(place.disk("none"), "")?;
-    if wish.is_scale {
-        return scale::measure(&place, wish.pace, wish.is_quick).await;
+    let (rhythm, is_quick) = (wish.pace, wish.is_quick);
+    match wish.part {
+        Some(Part::Journal) => journal(&place, wish).await,
+        Some(Part::Chores) => chores::measure(&place, rhythm, is_quick).await,
+        Some(Part::Scale) => scale::measure(&place, rhythm, is_quick).await,
+        Some(Part::Expiry) => expiry::measure(&place, rhythm, is_quick).await,
+        None if wish.is_everything() => {
+            table(&place, wish).await?;
+            journal(&place, wish).await?;
+            chores::measure(&place, rhythm, is_quick).await
+        }
+        None => table(&place, wish).await,
     }
-    let field = Field::new(&place).await?;
+}
+
+/// The table of servers that tell the journal. A quick run has the middle one of the numbers of connections.
+async fn journal(place: &Place, wish: &Wish) -> io::Result<()> {
+    let is_enough = |connections| {
+        !wish.is_quick || connections == 100 || wish.connections.contains(&connections)
+    };
+    let wants = |work: &str, connections| wish.has(work, connections) && is_enough(connections);
+    journal::measure(place, wish.pace, wants).await
+}
+
+/// The table row by row, and what came of the targets.
+async fn table(place: &Place, wish: &Wish) -> io::Result<()> {
+    let field = Field::new(place).await?;
     let mut out = io::stdout();
     writeln!(out, "{HEAD}")?;
     let mut cells = Vec::new();

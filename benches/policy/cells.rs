@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::bare::Bare;
 use crate::load::{self, Manner, Sample, Until};
-use crate::server::{Place, Server};
+use crate::server::{Place, Server, Start};
 use crate::spread::Spread;
 use crate::work::{self, PASS, Work};
 
@@ -60,8 +60,9 @@ impl Peer {
                 work,
                 always: None,
                 connections: 64,
+                rest: Duration::ZERO,
             };
-            load::run(&server, &manner, Until::Through).await?;
+            load::run(&server, &manner, &Until::Through).await?;
         }
         Ok(Self::new(server))
     }
@@ -71,7 +72,8 @@ impl Peer {
         Self { server, works }
     }
 
-    fn work(&self, name: &str) -> io::Result<&Arc<Work>> {
+    /// The work of this name.
+    pub(crate) fn work(&self, name: &str) -> io::Result<&Arc<Work>> {
         let found = self.works.iter().find(|work| work.name == name);
         found.ok_or_else(|| io::Error::other(format!("no work is called {name}")))
     }
@@ -89,28 +91,40 @@ impl Peer {
         connections: usize,
         length: Duration,
     ) -> io::Result<Sample> {
+        let manner = self.manner(name, connections)?;
+        load::run(&self.server, &manner, &Until::Time(length)).await
+    }
+
+    /// So many connections that do this work without a rest.
+    pub(crate) fn manner(&self, name: &str, connections: usize) -> io::Result<Manner> {
         let is_null = self.server.database.as_os_str().is_empty();
-        let manner = Manner {
+        Ok(Manner {
             work: Arc::clone(self.work(name)?),
             always: is_null.then_some(PASS),
             connections,
-        };
-        load::run(&self.server, &manner, Until::Time(length)).await
+            rest: Duration::ZERO,
+        })
     }
 }
 
 impl Field {
     /// Starts and prepares all servers.
     pub(crate) async fn new(place: &Place) -> io::Result<Self> {
-        let stargreyd =
-            |name, option| Server::stargreyd(place, name, &["--policy-test-time", option]);
+        let stargreyd = |name, option| {
+            let start = Start {
+                name,
+                options: &["--policy-test-time", option],
+                ..Start::default()
+            };
+            Server::stargreyd(place, &start)
+        };
         let postgrey = match Server::postgrey(place, "postgrey", "none")? {
             Some(server) => Some(Peer::prepared(server).await?),
             None => None,
         };
         let bare = Bare::open(&place.directory("bare")?);
         Ok(Self {
-            null: Peer::new(Server::null(place)?),
+            null: Peer::new(Server::null(place, "null", &[])?),
             stargrey: Peer::prepared(stargreyd("data", "--sync=data")?).await?,
             s25r: Peer::new(stargreyd("s25r", "--s25r")?),
             full: Peer::new(stargreyd("full", "--sync=full")?),

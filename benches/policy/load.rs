@@ -3,22 +3,25 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
-use crate::server::{self, Server};
+use crate::server::{Server, own_cpu};
 use crate::work::{Answer, Work};
 
 /// When to stop asking.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Until {
     /// After this time.
     Time(Duration),
     /// When each request of the work was made once.
     Through,
+    /// When this is said.
+    Told(Arc<AtomicBool>),
 }
 
 /// What one spell of load yields.
@@ -32,10 +35,16 @@ pub(crate) struct Sample {
     pub(crate) p99: f64,
     /// All but one in a thousand did.
     pub(crate) p999: f64,
+    /// All but one in ten thousand did.
+    pub(crate) p9999: f64,
+    /// All did.
+    pub(crate) greatest: f64,
     /// Microseconds of the server's CPU time for a request.
     pub(crate) cpu: f64,
     /// Which part of the time this process was working.
     pub(crate) busy: f64,
+    /// How many requests were answered, those included that came before the measuring.
+    pub(crate) answers: usize,
 }
 
 /// How the server is asked.
@@ -45,21 +54,23 @@ pub(crate) struct Manner {
     /// The answer when it is not the one the work wants: that of a server that does not look.
     pub(crate) always: Option<Answer>,
     pub(crate) connections: usize,
+    /// How long a connection rests between an answer and the next request.
+    pub(crate) rest: Duration,
 }
 
 /// Has the server work. Each connection has had one answer when the measuring begins.
-pub(crate) async fn run(server: &Server, manner: &Manner, until: Until) -> io::Result<Sample> {
+pub(crate) async fn run(server: &Server, manner: &Manner, until: &Until) -> io::Result<Sample> {
     let mut open = Vec::new();
     for _ in 0..manner.connections {
         let mut connection = Connection::open(&server.socket, manner).await?;
         connection.ask(until).await?;
         open.push(connection);
     }
-    let (cpu, own) = (server.cpu()?, server::cpu_of("self")?);
+    let (cpu, own) = (server.cpu()?, own_cpu());
     let start = Instant::now();
     let mut asking = JoinSet::new();
     for connection in open {
-        asking.spawn(connection.keep_asking(start, until));
+        asking.spawn(connection.keep_asking(start, until.clone()));
     }
     let mut waits = Vec::new();
     while let Some(ended) = asking.join_next().await {
@@ -67,20 +78,23 @@ pub(crate) async fn run(server: &Server, manner: &Manner, until: Until) -> io::R
     }
     let elapsed = start.elapsed();
     let cpu = server.cpu()?.saturating_sub(cpu);
-    let own = server::cpu_of("self")?.saturating_sub(own);
+    let own = own_cpu().saturating_sub(own);
     waits.sort_unstable();
     let count = f64::from(u32::try_from(waits.len()).map_err(io::Error::other)?);
-    let wait_at = |permille: usize| {
-        let wait = waits.get(waits.len() * permille / 1000).or(waits.last());
+    let wait_at = |part: usize| {
+        let wait = waits.get(waits.len() * part / 10_000).or(waits.last());
         micros(wait.copied().unwrap_or_default())
     };
     Ok(Sample {
         rate: count / elapsed.as_secs_f64(),
-        p50: wait_at(500),
-        p99: wait_at(990),
-        p999: wait_at(999),
+        p50: wait_at(5000),
+        p99: wait_at(9900),
+        p999: wait_at(9990),
+        p9999: wait_at(9999),
+        greatest: wait_at(10_000),
         cpu: micros(cpu) / count,
         busy: own.as_secs_f64() / elapsed.as_secs_f64(),
+        answers: waits.len() + manner.connections,
     })
 }
 
@@ -94,6 +108,7 @@ struct Connection {
     request: Vec<u8>,
     work: Arc<Work>,
     always: Option<Answer>,
+    rest: Duration,
 }
 
 impl Connection {
@@ -103,6 +118,7 @@ impl Connection {
             request: Vec::new(),
             work: Arc::clone(&manner.work),
             always: manner.always,
+            rest: manner.rest,
         })
     }
 
@@ -111,23 +127,27 @@ impl Connection {
         let mut waits = Vec::new();
         let mut before = Instant::now();
         loop {
-            if let Until::Time(length) = until
-                && before - start >= length
-            {
-                return Ok(waits);
-            }
-            if !self.ask(until).await? {
+            let is_over = match &until {
+                Until::Time(length) => before - start >= *length,
+                Until::Told(told) => told.load(Ordering::Relaxed),
+                Until::Through => false,
+            };
+            if is_over || !self.ask(&until).await? {
                 return Ok(waits);
             }
             let after = Instant::now();
             waits.push(after - before);
             before = after;
+            if !self.rest.is_zero() {
+                tokio::time::sleep(self.rest).await;
+                before = Instant::now();
+            }
         }
     }
 
     /// Asks once, unless there is nothing left to ask; another answer than the right one is an error.
-    async fn ask(&mut self, until: Until) -> io::Result<bool> {
-        let again = matches!(until, Until::Time(_));
+    async fn ask(&mut self, until: &Until) -> io::Result<bool> {
+        let again = !matches!(until, Until::Through);
         let Some(answer) = self.work.fill(&mut self.request, again) else {
             return Ok(false);
         };

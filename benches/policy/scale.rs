@@ -1,30 +1,21 @@
 //! What ten million stored triplets change, and idle connections: `make bench PART=scale`.
 //!
-//! The databases are filled by the library, in the order in which strangers come, with keys of some sixty bytes.
-
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stargrey::policy::{Triplet, TripletKey};
-use stargrey::store::lmdb::{Durability, LmdbOpener};
-use stargrey::store::{Opener, StoreError};
-use stargrey::types::{ClientIp, Span, Timestamp};
+use stargrey::types::Span;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use crate::cells::{Pace, Peer};
-use crate::server::{Place, Server};
-use crate::spread::Spread;
-use crate::work;
+use crate::fill::{Crowd, fill};
+use crate::server::{Place, Server, Start};
+use crate::spread::float;
+use crate::verdict::Bound;
 
 /// How many triplets the two databases hold.
 const FEW: usize = 10_000;
 const MANY: usize = 10_000_000;
-
-/// Records in a transaction of the filling: as many as stargreyd writes at once at most. Larger ones would leave more
-/// free pages in the file.
-const BATCH: usize = 1024;
 
 /// Connections that do nothing, and that send a byte a second.
 const IDLE: usize = 2000;
@@ -36,19 +27,28 @@ const CONNECTIONS: usize = 100;
 pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::Result<()> {
     let mut out = io::stdout();
     let many = if is_quick { MANY / 10 } else { MANY };
-    fill(&place.directory("few")?, FEW).map_err(io::Error::other)?;
-    fill(&place.directory("many")?, many).map_err(io::Error::other)?;
-    let few = Peer::prepared(Server::stargreyd(place, "few", &["--policy-test-time"])?).await?;
+    let strangers = |count| {
+        [Crowd {
+            numbers: 0..count,
+            age: Span::from_seconds(0),
+        }]
+    };
+    fill(&place.directory("few")?, &strangers(FEW))?;
+    let filled = fill(&place.directory("many")?, &strangers(many))?;
+    let few = Peer::prepared(Server::stargreyd(place, &told("few"))?).await?;
     let begun = Instant::now();
-    let server = Server::stargreyd(place, "many", &["--policy-test-time"])?;
-    let start = begun.elapsed();
-    let bytes = server.disk_use()? / many as u64;
+    let server = Server::stargreyd(place, &told("many"))?;
+    let start = begun.elapsed().as_secs_f64();
+    let bytes = float(server.disk_use()?) / float(filled.count.max(1));
     let many_stored = Peer::prepared(server).await?;
     writeln!(
         out,
-        "{many} triplets: {bytes} bytes each on disk (at most 160), start to ready {:.2} s (at most 0.5)",
-        start.as_secs_f64()
+        "{} triplets in random order, keys of {:.1} bytes on average",
+        filled.count, filled.key_length
     )?;
+    let on_disk = Bound::Most(160.0).of_figure("bytes on disk for each", bytes);
+    let ready = Bound::Most(0.5).of_figure("seconds from start to ready", start);
+    writeln!(out, "{on_disk}\n{ready}")?;
     for (work, bound) in [("known", 0.8), ("auto-whitelisted", 0.8), ("new", 0.5)] {
         let mut ratios = Vec::new();
         for _ in 0..rhythm.rounds {
@@ -59,16 +59,22 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
                 .rate;
             ratios.push(own / beside);
         }
-        judge(
-            &mut out,
-            &format!("{work}, {many} triplets against {FEW}"),
-            &ratios,
-            bound,
-        )?;
+        let what = format!("{work}, {many} triplets against {FEW}");
+        writeln!(out, "{}", Bound::Least(bound).of_ratios(&what, &ratios))?;
     }
-    let memory = many_stored.server.private_memory()? >> 20;
-    writeln!(out, "{memory} MiB of private memory (at most 40)")?;
+    let memory = float(many_stored.server.private_memory()?) / float(1 << 20);
+    let memory = Bound::Most(40.0).of_figure("MiB of private memory", memory);
+    writeln!(out, "{memory}")?;
     beside_idle(&few, rhythm, &mut out).await
+}
+
+/// A server that believes the times it is told.
+fn told(name: &str) -> Start<'_> {
+    Start {
+        name,
+        options: &["--policy-test-time"],
+        ..Start::default()
+    }
 }
 
 /// Listed clients beside connections that do little or nothing.
@@ -100,7 +106,7 @@ async fn beside_idle(peer: &Peer, rhythm: Pace, out: &mut impl Write) -> io::Res
         }
     }
     let name = format!("listed, beside {IDLE} idle and {SLOW} slow connections, against without");
-    judge(out, &name, &ratios, 0.9)
+    writeln!(out, "{}", Bound::Least(0.9).of_ratios(&name, &ratios))
 }
 
 /// Connects, when there is room in the server's queue.
@@ -113,64 +119,4 @@ async fn connect(peer: &Peer) -> io::Result<UnixStream> {
             connected => return connected,
         }
     }
-}
-
-fn judge(out: &mut impl Write, name: &str, ratios: &[f64], bound: f64) -> io::Result<()> {
-    let Some(spread) = Spread::of(ratios.iter().copied()) else {
-        return Ok(());
-    };
-    let verdict = if spread.median >= bound {
-        "pass"
-    } else {
-        "MISS"
-    };
-    writeln!(out, "{verdict}  {name}: ≥ {bound}  {spread}")
-}
-
-/// Makes a database of so many waiting triplets.
-fn fill(directory: &Path, count: usize) -> Result<(), StoreError> {
-    let opener = LmdbOpener {
-        directory: directory.to_owned(),
-        max_size: 16 << 30,
-        durability: Durability::Data,
-        privacy: false,
-        retry_window: Span::from_days(2),
-    };
-    let (reader, mut writer) = opener.open()?;
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    let first = Timestamp::from_seconds(now.map_or(0, |since| since.as_secs()));
-    let record = Triplet::Waiting {
-        first,
-        last: first,
-        retries: 0,
-        counted: 0,
-    };
-    for begin in (0..count).step_by(BATCH) {
-        writer.transact(&mut |records| {
-            for number in begin..count.min(begin + BATCH) {
-                if let Some(key) = key(number) {
-                    records.put_triplet(&key, record)?;
-                }
-            }
-            Ok(())
-        })?;
-    }
-    writer.sync()?;
-    drop(reader);
-    Ok(())
-}
-
-/// The key of a stranger's triplet, about sixty bytes.
-fn key(number: usize) -> Option<TripletKey> {
-    let digits = work::scattered(number) % work::STRANGERS;
-    let (low, high) = (digits % 10_000, digits / 10_000);
-    let address = format!("11.1{:02}.1{:02}.25", high / 100, high % 100);
-    let client = ClientIp::parse(address.as_bytes())?;
-    let sender = format!("newsletter{high:04}@sender.example");
-    let recipient = format!("somebody{low:04}@example.org");
-    Some(TripletKey::new(
-        client.network(24, 64),
-        sender.as_bytes(),
-        recipient.as_bytes(),
-    ))
 }

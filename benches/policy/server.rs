@@ -3,6 +3,7 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -44,6 +45,18 @@ pub(crate) struct Server {
     pub(crate) database: PathBuf,
 }
 
+/// How stargreyd is started.
+#[derive(Default)]
+pub(crate) struct Start<'a> {
+    /// What its files are called.
+    pub(crate) name: &'a str,
+    pub(crate) options: &'a [&'a str],
+    /// The address of its bus.
+    pub(crate) bus: Option<&'a str>,
+    /// Whether it tells the journal of each decision.
+    pub(crate) is_telling: bool,
+}
+
 impl Place {
     pub(crate) fn new() -> io::Result<Self> {
         let named = |place: &Path| {
@@ -68,21 +81,30 @@ impl Place {
         fs::create_dir_all(&path)?;
         Ok(path)
     }
+
+    /// A file whose name must be short.
+    pub(crate) fn socket(&self, name: &str) -> PathBuf {
+        self.sockets.path().join(name)
+    }
+
+    /// What the server of this name says on standard error.
+    fn log(&self, name: &str) -> PathBuf {
+        self.disk(&format!("{name}.log"))
+    }
 }
 
 impl Server {
-    /// Starts the null server.
-    pub(crate) fn null(place: &Place) -> io::Result<Self> {
-        let socket = place.sockets.path().join("null");
+    /// Starts the null server, which tells the journal this about each request, if anything.
+    pub(crate) fn null(place: &Place, name: &str, record: &[String]) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
-        command.arg(NULL).arg(&socket);
-        Self::notified(command, place, "null", PathBuf::new())
+        command.arg(NULL).arg(place.socket(name)).args(record);
+        Self::notified(command, place, name, PathBuf::new())
     }
 
-    /// Starts stargreyd, in whose files there is this name, with these options besides. Another program than the
-    /// one that was built with this one is measured when `STARGREYD` names it.
-    pub(crate) fn stargreyd(place: &Place, name: &str, options: &[&str]) -> io::Result<Self> {
-        let database = place.disk(name);
+    /// Starts stargreyd. Another program than the one that was built with this one is measured when `STARGREYD`
+    /// names it.
+    pub(crate) fn stargreyd(place: &Place, start: &Start<'_>) -> io::Result<Self> {
+        let database = place.disk(start.name);
         let program = env::var_os("STARGREYD");
         let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_stargreyd").into()));
         let list =
@@ -95,17 +117,22 @@ impl Server {
                 place.disk("none").display()
             ))
             .arg(format!("--dbdir={}", database.display()))
-            .arg(format!(
-                "--unix={}",
-                place.sockets.path().join(name).display()
-            ))
-            .args(["-q", "--hostname=mx.example.org"])
+            .arg(format!("--unix={}", place.socket(start.name).display()))
+            .arg("--hostname=mx.example.org")
             .args(["--user=root", "--group=root"])
-            .args(options)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+            .args(start.options)
+            .env(
+                "DBUS_SYSTEM_BUS_ADDRESS",
+                start.bus.unwrap_or("unix:path=/nonexistent/bus"),
+            )
             .env_remove("POSTGREY_TEXT")
             .env_remove("STATE_DIRECTORY");
-        Self::notified(command, place, name, database)
+        if start.is_telling {
+            command.env("JOURNAL_STREAM", journal_stream(&place.log(start.name))?);
+        } else {
+            command.arg("-q").env_remove("JOURNAL_STREAM");
+        }
+        Self::notified(command, place, start.name, database)
     }
 
     /// Starts Debian's Postgrey, with this list of clients; `None` when it is not installed.
@@ -114,7 +141,7 @@ impl Server {
             return Ok(None);
         }
         let database = place.directory(name)?;
-        let socket = place.sockets.path().join(name);
+        let socket = place.socket(name);
         let mut command = Command::new(POSTGREY);
         command
             .arg(format!("--unix={}", socket.display()))
@@ -129,7 +156,7 @@ impl Server {
             ))
             .args(["--user=root", "--group=root", "--quiet"])
             .arg("--hostname=mx.example.org");
-        let log = place.disk(&format!("{name}.log"));
+        let log = place.log(name);
         let server = Self {
             child: spawn(&mut command, &log)?,
             socket,
@@ -152,14 +179,14 @@ impl Server {
         name: &str,
         database: PathBuf,
     ) -> io::Result<Self> {
-        let notify = place.sockets.path().join("notify");
+        let notify = place.socket("notify");
         let told = UnixDatagram::bind(&notify)?;
         told.set_read_timeout(Some(PATIENCE))?;
         command.env("NOTIFY_SOCKET", &notify);
-        let log = place.disk(&format!("{name}.log"));
+        let log = place.log(name);
         let server = Self {
             child: spawn(&mut command, &log)?,
-            socket: place.sockets.path().join(name),
+            socket: place.socket(name),
             database,
         };
         let mut buffer = [0; 4096];
@@ -182,6 +209,17 @@ impl Server {
         self.child.id().to_string()
     }
 
+    /// Sends it a signal, by its name.
+    pub(crate) fn signal(&self, name: &str) -> io::Result<()> {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.id()])
+            .status()?;
+        if sent.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("SIG{name} cannot be sent")))
+    }
+
     /// Bytes of memory that are its own.
     pub(crate) fn private_memory(&self) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
@@ -196,7 +234,6 @@ impl Server {
     pub(crate) fn disk_use(&self) -> io::Result<u64> {
         let mut sum = 0;
         for entry in fs::read_dir(&self.database)? {
-            use std::os::unix::fs::MetadataExt;
             sum += entry?.metadata()?.blocks() * 512;
         }
         Ok(sum)
@@ -226,6 +263,12 @@ impl Drop for Server {
     }
 }
 
+/// What systemd says of the standard error that it has given to a service: this file.
+fn journal_stream(log: &Path) -> io::Result<String> {
+    let metadata = File::create(log)?.metadata()?;
+    Ok(format!("{}:{}", metadata.dev(), metadata.ino()))
+}
+
 fn spawn(command: &mut Command, log: &Path) -> io::Result<Child> {
     command
         .stdin(Stdio::null())
@@ -241,15 +284,23 @@ fn not_ready(log: &Path) -> io::Error {
 
 /// The CPU time of a process, that of its threads together. Finer than `utime` and `stime`, which are
 /// counted in hundredths of a second.
-pub(crate) fn cpu_of(process: &str) -> io::Result<Duration> {
-    let mut sum = 0;
+fn cpu_of(process: &str) -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        // A thread may end meanwhile.
-        let stat = fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        let first = stat.split_ascii_whitespace().next();
-        sum += first
-            .and_then(|time| time.parse::<u64>().ok())
-            .unwrap_or_default();
+        sum += cpu_in(&task?.path());
     }
-    Ok(Duration::from_nanos(sum))
+    Ok(sum)
+}
+
+/// The CPU time of the thread that asks.
+pub(crate) fn own_cpu() -> Duration {
+    cpu_in(Path::new("/proc/thread-self"))
+}
+
+/// The CPU time of the thread of this directory; it may have ended meanwhile.
+fn cpu_in(task: &Path) -> Duration {
+    let stat = fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let first = stat.split_ascii_whitespace().next();
+    let time = first.and_then(|time| time.parse::<u64>().ok());
+    Duration::from_nanos(time.unwrap_or_default())
 }

@@ -35,3 +35,9 @@ impl fmt::Display for Spread {
         f.pad(&text)
     }
 }
+
+/// A count, to be divided by. Counts are far below the number from which on this loses digits.
+#[expect(clippy::cast_precision_loss, reason = "counts of a run are small")]
+pub(crate) const fn float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,114 @@
+//! A private bus for each server that is told to do something beside its work.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stargrey::api::MonitorProxy;
+
+use crate::server::Place;
+
+/// How long it may take until the server can be asked over the bus.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two attempts to ask it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A running dbus-daemon; killed when it is dropped.
+pub(crate) struct Bus {
+    child: Child,
+    /// Where it can be found.
+    pub(crate) address: String,
+}
+
+impl Bus {
+    /// Starts one that has this name in its files; `None` when dbus-daemon is not installed.
+    pub(crate) fn start(place: &Place, name: &str) -> io::Result<Option<Self>> {
+        let address = format!(
+            "unix:path={}",
+            place.socket(&format!("{name}.bus")).display()
+        );
+        let file = place.disk(&format!("{name}.conf"));
+        fs::write(&file, configuration(&address))?;
+        let spawned = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", file.display()))
+            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let child = match spawned {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            spawned => spawned?,
+        };
+        let mut bus = Self { child, address };
+        let mut printed = String::new();
+        if let Some(stdout) = bus.child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut printed)?;
+        }
+        if printed.is_empty() {
+            return Err(io::Error::other("dbus-daemon does not start"));
+        }
+        Ok(Some(bus))
+    }
+
+    /// What the server on it lets anybody know, once there is one.
+    pub(crate) async fn monitor(&self) -> io::Result<MonitorProxy<'static>> {
+        let building = zbus::connection::Builder::address(self.address.as_str());
+        let connection = building.build().await.map_err(io::Error::other)?;
+        let monitor = MonitorProxy::new(&connection).await;
+        let monitor = monitor.map_err(io::Error::other)?;
+        let begun = Instant::now();
+        while let Err(error) = waiting(&monitor).await {
+            if begun.elapsed() > PATIENCE {
+                return Err(error);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(monitor)
+    }
+}
+
+/// How many triplets wait.
+pub(crate) async fn waiting(monitor: &MonitorProxy<'_>) -> io::Result<u64> {
+    monitor.waiting().await.map_err(io::Error::other)
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            self.child.wait().ok();
+        }
+    }
+}
+
+/// What is allowed: what the installed policy of stargrey says.
+fn configuration(address: &str) -> String {
+    let policy = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/org.stargrey.Greylist1.conf");
+    format!(
+        r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <auth>EXTERNAL</auth>
+  <listen>{address}</listen>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus"/>
+  </policy>
+  <include>{policy}</include>
+</busconfig>
+"#,
+        policy = policy.display()
+    )
+}

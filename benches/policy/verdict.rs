@@ -1,0 +1,49 @@
+//! What was aimed at, and whether it was met: a line each.
+
+use std::fmt;
+
+use crate::spread::Spread;
+
+/// What a figure has to keep to.
+#[derive(Clone, Copy)]
+pub(crate) enum Bound {
+    Least(f64),
+    Most(f64),
+    /// Nothing: it is only shown.
+    None,
+}
+
+impl Bound {
+    /// The line for a ratio that was measured several times; its median counts.
+    pub(crate) fn of_ratios(self, what: &str, ratios: &[f64]) -> String {
+        let spread = Spread::of(ratios.iter().copied());
+        let median = spread.map_or(f64::NAN, |spread| spread.median);
+        let text = spread.map_or_else(String::new, |spread| spread.to_string());
+        format!("{}  {what}: {self}  {text}", self.verdict(median))
+    }
+
+    /// The line for a single figure.
+    pub(crate) fn of_figure(self, what: &str, figure: f64) -> String {
+        format!("{}  {what}: {self}  {figure:.2}", self.verdict(figure))
+    }
+
+    /// Whether it is kept to. No number is no success.
+    fn verdict(self, figure: f64) -> &'static str {
+        let is_met = match self {
+            Self::Least(bound) => figure >= bound,
+            Self::Most(bound) => figure <= bound,
+            Self::None => return "    ",
+        };
+        if is_met { "pass" } else { "MISS" }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Least(bound) => write!(f, "≥ {bound}"),
+            Self::Most(bound) => write!(f, "≤ {bound}"),
+            Self::None => f.write_str("–"),
+        }
+    }
+}
