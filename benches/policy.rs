@@ -1,9 +1,20 @@
 //! What a decision costs: stargreyd beside a server that does not decide at all, beside Debian's Postgrey, and
 //! beside bare LMDB.
 //!
-//! `make bench` measures everything in one run, in about twenty minutes; `make bench QUICK=1` does so in two or
-//! three, less exactly. `make bench QUICK=1 PART='known 100'` measures what has "known" in its name at 100
-//! connections, `make bench PART=scale` what ten million triplets and idle connections change.
+//! `make bench` prints the table, the table of servers that tell the journal, and what chores cost those who ask
+//! meanwhile, in about forty minutes; `make bench QUICK=1` does so in five, less exactly. `PART` names less, or
+//! something else:
+//!
+//! | `PART=` | measures |
+//! | --- | --- |
+//! | `'known 100'` | of the table what has "known" in its name, at 100 connections |
+//! | `journal` | what it costs to tell the journal of each decision; words and numbers may follow |
+//! | `chores` | the p99 beside a sweep, reloads, backups and an import |
+//! | `scale` | what ten million triplets and idle connections change |
+//! | `expiry` | five of ten million triplets expire: who has to wait, and what is left behind |
+//!
+//! `scale` and `expiry` are not in `make bench`: they take ten and thirty minutes and some gigabytes of the disk.
+//! A quick run has a tenth of their triplets. What each of these does stands in the header of its file.
 //!
 //! # What is measured
 //!

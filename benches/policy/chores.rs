@@ -50,7 +50,7 @@ struct Amounts {
 
 const FULL: Amounts = Amounts {
     stored: 1_000_000,
-    overdue: 3_000_000,
+    overdue: 6_000_000,
     imported: 1_000_000,
 };
 
@@ -215,6 +215,9 @@ impl Chores<'_> {
         let swept = kept.saturating_sub(server.kept().await?);
         if is_sweeping {
             server.peer.server.signal("STOP")?;
+            if swept == 0 {
+                return Err(io::Error::other("nothing is left to sweep"));
+            }
         }
         Ok(Round {
             alone,

@@ -1,7 +1,8 @@
 //! Databases of many strangers, written by the library before a server is started on them.
 //!
 //! Keys come at random, as strangers do: numbers at equal distances would fill and split all pages of the database in
-//! step, and what a triplet takes on the disk would swing with their count.
+//! step, and what a triplet takes on the disk would swing with their count. They are of the networks that the
+//! strangers of the works are of, so that what is new has its place among what is stored.
 
 use std::io;
 use std::ops::Range;
@@ -59,7 +60,7 @@ impl Stranger {
             digits / 10_000 % 10_000,
             digits / 100_000_000,
         );
-        let network = format!("11.1{:02}.1{:02}", high / 100, high % 100);
+        let network = format!("10.1{:02}.1{:02}", high / 100, high % 100);
         Self {
             address: format!("{network}.25"),
             network: format!("{network}.0/24"),

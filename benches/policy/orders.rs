@@ -119,5 +119,6 @@ pub(crate) fn write_rows(file: &Path, numbers: Range<usize>) -> io::Result<()> {
         });
         writeln!(file, "{row}")?;
     }
-    file.flush()
+    // It is not to be written to the disk while others wait for it.
+    file.into_inner()?.sync_all()
 }

@@ -1,5 +1,5 @@
 //! What ten million stored triplets change, and idle connections: `make bench PART=scale`.
-//!
+
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
