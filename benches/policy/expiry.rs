@@ -11,6 +11,7 @@
 //! *The room is used again*: the library then writes as many new triplets as were removed.
 //!
 //! *Nothing gets slower*: the database is compared with one that was filled with as many triplets and never swept.
+//! Both take new triplets for a while before.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -23,7 +24,7 @@ use stargrey::types::Span;
 
 use crate::bus::Bus;
 use crate::cells::{Pace, Peer};
-use crate::fill::{Crowd, fill};
+use crate::fill::{Crowd, WARMING, fill};
 use crate::load::{self, Manner, Until};
 use crate::server::{Place, Server, Start};
 use crate::spread::float;
@@ -88,6 +89,7 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
     drop(expiring);
 
     fill(&directory, &[crowd(2 * half..3 * half, 0)])?;
+    let start = Start { bus: None, ..start };
     let peer = Peer::new(Server::stargreyd(place, &start)?);
     let growth = float(peer.server.disk_use()?) / float(before);
     let what = format!("room on the disk once there are {half} new triplets in place of the old");
@@ -98,10 +100,13 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
     fill(&place.directory("fresh")?, &[crowd(0..count, 0)])?;
     let start = Start {
         name: "fresh",
-        bus: None,
         ..start
     };
     let fresh = Peer::prepared(Server::stargreyd(place, &start)?).await?;
+    for peer in [&fresh, &peer] {
+        peer.spell("new", CONNECTIONS, rhythm.spell * WARMING)
+            .await?;
+    }
     for work in ["known", "new"] {
         let mut ratios = Vec::new();
         for _ in 0..rhythm.rounds {

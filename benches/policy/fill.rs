@@ -20,6 +20,11 @@ use crate::spread::float;
 /// free pages in the file.
 const BATCH: usize = 1024;
 
+/// Spells of new triplets that a filled database takes before rates are measured. Large transactions leave free
+/// pages that lie side by side, which makes small ones cheap for some seconds; in a database that is in use they
+/// are scattered.
+pub(crate) const WARMING: u32 = 16;
+
 /// As many different strangers there are; of ten million fifty or so are the same.
 const STRANGERS: u64 = 1_000_000_000_000;
 

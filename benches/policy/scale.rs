@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
 use crate::cells::{Pace, Peer};
-use crate::fill::{Crowd, fill};
+use crate::fill::{Crowd, WARMING, fill};
 use crate::server::{Place, Server, Start};
 use crate::spread::float;
 use crate::verdict::Bound;
@@ -49,6 +49,8 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
     let on_disk = Bound::Most(160.0).of_figure("bytes on disk for each", bytes);
     let ready = Bound::Most(0.5).of_figure("seconds from start to ready", start);
     writeln!(out, "{on_disk}\n{ready}")?;
+    let warming = rhythm.spell * WARMING;
+    many_stored.spell("new", CONNECTIONS, warming).await?;
     for (work, bound) in [("known", 0.8), ("auto-whitelisted", 0.8), ("new", 0.5)] {
         let mut ratios = Vec::new();
         for _ in 0..rhythm.rounds {

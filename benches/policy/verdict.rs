@@ -24,7 +24,11 @@ impl Bound {
 
     /// The line for a single figure.
     pub(crate) fn of_figure(self, what: &str, figure: f64) -> String {
-        format!("{}  {what}: {self}  {figure:.2}", self.verdict(figure))
+        let digits = if figure.abs() < 10.0 { 3 } else { 1 };
+        format!(
+            "{}  {what}: {self}  {figure:.digits$}",
+            self.verdict(figure)
+        )
     }
 
     /// Whether it is kept to. No number is no success.
