@@ -2,7 +2,7 @@
 //! beside bare LMDB.
 //!
 //! `make bench` prints the table, the table of servers that tell the journal, and what chores cost those who ask
-//! meanwhile, in about forty minutes; `make bench QUICK=1` does so in five, less exactly. `PART` names less, or
+//! meanwhile, in about forty minutes; `make bench QUICK=1` does so in four, less exactly. `PART` names less, or
 //! something else:
 //!
 //! | `PART=` | measures |
