@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::frontend::Lanes;
 use crate::policy::Expiry;
 use crate::service::{Gate, Status};
 
@@ -110,17 +111,19 @@ impl Notifier {
         }
     }
 
-    /// Feeds the watchdog, for ever, as long as the daemon works: the runtime runs this, and the thread
-    /// that writes has moved since the last time, or waits for the disk, which is no reason to be killed.
-    pub(super) async fn feed_watchdog(self, gate: Gate) {
+    /// Feeds the watchdog, for ever, as long as the daemon works: the main thread runs this, those that answer
+    /// run what they are given, and the one that writes has moved since the last time; or that one waits for the disk,
+    /// which is no reason to be killed.
+    pub(super) async fn feed_watchdog(self, gate: Gate, lanes: Arc<Lanes>) {
         let Some(timeout) = sd_notify::watchdog_enabled() else {
             return;
         };
         let pause = timeout.checked_div(3).unwrap_or(timeout);
         let mut last = None;
         loop {
+            let all_run = tokio::time::timeout(pause, lanes.all_run()).await.is_ok();
             let pulse = gate.pulse();
-            if pulse.is_none() || pulse != last {
+            if pulse.is_none() || (pulse != last && all_run) {
                 self.tell(News::Watchdog);
             }
             last = pulse;

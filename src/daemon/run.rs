@@ -1,22 +1,26 @@
 //! The running daemon: listeners, signals, and an orderly end.
+//!
+//! The main thread takes connections and signals. Answering, writing, the log and the bus have threads of
+//! their own, so that none of them waits for another.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task;
 
 use super::failure::Failure;
 use super::notify::Notifier;
 use super::reload;
 use crate::config::{Settings, Verbosity};
 use crate::frontend::bus::{self, Facts, Reloaded};
-use crate::frontend::{Manner, Registry, Service, Socket, serve};
+use crate::frontend::{Lanes, Manner, Registry, Service, Socket, serve};
 use crate::policy::{Params, Scheme};
 use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
@@ -55,10 +59,7 @@ pub(super) fn run(
     skipped: usize,
 ) -> Result<(), Failure> {
     let Start { gate, worker } = started;
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| system("starting threads", source))?;
+    let runtime = runtime()?;
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
         .min(MOST_CONNECTIONS);
@@ -70,10 +71,15 @@ pub(super) fn run(
         limit,
         skipped: Arc::new(AtomicUsize::new(skipped)),
     };
-    let served = runtime.block_on(serve_all(sockets, service));
+    let (shutdown, is_ending) = watch::channel(false);
+    let (bus, reloads) = serve_bus(&service, is_ending)?;
+    let served = runtime.block_on(serve_all(sockets, service, reloads, shutdown));
     // With it goes everything that still runs on it and holds the gate or the notifier; a list that a
     // mute file server does not give is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
+    if bus.join().is_err() {
+        log::error!("the thread of the bus has failed");
+    }
     told.wait();
     if worker.join().is_err() {
         log::error!("the thread that writes has failed");
@@ -92,7 +98,12 @@ struct Served<'s> {
     skipped: Arc<AtomicUsize>,
 }
 
-async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failure> {
+async fn serve_all(
+    sockets: Vec<Socket>,
+    served: Served<'_>,
+    reloads: mpsc::Receiver<Asked>,
+    shutdown: watch::Sender<bool>,
+) -> Result<(), Failure> {
     let Served {
         gate,
         settings,
@@ -101,7 +112,8 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
         skipped,
     } = served;
     let signals = Signals::new().map_err(|source| system("catching signals", source))?;
-    let (shutdown, is_ending) = watch::channel(false);
+    let lanes = Lanes::start().map_err(|source| system("starting threads", source))?;
+    let lanes = Arc::new(lanes);
     let service = Service {
         gate: gate.clone(),
         manner: Manner {
@@ -109,12 +121,12 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
             requests_bring_time: settings.requests_bring_time,
             log_decisions: settings.verbosity != Verbosity::Quiet,
         },
+        lanes: Arc::clone(&lanes),
         registry: Registry::new(limit),
-        shutdown: is_ending,
+        shutdown: shutdown.subscribe(),
     };
-    let (bus, reloads) = serve_bus(&gate, settings, &service.shutdown);
     let mut wishes = Wishes { signals, reloads };
-    let mut listeners: Vec<JoinHandle<()>> = Vec::new();
+    let mut listeners: Vec<task::JoinHandle<()>> = Vec::new();
     for socket in sockets {
         log::info!("listening on {}", socket.place());
         let listener = serve(socket, service.clone());
@@ -127,7 +139,7 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
                 .clone()
                 .tell_status(gate.clone(), move || for_status.load(Ordering::Relaxed)),
         ),
-        tokio::spawn(notifier.clone().feed_watchdog(gate.clone())),
+        tokio::spawn(notifier.clone().feed_watchdog(gate.clone(), lanes)),
         tokio::spawn(Arc::clone(&service.registry).watch()),
     ];
     drop(service);
@@ -144,7 +156,7 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");
     }
-    for task in listeners.into_iter().chain([bus]) {
+    for task in listeners {
         if let Err(error) = task.await {
             log::error!("a listener has failed: {error}");
         }
@@ -155,19 +167,32 @@ async fn serve_all(sockets: Vec<Socket>, served: Served<'_>) -> Result<(), Failu
     Ok(())
 }
 
-/// Serves the D-Bus object; with it come the wishes for a reload.
+/// Serves the D-Bus object on a thread of its own; with it come the wishes for a reload.
 fn serve_bus(
-    gate: &Gate,
-    settings: &Settings,
-    shutdown: &watch::Receiver<bool>,
-) -> (JoinHandle<()>, mpsc::Receiver<Asked>) {
+    served: &Served<'_>,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(JoinHandle<()>, mpsc::Receiver<Asked>), Failure> {
     let (reload, reloads) = mpsc::channel(1);
     let facts = Facts {
         started_at: SystemClock.now(),
-        mode: mode(&settings.params),
+        mode: mode(&served.settings.params),
     };
-    let serving = bus::serve(gate.clone(), facts, reload, shutdown.clone());
-    (tokio::spawn(serving), reloads)
+    let runtime = runtime()?;
+    let gate = served.gate.clone();
+    let thread = thread::Builder::new()
+        .name("bus".to_owned())
+        .spawn(move || {
+            runtime.block_on(bus::serve(gate, facts, reload, shutdown));
+            runtime.shutdown_timeout(LAST_WORK);
+        });
+    let thread = thread.map_err(|source| system("starting threads", source))?;
+    Ok((thread, reloads))
+}
+
+/// A runtime for the thread that enters it.
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|source| system("starting threads", source))
 }
 
 /// What is done to suspicious clients, in a word.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::bind::{Kind, Socket, SocketFile};
+use super::lanes::Lanes;
 use super::policy::{End, Manner, converse, until_shutdown};
 use super::registry::{Ending, Registry};
 use crate::service::Gate;
@@ -31,6 +32,8 @@ pub struct Service {
     pub gate: Gate,
     /// How connections are treated.
     pub manner: Manner,
+    /// Who answers.
+    pub lanes: Arc<Lanes>,
     /// The open connections.
     pub registry: Arc<Registry>,
     /// Becomes true when the daemon ends.
@@ -98,7 +101,10 @@ async fn accept(
     match listener {
         Listener::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
-            connections.spawn(run(stream, "unix socket".to_owned(), service.clone()));
+            let stream = stream.into_std()?;
+            let stream = move || UnixStream::from_std(stream);
+            let serving = run(stream, "unix socket".to_owned(), service.clone());
+            connections.spawn_on(serving, service.lanes.next());
         }
         Listener::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
@@ -106,26 +112,33 @@ async fn accept(
             if let Err(error) = stream.set_nodelay(true) {
                 log::debug!("{peer}: {error}, ignoring");
             }
-            connections.spawn(run(stream, peer.to_string(), service.clone()));
+            let stream = stream.into_std()?;
+            let stream = move || TcpStream::from_std(stream);
+            let serving = run(stream, peer.to_string(), service.clone());
+            connections.spawn_on(serving, service.lanes.next());
         }
     }
     Ok(())
 }
 
-/// Serves a connection and logs how it ended, if that is worth a line.
-async fn run<S>(stream: S, peer: String, service: Service)
+/// Serves a connection on the runtime that this runs on, and logs how it ended, if that is worth a line.
+async fn run<S>(stream: impl FnOnce() -> io::Result<S>, peer: String, service: Service)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let place = service.registry.admit();
-    let end = converse(
-        stream,
-        &place,
-        &service.gate,
-        service.manner,
-        service.shutdown,
-    )
-    .await;
+    let end = match stream() {
+        Ok(stream) => {
+            let Service {
+                gate,
+                manner,
+                shutdown,
+                ..
+            } = service;
+            converse(stream, &place, &gate, manner, shutdown).await
+        }
+        Err(error) => End::Io(error),
+    };
     match end {
         End::Closed | End::Told(Ending::Idle | Ending::Crowded) => {}
         End::Io(_) => log::debug!("{peer}: {end}"),

@@ -6,6 +6,7 @@
 mod bind;
 pub mod bus;
 mod inherit;
+mod lanes;
 mod listener;
 mod policy;
 mod registry;
@@ -13,6 +14,7 @@ mod seldom;
 
 pub use bind::{BindError, Socket, bind};
 pub use inherit::inherited;
+pub use lanes::Lanes;
 pub use listener::{Service, serve};
 pub use policy::Manner;
 pub use registry::{HALF_REQUEST_SECONDS, IDLE_SECONDS, Registry};
