@@ -8,48 +8,21 @@
 //!
 //! # Limits
 //!
-//! [`CAPACITY`] entries, the oldest goes first; an entry is believed for [`LIFETIME`]. Nothing is
-//! remembered without an instance, and nothing outlives the process.
+//! 114,688 answers and 14,336 messages, of which the oldest are let go for others, and each for ten minutes at most: see
+//! [`recent`](super::recent). Nothing is remembered without an instance, and nothing outlives the process.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::recent::{Key, Recent};
 use crate::policy::{Because, Outcome, Reason, Stage, Transaction, Verdict};
-use crate::types::{Span, Timestamp};
+use crate::types::Timestamp;
 
-/// Most entries. A busy server's ten minutes; 8 MiB.
-pub(super) const CAPACITY: usize = 65_536;
+/// Sets of answers: 8 MiB when all are full.
+const ANSWERS: usize = 16_384;
 
-/// How long an entry is believed: longer than the questions about one message take.
-const LIFETIME: Span = Span::from_seconds(600);
-
-/// Identifies a question or a message: 128 bits under keys of this process's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key(u64, u64);
-
-impl Key {
-    fn of(hashers: &[impl Hasher; 2]) -> Self {
-        let [first, second] = hashers.each_ref().map(Hasher::finish);
-        Self(first, second)
-    }
-}
-
-/// Takes what is a hash already for its own.
-#[derive(Debug, Clone, Copy, Default)]
-struct Ready(u64);
-
-impl Hasher for Ready {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, part: u64) {
-        self.0 = part;
-    }
-}
+/// Sets of messages that had something. Few have.
+const MESSAGES: usize = 2048;
 
 /// The two keys of a transaction.
 #[derive(Debug, Clone, Copy)]
@@ -58,14 +31,6 @@ pub(super) struct Keys {
     pub(super) question: Key,
     /// The message.
     pub(super) message: Key,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Told {
-    /// The answer to a question.
-    Answer(Verdict, Reason, Because),
-    /// What the message had.
-    Message(Had),
 }
 
 /// What a message had that there is once.
@@ -80,22 +45,24 @@ pub(super) struct Had {
 /// The memory of all instances.
 #[derive(Debug)]
 pub(super) struct InstanceMemory {
-    hashers: [RandomState; 2],
-    table: Mutex<Table>,
+    hashing: RandomState,
+    told: Mutex<Told>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    told: HashMap<Key, (Timestamp, Told), BuildHasherDefault<Ready>>,
-    /// In the order they were told; one that was told again stands here twice.
-    order: VecDeque<(Timestamp, Key)>,
+#[derive(Debug)]
+struct Told {
+    answers: Recent<(Verdict, Reason, Because), ANSWERS>,
+    messages: Recent<Had, MESSAGES>,
 }
 
 impl InstanceMemory {
     pub(super) fn new() -> Self {
         Self {
-            hashers: [RandomState::new(), RandomState::new()],
-            table: Mutex::default(),
+            hashing: RandomState::new(),
+            told: Mutex::new(Told {
+                answers: Recent::new(),
+                messages: Recent::new(),
+            }),
         }
     }
 
@@ -108,51 +75,43 @@ impl InstanceMemory {
             Stage::Other => 2,
         };
         // What the two have in common is hashed once.
-        let mut hashers = self.hashers.each_ref().map(BuildHasher::build_hasher);
-        for hasher in &mut hashers {
-            (tx.client_address, instance).hash(hasher);
-        }
-        let message = Key::of(&hashers);
-        for hasher in &mut hashers {
-            (stage, tx.sender, tx.recipient).hash(hasher);
-        }
+        let mut hasher = self.hashing.build_hasher();
+        (tx.client_address, instance).hash(&mut hasher);
+        let message = Key::new(hasher.finish());
+        (stage, tx.sender, tx.recipient).hash(&mut hasher);
         Some(Keys {
-            question: Key::of(&hashers),
+            question: Key::new(hasher.finish()),
             message,
         })
     }
 
     /// What was answered to this question, without its one-time part.
     pub(super) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
-        match self.table().find(keys.question, now)? {
-            Told::Answer(verdict, reason, because) => {
-                // An entry is known by its number in the rules of that time, and others may be in force.
-                let because = match because {
-                    Because::Entry(_) => Because::Request,
-                    other @ (Because::Request
-                    | Because::Missing(_)
-                    | Because::Client
-                    | Because::Triplet
-                    | Because::Sleep
-                    | Because::Store) => other,
-                };
-                Some(Outcome::new(verdict.repeated(), reason, because))
-            }
-            Told::Message(_) => None,
-        }
+        let (verdict, reason, because) = self.told().answers.find(keys.question, now)?;
+        // An entry is known by its number in the rules of that time, and others may be in force.
+        let because = match because {
+            Because::Entry(_) => Because::Request,
+            other @ (Because::Request
+            | Because::Missing(_)
+            | Because::Client
+            | Because::Triplet
+            | Because::Sleep
+            | Because::Store) => other,
+        };
+        Some(Outcome::new(verdict.repeated(), reason, because))
     }
 
     /// What the message had.
     pub(super) fn had(&self, keys: Keys, now: Timestamp) -> Had {
-        self.table().had(keys.message, now)
+        self.told().had(keys.message, now)
     }
 
     /// Remembers an answer.
     pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp) {
-        let mut table = self.table();
-        let answer = Told::Answer(outcome.verdict, outcome.reason, outcome.because);
-        table.insert(keys.question, (now, answer));
-        let had = table.had(keys.message, now);
+        let mut told = self.told();
+        let answer = (outcome.verdict, outcome.reason, outcome.because);
+        told.answers.insert(keys.question, now, answer);
+        let had = told.had(keys.message, now);
         let has = Had {
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
@@ -165,45 +124,25 @@ impl InstanceMemory {
             },
         };
         if has != had {
-            table.insert(keys.message, (now, Told::Message(has)));
+            told.messages.insert(keys.message, now, has);
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    /// An entry that is neither too old nor from the future.
-    fn find(&self, key: Key, now: Timestamp) -> Option<Told> {
-        let (at, told) = self.told.get(&key)?;
-        (*at <= now && now.since(*at) <= LIFETIME).then_some(*told)
-    }
-
+impl Told {
     fn had(&self, message: Key, now: Timestamp) -> Had {
-        match self.find(message, now) {
-            Some(Told::Message(had)) => had,
-            Some(Told::Answer(..)) | None => Had::default(),
-        }
-    }
-
-    fn insert(&mut self, key: Key, entry: (Timestamp, Told)) {
-        self.told.insert(key, entry);
-        self.order.push_back((entry.0, key));
-        while self.order.len() > CAPACITY {
-            if let Some((at, oldest)) = self.order.pop_front()
-                && self.told.get(&oldest).is_some_and(|(told, _)| *told == at)
-            {
-                self.told.remove(&oldest);
-            }
-        }
+        self.messages.find(message, now).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Span;
 
     fn tx<'a>(instance: &'a str, recipient: &'a str) -> Transaction<'a> {
         Transaction {
@@ -251,16 +190,6 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_believed_for_ten_minutes_and_never_before_its_time() {
-        let memory = InstanceMemory::new();
-        let keys = memory.keys(&tx("1", "joe@x")).unwrap();
-        memory.remember(keys, &FIRST_PASS, at(100));
-        assert!(memory.answered(keys, at(700)).is_some());
-        assert!(memory.answered(keys, at(701)).is_none());
-        assert!(memory.answered(keys, at(99)).is_none());
-    }
-
-    #[test]
     fn nothing_is_remembered_without_an_instance() {
         let memory = InstanceMemory::new();
         assert!(memory.keys(&tx("", "joe@x")).is_none());
@@ -269,22 +198,5 @@ mod tests {
             ..tx("", "joe@x")
         };
         assert!(memory.keys(&without).is_none());
-    }
-
-    #[test]
-    fn the_oldest_goes_when_it_is_full() {
-        let memory = InstanceMemory::new();
-        let deferred = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);
-        let keys: Vec<Keys> = (0..=CAPACITY)
-            .map(|n| memory.keys(&tx(&n.to_string(), "joe@x")).unwrap())
-            .collect();
-        for keys in keys.iter().take(CAPACITY) {
-            memory.remember(*keys, &deferred, at(0));
-        }
-        assert!(memory.answered(keys[0], at(0)).is_some());
-        memory.remember(keys[CAPACITY], &deferred, at(0));
-        assert!(memory.answered(keys[0], at(0)).is_none());
-        assert!(memory.answered(keys[1], at(0)).is_some());
-        assert!(memory.answered(keys[CAPACITY], at(0)).is_some());
     }
 }

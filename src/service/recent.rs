@@ -1,0 +1,145 @@
+//! What was told lately, under keys that are hashes.
+//!
+//! A key belongs to one set of [`WAYS`] places. When all are taken, the one that was taken first is given to
+//! the next key. So nothing has to be moved or let go elsewhere: looking up reads one place in memory, the keys of
+//! the set, and nearly always that is all.
+
+use crate::types::{Span, Timestamp};
+
+/// Places of a set: with the number of the next one they fill a line of the processor's cache.
+const WAYS: usize = 7;
+
+/// How long what was told is believed: longer than the questions about one message take.
+const LIFETIME: Span = Span::from_seconds(600);
+
+/// A hash under a key of this process's own, and not zero. That two of those which are looked for are the same
+/// happens once in 10^14 times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Key(u64);
+
+/// So many sets, 65,536 at most.
+#[derive(Debug)]
+pub(super) struct Recent<V, const SETS: usize> {
+    /// The keys of each set, zero where there is none yet, and the number of the place to be taken next.
+    keys: Vec<[u64; WAYS + 1]>,
+    told: Vec<Option<Box<Places<V>>>>,
+}
+
+/// What was told under the keys of a set.
+type Places<V> = [Option<Told<V>>; WAYS];
+
+/// What was told, and when.
+#[derive(Debug, Clone, Copy)]
+struct Told<V> {
+    at: Timestamp,
+    value: V,
+}
+
+impl Key {
+    /// The key with this hash.
+    pub(super) const fn new(hash: u64) -> Self {
+        Self(if hash == 0 { 1 } else { hash })
+    }
+}
+
+impl<V: Copy, const SETS: usize> Recent<V, SETS> {
+    /// Nothing was told. Memory is taken as it is needed.
+    pub(super) fn new() -> Self {
+        Self {
+            keys: vec![[0; WAYS + 1]; SETS],
+            told: std::iter::repeat_with(|| None).take(SETS).collect(),
+        }
+    }
+
+    /// What was told under this key, unless that is too long ago, or was at a time that is yet to come.
+    pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<V> {
+        let set = Self::set_of(key);
+        let [keys @ .., _next] = self.keys.get(set)?;
+        let place = keys.iter().position(|taken| *taken == key.0)?;
+        let told = self.told.get(set)?.as_ref()?.get(place)?.as_ref()?;
+        (told.at <= now && now.since(told.at) <= LIFETIME).then_some(told.value)
+    }
+
+    /// Notes what was told under this key.
+    pub(super) fn insert(&mut self, key: Key, at: Timestamp, value: V) {
+        let set = Self::set_of(key);
+        let (Some([keys @ .., next]), Some(told)) =
+            (self.keys.get_mut(set), self.told.get_mut(set))
+        else {
+            return;
+        };
+        let place = keys.iter().position(|taken| *taken == key.0);
+        let place = place.unwrap_or_else(|| {
+            let place = usize::try_from(*next).unwrap_or_default() % WAYS;
+            *next = next.wrapping_add(1) % WAYS as u64;
+            place
+        });
+        let told = told.get_or_insert_with(|| Box::new([None; WAYS]));
+        if let (Some(taken), Some(told)) = (keys.get_mut(place), told.get_mut(place)) {
+            *taken = key.0;
+            *told = Some(Told { at, value });
+        }
+    }
+
+    /// The set that a key belongs to.
+    fn set_of(key: Key) -> usize {
+        let [first, second, ..] = key.0.to_ne_bytes();
+        usize::from(u16::from_ne_bytes([first, second])) % SETS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Few = Recent<u32, 4>;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    /// So many keys of one set.
+    fn neighbours(count: usize) -> Vec<Key> {
+        let all = (0..).map(Key::new);
+        all.filter(|key| Few::set_of(*key) == 1)
+            .take(count)
+            .collect()
+    }
+
+    #[test]
+    fn what_was_told_is_believed_for_ten_minutes_and_never_before_its_time() {
+        let mut recent = Few::new();
+        let key = Key::new(0);
+        assert_eq!(recent.find(key, at(100)), None);
+        recent.insert(key, at(100), 7);
+        for (seconds, want) in [(99, None), (100, Some(7)), (700, Some(7)), (701, None)] {
+            assert_eq!(recent.find(key, at(seconds)), want, "{seconds}");
+        }
+        recent.insert(key, at(701), 8);
+        assert_eq!(recent.find(key, at(701)), Some(8));
+    }
+
+    #[test]
+    fn the_first_of_a_set_goes_when_it_is_full() {
+        let mut recent = Few::new();
+        let keys = neighbours(2 * WAYS + 1);
+        for (number, key) in (0..).zip(&keys) {
+            recent.insert(*key, at(0), number);
+        }
+        let there: Vec<u32> = keys
+            .iter()
+            .filter_map(|key| recent.find(*key, at(0)))
+            .collect();
+        assert_eq!(there, [8, 9, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    fn sets_are_full_each_by_itself() {
+        let mut recent = Few::new();
+        for (number, key) in (0..).zip((1..1000).map(Key::new)) {
+            recent.insert(key, at(0), number);
+        }
+        let there = (1..1000).filter(|key| recent.find(Key::new(*key), at(0)).is_some());
+        assert_eq!(there.count(), 4 * WAYS);
+    }
+}
