@@ -239,21 +239,21 @@ impl Inner {
                 return Err(StoreError::Closed);
             }
         };
-        self.touches.overlay(query, &mut facts);
-        let mut outcome = policy::decide(query, &facts, session, now, rules);
         let mut place = None;
-        if matches!(outcome.verdict, Verdict::Tarpit { .. }) {
-            place = self.sleeps.reserve(&rules.params, now);
-            if place.is_none() {
-                session.has_room = false;
-                outcome = policy::decide(query, &facts, session, now, rules);
+        let mut outcome = self.touches.decide(query, &mut facts, |facts| {
+            let outcome = policy::decide(query, facts, session, now, rules);
+            if matches!(outcome.verdict, Verdict::Tarpit { .. }) {
+                place = self.sleeps.reserve(&rules.params, now);
+                if place.is_none() {
+                    session.has_room = false;
+                    return policy::decide(query, facts, session, now, rules);
+                }
             }
-        }
+            outcome
+        });
         if outcome.changes.promised {
             session.has_room = place.is_some();
             outcome = self.ask_writer(query, session, now, rules).await?;
-        } else {
-            self.touches.note(query, &outcome.changes);
         }
         if let Some(place) = place {
             place.settle(&outcome, now);

@@ -4,14 +4,19 @@
 //! how often. Such traffic is answered from a read transaction; the changed record waits here and is laid over
 //! what is read, so that no decision sees an older one. A kill loses what waits.
 //!
+//! What is being written is apart from what has been noted since, so that each record is written once a flush,
+//! however often it changes meanwhile.
+//!
 //! # Limits
 //!
-//! [`CAPACITY`] records of each kind; beyond that nothing is noted until the next flush.
+//! [`CAPACITY`] records of each kind, and as many that are being written; beyond that nothing is noted until the
+//! next flush.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::policy::{Changes, Client, ClientKey, Facts, Query, Triplet, TripletKey};
+use crate::policy::{Changes, Client, ClientKey, Facts, Outcome, Query, Triplet, TripletKey};
 use crate::store::{Records, StoreError};
 
 /// Most records of each kind: some 10 MiB with keys.
@@ -19,9 +24,17 @@ const CAPACITY: usize = 65_536;
 
 /// The records that wait.
 #[derive(Debug, Default)]
-pub(super) struct Touches(Mutex<Noted>);
+pub(super) struct Touches(Mutex<Both>);
 
-/// The records of one flush.
+#[derive(Debug, Default)]
+struct Both {
+    /// What was noted since the flush began.
+    noted: Noted,
+    /// What the flush has not written yet.
+    flushing: Noted,
+}
+
+/// Records that were seen.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Noted {
     triplets: HashMap<TripletKey, Triplet>,
@@ -29,85 +42,125 @@ pub(super) struct Noted {
 }
 
 impl Touches {
-    /// Notes what an answer changed without promising it.
-    pub(super) fn note(&self, query: &Query, changes: &Changes) {
-        if changes.is_empty() {
-            return;
+    /// Lays what waits over what was read, has it decided, and notes what the answer changes without
+    /// promising it.
+    pub(super) fn decide(
+        &self,
+        query: &Query,
+        facts: &mut Facts,
+        decide: impl FnOnce(&Facts) -> Outcome,
+    ) -> Outcome {
+        let mut both = self.lock();
+        let Both { noted, flushing } = &mut *both;
+        // Each key is looked up once: what is found is read before the decision and written after it.
+        let triplet = at(&mut noted.triplets, query.triplet.as_ref(), facts.triplet);
+        let client = at(&mut noted.clients, query.client.as_ref(), facts.client);
+        flushing.lay_over(query, facts, triplet.as_deref(), client.as_deref());
+        let outcome = decide(facts);
+        if outcome.changes.promised {
+            return outcome;
         }
-        let mut noted = self.lock();
-        if let (Some(key), Some(triplet)) = (&query.triplet, changes.triplet) {
-            insert(&mut noted.triplets, key, triplet);
+        match (triplet, outcome.changes.triplet) {
+            (Some(place), Some(next)) => *place = next,
+            (None, Some(next)) => insert(&mut noted.triplets, query.triplet.as_ref(), next),
+            (_, None) => {}
         }
-        if let (Some(key), Some(client)) = (&query.client, changes.client) {
-            insert(&mut noted.clients, key, client);
+        match (client, outcome.changes.client) {
+            (Some(place), Some(next)) => *place = next,
+            (None, Some(next)) => insert(&mut noted.clients, query.client.as_ref(), next),
+            (_, None) => {}
         }
+        outcome
     }
 
     /// Lays what waits over what was read.
     pub(super) fn overlay(&self, query: &Query, facts: &mut Facts) {
-        let noted = self.lock();
-        if let Some(stored) = facts.triplet
-            && let Some(key) = &query.triplet
-            && let Some(seen) = noted.triplets.get(key)
-            && seen.same_state(stored)
-        {
-            facts.triplet = Some(*seen);
-        }
-        if let Some(stored) = facts.client
-            && let Some(key) = &query.client
-            && let Some(seen) = noted.clients.get(key)
-            && seen.count >= stored.count
-        {
-            facts.client = Some(*seen);
+        let both = self.lock();
+        let triplet = query.triplet.as_ref();
+        let client = query.client.as_ref();
+        let triplet = triplet.and_then(|key| both.noted.triplets.get(key));
+        let client = client.and_then(|key| both.noted.clients.get(key));
+        both.flushing.lay_over(query, facts, triplet, client);
+    }
+
+    /// Begins a flush, unless the last one is not through.
+    pub(super) fn begin_flush(&self) {
+        let mut both = self.lock();
+        if both.flushing.is_empty() {
+            both.flushing = std::mem::take(&mut both.noted);
         }
     }
 
-    /// Some of what waits now, at most `most` of each kind; it goes on waiting until [`Self::written`].
+    /// Some of what the flush has to write, at most `most` of each kind; it goes on waiting until
+    /// [`Self::written`].
     pub(super) fn waiting(&self, most: usize) -> Noted {
-        let noted = self.lock();
+        let both = self.lock();
         Noted {
-            triplets: some(&noted.triplets, most),
-            clients: some(&noted.clients, most),
+            triplets: some(&both.flushing.triplets, most),
+            clients: some(&both.flushing.clients, most),
         }
     }
 
-    /// Forgets what was written, unless it has changed since.
+    /// Forgets what was written.
     pub(super) fn written(&self, written: &Noted) {
-        let mut noted = self.lock();
-        for (key, record) in &written.triplets {
-            if noted.triplets.get(key) == Some(record) {
-                noted.triplets.remove(key);
-            }
+        let mut both = self.lock();
+        for key in written.triplets.keys() {
+            both.flushing.triplets.remove(key);
         }
-        for (key, record) in &written.clients {
-            if noted.clients.get(key) == Some(record) {
-                noted.clients.remove(key);
-            }
+        for key in written.clients.keys() {
+            both.flushing.clients.remove(key);
         }
     }
 
     /// Forgets everything: what was only seen belongs to records that may be gone.
     pub(super) fn clear(&self) {
-        *self.lock() = Noted::default();
+        *self.lock() = Both::default();
     }
 
     /// Forgets what a commit has superseded.
     pub(super) fn superseded(&self, query: &Query, changes: &Changes) {
-        let mut noted = self.lock();
-        if let (Some(key), Some(_)) = (&query.triplet, changes.triplet) {
-            noted.triplets.remove(key);
-        }
-        if let (Some(key), Some(_)) = (&query.client, changes.client) {
-            noted.clients.remove(key);
+        let mut both = self.lock();
+        let Both { noted, flushing } = &mut *both;
+        for side in [noted, flushing] {
+            if let (Some(key), Some(_)) = (&query.triplet, changes.triplet) {
+                side.triplets.remove(key);
+            }
+            if let (Some(key), Some(_)) = (&query.client, changes.client) {
+                side.clients.remove(key);
+            }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+    fn lock(&self) -> MutexGuard<'_, Both> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Noted {
+    /// Lays over what was read what was noted: these, or what is here.
+    fn lay_over(
+        &self,
+        query: &Query,
+        facts: &mut Facts,
+        triplet: Option<&Triplet>,
+        client: Option<&Client>,
+    ) {
+        if let Some(stored) = facts.triplet {
+            let seen = triplet.or_else(|| self.triplets.get(query.triplet.as_ref()?));
+            facts.triplet = seen
+                .copied()
+                .filter(|seen| seen.same_state(stored))
+                .or(facts.triplet);
+        }
+        if let Some(stored) = facts.client {
+            let seen = client.or_else(|| self.clients.get(query.client.as_ref()?));
+            facts.client = seen
+                .copied()
+                .filter(|seen| seen.count >= stored.count)
+                .or(facts.client);
+        }
+    }
+
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
@@ -141,18 +194,26 @@ impl Noted {
 }
 
 /// Some entries of a map.
-fn some<K: Clone + Eq + std::hash::Hash, V: Copy>(
-    map: &HashMap<K, V>,
-    most: usize,
-) -> HashMap<K, V> {
+fn some<K: Clone + Eq + Hash, V: Copy>(map: &HashMap<K, V>, most: usize) -> HashMap<K, V> {
     let entries = map.iter().take(most);
     entries.map(|(key, value)| (key.clone(), *value)).collect()
 }
 
-fn insert<K: Clone + Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>, key: &K, value: V) {
+/// The place of a record that was read, if it is noted.
+fn at<'m, K: Eq + Hash, V>(
+    map: &'m mut HashMap<K, V>,
+    key: Option<&K>,
+    stored: Option<V>,
+) -> Option<&'m mut V> {
+    stored.and(key).and_then(|key| map.get_mut(key))
+}
+
+/// Notes a record, if there is room.
+fn insert<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, key: Option<&K>, record: V) {
+    let Some(key) = key else { return };
     if let Some(old) = map.get_mut(key) {
-        *old = value;
+        *old = record;
     } else if map.len() < CAPACITY {
-        map.insert(key.clone(), value);
+        map.insert(key.clone(), record);
     }
 }

@@ -49,6 +49,7 @@ impl Worker {
             self.shared.book.rebuild(state.trusted(now));
         }
         if mono.saturating_sub(self.flushed) >= FLUSH {
+            self.shared.touches.begin_flush();
             let is_more = self.flush();
             self.keep_books();
             self.note_time();

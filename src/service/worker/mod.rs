@@ -164,7 +164,11 @@ impl Worker {
             self.keep_house();
             self.shared.pulse.turns.fetch_add(1, Ordering::Relaxed);
         }
-        while self.flush() {}
+        // What a flush has left, and what was noted since.
+        for _ in 0..2 {
+            self.shared.touches.begin_flush();
+            while self.flush() {}
+        }
         self.keep_books();
         self.with_writer(|writer| writer.sync());
     }
