@@ -7,13 +7,13 @@
 //!
 //! [`ControlError`] is what was wrong with the question, or [`ControlError::Store`] while the store cannot be used.
 
+mod backup;
 mod entries;
 mod explain;
 mod import;
 mod records;
 mod statistics;
 
-use std::fs::File;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
@@ -170,25 +170,6 @@ impl Gate {
         })?;
         let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
         Ok(read.await.map_err(|_| StoreError::Closed)??)
-    }
-
-    /// Writes a copy of the database into a file that is open for writing and empty, and has it on the disk before
-    /// this is over.
-    ///
-    /// # Errors
-    ///
-    /// [`ControlError::Store`] when it cannot be read or written; the file is of no use then.
-    pub async fn backup(&self, mut file: File) -> Result<(), ControlError> {
-        self.read(move |reader| {
-            reader.copy_to(&mut file)?;
-            // A pipe cannot be synced, and need not be.
-            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-                file.sync_all()
-                    .map_err(|error| StoreError::Copy(error.into()))?;
-            }
-            Ok(())
-        })
-        .await
     }
 }
 

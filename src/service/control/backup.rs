@@ -1,0 +1,62 @@
+//! The copy of the database.
+
+use std::fs::File;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::OwnedFd;
+use std::thread;
+
+use super::ControlError;
+use crate::service::Gate;
+use crate::service::clock::monotonic;
+use crate::store::{Reader, StoreError};
+
+/// Bytes that are brought to the disk at once.
+const PIECE: u64 = 1 << 20;
+
+impl Gate {
+    /// Writes a copy of the database into a file that is open for writing and empty, and has it on the disk before
+    /// this is over. Half of the disk's time at least is left to those who wait for an answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::Store`] when it cannot be read or written; the file is of no use then.
+    pub async fn backup(&self, mut file: File) -> Result<(), ControlError> {
+        self.read(move |reader| {
+            // A pipe cannot be synced, and has its own pace.
+            if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                copy_gently(reader, &mut file)
+            } else {
+                reader.copy_to(&mut file)
+            }
+        })
+        .await
+    }
+}
+
+/// Copies piece by piece. All at once it would stand before the next commit in the disk's queue.
+fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), StoreError> {
+    let failed = |error: io::Error| StoreError::Copy(error.into());
+    let (pieces, sink) = io::pipe().map_err(failed)?;
+    thread::scope(|scope| {
+        let copying = thread::Builder::new().name("backup".to_owned());
+        let copying = copying.spawn_scoped(scope, move || {
+            reader.copy_to(&mut File::from(OwnedFd::from(sink)))
+        });
+        let copying = copying.map_err(failed)?;
+        // When that fails the pipe is closed, which ends the copying too.
+        write_gently(pieces, file).map_err(failed)?;
+        copying.join().unwrap_or(Err(StoreError::Closed))
+    })
+}
+
+/// Writes pieces, each to the disk, and rests for as long as that took.
+fn write_gently(pieces: PipeReader, file: &mut File) -> io::Result<()> {
+    let mut pieces = pieces.take(PIECE);
+    while io::copy(&mut pieces, file)? > 0 {
+        let begun = monotonic();
+        file.sync_data()?;
+        thread::sleep(monotonic().saturating_sub(begun));
+        pieces.set_limit(PIECE);
+    }
+    file.sync_all()
+}
