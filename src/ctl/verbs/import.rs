@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Answer, counted};
-use crate::api::{CHANGED, Dict, FromRow, MOST_ROWS, NEW, UNCHANGED};
+use crate::api::{CHANGED, Dict, FromRow, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
 use crate::ctl::import::Skip;
@@ -19,6 +19,9 @@ use crate::ctl::progress::Progress;
 use crate::ctl::render::Facts;
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
+
+/// Records that are sent at once. The daemon takes more, but mail waits while it writes them.
+const BATCH: usize = 200;
 
 /// What is said behind the counts of a dry run.
 const DRY: &str = "Nothing was taken: this was a dry run. What comes twice was counted twice.\n";
@@ -76,9 +79,8 @@ async fn send(
     progress: &Progress,
 ) -> Result<(), Failure> {
     let manager = session.manager().await?;
-    let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
     let mut records = input.records()?;
-    let mut rows = Vec::with_capacity(most);
+    let mut rows = Vec::with_capacity(BATCH);
     // The number of the first record in the batch.
     let mut first = 1_u64;
     loop {
@@ -95,7 +97,7 @@ async fn send(
             Some(Record::Skipped(why)) => tally.skip(why),
             None => {}
         }
-        if rows.len() == most || is_over && !rows.is_empty() {
+        if rows.len() == BATCH || is_over && !rows.is_empty() {
             let taken = session.ask("Import", manager.import(&rows, tally.is_dry));
             let taken = taken.await.map_err(|failure| placed(failure, first))?;
             tally.add(&taken);
