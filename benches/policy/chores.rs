@@ -1,8 +1,8 @@
 //! What the chores of a daemon cost those who ask meanwhile: `make bench PART=chores`.
 //!
 //! A hundred connections ask the mix without a rest, without and beside a chore in turn. The chores are ordered with
-//! stargreyctl over a private bus: a reload of a list of a hundred thousand networks and a backup, again and
-//! again, and an import of a million rows, a part of them in each round. The sweep needs no order: a second server
+//! stargreyctl over a private bus: a reload of a list of a hundred thousand networks and a backup, each every
+//! second, and an import of a million rows, a part of them in each round. The sweep needs no order: a second server
 //! has records in its database whose time is over. It sweeps from its start on, so a signal stops it whenever
 //! it is not asked.
 

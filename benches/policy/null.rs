@@ -1,4 +1,4 @@
-//! The null server: the same runtime and as many threads, which reads up to the empty line and answers
+//! The null server: tokio's usual runtime with a thread for each processor, which reads up to the empty line and answers
 //! `DUNNO` without having looked. If it is given a record, it tells it to the journal with each answer.
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What an administrator orders while others ask: stargreyctl, again and again.
+//! What an administrator orders while others ask: stargreyctl, every second.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -19,11 +19,14 @@ use crate::fill::{Stranger, now};
 /// How long ago the imported rows were seen.
 const AGE: Span = Span::from_hours(1);
 
+/// How often reloads and backups are ordered; more often than anybody does.
+const EVERY: Duration = Duration::from_secs(1);
+
 /// What is ordered for a while.
 pub(crate) struct Orders {
     /// The bus of the server.
     pub(crate) bus: String,
-    /// At least so long, and as often as there is time.
+    /// At least so long, once a second.
     pub(crate) length: Duration,
     pub(crate) reload: bool,
     /// The file that backups replace.
@@ -49,8 +52,10 @@ impl Orders {
         let again = |arguments: Vec<&str>| -> io::Result<u64> {
             let mut count = 0;
             while begun.elapsed() < self.length || is_importing.load(Ordering::Relaxed) {
+                let ordered = Instant::now();
                 self.ctl(&arguments)?;
                 count += 1;
+                thread::sleep(EVERY.saturating_sub(ordered.elapsed()));
             }
             Ok(count)
         };
