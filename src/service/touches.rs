@@ -217,3 +217,116 @@ fn insert<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, key: Option<&K>, rec
         map.insert(key.clone(), record);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Because, Reason, Verdict};
+    use crate::types::{ClientIp, Timestamp};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000 + seconds)
+    }
+
+    fn query(recipient: &str) -> Query {
+        let network = ClientIp::parse(b"192.0.2.7").unwrap().network(24, 64);
+        Query {
+            client: Some(ClientKey::new(network)),
+            triplet: Some(TripletKey::new(
+                network,
+                b"ann@a.example",
+                recipient.as_bytes(),
+            )),
+            sleep: None,
+            suspicion: None,
+            is_stressed: false,
+        }
+    }
+
+    /// What the store has of a triplet that passed at the beginning.
+    fn passed(mails: u32) -> Triplet {
+        Triplet::Passed {
+            first: at(0),
+            passed: at(0),
+            last: at(u64::from(mails)),
+            mails,
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            triplet: Some(passed(0)),
+            client: Some(Client {
+                count: 1,
+                last: at(0),
+            }),
+            sleep: None,
+        }
+    }
+
+    const fn mails(triplet: Triplet) -> u32 {
+        match triplet {
+            Triplet::Passed { mails, .. } => mails,
+            Triplet::Waiting { .. } => 0,
+        }
+    }
+
+    /// One more mail of a known triplet; yields its number.
+    fn mail(touches: &Touches, recipient: &str) -> u32 {
+        let outcome = touches.decide(&query(recipient), &mut facts(), |facts| {
+            let mut outcome = Outcome::new(Verdict::Pass, Reason::TripletFound, Because::Triplet);
+            outcome.changes.triplet = facts.triplet.map(|triplet| passed(mails(triplet) + 1));
+            outcome
+        });
+        outcome.changes.triplet.map_or(0, mails)
+    }
+
+    /// How many mails the flush would write of each triplet.
+    fn flushed(touches: &Touches) -> Vec<u32> {
+        let waiting = touches.waiting(10);
+        let mut all: Vec<u32> = waiting.triplets.values().copied().map(mails).collect();
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn every_decision_sees_what_the_last_one_noted() {
+        let touches = Touches::default();
+        assert_eq!([1, 2].map(|_| mail(&touches, "joe@x")), [1, 2]);
+        touches.begin_flush();
+        assert_eq!([3, 4].map(|_| mail(&touches, "joe@x")), [3, 4]);
+        let mut seen = facts();
+        touches.overlay(&query("joe@x"), &mut seen);
+        assert_eq!(seen.triplet, Some(passed(4)));
+        assert_eq!(mail(&touches, "jim@x"), 1);
+    }
+
+    #[test]
+    fn a_flush_writes_each_record_once_however_often_it_changes_meanwhile() {
+        let touches = Touches::default();
+        mail(&touches, "joe@x");
+        mail(&touches, "joe@x");
+        mail(&touches, "jim@x");
+        touches.begin_flush();
+        mail(&touches, "joe@x");
+        touches.begin_flush();
+        assert_eq!(flushed(&touches), [1, 2]);
+        touches.written(&touches.waiting(10));
+        assert_eq!(flushed(&touches), [0_u32; 0]);
+        touches.begin_flush();
+        assert_eq!(flushed(&touches), [3]);
+    }
+
+    #[test]
+    fn what_a_commit_has_superseded_is_neither_seen_nor_written() {
+        let touches = Touches::default();
+        mail(&touches, "joe@x");
+        touches.begin_flush();
+        mail(&touches, "joe@x");
+        let mut committed = Changes::NONE;
+        committed.triplet = Some(passed(9));
+        touches.superseded(&query("joe@x"), &committed);
+        assert_eq!(mail(&touches, "joe@x"), 1);
+        assert_eq!(flushed(&touches), [0_u32; 0]);
+    }
+}
