@@ -18,8 +18,8 @@
 //!
 //! # What is measured
 //!
-//! The real program with its database on the disk under `target`; the *null* server, which is the same
-//! runtime and as many threads, reads up to the empty line and answers `DUNNO` without having looked; and
+//! The real program with its database on the disk under `target`; the *null* server, tokio's usual runtime with a
+//! thread for each processor, which reads up to the empty line and answers `DUNNO` without having looked; and
 //! Postgrey, if it is installed. All are processes of their own behind unix sockets. The load is a closed loop:
 //! each connection sends a request as Postfix 3.7 does, waits for the answer, looks at its first word, and sends
 //! the next. An `instance` never comes twice, or only the memory of instances would be measured. *Bare LMDB* is
