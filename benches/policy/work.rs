@@ -230,9 +230,10 @@ fn soon(request: &str) -> String {
     at(request, 60)
 }
 
-/// The same request when the delay is over.
+/// The same request when the delay is over, for whatever was new within 45 minutes from the start. Postgrey tidies up
+/// after an hour.
 fn later(request: &str) -> String {
-    at(request, 600)
+    at(request, 3000)
 }
 
 /// The same request so many seconds from now. Both stargreyd, when it is told to, and Postgrey believe it.

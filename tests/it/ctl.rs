@@ -470,11 +470,11 @@ fn imports_go_in_batches() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("rows");
     let name = path.to_str().unwrap();
-    write_export(&path, 500, None);
+    write_export(&path, 250, None);
     let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
-    let want = "     Read: 500\n      New: 497\n  Changed: 3\nUnchanged: 0\n";
+    let want = "     Read: 250\n      New: 247\n  Changed: 3\nUnchanged: 0\n";
     assert_eq!((code, &*stdout, &*stderr), (0, want, ""));
-    let want = ["import 200 false", "import 200 false", "import 100 false"];
+    let want = ["import 100 false", "import 100 false", "import 50 false"];
     assert_eq!(service.notes.take(), want);
 
     let (code, stdout, _) = service.bus.run(&["import", "json", name, "--dry-run"]);
@@ -487,13 +487,13 @@ fn imports_go_in_batches() {
     );
     assert_eq!(
         service.notes.take().last().map(String::as_str),
-        Some("import 100 true")
+        Some("import 50 true")
     );
 
-    write_export(&path, 400, Some(13));
+    write_export(&path, 200, Some(13));
     let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
-    let want = "stargreyctl: in the batch that begins with record 401: row 1 is unlucky\n\
-                by then 400 records had been taken: 398 new, 2 changed, 0 unchanged\n";
+    let want = "stargreyctl: in the batch that begins with record 201: row 1 is unlucky\n\
+                by then 200 records had been taken: 198 new, 2 changed, 0 unchanged\n";
     assert_eq!((code, &*stdout, &*stderr), (65, "", want));
 }
 

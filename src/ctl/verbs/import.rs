@@ -21,7 +21,7 @@ use crate::ctl::session::Session;
 use crate::ctl::view::View;
 
 /// Records that are sent at once. The daemon takes more, but mail waits while it writes them.
-const BATCH: usize = 200;
+const BATCH: usize = 100;
 
 /// What is said behind the counts of a dry run.
 const DRY: &str = "Nothing was taken: this was a dry run. What comes twice was counted twice.\n";
