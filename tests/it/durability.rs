@@ -2,17 +2,9 @@
 
 use std::fs;
 
-use crate::support::{Daemon, TestClock, rcpt};
+use crate::support::{Daemon, TestClock, nth_request};
 
 const START: u64 = 1_800_000_000;
-
-fn request(n: usize) -> Vec<(&'static str, String)> {
-    let sender = format!("s{n}x@example.org");
-    rcpt("mx.example", "192.0.2.7", &sender, "joe@example.net")
-        .into_iter()
-        .map(|(name, value)| (name, value.to_owned()))
-        .collect()
-}
 
 #[test]
 fn a_kill_under_load_loses_nothing_that_was_answered() {
@@ -27,7 +19,7 @@ fn a_kill_under_load_loses_nothing_that_was_answered() {
                     let mut client = daemon.connect();
                     let mut answered = Vec::new();
                     for n in (thread * 100_000).. {
-                        if client.request(&request(n)).is_err() {
+                        if client.request(&nth_request(n)).is_err() {
                             break;
                         }
                         match client.answer() {
@@ -56,7 +48,7 @@ fn a_kill_under_load_loses_nothing_that_was_answered() {
     clock.advance(300);
     let mut client = daemon.connect();
     for n in answered {
-        let answer = client.ask(&request(n));
+        let answer = client.ask(&nth_request(n));
         assert!(
             answer.starts_with("PREPEND X-Greylist: delayed 300"),
             "{n}: {answer}"
@@ -70,15 +62,15 @@ fn passes_and_the_auto_whitelist_survive_a_kill() {
     let clock = TestClock::at(daemon.path(), START);
     daemon.run(&[clock.option().as_str(), "--auto-whitelist-clients=2"]);
     for n in 0..2 {
-        assert!(daemon.connect().ask(&request(n)).starts_with("DEFER"));
+        assert!(daemon.connect().ask(&nth_request(n)).starts_with("DEFER"));
         clock.advance(3600);
         daemon.kill();
         daemon.start_again();
-        assert!(daemon.connect().ask(&request(n)).starts_with("PREPEND"));
+        assert!(daemon.connect().ask(&nth_request(n)).starts_with("PREPEND"));
         daemon.kill();
         daemon.start_again();
     }
-    assert_eq!(daemon.connect().ask(&request(7)), "DUNNO");
+    assert_eq!(daemon.connect().ask(&nth_request(7)), "DUNNO");
     daemon.log_until(|log| log.contains("reason=client AWL"));
 }
 
@@ -92,24 +84,24 @@ fn what_was_only_seen_survives_an_orderly_end() {
         "--auto-whitelist-clients=0".to_owned(),
     ];
     daemon.run(&options);
-    daemon.connect().ask(&request(0));
+    daemon.connect().ask(&nth_request(0));
     clock.advance(300);
-    daemon.connect().ask(&request(0));
+    daemon.connect().ask(&nth_request(0));
     clock.advance(9 * 86_400);
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
     assert!(daemon.stop().success());
     daemon.start_again();
     clock.advance(9 * 86_400);
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
     clock.advance(10 * 86_400 + 1);
-    assert!(daemon.connect().ask(&request(0)).starts_with("DEFER"));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("DEFER"));
 }
 
 #[test]
 fn what_was_only_seen_never_makes_a_database_full() {
     let full = |daemon: &Daemon, most: usize| {
         let mut client = daemon.connect();
-        (0..most).find(|n| !client.ask(&request(*n)).contains("Greylisted"))
+        (0..most).find(|n| !client.ask(&nth_request(*n)).contains("Greylisted"))
     };
     let options = ["-q", "--max-size=2M", "--on-store-failure=defer"];
     let room = full(&Daemon::start(&options), 100_000).expect("it fills up");
@@ -125,7 +117,7 @@ fn what_was_only_seen_never_makes_a_database_full() {
 fn privacy_leaves_no_address_on_disk_and_is_not_switched_on_a_filled_database() {
     let mut daemon = Daemon::prepare();
     daemon.run(&["--privacy"]);
-    assert!(daemon.connect().ask(&request(0)).starts_with("DEFER"));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("DEFER"));
     daemon.stop();
     let bytes = fs::read(daemon.path().join("db/data.mdb")).unwrap();
     assert!(!bytes.windows(11).any(|window| window == b"example.org"));

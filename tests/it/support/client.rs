@@ -119,6 +119,15 @@ impl Client {
     }
 }
 
+/// A request about the triplet of this number.
+pub(crate) fn nth_request(n: usize) -> Vec<(&'static str, String)> {
+    let sender = format!("s{n}x@example.org");
+    rcpt("mx.example", "192.0.2.7", &sender, "joe@example.net")
+        .into_iter()
+        .map(|(name, value)| (name, value.to_owned()))
+        .collect()
+}
+
 /// The attributes of a RCPT as Postfix sends the ones that matter here.
 pub(crate) fn rcpt<'a>(
     client_name: &'a str,

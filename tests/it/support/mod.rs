@@ -4,7 +4,7 @@ pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod server;
 
-pub(crate) use client::{Client, rcpt};
+pub(crate) use client::{Client, nth_request, rcpt};
 pub(crate) use clock::TestClock;
 pub(crate) use server::Daemon;
 

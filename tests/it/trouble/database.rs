@@ -4,15 +4,15 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use super::{DEFERRED, START, request};
-use crate::support::{Daemon, TestClock};
+use super::{DEFERRED, START};
+use crate::support::{Daemon, TestClock, nth_request};
 
 /// A daemon that has greylisted two thousand, and has ended; its data file.
 fn filled() -> (Daemon, PathBuf) {
     let mut daemon = Daemon::start(&["-q"]);
     let mut client = daemon.connect();
     for n in 0..2000 {
-        client.ask(&request(n));
+        client.ask(&nth_request(n));
     }
     assert!(daemon.stop().success());
     let data = daemon.path().join("db/data.mdb");
@@ -25,14 +25,14 @@ fn assert_recovers(mut daemon: Daemon, data: &std::path::Path, good: &[u8], want
     daemon.start_again();
     daemon.wait_for("STATUS=DEGRADED: ");
     daemon.log_until(|log| log.contains(want));
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
     assert!(fs::read(data).unwrap() == bad, "it is left alone");
     fs::write(data.with_extension("good"), good).unwrap();
     fs::rename(data.with_extension("good"), data).unwrap();
     daemon.log_until(|log| log.contains("the database can be used again"));
     let triplets = "2000 triplets waiting";
     daemon.wait_until_told(|status| status.contains(triplets));
-    assert!(daemon.connect().ask(&request(0)).contains("Greylisted"));
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     assert!(daemon.stop().success());
 }
 
@@ -46,14 +46,14 @@ fn a_full_database_degrades_as_it_was_told_to() {
         daemon.run(&["-q", "--max-size=1M", option]);
         let mut client = daemon.connect();
         let full = (0..100_000).find_map(|n| {
-            let answer = client.ask(&request(n));
+            let answer = client.ask(&nth_request(n));
             (!answer.contains("Greylisted")).then_some(answer)
         });
         assert!(full.expect("it fills up").starts_with(want), "{option}");
         daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
         daemon.log_until(|log| log.matches("cannot be used").count() == 1);
         assert!(
-            client.ask(&request(0)).contains("Greylisted"),
+            client.ask(&nth_request(0)).contains("Greylisted"),
             "reading goes on"
         );
     }
@@ -70,14 +70,14 @@ fn a_full_database_is_well_again_when_something_has_expired() {
         "--on-store-failure=defer",
     ]);
     let mut client = daemon.connect();
-    let full = (0..100_000).find(|n| client.ask(&request(*n)).contains("out of order"));
+    let full = (0..100_000).find(|n| client.ask(&nth_request(*n)).contains("out of order"));
     daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
     clock.advance(3 * 86_400);
     daemon.log_until(|log| log.contains("the database can be used again"));
-    let answer = client.ask(&request(full.unwrap() + 1));
+    let answer = client.ask(&nth_request(full.unwrap() + 1));
     assert!(answer.contains("Greylisted"), "{answer}");
     for n in 200_000..201_000 {
-        assert!(client.ask(&request(n)).contains("Greylisted"), "{n}");
+        assert!(client.ask(&nth_request(n)).contains("Greylisted"), "{n}");
     }
     assert_eq!(daemon.log().matches("cannot be used").count(), 1);
 }
@@ -90,14 +90,14 @@ fn a_foreign_file_degrades_is_left_alone_and_is_well_again_when_it_is_gone() {
     fs::write(&data, "this is somebody's letter").unwrap();
     daemon.run::<&str>(&[]);
     daemon.wait_for("STATUS=DEGRADED: ");
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
     assert_eq!(
         fs::read_to_string(&data).unwrap(),
         "this is somebody's letter"
     );
     fs::remove_file(&data).unwrap();
     daemon.log_until(|log| log.contains("the database can be used again"));
-    assert!(daemon.connect().ask(&request(0)).starts_with("DEFER"));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("DEFER"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::thread;
 
 use super::mount::Mount;
-use super::{DEFERRED, START, request};
-use crate::support::{Daemon, TestClock};
+use super::{DEFERRED, START};
+use crate::support::{Daemon, TestClock, nth_request};
 
 const AGAIN: &str = "the database can be used again";
 
@@ -27,7 +27,7 @@ fn in_memory(size: &'static str) -> impl Fn(&Daemon) -> Option<Mount> {
 
 /// Mail that needs no database is served whatever it is like.
 fn assert_serves_the_listed(daemon: &Daemon) {
-    let mut listed = request(0);
+    let mut listed = nth_request(0);
     "mx.good.example".clone_into(&mut listed[3].1);
     assert_eq!(daemon.connect().ask(&listed), "DUNNO");
 }
@@ -39,30 +39,30 @@ fn a_full_file_system_degrades_and_is_well_again_when_there_is_room() {
     };
     daemon.start_again();
     let mut client = daemon.connect();
-    assert!(client.ask(&request(0)).contains("Greylisted"));
+    assert!(client.ask(&nth_request(0)).contains("Greylisted"));
     let filler = daemon.path().join("db/filler");
     let mut file = File::create(&filler).unwrap();
     for size in [1 << 16, 4096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
     drop(file);
-    let full = (1..100_000).find(|n| !client.ask(&request(*n)).contains("Greylisted"));
+    let full = (1..100_000).find(|n| !client.ask(&nth_request(*n)).contains("Greylisted"));
     let full = full.expect("it fills up");
-    assert!(client.ask(&request(full)).starts_with(DEFERRED));
+    assert!(client.ask(&nth_request(full)).starts_with(DEFERRED));
     daemon.wait_for("STATUS=DEGRADED: ");
     assert_serves_the_listed(&daemon);
 
     fs::remove_file(filler).unwrap();
     daemon.log_until(|log| log.contains(AGAIN));
     daemon.wait_until_told(|status| !status.contains("DEGRADED"));
-    assert!(client.ask(&request(full)).contains("Greylisted"));
+    assert!(client.ask(&nth_request(full)).contains("Greylisted"));
     assert_eq!(daemon.log().matches("cannot be used").count(), 1);
     daemon.kill();
     daemon.start_again();
     clock.advance(300);
     let mut client = daemon.connect();
     for n in 0..=full {
-        assert!(client.ask(&request(n)).starts_with("PREPEND"), "{n}");
+        assert!(client.ask(&nth_request(n)).starts_with("PREPEND"), "{n}");
     }
 }
 
@@ -72,19 +72,19 @@ fn a_read_only_file_system_degrades_and_is_well_again_when_it_can_be_written_to(
         return;
     };
     daemon.start_again();
-    assert!(daemon.connect().ask(&request(0)).contains("Greylisted"));
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     assert!(daemon.stop().success());
     mount.set_read_only(true);
     daemon.start_again();
     let status = daemon.wait_for("STATUS=DEGRADED: ");
     assert!(status.contains("Read-only file system"), "{status}");
-    assert!(daemon.connect().ask(&request(0)).starts_with(DEFERRED));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with(DEFERRED));
     assert_serves_the_listed(&daemon);
 
     mount.set_read_only(false);
     daemon.log_until(|log| log.contains(AGAIN));
     clock.advance(300);
-    assert!(daemon.connect().ask(&request(0)).starts_with("PREPEND"));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("PREPEND"));
     let second = daemon.command().status().unwrap();
     assert_eq!(second.code(), Some(75), "the lock is held");
 }
@@ -104,11 +104,11 @@ fn a_directory_that_cannot_be_written_to_degrades_and_is_well_again_when_it_can(
     daemon.run(&["-q", "--user=nobody", "--group=nogroup"]);
     let status = daemon.wait_for("STATUS=DEGRADED: ");
     assert!(status.contains("Permission denied"), "{status}");
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
 
     fs::set_permissions(&database, Permissions::from_mode(0o700)).unwrap();
     daemon.log_until(|log| log.contains(AGAIN));
-    assert!(daemon.connect().ask(&request(0)).contains("Greylisted"));
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
 }
 
 #[test]
@@ -121,24 +121,31 @@ fn a_disk_that_hangs_holds_up_nobody_for_long_and_is_well_again_when_it_answers(
         return;
     };
     daemon.start_again();
-    assert!(daemon.connect().ask(&request(0)).contains("Greylisted"));
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     mount.freeze();
     thread::scope(|scope| {
         for n in 1..20 {
             let daemon = &daemon;
-            scope.spawn(move || assert!(daemon.connect().ask(&request(n)).starts_with(DEFERRED)));
+            scope.spawn(move || {
+                assert!(daemon.connect().ask(&nth_request(n)).starts_with(DEFERRED));
+            });
         }
         assert_serves_the_listed(&daemon);
     });
     daemon.wait_for("STATUS=DEGRADED: no commit within 20 seconds");
     assert_serves_the_listed(&daemon);
     for n in 20..40 {
-        assert!(daemon.connect().ask(&request(n)).starts_with(DEFERRED));
+        assert!(daemon.connect().ask(&nth_request(n)).starts_with(DEFERRED));
     }
     mount.thaw();
     daemon.log_until(|log| log.contains(AGAIN));
     clock.advance(300);
-    assert!(daemon.connect().ask(&request(0)).starts_with("PREPEND"));
-    assert!(daemon.connect().ask(&request(50)).contains("Greylisted"));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("PREPEND"));
+    assert!(
+        daemon
+            .connect()
+            .ask(&nth_request(50))
+            .contains("Greylisted")
+    );
     assert!(daemon.stop().success());
 }

@@ -15,17 +15,7 @@ mod disk;
 mod mount;
 mod surroundings;
 
-use crate::support::rcpt;
-
 const START: u64 = 1_800_000_000;
 
 /// What is answered in trouble with `--on-store-failure=defer`.
 const DEFERRED: &str = "DEFER_IF_PERMIT 4.3.0 Greylisting is out of order";
-
-fn request(n: usize) -> Vec<(&'static str, String)> {
-    let sender = format!("s{n}x@example.org");
-    rcpt("mx.example", "192.0.2.7", &sender, "joe@example.net")
-        .into_iter()
-        .map(|(name, value)| (name, value.to_owned()))
-        .collect()
-}

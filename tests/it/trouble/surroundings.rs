@@ -6,12 +6,15 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::{Command, Stdio};
 
-use super::{START, request};
-use crate::support::{Client, Daemon, TestClock, rcpt};
+use super::START;
+use crate::support::{Client, Daemon, TestClock, nth_request, rcpt};
 
 /// Whether a stranger is greylisted.
 fn is_well(daemon: &Daemon) -> bool {
-    daemon.connect().ask(&request(999)).contains("Greylisted")
+    daemon
+        .connect()
+        .ask(&nth_request(999))
+        .contains("Greylisted")
 }
 
 #[test]
@@ -24,7 +27,7 @@ fn a_log_that_is_not_taken_stops_nothing_and_what_is_dropped_is_counted() {
     let mut client = daemon.connect();
     // A pipe holds 64 KiB and the queue 8192 records.
     for n in 0..12_000 {
-        assert_eq!(client.ask(&request(n)), "DUNNO", "{n}");
+        assert_eq!(client.ask(&nth_request(n)), "DUNNO", "{n}");
     }
     let mut log = daemon.take_stderr();
     daemon.signal("TERM");
@@ -85,17 +88,17 @@ fn a_clock_that_was_set_back_between_two_starts_is_said_and_nothing_expires() {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), START);
     daemon.run(&[&clock.option(), "-q"]);
-    assert!(daemon.connect().ask(&request(0)).contains("Greylisted"));
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     clock.advance(300);
-    assert!(daemon.connect().ask(&request(0)).starts_with("PREPEND"));
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("PREPEND"));
     // The time is noted with what was written.
     daemon.wait_until_told(|status| status.contains("1 passed"));
     assert!(daemon.stop().success());
     clock.set(START - 2 * 3600);
     daemon.start_again();
     daemon.wait_for("STATUS=the clock has jumped, nothing expires");
-    assert_eq!(daemon.connect().ask(&request(0)), "DUNNO");
-    assert!(daemon.connect().ask(&request(1)).contains("Greylisted"));
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
+    assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn out_of_descriptors_the_longest_idle_connection_goes() {
     daemon.run_limited(256, &["-q"]);
     let mut clients: Vec<Client> = (0..400).map(|_| daemon.connect()).collect();
     // Everybody who is still there is answered; the first ones had to go for the last ones.
-    assert!(clients[399].ask(&request(1)).starts_with("DEFER"));
+    assert!(clients[399].ask(&nth_request(1)).starts_with("DEFER"));
     assert!(clients[0].is_closed_without_answer());
     assert!(is_well(&daemon));
     daemon.log_until(|log| log.contains("too many connections"));
@@ -119,7 +122,7 @@ fn an_accept_that_fails_is_logged_waited_out_and_survived() {
         .status();
     assert!(limited.is_ok_and(|status| status.success()), "prlimit");
     let mut clients: Vec<Client> = (0..60).map(|_| daemon.connect()).collect();
-    let answer = clients[59].ask(&request(1));
+    let answer = clients[59].ask(&nth_request(1));
     assert!(answer.starts_with("DEFER"), "{answer}");
     daemon.log_until(|log| log.contains("a connection cannot be accepted"));
     drop(clients);
