@@ -8,7 +8,7 @@
 //! milliseconds while it expires. A hiccup in the second half makes this easier and one in the first harder, so
 //! all four figures are printed.
 //!
-//! *The room is used again*: the library then writes as many new triplets as were removed.
+//! *The room is used again*: the library then writes so many new triplets that there are as many as before.
 //!
 //! *Nothing gets slower*: the database is compared with one that was filled with as many triplets and never swept.
 //! Both take new triplets for a while before.
@@ -88,15 +88,17 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
     let stored = usize::try_from(stored.map_err(io::Error::other)?).map_err(io::Error::other)?;
     drop(expiring);
 
-    fill(&directory, &[crowd(2 * half..3 * half, 0)])?;
+    let count = 2 * half;
+    let missing = count.saturating_sub(stored);
+    fill(&directory, &[crowd(count..count + missing, 0)])?;
     let start = Start { bus: None, ..start };
     let peer = Peer::new(Server::stargreyd(place, &start)?);
     let growth = float(peer.server.disk_use()?) / float(before);
-    let what = format!("room on the disk once there are {half} new triplets in place of the old");
+    let what =
+        format!("room on the disk once there are {missing} new triplets in place of the old");
     let line = Bound::Most(GROWTH).of_figure(&what, growth);
     writeln!(io::stdout(), "{line}")?;
 
-    let count = stored + half;
     fill(&place.directory("fresh")?, &[crowd(0..count, 0)])?;
     let start = Start {
         name: "fresh",
