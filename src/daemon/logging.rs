@@ -13,12 +13,16 @@ use log::{Level, LevelFilter, Log, Metadata, Record, kv};
 use systemd_journal_logger::{JournalLog, connected_to_journal};
 
 use crate::config::Verbosity;
+use crate::service::clock::monotonic;
 
 /// Records that may wait: a second's worth of a busy server.
 const QUEUE: usize = 8192;
 
 /// How long the end of the daemon waits for records that wait.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long it waits for a place in a full queue before it looks again.
+const FULL: Duration = Duration::from_millis(10);
 
 /// The name that records have in the journal.
 const IDENTIFIER: &str = "stargrey";
@@ -94,13 +98,10 @@ impl Sink {
         }
     }
 
-    fn write(&self, record: &Record<'_>) {
+    /// Says whether the record was taken.
+    fn write(&self, record: &Record<'_>) -> bool {
         match self {
-            Self::Journal(journal) => {
-                if journal.journal_send(record).is_err() {
-                    DROPPED.fetch_add(1, Ordering::Relaxed);
-                }
-            }
+            Self::Journal(journal) => journal.journal_send(record).is_ok(),
             Self::Stderr { with_priority } => {
                 let (priority, word) = match record.level() {
                     Level::Error => (3, "error: "),
@@ -114,6 +115,7 @@ impl Sink {
                 } else {
                     say(&format!("{IDENTIFIER}: {word}{text}"));
                 }
+                true
             }
         }
     }
@@ -123,24 +125,40 @@ impl Sink {
 fn write_all(sink: &Sink, receiver: &Receiver<Item>) {
     while let Ok(item) = receiver.recv() {
         match item {
-            Item::Record(owned) => owned.write(sink),
-            Item::Flushed(done) => drop(done.try_send(())),
-        }
-        let dropped = DROPPED.swap(0, Ordering::Relaxed);
-        if dropped > 0 {
-            let lost = Owned {
-                level: Level::Warn,
-                target: IDENTIFIER.to_owned(),
-                text: format!("{dropped} log records were dropped: the journal did not take them"),
-                fields: Vec::new(),
-            };
-            lost.write(sink);
+            Item::Record(owned) if owned.write(sink) => tell_dropped(sink),
+            // Whoever does not take this one would not take the news of it either.
+            Item::Record(_) => {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+            }
+            Item::Flushed(done) => {
+                tell_dropped(sink);
+                // Whoever has stopped waiting is not told.
+                done.try_send(()).unwrap_or_default();
+            }
         }
     }
 }
 
+/// Writes how many records were dropped, if any were. As long as that is not taken either they stay counted.
+fn tell_dropped(sink: &Sink) {
+    let dropped = DROPPED.swap(0, Ordering::Relaxed);
+    if dropped == 0 {
+        return;
+    }
+    let news = Owned {
+        level: Level::Warn,
+        target: IDENTIFIER.to_owned(),
+        text: format!("{dropped} log records were dropped: the journal did not take them"),
+        fields: Vec::new(),
+    };
+    if !news.write(sink) {
+        DROPPED.fetch_add(dropped, Ordering::Relaxed);
+    }
+}
+
 impl Owned {
-    fn write(&self, sink: &Sink) {
+    /// Says whether it was taken.
+    fn write(&self, sink: &Sink) -> bool {
         sink.write(
             &Record::builder()
                 .level(self.level)
@@ -148,7 +166,7 @@ impl Owned {
                 .key_values(&self.fields.as_slice())
                 .args(format_args!("{}", self.text))
                 .build(),
-        );
+        )
     }
 }
 
@@ -191,11 +209,18 @@ impl Log for Queued {
     /// Waits until everything logged so far is written, but not for ever.
     fn flush(&self) {
         let (done, is_done) = sync_channel(1);
-        if self.sender.try_send(Item::Flushed(done)).is_ok()
-            && is_done.recv_timeout(LAST_WORDS).is_err()
-        {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let begun = monotonic();
+        let left = || LAST_WORDS.saturating_sub(monotonic().saturating_sub(begun));
+        let mut item = Item::Flushed(done);
+        while let Err(TrySendError::Full(back)) = self.sender.try_send(item) {
+            if left().is_zero() {
+                return;
+            }
+            item = back;
+            thread::sleep(FULL.min(left()));
         }
+        // Whoever ends does not wait longer.
+        is_done.recv_timeout(left()).unwrap_or_default();
     }
 }
 
