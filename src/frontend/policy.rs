@@ -181,7 +181,7 @@ async fn send<S: AsyncWrite + Unpin>(
     // Nearly always there is room, and nothing to be waited for.
     let tried = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
     let sent = if let Poll::Ready(sent) = tried {
-        Ok(sent)
+        sent.map_err(End::Io)
     } else {
         let mut shutdown = shutdown.clone();
         let last_grace = async {
@@ -190,16 +190,15 @@ async fn send<S: AsyncWrite + Unpin>(
         };
         tokio::select! {
             biased;
-            sent = tokio::time::timeout(WRITE, writing) => sent,
-            () = last_grace => return Err(End::SlowReader),
+            sent = tokio::time::timeout(WRITE, writing) => {
+                sent.map_or(Err(End::SlowReader), |sent| sent.map_err(End::Io))
+            }
+            () = last_grace => Err(End::SlowReader),
         }
     };
+    // What was not taken is not sent again either: a part of it may have been taken.
     out.clear();
-    match sent {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(End::Io(error)),
-        Err(_) => Err(End::SlowReader),
-    }
+    sent
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl Registry {
         })
     }
 
-    /// Takes a connection in; if that makes too many, the longest-idle one is told to go.
+    /// Takes a connection in; if that makes too many, another one is told to go: see [`Self::evict`].
     pub(super) fn admit(self: &Arc<Self>) -> Place {
         let connection = Arc::new(Connection {
             doing: AtomicU8::new(Doing::Idle as u8),
@@ -118,7 +118,7 @@ impl Registry {
         }
     }
 
-    /// Tells the longest-idle connection to go.
+    /// Tells the longest-idle connection to go, or one that has sent half a request.
     pub(super) fn evict(&self) {
         let was_one = self.table().evict();
         self.report(was_one);
@@ -185,11 +185,15 @@ impl Registry {
 }
 
 impl Table {
+    /// Tells the longest-idle connection to go; where none is idle, the one that has sent half a request the longest.
     fn evict(&self) -> bool {
-        let idle = self.connections.values().filter(|connection| {
-            connection.doing() == Doing::Idle && connection.ending.load(Ordering::Relaxed) == 0
+        let others = self.connections.values().filter(|connection| {
+            connection.doing() != Doing::Asking && connection.ending.load(Ordering::Relaxed) == 0
         });
-        let oldest = idle.min_by_key(|connection| connection.since.load(Ordering::Relaxed));
+        let oldest = others.min_by_key(|connection| {
+            let since = connection.since.load(Ordering::Relaxed);
+            (connection.doing() != Doing::Idle, since)
+        });
         oldest.is_some_and(|connection| {
             connection.tell(Ending::Crowded);
             true
@@ -272,6 +276,24 @@ mod tests {
         }
         drop(old);
         assert_eq!(registry.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_request_goes_when_there_are_too_many_and_none_is_idle() {
+        let registry = Registry::new(3);
+        let mut places = Vec::new();
+        for doing in [Doing::Sending, Doing::Asking, Doing::Sending] {
+            let place = registry.admit();
+            place.set(doing);
+            places.push(place);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        for want in [[true, false, false], [false, false, true], [false; 3]] {
+            drop(registry.admit());
+            for (place, want) in places.iter().zip(want) {
+                assert_eq!(ending(place).await, want.then_some(Ending::Crowded));
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

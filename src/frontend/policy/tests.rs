@@ -116,6 +116,18 @@ async fn who_does_not_read_is_let_go_and_sooner_when_the_daemon_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_were_sent_in_part_are_not_sent_again() {
+    for ends in [false, true] {
+        let (_client, mut stream) = tokio::io::duplex(64);
+        let (_shutdown, is_ending) = watch::channel(ends);
+        let mut answers = DUNNO.repeat(10);
+        let sent = send(&mut stream, &mut answers, &is_ending).await;
+        assert!(matches!(sent, Err(End::SlowReader)), "{ends}");
+        assert!(answers.is_empty(), "{ends}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_asked_when_the_daemon_ends_is_answered() {
     let (mut client, served, shutdown) = connect(4096);
     ask(&mut client).await;
