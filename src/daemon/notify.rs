@@ -83,8 +83,10 @@ impl Notifier {
 
     /// Ready to be asked.
     pub(super) fn ready(&self) {
-        if !self.tell(News::Ready) {
-            self.owes_ready.store(true, Ordering::Relaxed);
+        // Owed before it is tried, so that the thread cannot miss it between the two.
+        self.owes_ready.store(true, Ordering::Relaxed);
+        if self.tell(News::Ready) {
+            self.owes_ready.store(false, Ordering::Relaxed);
         }
     }
 
@@ -112,21 +114,23 @@ impl Notifier {
     }
 
     /// Feeds the watchdog, for ever, as long as the daemon works: the main thread runs this, those that answer
-    /// run what they are given, and the one that writes has moved since the last time; or that one waits for the disk,
-    /// which is no reason to be killed.
+    /// run what they are given, and the one that writes has moved since the last time; or that one has waited for
+    /// the disk ever since, which is no reason to be killed and may hold the others too.
     pub(super) async fn feed_watchdog(self, gate: Gate, lanes: Arc<Lanes>) {
         let Some(timeout) = sd_notify::watchdog_enabled() else {
             return;
         };
-        let pause = timeout.checked_div(3).unwrap_or(timeout);
+        // A disk that begins to hang is known for what it is at the second look, two pauses after the first.
+        let pause = timeout.checked_div(6).unwrap_or(timeout);
         let mut last = None;
         loop {
             let all_run = tokio::time::timeout(pause, lanes.all_run()).await.is_ok();
-            let pulse = gate.pulse();
-            if pulse.is_none() || (pulse != last && all_run) {
+            let now = gate.progress();
+            let has_moved = last.replace(now.turns) != Some(now.turns);
+            let works = if has_moved { all_run } else { now.is_in_store };
+            if works {
                 self.tell(News::Watchdog);
             }
-            last = pulse;
             tokio::time::sleep(pause).await;
         }
     }

@@ -75,6 +75,32 @@ impl Triplet {
         self.is_passed() == other.is_passed() && self.first() == other.first()
     }
 
+    /// This record, with the counts of another version of it where they are higher.
+    #[must_use]
+    pub fn with_counts_of(mut self, other: Self) -> Self {
+        match (&mut self, other) {
+            (
+                Self::Waiting {
+                    retries, counted, ..
+                },
+                Self::Waiting {
+                    retries: other_retries,
+                    counted: other_counted,
+                    ..
+                },
+            ) => {
+                *retries = other_retries.max(*retries);
+                *counted = other_counted.max(*counted);
+            }
+            (Self::Passed { mails, .. }, Self::Passed { mails: other, .. }) => {
+                *mails = other.max(*mails);
+            }
+            (Self::Waiting { .. }, Self::Passed { .. })
+            | (Self::Passed { .. }, Self::Waiting { .. }) => {}
+        }
+        self
+    }
+
     /// Whether the record's time is over and it counts as none.
     #[must_use]
     pub fn is_expired(self, now: Timestamp, params: &Params) -> bool {

@@ -15,7 +15,7 @@ use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
 use super::touches::Touches;
-use super::worker::{Message, Pulse, Shared, Work, Worker};
+use super::worker::{Message, Progress, Pulse, Shared, Work, Worker};
 use crate::policy::{
     self, Because, Expiry, Lists, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction,
     Verdict,
@@ -187,10 +187,10 @@ impl Gate {
         }
     }
 
-    /// A number that changes while the writing thread works; `None` while it waits for the disk.
+    /// How far the writing thread is.
     #[must_use]
-    pub fn pulse(&self) -> Option<u64> {
-        self.0.pulse.turns()
+    pub fn progress(&self) -> Progress {
+        self.0.pulse.progress()
     }
 }
 

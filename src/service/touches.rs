@@ -148,8 +148,8 @@ impl Noted {
         if let Some(stored) = facts.triplet {
             let seen = triplet.or_else(|| self.triplets.get(query.triplet.as_ref()?));
             facts.triplet = seen
-                .copied()
                 .filter(|seen| seen.same_state(stored))
+                .map(|seen| seen.with_counts_of(stored))
                 .or(facts.triplet);
         }
         if let Some(stored) = facts.client {
@@ -171,14 +171,13 @@ impl Noted {
         self.triplets.len().max(self.clients.len())
     }
 
-    /// Writes what still belongs to the record in the store.
+    /// Writes what still belongs to the record in the store. What was noted while another record was being
+    /// committed is older than that one in part.
     pub(super) fn write(&self, records: &mut dyn Records) -> Result<(), StoreError> {
         for (key, seen) in &self.triplets {
-            if records
-                .triplet(key)?
-                .is_some_and(|stored| stored.same_state(*seen))
-            {
-                records.put_triplet(key, *seen)?;
+            let stored = records.triplet(key)?;
+            if let Some(stored) = stored.filter(|stored| stored.same_state(*seen)) {
+                records.put_triplet(key, seen.with_counts_of(stored))?;
             }
         }
         for (key, seen) in &self.clients {
@@ -222,6 +221,8 @@ fn insert<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, key: Option<&K>, rec
 mod tests {
     use super::*;
     use crate::policy::{Because, Reason, Verdict};
+    use crate::store::Writer;
+    use crate::store::memory::MemoryStore;
     use crate::types::{ClientIp, Timestamp};
 
     fn at(seconds: u64) -> Timestamp {
@@ -315,6 +316,28 @@ mod tests {
         assert_eq!(flushed(&touches), [0_u32; 0]);
         touches.begin_flush();
         assert_eq!(flushed(&touches), [3]);
+    }
+
+    #[test]
+    fn a_note_that_comes_after_a_newer_commit_takes_none_of_it_back() {
+        let touches = Touches::default();
+        // Decided by what was there before the commit of the ninth.
+        assert_eq!(mail(&touches, "joe@x"), 1);
+        let query = query("joe@x");
+        let mut seen = facts();
+        seen.triplet = Some(passed(9));
+        touches.overlay(&query, &mut seen);
+        assert_eq!(seen.triplet.map(mails), Some(9));
+
+        touches.begin_flush();
+        let key = query.triplet.unwrap();
+        let write = |records: &mut dyn Records| {
+            records.put_triplet(&key, passed(9))?;
+            touches.waiting(10).write(records)?;
+            assert_eq!(records.triplet(&key)?.map(mails), Some(9));
+            Ok(())
+        };
+        MemoryStore::new().transact(&mut { write }).unwrap();
     }
 
     #[test]

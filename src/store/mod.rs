@@ -476,6 +476,13 @@ pub trait Writer: Send {
     /// [`StoreError`] when reading or removing fails.
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError>;
 
+    /// Whether there is room for more than a few new records.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when that cannot be read.
+    fn has_room(&self) -> Result<bool, StoreError>;
+
     /// Notes that it is `now`, so that a clock that was set back is noticed at the next start.
     ///
     /// # Errors

@@ -212,6 +212,10 @@ impl Writer for Faulty {
         self.store.sweep(now, params)
     }
 
+    fn has_room(&self) -> Result<bool, StoreError> {
+        Ok(!self.refuses.load(Ordering::Relaxed))
+    }
+
     fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.store.note_time(now)
     }
@@ -259,7 +263,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
         let stranger = tx("x", "a@b", "1", "joe@c");
         judge(&asking, &stranger).await
     });
-    while gate.pulse().is_some() {
+    while !gate.progress().is_in_store {
         tokio::task::yield_now().await;
     }
     // From here on the runtime's time moves by itself; the disk's does not.

@@ -1,12 +1,15 @@
 //! What the thread that writes does between batches, each duty in its own rhythm.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use super::{BATCH, Health, TICK, Worker};
 use crate::policy::Expiry;
 use crate::service::book::has_ended;
 use crate::service::clock::monotonic;
+use crate::service::state::StoreState;
 use crate::store::StoreError;
 use crate::types::Span;
 
@@ -21,6 +24,11 @@ const SYNC: Duration = Duration::from_secs(1);
 
 /// How often a store in trouble is tried again.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// Between two slices of the sweep: short, so that slices can be small, for who asks meanwhile waits for one. On a
+/// slow disk it is so many times as long as the slice took, up to [`TICK`].
+const PAUSE: Duration = Duration::from_millis(31);
+const PAUSE_BY_SLICE: u32 = 8;
 
 /// Rest between two passes of the sweep.
 const REST: Span = Span::from_hours(1);
@@ -67,9 +75,16 @@ impl Worker {
             self.committed = None;
             self.with_writer(|writer| writer.sync());
         }
-        if mono.saturating_sub(self.sliced) >= TICK {
-            self.sliced = mono;
-            self.sweep();
+        if mono.saturating_sub(self.sliced) >= self.pause {
+            let begun = monotonic();
+            let is_more = self.sweep();
+            self.sliced = monotonic();
+            let took = self.sliced.saturating_sub(begun);
+            self.pause = if is_more {
+                took.saturating_mul(PAUSE_BY_SLICE).clamp(PAUSE, TICK)
+            } else {
+                TICK
+            };
         }
     }
 
@@ -108,7 +123,7 @@ impl Worker {
             return;
         }
         let now = self.shared.clock.now();
-        let trusted = self.shared.state.trusted(now);
+        let trusted = self.trusted_now();
         let counts = self.shared.stats.counts();
         let tally = counts.since(&self.told).tally();
         let mut ended = self.shared.book.entries();
@@ -158,18 +173,18 @@ impl Worker {
         }
     }
 
-    /// One slice of the sweep, unless it rests.
-    fn sweep(&mut self) {
-        let now = self.shared.clock.now();
-        let rests = self
-            .swept
-            .is_some_and(|last| last <= now && now.since(last) < REST);
-        if rests || self.shared.state.expiry() == Expiry::Suspended {
-            return;
+    /// One slice of the sweep, unless it rests; says whether there is more to be done at once.
+    fn sweep(&mut self) -> bool {
+        let Some(now) = self.trusted_now() else {
+            return false;
+        };
+        let rests = |last| last <= now && now.since(last) < REST;
+        if self.swept.is_some_and(rests) {
+            return false;
         }
         let params = self.shared.book.rules().params;
         let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
-            return;
+            return false;
         };
         if swept.removed > 0 {
             log::debug!("{} records expired", swept.removed);
@@ -177,19 +192,34 @@ impl Worker {
         }
         if swept.finished {
             self.swept = Some(now);
-            self.count_whitelisted();
+            self.count_whitelisted_aside();
         }
+        !swept.finished
     }
 
     /// Counts the clients that pass at once.
     pub(super) fn count_whitelisted(&self) {
+        if let Some(threshold) = self.shared.book.rules().params.auto_whitelist {
+            self.in_store(|| count(&self.shared.state, threshold));
+        }
+    }
+
+    /// The same while others are served: every client is looked at.
+    fn count_whitelisted_aside(&self) {
         let Some(threshold) = self.shared.book.rules().params.auto_whitelist else {
             return;
         };
-        let state = &self.shared.state;
-        let counted = self.in_store(|| state.read(|reader| reader.count_whitelisted(threshold)));
-        if let Ok(count) = counted {
-            state.whitelisted.store(count, Ordering::Relaxed);
+        let state = Arc::clone(&self.shared.state);
+        let thread = thread::Builder::new().name("count".to_owned());
+        if let Err(error) = thread.spawn(move || count(&state, threshold)) {
+            log::debug!("clients are not counted: {error}");
         }
+    }
+}
+
+/// Counts the clients that pass at once; while the store cannot be read the last count stands.
+fn count(state: &StoreState, threshold: u32) {
+    if let Ok(count) = state.read(|reader| reader.count_whitelisted(threshold)) {
+        state.whitelisted.store(count, Ordering::Relaxed);
     }
 }

@@ -29,8 +29,8 @@ const BATCH: usize = 1024;
 /// How often the thread looks up from an empty queue.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Slices that a full store is swept by in one attempt to make room.
-const ROOM_SLICES: usize = 1024;
+/// How long a full store is swept without a rest in one attempt to make room.
+const SPRINT: Duration = Duration::from_secs(1);
 
 /// A request that has to be remembered.
 pub(super) struct Work {
@@ -62,6 +62,15 @@ pub(super) struct Errand {
 /// A piece of work inside a transaction.
 type Job = dyn FnMut(&mut dyn Records) -> Result<(), StoreError> + Send;
 
+/// How far the thread is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// A number that changes while it works.
+    pub turns: u64,
+    /// Whether it is inside the store, where a slow disk may hold it.
+    pub is_in_store: bool,
+}
+
 /// What the gate sees of the thread.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
@@ -72,9 +81,12 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// A number that changes while the thread works, or `None` while the disk has it.
-    pub(super) fn turns(&self) -> Option<u64> {
-        (!self.in_store.load(Ordering::Relaxed)).then(|| self.turns.load(Ordering::Relaxed))
+    /// How far the thread is.
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            turns: self.turns.load(Ordering::Relaxed),
+            is_in_store: self.in_store.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -109,6 +121,8 @@ pub(super) struct Worker {
     committed: Option<Duration>,
     tried: Duration,
     sliced: Duration,
+    /// Between the last slice of the sweep and the next: [`TICK`] at most.
+    pause: Duration,
     /// By the wall clock.
     swept: Option<Timestamp>,
     noted: Timestamp,
@@ -134,6 +148,7 @@ impl Worker {
             committed: None,
             tried: monotonic(),
             sliced: Duration::ZERO,
+            pause: TICK,
             swept: None,
             noted: Timestamp::default(),
             is_unnoted: false,
@@ -156,7 +171,7 @@ impl Worker {
         // Every client is looked at: not before the first answer can be given.
         self.count_whitelisted();
         loop {
-            match queue.recv_timeout(TICK) {
+            match queue.recv_timeout(self.pause) {
                 Ok(message) => self.take(message, queue),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -212,6 +227,10 @@ impl Worker {
             Ok(()) => {
                 (errand.then)();
                 self.wrote();
+                if self.health == Health::Full {
+                    // That may have made room.
+                    self.tried = Duration::ZERO;
+                }
             }
             Err(error) if error.is_refusal() => {}
             Err(StoreError::Full) if self.health == Health::Full => {}
@@ -301,7 +320,7 @@ impl Worker {
             return;
         }
         let health = std::mem::replace(&mut self.health, Health::Well);
-        let has_room = health != Health::Full || self.make_room();
+        let has_room = health != Health::Full || self.has_room() || self.make_room();
         let works = has_room && self.with_writer(|writer| writer.probe()).is_some();
         if works {
             self.count_whitelisted();
@@ -311,23 +330,35 @@ impl Worker {
         }
     }
 
-    /// Sweeps without a rest until something was removed; says whether anything was.
+    /// Whether a full store has room again: an administrator, or the end of a copy, has made some.
+    fn has_room(&mut self) -> bool {
+        self.with_writer(|writer| writer.has_room()) == Some(true)
+    }
+
+    /// Sweeps without a rest until there is room; says whether there is.
     fn make_room(&mut self) -> bool {
         self.swept = None;
-        if self.shared.state.expiry() == Expiry::Suspended {
+        let Some(now) = self.trusted_now() else {
             return false;
-        }
-        let now = self.shared.clock.now();
+        };
         let params = self.shared.book.rules().params;
-        for _ in 0..ROOM_SLICES {
+        let begun = monotonic();
+        while monotonic().saturating_sub(begun) < SPRINT {
             match self.with_writer(|writer| writer.sweep(now, &params)) {
-                Some(swept) if swept.removed > 0 => return true,
-                Some(swept) if swept.finished => return false,
-                Some(_) => {}
-                None => return false,
+                Some(swept) if swept.removed > 0 && self.has_room() => return true,
+                Some(swept) if !swept.finished => {}
+                Some(_) | None => return false,
             }
         }
         false
+    }
+
+    /// What time it is; `None` while the clock is not to be trusted. It is looked at, not remembered: it may have
+    /// jumped just now.
+    fn trusted_now(&self) -> Option<Timestamp> {
+        let Shared { clock, state, .. } = &self.shared;
+        let now = clock.now();
+        (state.check_clock(now, clock.since_boot()) == Expiry::Applies).then_some(now)
     }
 
     /// Does something with the writer; a failure is trouble.

@@ -244,9 +244,11 @@ mod tests {
 
         // A window that was made shorter.
         let mut slots = Slots::default();
+        slots.take(at(0), WINDOW);
         slots.take(at(2900), WINDOW);
         let mut slots = restart(slots);
         slots.rotate(at(2950), shorter);
+        assert_eq!(slots.take(at(2950), shorter), 1, "the first is closed");
         assert_eq!(slots.overdue(at(2950), shorter), None);
 
         // A clock that was in 1970 for a while.

@@ -10,20 +10,23 @@ use crate::store::schema;
 use crate::store::{HISTORY, Job, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
 
-/// Records that a slice of the sweep looks at: about a millisecond's worth.
-const SLICE: usize = 4096;
+/// Records that a slice of the sweep looks at: a fraction of a millisecond's worth.
+const SLICE: usize = 512;
 
 /// Records that are removed at once from a slot whose time is over, and what is tried when there is no
 /// room for that.
-const SLOT_SLICES: [usize; 4] = [4096, 256, 16, 1];
+const SLOT_SLICES: [usize; 4] = [512, 64, 8, 1];
 
 /// Bounds of what is kept free, an eighth of the whole otherwise: no record can be removed from a file
 /// without room for the pages that change.
 const LEAST_RESERVE: u64 = 256 << 10;
 const MOST_RESERVE: u64 = 64 << 20;
 
-/// Records that a slice of the sweep removes: a transaction of a few milliseconds.
-const SLICE_REMOVED: usize = 256;
+/// Bytes that are room for more than a few records.
+const MORE_THAN_A_FEW: u64 = 64 << 10;
+
+/// Records that a slice of the sweep removes one by one: each is on a page of its own.
+const SLICE_REMOVED: usize = 32;
 
 /// Writes.
 #[derive(Debug)]
@@ -301,6 +304,12 @@ impl Writer for LmdbWriter {
             removed,
             finished: was_last && matches!(self.stage, Stage::Slots),
         })
+    }
+
+    fn has_room(&self) -> Result<bool, StoreError> {
+        let txn = self.core.env.read_txn()?;
+        let size = self.core.tables.size(&txn)?;
+        Ok(size.saturating_add(MORE_THAN_A_FEW) <= self.limit)
     }
 
     fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError> {

@@ -252,7 +252,7 @@ fn a_backup_is_a_database() {
 }
 
 #[test]
-fn a_full_database_can_be_made_smaller() {
+fn a_full_database_can_be_made_smaller_and_is_well_again_then() {
     let (on, _clock) = started(&["--max-size=1M"]);
     let mut client = on.daemon.connect();
     let long = "x".repeat(400);
@@ -271,4 +271,8 @@ fn a_full_database_can_be_made_smaller() {
         .manager(&["Forget", "a{sv}", "1", "client", "s", "192.0.2.7"])
         .good();
     assert!(!gone.contains("\"triplets\" t 0"), "{gone}");
+    on.daemon
+        .log_until(|log| log.contains("the database can be used again"));
+    let stranger = rcpt("x", "198.51.100.7", "E@f", "g@h");
+    assert!(client.ask(&stranger).contains("Greylisted"));
 }
