@@ -11,7 +11,7 @@
 //! *The room is used again*: the library then writes so many new triplets that there are as many as before.
 //!
 //! *Nothing gets slower*: the database is compared with one that was filled with as many triplets and never swept.
-//! Both take new triplets for a while before.
+//! Both are read once and take new triplets for a while before.
 
 use std::io::{self, Write};
 use std::ops::Range;
@@ -106,6 +106,7 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
     };
     let fresh = Peer::prepared(Server::stargreyd(place, &start)?).await?;
     for peer in [&fresh, &peer] {
+        peer.server.read_in()?;
         peer.spell("new", CONNECTIONS, rhythm.spell * WARMING)
             .await?;
     }
