@@ -217,9 +217,11 @@ impl Worker {
     }
 }
 
-/// Counts the clients that pass at once; while the store cannot be read the last count stands.
+/// Counts the clients that pass at once; while the store cannot be read the last count stands. Nothing is locked
+/// meanwhile: a disk that hangs would hold everybody.
 fn count(state: &StoreState, threshold: u32) {
-    if let Ok(count) = state.read(|reader| reader.count_whitelisted(threshold)) {
+    let counted = state.reader();
+    if let Ok(count) = counted.and_then(|reader| reader.count_whitelisted(threshold)) {
         state.whitelisted.store(count, Ordering::Relaxed);
     }
 }
