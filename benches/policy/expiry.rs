@@ -10,7 +10,8 @@
 //!
 //! *The room is used again*: the library then writes so many new triplets that there are as many as before.
 //!
-//! *Nothing gets slower*: the database is compared with one that was filled with as many triplets and never swept.
+//! *Nothing gets slower*: the database is compared with one that was filled with as many triplets and never swept. The
+//! second half comes behind what prepares the works there too, so that what is new has its place among as many.
 //! Both are read once and take new triplets for a while before.
 
 use std::io::{self, Write};
@@ -99,12 +100,15 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
     let line = Bound::Most(GROWTH).of_figure(&what, growth);
     writeln!(io::stdout(), "{line}")?;
 
-    fill(&place.directory("fresh")?, &[crowd(0..count, 0)])?;
+    let directory = place.directory("fresh")?;
+    fill(&directory, &[crowd(0..half, 0)])?;
     let start = Start {
         name: "fresh",
         ..start
     };
-    let fresh = Peer::prepared(Server::stargreyd(place, &start)?).await?;
+    drop(Peer::prepared(Server::stargreyd(place, &start)?).await?);
+    fill(&directory, &[crowd(half..count, 0)])?;
+    let fresh = Peer::new(Server::stargreyd(place, &start)?);
     for peer in [&fresh, &peer] {
         peer.server.read_in()?;
         peer.spell("new", CONNECTIONS, rhythm.spell * WARMING)
