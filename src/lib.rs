@@ -27,12 +27,12 @@
 //! | module | holds | may use |
 //! | --- | --- | --- |
 //! | [`types`] | time, addresses and networks, printable text | – |
-//! | [`protocol`] | bytes to requests, answers to bytes | types |
+//! | [`protocol`] | bytes to requests, answers to bytes | – |
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
-//! | [`api`] | the D-Bus contract: names, errors, rows, proxies | types |
+//! | [`api`] | the D-Bus contract: names, errors, rows, proxies | – |
 //! | [`store`] | records in LMDB, or in memory for tests | types, policy |
 //! | [`config`] | options and list files, with every complaint | types, policy |
-//! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store, config |
+//! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store |
 //! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, config |
 //! | [`ctl`] | the control program: verbs, import readers, rendering | types, api |
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
