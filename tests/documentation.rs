@@ -8,6 +8,7 @@ mod manual;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use clap::{Command as Definition, CommandFactory};
@@ -16,9 +17,11 @@ use stargrey::config::MAX_LIST_BYTES;
 use stargrey::ctl;
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
-use stargrey::policy::{ListName, Reason, s25r};
+use stargrey::policy::pattern::ClientPattern;
+use stargrey::policy::{ClientList, Entry, ListName, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::{MOST_ENTRIES, journal};
+use stargrey::types::ClientIp;
 
 use manual::{display, files_shown, recipes, source};
 
@@ -267,8 +270,11 @@ fn every_exception_from_s25r_has_an_example_that_needs_it() {
     for line in entries.filter(|line| !line.is_empty()) {
         let (entry, comment) = line.split_once('#').expect("a comment");
         let (rule, name) = comment.split_once(": ").expect("a rule and a name");
-        let below = format!(".{}", entry.trim());
-        assert!(name.ends_with(&below), "{line}");
+        let pattern = ClientPattern::parse(entry.trim()).expect("an entry");
+        let added = Entry::in_file(&Path::new("list").into(), 1, entry);
+        let list = ClientList::new(vec![(pattern, added)]).expect("a list");
+        let address = ClientIp::parse(b"192.0.2.7").expect("an address");
+        assert!(list.find(name.as_bytes(), address).is_some(), "{line}");
         let rule = rule.trim().strip_prefix("rule ").expect("a rule");
         assert_eq!(s25r::rule(name.as_bytes()), rule.parse().ok(), "{line}");
         known += 1;

@@ -21,6 +21,7 @@ mod postgrey;
 mod postmap;
 mod process;
 mod reload;
+mod shipped;
 mod support;
 mod suspicion;
 mod trouble;

@@ -1,0 +1,155 @@
+//! The lists that are installed, against names from public mail archives: `--s25r` makes end-user connections wait,
+//! and of mail servers only those without a name of their own.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::manual::source;
+use crate::support::{Daemon, rcpt};
+
+/// Other names of senders in `senders-legitimate.tsv`, which the lists were not made from.
+const OTHER_NAMES: &[&str] = &[
+    "dub004-omc3s21.hotmail.com",
+    "bay0-omc3-s14.bay0.hotmail.com",
+    "mail-m155104.qiye.163.com",
+    "mail-bjschn02on2063.outbound.protection.partner.outlook.cn",
+    "mx0e-003ea501.gpphosted.com",
+    "nh603-vm8.bullet.mail.ssk.yahoo.co.jp",
+    "omta40.uswest2.a.cloudfilter.net",
+    "out203-205-221-239.mail.qq.com",
+    "p-east2-cluster5-host9-snip4-2.eps.apple.com",
+    "pv-2002c-snip4-11.eps.apple.com",
+    "smtp-bc0f.mail.infomaniak.ch",
+    "smtp7-g19.free.fr",
+    "smtpfb1-g21.free.fr",
+    "sv16381.xserver.jp",
+];
+
+/// Names of customers of operators that are on the lists.
+const CUSTOMERS: &[&str] = &[
+    "1-171-221-38.dynamic-ip.hinet.net",
+    "2a01-e0a-1-2.ipv6.proxad.net",
+    "ip-72-167-1-2.ip.secureserver.net",
+    "host12-34-56-78.serverdedicati.aruba.it",
+    "lns-1-2.rev.free.fr",
+    "c-73-15-22-9.hsd1.ca.comcast.net",
+    "vps-1a2b3c45678.vps.ovh.net",
+    "120.232.150.110.broad.gz.gd.dynamic.163data.com.cn",
+    "p1234-ipad01marunouchi.tokyo.ocn.ne.jp",
+];
+
+/// How the classes of a file fare: clients asked about, and those of them that have to wait.
+type Counts = BTreeMap<String, (u32, u32)>;
+
+/// A daemon with the installed lists.
+fn daemon() -> Daemon {
+    let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lists");
+    let mut options = vec!["--s25r".to_owned()];
+    for name in [
+        "whitelist-clients",
+        "whitelist-recipients",
+        "whitelist-senders",
+        "s25r-exceptions",
+    ] {
+        let file = lists.join(name.replace('-', "_"));
+        options.push(format!("--{name}={}", file.display()));
+    }
+    Daemon::start(&options)
+}
+
+/// Whether mail from this client has to wait.
+fn waits(daemon: &Daemon, name: &str) -> bool {
+    let answer = daemon.ask(&rcpt(name, "192.0.2.7", "eve@a.example", "joe@b.example"));
+    assert!(answer == "DUNNO" || answer.starts_with("DEFER_IF_PERMIT "));
+    answer != "DUNNO"
+}
+
+/// The names of a file with their classes.
+fn names(file: &str) -> Vec<(String, String)> {
+    let text = source(&format!("tests/data/{file}"));
+    let split = |line: &str| {
+        let (name, class) = line.split_once('\t').expect("a name, a tab, a class");
+        (name.to_owned(), class.to_owned())
+    };
+    text.lines().map(split).collect()
+}
+
+fn counted(daemon: &Daemon, file: &str) -> Counts {
+    let mut counts = Counts::new();
+    for (name, class) in names(file) {
+        let (all, waiting) = counts.entry(class).or_default();
+        *all += 1;
+        *waiting += u32::from(waits(daemon, &name));
+    }
+    counts
+}
+
+fn table(rows: &[(&str, u32, u32)]) -> Counts {
+    rows.iter()
+        .map(|(class, all, waiting)| ((*class).to_owned(), (*all, *waiting)))
+        .collect()
+}
+
+#[test]
+fn of_mail_servers_only_those_with_default_names_wait_under_s25r() {
+    let want = table(&[
+        ("company", 4, 0),
+        ("default-name", 9, 9),
+        ("esp", 31, 0),
+        ("gateway", 9, 0),
+        ("hoster", 5, 0),
+        ("japan", 21, 0),
+        ("mailbox", 40, 0),
+        ("university", 4, 0),
+    ]);
+    let daemon = daemon();
+    assert_eq!(counted(&daemon, "senders-legitimate.tsv"), want);
+    assert!(waits(&daemon, "unknown"));
+}
+
+#[test]
+fn the_same_senders_do_not_wait_by_other_names() {
+    let daemon = daemon();
+    for name in OTHER_NAMES {
+        assert!(!waits(&daemon, name), "{name}");
+    }
+}
+
+#[test]
+fn no_entry_of_the_lists_lets_an_end_user_in() {
+    let want = table(&[
+        ("business-line", 4, 4),
+        ("cloud-default", 5, 5),
+        // vps-aaf6273b.vps.ovh.net and a name below one like it match no rule.
+        ("phish-source", 20, 18),
+        // Four names like abyj26.neoplus.adsl.tpnet.pl match no rule.
+        ("residential", 79, 75),
+    ]);
+    let daemon = daemon();
+    assert_eq!(counted(&daemon, "clients-dynamic.tsv"), want);
+    for name in CUSTOMERS {
+        assert!(waits(&daemon, name), "{name}");
+    }
+}
+
+#[test]
+fn every_entry_of_the_client_list_has_its_reason_beside_it() {
+    let list = source("src/lists/whitelist_clients");
+    let reasons: Vec<&str> = list
+        .lines()
+        .filter_map(|line| line.strip_prefix("#   "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(reasons, ["pool", "sender", "retry", "queue"]);
+    let mut known = 0;
+    for line in list.lines().filter(|line| !line.starts_with('#')) {
+        if line.is_empty() {
+            continue;
+        }
+        let (_, comment) = line.split_once("# ").expect(line);
+        let reason = comment.split([' ', ';', ':']).next().expect("a word");
+        assert!(reasons.contains(&reason), "{line}");
+        known += 1;
+    }
+    assert!(known > 40, "{known}");
+}
