@@ -182,6 +182,10 @@ pub struct Options {
     )]
     pub retry_count: String,
 
+    /// Greylist authenticated clients (SASL) as all others; without this they are exempt
+    #[arg(long, help_heading = "Greylisting")]
+    pub no_authenticated: bool,
+
     /// Greylist only clients whose names look like end users' lines (S25R)
     #[arg(long, help_heading = "Suspicion")]
     pub s25r: bool,

@@ -59,6 +59,7 @@ pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
         count_by: reading.take("--auto-whitelist-by", count_by, CountBy::Address),
         auto_whitelist_delay: reading.take("--auto-whitelist-delay", between, Span::ZERO),
         retry_count: reading.take("--retry-count", retry_count, 1),
+        exempt_authenticated: !options.no_authenticated,
         s25r: options.s25r,
         unmatched: unmatched(options, reading),
         tarpit: tarpit(options, reading),

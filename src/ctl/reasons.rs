@@ -22,6 +22,10 @@ pub const REASONS: &[(&str, &str)] = &[
         "access-reply",
         "a client access table has an answer of its own",
     ),
+    (
+        "authenticated",
+        "the client has authenticated itself (SASL)",
+    ),
     ("not-suspicious", "nothing makes the client suspicious"),
     (
         "client-awl",

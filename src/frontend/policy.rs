@@ -158,6 +158,7 @@ pub(super) fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
         queue_id: request.queue_id,
         enhanced_codes: request.etrn_domain.is_some(),
         is_stressed: request.stress == Some(b"yes"),
+        is_authenticated: request.sasl_username.is_some_and(|name| !name.is_empty()),
     }
 }
 

@@ -9,10 +9,12 @@
 //! 1. an attribute is missing, or the client address is none: pass
 //! 2. not at RCPT, nor at DATA under taRgrey: pass
 //! 3. client list, recipient list, sender list: pass
-//! 4. the tests of suspicion, if there are any: who is not suspicious passes
-//! 5. the client is auto-whitelisted: pass
-//! 6. at DATA: whether the client has survived its sleep, see [`tarpit`]
-//! 7. the triplet: see [`greylist`]; a deferral may become a sleep
+//! 4. client access tables: pass, reply, or suspicious
+//! 5. the client has authenticated itself: pass
+//! 6. the tests of suspicion, if there are any: who is not suspicious passes
+//! 7. the client is auto-whitelisted: pass
+//! 8. at DATA: whether the client has survived its sleep, see [`tarpit`]
+//! 9. the triplet: see [`greylist`]; a deferral may become a sleep
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

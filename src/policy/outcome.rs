@@ -132,6 +132,8 @@ pub enum Reason {
     AccessPermit,
     /// A client access table has an answer for the client.
     AccessReply,
+    /// The client has authenticated itself.
+    Authenticated,
     /// No test of suspicion says anything about the client.
     NotSuspicious,
     /// The client has got enough greylisted mail through.
@@ -156,7 +158,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::AttributeMissing,
         Self::AddressUnparsable,
         Self::OtherState,
@@ -165,6 +167,7 @@ impl Reason {
         Self::SenderWhitelist,
         Self::AccessPermit,
         Self::AccessReply,
+        Self::Authenticated,
         Self::NotSuspicious,
         Self::ClientAwl,
         Self::TarpitSurvived,
@@ -189,6 +192,7 @@ impl Reason {
             Self::SenderWhitelist => "sender-whitelist",
             Self::AccessPermit => "access-permit",
             Self::AccessReply => "access-reply",
+            Self::Authenticated => "authenticated",
             Self::NotSuspicious => "not-suspicious",
             Self::ClientAwl => "client-awl",
             Self::TarpitSurvived => "tarpit-survived",
@@ -215,6 +219,7 @@ impl Reason {
             Self::SenderWhitelist => "sender whitelist",
             Self::AccessPermit => "client access permit",
             Self::AccessReply => "client access reply",
+            Self::Authenticated => "authenticated",
             Self::NotSuspicious => "not suspicious",
             Self::ClientAwl => "client AWL",
             Self::TarpitSurvived => "tarpit survived",

@@ -48,6 +48,7 @@ struct Attempt<'a> {
     recipient: &'a [u8],
     is_data: bool,
     is_stressed: bool,
+    is_authenticated: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -73,6 +74,7 @@ impl<'a> Attempt<'a> {
             recipient,
             is_data,
             is_stressed: tx.is_stressed,
+            is_authenticated: tx.is_authenticated,
         })
     }
 
@@ -103,8 +105,14 @@ impl<'a> Attempt<'a> {
         rules: &Ruleset,
         trace: &mut impl Trace,
     ) -> Result<Option<Suspicion>, Settled> {
-        if let Some(suspicion) = self.by_tables(rules, trace)? {
-            return Ok(Some(suspicion));
+        let by_tables = self.by_tables(rules, trace)?;
+        // An exemption from waiting alone: what a table replies comes before it.
+        if self.is_authenticated && rules.params.exempt_authenticated {
+            trace.note(Step::Authenticated);
+            return Err(pass(Reason::Authenticated, Because::Request));
+        }
+        if by_tables.is_some() {
+            return Ok(by_tables);
         }
         let mut because = Because::Request;
         if rules.params.s25r {

@@ -59,6 +59,8 @@ pub struct Params {
     pub auto_whitelist_delay: Span,
     /// How many retries must come once the delay is over; at least 1.
     pub retry_count: u32,
+    /// Whether authenticated clients are exempt from waiting.
+    pub exempt_authenticated: bool,
     /// Whether S25R is a test of suspicion.
     pub s25r: bool,
     /// What becomes of those about whom no test says anything; `None`: what [`Ruleset::unmatched`] says.
@@ -82,6 +84,7 @@ impl Default for Params {
             count_by: CountBy::Address,
             auto_whitelist_delay: Span::from_hours(1),
             retry_count: 1,
+            exempt_authenticated: true,
             s25r: false,
             unmatched: None,
             tarpit: None,

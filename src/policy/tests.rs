@@ -64,6 +64,7 @@ fn transaction<'a>(
         queue_id: None,
         enhanced_codes: true,
         is_stressed: false,
+        is_authenticated: false,
     }
 }
 
@@ -561,6 +562,44 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
             }
         };
         assert_eq!(got, want, "{name}");
+    }
+}
+
+#[test]
+fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
+    let lines = [
+        ("^bad\\.", "REJECT go away"),
+        ("^ok\\.", "OK"),
+        ("\\.dyn\\.example$", "greylist"),
+    ];
+    let cases = [
+        ("bad.example", true, Some(Reason::AccessReply)),
+        ("ok.example", true, Some(Reason::AccessPermit)),
+        ("a1b2.dyn.example", true, Some(Reason::Authenticated)),
+        ("a1b2.example", true, Some(Reason::Authenticated)),
+        ("mx.example", true, Some(Reason::Authenticated)),
+        ("bad.example", false, Some(Reason::AccessReply)),
+        ("a1b2.dyn.example", false, None),
+        ("a1b2.example", false, None),
+        ("mx.example", false, Some(Reason::NotSuspicious)),
+    ];
+    for (name, exempt_authenticated, want) in cases {
+        let rules = with_lists(
+            |params| {
+                params.s25r = true;
+                params.exempt_authenticated = exempt_authenticated;
+            },
+            |lists| lists.access = access(&lines),
+        );
+        let tx = Transaction {
+            is_authenticated: true,
+            ..transaction(name, "192.0.2.7", "a@b", "c@d")
+        };
+        let got = match plan(&tx, &rules) {
+            Plan::Needs(_) => None,
+            Plan::Settled(outcome) => Some(outcome.reason),
+        };
+        assert_eq!(got, want, "{name} {exempt_authenticated}");
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Step {
     List(ListName, Option<EntryRef>),
     /// The client access tables were asked; the entry is the first with a result that says something.
     Access(Option<EntryRef>),
+    /// The client has authenticated itself and is exempt.
+    Authenticated,
     /// S25R was asked: the rule that the name matches, and the exception that it is, if it is one.
     S25r(Option<u8>, Option<EntryRef>),
     /// No test of suspicion says anything: this becomes of such clients.

@@ -32,4 +32,6 @@ pub struct Transaction<'a> {
     pub enhanced_codes: bool,
     /// Whether the mail server says that it is under stress (`STRESS_README` of Postfix).
     pub is_stressed: bool,
+    /// Whether the client has authenticated itself (SASL).
+    pub is_authenticated: bool,
 }

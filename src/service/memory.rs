@@ -155,6 +155,7 @@ mod tests {
             queue_id: None,
             enhanced_codes: true,
             is_stressed: false,
+            is_authenticated: false,
         }
     }
 

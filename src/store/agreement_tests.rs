@@ -85,6 +85,7 @@ fn decide(
         queue_id: None,
         enhanced_codes: true,
         is_stressed: false,
+        is_authenticated: false,
     };
     let session = Session {
         has_room: true,

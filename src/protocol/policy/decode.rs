@@ -65,11 +65,12 @@ enum Known {
     QueueId,
     EtrnDomain,
     Stress,
+    SaslUsername,
     PolicyTestTime,
 }
 
 impl Known {
-    const COUNT: usize = 11;
+    const COUNT: usize = 12;
 
     fn by_name(name: &[u8]) -> Option<Self> {
         Some(match name {
@@ -83,6 +84,7 @@ impl Known {
             b"queue_id" => Self::QueueId,
             b"etrn_domain" => Self::EtrnDomain,
             b"stress" => Self::Stress,
+            b"sasl_username" => Self::SaslUsername,
             b"policy_test_time" => Self::PolicyTestTime,
             _ => return None,
         })
@@ -248,6 +250,7 @@ impl Decoder {
             queue_id: value(Known::QueueId),
             etrn_domain: value(Known::EtrnDomain),
             stress: value(Known::Stress),
+            sasl_username: value(Known::SaslUsername),
             policy_test_time: value(Known::PolicyTestTime),
         })
     }

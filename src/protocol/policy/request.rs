@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub etrn_domain: Option<&'a [u8]>,
     /// `stress`: `yes` or empty; Postfix 2.5 and later.
     pub stress: Option<&'a [u8]>,
+    /// `sasl_username`: the login name of an authenticated client, else empty; Postfix 2.1 and later.
+    pub sasl_username: Option<&'a [u8]>,
     /// `policy_test_time`: seconds since the epoch; no attribute of Postfix.
     pub policy_test_time: Option<&'a [u8]>,
 }

@@ -150,6 +150,11 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             "no line says anything".to_owned(),
         ),
         Step::Access(Some(entry)) => ("client-access", "match", of_entry(entry)),
+        Step::Authenticated => (
+            "authenticated",
+            "passes",
+            "the client has authenticated itself (SASL)".to_owned(),
+        ),
         Step::S25r(None, _) => ("s25r", "no match", "the name matches no rule".to_owned()),
         Step::S25r(Some(rule), None) => (
             "s25r",

@@ -91,6 +91,7 @@ fn tx<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Transaction<'a> {
         queue_id: None,
         enhanced_codes: true,
         is_stressed: false,
+        is_authenticated: false,
     }
 }
 

@@ -83,6 +83,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             queue_id: None,
             enhanced_codes: false,
             is_stressed: matches!(event, Stress),
+            is_authenticated: false,
         };
         let decision = started.gate.judge(&tx, None).await;
         let reply = decision.rules.action(&tx, &decision.outcome, decision.now);
@@ -267,6 +268,7 @@ async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
             queue_id: None,
             enhanced_codes: true,
             is_stressed: false,
+            is_authenticated: false,
         };
         assert_eq!(gate.judge(&tx, None).await.outcome.reason, want, "{name}");
     }

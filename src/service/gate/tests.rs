@@ -73,6 +73,7 @@ pub(super) fn tx<'a>(
         queue_id: None,
         enhanced_codes: true,
         is_stressed: false,
+        is_authenticated: false,
     }
 }
 

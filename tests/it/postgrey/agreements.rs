@@ -1,7 +1,7 @@
 //! Corners in which the two agree and that no stream of mail gets into: restarts, reloads, odd options.
 
 use super::peer::Lists;
-use super::script::{FIRST, PASS, Script, WAIT, ask, mail};
+use super::script::{FIRST, PASS, Script, WAIT, ask, login, mail};
 
 /// All rows.
 pub(super) fn all() -> Vec<Script> {
@@ -51,6 +51,10 @@ fn restarts() -> Vec<Script> {
 fn options() -> Vec<Script> {
     let lines = mail(0).replace('\n', "\r\n");
     vec![
+        Script::new("--no-authenticated", "it is what Postgrey does")
+            .only_stargreyd(&["--no-authenticated"])
+            .same(login(0, "ann"), WAIT)
+            .same(login(300, "ann"), FIRST),
         Script::new("--retry-window=0", "only the same second is in time")
             .options(&["--retry-window=0"])
             .same(mail(0), WAIT)

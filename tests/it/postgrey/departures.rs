@@ -3,7 +3,7 @@
 //! Each row asks both; a row that no longer holds, on either side, fails.
 
 use super::peer::Lists;
-use super::script::{FIRST, PASS, Script, WAIT, Want, ask, mail};
+use super::script::{FIRST, PASS, Script, WAIT, Want, ask, login, mail};
 
 const DAY: u64 = 86_400;
 
@@ -20,6 +20,7 @@ pub(super) fn all() -> Vec<Script> {
     rows.extend(lists());
     rows.extend(expressions());
     rows.extend(options());
+    rows.extend(authenticated());
     rows
 }
 
@@ -398,6 +399,15 @@ fn expressions() -> Vec<Script> {
         .actions(mail(0), PASS, WAIT)
         .actions(named("mailx.example"), WAIT, WAIT),
     ]
+}
+
+fn authenticated() -> Vec<Script> {
+    // Nothing is recorded of it, so without authentication the triplet is new.
+    let row = Script::new("authenticated clients", "own users do not wait")
+        .actions(login(0, "ann"), WAIT, PASS)
+        .actions(login(300, "ann"), FIRST, PASS)
+        .actions(login(301, ""), PASS, WAIT);
+    vec![row]
 }
 
 fn options() -> Vec<Script> {

@@ -36,6 +36,12 @@ pub(super) fn mail(at: u64) -> String {
     ask(at, "192.0.2.1", "s@a.example", "r@b.example", "")
 }
 
+/// The usual request from a client with this login; without one it has not authenticated itself.
+pub(super) fn login(at: u64, name: &str) -> String {
+    let login = format!("sasl_method=PLAIN\nsasl_username={name}\nsasl_sender=\n");
+    ask(at, "192.0.2.1", "s@a.example", "r@b.example", &login)
+}
+
 /// What a side must say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Want {
