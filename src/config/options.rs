@@ -289,6 +289,16 @@ pub struct Options {
     )]
     pub syslog_facility: String,
 
+    /// Identifier of the records in the journal, and prefix of lines on standard error: postgrey, for programs
+    /// that read the log of Postgrey
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "stargrey",
+        help_heading = "Log"
+    )]
+    pub syslog_name: String,
+
     /// User to become when started as root
     #[arg(
         long,

@@ -123,6 +123,8 @@ pub struct Settings {
     pub verbosity: Verbosity,
     /// The syslog facility's number.
     pub facility: u8,
+    /// The identifier of log records.
+    pub syslog_name: String,
     /// User to become when started as root.
     pub user: String,
     /// Group to become when started as root.
@@ -214,6 +216,11 @@ impl Settings {
                 value::word(&options.syslog_facility, FACILITIES),
                 0,
             ),
+            syslog_name: reading.take(
+                "--syslog-name",
+                value::syslog_name(&options.syslog_name),
+                String::new(),
+            ),
             user: options.user.clone(),
             group: options.group.clone(),
             time: match &options.test_clock {
@@ -250,6 +257,7 @@ fn refuse_dollars(options: &Options, reading: &mut Reading) {
         ),
         ("--hostname", options.hostname.as_deref()),
         ("--dbdir", options.dbdir.as_deref()),
+        ("--syslog-name", Some(options.syslog_name.as_str())),
     ];
     for (option, value) in texts {
         look(option, value.unwrap_or_default());

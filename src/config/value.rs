@@ -72,6 +72,21 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String
         })
 }
 
+/// Longest identifier of log records, in bytes (RFC 5424, 6.2.5).
+const MAX_SYSLOG_NAME: usize = 48;
+
+/// An identifier of log records: what stands before `[PID]:` in a line of syslog, where readers take it apart.
+pub(super) fn syslog_name(text: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '[' | ']' | ':');
+    if (1..=MAX_SYSLOG_NAME).contains(&text.len()) && text.chars().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} is not 1 to {MAX_SYSLOG_NAME} printable ASCII characters without blanks, colons and brackets"
+        ))
+    }
+}
+
 /// `[HOST:]PORT`; an IPv6 address in brackets, or without them if the last colon is the port's.
 pub(super) fn inet(text: &str) -> Result<Endpoint, String> {
     let (host, port) = match text.rsplit_once(':') {

@@ -24,8 +24,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long it waits for a place in a full queue before it looks again.
 const FULL: Duration = Duration::from_millis(10);
 
-/// The name that records have in the journal.
-const IDENTIFIER: &str = "stargrey";
+/// The target of what this module itself has to say.
+const TARGET: &str = "stargrey";
 
 /// A record that outlives its call.
 struct Owned {
@@ -54,12 +54,16 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// Where the thread writes.
 enum Sink {
     Journal(Box<JournalLog>),
-    Stderr { with_priority: bool },
+    /// With the identifier before each line, or with the priority that the service manager reads.
+    Stderr {
+        identifier: String,
+        with_priority: bool,
+    },
 }
 
-/// Begins to log.
-pub(super) fn start(verbosity: Verbosity, facility: u8) {
-    let sink = Sink::choose(facility);
+/// Begins to log, under this identifier.
+pub(super) fn start(identifier: &str, verbosity: Verbosity, facility: u8) {
+    let sink = Sink::choose(identifier, facility);
     let (sender, receiver) = sync_channel(QUEUE);
     let logger = Queued {
         sender,
@@ -84,16 +88,17 @@ pub(super) fn say(text: &str) {
 }
 
 impl Sink {
-    fn choose(facility: u8) -> Self {
+    fn choose(identifier: &str, facility: u8) -> Self {
         if connected_to_journal()
             && let Ok(journal) = JournalLog::empty()
         {
             let journal = journal
-                .with_syslog_identifier(IDENTIFIER.to_owned())
+                .with_syslog_identifier(identifier.to_owned())
                 .add_extra_field("SYSLOG_FACILITY", facility.to_string());
             return Self::Journal(Box::new(journal));
         }
         Self::Stderr {
+            identifier: identifier.to_owned(),
             with_priority: std::env::var_os("INVOCATION_ID").is_some(),
         }
     }
@@ -102,7 +107,10 @@ impl Sink {
     fn write(&self, record: &Record<'_>) -> bool {
         match self {
             Self::Journal(journal) => journal.journal_send(record).is_ok(),
-            Self::Stderr { with_priority } => {
+            Self::Stderr {
+                identifier,
+                with_priority,
+            } => {
                 let (priority, word) = match record.level() {
                     Level::Error => (3, "error: "),
                     Level::Warn => (4, "warning: "),
@@ -113,7 +121,7 @@ impl Sink {
                 if *with_priority {
                     say(&format!("<{priority}>{word}{text}"));
                 } else {
-                    say(&format!("{IDENTIFIER}: {word}{text}"));
+                    say(&format!("{identifier}: {word}{text}"));
                 }
                 true
             }
@@ -147,7 +155,7 @@ fn tell_dropped(sink: &Sink) {
     }
     let news = Owned {
         level: Level::Warn,
-        target: IDENTIFIER.to_owned(),
+        target: TARGET.to_owned(),
         text: format!("{dropped} log records were dropped: the journal did not take them"),
         fields: Vec::new(),
     };

@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
     let Some(settings) = settings.filter(|_| complaints.is_empty()) else {
         return refuse(&Failure::Wrong(complaints));
     };
-    logging::start(settings.verbosity, settings.facility);
+    logging::start(&settings.syslog_name, settings.verbosity, settings.facility);
     let code = match start(&settings) {
         Ok(()) => exit::OK,
         Err(failure) => {

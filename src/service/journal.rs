@@ -3,13 +3,14 @@
 //! # The line
 //!
 //! ```text
-//! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, s25r=RULE][, tarpit=SECONDS|WHY NOT]
-//!     [, client_name=…][, client_address=…][, sender=…][, recipient=…]
+//! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
+//!     [, sender=…][, recipient=…][, s25r=RULE][, tarpit=SECONDS|WHY NOT]
 //! ```
 //!
-//! All but `s25r=` and `tarpit=` is Postgrey's, so that tools that read its log go on working; what is empty is
-//! left out. In the journal the same stands in fields of its own ([`FIELDS`]), and the entry that decided, or
-//! that made the client suspicious, with them.
+//! The line is Postgrey's up to the recipient, so that tools that read its log go on working; what Postgrey does
+//! not have comes after that. What is empty is left out. White space and commas inside a value are escaped, so
+//! that no address can look like another field. The journal has the same in structured fields ([`FIELDS`]), with
+//! the entry that decided, or that made the client suspicious.
 
 use std::fmt::Write;
 
@@ -19,7 +20,7 @@ use super::Decision;
 use crate::policy::{
     Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Transaction, Verdict,
 };
-use crate::types::Printable;
+use crate::types::{Printable, Unbroken};
 
 /// The journal fields of a decision.
 pub const FIELDS: &[&str] = &[
@@ -69,8 +70,8 @@ pub fn record(tx: &Transaction<'_>, decision: &Decision, each: bool) {
         };
         log::info!(
             "{how}: {}[{}]",
-            Printable(tx.client_name.unwrap_or_default()),
-            Printable(tx.client_address.unwrap_or_default())
+            Unbroken(tx.client_name.unwrap_or_default()),
+            Unbroken(tx.client_address.unwrap_or_default())
         );
     }
 }
@@ -102,7 +103,7 @@ fn line(tx: &Transaction<'_>, decision: &Decision) -> String {
 fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> std::fmt::Result {
     let outcome = &decision.outcome;
     if let Some(queue_id) = tx.queue_id.filter(|id| !id.is_empty()) {
-        write!(line, "{}: ", Printable(queue_id))?;
+        write!(line, "{}: ", Unbroken(queue_id))?;
     }
     write!(
         line,
@@ -125,16 +126,16 @@ fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> s
     if let Some(waited) = outcome.waited {
         write!(line, ", delay={}", waited.seconds())?;
     }
+    for (name, _, value) in shown(tx) {
+        if !value.is_empty() {
+            write!(line, ", {name}={}", Unbroken(value))?;
+        }
+    }
     if let Some(Suspicion::S25r(rule)) = outcome.suspicion {
         write!(line, ", s25r={rule}")?;
     }
     if let Some(tarpit) = tarpit(outcome) {
         write!(line, ", tarpit={tarpit}")?;
-    }
-    for (name, _, value) in shown(tx) {
-        if !value.is_empty() {
-            write!(line, ", {name}={}", Printable(value))?;
-        }
     }
     Ok(())
 }

@@ -8,5 +8,5 @@ mod text;
 mod time;
 
 pub use network::{ClientIp, Prefix, PrefixError};
-pub use text::{Printable, unprintable};
+pub use text::{Printable, Unbroken, unprintable};
 pub use time::{Span, Timestamp};

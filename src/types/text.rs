@@ -2,6 +2,7 @@
 //!
 //! Addresses are bytes inside. Where they leave the process as text (log, answers) everything that
 //! is not printable UTF-8 is written `\xNN`, and so is the backslash: the original can be had back.
+//! [`Unbroken`] escapes white space and commas as well, for lines whose fields these separate.
 
 use std::fmt::{self, Write};
 
@@ -28,19 +29,35 @@ fn plain(c: char) -> bool {
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                if plain(c) {
-                    f.write_char(c)?;
-                } else {
-                    let mut bytes = [0; 4];
-                    escape(f, c.encode_utf8(&mut bytes).as_bytes())?;
-                }
-            }
-            escape(f, chunk.invalid())?;
-        }
-        Ok(())
+        show(f, self.0, plain)
     }
+}
+
+/// Displays bytes as [`Printable`] does, with white space and commas escaped too: one field of a line in which
+/// fields are separated by `, `.
+#[derive(Debug, Clone, Copy)]
+pub struct Unbroken<'a>(pub &'a [u8]);
+
+impl fmt::Display for Unbroken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        show(f, self.0, |c| plain(c) && c != ',' && !c.is_whitespace())
+    }
+}
+
+/// Writes bytes; characters that are not `plain` are escaped.
+fn show(f: &mut fmt::Formatter<'_>, bytes: &[u8], plain: impl Fn(char) -> bool) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if plain(c) {
+                f.write_char(c)?;
+            } else {
+                let mut encoded = [0; 4];
+                escape(f, c.encode_utf8(&mut encoded).as_bytes())?;
+            }
+        }
+        escape(f, chunk.invalid())?;
+    }
+    Ok(())
 }
 
 /// Writes bytes as `\xNN` each.
@@ -48,7 +65,7 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// Reads what [`Printable`] shows; `None` when a backslash does not begin a `\\xNN`.
+/// Reads what [`Printable`] and [`Unbroken`] show; `None` when a backslash does not begin a `\\xNN`.
 #[must_use]
 pub fn unprintable(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split('\\');
@@ -76,8 +93,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_can_be_had_back(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
-            let shown = Printable(&bytes).to_string();
-            prop_assert_eq!(unprintable(&shown), Some(bytes));
+            for shown in [Printable(&bytes).to_string(), Unbroken(&bytes).to_string()] {
+                prop_assert_eq!(unprintable(&shown), Some(bytes.clone()));
+            }
         }
 
         #[test]
@@ -85,6 +103,17 @@ mod tests {
             if let Some(bytes) = unprintable(&text) {
                 prop_assert_eq!(unprintable(&Printable(&bytes).to_string()), Some(bytes));
             }
+        }
+    }
+
+    #[test]
+    fn a_field_of_a_line_has_neither_white_space_nor_commas() {
+        for (bytes, want) in [
+            ("user+tag=x@example.org", "user+tag=x@example.org"),
+            ("a b,c", "a\\x20b\\x2cc"),
+            ("a\tb\u{a0}c\u{3000}", "a\\x09b\\xc2\\xa0c\\xe3\\x80\\x80"),
+        ] {
+            assert_eq!(Unbroken(bytes.as_bytes()).to_string(), want);
         }
     }
 

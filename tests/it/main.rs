@@ -14,6 +14,7 @@ mod ctl;
 mod durability;
 mod fuzz;
 mod listening;
+mod log_readers;
 #[path = "../manual/mod.rs"]
 mod manual;
 mod postfix;

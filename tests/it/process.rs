@@ -238,6 +238,18 @@ fn the_log_line_is_postgreys() {
 }
 
 #[test]
+fn an_address_cannot_look_like_another_field_of_the_line() {
+    let mut daemon = Daemon::start(&[] as &[&str]);
+    let sender = "a b,action=pass, reason=x\t\u{3000}";
+    daemon.ask(&rcpt("x.example", "192.0.2.7", sender, "\"c d\"@e"));
+    daemon.stop();
+    daemon.expect_line(
+        "stargrey: action=greylist, reason=new, client_name=x.example, client_address=192.0.2.7,",
+        "7, sender=a\\x20b\\x2caction=pass\\x2c\\x20reason=x\\x09\\xe3\\x80\\x80, recipient=\"c\\x20d\"@e",
+    );
+}
+
+#[test]
 fn quiet_leaves_out_the_decisions_and_nothing_else() {
     let mut daemon = Daemon::prepare();
     daemon.run(&["-q", "-v"]);

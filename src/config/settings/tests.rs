@@ -96,6 +96,29 @@ fn postgreys_ways_of_writing_options_are_understood() {
 }
 
 #[test]
+fn a_name_in_the_log_is_one_that_readers_of_syslog_can_find() {
+    for name in ["stargrey", "postgrey", "postfix/grey-1", &"x".repeat(48)] {
+        assert_eq!(settings(&["--syslog-name", name]).syslog_name, name);
+    }
+    for name in [
+        "",
+        "a b",
+        "a:",
+        "a[1]",
+        "$NAME",
+        "gr\u{e4}y",
+        "a\t",
+        &"x".repeat(49),
+    ] {
+        let complaints = complaints(&["--syslog-name", name]);
+        assert!(
+            complaints.concat().contains("--syslog-name: "),
+            "{name:?}: {complaints:?}"
+        );
+    }
+}
+
+#[test]
 fn what_postgrey_takes_empty_is_the_default() {
     let empty = settings(&[
         "--auto-whitelist-clients=",

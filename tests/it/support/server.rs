@@ -276,6 +276,12 @@ impl Daemon {
         panic!("the log is:\n{}", self.log());
     }
 
+    /// Waits for a line in the log with `begin` in it, and with `end` at its end.
+    pub(crate) fn expect_line(&self, begin: &str, end: &str) {
+        let is_wanted = |line: &str| line.contains(begin) && line.ends_with(end);
+        self.log_until(|log| log.lines().any(is_wanted));
+    }
+
     /// Kills the daemon without a warning.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
