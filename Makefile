@@ -30,7 +30,7 @@ stage       = $(abspath $(target))/stage
 bus         = org.stargrey.Greylist1
 pages       = $(wildcard man/*.[1578])
 scripts     = .ci/run .ci/dist man/recipes debian/crates debian/stargrey.postrm debian/tests/smoke \
-	$(addprefix tests/system/,deps image packages run lib deb rpm) $(wildcard tests/system/claims/*)
+	debian/stargrey.postinst $(addprefix tests/system/,block deps image packages run lib deb rpm cargo_vendor.prov i386) $(wildcard tests/system/claims/*)
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -130,6 +130,9 @@ check-scripts: ## The shell scripts
 check-system: ## Both packages are built, and used in booted systems (as root)
 	tests/system/run
 
+check-i386: ## The test suite on 32 bits, with Debian's Rust in an i386 image (as root)
+	tests/system/i386
+
 # Seconds that the next two take, the second for each of its targets; which way they go.
 SECONDS = 60
 SEED    = 1
@@ -154,4 +157,4 @@ bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='kn
 clean: ## Remove all that was built
 	cargo clean
 
-.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system crash-test fuzz bench clean
+.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system check-i386 crash-test fuzz bench clean
