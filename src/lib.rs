@@ -16,7 +16,7 @@
 //!              nothing promised: answer; what was only seen rides along with a later commit
 //!              something promised: the writing thread decides again inside its transaction,
 //!              commits a batch, and answers all of it
-//!        → one log record, one counter → protocol::policy::write_answer → socket
+//!        → one log record, one counter → protocol::policy::write_reply → socket
 //! ```
 //!
 //! The decision itself is a pure function of transaction, records, time and rules. Nothing in
@@ -27,7 +27,7 @@
 //! | module | holds | may use |
 //! | --- | --- | --- |
 //! | [`types`] | time, addresses and networks, printable text | – |
-//! | [`protocol`] | bytes to requests, answers to bytes | – |
+//! | [`protocol`] | bytes to requests, answers to bytes | types |
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
 //! | [`api`] | the D-Bus contract: names, errors, rows, proxies | – |
 //! | [`store`] | records in LMDB, or in memory for tests | types, policy |

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layers, and what each may use besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
-    ("protocol", &[]),
+    ("protocol", &["types"]),
     ("policy", &["types"]),
     ("api", &[]),
     ("store", &["types", "policy"]),

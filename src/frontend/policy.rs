@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::registry::{Doing, Ending, Place};
 use super::seldom::Seldom;
 use crate::policy::{Stage, Transaction};
-use crate::protocol::policy::{DecodeError, Decoder, Request, write_answer};
+use crate::protocol::policy::{DecodeError, Decoder, Request, Style, write_reply};
 use crate::service::{Gate, journal};
 use crate::types::Timestamp;
 
@@ -127,7 +127,8 @@ where
     }
 }
 
-/// Answers one request.
+/// Answers one request. Postfix 2.3 and later send `etrn_domain`, empty or not, and accept an enhanced status
+/// code in the reply.
 async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: Manner) {
     let tx = transaction(request);
     let time = request
@@ -137,12 +138,14 @@ async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: M
         .map(Timestamp::from_seconds);
     let decision = gate.judge(&tx, time).await;
     journal::record(&tx, &decision, manner.log_decisions);
-    let action = decision.rules.action(&tx, &decision.outcome, decision.now);
-    write_answer(out, &action);
+    let style = Style {
+        greylist_action: decision.rules.texts.greylist_action(),
+        enhanced_codes: request.etrn_domain.is_some(),
+    };
+    write_reply(out, &decision.reply, style);
 }
 
-/// What the request says, in the core's words. Postfix 2.3 and later send `etrn_domain`, empty or not,
-/// and take an enhanced status code in the answer.
+/// What the request says, in the core's words.
 pub(super) fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
     Transaction {
         stage: match request.protocol_state {
@@ -156,7 +159,6 @@ pub(super) fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
         recipient: request.recipient,
         instance: request.instance,
         queue_id: request.queue_id,
-        enhanced_codes: request.etrn_domain.is_some(),
         is_stressed: request.stress == Some(b"yes"),
         is_authenticated: request.sasl_username.is_some_and(|name| !name.is_empty()),
     }

@@ -55,7 +55,7 @@ pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
 pub use transaction::{Stage, Transaction};
 
-use crate::types::Timestamp;
+use crate::types::{ReplyText, Timestamp};
 
 /// What [`plan`] makes of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +63,8 @@ use crate::types::Timestamp;
 pub enum Plan {
     /// Settled without the store.
     Settled(Outcome),
+    /// Settled by a table that has its own reply.
+    Replied(Outcome, ReplyText),
     /// The store has to be asked for these records.
     Needs(Query),
 }

@@ -6,7 +6,7 @@ use super::{
     Suspicion, Trace, Transaction, TripletKey, Unmatched, Verdict, s25r,
 };
 use super::{Plan, Query};
-use crate::types::ClientIp;
+use crate::types::{ClientIp, ReplyText};
 
 /// Settles what can be settled without the store.
 pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
@@ -17,18 +17,22 @@ pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
 pub fn plan_traced(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
     match query(tx, rules, trace) {
         Ok(query) => Plan::Needs(query),
-        Err(Settled(verdict, reason, because)) => {
-            Plan::Settled(Outcome::new(verdict, reason, because))
+        Err(Settled(verdict, reason, because, text)) => {
+            let outcome = Outcome::new(verdict, reason, because);
+            match text {
+                None => Plan::Settled(outcome),
+                Some(text) => Plan::Replied(outcome, text),
+            }
         }
     }
 }
 
-/// What decided without the store.
-struct Settled(Verdict, Reason, Because);
+/// What was decided without the store, and the text of a table's reply.
+struct Settled(Verdict, Reason, Because, Option<ReplyText>);
 
 /// Passes, for this reason.
 const fn pass(reason: Reason, because: Because) -> Settled {
-    Settled(Verdict::Pass, reason, because)
+    Settled(Verdict::Pass, reason, because, None)
 }
 
 /// The records that are needed, unless it is settled without.
@@ -159,11 +163,12 @@ impl<'a> Attempt<'a> {
         trace.note(Step::Access(Some(entry)));
         match found.result {
             AccessResult::Permit => Err(pass(Reason::AccessPermit, Because::Entry(entry))),
-            AccessResult::Reply(severity) => Err(Settled(
-                Verdict::Reply(severity),
-                Reason::AccessReply,
-                Because::Entry(entry),
-            )),
+            AccessResult::Reply(severity) => {
+                let verdict = Verdict::Reply(severity);
+                let because = Because::Entry(entry);
+                let text = ReplyText::new(found.text());
+                Err(Settled(verdict, Reason::AccessReply, because, Some(text)))
+            }
             AccessResult::Greylist => Ok(Some(Suspicion::Entry(entry))),
             AccessResult::Nothing => Ok(None),
         }

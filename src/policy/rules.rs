@@ -1,15 +1,14 @@
 //! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::access::{AccessResult, AccessTables};
 use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef, ListName};
 use super::outcome::{Outcome, Verdict};
 use super::tarpit::{Scheme, Tarpit};
-use super::text::{self, Texts};
+use super::text::Texts;
 use super::transaction::Transaction;
-use crate::types::{ClientIp, Prefix, Span, Timestamp};
+use crate::types::{ClientIp, Prefix, Reply, ReplyText, Span, Timestamp};
 
 /// Whom the auto-whitelist counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,27 +172,25 @@ impl Ruleset {
         lists.entries(entry.list).get(entry.number)
     }
 
-    /// The Postfix action for an outcome.
-    #[must_use]
-    pub fn action(
-        &self,
-        tx: &Transaction<'_>,
-        outcome: &Outcome,
-        now: Timestamp,
-    ) -> Cow<'static, str> {
+    /// The reply for an outcome that no table has replied to.
+    pub fn reply(&self, tx: &Transaction<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+        self.texts
+            .reply(outcome.verdict, tx.recipient.unwrap_or_default(), now)
+    }
+
+    /// The reply to a request that is repeated. A table is searched again; it may be another one now.
+    pub fn repeated_reply(&self, tx: &Transaction<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
         let client = (tx.client_name, tx.client_address);
         if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
-            // Found once more, with its groups; in other rules than it was decided by it may be gone.
-            return match self.lists.access.find(name, address) {
+            let found = self.lists.access.find(name, address);
+            return match found {
                 Some(found) if matches!(found.result, AccessResult::Reply(_)) => {
-                    Cow::Owned(found.text())
+                    Reply::Access(ReplyText::new(found.text()))
                 }
-                Some(_) | None => Cow::Borrowed(text::PASS),
+                Some(_) | None => Reply::Continue,
             };
         }
-        let recipient = tx.recipient.unwrap_or_default();
-        self.texts
-            .action(outcome.verdict, recipient, tx.enhanced_codes, now)
+        self.reply(tx, outcome, now)
     }
 
     /// The entry that `find` comes upon: in the files, or else among what was added.

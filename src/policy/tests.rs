@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::pattern::{AddressPattern, ClientPattern};
 use super::*;
-use crate::types::Span;
+use crate::types::{Reply, Span};
 
 const WINDOW: u64 = 2 * 86_400;
 const MAX_AGE: u64 = 35 * 86_400;
@@ -62,7 +62,6 @@ fn transaction<'a>(
         recipient: Some(to.as_bytes()),
         instance: None,
         queue_id: None,
-        enhanced_codes: true,
         is_stressed: false,
         is_authenticated: false,
     }
@@ -145,7 +144,7 @@ fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: E
 fn query(rules: &Ruleset) -> Query {
     match plan(&transaction("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
         Plan::Needs(query) => query,
-        Plan::Settled(outcome) => panic!("{outcome:?}"),
+        Plan::Settled(outcome) | Plan::Replied(outcome, _) => panic!("{outcome:?}"),
     }
 }
 
@@ -414,7 +413,7 @@ fn the_auto_whitelist_counts_whom_it_is_told_to() {
     let client_key =
         |rules: &Ruleset, address| match plan(&transaction("x", address, "a@b", "c@d"), rules) {
             Plan::Needs(query) => query.client,
-            Plan::Settled(_) => panic!("settled"),
+            Plan::Settled(_) | Plan::Replied(..) => panic!("settled"),
         };
     let by_address = rules(|_| {});
     let by_subnet = rules(|params| params.count_by = CountBy::Subnet);
@@ -466,6 +465,7 @@ fn s25r_makes_suspicious_what_is_no_exception() {
         );
         let got = match planned {
             Plan::Needs(query) => Ok(query.suspicion),
+            Plan::Replied(..) => panic!("{name}"),
             Plan::Settled(outcome) => {
                 assert_eq!(outcome.reason, Reason::NotSuspicious, "{name}");
                 assert_eq!(outcome.verdict, Verdict::Pass, "{name}");
@@ -511,7 +511,11 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
     ];
     let greylisting = [("\\.dyn\\.example$", "check_greylist")];
     let both = [lines.as_slice(), &greylisting].concat();
-    let settled = |reason, reply: &'static str| Err((reason, reply.to_owned()));
+    let settled = |reason, reply| Err((reason, reply));
+    let replied = |text: &str| {
+        let reply = Reply::Access(ReplyText::new(text.to_owned()));
+        settled(Reason::AccessReply, reply)
+    };
     let of_table = |number| {
         Ok(Some(Suspicion::Entry(EntryRef {
             list: ListName::ClientAccess,
@@ -519,20 +523,15 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
             number,
         })))
     };
-    let permit = || settled(Reason::AccessPermit, "DUNNO");
-    let unsuspicious = || settled(Reason::NotSuspicious, "DUNNO");
+    let permit = || settled(Reason::AccessPermit, Reply::Continue);
+    let unsuspicious = || settled(Reason::NotSuspicious, Reply::Continue);
     let cases = [
-        (
-            "bad.example",
-            false,
-            &lines[..],
-            settled(Reason::AccessReply, "REJECT go away"),
-        ),
+        ("bad.example", false, &lines[..], replied("REJECT go away")),
         (
             "slow1.example",
             false,
             &lines,
-            settled(Reason::AccessReply, "450 4.7.1 be patient"),
+            replied("450 4.7.1 be patient"),
         ),
         ("a1b2.friend.example", true, &lines, permit()),
         (
@@ -556,10 +555,8 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
         let tx = transaction(name, "192.0.2.7", "a@b", "c@d");
         let got = match plan(&tx, &rules) {
             Plan::Needs(query) => Ok(query.suspicion),
-            Plan::Settled(outcome) => {
-                let reply = rules.action(&tx, &outcome, at(0)).into_owned();
-                Err((outcome.reason, reply))
-            }
+            Plan::Settled(outcome) => Err((outcome.reason, rules.reply(&tx, &outcome, at(0)))),
+            Plan::Replied(outcome, text) => Err((outcome.reason, Reply::Access(text))),
         };
         assert_eq!(got, want, "{name}");
     }
@@ -597,7 +594,7 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
         };
         let got = match plan(&tx, &rules) {
             Plan::Needs(_) => None,
-            Plan::Settled(outcome) => Some(outcome.reason),
+            Plan::Settled(outcome) | Plan::Replied(outcome, _) => Some(outcome.reason),
         };
         assert_eq!(got, want, "{name} {exempt_authenticated}");
     }

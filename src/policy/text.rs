@@ -1,4 +1,4 @@
-//! The wording of answers: Postfix actions from verdicts.
+//! The wording of replies: from verdicts to [`Reply`]s.
 //!
 //! Tokens are replaced everywhere they stand, all at once: what a recipient puts into its domain is
 //! never taken for a token. A `%` that begins no token stays.
@@ -15,8 +15,8 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use super::outcome::{Then, Verdict};
-use crate::types::{Printable, Timestamp};
+use super::outcome::{Missing, Then, Verdict};
+use crate::types::{Printable, Reply, ReplyText, Timestamp};
 
 /// The version that headers name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -27,17 +27,13 @@ const UNSHOWN_RECIPIENT: &str = "the recipient";
 /// Room for what tokens become, as a rule.
 const EXPANDED: usize = 80;
 
-/// The action that leaves the decision to the other restrictions.
-pub(super) const PASS: &str = "DUNNO";
-
 /// What a client is told while the store fails.
-const OUT_OF_ORDER: &str =
-    "DEFER_IF_PERMIT 4.3.0 Greylisting is out of order, please try again later";
+const OUT_OF_ORDER: &str = "Greylisting is out of order, please try again later";
 
 /// The wording, as the options set it.
 #[derive(Debug, Clone)]
 pub struct Texts {
-    action: String,
+    action: ReplyText,
     text: String,
     header: String,
     host: String,
@@ -89,7 +85,7 @@ impl Texts {
             return Err(("--x-greylist-header", TextError::NoHeader));
         }
         Ok(Self {
-            action: action.to_owned(),
+            action: ReplyText::new(action.to_owned()),
             text: text.to_owned(),
             header: header.to_owned(),
             host: host.to_owned(),
@@ -97,22 +93,19 @@ impl Texts {
         })
     }
 
-    /// The Postfix action for a verdict.
+    /// The action of `access(5)` for greylisted clients (`--greylist-action`).
     #[must_use]
-    pub fn action(
-        &self,
-        verdict: Verdict,
-        recipient: &[u8],
-        enhanced_codes: bool,
-        now: Timestamp,
-    ) -> Cow<'static, str> {
+    pub const fn greylist_action(&self) -> &ReplyText {
+        &self.action
+    }
+
+    /// The reply for a verdict. The text of a table's reply comes from the table.
+    pub fn reply(&self, verdict: Verdict, recipient: &[u8], now: Timestamp) -> Reply {
         match verdict {
-            // A table's reply has its own text.
-            Verdict::Pass | Verdict::Reply(_) => Cow::Borrowed(PASS),
-            Verdict::Unavailable => Cow::Borrowed(OUT_OF_ORDER),
+            Verdict::Pass | Verdict::Reply(_) => Reply::Continue,
+            Verdict::Unavailable => Reply::Unavailable(ReplyText::new(OUT_OF_ORDER.to_owned())),
             Verdict::PassWithHeader { waited } => {
                 let mut out = String::with_capacity(self.header.len().saturating_add(EXPANDED));
-                out.push_str("PREPEND ");
                 expand(&self.header, &mut out, |token, out| match token {
                     't' => write!(out, "{}", waited.seconds()).is_ok(),
                     'v' => push(out, VERSION),
@@ -120,34 +113,29 @@ impl Texts {
                     'd' => push(out, &self.date(now)),
                     _ => false,
                 });
-                Cow::Owned(out)
+                Reply::AddHeader(ReplyText::new(out))
             }
-            Verdict::Tarpit {
+            Verdict::Tarpit { length, then } => Reply::Sleep {
                 length,
-                then: Then::Pass,
-            } => Cow::Owned(format!("SLEEP {}", length.seconds())),
-            // A text behind a list of restrictions would be taken for more of them.
-            Verdict::Tarpit {
-                length,
-                then: Then::Defer(_),
-            } => Cow::Owned(format!("SLEEP {}, {}", length.seconds(), self.action)),
-            Verdict::Defer { missing } => {
-                let room = self.action.len().saturating_add(self.text.len());
-                let mut out = String::with_capacity(room.saturating_add(EXPANDED));
-                out.push_str(&self.action);
-                out.push(' ');
-                if enhanced_codes && !self.text.starts_with(|c: char| c.is_ascii_digit()) {
-                    out.push_str("4.2.0 ");
-                }
-                expand(&self.text, &mut out, |token, out| match token {
-                    's' => write!(out, "{}", missing.time().seconds()).is_ok(),
-                    'r' => push(out, &recipient_domain(recipient)),
-                    'H' => push(out, &self.host),
-                    _ => false,
-                });
-                Cow::Owned(out)
-            }
+                then: match then {
+                    Then::Pass => None,
+                    Then::Defer(missing) => Some(self.deferral(missing, recipient)),
+                },
+            },
+            Verdict::Defer { missing } => Reply::Greylist(self.deferral(missing, recipient)),
         }
+    }
+
+    /// The text of a deferral.
+    fn deferral(&self, missing: Missing, recipient: &[u8]) -> ReplyText {
+        let mut out = String::with_capacity(self.text.len().saturating_add(EXPANDED));
+        expand(&self.text, &mut out, |token, out| match token {
+            's' => write!(out, "{}", missing.time().seconds()).is_ok(),
+            'r' => push(out, &recipient_domain(recipient)),
+            'H' => push(out, &self.host),
+            _ => false,
+        });
+        ReplyText::new(out)
     }
 
     /// `now` as RFC 5322 wants it.
@@ -210,40 +198,23 @@ mod tests {
         .unwrap()
     }
 
-    fn deferred(text: &str, recipient: &[u8], enhanced_codes: bool) -> String {
+    fn deferred(text: &str, recipient: &[u8]) -> Reply {
         let missing = Missing::Time(Span::from_seconds(12));
-        texts(text, "X: y")
-            .action(
-                Verdict::Defer { missing },
-                recipient,
-                enhanced_codes,
-                Timestamp::default(),
-            )
-            .into_owned()
+        texts(text, "X: y").reply(Verdict::Defer { missing }, recipient, Timestamp::default())
     }
 
     #[test]
     fn every_token_is_replaced_everywhere() {
-        let cases: [(&str, &[u8], bool, &str); 7] = [
-            ("%s and %s", b"a@b", false, "12 and 12"),
-            (
-                "%r at %H, %s",
-                b"a@b@%s.c",
-                false,
-                "%s.c at mx.example.org, 12",
-            ),
-            ("wait", b"a@b", true, "4.2.0 wait"),
-            ("450 wait", b"a@b", true, "450 wait"),
-            ("%r", b"local", false, "local"),
-            ("%r", b"a@\xff", false, "the recipient"),
-            ("100%, %% %x %", b"a@b", false, "100%, %% %x %"),
+        let cases: [(&str, &[u8], &str); 5] = [
+            ("%s and %s", b"a@b", "12 and 12"),
+            ("%r at %H, %s", b"a@b@%s.c", "%s.c at mx.example.org, 12"),
+            ("%r", b"local", "local"),
+            ("%r", b"a@\xff", "the recipient"),
+            ("100%, %% %x %", b"a@b", "100%, %% %x %"),
         ];
-        for (text, recipient, enhanced, want) in cases {
-            assert_eq!(
-                deferred(text, recipient, enhanced),
-                format!("DEFER_IF_PERMIT {want}"),
-                "{text}"
-            );
+        for (text, recipient, want) in cases {
+            let want = Reply::Greylist(ReplyText::new(want.to_owned()));
+            assert_eq!(deferred(text, recipient), want, "{text}");
         }
     }
 
@@ -253,17 +224,14 @@ mod tests {
         let verdict = Verdict::PassWithHeader {
             waited: Span::from_seconds(301),
         };
+        let now = Timestamp::from_seconds(1_795_312_200);
+        let want = format!(
+            "X-Greylist: delayed 301 seconds by stargrey-{VERSION} at mx.example.org; \
+             Sun, 22 Nov 2026 10:50:00 +0900"
+        );
         assert_eq!(
-            texts("x", header).action(
-                verdict,
-                b"a@b",
-                true,
-                Timestamp::from_seconds(1_795_312_200)
-            ),
-            format!(
-                "PREPEND X-Greylist: delayed 301 seconds by stargrey-{VERSION} at mx.example.org; \
-                 Sun, 22 Nov 2026 10:50:00 +0900"
-            )
+            texts("x", header).reply(verdict, b"a@b", now),
+            Reply::AddHeader(ReplyText::new(want))
         );
     }
 

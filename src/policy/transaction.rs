@@ -28,8 +28,6 @@ pub struct Transaction<'a> {
     pub instance: Option<&'a [u8]>,
     /// The queue id, once there is one.
     pub queue_id: Option<&'a [u8]>,
-    /// Whether an answer may begin with an enhanced status code (RFC 3463): Postfix 2.3 and later.
-    pub enhanced_codes: bool,
     /// Whether the mail server says that it is under stress (`STRESS_README` of Postfix).
     pub is_stressed: bool,
     /// Whether the client has authenticated itself (SASL).

@@ -21,7 +21,7 @@ use crate::policy::{
     Verdict,
 };
 use crate::store::{Opener, StoreError};
-use crate::types::Timestamp;
+use crate::types::{Reply, Timestamp};
 
 /// Requests that may wait for the writer: more than there can be connections.
 const QUEUE: usize = 65_536;
@@ -60,6 +60,8 @@ pub struct Start {
 pub struct Decision {
     /// What was decided.
     pub outcome: Outcome,
+    /// The reply to the mail server.
+    pub reply: Reply,
     /// The time it was decided at.
     pub now: Timestamp,
     /// The rules it was decided by.
@@ -127,13 +129,19 @@ impl Gate {
         if let Some(outcome) = keys.and_then(|keys| inner.memory.answered(keys, now)) {
             return Decision {
                 outcome,
+                reply: rules.repeated_reply(tx, &outcome, now),
                 now,
                 rules,
                 is_repeat: true,
             };
         }
+        let mut text = None;
         let outcome = match policy::plan(tx, &rules) {
             Plan::Settled(outcome) => outcome,
+            Plan::Replied(outcome, own) => {
+                text = Some(own);
+                outcome
+            }
             Plan::Needs(query) => {
                 let expiry = inner.expiry(now, own_time);
                 let session = inner.session(keys, &rules, now, expiry);
@@ -155,6 +163,7 @@ impl Gate {
         inner.sleeps.watch(&rules.params, tx.stage, &outcome);
         Decision {
             outcome,
+            reply: text.map_or_else(|| rules.reply(tx, &outcome, now), Reply::Access),
             now,
             rules,
             is_repeat: false,

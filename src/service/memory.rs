@@ -153,7 +153,6 @@ mod tests {
             recipient: Some(recipient.as_bytes()),
             instance: Some(instance.as_bytes()),
             queue_id: None,
-            enhanced_codes: true,
             is_stressed: false,
             is_authenticated: false,
         }

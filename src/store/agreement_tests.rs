@@ -83,7 +83,6 @@ fn decide(
         recipient: Some(b"joe@example.net"),
         instance: None,
         queue_id: None,
-        enhanced_codes: true,
         is_stressed: false,
         is_authenticated: false,
     };

@@ -4,9 +4,11 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 mod network;
+mod reply;
 mod text;
 mod time;
 
 pub use network::{ClientIp, Prefix, PrefixError};
+pub use reply::{Reply, ReplyText};
 pub use text::{Printable, Unbroken, unprintable};
 pub use time::{Span, Timestamp};

@@ -2,7 +2,7 @@ use super::*;
 use crate::config::lists::Files;
 use crate::config::options::Refusal;
 use crate::policy::Scheme;
-use crate::types::Span;
+use crate::types::{Reply, ReplyText, Span};
 
 fn parse(args: &[&str]) -> Result<Options, Refusal> {
     let line = std::iter::once("stargreyd").chain(args.iter().copied());
@@ -211,13 +211,12 @@ fn debians_text_is_used_unless_an_option_has_one() {
         let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
         let missing = crate::policy::Missing::Time(Span::ZERO);
         let verdict = crate::policy::Verdict::Defer { missing };
-        settings
-            .texts
-            .action(verdict, b"a@b", false, crate::types::Timestamp::default())
-            .into_owned()
+        let now = crate::types::Timestamp::default();
+        settings.texts.reply(verdict, b"a@b", now)
     };
-    assert_eq!(text(&[]), "DEFER_IF_PERMIT see mx.example.org");
-    assert_eq!(text(&["--greylist-text=x"]), "DEFER_IF_PERMIT x");
+    let deferred = |text: &str| Reply::Greylist(ReplyText::new(text.to_owned()));
+    assert_eq!(text(&[]), deferred("see mx.example.org"));
+    assert_eq!(text(&["--greylist-text=x"]), deferred("x"));
 }
 
 #[test]

@@ -168,7 +168,8 @@ impl Manager {
             .ok_or_else(|| invalid("This is no request."))?;
         let explanation = self.gate.explain(&transaction(&request));
         let steps = explanation.steps.iter().map(rows::from_step).collect();
-        Ok((rows::from_explanation(&explanation), steps))
+        let enhanced_codes = request.etrn_domain.is_some();
+        Ok((rows::from_explanation(&explanation, enhanced_codes), steps))
     }
 
     #[zbus(out_args("rows", "next"))]

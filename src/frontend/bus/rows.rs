@@ -11,6 +11,7 @@ use crate::api::{
 };
 use crate::policy::{Client, Missing, Sleep, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
+use crate::protocol::{self, policy::Style};
 use crate::service::{Explained, Explanation, Removed, Row, RowKey};
 use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
 
@@ -187,7 +188,11 @@ pub(super) fn from_removed(removed: Removed) -> Dict {
 }
 
 /// What would be decided.
-pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
+pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) -> Dict {
+    let style = Style {
+        greylist_action: &explanation.greylist_action,
+        enhanced_codes,
+    };
     let verdict = explanation.outcome.verdict;
     let seconds = match verdict.missing() {
         Some(Missing::Time(span)) => Some(span.seconds()),
@@ -204,7 +209,7 @@ pub(super) fn from_explanation(explanation: &Explanation) -> Dict {
     Writing::new()
         .with(ACTION, verdict.word())
         .with(REASON, explanation.outcome.reason.word())
-        .with(REPLY, explanation.reply.as_str())
+        .with(REPLY, protocol::policy::action(&explanation.reply, style))
         .with(TIME, explanation.now.seconds())
         .with_some(MISSING, seconds)
         .with_some(RETRIES_MISSING, explanation.retries)

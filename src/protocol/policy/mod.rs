@@ -22,5 +22,5 @@ mod reply;
 mod request;
 
 pub use decode::{DecodeError, Decoder, MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
-pub use reply::write_answer;
+pub use reply::{Style, action, write_reply};
 pub use request::Request;

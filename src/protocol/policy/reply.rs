@@ -1,30 +1,121 @@
-//! Answers as bytes.
+//! Replies as bytes: the actions of `access(5)`.
+//!
+//! | reply | action |
+//! | --- | --- |
+//! | continue | `DUNNO` |
+//! | add a header field | `PREPEND` and the field |
+//! | greylist | the action that the administrator chose, with the text |
+//! | unavailable | `DEFER_IF_PERMIT` with the text |
+//! | sleep | `SLEEP` and the seconds; the action that the administrator chose if a deferral follows |
+//! | access | as the table has it |
 
-/// Appends one answer. `action` must be one line of UTF-8; a control character in it becomes `?`,
-/// so that no text can end the answer early.
-pub fn write_answer(out: &mut Vec<u8>, action: &str) {
+use crate::types::{Reply, ReplyText};
+
+/// No objection.
+const CONTINUE: &[u8] = b"DUNNO";
+
+/// What the rendering of a reply depends on besides the reply.
+#[derive(Debug, Clone, Copy)]
+pub struct Style<'a> {
+    /// The action for greylisted clients, such as `DEFER_IF_PERMIT`.
+    pub greylist_action: &'a ReplyText,
+    /// Whether an enhanced status code (RFC 3463) may begin the text: Postfix 2.3 and later.
+    pub enhanced_codes: bool,
+}
+
+/// Appends one reply with its envelope: `action=`, the action, an empty line.
+pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
     out.extend_from_slice(b"action=");
-    if action.bytes().any(|byte| byte.is_ascii_control()) {
-        out.extend(
-            action
-                .bytes()
-                .map(|byte| if byte.is_ascii_control() { b'?' } else { byte }),
-        );
-    } else {
-        out.extend_from_slice(action.as_bytes());
-    }
+    write_action(out, reply, style);
     out.extend_from_slice(b"\n\n");
+}
+
+/// The action of a reply alone.
+#[must_use]
+pub fn action(reply: &Reply, style: Style<'_>) -> String {
+    let mut out = Vec::new();
+    write_action(&mut out, reply, style);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn write_action(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
+    let greylist = style.greylist_action.as_str();
+    match reply {
+        Reply::Continue => out.extend_from_slice(CONTINUE),
+        Reply::AddHeader(field) => words(out, &["PREPEND ", field.as_str()]),
+        Reply::Greylist(text) => {
+            let text = text.as_str();
+            words(out, &[greylist, " ", code(text, style), text]);
+        }
+        Reply::Unavailable(text) => {
+            words(out, &["DEFER_IF_PERMIT 4.3.0 ", text.as_str()]);
+        }
+        Reply::Sleep { length, then } => {
+            words(out, &["SLEEP ", &length.seconds().to_string()]);
+            // A text behind a list of restrictions would be read as more of them.
+            if then.is_some() {
+                words(out, &[", ", greylist]);
+            }
+        }
+        Reply::Access(action) => words(out, &[action.as_str()]),
+    }
+}
+
+/// The enhanced status code of a deferral by greylisting, unless the text brings its own or the server does not
+/// know such codes.
+fn code(text: &str, style: Style<'_>) -> &'static str {
+    let has_own = text.starts_with(|c: char| c.is_ascii_digit());
+    if style.enhanced_codes && !has_own {
+        "4.2.0 "
+    } else {
+        ""
+    }
+}
+
+fn words(out: &mut Vec<u8>, words: &[&str]) {
+    for word in words {
+        out.extend_from_slice(word.as_bytes());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Span;
 
     #[test]
-    fn an_answer_ends_with_an_empty_line_and_has_no_other() {
-        let mut out = Vec::new();
-        write_answer(&mut out, "DUNNO");
-        write_answer(&mut out, "450 a\n\naction=OK");
-        assert_eq!(out, b"action=DUNNO\n\naction=450 a??action=OK\n\n");
+    fn each_reply_has_its_action() {
+        let text = |text: &str| ReplyText::new(text.to_owned());
+        let length = Span::from_seconds(65);
+        let then = |then: Option<&str>| Reply::Sleep {
+            length,
+            then: then.map(text),
+        };
+        let cases = [
+            (Reply::Continue, true, "DUNNO"),
+            (Reply::AddHeader(text("X: y")), true, "PREPEND X: y"),
+            (Reply::Greylist(text("wait")), true, "450 4.2.0 wait"),
+            (Reply::Greylist(text("wait")), false, "450 wait"),
+            (Reply::Greylist(text("4.7.1 wait")), true, "450 4.7.1 wait"),
+            (
+                Reply::Unavailable(text("later")),
+                true,
+                "DEFER_IF_PERMIT 4.3.0 later",
+            ),
+            (then(None), true, "SLEEP 65"),
+            (then(Some("wait")), true, "SLEEP 65, 450"),
+            (Reply::Access(text("554 no")), true, "554 no"),
+        ];
+        let greylist_action = &text("450");
+        for (reply, enhanced_codes, want) in cases {
+            let style = Style {
+                greylist_action,
+                enhanced_codes,
+            };
+            assert_eq!(action(&reply, style), want, "{reply:?}");
+            let mut out = b"before".to_vec();
+            write_reply(&mut out, &reply, style);
+            assert_eq!(out, format!("beforeaction={want}\n\n").as_bytes());
+        }
     }
 }

@@ -5,15 +5,17 @@ use crate::policy::{
     Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
-use crate::types::Timestamp;
+use crate::types::{Reply, ReplyText, Timestamp};
 
 /// A decision with every step on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
     /// What would be decided.
     pub outcome: Outcome,
-    /// What Postfix would be told.
-    pub reply: String,
+    /// The reply that the mail server would get.
+    pub reply: Reply,
+    /// The action for greylisted clients where the mail server is Postfix.
+    pub greylist_action: ReplyText,
     /// The time it is decided at.
     pub now: Timestamp,
     /// When it would pass; `None` where that is no matter of time.
@@ -53,11 +55,17 @@ impl Gate {
         let mut record = None;
         let keys = inner.memory.keys(tx);
         let told = keys.and_then(|keys| inner.memory.answered(keys, now));
+        let mut own_reply = None;
         let outcome = if let Some(outcome) = told {
+            own_reply = Some(rules.repeated_reply(tx, &outcome, now));
             outcome
         } else {
             match policy::plan_traced(tx, &rules, &mut steps) {
                 Plan::Settled(outcome) => outcome,
+                Plan::Replied(outcome, text) => {
+                    own_reply = Some(Reply::Access(text));
+                    outcome
+                }
                 Plan::Needs(query) => {
                     let session = inner.session(keys, &rules, now, inner.state.expiry());
                     let facts = inner.state.read(|reader| reader.facts(&query));
@@ -99,7 +107,8 @@ impl Gate {
             }
         });
         Explanation {
-            reply: rules.action(tx, &outcome, now).into_owned(),
+            reply: own_reply.unwrap_or_else(|| rules.reply(tx, &outcome, now)),
+            greylist_action: rules.texts.greylist_action().clone(),
             now,
             passes_at: passes_at(outcome.verdict, now).filter(|_| retries.is_none()),
             retries,

@@ -89,7 +89,6 @@ fn tx<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Transaction<'a> {
         recipient: Some(to.as_bytes()),
         instance: Some(instance.as_bytes()),
         queue_id: None,
-        enhanced_codes: true,
         is_stressed: false,
         is_authenticated: false,
     }
@@ -244,8 +243,7 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
             let explained = site.gate().explain(&tx);
             assert_eq!(site.all().await, before, "request {n}");
             let decision = site.gate().judge(&tx, None).await;
-            let reply = decision.rules.action(&tx, &decision.outcome, decision.now);
-            assert_eq!(explained.reply, reply, "request {n} {tx:?}");
+            assert_eq!(explained.reply, decision.reply, "request {n} {tx:?}");
             assert_eq!(
                 explained.outcome.reason, decision.outcome.reason,
                 "request {n}"

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use super::tests::ManualClock;
 use super::*;
 use crate::policy::{Lists, OnStoreFailure, Params, Scheme, Stage, Tarpit, Texts, s25r};
+use crate::protocol::{self, policy::Style};
 use crate::store::Halves;
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
@@ -81,13 +82,16 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             recipient: Some(to.as_bytes()),
             instance: Some(instance.as_bytes()),
             queue_id: None,
-            enhanced_codes: false,
             is_stressed: matches!(event, Stress),
             is_authenticated: false,
         };
         let decision = started.gate.judge(&tx, None).await;
-        let reply = decision.rules.action(&tx, &decision.outcome, decision.now);
-        let got = (reply.as_ref(), decision.outcome.reason.word());
+        let style = Style {
+            greylist_action: decision.rules.texts.greylist_action(),
+            enhanced_codes: false,
+        };
+        let reply = protocol::policy::action(&decision.reply, style);
+        let got = (reply.as_str(), decision.outcome.reason.word());
         assert_eq!(got, (*want_reply, *want_reason), "{name}, row {}", n + 1);
     }
 }
@@ -266,7 +270,6 @@ async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
             recipient: Some(b"c@d"),
             instance: None,
             queue_id: None,
-            enhanced_codes: true,
             is_stressed: false,
             is_authenticated: false,
         };

@@ -71,7 +71,6 @@ pub(super) fn tx<'a>(
         recipient: Some(to.as_bytes()),
         instance: Some(instance.as_bytes()),
         queue_id: None,
-        enhanced_codes: true,
         is_stressed: false,
         is_authenticated: false,
     }
