@@ -30,7 +30,7 @@ pub const STATE: &str = "state";
 pub const FIRST: &str = "first";
 /// When it was last seen: seconds since the epoch.
 pub const LAST: &str = "last";
-/// When it passed for the first time: seconds since the epoch.
+/// When a triplet passed for the first time, in seconds since the epoch; how many requests passed.
 pub const PASSED: &str = "passed";
 /// How often it was tried too early.
 pub const RETRIES: &str = "retries";
@@ -76,12 +76,14 @@ pub const REASONS: &str = "reasons";
 pub const S25R: &str = "s25r";
 /// Counters by list.
 pub const LISTS: &str = "lists";
-/// All decisions.
+/// All requests.
 pub const REQUESTS: &str = "requests";
-/// Decisions that told the client to come back.
+/// Requests that were deferred.
 pub const GREYLISTED: &str = "greylisted";
-/// Decisions that let the client wait.
+/// Requests whose reply was delayed.
 pub const TARPITTED: &str = "tarpitted";
+/// Requests that a client access table replied to: rejected, or deferred.
+pub const TABLE_REPLIES: &str = "table_replies";
 
 /// A step of a decision, by its word.
 pub const STEP: &str = "step";

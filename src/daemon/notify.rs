@@ -15,6 +15,7 @@ use sd_notify::NotifyState;
 use crate::frontend::Lanes;
 use crate::policy::Expiry;
 use crate::service::{Gate, Status};
+use crate::types::counted;
 
 /// How often the status is brought up to date.
 const STATUS: Duration = Duration::from_secs(2);
@@ -182,47 +183,36 @@ fn status_line(status: &Status, skipped: usize) -> String {
     if skipped > 0 {
         parts.push(format!(
             "DEGRADED: {} about the lists, see the log",
-            counted(skipped as u64, "complaint")
+            counted(skipped as u64, "complaint", "complaints")
         ));
     }
     if status.expiry == Expiry::Suspended {
         parts.push("the clock has jumped, nothing expires".to_owned());
     }
-    let counts = &status.counts;
-    let (total, deferred) = (counts.total(), counts.deferred);
-    let passed = [deferred, counts.tarpitted, counts.turned_away]
-        .into_iter()
-        .fold(total, u64::saturating_sub);
-    let turned_away = match counts.turned_away {
+    let totals = status.counts.totals();
+    let replies = match totals.table_replies {
         0 => String::new(),
-        count => format!(", {count} turned away"),
+        count => format!(", {} from tables", counted(count, "reply", "replies")),
     };
-    let tarpitted = match counts.tarpitted {
+    let tarpitted = match totals.tarpitted {
         0 => String::new(),
         count => format!(", {count} tarpitted ({} sleeping)", status.sleeping),
     };
     parts.push(format!(
-        "{}: {deferred} greylisted{tarpitted}{turned_away}, {passed} passed",
-        counted(total, "request")
+        "{}: {} greylisted{tarpitted}{replies}, {} passed",
+        counted(totals.requests, "request", "requests"),
+        totals.greylisted,
+        totals.passed()
     ));
     if let Some(figures) = status.figures {
         parts.push(format!(
             "{} waiting, {} passed, {} auto-whitelisted",
-            counted(figures.waiting, "triplet"),
+            counted(figures.waiting, "triplet", "triplets"),
             figures.passed,
-            counted(status.whitelisted, "client")
+            counted(status.whitelisted, "client", "clients")
         ));
     }
     parts.join("; ")
-}
-
-/// A number of things.
-fn counted(count: u64, thing: &str) -> String {
-    if count == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{count} {thing}s")
-    }
 }
 
 #[cfg(test)]

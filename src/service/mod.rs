@@ -32,6 +32,6 @@ pub use control::{
 };
 pub use gate::{Decision, Gate, Start};
 pub use state::Status;
-pub use stats::Counts;
+pub use stats::{Counts, Totals};
 
 pub use crate::store::{Page, Row, RowKey};

@@ -15,7 +15,7 @@ pub(super) struct Stats {
     lists: [AtomicU64; ListName::ALL.len()],
     deferred: AtomicU64,
     tarpitted: AtomicU64,
-    turned_away: AtomicU64,
+    table_replies: AtomicU64,
     /// What the counters showed when they were last set to zero, and when that was.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -26,12 +26,57 @@ pub struct Counts {
     reasons: [u64; Reason::ALL.len()],
     rules: [u64; s25r::PATTERNS.len()],
     lists: [u64; ListName::ALL.len()],
-    /// Answers that told the client to come back.
-    pub deferred: u64,
-    /// Answers that let the client wait.
+    deferred: u64,
+    tarpitted: u64,
+    table_replies: u64,
+}
+
+/// How requests ended: each in one of four ways. This is the only place that says which of them passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// All requests.
+    pub requests: u64,
+    /// Those that were deferred.
+    pub greylisted: u64,
+    /// Those whose reply was delayed.
     pub tarpitted: u64,
-    /// Answers of client access tables.
-    pub turned_away: u64,
+    /// Those that a client access table replied to: rejected, or deferred.
+    pub table_replies: u64,
+}
+
+impl Totals {
+    /// The words in the history.
+    const WORDS: [&str; 4] = ["requests", "greylisted", "tarpitted", "table_replies"];
+
+    /// Those that `count` has under the words of the history.
+    pub fn read(count: impl Fn(&str) -> u64) -> Self {
+        let [requests, greylisted, tarpitted, table_replies] = Self::WORDS.map(count);
+        Self {
+            requests,
+            greylisted,
+            tarpitted,
+            table_replies,
+        }
+    }
+
+    /// With the words of the history.
+    fn words(&self) -> [(&'static str, u64); 4] {
+        let [requests, greylisted, tarpitted, table_replies] = Self::WORDS;
+        [
+            (requests, self.requests),
+            (greylisted, self.greylisted),
+            (tarpitted, self.tarpitted),
+            (table_replies, self.table_replies),
+        ]
+    }
+
+    /// Those that passed: neither deferred, nor tarpitted, nor replied to by a table.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        [self.greylisted, self.tarpitted, self.table_replies]
+            .into_iter()
+            .fold(self.requests, u64::saturating_sub)
+    }
 }
 
 impl Stats {
@@ -43,7 +88,7 @@ impl Stats {
             lists: Default::default(),
             deferred: AtomicU64::default(),
             tarpitted: AtomicU64::default(),
-            turned_away: AtomicU64::default(),
+            table_replies: AtomicU64::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -72,7 +117,7 @@ impl Stats {
                 self.tarpitted.fetch_add(1, Ordering::Relaxed);
             }
             Verdict::Reply(_) => {
-                self.turned_away.fetch_add(1, Ordering::Relaxed);
+                self.table_replies.fetch_add(1, Ordering::Relaxed);
             }
             Verdict::Pass | Verdict::PassWithHeader { .. } => {}
         }
@@ -99,7 +144,7 @@ impl Stats {
             lists: self.lists.each_ref().map(read),
             deferred: read(&self.deferred),
             tarpitted: read(&self.tarpitted),
-            turned_away: read(&self.turned_away),
+            table_replies: read(&self.table_replies),
         }
     }
 }
@@ -145,7 +190,7 @@ impl Counts {
             lists: less(&self.lists, &before.lists),
             deferred: self.deferred.saturating_sub(before.deferred),
             tarpitted: self.tarpitted.saturating_sub(before.tarpitted),
-            turned_away: self.turned_away.saturating_sub(before.turned_away),
+            table_replies: self.table_replies.saturating_sub(before.table_replies),
         }
     }
 
@@ -157,30 +202,61 @@ impl Counts {
         let rules = (0_u8..).zip(self.rules);
         let rules = rules.map(|(rule, count)| (format!("s25r:{rule}"), count));
         let lists = ListName::ALL.map(|list| (format!("list:{}", list.word()), self.of_list(list)));
-        let sums = [
-            ("requests", self.total()),
-            ("greylisted", self.deferred),
-            ("tarpitted", self.tarpitted),
-        ];
+        let sums = self.totals().words();
         let sums = sums.map(|(word, count)| (word.to_owned(), count));
         let all = reasons.into_iter().chain(rules).chain(lists).chain(sums);
         all.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// All outcomes.
+    /// How the requests ended.
     #[must_use]
-    pub fn total(&self) -> u64 {
-        self.reasons
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count))
+    pub fn totals(&self) -> Totals {
+        let all = self.reasons.iter();
+        Totals {
+            requests: all.fold(0, |sum, count| sum.saturating_add(*count)),
+            greylisted: self.deferred,
+            tarpitted: self.tarpitted,
+            table_replies: self.table_replies,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Missing;
+    use crate::policy::{Missing, Severity, Then};
     use crate::types::Span;
+
+    #[test]
+    fn only_what_nobody_stopped_has_passed_now_and_in_the_history() {
+        let missing = Missing::Time(Span::from_seconds(1));
+        let length = Span::from_seconds(1);
+        let verdicts = [
+            (Verdict::Pass, true),
+            (Verdict::PassWithHeader { waited: length }, true),
+            (Verdict::Defer { missing }, false),
+            (Verdict::Unavailable, false),
+            (
+                Verdict::Tarpit {
+                    length,
+                    then: Then::Pass,
+                },
+                false,
+            ),
+            (Verdict::Reply(Severity::Reject), false),
+            (Verdict::Reply(Severity::Defer), false),
+        ];
+        for (verdict, has_passed) in verdicts {
+            let stats = Stats::new(Timestamp::default());
+            stats.count(&Outcome::new(verdict, Reason::New, Because::Request));
+            let totals = stats.counts().totals();
+            assert_eq!(totals.requests, 1, "{verdict:?}");
+            assert_eq!(totals.passed(), u64::from(has_passed), "{verdict:?}");
+            let tally = stats.counts().tally();
+            let kept = Totals::read(|word| tally.get(word).copied().unwrap_or_default());
+            assert_eq!(kept, totals, "{verdict:?}");
+        }
+    }
 
     #[test]
     fn each_reason_has_a_counter_of_its_own() {
@@ -198,8 +274,9 @@ mod tests {
             let expected = if reason == Reason::New { 2 } else { 1 };
             assert_eq!(counts.of(reason), expected, "{reason:?}");
         }
-        assert_eq!(counts.total(), Reason::ALL.len() as u64 + 1);
-        assert_eq!(counts.deferred, 1);
+        let totals = counts.totals();
+        assert_eq!(totals.requests, Reason::ALL.len() as u64 + 1);
+        assert_eq!(totals.greylisted, 1);
         let rules: Vec<u64> = (0..7).map(|rule| counts.of_rule(rule)).collect();
         assert_eq!(rules, [0, 0, 0, 1, 0, 0, 0]);
         let tally = counts.tally();

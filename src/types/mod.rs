@@ -10,5 +10,5 @@ mod time;
 
 pub use network::{ClientIp, Prefix, PrefixError};
 pub use reply::{Reply, ReplyText};
-pub use text::{Printable, Unbroken, unprintable};
+pub use text::{Printable, Unbroken, counted, unprintable};
 pub use time::{Span, Timestamp};

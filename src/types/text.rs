@@ -84,6 +84,12 @@ pub fn unprintable(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// A number with its noun, in the singular or the plural: `1 triplet`, `2 triplets`.
+#[must_use]
+pub fn counted(number: u64, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -114,6 +120,13 @@ mod tests {
             ("a\tb\u{a0}c\u{3000}", "a\\x09b\\xc2\\xa0c\\xe3\\x80\\x80"),
         ] {
             assert_eq!(Unbroken(bytes.as_bytes()).to_string(), want);
+        }
+    }
+
+    #[test]
+    fn only_one_is_singular() {
+        for (number, want) in [(0, "0 entries"), (1, "1 entry"), (2, "2 entries")] {
+            assert_eq!(counted(number, "entry", "entries"), want);
         }
     }
 

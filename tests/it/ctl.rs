@@ -48,12 +48,7 @@ impl Bus {
 
     /// The program, on this bus.
     fn ctl(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyctl"));
-        command
-            .args(arguments)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus.address())
-            .stdin(Stdio::null());
-        command
+        self.bus.ctl(arguments)
     }
 
     /// What it ends with, and what it says on standard output and standard error.
@@ -62,7 +57,7 @@ impl Bus {
     }
 }
 
-fn said(output: &Output) -> (i32, String, String) {
+pub(crate) fn said(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (
         output.status.code().unwrap(),
@@ -200,7 +195,9 @@ struct Monitor;
 impl Monitor {
     fn get_statistics(&self) -> Dict {
         let row = Row::new().with("requests", 7_u64).with("greylisted", 5_u64);
-        row.with("since", 1_795_310_000_u64).build()
+        row.with("passed", 2_u64)
+            .with("since", 1_795_310_000_u64)
+            .build()
     }
 
     fn get_history(&self, from: u64, to: u64, step: u64) -> Vec<Dict> {
@@ -418,7 +415,7 @@ fn status_has_the_properties_and_the_counters() {
     for line in ["Database: full", "Triplets: 0: 4711 waiting, 0 passed"] {
         assert!(stdout.contains(line), "{stdout}");
     }
-    assert!(stdout.contains("Requests: 7: 5 greylisted, 2 passed, since "));
+    assert!(stdout.contains("Requests: 7 (5 greylisted, 2 passed) since "));
     let (code, stdout, _) = service.bus.run(&["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &json["store_state"]), (1, &"full".into()));

@@ -23,6 +23,7 @@ mod postmap;
 mod process;
 mod reload;
 mod shipped;
+mod status;
 mod support;
 mod suspicion;
 mod trouble;

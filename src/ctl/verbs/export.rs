@@ -5,14 +5,14 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Answer, counted};
+use super::Answer;
 use crate::api::{Dict, MOST_ROWS};
 use crate::ctl::failure::Failure;
 use crate::ctl::import::header;
 use crate::ctl::json;
 use crate::ctl::output::{NewFile, say};
 use crate::ctl::session::Session;
-use crate::types::Printable;
+use crate::types::{Printable, counted};
 
 /// Writes the records to a file or to standard output, page by page.
 pub(super) async fn run(

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Answer, counted};
+use super::Answer;
 use crate::api::{CHANGED, Dict, FromRow, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
@@ -19,6 +19,7 @@ use crate::ctl::progress::Progress;
 use crate::ctl::render::Facts;
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
+use crate::types::counted;
 
 /// Records that are sent at once. The daemon takes more, but mail waits while it writes them.
 const BATCH: usize = 100;

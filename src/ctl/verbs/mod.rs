@@ -99,11 +99,6 @@ async fn reload(session: &Session) -> Result<Answer, Failure> {
     Ok(Answer::done(&session.view, "The lists are read again."))
 }
 
-/// A number with its noun.
-fn counted(number: u64, one: &str, several: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { several })
-}
-
 /// An address without its brackets: `<>` is the null sender.
 fn bare(address: &str) -> &str {
     let inside = address

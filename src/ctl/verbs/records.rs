@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Answer, bare, counted, shown};
+use super::{Answer, bare, shown};
 use crate::api::{
     CLIENT, CLIENTS, Dict, EVERYTHING, FromRow, RECIPIENT, Row, SENDER, SLEEPS, STATE,
     STATE_PASSED, STATE_WAITING, TRIPLETS,
@@ -16,6 +16,7 @@ use crate::ctl::render::Plain;
 use crate::ctl::resolver::{Resolver, System};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
+use crate::types::counted;
 
 /// Lets a triplet pass; one for each address when the client is a name.
 pub(super) async fn pass(

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use crate::api::{
-    Dict, FromRow, GREYLISTED, LISTS, REASONS, REQUESTS, S25R, SINCE, TARPITTED, TIME,
+    Dict, FromRow, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, S25R, SINCE, TABLE_REPLIES,
+    TARPITTED, TIME,
 };
 use crate::ctl::args::{By, Statistics};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -18,6 +19,7 @@ use crate::ctl::render::{Chart, Style};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::ctl::when::{When, WhenError};
+use crate::types::counted;
 
 /// The grain of the daemon's counters.
 const HOUR: u64 = 3600;
@@ -27,12 +29,14 @@ const MOST_HOURS: u64 = 400 * 24;
 
 /// Counters of a stretch of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Counters {
+pub(super) struct Counters {
     /// When it begins.
     time: u64,
-    requests: u64,
+    pub(super) requests: u64,
+    passed: u64,
     greylisted: u64,
     tarpitted: u64,
+    table_replies: u64,
     reasons: BTreeMap<String, u64>,
     s25r: BTreeMap<String, u64>,
     lists: BTreeMap<String, u64>,
@@ -91,7 +95,7 @@ impl Counters {
     }
 
     /// Those of a row.
-    fn read(row: &Dict, time: u64) -> Self {
+    pub(super) fn read(row: &Dict, time: u64) -> Self {
         let mut counters = Self::at(time);
         counters.add(row);
         counters
@@ -100,9 +104,15 @@ impl Counters {
     /// Adds those of a row.
     fn add(&mut self, row: &Dict) {
         let number = |key| row.number(key).unwrap_or_default();
-        self.requests = self.requests.saturating_add(number(REQUESTS));
-        self.greylisted = self.greylisted.saturating_add(number(GREYLISTED));
-        self.tarpitted = self.tarpitted.saturating_add(number(TARPITTED));
+        for (sum, key) in [
+            (&mut self.requests, REQUESTS),
+            (&mut self.passed, PASSED),
+            (&mut self.greylisted, GREYLISTED),
+            (&mut self.tarpitted, TARPITTED),
+            (&mut self.table_replies, TABLE_REPLIES),
+        ] {
+            *sum = sum.saturating_add(number(key));
+        }
         let add = |to: &mut BTreeMap<String, u64>, from: Option<HashMap<String, u64>>| {
             for (key, value) in from.unwrap_or_default() {
                 let sum = to.entry(key).or_default();
@@ -114,10 +124,18 @@ impl Counters {
         add(&mut self.lists, row.counters(LISTS));
     }
 
-    /// Decisions that let mail in.
-    const fn passed(&self) -> u64 {
-        let waiting = self.greylisted.saturating_add(self.tarpitted);
-        self.requests.saturating_sub(waiting)
+    /// How the requests ended, in a line.
+    pub(super) fn ends(&self) -> String {
+        let mut parts = vec![format!("{} greylisted", self.greylisted)];
+        if self.tarpitted > 0 {
+            parts.push(format!("{} tarpitted", self.tarpitted));
+        }
+        if self.table_replies > 0 {
+            let replies = counted(self.table_replies, "reply", "replies");
+            parts.push(format!("{replies} from tables"));
+        }
+        parts.push(format!("{} passed", self.passed));
+        parts.join(", ")
     }
 
     /// As an object, with the time under this key.
@@ -125,8 +143,10 @@ impl Counters {
         json!({
             time: self.time,
             REQUESTS: self.requests,
+            PASSED: self.passed,
             GREYLISTED: self.greylisted,
             TARPITTED: self.tarpitted,
+            TABLE_REPLIES: self.table_replies,
             REASONS: self.reasons,
             S25R: self.s25r,
             LISTS: self.lists,
@@ -191,22 +211,28 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
         let all: Value = periods.iter().map(|period| period.object(TIME)).collect();
         return json::shown(&all);
     }
-    let has_tarpit = periods.iter().any(|period| period.tarpitted > 0);
-    let mut chart = Chart::new()
-        .with_series("passed", Style::Good)
-        .with_series("greylisted", Style::Warn);
-    if has_tarpit {
-        chart = chart.with_series("tarpitted", Style::Bad);
-    }
+    // What a site does not use is not in its legend.
+    let series: [(_, _, fn(&Counters) -> u64); 4] = [
+        ("passed", Style::Good, |period| period.passed),
+        ("greylisted", Style::Warn, |period| period.greylisted),
+        ("tarpitted", Style::Bad, |period| period.tarpitted),
+        ("replies from tables", Style::Dim, |period| {
+            period.table_replies
+        }),
+    ];
+    let is_used = |of: fn(&Counters) -> u64| periods.iter().any(|period| of(period) > 0);
+    let always = ["passed", "greylisted"];
+    let series = series.map(|(name, style, of)| {
+        let is_shown = always.contains(&name) || is_used(of);
+        is_shown.then_some((name, style, of))
+    });
+    let shown = series.iter().flatten();
+    let mut chart = shown.clone().fold(Chart::new(), |chart, (name, style, _)| {
+        chart.with_series(name, *style)
+    });
     for period in periods {
-        let parts = [
-            ("passed", period.passed()),
-            ("greylisted", period.greylisted),
-            ("tarpitted", period.tarpitted),
-        ];
-        let wanted = if has_tarpit { 3 } else { 2 };
-        let label = label_of(period.time, by, view);
-        chart.push(label, parts.into_iter().take(wanted));
+        let parts = shown.clone().map(|(name, _, of)| (*name, of(period)));
+        chart.push(label_of(period.time, by, view), parts);
     }
     chart.render(&view.manner)
 }
@@ -219,16 +245,9 @@ fn total(counters: &Counters, view: &View) -> String {
     let mut out = String::new();
     if view.manner.legend {
         let since = view.local(counters.time);
-        let requests = super::counted(counters.requests, "request", "requests");
-        let tarpitted = match counters.tarpitted {
-            0 => String::new(),
-            tarpitted => format!(", {tarpitted} tarpitted"),
-        };
-        out = format!(
-            "{requests} since {since}:\n{} passed, {} greylisted{tarpitted}.\n",
-            counters.passed(),
-            counters.greylisted,
-        );
+        let requests = counted(counters.requests, "request", "requests");
+        let ends = counters.ends();
+        out = format!("{requests} since {since}:\n{ends}.\n");
     }
     let parts = [
         ("By reason:", &counters.reasons),
@@ -264,7 +283,8 @@ mod tests {
     use super::*;
     use crate::api::Row;
 
-    fn row(time: u64, counters: (u64, u64, u64)) -> Dict {
+    /// A row with so many requests, greylisted, tarpitted, and replied to by tables.
+    fn row(time: u64, counters: (u64, u64, u64, u64)) -> Dict {
         let reasons = HashMap::from([
             ("new".to_owned(), counters.1),
             (
@@ -275,8 +295,10 @@ mod tests {
         Row::new()
             .with(TIME, time)
             .with(REQUESTS, counters.0)
+            .with(PASSED, counters.0 - counters.1 - counters.2 - counters.3)
             .with(GREYLISTED, counters.1)
             .with(TARPITTED, counters.2)
+            .with(TABLE_REPLIES, counters.3)
             .with(REASONS, reasons)
             .with(S25R, HashMap::from([("1".to_owned(), counters.1)]))
             .with(LISTS, HashMap::<String, u64>::new())
@@ -288,10 +310,10 @@ mod tests {
 
     fn rows() -> Vec<Dict> {
         vec![
-            row(NOW - 30 * HOUR, (500, 400, 0)),
-            row(NOW - 3 * HOUR, (1000, 400, 0)),
-            row(NOW - HOUR, (10, 0, 0)),
-            row(NOW, (250, 125, 100)),
+            row(NOW - 30 * HOUR, (500, 400, 0, 0)),
+            row(NOW - 3 * HOUR, (1000, 400, 0, 0)),
+            row(NOW - HOUR, (10, 0, 0, 4)),
+            row(NOW, (250, 125, 100, 0)),
         ]
     }
 
@@ -303,10 +325,11 @@ mod tests {
         let want = "
 Sun 2026-11-22 01:00  ███████████████████████████████▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓  1000
 Sun 2026-11-22 02:00                                                           0
-Sun 2026-11-22 03:00  █                                                       10
+Sun 2026-11-22 03:00  █░                                                      10
 Sun 2026-11-22 04:00  █▓▓▓▓▓▓▓▒▒▒▒▒                                          250
 
-█ passed 635  ▓ greylisted 525  ▒ tarpitted 100  total 1260
+█ passed 631  ▓ greylisted 525  ▒ tarpitted 100  ░ replies from tables 4
+total 1260
 ";
         let got = by_time(&periods, By::Hour, &view);
         assert_eq!(format!("\n{got}"), want);
@@ -336,7 +359,7 @@ Sun 2026-11-22 04:00  █▓▓▓▓▓▓▓▒▒▒▒▒                   
     fn a_total_has_a_chart_for_each_kind_of_counter() {
         let want = "
 1760 requests since Fri 2026-11-20 22:00:00 CET:
-735 passed, 925 greylisted, 100 tarpitted.
+925 greylisted, 100 tarpitted, 4 replies from tables, 731 passed.
 
 By reason:
 new         ███████████████████████████████████████████████████████████████  925
@@ -361,7 +384,8 @@ rule 1  ████████████████████████
     fn json_has_all_counters() {
         let got = total(&sum(&rows()[3..], 5), &View::of_json());
         let want = json!({
-            "since": 5, "requests": 250, "greylisted": 125, "tarpitted": 100,
+            "since": 5, "requests": 250, "passed": 25, "greylisted": 125, "tarpitted": 100,
+            "table_replies": 0,
             "reasons": {"new": 125, "client-awl": 125}, "s25r": {"1": 125}, "lists": {},
         });
         assert_eq!(got, json::shown(&want));

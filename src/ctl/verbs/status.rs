@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
-use super::{Answer, counted};
-use crate::api::{Dict, FromRow, GREYLISTED, MONITOR, REQUESTS, SINCE, TARPITTED};
+use super::Answer;
+use super::statistics::Counters;
+use crate::api::{Dict, FromRow, MONITOR, SINCE};
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
 use crate::ctl::render::{Cell, Facts, Style};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
+use crate::types::counted;
 
 /// What the database is when nothing is wrong with it.
 const WELL: &str = "well";
@@ -90,15 +92,10 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
 
 /// The counters in a line.
 fn requests(statistics: &Dict, view: &View) -> String {
-    let number = |key| statistics.number(key).unwrap_or_default();
-    let (all, greylisted, tarpitted) = (number(REQUESTS), number(GREYLISTED), number(TARPITTED));
-    let passed = all.saturating_sub(greylisted).saturating_sub(tarpitted);
-    let tarpitted = match tarpitted {
-        0 => String::new(),
-        tarpitted => format!(", {tarpitted} tarpitted"),
-    };
-    let since = view.local(number(SINCE));
-    format!("{all}: {greylisted} greylisted{tarpitted}, {passed} passed, since {since}")
+    let since = statistics.number(SINCE).unwrap_or_default();
+    let counters = Counters::read(statistics, since);
+    let since = view.local(since);
+    format!("{} ({}) since {since}", counters.requests, counters.ends())
 }
 
 /// `StartedAt` as `started_at`.
@@ -116,7 +113,7 @@ fn snake(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Row;
+    use crate::api::{GREYLISTED, PASSED, REQUESTS, Row, TABLE_REPLIES, TARPITTED};
 
     fn properties(store: &str) -> Dict {
         Row::new()
@@ -137,8 +134,10 @@ mod tests {
         Row::new()
             .with(SINCE, 1_795_310_000_u64)
             .with(REQUESTS, 4711_u64)
+            .with(PASSED, 2400_u64)
             .with(GREYLISTED, 2000_u64)
             .with(TARPITTED, 300_u64)
+            .with(TABLE_REPLIES, 11_u64)
             .build()
     }
 
@@ -152,8 +151,8 @@ Database: well
 Triplets: 12034: 11020 waiting, 1014 passed
  Clients: 37 pass at once, being auto-whitelisted
   Tarpit: 1 client waiting for their answer now, 12 not known to have waited
-Requests: 4711: 2000 greylisted, 300 tarpitted, 2411 passed, since Sun
-          2026-11-22 02:13:20 CET
+Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
+          passed) since Sun 2026-11-22 02:13:20 CET
 ";
         let answer = answer(&properties("well"), &statistics(), &View::of_80_columns());
         assert_eq!(format!("\n{}", answer.text), want);
@@ -182,8 +181,10 @@ Requests: 4711: 2000 greylisted, 300 tarpitted, 2411 passed, since Sun
   "started_at": 1795310000,
   "statistics": {
     "greylisted": 2000,
+    "passed": 2400,
     "requests": 4711,
     "since": 1795310000,
+    "table_replies": 11,
     "tarpitted": 300
   },
   "store_state": "well",

@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::error::invalid;
-use crate::api::{Dict, Error, GREYLISTED, LISTS, REASONS, REQUESTS, Row, S25R, TARPITTED, TIME};
-use crate::service::Hour;
+use crate::api::{
+    Dict, Error, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, Row, S25R, TABLE_REPLIES, TARPITTED,
+    TIME,
+};
+use crate::service::{Hour, Totals};
 use crate::types::Timestamp;
 
 /// Seconds of an hour, the shortest step.
@@ -73,6 +76,15 @@ impl Stretch {
     }
 }
 
+/// A row with how requests ended.
+pub(super) fn with_totals(row: Row, totals: Totals) -> Row {
+    row.with(REQUESTS, totals.requests)
+        .with(PASSED, totals.passed())
+        .with(GREYLISTED, totals.greylisted)
+        .with(TARPITTED, totals.tarpitted)
+        .with(TABLE_REPLIES, totals.table_replies)
+}
+
 /// One row.
 fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
     let group = |prefix: &str| -> HashMap<String, u64> {
@@ -83,12 +95,8 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
             })
             .collect()
     };
-    let single = |word: &str| sums.get(word).copied().unwrap_or_default();
-    Row::new()
-        .with(TIME, time)
-        .with(REQUESTS, single(REQUESTS))
-        .with(GREYLISTED, single(GREYLISTED))
-        .with(TARPITTED, single(TARPITTED))
+    let totals = Totals::read(|word| sums.get(word).copied().unwrap_or_default());
+    with_totals(Row::new().with(TIME, time), totals)
         .with(REASONS, group("reason"))
         .with(S25R, group("s25r"))
         .with(LISTS, group("list"))
@@ -115,7 +123,15 @@ mod tests {
         let hours = [
             hour(9, &[("requests", 100)]),
             hour(10, &[("requests", 3), ("reason:new", 2), ("s25r:1", 1)]),
-            hour(11, &[("requests", 4), ("reason:new", 1), ("greylisted", 1)]),
+            hour(
+                11,
+                &[
+                    ("requests", 4),
+                    ("reason:new", 1),
+                    ("greylisted", 1),
+                    ("table_replies", 2),
+                ],
+            ),
             hour(15, &[("requests", 5), ("list:client-whitelist", 5)]),
             hour(16, &[("requests", 100)]),
         ];
@@ -125,6 +141,8 @@ mod tests {
         assert_eq!(times, [10 * HOUR, 14 * HOUR]);
         assert_eq!(rows[0].number(REQUESTS), Some(7));
         assert_eq!(rows[0].number(GREYLISTED), Some(1));
+        assert_eq!(rows[0].number(TABLE_REPLIES), Some(2));
+        assert_eq!(rows[0].number(PASSED), Some(4));
         assert_eq!(rows[0].counters(REASONS).unwrap()["new"], 3);
         assert_eq!(rows[0].counters(S25R).unwrap()["1"], 1);
         assert_eq!(rows[1].counters(LISTS).unwrap()["client-whitelist"], 5);

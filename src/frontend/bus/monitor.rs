@@ -8,8 +8,8 @@ use zbus::object_server::SignalEmitter;
 
 use super::Facts;
 use super::error::invalid;
-use super::history::Stretch;
-use crate::api::{Dict, Error, GREYLISTED, LISTS, REASONS, REQUESTS, Row, S25R, SINCE, TARPITTED};
+use super::history::{Stretch, with_totals};
+use crate::api::{Dict, Error, LISTS, REASONS, Row, S25R, SINCE};
 use crate::service::{Gate, Statistics};
 
 /// Histories that are read at once.
@@ -49,11 +49,8 @@ fn counters<K: ToString>(counts: &[(K, u64)]) -> HashMap<String, u64> {
 
 /// The counters as a row.
 fn row(statistics: &Statistics) -> Dict {
-    Row::new()
-        .with(SINCE, statistics.since.seconds())
-        .with(REQUESTS, statistics.requests)
-        .with(GREYLISTED, statistics.greylisted)
-        .with(TARPITTED, statistics.tarpitted)
+    let row = Row::new().with(SINCE, statistics.since.seconds());
+    with_totals(row, statistics.totals)
         .with(REASONS, counters(&statistics.reasons))
         .with(S25R, counters(&statistics.rules))
         .with(LISTS, counters(&statistics.lists))

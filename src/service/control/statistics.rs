@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ControlError;
 use crate::policy::{ListName, Reason, s25r};
-use crate::service::Gate;
+use crate::service::{Gate, Totals};
 use crate::types::Timestamp;
 
 /// The counters since the start or the last reset.
@@ -12,12 +12,8 @@ use crate::types::Timestamp;
 pub struct Statistics {
     /// Since when.
     pub since: Timestamp,
-    /// All decisions.
-    pub requests: u64,
-    /// Those that told the client to come back.
-    pub greylisted: u64,
-    /// Those that let it wait.
-    pub tarpitted: u64,
+    /// How the requests ended.
+    pub totals: Totals,
     /// By reason.
     pub reasons: Vec<(&'static str, u64)>,
     /// By rule of S25R.
@@ -31,7 +27,7 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By word: `reason:…`, `s25r:…`, `list:…`, `requests`, `greylisted`, `tarpitted`.
+    /// By word: `reason:…`, `s25r:…`, `list:…`, and the words of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -43,9 +39,7 @@ impl Gate {
         let rules = (0_u8..).take(s25r::PATTERNS.len());
         Statistics {
             since,
-            requests: counts.total(),
-            greylisted: counts.deferred,
-            tarpitted: counts.tarpitted,
+            totals: counts.totals(),
             reasons: Reason::ALL
                 .map(|reason| (reason.word(), counts.of(reason)))
                 .to_vec(),

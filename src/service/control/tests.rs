@@ -251,8 +251,8 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
             site.clock.advance(mixed % 211);
         }
         assert_eq!(
-            site.gate().statistics().requests,
-            site.gate().status().counts.total()
+            site.gate().statistics().totals,
+            site.gate().status().counts.totals()
         );
     }
 }
@@ -596,7 +596,10 @@ async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
     );
     let statistics = site.gate().statistics();
     assert_eq!(statistics.since.seconds(), START + 10);
-    assert_eq!((statistics.requests, statistics.greylisted), (1, 0));
+    assert_eq!(
+        (statistics.totals.requests, statistics.totals.greylisted),
+        (1, 0)
+    );
     let listed = statistics
         .lists
         .iter()

@@ -100,7 +100,7 @@ async fn a_message_asked_about_again_and_again_counts_once() {
     for _ in 0..4 {
         assert_eq!(judge(&gate, &first).await, (defer(300), Reason::New));
     }
-    assert_eq!(gate.status().counts.total(), 1);
+    assert_eq!(gate.status().counts.totals().requests, 1);
 
     clock.advance(300);
     let other = tx("x.example", "a@b", "2", "jim@c");
@@ -117,7 +117,7 @@ async fn a_message_asked_about_again_and_again_counts_once() {
     for (tx, want_verdict, want_reason) in rows {
         assert_eq!(judge(&gate, tx).await, (want_verdict, want_reason));
     }
-    assert_eq!(gate.status().counts.total(), 3);
+    assert_eq!(gate.status().counts.totals().requests, 3);
 }
 
 #[tokio::test]

@@ -168,6 +168,16 @@ impl Bus {
         Answer::new(&output)
     }
 
+    /// stargreyctl, on this bus.
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyctl"));
+        command
+            .args(arguments)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", self.address())
+            .stdin(Stdio::null());
+        command
+    }
+
     /// Calls a method of the object: its name, the signature of its arguments, and these.
     pub(crate) fn call(&self, interface: &str, call: &[&str]) -> Answer {
         self.busctl(&[&["call", NAME, PATH, interface], call].concat())

@@ -11,6 +11,7 @@ mod refusals;
 
 use stargrey::api::{MANAGER, MONITOR};
 
+use crate::ctl::said;
 use crate::support::Daemon;
 use harness::{Answer, Bus};
 
@@ -39,10 +40,40 @@ impl OnBus {
     /// Kills the daemon and starts it again; returns when it is back on the bus.
     pub(crate) fn kill_and_start_again(&mut self) {
         self.daemon.kill();
+        self.start_again();
+    }
+
+    /// Ends the daemon in good order and starts it again; returns when it is back on the bus.
+    pub(crate) fn stop_and_start_again(&mut self) {
+        self.daemon.stop();
+        self.start_again();
+    }
+
+    /// Starts the daemon again; returns when it is back on the bus.
+    fn start_again(&mut self) {
         let before = self.daemon.log().matches(harness::THERE).count();
         self.daemon.start_again();
         self.daemon
             .log_until(|log| log.matches(harness::THERE).count() > before);
+    }
+
+    /// What stargreyctl ends with, and what it writes, in UTC; it writes nothing to standard error.
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self
+            .bus
+            .ctl(arguments)
+            .envs([("TZ", "UTC"), ("LC_ALL", "C")])
+            .output()
+            .unwrap();
+        let (code, stdout, stderr) = said(&output);
+        assert_eq!(stderr, "", "{arguments:?}");
+        (code, stdout)
+    }
+
+    /// The same, as JSON.
+    pub(crate) fn ctl_json(&self, arguments: &[&str]) -> (i32, serde_json::Value) {
+        let (code, stdout) = self.ctl(&[arguments, &["--json"]].concat());
+        (code, serde_json::from_str(&stdout).unwrap())
     }
 
     /// Calls a method of the Monitor: its name, the signature of its arguments, and these.

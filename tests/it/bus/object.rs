@@ -105,11 +105,13 @@ fn anybody_sees_the_counters() {
     on.daemon
         .ask(&rcpt("mx.example", "192.0.2.8", "a@b", "c@d"));
     let text = on.bus.call_as_nobody(MONITOR, &["GetStatistics"]).good();
-    assert!(text.starts_with("a{sv} 7 "), "{text}");
+    assert!(text.starts_with("a{sv} 9 "), "{text}");
     for part in [
         "\"requests\" t 2",
         "\"greylisted\" t 1",
         "\"tarpitted\" t 0",
+        "\"table_replies\" t 0",
+        "\"passed\" t 1",
         "\"new\" 1",
         "\"not-suspicious\" 1",
         "\"since\" t ",

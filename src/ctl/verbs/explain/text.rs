@@ -12,9 +12,9 @@ use crate::ctl::reasons::meaning;
 use crate::ctl::render::{Cell, Facts, Style, span};
 use crate::ctl::resolver::UNKNOWN;
 use crate::ctl::verbs::pending::Waiting;
-use crate::ctl::verbs::{counted, shown as shown_address};
+use crate::ctl::verbs::shown as shown_address;
 use crate::ctl::view::View;
-use crate::types::{Span, Timestamp};
+use crate::types::{Span, Timestamp, counted};
 
 /// The reason of what a client access table answers itself.
 const TABLE: &str = "access-reply";
