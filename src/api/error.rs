@@ -25,7 +25,7 @@ pub enum Error {
     NotAuthorized(String),
     /// The database cannot be used at the moment.
     StoreUnavailable(String),
-    /// The copy cannot be written; the database is well.
+    /// The copy cannot be written; the database is not affected.
     CopyFailed(String),
     /// The database has only hashes, so this cannot be done.
     Hashed(String),

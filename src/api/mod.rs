@@ -33,6 +33,9 @@ pub const MONITOR: &str = "org.stargrey.Greylist1.Monitor";
 /// The interface for administrators.
 pub const MANAGER: &str = "org.stargrey.Greylist1.Manager";
 
+/// `StoreState` when nothing is wrong.
+pub const STORE_OK: &str = "ok";
+
 /// Most rows in one call, either way.
 pub const MOST_ROWS: u32 = 1000;
 

@@ -29,9 +29,29 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "const"))]
     fn mode(&self) -> zbus::Result<String>;
 
-    /// `well`, or what is wrong with the database.
+    /// `ok`, or what is wrong with the database.
     #[zbus(property)]
     fn store_state(&self) -> zbus::Result<String>;
+
+    /// Errors in the list files, for which something was left out of the lists.
+    #[zbus(property)]
+    fn list_errors(&self) -> zbus::Result<u64>;
+
+    /// How many entries each list has.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn entries(&self) -> zbus::Result<std::collections::HashMap<String, u64>>;
+
+    /// How long an unknown triplet is deferred, in seconds.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn delay(&self) -> zbus::Result<u64>;
+
+    /// Whether S25R marks clients as suspicious.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn s25r(&self) -> zbus::Result<bool>;
+
+    /// How long a sleep in the tarpit takes, in seconds; 0 without a tarpit.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn tarpit(&self) -> zbus::Result<u64>;
 
     /// Triplets, whatever their state.
     #[zbus(property(emits_changed_signal = "false"))]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::clock;
 use super::output::remark;
+use crate::types::counted;
 
 /// Columns of the bar.
 const BAR: u64 = 20;
@@ -51,7 +52,7 @@ fn line(done: u64, total: Option<u64>, spent: Duration) -> String {
     let milliseconds = u64::try_from(spent.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = done.saturating_mul(1000) / milliseconds;
     let Some(total) = total else {
-        return format!("{done} records, {rate}/s");
+        return format!("{}, {rate}/s", counted(done, "record", "records"));
     };
     let part = |of: u64| done.min(total).saturating_mul(of) / total.max(1);
     let filled = part(BAR);
@@ -59,8 +60,9 @@ fn line(done: u64, total: Option<u64>, spent: Duration) -> String {
         .map(|at| if at < filled { '#' } else { '.' })
         .collect();
     format!(
-        "[{bar}] {:3}%  {done} of {total} records, {rate}/s",
-        part(100)
+        "[{bar}] {:3}%  {done} of {}, {rate}/s",
+        part(100),
+        counted(total, "record", "records")
     )
 }
 

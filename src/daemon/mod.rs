@@ -107,7 +107,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     for complaint in &loaded.complaints {
         log::warn!("{complaint}; ignoring");
     }
-    let skipped = loaded.complaints.len();
+    let list_errors = loaded.complaints.len();
     let rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
     let clock: Arc<dyn Clock> = match &settings.time {
         TimeSource::System => Arc::new(SystemClock),
@@ -116,8 +116,9 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     // A clone lives here, so that the lock is the last thing to go.
     let opener = Locked::new(opener(settings), lock);
     let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
+    started.gate.set_list_errors(list_errors);
     let sockets = inherited.into_iter().chain(bound).collect();
-    let served = run::run(sockets, started, settings, descriptors, skipped);
+    let served = run::run(sockets, started, settings, descriptors);
     drop(opener);
     served
 }

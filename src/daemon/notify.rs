@@ -97,16 +97,15 @@ impl Notifier {
     }
 
     /// About to end, with the last figures.
-    pub(super) fn stopping(&self, gate: &Gate, skipped: usize) {
-        self.tell(News::Stopping(status_line(&gate.status(), skipped)));
+    pub(super) fn stopping(&self, gate: &Gate) {
+        self.tell(News::Stopping(status_line(&gate.status())));
     }
 
-    /// Tells how things are, for ever, whenever that has changed. `skipped` is how many complaints
-    /// there were about the lists in force.
-    pub(super) async fn tell_status(self, gate: Gate, skipped: impl Fn() -> usize) {
+    /// Tells how things are, for ever, whenever that has changed.
+    pub(super) async fn tell_status(self, gate: Gate) {
         let mut told = String::new();
         loop {
-            let text = status_line(&gate.status(), skipped());
+            let text = status_line(&gate.status());
             if text != told && self.tell(News::Status(text.clone())) {
                 told = text;
             }
@@ -175,15 +174,15 @@ fn send(news: &News) {
 }
 
 /// One line that says how things are, the bad news first.
-fn status_line(status: &Status, skipped: usize) -> String {
+fn status_line(status: &Status) -> String {
     let mut parts = Vec::new();
     if let Some(trouble) = &status.trouble {
         parts.push(format!("DEGRADED: {trouble}"));
     }
-    if skipped > 0 {
+    if status.list_errors > 0 {
         parts.push(format!(
-            "DEGRADED: {} about the lists, see the log",
-            counted(skipped as u64, "complaint", "complaints")
+            "DEGRADED: {} in the lists, see the log",
+            counted(status.list_errors as u64, "error", "errors")
         ));
     }
     if status.expiry == Expiry::Suspended {
@@ -234,9 +233,10 @@ mod tests {
             trouble: None,
             expiry: Expiry::Applies,
             sleeping: 0,
+            list_errors: 0,
         };
         assert_eq!(
-            status_line(&well, 0),
+            status_line(&well),
             "0 requests: 0 greylisted, 0 passed; 4 triplets waiting, 2 passed, 1 client auto-whitelisted"
         );
         let ill = Status {
@@ -244,7 +244,12 @@ mod tests {
             expiry: Expiry::Suspended,
             ..well
         };
-        assert!(status_line(&ill, 0).starts_with("DEGRADED: disk full; the clock has jumped"));
-        assert!(status_line(&ill, 2).contains("DEGRADED: 2 complaints"));
+        assert!(status_line(&ill).starts_with("DEGRADED: disk full; the clock has jumped"));
+        let with_errors = Status {
+            list_errors: 2,
+            ..ill
+        };
+        let want = "DEGRADED: disk full; DEGRADED: 2 errors in the lists, see the log;";
+        assert!(status_line(&with_errors).starts_with(want));
     }
 }

@@ -1,27 +1,20 @@
 //! SIGHUP, or a word over D-Bus: every list file is read again, all or nothing.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::notify::Notifier;
 use crate::config::{Complaint, Loaded, Settings};
 use crate::frontend::bus::Reloaded;
 use crate::service::Gate;
 
-/// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force;
-/// `skipped` is how many entries of the set in force were left out. Yields why it was refused.
-pub(super) async fn reload(
-    gate: &Gate,
-    settings: &Settings,
-    skipped: &AtomicUsize,
-    notifier: &Notifier,
-) -> Reloaded {
+/// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force. Yields why it
+/// was refused.
+pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier) -> Reloaded {
     notifier.reloading();
     let files = settings.lists.clone();
     let reloaded = match tokio::task::spawn_blocking(move || files.load()).await {
         Ok(loaded) if loaded.complaints.is_empty() && loaded.bad_tables.is_empty() => {
             report(&loaded);
             gate.set_lists(loaded.lists);
-            skipped.store(0, Ordering::Relaxed);
+            gate.set_list_errors(0);
             Ok(())
         }
         Ok(loaded) => {

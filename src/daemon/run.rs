@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -56,7 +55,6 @@ pub(super) fn run(
     started: Start,
     settings: &Settings,
     descriptors: usize,
-    skipped: usize,
 ) -> Result<(), Failure> {
     let Start { gate, worker } = started;
     let runtime = runtime()?;
@@ -69,7 +67,6 @@ pub(super) fn run(
         settings,
         notifier,
         limit,
-        skipped: Arc::new(AtomicUsize::new(skipped)),
     };
     let (shutdown, is_ending) = watch::channel(false);
     let (bus, reloads) = serve_bus(&service, is_ending)?;
@@ -94,8 +91,6 @@ struct Served<'s> {
     notifier: Notifier,
     /// Most connections.
     limit: usize,
-    /// How many complaints there were about the lists in force.
-    skipped: Arc<AtomicUsize>,
 }
 
 async fn serve_all(
@@ -109,7 +104,6 @@ async fn serve_all(
         settings,
         notifier,
         limit,
-        skipped,
     } = served;
     let signals = Signals::new().map_err(|source| system("catching signals", source))?;
     let lanes = Lanes::start().map_err(|source| system("starting threads", source))?;
@@ -132,13 +126,8 @@ async fn serve_all(
         let listener = serve(socket, service.clone());
         listeners.push(listener.map_err(|source| system("listening", source))?);
     }
-    let for_status = Arc::clone(&skipped);
     let chores = [
-        tokio::spawn(
-            notifier
-                .clone()
-                .tell_status(gate.clone(), move || for_status.load(Ordering::Relaxed)),
-        ),
+        tokio::spawn(notifier.clone().tell_status(gate.clone())),
         tokio::spawn(notifier.clone().feed_watchdog(gate.clone(), lanes)),
         tokio::spawn(Arc::clone(&service.registry).watch()),
     ];
@@ -147,11 +136,11 @@ async fn serve_all(
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
     while let Event::Reload(asked) = wishes.next().await {
         tokio::select! {
-            reloaded = reload::reload(&gate, settings, &skipped, &notifier) => tell(asked, reloaded),
+            reloaded = reload::reload(&gate, settings, &notifier) => tell(asked, reloaded),
             () = wishes.signals.end() => break,
         }
     }
-    notifier.stopping(&gate, skipped.load(Ordering::Relaxed));
+    notifier.stopping(&gate);
     log::info!("ending: what was asked is answered first");
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");

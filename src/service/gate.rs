@@ -1,7 +1,7 @@
 //! The gate: what front ends ask.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub(super) struct Inner {
     pub(super) sleeps: Sleeps,
     pub(super) stats: Arc<Stats>,
     pub(super) queue: SyncSender<Message>,
+    list_errors: AtomicUsize,
     /// Held while an entry is added.
     pub(super) adding: tokio::sync::Mutex<()>,
 }
@@ -111,6 +112,7 @@ impl Gate {
             sleeps: Sleeps::default(),
             stats,
             queue: sender,
+            list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
         }));
         Ok(Start { gate, worker })
@@ -176,6 +178,17 @@ impl Gate {
         self.0.book.set_lists(lists);
     }
 
+    /// Notes how many errors there were in the files of the lists that are active.
+    pub fn set_list_errors(&self, errors: usize) {
+        self.0.list_errors.store(errors, Ordering::Relaxed);
+    }
+
+    /// Errors in the list files, for which something was left out of the lists.
+    #[must_use]
+    pub fn list_errors(&self) -> usize {
+        self.0.list_errors.load(Ordering::Relaxed)
+    }
+
     /// The rules in force.
     #[must_use]
     pub fn rules(&self) -> Arc<Ruleset> {
@@ -193,6 +206,7 @@ impl Gate {
             trouble: state.trouble(),
             expiry: state.expiry(),
             sleeping: self.0.sleeps.running(self.0.clock.now()),
+            list_errors: self.list_errors(),
         }
     }
 

@@ -24,6 +24,8 @@ pub struct Status {
     pub expiry: Expiry,
     /// Sleeps that run.
     pub sleeping: usize,
+    /// Errors in the list files, for which something was left out of the lists.
+    pub list_errors: usize,
 }
 
 /// The state of the store.

@@ -412,7 +412,7 @@ fn status_has_the_properties_and_the_counters() {
     let (code, stdout, stderr) = service.bus.run(&[]);
     // The database is full.
     assert_eq!((code, &*stderr), (1, ""));
-    for line in ["Database: full", "Triplets: 0: 4711 waiting, 0 passed"] {
+    for line in ["Database: full", "Triplets: unknown"] {
         assert!(stdout.contains(line), "{stdout}");
     }
     assert!(stdout.contains("Requests: 7 (5 greylisted, 2 passed) since "));

@@ -46,7 +46,7 @@ fn at_start_a_bad_line_is_skipped_with_a_warning_and_a_degraded_status() {
     let list = daemon.path().join("whitelist_recipients");
     fs::write(&list, "abuse@\n/(/\n").unwrap();
     daemon.run::<&str>(&[]);
-    daemon.wait_for("STATUS=DEGRADED: 1 complaint about the lists");
+    daemon.wait_for("STATUS=DEGRADED: 1 error in the lists, see the log");
     assert_eq!(
         daemon.ask(&rcpt("x", "192.0.2.7", "a@b", "abuse@d")),
         "DUNNO"

@@ -1,11 +1,19 @@
 //! What is said about the daemon as a whole: its line for the service manager, the Monitor, and stargreyctl.
 
 use std::fs;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
 
 use serde_json::json;
+use stargrey::api::{MONITOR, MonitorProxy, NAME, PATH};
+use zbus::export::futures_core::Stream;
 
 use crate::bus::OnBus;
 use crate::support::{Daemon, rcpt};
+
+/// How long a signal may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A table with a reply, an exemption, and nothing for all others.
 const TABLE: &str = "/^bad/ REJECT no\n/^good/ OK\n/^/ GREYLIST\n";
@@ -62,4 +70,46 @@ fn what_a_table_rejects_has_passed_nowhere() {
     let (_, bars) = on.ctl(&["statistics", "--by=hour"]);
     let legend = "# passed 1  = greylisted 2  - replies from tables 5  total 8\n";
     assert!(bars.ends_with(legend), "{bars}");
+}
+
+#[test]
+fn an_error_in_a_list_is_seen_by_whoever_looks() {
+    let daemon = Daemon::prepare();
+    let list = daemon.path().join("whitelist_recipients");
+    fs::write(&list, "abuse@\n/(/\n/)/\n").unwrap();
+    let mut on = OnBus::start_prepared(daemon, &[]);
+    on.daemon
+        .wait_for("STATUS=DEGRADED: 2 errors in the lists, see the log;");
+    let property = ["get-property", NAME, PATH, MONITOR, "ListErrors"];
+    assert_eq!(on.bus.busctl_as_nobody(&property).good(), "t 2");
+    let (code, status) = on.ctl(&["status"]);
+    let line = "   Lists: 1 entry; 2 errors, see `journalctl -t stargrey`\n";
+    assert!(status.contains(line), "{status}");
+    assert_eq!(code, 1);
+    let (code, status) = on.ctl_json(&["status"]);
+    assert_eq!((code, &status["list_errors"]), (1, &json!(2)));
+
+    // Whoever listens hears of it, when it is over as when it begins.
+    let (runtime, connection) = on.bus.connect();
+    let mut changes = runtime.block_on(async {
+        let monitor = MonitorProxy::new(&connection).await.unwrap();
+        monitor.receive_list_errors_changed().await
+    });
+    fs::write(&list, "abuse@\n").unwrap();
+    on.daemon.reload();
+    let heard = async {
+        while let Some(change) = poll_fn(|context| Pin::new(&mut changes).poll_next(context)).await
+        {
+            if change.get().await.unwrap() == 0 {
+                return true;
+            }
+        }
+        false
+    };
+    let heard = runtime.block_on(async { tokio::time::timeout(PATIENCE, heard).await });
+    assert!(heard.expect("a signal comes"));
+    on.daemon.wait_for("STATUS=0 requests:");
+    let (code, status) = on.ctl(&["status"]);
+    assert!(status.contains("   Lists: 1 entry\n"), "{status}");
+    assert_eq!(code, 0);
 }

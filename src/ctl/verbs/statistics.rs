@@ -42,6 +42,9 @@ pub(super) struct Counters {
     lists: BTreeMap<String, u64>,
 }
 
+/// One of the counters.
+type CountOf = fn(&Counters) -> u64;
+
 /// Asks and shows.
 pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answer, Failure> {
     let monitor = session.monitor().await?;
@@ -211,8 +214,18 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
         let all: Value = periods.iter().map(|period| period.object(TIME)).collect();
         return json::shown(&all);
     }
+    // Nothing is drawn before the first request: a new machine has no history.
+    let Some(first) = periods.iter().position(|period| period.requests > 0) else {
+        let since = view.local(periods.first().map_or(0, |period| period.time));
+        return if view.manner.legend {
+            format!("No requests since {since}.\n")
+        } else {
+            String::new()
+        };
+    };
+    let periods = periods.get(first..).unwrap_or_default();
     // What a site does not use is not in its legend.
-    let series: [(_, _, fn(&Counters) -> u64); 4] = [
+    let series: [(_, _, CountOf); 4] = [
         ("passed", Style::Good, |period| period.passed),
         ("greylisted", Style::Warn, |period| period.greylisted),
         ("tarpitted", Style::Bad, |period| period.tarpitted),
@@ -220,7 +233,7 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
             period.table_replies
         }),
     ];
-    let is_used = |of: fn(&Counters) -> u64| periods.iter().any(|period| of(period) > 0);
+    let is_used = |of: CountOf| periods.iter().any(|period| of(period) > 0);
     let always = ["passed", "greylisted"];
     let series = series.map(|(name, style, of)| {
         let is_shown = always.contains(&name) || is_used(of);
@@ -333,6 +346,18 @@ total 1260
 ";
         let got = by_time(&periods, By::Hour, &view);
         assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn no_bar_is_drawn_before_the_first_request() {
+        let view = View::of_80_columns();
+        let range = range(NOW - 720 * HOUR, view.time().seconds());
+        let drawn = |rows: &[Dict]| by_time(&periods(rows, range, By::Day, &view), By::Day, &view);
+        let got = drawn(&rows()[1..]);
+        assert!(got.starts_with("Sun 2026-11-22  "), "{got}");
+        assert_eq!(got.lines().count(), 4, "{got}");
+        let got = drawn(&[]);
+        assert_eq!(got, "No requests since Fri 2026-10-23 05:00:00 CEST.\n");
     }
 
     #[test]

@@ -4,17 +4,17 @@ use serde_json::Value;
 
 use super::Answer;
 use super::statistics::Counters;
-use crate::api::{Dict, FromRow, MONITOR, SINCE};
+use crate::api::{Dict, FromRow, MONITOR, SINCE, STORE_OK};
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
-use crate::ctl::render::{Cell, Facts, Style};
+use crate::ctl::render::{Cell, Facts, Style, span};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
-use crate::types::counted;
+use crate::types::{Span, counted};
 
-/// What the database is when nothing is wrong with it.
-const WELL: &str = "well";
+/// What stands in the place of something that the daemon does not know, or does not say.
+const UNKNOWN: &str = "unknown";
 
 /// Asks and shows.
 pub(super) async fn run(session: &Session) -> Result<Answer, Failure> {
@@ -38,56 +38,114 @@ fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
     } else {
         text(properties, statistics, view)
     };
-    let is_well = properties.text("StoreState") == Some(WELL);
-    let code = if is_well { exit::OK } else { exit::NO };
+    let is_ok = properties.text("StoreState") == Some(STORE_OK) && list_errors(properties) == 0;
+    let code = if is_ok { exit::OK } else { exit::NO };
     Answer { text, code }
 }
 
-/// The text.
+/// The text. What the daemon does not know, as the number of records while the database is unavailable, is unknown
+/// here, too.
 fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
-    let number = |key| properties.number(key).unwrap_or_default();
-    let started = number("StartedAt");
-    let store = properties.text("StoreState").unwrap_or("unknown");
-    let style = if store == WELL {
-        Style::Good
-    } else {
-        Style::Bad
-    };
-    let tarpit = (number("Sleeping"), number("Tarpitted"));
-    let tarpit = (tarpit != (0, 0)).then(|| {
-        format!(
-            "{} waiting for their answer now, {} not known to have waited",
-            counted(tarpit.0, "client", "clients"),
-            tarpit.1
-        )
-    });
+    let store = properties.text("StoreState").unwrap_or(UNKNOWN);
+    let store = Cell::new(store).styled(style(store == STORE_OK));
+    let clients = known(properties, "AutoWhitelisted");
     Facts::new()
-        .with("Version", properties.text("Version").unwrap_or("unknown"))
-        .with("Mode", properties.text("Mode").unwrap_or("unknown"))
-        .with(
-            "Running",
-            format!("since {}; {}", view.local(started), view.ago(started)),
-        )
-        .with("Database", Cell::new(store).styled(style))
-        .with(
-            "Triplets",
-            format!(
-                "{}: {} waiting, {} passed",
-                number("Triplets"),
-                number("Waiting"),
-                number("Passed")
-            ),
-        )
-        .with(
-            "Clients",
-            format!(
-                "{} pass at once, being auto-whitelisted",
-                number("AutoWhitelisted")
-            ),
-        )
-        .with_some("Tarpit", tarpit)
+        .with("Version", properties.text("Version").unwrap_or(UNKNOWN))
+        .with("Mode", mode(properties))
+        .with("Running", running(properties, view))
+        .with("Database", store)
+        .with("Lists", lists(properties))
+        .with("Triplets", triplets(properties))
+        .with("Clients", format!("{clients} auto-whitelisted"))
+        .with_some("Tarpit", tarpit(properties))
         .with("Requests", requests(statistics, view))
         .render(&view.manner)
+}
+
+/// How something looks that is right, or wrong.
+const fn style(is_right: bool) -> Style {
+    if is_right { Style::Good } else { Style::Bad }
+}
+
+/// A number, if it is known.
+fn known(properties: &Dict, key: &str) -> String {
+    let number = properties.number(key);
+    number.map_or_else(|| UNKNOWN.to_owned(), |number| number.to_string())
+}
+
+/// Errors in the list files.
+fn list_errors(properties: &Dict) -> u64 {
+    properties.number("ListErrors").unwrap_or_default()
+}
+
+/// What is done to suspicious clients, and who is one.
+fn mode(properties: &Dict) -> String {
+    let mode = properties.text("Mode").unwrap_or(UNKNOWN);
+    let length = |key| properties.number(key).map(Span::from_seconds).map(span);
+    let s25r = properties.truth("S25r").unwrap_or_default();
+    let settings: Vec<String> = [
+        s25r.then(|| "S25R".to_owned()),
+        length("Delay").map(|delay| format!("delay {delay}")),
+        length("Tarpit")
+            .filter(|_| properties.number("Tarpit") > Some(0))
+            .map(|tarpit| format!("tarpit {tarpit}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if settings.is_empty() {
+        mode.to_owned()
+    } else {
+        format!("{mode} ({})", settings.join(", "))
+    }
+}
+
+/// Since when. A daemon that this call has started is not ahead of it.
+fn running(properties: &Dict, view: &View) -> String {
+    let Some(started) = properties.number("StartedAt") else {
+        return UNKNOWN.to_owned();
+    };
+    let ago = view.ago(started.min(view.time().seconds()));
+    format!("since {}; {ago}", view.local(started))
+}
+
+/// How many entries there are, and how many errors.
+fn lists(properties: &Dict) -> Cell {
+    let entries = properties.counters("Entries").map(|entries| {
+        let sum = entries.values().copied().fold(0, u64::saturating_add);
+        counted(sum, "entry", "entries")
+    });
+    let entries = entries.unwrap_or_else(|| UNKNOWN.to_owned());
+    match list_errors(properties) {
+        0 => Cell::new(entries),
+        errors => {
+            let errors = counted(errors, "error", "errors");
+            let text = format!("{entries}; {errors}, see `journalctl -t stargrey`");
+            Cell::new(text).styled(style(false))
+        }
+    }
+}
+
+/// The triplets, by their states.
+fn triplets(properties: &Dict) -> String {
+    let Some(all) = properties.number("Triplets") else {
+        return UNKNOWN.to_owned();
+    };
+    let (waiting, passed) = (known(properties, "Waiting"), known(properties, "Passed"));
+    format!("{all} ({waiting} waiting, {passed} passed)")
+}
+
+/// The tarpit, if there is one, or was.
+fn tarpit(properties: &Dict) -> Option<String> {
+    let is_some = |key| properties.number(key) > Some(0);
+    let is_used = ["Tarpit", "Sleeping", "Tarpitted"].into_iter().any(is_some);
+    is_used.then(|| {
+        format!(
+            "{} sleeping, {} tarpitted and not (yet) survived",
+            known(properties, "Sleeping"),
+            known(properties, "Tarpitted")
+        )
+    })
 }
 
 /// The counters in a line.
@@ -112,21 +170,38 @@ fn snake(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::api::{GREYLISTED, PASSED, REQUESTS, Row, TABLE_REPLIES, TARPITTED};
 
-    fn properties(store: &str) -> Dict {
+    fn row(store: &str) -> Row {
         Row::new()
             .with("Version", "0.1.0")
             .with("StartedAt", 1_795_310_000_u64)
             .with("Mode", "targrey")
+            .with("S25r", true)
+            .with("Delay", 300_u64)
+            .with("Tarpit", 65_u64)
             .with("StoreState", store)
+            .with("ListErrors", 0_u64)
+            .with(
+                "Entries",
+                HashMap::from([
+                    ("client-whitelist".to_owned(), 164_u64),
+                    ("sender-whitelist".to_owned(), 2),
+                ]),
+            )
+            .with("Sleeping", 1_u64)
+    }
+
+    fn properties(store: &str) -> Dict {
+        row(store)
             .with("Triplets", 12_034_u64)
             .with("Waiting", 11_020_u64)
             .with("Passed", 1014_u64)
             .with("AutoWhitelisted", 37_u64)
             .with("Tarpitted", 12_u64)
-            .with("Sleeping", 1_u64)
             .build()
     }
 
@@ -142,19 +217,20 @@ mod tests {
     }
 
     #[test]
-    fn all_is_well() {
+    fn all_is_ok() {
         let want = "
  Version: 0.1.0
-    Mode: targrey
+    Mode: targrey (S25R, delay 5min, tarpit 1min 5s)
  Running: since Sun 2026-11-22 02:13:20 CET; 2h 19min ago
-Database: well
-Triplets: 12034: 11020 waiting, 1014 passed
- Clients: 37 pass at once, being auto-whitelisted
-  Tarpit: 1 client waiting for their answer now, 12 not known to have waited
+Database: ok
+   Lists: 166 entries
+Triplets: 12034 (11020 waiting, 1014 passed)
+ Clients: 37 auto-whitelisted
+  Tarpit: 1 sleeping, 12 tarpitted and not (yet) survived
 Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
           passed) since Sun 2026-11-22 02:13:20 CET
 ";
-        let answer = answer(&properties("well"), &statistics(), &View::of_80_columns());
+        let answer = answer(&properties("ok"), &statistics(), &View::of_80_columns());
         assert_eq!(format!("\n{}", answer.text), want);
         assert_eq!(answer.code, exit::OK);
     }
@@ -171,12 +247,62 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
     }
 
     #[test]
+    fn an_error_in_a_list_is_an_exit_code_as_a_failing_database_is() {
+        let properties = row("ok").with("ListErrors", 2_u64).build();
+        let answer = answer(&properties, &statistics(), &View::of_80_columns());
+        let want = "\n   Lists: 166 entries; 2 errors, see `journalctl -t stargrey`\n";
+        assert!(answer.text.contains(want), "{}", answer.text);
+        assert_eq!(answer.code, exit::NO);
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_nothing() {
+        let closed = answer(
+            &row("closed").build(),
+            &statistics(),
+            &View::of_80_columns(),
+        );
+        for want in [
+            "\nTriplets: unknown\n",
+            "\n Clients: unknown auto-whitelisted\n",
+            "\n  Tarpit: 1 sleeping, unknown tarpitted and not (yet) survived\n",
+        ] {
+            assert!(closed.text.contains(want), "{}", closed.text);
+        }
+        let silent = answer(&Dict::new(), &Dict::new(), &View::of_80_columns());
+        for want in [
+            "    Mode: unknown\n",
+            " Running: unknown\n",
+            "   Lists: unknown\n",
+        ] {
+            assert!(silent.text.contains(want), "{}", silent.text);
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_the_call_has_started_runs_since_just_now() {
+        let view = View::of_80_columns();
+        let ahead = Row::new()
+            .with("StartedAt", view.time().seconds() + 1)
+            .build();
+        let text = running(&ahead, &view);
+        assert!(text.ends_with("; just now"), "{text}");
+    }
+
+    #[test]
     fn json_has_the_properties_in_lower_case() {
-        let answer = answer(&properties("well"), &statistics(), &View::of_json());
+        let answer = answer(&properties("ok"), &statistics(), &View::of_json());
         let want = r#"{
   "auto_whitelisted": 37,
+  "delay": 300,
+  "entries": {
+    "client-whitelist": 164,
+    "sender-whitelist": 2
+  },
+  "list_errors": 0,
   "mode": "targrey",
   "passed": 1014,
+  "s25r": true,
   "sleeping": 1,
   "started_at": 1795310000,
   "statistics": {
@@ -187,7 +313,8 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
     "table_replies": 11,
     "tarpitted": 300
   },
-  "store_state": "well",
+  "store_state": "ok",
+  "tarpit": 65,
   "tarpitted": 12,
   "triplets": 12034,
   "version": "0.1.0",

@@ -10,7 +10,7 @@ impl From<ControlError> for Error {
             "{error}. stargrey-lists(5) says what an entry may be."
         )),
         ControlError::Copy(why) => Error::CopyFailed(format!(
-            "Not written: {why}. What is in the file is of no use; the database itself is well."
+            "Backup failed: {why}. The file is incomplete, delete it; the database is not affected."
         )),
         ControlError::NoSuchEntry => Error::NoSuchEntry(
             "There is no such entry in this list; ListEntries shows them as they were written."

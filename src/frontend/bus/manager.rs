@@ -19,7 +19,7 @@ use crate::frontend::policy::transaction;
 use crate::policy::ListName;
 use crate::protocol::policy::Decoder;
 use crate::service::{Filter, Gate};
-use crate::types::Span;
+use crate::types::{Span, counted};
 
 /// Complaints of a refused reload that are told.
 const MOST_COMPLAINTS: usize = 1000;
@@ -198,10 +198,10 @@ impl Manager {
         let (filter, everything) = arguments::forget_filter(&filter.0)?;
         let removed = self.gate.forget(filter, everything).await?;
         log::info!(
-            "{caller} has had {} triplets, {} clients and {} sleeps forgotten",
-            removed.triplets,
-            removed.clients,
-            removed.sleeps
+            "{caller} deleted {}, {} and {}",
+            counted(removed.triplets, "triplet", "triplets"),
+            counted(removed.clients, "client", "clients"),
+            counted(removed.sleeps, "sleep", "sleeps")
         );
         Ok(rows::from_removed(removed))
     }
@@ -283,7 +283,7 @@ impl Manager {
         dry_run: bool,
     ) -> Result<Dict, Error> {
         let caller = self.consent.ask(connection, &header).await?;
-        let count = rows.0.len();
+        let count = rows.0.len() as u64;
         let records: Result<Vec<_>, Error> = (1..)
             .zip(&rows.0)
             .map(|(number, row): (usize, _)| {
@@ -297,7 +297,8 @@ impl Manager {
         let taken = self.gate.import(records?, dry_run).await?;
         if !dry_run {
             log::info!(
-                "{caller} has imported {count} rows: {} new, {} changed, {} unchanged",
+                "{caller} has imported {}: {} new, {} changed, {} unchanged",
+                counted(count, "row", "rows"),
                 taken.new,
                 taken.changed,
                 taken.unchanged

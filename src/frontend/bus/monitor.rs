@@ -9,7 +9,8 @@ use zbus::object_server::SignalEmitter;
 use super::Facts;
 use super::error::invalid;
 use super::history::{Stretch, with_totals};
-use crate::api::{Dict, Error, LISTS, REASONS, Row, S25R, SINCE};
+use crate::api::{Dict, Error, LISTS, REASONS, Row, S25R, SINCE, STORE_OK};
+use crate::policy::ListName;
 use crate::service::{Gate, Statistics};
 
 /// Histories that are read at once.
@@ -17,9 +18,6 @@ const HISTORIES: usize = 4;
 
 /// The program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// `StoreState` when nothing is wrong.
-const WELL: &str = "well";
 
 /// The interface.
 pub(super) struct Monitor {
@@ -97,7 +95,39 @@ impl Monitor {
     #[zbus(property)]
     fn store_state(&self) -> String {
         let trouble = self.gate.status().trouble;
-        trouble.unwrap_or_else(|| WELL.to_owned())
+        trouble.unwrap_or_else(|| STORE_OK.to_owned())
+    }
+
+    #[zbus(property)]
+    fn list_errors(&self) -> u64 {
+        u64::try_from(self.gate.list_errors()).unwrap_or(u64::MAX)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn entries(&self) -> HashMap<String, u64> {
+        let rules = self.gate.rules();
+        let count = |list| {
+            let all = [&rules.lists, &rules.added];
+            let count: usize = all.iter().map(|lists| lists.entries(list).len()).sum();
+            u64::try_from(count).unwrap_or(u64::MAX)
+        };
+        counters(&ListName::ALL.map(|list| (list.word(), count(list))))
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn delay(&self) -> u64 {
+        self.gate.rules().params.delay.seconds()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn s25r(&self) -> bool {
+        self.gate.rules().params.s25r
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn tarpit(&self) -> u64 {
+        let tarpit = self.gate.rules().params.tarpit;
+        tarpit.map_or(0, |tarpit| tarpit.length.seconds())
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

@@ -24,6 +24,7 @@ pub(super) struct News {
     gate: Gate,
     rules: Arc<Ruleset>,
     trouble: Option<String>,
+    list_errors: usize,
     changes: mpsc::Receiver<ListName>,
 }
 
@@ -33,6 +34,7 @@ impl News {
         Self {
             rules: gate.rules(),
             trouble: gate.status().trouble,
+            list_errors: gate.list_errors(),
             gate,
             changes,
         }
@@ -72,6 +74,11 @@ impl News {
             }
         }
         self.rules = rules;
+        let list_errors = self.gate.list_errors();
+        if self.list_errors != list_errors {
+            monitor.get().await.list_errors_changed(emitter).await?;
+            self.list_errors = list_errors;
+        }
         let trouble = self.gate.status().trouble;
         if self.trouble != trouble {
             monitor.get().await.store_state_changed(emitter).await?;

@@ -11,7 +11,7 @@ use crate::service::book::has_ended;
 use crate::service::clock::monotonic;
 use crate::service::state::StoreState;
 use crate::store::StoreError;
-use crate::types::Span;
+use crate::types::{Span, counted};
 
 /// Records of a flush, and what is tried when there is no room for that.
 const FLUSH_BATCHES: [usize; 4] = [BATCH, 64, 4, 1];
@@ -187,7 +187,7 @@ impl Worker {
             return false;
         };
         if swept.removed > 0 {
-            log::debug!("{} records expired", swept.removed);
+            log::debug!("{} expired", counted(swept.removed, "record", "records"));
             self.wrote();
         }
         if swept.finished {

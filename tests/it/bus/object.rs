@@ -73,7 +73,11 @@ fn anybody_sees_the_properties() {
     let rows = [
         ("Version", version.as_str()),
         ("Mode", "s \"tarpit\""),
-        ("StoreState", "s \"well\""),
+        ("StoreState", "s \"ok\""),
+        ("ListErrors", "t 0"),
+        ("Delay", "t 300"),
+        ("S25r", "b false"),
+        ("Tarpit", "t 10"),
         ("Triplets", "t 2"),
         ("Waiting", "t 1"),
         ("Passed", "t 1"),
