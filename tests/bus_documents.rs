@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use stargrey::api::{ACTIONS, MANAGER, MONITOR, MOST_ROWS, NAME};
+use stargrey::api::{ACTIONS, MANAGER, MONITOR, MOST_ROWS, NAME, STATE_PASSED, STATE_WAITING};
 
 /// A file of the source tree.
 fn source(path: &str) -> String {
@@ -182,12 +182,37 @@ fn every_key_of_a_row_is_described_and_no_other() {
     let text = source("src/api/keys.rs");
     let constants = text.lines().filter_map(|line| {
         let (name, rest) = line.strip_prefix("pub const ")?.split_once(": &str = \"")?;
-        let is_word = name.starts_with("KIND_") || name.starts_with("STATE_");
+        let prefixes = ["KIND_", "STATE_", "STEP_", "RESULT_"];
+        let is_word = prefixes.iter().any(|prefix| name.starts_with(prefix));
         (!is_word).then(|| rest.trim_end_matches("\";"))
     });
     assert_eq!(described, constants.collect());
     for word in ["triplet", "client", "sleep", "waiting", "passed"] {
         assert!(page.contains(&format!(".Ql {word}\n")) || page.contains(&format!(".Ql {word} ")));
+    }
+}
+
+#[test]
+fn every_step_and_result_of_explain_is_described_and_no_other() {
+    let page = source("man/stargrey-dbus.7");
+    let text = source("src/api/keys.rs");
+    for (prefix, macro_name) in [("STEP_", "Sy "), ("RESULT_", "Em ")] {
+        let described: BTreeSet<&str> = items(section(&page, "ROWS"), macro_name)
+            .into_iter()
+            .map(|(word, _)| word)
+            .collect();
+        let constants = text.lines().filter_map(|line| {
+            let (name, value) = line.strip_prefix("pub const ")?.split_once(": &str = ")?;
+            let word = match value.trim_end_matches(';') {
+                "STATE_WAITING" => STATE_WAITING,
+                "STATE_PASSED" => STATE_PASSED,
+                word => word.trim_matches('"'),
+            };
+            name.starts_with(prefix).then_some(word)
+        });
+        let constants: BTreeSet<&str> = constants.collect();
+        assert!(constants.len() > 9, "{constants:?}");
+        assert_eq!(described, constants);
     }
 }
 

@@ -12,6 +12,52 @@ pub const STATE_WAITING: &str = "waiting";
 /// `state` of a triplet: it has passed.
 pub const STATE_PASSED: &str = "passed";
 
+/// `step` of Explain: the client has authenticated itself.
+pub const STEP_AUTHENTICATED: &str = "authenticated";
+/// `step` of Explain: the client whitelist.
+pub const STEP_CLIENT_WHITELIST: &str = "client-whitelist";
+/// `step` of Explain: the recipient whitelist.
+pub const STEP_RECIPIENT_WHITELIST: &str = "recipient-whitelist";
+/// `step` of Explain: the sender whitelist.
+pub const STEP_SENDER_WHITELIST: &str = "sender-whitelist";
+/// `step` of Explain: the client access tables.
+pub const STEP_CLIENT_ACCESS: &str = "client-access";
+/// `step` of Explain: S25R and its exceptions.
+pub const STEP_S25R: &str = "s25r";
+/// `step` of Explain: what no suspicion check matches.
+pub const STEP_UNMATCHED: &str = "unmatched";
+/// `step` of Explain: the client's record in the auto-whitelist.
+pub const STEP_AUTO_WHITELIST: &str = "auto-whitelist";
+/// `step` of Explain: the triplet's record.
+pub const STEP_TRIPLET: &str = "triplet";
+/// `step` of Explain: the record of the client's sleep under taRgrey.
+pub const STEP_TARPIT: &str = "tarpit";
+
+/// `result` of a step: no entry, line or rule matches.
+pub const RESULT_NO_MATCH: &str = "no-match";
+/// `result` of a step: a line of a client access table matches.
+pub const RESULT_MATCH: &str = "match";
+/// `result` of a step: the request passes.
+pub const RESULT_PASSES: &str = "passes";
+/// `result` of a step: the client is suspicious.
+pub const RESULT_SUSPICIOUS: &str = "suspicious";
+/// `result` of a step: an exception from S25R matches.
+pub const RESULT_EXCEPTION: &str = "exception";
+/// `result` of a step: the records decide.
+pub const RESULT_CONTINUES: &str = "continues";
+/// `result` of a step: there is no record, or it has expired.
+pub const RESULT_UNKNOWN: &str = "unknown";
+/// `result` of a step: the client is not auto-whitelisted yet.
+pub const RESULT_COUNTED: &str = "counted";
+/// `result` of a step: the sleep is running.
+pub const RESULT_SLEEPING: &str = "sleeping";
+/// `result` of a step: the sleep is over, and no DATA request has shown that the client survived it.
+pub const RESULT_HUNG_UP: &str = "hung-up";
+/// `result` of a step: the triplet waits.
+pub const RESULT_WAITING: &str = STATE_WAITING;
+/// `result` of a step: the triplet has passed.
+pub const RESULT_PASSED: &str = STATE_PASSED;
+
 /// One of the `KIND_…` words.
 pub const KIND: &str = "kind";
 /// A network, `192.0.2.0/24`.
@@ -85,9 +131,9 @@ pub const TARPITTED: &str = "tarpitted";
 /// Requests that a client access table replied to: rejected, or deferred.
 pub const TABLE_REPLIES: &str = "table_replies";
 
-/// A step of a decision, by its word.
+/// A step of a decision: one of the `STEP_…` words.
 pub const STEP: &str = "step";
-/// What a step or a call led to.
+/// What a step led to, one of the `RESULT_…` words; what a call did.
 pub const RESULT: &str = "result";
 /// What is said about it, in a sentence.
 pub const TEXT: &str = "text";

@@ -8,28 +8,28 @@ pub const REASONS: &[(&str, &str)] = &[
         "the client's address is no IP address",
     ),
     ("other-state", "mail is greylisted at RCPT only"),
-    ("client-whitelist", "the client is on the client list"),
+    ("client-whitelist", "the client is on the client whitelist"),
     (
         "recipient-whitelist",
-        "the recipient is on the recipient list",
+        "the recipient is on the recipient whitelist",
     ),
-    ("sender-whitelist", "the sender is on the sender list"),
+    ("sender-whitelist", "the sender is on the sender whitelist"),
     (
         "access-permit",
         "a client access table lets the client pass",
     ),
     (
         "access-reply",
-        "a client access table has an answer of its own",
+        "a client access table replies to the client",
     ),
     (
         "authenticated",
         "the client has authenticated itself (SASL)",
     ),
-    ("not-suspicious", "nothing makes the client suspicious"),
+    ("not-suspicious", "no check marks the client as suspicious"),
     (
         "client-awl",
-        "the client has brought enough mail in that it came back for",
+        "the client is auto-whitelisted: it has retried successfully often enough",
     ),
     ("tarpit-survived", "the client has waited for its answer"),
     ("early-data", "the client cannot have waited for its answer"),
@@ -39,7 +39,7 @@ pub const REASONS: &[(&str, &str)] = &[
     ),
     (
         "triplet-found",
-        "this client network, sender and recipient have waited, now or earlier",
+        "this client network, sender and recipient have waited long enough",
     ),
     (
         "new",
@@ -47,10 +47,10 @@ pub const REASONS: &[(&str, &str)] = &[
     ),
     (
         "early-retry",
-        "it has come back, but too early or not often enough",
+        "the delay is not over, or more retries are required",
     ),
     ("tarpitted", "the message has waited for an answer already"),
-    ("store-failure", "the database cannot be used"),
+    ("store-failure", "the database is unavailable"),
 ];
 
 /// What a word means; the word itself where that is not known.

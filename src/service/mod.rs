@@ -27,8 +27,8 @@ mod touches;
 mod worker;
 
 pub use control::{
-    ControlError, EntryView, Explained, Explanation, Filter, Hour, MOST_ENTRIES, Removed, State,
-    Statistics, Taken,
+    ControlError, EntryView, Explained, Explanation, Filter, Finding, Hour, MOST_ENTRIES, Removed,
+    State, Statistics, Taken,
 };
 pub use gate::{Decision, Gate, Start};
 pub use state::Status;

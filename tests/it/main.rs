@@ -12,6 +12,7 @@ mod bus;
 mod crash;
 mod ctl;
 mod durability;
+mod explain;
 mod fuzz;
 mod listening;
 mod log_readers;

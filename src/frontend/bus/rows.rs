@@ -6,29 +6,38 @@
 use crate::api::{
     ACTION, CLIENT, CLIENTS, COUNT, COUNTED, Dict, FIRST, FromRow, HASH, KIND, KIND_CLIENT,
     KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING, NETWORK, ORDERED, PASSED, PASSES_AT,
-    REASON, RECIPIENT, REPLY, RESULT, RETRIES, RETRIES_MISSING, Row as Writing, SENDER, SLEEPS,
-    STATE, STATE_PASSED, STATE_WAITING, STEP, TEXT, TIME, TRIPLETS, UNTIL,
+    REASON, RECIPIENT, REPLY, RESULT, RESULT_CONTINUES, RESULT_COUNTED, RESULT_EXCEPTION,
+    RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_SLEEPING,
+    RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
+    SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
+    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_RECIPIENT_WHITELIST,
+    STEP_S25R, STEP_SENDER_WHITELIST, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME,
+    TRIPLETS, UNTIL,
 };
-use crate::policy::{Client, Missing, Sleep, Triplet, TripletParts, Verdict};
+use crate::policy::{Client, ListName, Missing, Sleep, Step, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
-use crate::service::{Explained, Explanation, Removed, Row, RowKey};
+use crate::service::{Explained, Explanation, Finding, Removed, Row, RowKey};
 use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
 
 /// A record as a row.
 pub(super) fn from_record(row: &Row) -> Dict {
     match row {
         Row::Triplet { key, record } => from_triplet(key, *record),
-        Row::Client { key, record } => client_key(KIND_CLIENT, key)
-            .with(COUNT, record.count)
-            .with(LAST, record.last.seconds())
-            .build(),
-        Row::Sleep { key, record } => client_key(KIND_SLEEP, key)
-            .with(ORDERED, record.ordered.seconds())
-            .with(LENGTH, record.length.seconds())
-            .with(LAST, record.seen.seconds())
-            .build(),
+        Row::Client { key, record } => with_client(client_key(KIND_CLIENT, key), *record).build(),
+        Row::Sleep { key, record } => with_sleep(client_key(KIND_SLEEP, key), *record).build(),
     }
+}
+
+fn with_client(row: Writing, record: Client) -> Writing {
+    row.with(COUNT, record.count)
+        .with(LAST, record.last.seconds())
+}
+
+fn with_sleep(row: Writing, record: Sleep) -> Writing {
+    row.with(ORDERED, record.ordered.seconds())
+        .with(LENGTH, record.length.seconds())
+        .with(LAST, record.seen.seconds())
 }
 
 fn from_triplet(key: &RowKey<TripletParts>, record: Triplet) -> Dict {
@@ -40,7 +49,11 @@ fn from_triplet(key: &RowKey<TripletParts>, record: Triplet) -> Dict {
             .with(RECIPIENT, Printable(&parts.recipient).to_string()),
         RowKey::Hashed(hash) => row.with(HASH, hexadecimal(hash)),
     };
-    let row = match record {
+    with_triplet(row, record).build()
+}
+
+fn with_triplet(row: Writing, record: Triplet) -> Writing {
+    match record {
         Triplet::Waiting {
             first,
             last,
@@ -63,8 +76,7 @@ fn from_triplet(key: &RowKey<TripletParts>, record: Triplet) -> Dict {
             .with(PASSED, passed.seconds())
             .with(LAST, last.seconds())
             .with(MAILS, mails),
-    };
-    row.build()
+    }
 }
 
 fn client_key(kind: &str, key: &RowKey<Prefix>) -> Writing {
@@ -220,13 +232,60 @@ pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) 
         .build()
 }
 
-/// A step on the way.
+/// A step on the way, with the record that it found.
 pub(super) fn from_step(step: &Explained) -> Dict {
-    Writing::new()
-        .with(STEP, step.step)
-        .with(RESULT, step.result)
-        .with(TEXT, step.text.as_str())
-        .build()
+    let row = Writing::new()
+        .with(STEP, step_word(step.step))
+        .with(RESULT, finding_word(step.finding))
+        .with(TEXT, step.text.as_str());
+    match step.step {
+        Step::Triplet(Some(record)) => with_triplet(row, record),
+        Step::Client(Some(record), _) => with_client(row, record),
+        Step::Sleep(Some(record)) => with_sleep(row, record),
+        Step::Triplet(None)
+        | Step::Client(None, _)
+        | Step::Sleep(None)
+        | Step::Authenticated
+        | Step::List(..)
+        | Step::Access(_)
+        | Step::S25r(..)
+        | Step::Unmatched(_) => row,
+    }
+    .build()
+}
+
+/// The word of a step.
+const fn step_word(step: Step) -> &'static str {
+    match step {
+        Step::Authenticated => STEP_AUTHENTICATED,
+        Step::List(ListName::Client, _) => STEP_CLIENT_WHITELIST,
+        Step::List(ListName::Recipient, _) => STEP_RECIPIENT_WHITELIST,
+        Step::List(ListName::Sender, _) => STEP_SENDER_WHITELIST,
+        Step::List(ListName::S25rException, _) | Step::S25r(..) => STEP_S25R,
+        Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
+        Step::Unmatched(_) => STEP_UNMATCHED,
+        Step::Client(..) => STEP_AUTO_WHITELIST,
+        Step::Sleep(_) => STEP_TARPIT,
+        Step::Triplet(_) => STEP_TRIPLET,
+    }
+}
+
+/// The word of what a step led to.
+const fn finding_word(finding: Finding) -> &'static str {
+    match finding {
+        Finding::NoMatch => RESULT_NO_MATCH,
+        Finding::Match => RESULT_MATCH,
+        Finding::Passes => RESULT_PASSES,
+        Finding::Suspicious => RESULT_SUSPICIOUS,
+        Finding::Exception => RESULT_EXCEPTION,
+        Finding::Continues => RESULT_CONTINUES,
+        Finding::Unknown => RESULT_UNKNOWN,
+        Finding::Counted => RESULT_COUNTED,
+        Finding::Sleeping => RESULT_SLEEPING,
+        Finding::HungUp => RESULT_HUNG_UP,
+        Finding::Waiting => RESULT_WAITING,
+        Finding::Passed => RESULT_PASSED,
+    }
 }
 
 #[cfg(test)]

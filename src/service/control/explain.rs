@@ -5,7 +5,7 @@ use crate::policy::{
     Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
-use crate::types::{Reply, ReplyText, Timestamp};
+use crate::types::{Reply, ReplyText, Timestamp, counted};
 
 /// A decision with every step on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct Explanation {
     pub now: Timestamp,
     /// When it would pass; `None` where that is no matter of time.
     pub passes_at: Option<Timestamp>,
-    /// How many times it has to come back once the delay is over, if more than once.
+    /// How many retries are required once the delay is over, if more than one.
     pub retries: Option<u32>,
-    /// Until when it may come back.
+    /// Until when a retry counts.
     pub until: Option<Timestamp>,
     /// The entry that decides, or that makes the client suspicious.
     pub because: Option<String>,
@@ -33,12 +33,41 @@ pub struct Explanation {
 /// A step of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// Its word.
-    pub step: &'static str,
-    /// What it led to: `passes`, `no match`, `suspicious` and so on.
-    pub result: &'static str,
+    /// What was looked at, and what was found.
+    pub step: Step,
+    /// What it led to.
+    pub finding: Finding,
     /// What is said about it.
     pub text: String,
+}
+
+/// What a step led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// No entry, line or rule matches.
+    NoMatch,
+    /// A line of a client access table matches.
+    Match,
+    /// The request passes.
+    Passes,
+    /// The client is suspicious.
+    Suspicious,
+    /// An exception from S25R matches.
+    Exception,
+    /// The records decide.
+    Continues,
+    /// There is no record, or it has expired.
+    Unknown,
+    /// The client is not auto-whitelisted yet.
+    Counted,
+    /// The sleep is running.
+    Sleeping,
+    /// The sleep is over, and no DATA request has shown that the client survived it.
+    HungUp,
+    /// The triplet waits.
+    Waiting,
+    /// The triplet has passed.
+    Passed,
 }
 
 impl Gate {
@@ -150,109 +179,98 @@ fn named(rules: &Ruleset, entry: EntryRef) -> Option<String> {
 /// A step in words.
 fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
     let of_entry = |entry: EntryRef| named(rules, entry).unwrap_or_default();
-    let (step, result, text) = match step {
-        Step::List(list, None) => (list.word(), "no match", "no entry matches".to_owned()),
-        Step::List(list, Some(entry)) => (list.word(), "passes", of_entry(entry)),
-        Step::Access(None) => (
-            "client-access",
-            "no match",
-            "no line says anything".to_owned(),
-        ),
-        Step::Access(Some(entry)) => ("client-access", "match", of_entry(entry)),
+    let (finding, text) = match step {
         Step::Authenticated => (
-            "authenticated",
-            "passes",
+            Finding::Passes,
             "the client has authenticated itself (SASL)".to_owned(),
         ),
-        Step::S25r(None, _) => ("s25r", "no match", "the name matches no rule".to_owned()),
-        Step::S25r(Some(rule), None) => (
-            "s25r",
-            "suspicious",
-            format!("the name matches rule {rule}"),
-        ),
+        Step::List(_, None) => (Finding::NoMatch, "no entry matches".to_owned()),
+        Step::List(_, Some(entry)) => (Finding::Passes, of_entry(entry)),
+        Step::Access(None) => (Finding::NoMatch, "no line has a result".to_owned()),
+        Step::Access(Some(entry)) => (Finding::Match, of_entry(entry)),
+        Step::S25r(None, _) => (Finding::NoMatch, "the name matches no rule".to_owned()),
+        Step::S25r(Some(rule), None) => {
+            (Finding::Suspicious, format!("the name matches rule {rule}"))
+        }
         Step::S25r(Some(rule), Some(entry)) => (
-            "s25r",
-            "exception",
+            Finding::Exception,
             format!("the name matches rule {rule}, but: {}", of_entry(entry)),
         ),
         Step::Unmatched(Unmatched::Pass) => (
-            "unmatched",
-            "passes",
-            "nothing makes this client suspicious".to_owned(),
+            Finding::Passes,
+            "no check marks the client as suspicious".to_owned(),
         ),
         Step::Unmatched(Unmatched::Greylist) => (
-            "unmatched",
-            "goes on",
-            "every client that is not excused is greylisted".to_owned(),
+            Finding::Continues,
+            "every client that is not exempt is greylisted".to_owned(),
         ),
-        Step::Client(record, threshold) => ("auto-whitelist", client_result(record, threshold), {
-            client_text(record, threshold, now)
-        }),
-        Step::Sleep(None) => (
-            "tarpit",
-            "unknown",
-            "the client was not told to sleep".to_owned(),
-        ),
+        Step::Client(record, threshold) => client_step(record, threshold, now),
+        Step::Sleep(None) => (Finding::Unknown, "the client was not tarpitted".to_owned()),
         Step::Sleep(Some(sleep)) => sleep_step(sleep, now),
-        Step::Triplet(None) => ("triplet", "unknown", "not seen before".to_owned()),
+        Step::Triplet(None) => (
+            Finding::Unknown,
+            "not seen before, or too long ago".to_owned(),
+        ),
         Step::Triplet(Some(record)) => triplet_step(record, now),
     };
-    Explained { step, result, text }
-}
-
-fn client_result(record: Option<Client>, threshold: u32) -> &'static str {
-    match record {
-        Some(client) if client.is_whitelisted(threshold) => "passes",
-        Some(_) => "counted",
-        None => "unknown",
+    Explained {
+        step,
+        finding,
+        text,
     }
 }
 
-fn client_text(record: Option<Client>, threshold: u32, now: Timestamp) -> String {
-    match record {
-        None => format!("no greylisted mail has passed yet; {threshold} are needed"),
-        Some(client) => format!(
-            "{} of {threshold} counted, the last {} ago",
-            client.count.min(threshold),
-            now.since(client.last)
-        ),
-    }
-}
-
-fn sleep_step(sleep: Sleep, now: Timestamp) -> (&'static str, &'static str, String) {
-    let age = now.since(sleep.ordered);
-    if age < sleep.length {
-        let text = format!("told to sleep {} {age} ago; the sleep runs", sleep.length);
-        ("tarpit", "sleeping", text)
+fn client_step(record: Option<Client>, threshold: u32, now: Timestamp) -> (Finding, String) {
+    let Some(client) = record else {
+        let text = format!("no greylisted mail has passed yet; {threshold} required");
+        return (Finding::Unknown, text);
+    };
+    let finding = if client.is_whitelisted(threshold) {
+        Finding::Passes
     } else {
-        let text = format!(
-            "told to sleep {} {age} ago, and not seen to survive it",
-            sleep.length
-        );
-        ("tarpit", "hung up", text)
+        Finding::Counted
+    };
+    let text = format!(
+        "{} of {threshold} counted, the last {} ago",
+        client.count.min(threshold),
+        now.since(client.last)
+    );
+    (finding, text)
+}
+
+fn sleep_step(sleep: Sleep, now: Timestamp) -> (Finding, String) {
+    let (length, age) = (sleep.length, now.since(sleep.ordered));
+    if age < length {
+        let text = format!("tarpitted {age} ago for {length}, still sleeping");
+        (Finding::Sleeping, text)
+    } else {
+        let text = format!("tarpitted {age} ago for {length}, and not survived");
+        (Finding::HungUp, text)
     }
 }
 
-fn triplet_step(record: Triplet, now: Timestamp) -> (&'static str, &'static str, String) {
+fn triplet_step(record: Triplet, now: Timestamp) -> (Finding, String) {
     match record {
         Triplet::Waiting {
             first,
             retries,
-            counted,
+            counted: after,
             ..
         } => {
             let text = format!(
-                "first seen {} ago; retries since: {retries} too early, {counted} counted",
-                now.since(first)
+                "first seen {} ago; {} before the delay was over, {after} after it",
+                now.since(first),
+                counted(retries.into(), "retry", "retries")
             );
-            ("triplet", "waiting", text)
+            (Finding::Waiting, text)
         }
         Triplet::Passed { last, mails, .. } => {
             let text = format!(
-                "may pass; mails so far: {mails}, last seen {} ago",
+                "passed; {} so far, last seen {} ago",
+                counted(mails.into(), "mail", "mails"),
                 now.since(last)
             );
-            ("triplet", "passed", text)
+            (Finding::Passed, text)
         }
     }
 }

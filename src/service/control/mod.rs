@@ -24,7 +24,7 @@ use crate::policy::pattern::PatternError;
 use crate::store::{Reader, Records, StoreError};
 
 pub use entries::{EntryView, MOST_ENTRIES};
-pub use explain::{Explained, Explanation};
+pub use explain::{Explained, Explanation, Finding};
 pub use import::Taken;
 pub use records::{Filter, Removed, State};
 pub use statistics::{Hour, Statistics};

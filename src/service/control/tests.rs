@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::policy::pattern::ClientPattern;
 use crate::policy::{
-    ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Tarpit, Texts,
-    Transaction, Triplet, Verdict,
+    ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Step, Tarpit,
+    Texts, Transaction, Triplet, Verdict,
 };
 use crate::service::clock::Clock;
 use crate::service::gate::{Start, tests::ManualClock};
@@ -289,7 +289,8 @@ async fn an_explanation_says_when_it_will_pass() {
     let second = site.gate().explain(&ask);
     assert_eq!((second.passes_at, second.until), (at(300), at(172_800)));
     let last = second.steps.last().unwrap();
-    assert_eq!((last.step, last.result), ("triplet", "waiting"));
+    assert_eq!(last.finding, Finding::Waiting);
+    assert!(matches!(last.step, Step::Triplet(Some(_))), "{last:?}");
     let listed = site.gate().explain(&tx("good.example", "joe@x", ""));
     assert_eq!(listed.because.as_deref(), Some("list:7: good.example"));
     assert_eq!(listed.steps.len(), 1);
