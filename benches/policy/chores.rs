@@ -5,6 +5,9 @@
 //! second, and an import of a million rows, a part of them in each round. The sweep needs no order: a second server
 //! has records in its database whose time is over. It sweeps from its start on, so a signal stops it whenever
 //! it is not asked.
+//!
+//! Beside a burst of entries that are added, each an expression, only strangers ask: their answers wait for the thread
+//! that writes the entries.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -19,17 +22,17 @@ use crate::bus::{Bus, waiting};
 use crate::cells::{Pace, Peer};
 use crate::fill::{Crowd, fill};
 use crate::load::{self, Sample, Until};
-use crate::orders::{Obeyed, Orders, write_rows};
+use crate::orders::{self, Obeyed, Orders, write_rows};
 use crate::server::{Place, Server, Start};
 use crate::spread::Spread;
 use crate::verdict::Bound;
 
 const CONNECTIONS: usize = 100;
 
-/// What is asked.
-const WORK: &str = "mix";
+/// Expressions that are added in a round.
+const ADDED: usize = 1000;
 
-/// How many times as long the answers may take beside all chores.
+/// How many times as long the answers may take beside all chores, and beside entries that are added.
 const BOUND: f64 = 3.0;
 
 /// How many spells of the table one lasts here at least.
@@ -67,15 +70,18 @@ enum Chore {
     Reload,
     Backup,
     Import,
+    /// All of the above.
     All,
+    Adds,
 }
 
-const CHORES: [(Chore, &str); 5] = [
+const CHORES: [(Chore, &str); 6] = [
     (Chore::Sweep, "a sweep"),
     (Chore::Reload, "reloads"),
     (Chore::Backup, "backups"),
     (Chore::Import, "an import"),
     (Chore::All, "all of these"),
+    (Chore::Adds, "adds"),
 ];
 
 /// A server with a bus of its own.
@@ -146,7 +152,15 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, is_quick: bool) -> io::
 
 impl Chore {
     fn has(self, other: Self) -> bool {
-        self == other || self == Self::All
+        self == other || self == Self::All && other != Self::Adds
+    }
+
+    /// What is asked beside it.
+    fn work(self) -> &'static str {
+        match self {
+            Self::Adds => "new",
+            Self::Sweep | Self::Reload | Self::Backup | Self::Import | Self::All => "mix",
+        }
     }
 }
 
@@ -165,14 +179,14 @@ impl Ordered {
     }
 
     /// How many triplets would wait had nobody asked. What is imported does not wait.
-    async fn kept(&self) -> io::Result<u64> {
-        let written = self.peer.work(WORK)?.reached() as u64;
+    async fn kept(&self, work: &str) -> io::Result<u64> {
+        let written = self.peer.work(work)?.reached() as u64;
         Ok(waiting(&self.monitor).await?.saturating_sub(written))
     }
 
     /// A spell of work that lasts until everything is done as ordered.
-    async fn spell(&self, orders: Orders) -> io::Result<(Sample, Obeyed)> {
-        let manner = self.peer.manner(WORK, CONNECTIONS)?;
+    async fn spell(&self, work: &str, orders: Orders) -> io::Result<(Sample, Obeyed)> {
+        let manner = self.peer.manner(work, CONNECTIONS)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let until = Until::Told(Arc::clone(&is_over));
         let giving = thread::spawn(move || {
@@ -190,7 +204,8 @@ impl Ordered {
 impl Chores<'_> {
     async fn round(&mut self, chore: Chore, rows: usize) -> io::Result<Round> {
         let length = self.pace.spell * LENGTH;
-        let alone = self.tidy.peer.spell(WORK, CONNECTIONS, length).await?;
+        let work = chore.work();
+        let alone = self.tidy.peer.spell(work, CONNECTIONS, length).await?;
         let rows = if chore.has(Chore::Import) { rows } else { 0 };
         let file = self.place.disk("rows");
         write_rows(&file, self.next..self.next + rows)?;
@@ -206,18 +221,22 @@ impl Chores<'_> {
             reload: chore.has(Chore::Reload),
             backup: chore.has(Chore::Backup).then(|| self.place.disk("copy")),
             import: chore.has(Chore::Import).then_some(file),
+            add: chore.has(Chore::Adds).then_some(0..ADDED),
         };
         if is_sweeping {
             server.peer.server.signal("CONT")?;
         }
-        let kept = server.kept().await?;
-        let (beside, obeyed) = server.spell(orders).await?;
-        let swept = kept.saturating_sub(server.kept().await?);
+        let kept = server.kept(work).await?;
+        let (beside, obeyed) = server.spell(work, orders).await?;
+        let swept = kept.saturating_sub(server.kept(work).await?);
         if is_sweeping {
             server.peer.server.signal("STOP")?;
             if swept == 0 {
                 return Err(io::Error::other("nothing is left to sweep"));
             }
+        }
+        if chore.has(Chore::Adds) {
+            orders::remove(&server.bus.address, 0..ADDED)?;
         }
         Ok(Round {
             alone,
@@ -231,10 +250,9 @@ impl Chores<'_> {
 
 /// What one row says.
 fn line(chore: Chore, name: &str, rounds: &[Round]) -> String {
-    let bound = if chore == Chore::All {
-        Bound::Most(BOUND)
-    } else {
-        Bound::None
+    let bound = match chore {
+        Chore::All | Chore::Adds => Bound::Most(BOUND),
+        Chore::Sweep | Chore::Reload | Chore::Backup | Chore::Import => Bound::None,
     };
     let ratios = rounds
         .iter()
@@ -243,7 +261,7 @@ fn line(chore: Chore, name: &str, rounds: &[Round]) -> String {
     let milliseconds = |get: fn(&Round) -> f64| {
         Spread::of(rounds.iter().map(get)).map_or(f64::NAN, |spread| spread.median / 1e3)
     };
-    let what = format!("{CONNECTIONS} × {WORK}, p99 beside {name:<12}");
+    let what = format!("{CONNECTIONS} × {}, p99 beside {name:<12}", chore.work());
     format!(
         "{:<72} {:5.1} ms, {:.1} without{}",
         bound.of_ratios(&what, &ratios),
@@ -262,6 +280,11 @@ fn what_was_done(chore: Chore, rounds: &[Round]) -> String {
         (Chore::Reload, sum(|round| round.obeyed.reloads), "reloads"),
         (Chore::Backup, sum(|round| round.obeyed.backups), "backups"),
         (Chore::Import, sum(|round| round.rows as u64), "rows taken"),
+        (
+            Chore::Adds,
+            sum(|round| round.obeyed.added),
+            "entries added",
+        ),
     ];
     let parts = counts.iter().filter(|(part, ..)| chore.has(*part));
     let parts: Vec<String> = parts

@@ -1,4 +1,5 @@
-//! What an administrator orders while others ask: stargreyctl, every second.
+//! What an administrator orders while others ask: stargreyctl, every second; and a program that adds entries, one
+//! after the other.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -10,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stargrey::api;
+use stargrey::api::{self, Error, ManagerProxy};
 use stargrey::ctl::import;
 use stargrey::types::Span;
 
@@ -21,6 +22,9 @@ const AGE: Span = Span::from_hours(1);
 
 /// How often reloads and backups are ordered; more often than anybody does.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Where expressions are added.
+const LIST: &str = "client-whitelist";
 
 /// What is ordered for a while.
 pub(crate) struct Orders {
@@ -33,6 +37,8 @@ pub(crate) struct Orders {
     pub(crate) backup: Option<PathBuf>,
     /// The rows that are imported, once; everything else goes on until they are taken.
     pub(crate) import: Option<PathBuf>,
+    /// Expressions that are added, once, in the same way.
+    pub(crate) add: Option<Range<usize>>,
 }
 
 /// How often it was done.
@@ -40,6 +46,7 @@ pub(crate) struct Orders {
 pub(crate) struct Obeyed {
     pub(crate) reloads: u64,
     pub(crate) backups: u64,
+    pub(crate) added: u64,
     /// How long everything took.
     pub(crate) time: Duration,
 }
@@ -48,10 +55,10 @@ impl Orders {
     /// Orders all of it; returns when it was done.
     pub(crate) fn give(&self) -> io::Result<Obeyed> {
         let begun = Instant::now();
-        let is_importing = AtomicBool::new(self.import.is_some());
+        let is_busy = AtomicBool::new(self.import.is_some() || self.add.is_some());
         let again = |arguments: Vec<&str>| -> io::Result<u64> {
             let mut count = 0;
-            while begun.elapsed() < self.length || is_importing.load(Ordering::Relaxed) {
+            while begun.elapsed() < self.length || is_busy.load(Ordering::Relaxed) {
                 let ordered = Instant::now();
                 self.ctl(&arguments)?;
                 count += 1;
@@ -62,20 +69,24 @@ impl Orders {
         let name = |path: &Path| path.display().to_string();
         let copy = self.backup.as_deref().map(name);
         let rows = self.import.as_deref().map(name);
-        let (reloads, backups) = thread::scope(|scope| {
+        let (reloads, backups, added) = thread::scope(|scope| {
             let reloads = self.reload.then(|| scope.spawn(|| again(vec!["reload"])));
             let backup = |copy| again(vec!["backup", "--force", copy]);
             let backups = copy
                 .as_deref()
                 .map(|copy| scope.spawn(move || backup(copy)));
+            let adding = self.add.clone();
+            let adding = adding.map(|numbers| scope.spawn(|| add(&self.bus, numbers)));
             let imported = rows.map_or(Ok(()), |rows| self.ctl(&["import", "json", &rows]));
-            is_importing.store(false, Ordering::Relaxed);
-            (imported.and(count(reloads)), count(backups))
+            let added = count(adding);
+            is_busy.store(false, Ordering::Relaxed);
+            (imported.and(count(reloads)), count(backups), added)
         });
         thread::sleep(self.length.saturating_sub(begun.elapsed()));
         Ok(Obeyed {
             reloads: reloads?,
             backups: backups?,
+            added: added?,
             time: begun.elapsed(),
         })
     }
@@ -95,6 +106,48 @@ impl Orders {
             "stargreyctl {arguments:?}: {said}"
         )))
     }
+}
+
+/// The expression of this number, which no stranger matches.
+fn expression(number: usize) -> String {
+    format!(r"/^mx{number}[a-z]*\.sender-[0-9]+\.example$/")
+}
+
+/// Has the server on this bus add expressions, each when the one before is in force.
+fn add(bus: &str, numbers: Range<usize>) -> io::Result<u64> {
+    with_manager(bus, async |manager| {
+        let mut count = 0;
+        for number in numbers {
+            manager.add_entry(LIST, &expression(number), "", 0).await?;
+            count += 1;
+        }
+        Ok(count)
+    })
+}
+
+/// Has it remove them.
+pub(crate) fn remove(bus: &str, numbers: Range<usize>) -> io::Result<()> {
+    with_manager(bus, async |manager| {
+        for number in numbers {
+            manager.remove_entry(LIST, &expression(number)).await?;
+        }
+        Ok(())
+    })
+}
+
+/// Does something with the server on this bus.
+fn with_manager<T>(
+    bus: &str,
+    job: impl AsyncFnOnce(ManagerProxy<'static>) -> Result<T, Error>,
+) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        let connection = zbus::connection::Builder::address(bus).build().await?;
+        job(ManagerProxy::new(&connection).await?).await
+    });
+    done.map_err(io::Error::other)
 }
 
 /// What a thread has counted.

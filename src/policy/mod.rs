@@ -42,7 +42,8 @@ pub use greylist::Triplet;
 pub(crate) use keys::read_network;
 pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
-    Added, AddressList, ClientList, Entries, Entry, EntryRef, Hits, ListName, Source, TooLarge,
+    Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, ListName, Source,
+    TooLarge,
 };
 pub use outcome::{
     Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,

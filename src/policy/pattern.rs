@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use regex::bytes::{RegexSet, RegexSetBuilder};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
 
 use crate::types::{Prefix, PrefixError};
 
@@ -125,8 +127,26 @@ fn expression(text: &str) -> Result<Option<String>, PatternError> {
 /// # Errors
 ///
 /// When together they are too large.
-pub(super) fn compile_all(expressions: &[String]) -> Result<RegexSet, regex::Error> {
+pub(super) fn compile_all(expressions: &[impl AsRef<str>]) -> Result<RegexSet, regex::Error> {
     compile(expressions, EXPRESSIONS_SIZE)
+}
+
+/// Bytes of the automaton that an expression is compiled into: what the limits of this module bound. `None` when it
+/// is no expression or larger than one may be.
+pub(super) fn compiled_size(expression: &str) -> Option<usize> {
+    let syntax = syntax::Config::new()
+        .case_insensitive(true)
+        .unicode(false)
+        .utf8(false);
+    let limits = thompson::Config::new()
+        .utf8(false)
+        .which_captures(thompson::WhichCaptures::None)
+        .nfa_size_limit(Some(EXPRESSION_SIZE));
+    let automaton = thompson::Compiler::new()
+        .syntax(syntax)
+        .configure(limits)
+        .build(expression);
+    automaton.ok().map(|automaton| automaton.memory_usage())
 }
 
 fn compile(

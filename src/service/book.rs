@@ -3,6 +3,12 @@
 //! What is added is kept by the store and lies in lists of its own beside those from the files, so that adding one
 //! entry does not build a list of a hundred thousand anew. An entry whose time is over leaves its list
 //! with the first decision after that, and the store soon after.
+//!
+//! # Expressions
+//!
+//! Compiling is expensive, and lists are built on threads that answer or write. So each entry is parsed once, and
+//! the lists share [`CompiledSets`]: [`Book::prepare`] brings them up to date, on a thread that may take its time,
+//! before [`Book::put`] builds the lists. Expressions that are in no set are compiled as the lists are built.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -11,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{
-    Added, AddressList, ClientList, Entry, Hits, ListName, Lists, Ruleset, TooLarge,
+    Added, AddressList, ClientList, CompiledSets, Entry, Hits, ListName, Lists, Ruleset, TooLarge,
 };
 use crate::types::Timestamp;
 
@@ -22,10 +28,21 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Book {
     rules: RwLock<Arc<Ruleset>>,
-    entries: Mutex<Vec<Kept>>,
+    entries: Mutex<Entries>,
     /// When the next entry ends: seconds since the epoch.
     next_end: AtomicU64,
 }
+
+/// What was added.
+#[derive(Debug, Default)]
+struct Entries {
+    all: Vec<Kept>,
+    /// The expressions among them.
+    compiled: Compiled,
+}
+
+/// The compiled expressions of each list.
+type Compiled = HashMap<ListName, CompiledSets>;
 
 /// An entry that was added.
 #[derive(Debug, Clone)]
@@ -34,14 +51,43 @@ struct Kept {
     stored: Added,
     /// As they go on.
     hits: Arc<Hits>,
+    /// What its text means; `None` for one from the store that means nothing.
+    pattern: Option<Pattern>,
+}
+
+/// An entry that can be added, parsed, with the compiled expressions of its list.
+#[derive(Debug)]
+pub(super) struct Addition {
+    kept: Kept,
+    /// `None` when it is no expression.
+    compiled: Option<CompiledSets>,
 }
 
 impl Kept {
-    fn new(entry: Added) -> Self {
+    fn new(entry: Added, pattern: Option<Pattern>) -> Self {
         Self {
             hits: Arc::new(Hits::new(entry.hits, entry.last_hit)),
             stored: entry,
+            pattern,
         }
+    }
+
+    /// One that the store had.
+    fn loaded(entry: Added) -> Self {
+        let pattern = match parse(entry.list, &entry.text) {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                log::warn!("{} {:?}: {error}; ignoring", entry.list.word(), entry.text);
+                None
+            }
+        };
+        Self::new(entry, pattern)
+    }
+
+    /// Its expression, if it is one of this list.
+    fn expression(&self, list: ListName) -> Option<&str> {
+        let pattern = self.pattern.as_ref().filter(|_| self.stored.list == list);
+        pattern.and_then(Pattern::expression)
     }
 
     /// As it is now.
@@ -58,10 +104,32 @@ impl Kept {
     }
 }
 
-/// What a pattern means in a list.
-enum Meaning {
+/// What a text means in a list.
+#[derive(Debug, Clone)]
+pub(super) enum Pattern {
     Client(ClientPattern),
     Address(AddressPattern),
+}
+
+impl Pattern {
+    /// The inside of `/…/`.
+    fn expression(&self) -> Option<&str> {
+        match self {
+            Self::Client(ClientPattern::Expression(text))
+            | Self::Address(AddressPattern::Expression(text)) => Some(text),
+            Self::Client(ClientPattern::Network(_) | ClientPattern::Host(_))
+            | Self::Address(
+                AddressPattern::Address(_) | AddressPattern::User(_) | AddressPattern::Domain(_),
+            ) => None,
+        }
+    }
+}
+
+impl Addition {
+    /// The entry as the store is to keep it.
+    pub(super) const fn entry(&self) -> &Added {
+        &self.kept.stored
+    }
 }
 
 impl Book {
@@ -94,19 +162,59 @@ impl Book {
     /// Takes what the store has kept in place of what is here. Here and below `now` is `None` while the clock is not
     /// to be trusted: then nothing ends.
     pub(super) fn load(&self, entries: Vec<Added>, now: Option<Timestamp>) {
-        let mut all = self.lock();
-        *all = entries.into_iter().map(Kept::new).collect();
-        self.build(&all, now);
+        let all: Vec<Kept> = entries.into_iter().map(Kept::loaded).collect();
+        let mut compiled = Compiled::new();
+        for list in ListName::ALL {
+            // Too large together: said when they are built.
+            let of_list: Vec<&str> = expressions(&all, list).collect();
+            if let Ok(sets) = CompiledSets::default().updated(&of_list) {
+                compiled.insert(list, sets);
+            }
+        }
+        let mut entries = self.lock();
+        *entries = Entries { all, compiled };
+        self.build(&entries, now);
+    }
+
+    /// Makes ready what [`Self::put`] needs: this takes as long as expressions take to compile, and holds nobody up.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] when the expressions of the list do not fit together with this one.
+    pub(super) fn prepare(&self, entry: Added, pattern: Pattern) -> Result<Addition, TooLarge> {
+        let list = entry.list;
+        let kept = Kept::new(entry, Some(pattern));
+        let Some(new) = kept.expression(list) else {
+            return Ok(Addition {
+                kept,
+                compiled: None,
+            });
+        };
+        let (others, before) = {
+            let entries = self.lock();
+            let others: Vec<String> = expressions(&entries.all, list).map(str::to_owned).collect();
+            (others, entries.compiled.get(&list).cloned())
+        };
+        let all: Vec<&str> = others.iter().map(String::as_str).chain([new]).collect();
+        let compiled = before.unwrap_or_default().updated(&all)?;
+        Ok(Addition {
+            kept,
+            compiled: Some(compiled),
+        })
     }
 
     /// Adds an entry, in place of one of the same list and text, whose hits it goes on from.
-    pub(super) fn put(&self, entry: Added, now: Option<Timestamp>) {
-        let mut all = self.lock();
-        match all.iter_mut().find(|old| old.is(&entry)) {
-            Some(old) => old.stored = entry,
-            None => all.push(Kept::new(entry)),
+    pub(super) fn put(&self, addition: Addition, now: Option<Timestamp>) {
+        let Addition { kept, compiled } = addition;
+        let mut entries = self.lock();
+        if let Some(compiled) = compiled {
+            entries.compiled.insert(kept.stored.list, compiled);
         }
-        self.build(&all, now);
+        match entries.all.iter_mut().find(|old| old.is(&kept.stored)) {
+            Some(old) => old.stored = kept.stored,
+            None => entries.all.push(kept),
+        }
+        self.build(&entries, now);
     }
 
     /// Removes entries.
@@ -115,9 +223,14 @@ impl Book {
             .iter()
             .map(|entry| (entry.list, entry.text.as_str()))
             .collect();
-        let mut all = self.lock();
+        let mut entries = self.lock();
+        let Entries { all, compiled } = &mut *entries;
         all.retain(|kept| !gone.contains(&(kept.stored.list, kept.stored.text.as_str())));
-        self.build(&all, now);
+        for (list, sets) in compiled {
+            let left: Vec<&str> = expressions(all, *list).collect();
+            *sets = sets.without_unused(&left);
+        }
+        self.build(&entries, now);
     }
 
     /// Whether it may be that an entry has ended.
@@ -141,13 +254,14 @@ impl Book {
 
     /// What was added, with the hits it has had so far; what has ended is among it until the store is rid of it.
     pub(super) fn entries(&self) -> Vec<Added> {
-        self.lock().iter().map(Kept::now).collect()
+        self.lock().all.iter().map(Kept::now).collect()
     }
 
     /// Those with hits that the store does not have.
     pub(super) fn unwritten(&self) -> Vec<Added> {
-        let all = self.lock();
-        let changed = all
+        let entries = self.lock();
+        let changed = entries
+            .all
             .iter()
             .filter(|kept| kept.hits.count() != kept.stored.hits);
         changed.map(Kept::now).collect()
@@ -159,7 +273,7 @@ impl Book {
             .iter()
             .map(|entry| ((entry.list, entry.text.as_str()), entry))
             .collect();
-        for kept in self.lock().iter_mut() {
+        for kept in &mut self.lock().all {
             let key = (kept.stored.list, kept.stored.text.as_str());
             if let Some(entry) = written.get(&key) {
                 (kept.stored.hits, kept.stored.last_hit) = (entry.hits, entry.last_hit);
@@ -167,7 +281,7 @@ impl Book {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {
+    fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -178,14 +292,14 @@ impl Book {
     }
 
     /// Builds the lists anew.
-    fn build(&self, all: &[Kept], now: Option<Timestamp>) {
+    fn build(&self, entries: &Entries, now: Option<Timestamp>) {
+        let all = &entries.all;
         let ends = all.iter().filter_map(|kept| kept.stored.expires);
         let next = ends.filter(|end| now.is_none_or(|now| *end > now)).min();
         let next = next.map_or(NEVER, Timestamp::seconds);
         self.next_end.store(next, Ordering::Relaxed);
         let live = all.iter().filter(|kept| !has_ended(&kept.stored, now));
-        let live = live.map(|kept| (&kept.stored, Arc::clone(&kept.hits)));
-        match lists_of(live) {
+        match lists_of(live, &entries.compiled) {
             Ok(added) => self.change(|rules| Ruleset {
                 params: rules.params,
                 lists: Arc::clone(&rules.lists),
@@ -202,22 +316,24 @@ pub(super) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
     now.zip(entry.expires).is_some_and(|(now, end)| end <= now)
 }
 
-/// A pattern as it is kept: trimmed, and lower-cased unless it is an expression, where case may have a meaning.
+/// A pattern as it is kept: trimmed, and lower-cased unless it is an expression, where case may have a meaning; and
+/// what it means in this list.
 ///
 /// # Errors
 ///
-/// [`PatternError`] when it means nothing in this list.
-pub(super) fn normal_text(list: ListName, text: &str) -> Result<String, PatternError> {
+/// [`PatternError`] when it means nothing there.
+pub(super) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), PatternError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(PatternError::Empty);
     }
-    meaning(list, text)?;
-    Ok(if text.starts_with('/') {
+    let pattern = parse(list, text)?;
+    let text = if text.starts_with('/') {
         text.to_owned()
     } else {
         text.to_ascii_lowercase()
-    })
+    };
+    Ok((text, pattern))
 }
 
 /// Whether the list can be added to; tables are for files alone, because their order means something.
@@ -230,7 +346,7 @@ pub(super) const fn is_open(list: ListName) -> bool {
 
 /// Why a pattern can match nothing, although it can be read: the lists take any word for a name, as Postgrey's do,
 /// but who adds one entry by hand and goes away must be told.
-pub(super) fn matches_nothing(list: ListName, text: &str) -> Option<&'static str> {
+pub(super) fn matches_nothing(pattern: &Pattern) -> Option<&'static str> {
     let no_name = "this is no name of a host or a domain";
     let is_name = |name: &str| {
         let is_label = |label: &str| {
@@ -239,13 +355,13 @@ pub(super) fn matches_nothing(list: ListName, text: &str) -> Option<&'static str
         };
         name.split('.').all(is_label)
     };
-    match meaning(list, text).ok()? {
-        Meaning::Address(AddressPattern::Domain(name)) if name.contains(['<', '>']) => {
+    match pattern {
+        Pattern::Address(AddressPattern::Domain(name)) if name.contains(['<', '>']) => {
             Some("write the address without angle brackets; the null sender is /^$/")
         }
-        Meaning::Client(ClientPattern::Host(name))
-        | Meaning::Address(AddressPattern::Domain(name)) => (!is_name(&name)).then_some(no_name),
-        Meaning::Address(AddressPattern::Address(text) | AddressPattern::User(text)) => {
+        Pattern::Client(ClientPattern::Host(name))
+        | Pattern::Address(AddressPattern::Domain(name)) => (!is_name(name)).then_some(no_name),
+        Pattern::Address(AddressPattern::Address(text) | AddressPattern::User(text)) => {
             if text.contains(['<', '>']) {
                 Some("write the address without angle brackets")
             } else if text.starts_with('@') {
@@ -254,49 +370,55 @@ pub(super) fn matches_nothing(list: ListName, text: &str) -> Option<&'static str
                 None
             }
         }
-        Meaning::Client(ClientPattern::Expression(_) | ClientPattern::Network(_))
-        | Meaning::Address(AddressPattern::Expression(_)) => None,
+        Pattern::Client(ClientPattern::Expression(_) | ClientPattern::Network(_))
+        | Pattern::Address(AddressPattern::Expression(_)) => None,
     }
 }
 
-/// Whether the entries of one list more fit together.
-///
-/// # Errors
-///
-/// [`TooLarge`] when they do not.
-pub(super) fn fit_together(all: &[Added]) -> Result<(), TooLarge> {
-    lists_of(all.iter().map(|entry| (entry, Arc::default()))).map(drop)
-}
-
-fn meaning(list: ListName, text: &str) -> Result<Meaning, PatternError> {
+fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
     match list {
         ListName::Client | ListName::S25rException | ListName::ClientAccess => {
-            ClientPattern::parse(text).map(Meaning::Client)
+            ClientPattern::parse(text).map(Pattern::Client)
         }
-        ListName::Recipient | ListName::Sender => AddressPattern::parse(text).map(Meaning::Address),
+        ListName::Recipient | ListName::Sender => AddressPattern::parse(text).map(Pattern::Address),
     }
+}
+
+/// The expressions of a list.
+fn expressions(all: &[Kept], list: ListName) -> impl Iterator<Item = &str> {
+    all.iter().filter_map(move |kept| kept.expression(list))
 }
 
 /// Lists of these entries.
-fn lists_of<'a>(entries: impl Iterator<Item = (&'a Added, Arc<Hits>)>) -> Result<Lists, TooLarge> {
+fn lists_of<'a>(
+    entries: impl Iterator<Item = &'a Kept>,
+    compiled: &Compiled,
+) -> Result<Lists, TooLarge> {
     let mut clients: HashMap<ListName, Vec<(ClientPattern, Entry)>> = HashMap::new();
     let mut addresses: HashMap<ListName, Vec<(AddressPattern, Entry)>> = HashMap::new();
-    for (added, hits) in entries {
-        let entry = Entry::added(&added.text, &hits);
-        match meaning(added.list, &added.text) {
-            Ok(Meaning::Client(pattern)) => {
-                let of_list = clients.entry(added.list).or_default();
-                of_list.push((pattern, entry));
+    for kept in entries {
+        let list = kept.stored.list;
+        let entry = Entry::added(&kept.stored.text, &kept.hits);
+        match kept.pattern.clone() {
+            Some(Pattern::Client(pattern)) => {
+                clients.entry(list).or_default().push((pattern, entry));
             }
-            Ok(Meaning::Address(pattern)) => {
-                let of_list = addresses.entry(added.list).or_default();
-                of_list.push((pattern, entry));
+            Some(Pattern::Address(pattern)) => {
+                addresses.entry(list).or_default().push((pattern, entry));
             }
-            Err(error) => log::warn!("{} {:?}: {error}; ignoring", added.list.word(), added.text),
+            None => {}
         }
     }
-    let mut client_list = |list| ClientList::new(clients.remove(&list).unwrap_or_default());
-    let mut address_list = |list| AddressList::new(addresses.remove(&list).unwrap_or_default());
+    let none = CompiledSets::default();
+    let sets = |list| compiled.get(&list).unwrap_or(&none);
+    let mut client_list = |list| {
+        let found = clients.remove(&list).unwrap_or_default();
+        ClientList::with_compiled(found, sets(list))
+    };
+    let mut address_list = |list| {
+        let found = addresses.remove(&list).unwrap_or_default();
+        AddressList::with_compiled(found, sets(list))
+    };
     Ok(Lists {
         clients: client_list(ListName::Client)?,
         recipients: address_list(ListName::Recipient)?,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Entries, Entry, Expressions, TooLarge, first_of, suffixes};
+use super::{CompiledSets, Entries, Entry, Expressions, TooLarge, first_of, suffixes};
 use crate::policy::pattern::AddressPattern;
 
 /// Addresses for which, or from which, nobody is greylisted.
@@ -22,6 +22,18 @@ impl AddressList {
     ///
     /// [`TooLarge`] when the expressions take too much memory together.
     pub fn new(found: Vec<(AddressPattern, Entry)>) -> Result<Self, TooLarge> {
+        Self::with_compiled(found, &CompiledSets::default())
+    }
+
+    /// The same, where some of the expressions are compiled already.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] when the others take too much memory together.
+    pub fn with_compiled(
+        found: Vec<(AddressPattern, Entry)>,
+        compiled: &CompiledSets,
+    ) -> Result<Self, TooLarge> {
         let mut list = Self::default();
         let mut expressions = Vec::new();
         for (pattern, entry) in found {
@@ -37,7 +49,7 @@ impl AddressList {
             };
             map.entry(text.into_bytes().into()).or_insert(number);
         }
-        list.expressions = Expressions::new(expressions)?;
+        list.expressions = Expressions::new(&expressions, compiled)?;
         Ok(list)
     }
 

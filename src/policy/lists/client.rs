@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use ip_network::{IpNetwork, Ipv4Network, Ipv6Network};
 use ip_network_table::IpNetworkTable;
 
-use super::{Entries, Entry, Expressions, TooLarge, first_of, suffixes};
+use super::{CompiledSets, Entries, Entry, Expressions, TooLarge, first_of, suffixes};
 use crate::policy::pattern::ClientPattern;
 use crate::types::{ClientIp, Prefix};
 
@@ -26,6 +26,18 @@ impl ClientList {
     ///
     /// [`TooLarge`] when the expressions take too much memory together.
     pub fn new(found: Vec<(ClientPattern, Entry)>) -> Result<Self, TooLarge> {
+        Self::with_compiled(found, &CompiledSets::default())
+    }
+
+    /// The same, where some of the expressions are compiled already.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] when the others take too much memory together.
+    pub fn with_compiled(
+        found: Vec<(ClientPattern, Entry)>,
+        compiled: &CompiledSets,
+    ) -> Result<Self, TooLarge> {
         let mut list = Self::default();
         let mut expressions = Vec::new();
         for (pattern, entry) in found {
@@ -45,7 +57,7 @@ impl ClientList {
                 }
             }
         }
-        list.expressions = Expressions::new(expressions)?;
+        list.expressions = Expressions::new(&expressions, compiled)?;
         Ok(list)
     }
 

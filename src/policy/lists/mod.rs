@@ -1,20 +1,21 @@
 //! The lists: who is never greylisted, and which entry says so.
 //!
 //! Host names, domains and addresses are looked up by hash, suffix by suffix; networks by longest
-//! prefix; expressions all at once. The cost of a look-up hardly grows with the list.
+//! prefix; expressions a set at once. The cost of a look-up hardly grows with the list.
 
 mod address;
 mod client;
 mod entry;
+mod expressions;
 
-use regex::bytes::RegexSet;
-
-use super::pattern::compile_all;
 use crate::types::Timestamp;
 
 pub use address::AddressList;
 pub use client::ClientList;
 pub use entry::{Entry, EntryRef, Hits, Source};
+pub use expressions::{CompiledSets, TooLarge};
+
+use expressions::Expressions;
 
 /// The lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,35 +131,6 @@ impl<'a> IntoIterator for &'a Entries {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
-    }
-}
-
-/// The expressions of a list are too large together.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the expressions of this list are too large together")]
-pub struct TooLarge;
-
-/// Expressions with the entries they belong to.
-#[derive(Debug, Default)]
-struct Expressions {
-    set: RegexSet,
-    entries: Vec<u32>,
-}
-
-impl Expressions {
-    fn new(found: Vec<(String, u32)>) -> Result<Self, TooLarge> {
-        let (texts, entries): (Vec<String>, Vec<u32>) = found.into_iter().unzip();
-        let set = compile_all(&texts).map_err(|_| TooLarge)?;
-        Ok(Self { set, entries })
-    }
-
-    /// The first entry that matches.
-    fn find(&self, subject: &[u8]) -> Option<u32> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        let first = self.set.matches(subject).iter().next()?;
-        self.entries.get(first).copied()
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::ControlError;
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::Gate;
-use crate::service::book::{fit_together, has_ended, is_open, matches_nothing, normal_text};
+use crate::service::book::{Addition, has_ended, is_open, matches_nothing, normal};
+use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
 
 /// Most entries that can be added: each change builds their lists anew.
@@ -64,12 +65,17 @@ impl Gate {
     ) -> Result<(), ControlError> {
         // One at a time: whether there is room must still be true when it is taken.
         let _alone = self.0.adding.lock().await;
-        let entry = self.new_entry(list, pattern, comment, lifetime)?;
-        let (kept, book) = (entry.clone(), Arc::clone(&self.0.book));
+        let gate = self.clone();
+        let (pattern, comment) = (pattern.to_owned(), comment.to_owned());
+        // Expressions take their time to compile: nobody who sends mail is to wait for it.
+        let adding =
+            tokio::task::spawn_blocking(move || gate.new_entry(list, &pattern, &comment, lifetime));
+        let addition = adding.await.map_err(|_| StoreError::Closed)??;
+        let (entry, book) = (addition.entry().clone(), Arc::clone(&self.0.book));
         let now = self.0.state.trusted(self.0.clock.now());
         self.write_then(
-            move |records| records.put_entry(&kept),
-            move || book.put(entry, now),
+            move |records| records.put_entry(&entry),
+            move || book.put(addition, now),
         )
         .await
     }
@@ -81,7 +87,7 @@ impl Gate {
         pattern: &str,
         comment: &str,
         lifetime: Option<Span>,
-    ) -> Result<Added, ControlError> {
+    ) -> Result<Addition, ControlError> {
         if !is_open(list) {
             return Err(ControlError::FilesOnly);
         }
@@ -93,11 +99,11 @@ impl Gate {
                 return Err(ControlError::TooLong { what, most });
             }
         }
-        let text = normal_text(list, pattern).map_err(|why| ControlError::Pattern {
+        let (text, meaning) = normal(list, pattern).map_err(|why| ControlError::Pattern {
             pattern: pattern.to_owned(),
             why,
         })?;
-        if let Some(why) = matches_nothing(list, &text) {
+        if let Some(why) = matches_nothing(&meaning) {
             return Err(ControlError::MatchesNothing {
                 pattern: pattern.to_owned(),
                 why,
@@ -121,9 +127,8 @@ impl Gate {
             hits: old.as_ref().map_or(0, |old| old.hits),
             last_hit: old.and_then(|old| old.last_hit),
         };
-        all.push(entry.clone());
-        fit_together(&all).map_err(|_| ControlError::TooLarge)?;
-        Ok(entry)
+        let addition = self.0.book.prepare(entry, meaning);
+        addition.map_err(|_| ControlError::TooLarge)
     }
 
     /// Removes an entry that was added.
