@@ -9,7 +9,7 @@
 //! | --- | --- |
 //! | `'known 100'` | of the table what has "known" in its name, at 100 connections |
 //! | `journal` | what it costs to tell the journal of each decision; words and numbers may follow |
-//! | `chores` | the p99 beside a sweep, reloads, backups and an import |
+//! | `chores` | the p99 beside a sweep, reloads, backups, an import, and entries that are added |
 //! | `scale` | what ten million triplets and idle connections change |
 //! | `expiry` | five of ten million triplets expire: who has to wait, and what is left behind |
 //!
@@ -109,6 +109,9 @@ const WORKS: [&str; 9] = [
     "mix",
 ];
 
+/// The same for a server with `--sync=full`, with one connection.
+const SYNC_FULL: &str = "new, sync=full";
+
 const FULL: Pace = Pace {
     rounds: 9,
     spell: Duration::from_millis(800),
@@ -171,6 +174,11 @@ fn main() -> io::Result<()> {
             (_, Err(_)) => wish.words.push(argument),
         }
     }
+    if let Some(unknown) = wish.unknown() {
+        return Err(io::Error::other(format!(
+            "PART: {unknown:?} names nothing that is measured; the header of benches/policy.rs says what there is"
+        )));
+    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -181,6 +189,20 @@ impl Wish {
     /// Whether nothing was named.
     fn is_everything(&self) -> bool {
         self.words.is_empty() && self.connections.is_empty()
+    }
+
+    /// A word that is in no name of a work, or a number of connections that is not measured.
+    fn unknown(&self) -> Option<String> {
+        let names = || WORKS.into_iter().chain([SYNC_FULL]);
+        let word = self
+            .words
+            .iter()
+            .find(|word| !names().any(|work| work.contains(word.as_str())));
+        let number = self
+            .connections
+            .iter()
+            .find(|number| !CONNECTIONS.contains(number));
+        word.cloned().or_else(|| number.map(usize::to_string))
     }
 
     fn has(&self, work: &str, connections: usize) -> bool {
@@ -225,7 +247,7 @@ async fn table(place: &Place, wish: &Wish) -> io::Result<()> {
     writeln!(out, "{HEAD}")?;
     let mut cells = Vec::new();
     for connections in CONNECTIONS {
-        let full = (connections == 1).then_some("new, sync=full");
+        let full = (connections == 1).then_some(SYNC_FULL);
         for work in WORKS.into_iter().chain(full) {
             if wish.has(work, connections) {
                 let cell = field.cell(work, connections, wish.pace).await?;
@@ -233,7 +255,9 @@ async fn table(place: &Place, wish: &Wish) -> io::Result<()> {
                 cells.push(cell);
             }
         }
-        writeln!(out, "{}", null_row(connections, &cells))?;
+        if cells.iter().any(|cell| cell.connections == connections) {
+            writeln!(out, "{}", null_row(connections, &cells))?;
+        }
     }
     let (lines, missed) = targets::judge(&cells);
     for line in &lines {

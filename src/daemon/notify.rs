@@ -18,7 +18,7 @@ use crate::service::{Gate, Status};
 use crate::types::counted;
 
 /// How often the status is brought up to date.
-const STATUS: Duration = Duration::from_secs(2);
+const STATUS: Duration = Duration::from_secs(5);
 
 /// News that may wait for the manager.
 const QUEUE: usize = 16;
@@ -114,8 +114,8 @@ impl Notifier {
     }
 
     /// Feeds the watchdog, for ever, as long as the daemon works: the main thread runs this, those that answer
-    /// run what they are given, and the one that writes has moved since the last time; or that one has waited for
-    /// the disk ever since, which is no reason to be killed and may hold the others too.
+    /// run what they are given, and the one that writes has moved since the last time, or has nothing to do; or that one
+    /// has waited for the disk ever since, which is no reason to be killed and may hold the others too.
     pub(super) async fn feed_watchdog(self, gate: Gate, lanes: Arc<Lanes>) {
         let Some(timeout) = sd_notify::watchdog_enabled() else {
             return;
@@ -127,7 +127,11 @@ impl Notifier {
             let all_run = tokio::time::timeout(pause, lanes.all_run()).await.is_ok();
             let now = gate.progress();
             let has_moved = last.replace(now.turns) != Some(now.turns);
-            let works = if has_moved { all_run } else { now.is_in_store };
+            let works = if has_moved || now.is_waiting {
+                all_run
+            } else {
+                now.is_in_store
+            };
             if works {
                 self.tell(News::Watchdog);
             }

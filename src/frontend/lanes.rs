@@ -19,7 +19,7 @@ const MOST: usize = 4;
 
 /// A timer that runs out sooner than any that a decision sets. Without one each new timer would wake its own
 /// thread, to have it look at its timers again.
-const TICK: Duration = Duration::from_secs(5);
+const TICK: Duration = Duration::from_secs(15);
 
 /// How long the end waits for work of theirs that cannot be broken off.
 const LAST_WORK: Duration = Duration::from_secs(2);

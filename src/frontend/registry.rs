@@ -25,7 +25,7 @@ pub const IDLE_SECONDS: u64 = 3600;
 const EVERY: u64 = 100;
 
 /// How often connections are looked over.
-const ROUND: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(10);
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

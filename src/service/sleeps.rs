@@ -71,8 +71,8 @@ impl Sleeps {
         match (stage, outcome.verdict) {
             (Stage::Data, _) => self.is_settled.store(true, Ordering::Relaxed),
             (Stage::Recipient, Verdict::Pass | Verdict::PassWithHeader { .. }) => {
-                let passed = self.passed.fetch_add(1, Ordering::Relaxed);
-                if passed == PATIENCE {
+                let before = self.passed.fetch_add(1, Ordering::Relaxed);
+                if before.saturating_add(1) == PATIENCE {
                     self.is_settled.store(true, Ordering::Relaxed);
                     log::warn!(
                         "--targrey: {PATIENCE} recipients have passed and Postfix has never asked at DATA; \

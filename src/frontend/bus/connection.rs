@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, watch};
 use zbus::Connection;
 use zbus::connection::Builder;
 
+use super::consent::Guarded;
 use super::manager::Manager;
 use super::monitor::Monitor;
 use super::news::News;
@@ -48,13 +49,26 @@ struct Object {
     reload: ReloadSender,
 }
 
+/// What is there while the bus is.
+struct Connected {
+    /// Calls come in here.
+    connection: Connection,
+    /// The daemon's own questions go out here.
+    asking: Connection,
+    news: News,
+}
+
 impl Object {
     /// Connects, serves, and begins again.
     async fn serve(&self) {
         let mut is_missed = false;
         loop {
             match self.connect().await {
-                Ok((connection, mut news)) => {
+                Ok(Connected {
+                    connection,
+                    asking,
+                    mut news,
+                }) => {
                     if is_missed {
                         log::warn!("D-Bus is back: {NAME} can be asked again");
                     } else {
@@ -62,6 +76,7 @@ impl Object {
                     }
                     tokio::select! {
                         () = connection.closed() => {}
+                        () = asking.closed() => {}
                         () = news.tell(&connection) => {}
                     }
                     log::warn!(
@@ -82,9 +97,11 @@ impl Object {
     }
 
     /// Connects and takes the name; the object is there before the name is.
-    async fn connect(&self) -> Result<(Connection, News), zbus::Error> {
+    async fn connect(&self) -> Result<Connected, zbus::Error> {
         let (told, changes) = mpsc::channel(QUEUE);
+        let asking = within_patience(Builder::system().build()).await?;
         let manager = Manager::new(self.gate.clone(), self.reload.clone(), told);
+        let manager = Guarded::new(manager, asking.clone());
         let monitor = Monitor::new(self.gate.clone(), self.facts);
         let building = Builder::system()
             .serve_at(PATH, monitor)
@@ -93,9 +110,19 @@ impl Object {
             .replace_existing_names(false)
             .name(NAME)
             .build();
-        let connection = tokio::time::timeout(PATIENCE, building)
-            .await
-            .map_err(|_| zbus::Error::Failure("the bus does not answer".to_owned()))??;
-        Ok((connection, News::new(self.gate.clone(), changes)))
+        let connection = within_patience(building).await?;
+        Ok(Connected {
+            connection,
+            asking,
+            news: News::new(self.gate.clone(), changes),
+        })
     }
+}
+
+/// Waits for a connection, but not for ever.
+async fn within_patience(
+    building: impl Future<Output = Result<Connection, zbus::Error>>,
+) -> Result<Connection, zbus::Error> {
+    let built = tokio::time::timeout(PATIENCE, building).await;
+    built.map_err(|_| zbus::Error::Failure("the bus does not answer".to_owned()))?
 }

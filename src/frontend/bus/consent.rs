@@ -1,29 +1,39 @@
-//! Who may: each method of the Manager belongs to an action of polkit, and polkit is asked each time.
+//! Who may: each method of the Manager belongs to an action of polkit. A call is authorized before its arguments are
+//! unpacked.
 //!
 //! | polkit says | root | anybody else |
 //! | --- | --- | --- |
 //! | yes | served | served |
-//! | no | refused | refused |
+//! | no | served | refused |
 //! | nothing: it is not there, or fails | served | refused |
 //!
-//! polkitd itself says yes to root. A method without an action is refused to everybody.
+//! Root is not asked about, as systemd does it: a polkit that hangs does not keep root out. There is no method
+//! without an action.
 //!
-//! A call is kept whole while polkit is asked, and that takes as long as somebody takes to type a password. So
-//! only so many may wait, and none of them is large. Root waits without a place of its own, lest others keep it
-//! out.
+//! # Memory
+//!
+//! A call is kept whole while polkit is asked, and that takes as long as somebody takes to type a password. So the
+//! number of calls is bounded, for each user and for all, and so is their size; root is exempt. The bus and polkit are
+//! asked over a connection of their own: on the one that calls come in, the answers would stand behind all calls that
+//! have been sent, and each of these would be kept until then.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use zbus::Connection;
-use zbus::fdo::DBusProxy;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use zbus::fdo::{self, DBusProxy};
 use zbus::message::{Flags, Header};
+use zbus::names::{InterfaceName, MemberName};
+use zbus::object_server::{DispatchResult, Interface, SignalEmitter};
 use zbus::proxy::CacheProperties;
+use zbus::{BoxDBusError, Connection, Message, ObjectServer, OwnedVariant, Variant};
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use super::error::invalid;
+use super::manager::Manager;
 use crate::api::{ACTIONS, Error};
 
 /// How long polkit may take by itself.
@@ -32,16 +42,36 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may take when somebody has to type a password.
 const INTERACTION: Duration = Duration::from_secs(300);
 
-/// Calls of others than root that may wait for polkit at once.
-const MOST_WAITING: usize = 16;
+/// Calls of others than root that may be under way at once.
+const MOST_CALLS: usize = 16;
+
+/// Those of one user: a user cannot keep the others out.
+const MOST_OF_A_USER: usize = 4;
 
 /// Bytes of what somebody else than root sends with a call: many times what a thousand usual rows have.
 const MOST_SENT: u32 = 4 << 20;
+
+tokio::task_local! {
+    /// Who has made the call that this task serves.
+    static CALLER: Caller;
+}
 
 /// Who has called and may, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller {
     uid: u32,
+}
+
+impl Caller {
+    /// Who has made the call that is being served.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAuthorized`] for a call that was not authorized.
+    pub(super) fn of_this_call() -> Result<Self, Error> {
+        let caller = CALLER.try_with(|caller| *caller);
+        caller.map_err(|_| Error::NotAuthorized("This call was not authorized.".to_owned()))
+    }
 }
 
 impl fmt::Display for Caller {
@@ -50,54 +80,200 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Asks for consent, for so many calls at once.
-#[derive(Debug)]
-pub(super) struct Consent {
-    places: Semaphore,
+/// The Manager, whose methods are reached by authorized calls alone.
+pub(super) struct Guarded {
+    manager: Manager,
+    /// To the bus and polkit.
+    asking: Connection,
+    calls: Calls,
 }
 
-impl Consent {
-    /// Nobody waits.
-    pub(super) fn new() -> Self {
+/// The calls of others than root that are under way.
+#[derive(Debug)]
+struct Calls {
+    all: Semaphore,
+    by_user: Mutex<HashMap<u32, usize>>,
+}
+
+/// The place of one of them, free again when it is dropped.
+#[derive(Debug)]
+struct Place<'c> {
+    calls: &'c Calls,
+    uid: u32,
+    _one: SemaphorePermit<'c>,
+}
+
+/// A boxed future of a trait of zbus.
+type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+
+impl Calls {
+    fn new() -> Self {
         Self {
-            places: Semaphore::new(MOST_WAITING),
+            all: Semaphore::new(MOST_CALLS),
+            by_user: Mutex::default(),
         }
     }
 
-    /// Asks whether the caller may call this method.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotAuthorized`] says who may, and how to become one of them; what is too large, or one too many,
-    /// is not asked about.
-    pub(super) async fn ask(
+    /// A place for one more call of this user.
+    fn enter(&self, uid: u32) -> Result<Place<'_>, Error> {
+        let too_many = |calls: fmt::Arguments<'_>| {
+            Error::NotAuthorized(format!(
+                "{calls} are under way already, or wait for the consent of polkit: try again later."
+            ))
+        };
+        let mut by_user = self.by_user();
+        let count = by_user.get(&uid).copied().unwrap_or_default();
+        if count >= MOST_OF_A_USER {
+            return Err(too_many(format_args!("{count} calls of user {uid}")));
+        }
+        let one = self.all.try_acquire();
+        let one = one.map_err(|_| too_many(format_args!("{MOST_CALLS} calls")))?;
+        by_user.insert(uid, count.saturating_add(1));
+        Ok(Place {
+            calls: self,
+            uid,
+            _one: one,
+        })
+    }
+
+    fn by_user(&self) -> std::sync::MutexGuard<'_, HashMap<u32, usize>> {
+        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut by_user = self.calls.by_user();
+        if let Some(count) = by_user.get_mut(&self.uid) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                by_user.remove(&self.uid);
+            }
+        }
+    }
+}
+
+impl Guarded {
+    /// Guards this one.
+    pub(super) fn new(manager: Manager, asking: Connection) -> Self {
+        Self {
+            manager,
+            asking,
+            calls: Calls::new(),
+        }
+    }
+
+    /// Asks whether the caller may make this call; what is too large, or one too many, is not asked about.
+    async fn authorize(
         &self,
-        connection: &Connection,
         header: &Header<'_>,
-    ) -> Result<Caller, Error> {
-        let member = header.member().map_or("", |member| member.as_str());
-        let action = action_of(member)
-            .ok_or_else(|| Error::NotAuthorized(format!("{member} is nobody's to call.")))?;
-        let uid = uid(connection, header)
+        member: &str,
+        action: &str,
+    ) -> Result<(Caller, Option<Place<'_>>), Error> {
+        let uid = uid(&self.asking, header)
             .await
             .map_err(|error| Error::NotAuthorized(format!("Who called is not known: {error}.")))?;
-        let place = if uid == 0 {
-            None
-        } else {
-            if header.primary().body_len() > MOST_SENT {
-                return Err(invalid(&format!(
-                    "More than {MOST_SENT} bytes in one call are for root alone: send fewer rows at a time."
-                )));
-            }
-            Some(self.places.try_acquire().map_err(|_| {
-                Error::NotAuthorized(format!(
-                    "{MOST_WAITING} calls wait for the consent of polkit already: try again later."
-                ))
-            })?)
+        if uid == 0 {
+            return Ok((Caller { uid }, None));
+        }
+        if header.primary().body_len() > MOST_SENT {
+            return Err(invalid(&format!(
+                "More than {MOST_SENT} bytes in one call are for root alone: send fewer rows at a time."
+            )));
+        }
+        let place = self.calls.enter(uid)?;
+        let consent = consent(&self.asking, header, action).await;
+        let caller = decided(consent, uid, member, action)?;
+        Ok((caller, Some(place)))
+    }
+}
+
+impl Interface for Guarded {
+    fn name() -> InterfaceName<'static> {
+        Manager::name()
+    }
+
+    fn call<'call>(
+        &'call self,
+        server: &'call ObjectServer,
+        connection: &'call Connection,
+        msg: &'call Message,
+        name: MemberName<'call>,
+    ) -> DispatchResult<'call> {
+        let Some(action) = action_of(&name) else {
+            return DispatchResult::NotFound;
         };
-        let consent = consent(connection, header, action).await;
-        drop(place);
-        decided(consent, uid, member, action)
+        DispatchResult::Async(Box::pin(async move {
+            let authorized = self.authorize(&msg.header(), &name, action).await;
+            let (caller, _place) = authorized.map_err(|error| Box::new(error) as BoxDBusError)?;
+            match self.manager.call(server, connection, msg, name) {
+                DispatchResult::Async(serving) => CALLER.scope(caller, serving).await,
+                DispatchResult::NotFound | DispatchResult::RequiresMut => {
+                    Err(fdo::Error::UnknownMethod("There is no such method.".to_owned()).into())
+                }
+            }
+        }))
+    }
+
+    fn call_mut<'call>(
+        &'call mut self,
+        _server: &'call ObjectServer,
+        _connection: &'call Connection,
+        _msg: &'call Message,
+        _name: MemberName<'call>,
+    ) -> DispatchResult<'call> {
+        DispatchResult::NotFound
+    }
+
+    // The Manager has no properties.
+
+    fn get<'i: 'f, 'n: 'f, 's: 'f, 'c: 'f, 'h: 'f, 'hh: 'f, 'e: 'f, 'ee: 'f, 'f>(
+        &'i self,
+        _property: &'n str,
+        _server: &'s ObjectServer,
+        _connection: &'c Connection,
+        _header: Option<&'h Header<'hh>>,
+        _emitter: &'e SignalEmitter<'ee>,
+    ) -> Boxed<'f, Option<Result<OwnedVariant, BoxDBusError>>> {
+        Box::pin(async { None })
+    }
+
+    fn get_all<'i: 'f, 's: 'f, 'c: 'f, 'h: 'f, 'hh: 'f, 'e: 'f, 'ee: 'f, 'f>(
+        &'i self,
+        _server: &'s ObjectServer,
+        _connection: &'c Connection,
+        _header: Option<&'h Header<'hh>>,
+        _emitter: &'e SignalEmitter<'ee>,
+    ) -> Boxed<'f, fdo::Result<HashMap<String, OwnedVariant>>> {
+        Box::pin(async { Ok(HashMap::new()) })
+    }
+
+    fn set_mut<
+        'i: 'f,
+        'n: 'f,
+        'v: 'f,
+        'vv: 'f,
+        's: 'f,
+        'c: 'f,
+        'h: 'f,
+        'hh: 'f,
+        'e: 'f,
+        'ee: 'f,
+        'f,
+    >(
+        &'i mut self,
+        _property: &'n str,
+        _value: &'v Variant<'vv>,
+        _server: &'s ObjectServer,
+        _connection: &'c Connection,
+        _header: Option<&'h Header<'hh>>,
+        _emitter: &'e SignalEmitter<'ee>,
+    ) -> Boxed<'f, Option<Result<(), BoxDBusError>>> {
+        Box::pin(async { None })
+    }
+
+    fn introspect_to_writer(&self, writer: &mut dyn fmt::Write, level: usize) {
+        self.manager.introspect_to_writer(writer, level);
     }
 }
 
@@ -114,7 +290,6 @@ fn decided(
             "{member} needs the consent of polkit to {action}: \
              call as root, or let a rule of polkit allow that action to user {uid}."
         )),
-        Err(_) if uid == 0 => Ok(()),
         Err(error) => Err(format!(
             "{member} is for root alone while polkit cannot be asked ({error}): \
              call as root, or install polkit and let a rule allow {action} to user {uid}."
@@ -136,7 +311,10 @@ fn action_of(member: &str) -> Option<&'static str> {
 /// Whose the connection is that has called, from the bus itself.
 async fn uid(connection: &Connection, header: &Header<'_>) -> Result<u32, zbus::Error> {
     let sender = header.sender().ok_or(zbus::Error::MissingField)?;
-    let bus = DBusProxy::new(connection).await?;
+    let bus = DBusProxy::builder(connection)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
     Ok(bus.get_connection_unix_user(sender.clone().into()).await?)
 }
 

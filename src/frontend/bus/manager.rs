@@ -1,16 +1,16 @@
-//! The interface for administrators. Each method asks for consent before it looks at its arguments, which are
-//! unpacked within bounds by then, and what changes something has its line in the log.
+//! The interface for administrators, behind its guard: whoever gets here may. What changes something has its line in
+//! the log.
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::Seek;
 use std::os::fd::OwnedFd;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::sync::{mpsc, oneshot};
-use zbus::message::Header;
-use zbus::{Connection, Fd};
+use zbus::Fd;
 
-use super::consent::Consent;
+use super::consent::Caller;
 use super::error::invalid;
 use super::unpacking::{Attributes, Cursor, Options, Rows};
 use super::{ReloadSender, arguments, entries, rows};
@@ -27,7 +27,6 @@ const MOST_COMPLAINTS: usize = 1000;
 /// The interface.
 pub(super) struct Manager {
     gate: Gate,
-    consent: Consent,
     reload: ReloadSender,
     changed: mpsc::Sender<ListName>,
 }
@@ -37,7 +36,6 @@ impl Manager {
     pub(super) fn new(gate: Gate, reload: ReloadSender, changed: mpsc::Sender<ListName>) -> Self {
         Self {
             gate,
-            consent: Consent::new(),
             reload,
             changed,
         }
@@ -69,13 +67,15 @@ impl Manager {
 fn backup_file(file: Fd<'_>) -> Result<File, Error> {
     let unusable =
         || invalid("This is no file for a backup: open a new, empty, regular one for writing.");
-    let file = File::from(OwnedFd::try_from(file).map_err(|_| unusable())?);
+    let mut file = File::from(OwnedFd::try_from(file).map_err(|_| unusable())?);
     let about = file.metadata().map_err(|_| unusable())?;
     let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|_| unusable())?;
     let mode = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
     if !about.is_file() || about.len() > 0 || mode == OFlag::O_RDONLY {
         return Err(unusable());
     }
+    // The caller may have moved on in it: what is left out would be zeros, and the copy no database.
+    file.rewind().map_err(|_| unusable())?;
     Ok(file)
 }
 
@@ -100,17 +100,14 @@ fn request(attributes: &HashMap<String, String>) -> Result<Vec<u8>, Error> {
 
 #[zbus::interface(name = "org.stargrey.Greylist1.Manager", introspection_docs = false)]
 impl Manager {
-    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
     async fn add_entry(
         &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
         list: &str,
         pattern: &str,
         comment: &str,
         lifetime: u64,
     ) -> Result<(), Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+        let caller = Caller::of_this_call()?;
         let list = arguments::list(list)?;
         let lifetime = (lifetime > 0).then(|| Span::from_seconds(lifetime));
         let adding = self.gate.add_entry(list, pattern, comment, lifetime);
@@ -120,14 +117,8 @@ impl Manager {
         Ok(())
     }
 
-    async fn remove_entry(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        list: &str,
-        pattern: &str,
-    ) -> Result<(), Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    async fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
+        let caller = Caller::of_this_call()?;
         let list = arguments::list(list)?;
         let removing = self.gate.remove_entry(list, pattern);
         removing.await?;
@@ -137,29 +128,29 @@ impl Manager {
     }
 
     #[zbus(out_args("rows", "next"))]
-    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
-    async fn list_entries(
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "zbus unpacks arguments by value"
+    )]
+    fn list_entries(
         &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
         filter: Options,
         after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        self.consent.ask(connection, &header).await?;
+        Caller::of_this_call()?;
         let list = arguments::entries_filter(&filter.0)?;
         let limit = arguments::limit(limit)?;
         entries::page(self.gate.list_entries(), list, &after.0, limit)
     }
 
     #[zbus(out_args("outcome", "steps"))]
-    async fn explain(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        attributes: Attributes,
-    ) -> Result<(Dict, Vec<Dict>), Error> {
-        self.consent.ask(connection, &header).await?;
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "zbus unpacks arguments by value"
+    )]
+    fn explain(&self, attributes: Attributes) -> Result<(Dict, Vec<Dict>), Error> {
+        Caller::of_this_call()?;
         let mut decoder = Decoder::new();
         decoder.feed(&request(&attributes.0)?);
         let request = decoder
@@ -173,28 +164,20 @@ impl Manager {
     }
 
     #[zbus(out_args("rows", "next"))]
-    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
     async fn list_triplets(
         &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
         filter: Options,
         after: Cursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        self.consent.ask(connection, &header).await?;
+        Caller::of_this_call()?;
         let filter = arguments::records_filter(&filter.0)?;
         self.page(filter, false, after, limit).await
     }
 
     #[zbus(out_args("removed"))]
-    async fn forget(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        filter: Options,
-    ) -> Result<Dict, Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    async fn forget(&self, filter: Options) -> Result<Dict, Error> {
+        let caller = Caller::of_this_call()?;
         let (filter, everything) = arguments::forget_filter(&filter.0)?;
         let removed = self.gate.forget(filter, everything).await?;
         log::info!(
@@ -206,16 +189,8 @@ impl Manager {
         Ok(rows::from_removed(removed))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "two of them are the bus's own")]
-    async fn allow(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        client: &str,
-        sender: &str,
-        recipient: &str,
-    ) -> Result<(), Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    async fn allow(&self, client: &str, sender: &str, recipient: &str) -> Result<(), Error> {
+        let caller = Caller::of_this_call()?;
         let client = arguments::client(client)?;
         let sender_bytes = arguments::address(SENDER, sender)?;
         let recipient_bytes = arguments::address(RECIPIENT, recipient)?;
@@ -227,12 +202,8 @@ impl Manager {
         Ok(())
     }
 
-    async fn reload(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-    ) -> Result<(), Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    async fn reload(&self) -> Result<(), Error> {
+        let caller = Caller::of_this_call()?;
         log::info!("{caller} wants the lists to be read again");
         let ending = |()| Error::ReloadRefused("The daemon is ending.".to_owned());
         let (answer, answered) = oneshot::channel();
@@ -250,24 +221,15 @@ impl Manager {
         })
     }
 
-    async fn reset_statistics(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-    ) -> Result<(), Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    fn reset_statistics(&self) -> Result<(), Error> {
+        let caller = Caller::of_this_call()?;
         self.gate.reset_statistics();
         log::info!("{caller} has set the counters to zero");
         Ok(())
     }
 
-    async fn backup(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        file: Fd<'_>,
-    ) -> Result<(), Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    async fn backup(&self, file: Fd<'_>) -> Result<(), Error> {
+        let caller = Caller::of_this_call()?;
         let file = backup_file(file)?;
         self.gate.backup(file).await?;
         log::info!("{caller} has taken a backup");
@@ -275,14 +237,8 @@ impl Manager {
     }
 
     #[zbus(out_args("taken"))]
-    async fn import(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        rows: Rows,
-        dry_run: bool,
-    ) -> Result<Dict, Error> {
-        let caller = self.consent.ask(connection, &header).await?;
+    async fn import(&self, rows: Rows, dry_run: bool) -> Result<Dict, Error> {
+        let caller = Caller::of_this_call()?;
         let count = rows.0.len() as u64;
         let records: Result<Vec<_>, Error> = (1..)
             .zip(&rows.0)
@@ -312,14 +268,8 @@ impl Manager {
     }
 
     #[zbus(out_args("rows", "next"))]
-    async fn export(
-        &self,
-        #[zbus(connection)] connection: &Connection,
-        #[zbus(header)] header: Header<'_>,
-        after: Cursor,
-        limit: u32,
-    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        self.consent.ask(connection, &header).await?;
+    async fn export(&self, after: Cursor, limit: u32) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+        Caller::of_this_call()?;
         self.page(Filter::default(), true, after, limit).await
     }
 }

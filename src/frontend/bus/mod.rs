@@ -18,9 +18,9 @@
 //! | an address | a line of the policy protocol | longer ones are never seen |
 //! | rows of a history | 10,000 | 400 days of hours |
 //! | histories at once | 4 | each is read from the disk, and anybody may ask |
-//! | keys of a row or a filter | 64 | arguments are unpacked before it is known who calls |
+//! | keys of a row or a filter | 64 | no caller can fill the memory with arguments |
 //! | a key, a text, a cursor | 256 bytes, four lines, 8 KiB | the same; nothing of ours is longer |
-//! | calls that wait for polkit | 16, root's aside | each keeps its arguments, and a password takes its time |
+//! | calls under way | 16, 4 of a user, root's aside | each keeps its arguments while polkit is asked, and a password takes its time |
 //! | what somebody else than root sends at once | 4 MiB | it is kept while polkit is asked |
 //! | complaints of a refused reload | 1,000 | nobody reads more |
 

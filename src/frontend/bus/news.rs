@@ -1,7 +1,7 @@
 //! What listeners on the bus are told: which lists have changed, and how the store is.
 //!
 //! A change over the bus is told at once. Whatever else changes (a reload by signal, an entry whose time is over,
-//! trouble with the database) is looked for every second, which costs the comparison of a few pointers.
+//! trouble with the database) is looked for every five seconds, which costs the comparison of a few pointers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::policy::{Entries, ListName, Lists, Ruleset};
 use crate::service::Gate;
 
 /// How often changes are looked for.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What was told, and where news come from.
 pub(super) struct News {

@@ -1,7 +1,7 @@
 //! What callers send, unpacked within bounds.
 //!
-//! The arguments of a method are unpacked before the method asks who calls. On the wire an empty row has a few
-//! bytes, here it has hundreds, so anybody could fill the memory with rows that nobody wants. These types are
+//! Who calls is known and may. On the wire an empty row has a few bytes, here it has hundreds, so a caller could fill
+//! the memory with rows that nobody wants. These types are
 //! those of the contract on the wire; what is beyond a bound ends the unpacking, and the caller gets the sentence.
 
 use std::collections::HashMap;

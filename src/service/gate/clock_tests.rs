@@ -59,7 +59,7 @@ async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_rig
         clock.jump(jump);
         // Whatever the time, the sweep has its turn, and its rest is over after a year.
         let turns = gate.progress().turns;
-        while gate.progress().turns < turns + 3 {
+        while gate.progress().turns < turns + 2 {
             tokio::task::yield_now().await;
         }
         let passes = (Verdict::Pass, Reason::TripletFound);

@@ -37,6 +37,19 @@ const REST: Span = Span::from_hours(1);
 const NOTE: Span = Span::from_seconds(60);
 
 impl Worker {
+    /// How long nothing has to be done, unless there is a message.
+    pub(super) fn rest(&self, mono: Duration) -> Duration {
+        if self.health != Health::Well {
+            return TICK;
+        }
+        let sync = self
+            .committed
+            .map(|committed| committed.saturating_add(SYNC));
+        let flush = self.flushed.saturating_add(FLUSH);
+        let next = sync.map_or(flush, |sync| sync.min(flush));
+        next.saturating_sub(mono).min(self.pause)
+    }
+
     /// The duties between batches, each in its own rhythm.
     pub(super) fn keep_house(&mut self) {
         let mono = monotonic();
@@ -83,7 +96,7 @@ impl Worker {
             self.pause = if is_more {
                 took.saturating_mul(PAUSE_BY_SLICE).clamp(PAUSE, TICK)
             } else {
-                TICK
+                FLUSH
             };
         }
     }

@@ -26,7 +26,8 @@ use crate::types::Timestamp;
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
 const BATCH: usize = 1024;
 
-/// How often the thread looks up from an empty queue.
+/// How often the thread looks up from an empty queue while there is something to do besides. At rest it waits for
+/// the next duty, so that an idle machine sleeps.
 const TICK: Duration = Duration::from_millis(250);
 
 /// How long a full store is swept without a rest in one attempt to make room.
@@ -69,6 +70,8 @@ pub struct Progress {
     pub turns: u64,
     /// Whether it is inside the store, where a slow disk may hold it.
     pub is_in_store: bool,
+    /// Whether it waits for something to do.
+    pub is_waiting: bool,
 }
 
 /// What the gate sees of the thread.
@@ -78,6 +81,8 @@ pub(super) struct Pulse {
     turns: AtomicU64,
     /// Whether the thread is inside the store, where a slow disk may hold it.
     in_store: AtomicBool,
+    /// Whether it waits for something to do.
+    waiting: AtomicBool,
 }
 
 impl Pulse {
@@ -86,6 +91,7 @@ impl Pulse {
         Progress {
             turns: self.turns.load(Ordering::Relaxed),
             is_in_store: self.in_store.load(Ordering::Relaxed),
+            is_waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 }
@@ -121,7 +127,7 @@ pub(super) struct Worker {
     committed: Option<Duration>,
     tried: Duration,
     sliced: Duration,
-    /// Between the last slice of the sweep and the next: [`TICK`] at most.
+    /// Between the last slice of the sweep and the next: [`TICK`] at most while there is more.
     pause: Duration,
     /// By the wall clock.
     swept: Option<Timestamp>,
@@ -171,7 +177,11 @@ impl Worker {
         // Every client is looked at: not before the first answer can be given.
         self.count_whitelisted();
         loop {
-            match queue.recv_timeout(self.pause) {
+            let pulse = Arc::clone(&self.shared.pulse);
+            pulse.waiting.store(true, Ordering::Relaxed);
+            let received = queue.recv_timeout(self.rest(monotonic()));
+            pulse.waiting.store(false, Ordering::Relaxed);
+            match received {
                 Ok(message) => self.take(message, queue),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

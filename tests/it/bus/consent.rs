@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use stargrey::api::{ACTIONS, Error, MANAGER};
+use stargrey::api::{ACTIONS, MANAGER};
 use zbus::OwnedVariant;
 
 use super::OnBus;
@@ -143,13 +143,28 @@ fn who_may_not_ask_for_a_password_is_not_asked_for_one() {
 }
 
 #[test]
-fn a_polkit_that_says_no_is_obeyed_for_root_too() {
+fn polkit_is_not_asked_about_root() {
     let on = OnBus::start(&[]);
-    let (_runtime, _connection, _asked) = play_polkit(&on.bus, "");
-    let refusal = on.manager(&["Reload"]).refused();
-    assert!(refusal.contains("the consent of polkit"), "{refusal}");
-    let refusal = on.bus.backup(tempfile::tempfile().unwrap()).unwrap_err();
-    assert!(matches!(refusal, Error::NotAuthorized(_)), "{refusal}");
+    let (_runtime, _connection, asked) = play_polkit(&on.bus, "");
+    assert_eq!(on.manager(&["Reload"]).good(), "");
+    on.bus.backup(tempfile::tempfile().unwrap()).unwrap();
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_call_is_authorized_before_its_arguments_are_unpacked() {
+    let on = OnBus::start(&[]);
+    for (call, is_bad) in [
+        (
+            &["Import", "aa{sv}b", "1", "1", "x", "v", "as", "0", "true"][..],
+            true,
+        ),
+        (&["Import", "aa{sv}b", "0", "true"], false),
+    ] {
+        let refusal = on.bus.call_as_nobody(MANAGER, call).refused();
+        assert!(refusal.contains("polkit"), "{is_bad}: {refusal}");
+        assert_eq!(on.manager(call).is_good, !is_bad, "{call:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Records: listed, explained, allowed, forgotten, exported, imported, copied.
 
 use std::fs;
+use std::io::{Seek, SeekFrom};
 
 use stargrey::api::{MONITOR, NAME, PATH};
 
@@ -241,7 +242,8 @@ fn a_backup_is_a_database() {
     on.daemon.ask(&request);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy");
-    let file = fs::File::create_new(&path).unwrap();
+    let mut file = fs::File::create_new(&path).unwrap();
+    file.seek(SeekFrom::Start(4096)).unwrap();
     on.bus.backup(file).unwrap();
     let mut other = Daemon::prepare();
     fs::create_dir(other.path().join("db")).unwrap();
