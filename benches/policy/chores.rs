@@ -236,7 +236,8 @@ impl Chores<'_> {
             }
         }
         if chore.has(Chore::Adds) {
-            orders::remove(&server.bus.address, 0..ADDED)?;
+            let removed = orders::remove(&server.bus.address, 0..ADDED).await;
+            removed.map_err(io::Error::other)?;
         }
         Ok(Round {
             alone,

@@ -76,7 +76,7 @@ impl Orders {
                 .as_deref()
                 .map(|copy| scope.spawn(move || backup(copy)));
             let adding = self.add.clone();
-            let adding = adding.map(|numbers| scope.spawn(|| add(&self.bus, numbers)));
+            let adding = adding.map(|numbers| scope.spawn(|| block_on(add(&self.bus, numbers))));
             let imported = rows.map_or(Ok(()), |rows| self.ctl(&["import", "json", &rows]));
             let added = count(adding);
             is_busy.store(false, Ordering::Relaxed);
@@ -114,40 +114,37 @@ fn expression(number: usize) -> String {
 }
 
 /// Has the server on this bus add expressions, each when the one before is in force.
-fn add(bus: &str, numbers: Range<usize>) -> io::Result<u64> {
-    with_manager(bus, async |manager| {
-        let mut count = 0;
-        for number in numbers {
-            manager.add_entry(LIST, &expression(number), "", 0).await?;
-            count += 1;
-        }
-        Ok(count)
-    })
+async fn add(bus: &str, numbers: Range<usize>) -> Result<u64, Error> {
+    let manager = manager(bus).await?;
+    let mut count = 0;
+    for number in numbers {
+        manager.add_entry(LIST, &expression(number), "", 0).await?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// Has it remove them.
-pub(crate) fn remove(bus: &str, numbers: Range<usize>) -> io::Result<()> {
-    with_manager(bus, async |manager| {
-        for number in numbers {
-            manager.remove_entry(LIST, &expression(number)).await?;
-        }
-        Ok(())
-    })
+pub(crate) async fn remove(bus: &str, numbers: Range<usize>) -> Result<(), Error> {
+    let manager = manager(bus).await?;
+    for number in numbers {
+        manager.remove_entry(LIST, &expression(number)).await?;
+    }
+    Ok(())
 }
 
-/// Does something with the server on this bus.
-fn with_manager<T>(
-    bus: &str,
-    job: impl AsyncFnOnce(ManagerProxy<'static>) -> Result<T, Error>,
-) -> io::Result<T> {
+/// The server on this bus.
+async fn manager(bus: &str) -> Result<ManagerProxy<'static>, Error> {
+    let connection = zbus::connection::Builder::address(bus).build().await?;
+    Ok(ManagerProxy::new(&connection).await?)
+}
+
+/// Does something on this thread until it is done.
+fn block_on<T>(job: impl Future<Output = Result<T, Error>>) -> io::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let done = runtime.block_on(async {
-        let connection = zbus::connection::Builder::address(bus).build().await?;
-        job(ManagerProxy::new(&connection).await?).await
-    });
-    done.map_err(io::Error::other)
+    runtime.block_on(job).map_err(io::Error::other)
 }
 
 /// What a thread has counted.

@@ -197,7 +197,8 @@ fn write_large_rows(file: &Path) {
             "sender": sender, "recipient": recipient,
             "state": "passed", "first": 1, "passed": 1, "last": 1, "mails": 1,
         });
-        text.push_str(&format!("{row}\n"));
+        text.push_str(&row.to_string());
+        text.push('\n');
     }
     fs::write(file, text).unwrap();
 }
