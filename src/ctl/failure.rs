@@ -48,6 +48,9 @@ pub enum Failure {
     /// The daemon refuses what it was given.
     #[error("{0}")]
     Refused(String),
+    /// The daemon refuses a record.
+    #[error("{0}")]
+    Record(String),
     /// The database has only hashes.
     #[error("{0}")]
     Hashed(String),
@@ -192,9 +195,11 @@ impl Failure {
                 source: LineError::Read(source),
                 ..
             } => code_of_reading(source),
-            Self::Refused(_) | Self::Hashed(_) | Self::Line { .. } | Self::NoRecords { .. } => {
-                exit::DATAERR
-            }
+            Self::Refused(_)
+            | Self::Record(_)
+            | Self::Hashed(_)
+            | Self::Line { .. }
+            | Self::NoRecords { .. } => exit::DATAERR,
             Self::Directory(error) => match error {
                 DirectoryError::Held(_)
                 | DirectoryError::NoDatabase(_)
@@ -223,8 +228,8 @@ impl Failure {
             | api::Error::InvalidArgument(said)
             | api::Error::UnknownList(said)
             | api::Error::EntryInFile(said)
-            | api::Error::EmptyFilter(said)
-            | api::Error::InvalidRow(said) => Self::Refused(said),
+            | api::Error::EmptyFilter(said) => Self::Refused(said),
+            api::Error::InvalidRow(said) => Self::Record(said),
         }
     }
 
@@ -265,6 +270,8 @@ impl Failure {
             | fdo::Error::Timeout(said)
             | fdo::Error::TimedOut(said)
             | fdo::Error::Disconnected(said) => Self::Lost(said),
+            // A row with a text or a key beyond the limits of the bus.
+            fdo::Error::InvalidArgs(said) if method == "Import" => Self::Record(said),
             fdo::Error::LimitsExceeded(said) | fdo::Error::InvalidArgs(said) => Self::Refused(said),
             other => Self::Answer(other.to_string()),
         }
@@ -290,7 +297,6 @@ const fn code_of_reading(error: &ReadError) -> u8 {
         | ReadError::Header(_)
         | ReadError::Encoding(_)
         | ReadError::EndsEarly(_)
-        | ReadError::TooLong(_)
         | ReadError::Hashed => exit::DATAERR,
     }
 }

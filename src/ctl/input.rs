@@ -165,7 +165,8 @@ impl Input {
                     path: path.clone(),
                     source,
                 };
-                row.map(Record::Row).map_err(line)
+                row.map(|row| row.map_or_else(Record::Skipped, Record::Row))
+                    .map_err(line)
             })),
         })
     }
@@ -272,13 +273,21 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_wrong_at_the_end_is_known_at_the_beginning() {
-        let text = format!("{}\n{{\"first\":1}}\nx\n", header());
-        let (file, mut input) = of_file(&text);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "VERSION=3\nformat=print\ntype=btree\nHEADER=END\n 192.0.2.7\n 1,2\n";
+        std::fs::write(file.path(), text).unwrap();
+        let mut input = Input::open(&Import::Postgrey {
+            source: Some(file.path().to_owned()),
+            delay: 300,
+            retry_count: 1,
+            dry_run: false,
+        })
+        .unwrap();
         let failure = input.count().await.unwrap_err();
         let name = file.path().display();
         assert_eq!(
             failure.to_string(),
-            format!("{name}: line 3 is no JSON object")
+            format!("{name}: the dump ends early, after line 6: DATA=END is missing")
         );
         assert_eq!(failure.code(), exit::DATAERR);
     }

@@ -489,9 +489,28 @@ fn imports_go_in_batches() {
 
     write_export(&path, 200, Some(13));
     let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
-    let want = "stargreyctl: in the batch that begins with record 201: row 1 is unlucky\n\
-                by then 200 records had been taken: 198 new, 2 changed, 0 unchanged\n";
-    assert_eq!((code, &*stdout, &*stderr), (65, "", want));
+    let want = "     Read: 201\n      New: 198\n  Changed: 2\nUnchanged: 0\n  \
+                Skipped: 1: stargreyd refuses the record: row 1 is unlucky\n";
+    assert_eq!((code, &*stdout, &*stderr), (0, want, ""));
+}
+
+#[test]
+fn many_skipped_records_are_said_aloud_and_end_with_1() {
+    let service = Service::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    let name = path.to_str().unwrap();
+    write_export(&path, 2, Some(13));
+    let mut file = File::options().append(true).open(&path).unwrap();
+    file.write_all(b"{\"first\":\n").unwrap();
+    let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
+    let want = "     Read: 4\n      New: 0\n  Changed: 2\nUnchanged: 0\n  \
+                Skipped: 1: the line is not a JSON object of numbers, strings and booleans\n  \
+                Skipped: 1: stargreyd refuses the record: row 1 is unlucky\n";
+    let warning = "stargreyctl: warning: 2 of 4 records skipped: \
+                   1: the line is not a JSON object of numbers, strings and booleans; \
+                   1: stargreyd refuses the record: row 1 is unlucky\n";
+    assert_eq!((code, &*stdout, &*stderr), (1, want, warning));
 }
 
 #[test]
@@ -499,15 +518,13 @@ fn nothing_is_sent_of_a_file_with_an_error_in_it() {
     let service = Service::start();
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("rows");
-    write_export(&path, 2500, None);
-    let mut file = File::options().append(true).open(&path).unwrap();
-    file.write_all(b"{\"first\":\n").unwrap();
-    let (code, _, stderr) = service.bus.run(&["import", "json", path.to_str().unwrap()]);
+    let records = " 192.0.2.7\n 1,2\n".repeat(2500);
+    let dump = format!("VERSION=3\nformat=print\ntype=btree\nHEADER=END\n{records}");
+    std::fs::write(&path, dump).unwrap();
+    let import = ["import", "postgrey", path.to_str().unwrap()];
+    let (code, _, stderr) = service.bus.run(&import);
     assert_eq!(code, 65);
-    assert!(
-        stderr.ends_with(": line 2502 is no JSON object\n"),
-        "{stderr}"
-    );
+    assert!(stderr.contains(": the dump ends early, "), "{stderr}");
     assert!(service.notes.take().is_empty());
 
     write_export(&path, 0, None);

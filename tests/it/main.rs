@@ -14,6 +14,7 @@ mod ctl;
 mod durability;
 mod explain;
 mod fuzz;
+mod importing;
 mod listening;
 mod log_readers;
 #[path = "../manual/mod.rs"]

@@ -14,22 +14,38 @@
 //! ```
 //!
 //! In `bytevalue` each byte is two hexadecimal digits. Several dumps may follow one another. A dump
-//! without its last line was cut off and is an error, after the records that it does have.
+//! without its last line was cut off and is an error, after the records that it does have. A record with a line that
+//! is too long is passed over.
 
 use std::io::BufRead;
 
-use super::ReadError;
-use super::line::Lines;
+use super::line::{Line, Lines};
+use super::{ReadError, Skip};
 
 /// A key and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     /// The line of the key, from 1.
     pub(super) line: u64,
+    /// Both, or why there is nothing to read in them.
+    pub(super) content: Result<Content, Skip>,
+}
+
+/// What a record has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
     /// The key.
     pub(super) key: Vec<u8>,
     /// The value.
     pub(super) value: Vec<u8>,
+}
+
+/// A line of the data.
+enum Datum {
+    /// A key or a value, unless it is too long.
+    Bytes(Result<Vec<u8>, Skip>),
+    /// The last line.
+    End,
 }
 
 /// How bytes are written.
@@ -80,16 +96,17 @@ impl<R: BufRead> Records<R> {
                 },
             };
             self.place = Place::Data(format);
-            let Some(key) = self.datum(format)? else {
+            let Datum::Bytes(key) = self.datum(format)? else {
                 self.place = Place::Outside;
                 continue;
             };
             let line = self.lines.number();
             // A key without a value.
-            let Some(value) = self.datum(format)? else {
+            let Datum::Bytes(value) = self.datum(format)? else {
                 return Err(ReadError::Encoding(self.lines.number()));
             };
-            return Ok(Some(Record { line, key, value }));
+            let content = key.and_then(|key| value.map(|value| Content { key, value }));
+            return Ok(Some(Record { line, content }));
         }
     }
 
@@ -103,16 +120,22 @@ impl<R: BufRead> Records<R> {
                     _ => Ok(None),
                 };
             }
-            Some(b"VERSION=3") => {}
-            Some(_) => return Err(ReadError::NotADump(self.lines.number())),
+            Some(Line::Text(b"VERSION=3")) => {}
+            Some(Line::Text(_) | Line::TooLong) => {
+                return Err(ReadError::NotADump(self.lines.number()));
+            }
         }
         let mut format = None;
         loop {
             let line = match self.lines.next()? {
-                Some(line) => line.to_owned(),
+                Some(Line::Text(line)) => Some(line.to_owned()),
+                Some(Line::TooLong) => None,
                 None => return Err(ReadError::EndsEarly(self.lines.number())),
             };
             let wrong = ReadError::Header(self.lines.number());
+            let Some(line) = line else {
+                return Err(wrong);
+            };
             match line.as_slice() {
                 b"HEADER=END" => return format.map(Some).ok_or(wrong),
                 b"format=print" => format = Some(Format::Printable),
@@ -127,19 +150,19 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// The next key or value, `None` for the line that ends the data.
-    fn datum(&mut self, format: Format) -> Result<Option<Vec<u8>>, ReadError> {
+    /// The next key or value, or the line that ends the data.
+    fn datum(&mut self, format: Format) -> Result<Datum, ReadError> {
         let bytes = match self.lines.next()? {
             None => return Err(ReadError::EndsEarly(self.lines.number())),
-            Some(b"DATA=END") => return Ok(None),
-            Some(line) => line.strip_prefix(b" ").and_then(|text| match format {
+            Some(Line::TooLong) => return Ok(Datum::Bytes(Err(Skip::TooLong))),
+            Some(Line::Text(b"DATA=END")) => return Ok(Datum::End),
+            Some(Line::Text(line)) => line.strip_prefix(b" ").and_then(|text| match format {
                 Format::Digits => digits(text),
                 Format::Printable => printable(text),
             }),
         };
-        bytes
-            .map(Some)
-            .ok_or(ReadError::Encoding(self.lines.number()))
+        let bytes = bytes.ok_or(ReadError::Encoding(self.lines.number()))?;
+        Ok(Datum::Bytes(Ok(bytes)))
     }
 }
 
@@ -199,6 +222,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::line::LONGEST_LINE;
     use super::*;
 
     const HEAD: &str = "VERSION=3\nformat=print\ntype=btree\ndb_pagesize=4096\nHEADER=END\n";
@@ -208,11 +232,18 @@ mod tests {
         let mut error = None;
         for record in Records::new(text.as_bytes()) {
             match record {
-                Ok(Record { line, key, value }) => rows.push((
+                Ok(Record {
+                    line,
+                    content: Ok(Content { key, value }),
+                }) => rows.push((
                     line,
                     key.escape_ascii().to_string(),
                     value.escape_ascii().to_string(),
                 )),
+                Ok(Record {
+                    line,
+                    content: Err(why),
+                }) => rows.push((line, why.word().to_owned(), String::new())),
                 Err(wrong) => error = Some(wrong.to_string()),
             }
         }
@@ -238,6 +269,17 @@ mod tests {
             "{HEAD} a\n b\nDATA=END\n{HEAD}DATA=END\n{HEAD} c\n d\nDATA=END"
         ));
         let want = vec![row(6, "a", "b"), row(20, "c", "d")];
+        assert_eq!((rows, error), (want, None));
+    }
+
+    #[test]
+    fn a_record_with_a_line_that_is_too_long_is_passed_over() {
+        let long = "a".repeat(LONGEST_LINE);
+        let (rows, error) = read(&format!(
+            "{HEAD} {long}\n 1\n b\n {long}\n {long}\n {long}\n c\n 2\nDATA=END\n"
+        ));
+        let skipped = |line| row(line, "too-long", "");
+        let want = vec![skipped(6), skipped(8), skipped(10), row(12, "c", "2")];
         assert_eq!((rows, error), (want, None));
     }
 
@@ -353,7 +395,11 @@ mod tests {
             text += "DATA=END\n";
             let records: Result<Vec<_>, _> = Records::new(text.as_bytes()).collect();
             let records = records.unwrap().into_iter();
-            prop_assert_eq!(records.map(|r| (r.key, r.value)).collect::<Vec<_>>(), rows);
+            let read = records.map(|record| {
+                let content = record.content.unwrap();
+                (content.key, content.value)
+            });
+            prop_assert_eq!(read.collect::<Vec<_>>(), rows);
         }
 
         #[test]

@@ -4,14 +4,14 @@
 //!
 //! The first line says what it is, under which schema, and which version has written it:
 //! `{"schema":1,"stargrey":"export","version":"0.1.0"}`. Each line below it is a row of the bus: numbers, truths
-//! and texts under the keys of [`api`](crate::api). Empty lines mean nothing.
+//! and texts under the keys of [`api`](crate::api). Empty lines mean nothing. A line that is no row is passed over.
 
 use std::io::BufRead;
 
 use serde_json::{Value, json};
 
-use super::ReadError;
-use super::line::Lines;
+use super::line::{Line, Lines};
+use super::{ReadError, Skip};
 use crate::api::Dict;
 use crate::ctl::json::row;
 
@@ -45,12 +45,6 @@ pub enum LineError {
         /// By which version.
         version: String,
     },
-    /// Not an object in JSON.
-    #[error("line {0} is no JSON object")]
-    Json(u64),
-    /// There is something else in it.
-    #[error("line {0} has something other than numbers, texts, true and false in it")]
-    Value(u64),
 }
 
 /// The rows of an export.
@@ -71,31 +65,42 @@ impl<R: BufRead> JsonLines<R> {
         }
     }
 
-    /// The next row, `None` at the end.
-    fn row(&mut self) -> Result<Option<Dict>, LineError> {
+    /// The next line, `None` at the end.
+    fn row(&mut self) -> Result<Option<Result<Dict, Skip>>, LineError> {
+        if !self.is_begun {
+            self.header()?;
+            self.is_begun = true;
+        }
         loop {
-            let Some(line) = self.lines.next()? else {
-                // Without its header even an empty file is something else.
-                return if self.is_begun {
-                    Ok(None)
-                } else {
-                    Err(LineError::Header)
-                };
+            let line = match self.lines.next()? {
+                None => return Ok(None),
+                Some(Line::TooLong) => return Ok(Some(Err(Skip::TooLong))),
+                Some(Line::Text(line)) => line,
             };
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            let object = match serde_json::from_slice(line) {
-                Ok(Value::Object(object)) => object,
-                Ok(_) | Err(_) if self.is_begun => {
-                    return Err(LineError::Json(self.lines.number()));
-                }
-                Ok(_) | Err(_) => return Err(LineError::Header),
+            let row = match serde_json::from_slice(line) {
+                Ok(Value::Object(object)) => row(object),
+                Ok(_) | Err(_) => None,
             };
-            if self.is_begun {
-                let row = row(object).ok_or(LineError::Value(self.lines.number()))?;
-                return Ok(Some(row));
+            return Ok(Some(row.ok_or(Skip::Json)));
+        }
+    }
+
+    /// Reads the first line. Without it even an empty file is something else.
+    fn header(&mut self) -> Result<(), LineError> {
+        loop {
+            let line = match self.lines.next()? {
+                None | Some(Line::TooLong) => return Err(LineError::Header),
+                Some(Line::Text(line)) => line,
+            };
+            if line.trim_ascii().is_empty() {
+                continue;
             }
+            let Ok(Value::Object(object)) = serde_json::from_slice(line) else {
+                return Err(LineError::Header);
+            };
             let wanted = header();
             if object.get("stargrey") != wanted.get("stargrey") {
                 return Err(LineError::Header);
@@ -105,13 +110,13 @@ impl<R: BufRead> JsonLines<R> {
                 let version = version.unwrap_or("of another version").to_owned();
                 return Err(LineError::Schema { version });
             }
-            self.is_begun = true;
+            return Ok(());
         }
     }
 }
 
 impl<R: BufRead> Iterator for JsonLines<R> {
-    type Item = Result<Dict, LineError>;
+    type Item = Result<Result<Dict, Skip>, LineError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.is_over {
@@ -125,17 +130,18 @@ impl<R: BufRead> Iterator for JsonLines<R> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::LONGEST_LINE;
     use super::*;
 
-    fn read(text: &str) -> Result<usize, String> {
-        let rows: Result<Vec<_>, _> = JsonLines::new(text.as_bytes()).collect();
-        rows.map(|rows| rows.len())
-            .map_err(|error| error.to_string())
+    /// What each line is: `None` for a row.
+    fn read(text: &str) -> Result<Vec<Option<Skip>>, String> {
+        JsonLines::new(text.as_bytes())
+            .map(|row| row.map(Result::err).map_err(|error| error.to_string()))
+            .collect()
     }
 
     #[test]
-    fn what_is_no_export_is_refused_with_the_line() {
-        let good = header().to_string();
+    fn what_is_no_export_is_refused() {
         let cases = [
             (String::new(), "first line is missing"),
             ("{}".to_owned(), "first line is missing"),
@@ -144,18 +150,28 @@ mod tests {
                 r#"{"stargrey":"export","schema":2,"version":"9.0"}"#.to_owned(),
                 "written by stargrey 9.0",
             ),
-            (format!("{good}\n{{}}\nx"), "line 3 is no JSON"),
-            (format!("{good}\n[]"), "line 2 is no JSON"),
-            (
-                format!("{good}\n\n{{\"a\":null}}"),
-                "line 3 has something other",
-            ),
         ];
         for (text, want) in cases {
             let error = read(&text).unwrap_err();
             assert!(error.contains(want), "{text}: {error}");
         }
-        assert_eq!(read(&good), Ok(0));
-        assert_eq!(read(&format!("{good}\n{{\"a\":1}}\n\n{{}}\n")), Ok(2));
+    }
+
+    #[test]
+    fn a_line_that_is_no_row_is_passed_over() {
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(LONGEST_LINE));
+        let cases = [
+            ("x", Skip::Json),
+            ("[]", Skip::Json),
+            (r#"{"a":null}"#, Skip::Json),
+            (r#"{"a":-1}"#, Skip::Json),
+            (long.as_str(), Skip::TooLong),
+        ];
+        let good = header();
+        assert_eq!(read(&good.to_string()), Ok(Vec::new()));
+        for (line, why) in cases {
+            let text = format!("\n{good}\n{{\"a\":1}}\n\n{line}\n{{}}\n");
+            assert_eq!(read(&text), Ok(vec![None, Some(why), None]), "{why}");
+        }
     }
 }

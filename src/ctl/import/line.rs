@@ -7,6 +7,15 @@ use super::ReadError;
 /// The longest line taken: a key of three parts, each far longer than SMTP allows, in two digits a byte.
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
 
+/// A line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line<'a> {
+    /// Without its end.
+    Text(&'a [u8]),
+    /// It is longer than [`LONGEST_LINE`]; all of it has been read.
+    TooLong,
+}
+
 /// Counts and reads lines.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
@@ -24,8 +33,8 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next line without its end, `None` at the end of the stream.
-    pub(super) fn next(&mut self) -> Result<Option<&[u8]>, ReadError> {
+    /// The next line, `None` at the end of the stream.
+    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>, ReadError> {
         self.line.clear();
         let limit = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
         let mut limited = (&mut self.reader).take(limit.saturating_add(1));
@@ -36,9 +45,11 @@ impl<R: BufRead> Lines<R> {
         if self.line.last() == Some(&b'\n') {
             self.line.pop();
         } else if self.line.len() > LONGEST_LINE {
-            return Err(ReadError::TooLong(self.number));
+            self.line.clear();
+            self.reader.skip_until(b'\n')?;
+            return Ok(Some(Line::TooLong));
         }
-        Ok(Some(&self.line))
+        Ok(Some(Line::Text(&self.line)))
     }
 
     /// The number of the line read last, from 1.
@@ -59,20 +70,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
+    fn a_line_may_be_as_long_as_the_limit_and_longer_ones_are_passed_over() {
         let mut text = vec![b'a'; LONGEST_LINE];
         text.push(b'\n');
         text.extend(vec![b'b'; LONGEST_LINE + 1]);
+        text.extend(b"\nc\n");
+        text.extend(vec![b'd'; 3 * LONGEST_LINE]);
         let mut lines = Lines::new(text.as_slice());
-        assert_eq!(lines.next().unwrap().unwrap().len(), LONGEST_LINE);
-        assert!(matches!(lines.next(), Err(ReadError::TooLong(2))));
+        let longest = text.get(..LONGEST_LINE).unwrap();
+        for want in [
+            Some(Line::Text(longest)),
+            Some(Line::TooLong),
+            Some(Line::Text(b"c")),
+            Some(Line::TooLong),
+            None,
+        ] {
+            assert_eq!(lines.next().unwrap(), want);
+        }
+        assert_eq!(lines.number(), 4);
     }
 
     #[test]
     fn the_last_line_needs_no_end() {
         let mut lines = Lines::new(b"a\n\nb".as_slice());
         for want in [Some(b"a".as_slice()), Some(b""), Some(b"b"), None] {
-            assert_eq!(lines.next().unwrap(), want);
+            assert_eq!(lines.next().unwrap(), want.map(Line::Text));
         }
         assert_eq!(lines.number(), 3);
     }

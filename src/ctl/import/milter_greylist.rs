@@ -17,7 +17,7 @@
 
 use std::io::BufRead;
 
-use super::line::{Lines, number};
+use super::line::{Line, Lines, number};
 use super::{Imported, Item, ReadError, Skip};
 use crate::types::{ClientIp, Span, Timestamp};
 
@@ -61,14 +61,18 @@ impl<R: BufRead> MilterGreylist<R> {
     /// The next line that means something, `None` at the end.
     fn item(&mut self) -> Result<Option<Item>, ReadError> {
         loop {
-            let Some(line) = self.lines.next()? else {
-                return Ok(None);
+            let row = match self.lines.next()? {
+                None => return Ok(None),
+                Some(Line::TooLong) => Err(Skip::TooLong),
+                Some(Line::Text(line)) => {
+                    let line = line.trim_ascii();
+                    if line.is_empty() || line.starts_with(b"#") {
+                        continue;
+                    }
+                    understand(line, self.rules)
+                }
             };
-            let line = line.trim_ascii();
-            if line.is_empty() || line.starts_with(b"#") {
-                continue;
-            }
-            return Ok(Some(match understand(line, self.rules) {
+            return Ok(Some(match row {
                 Ok(row) => Item::Row(row),
                 Err(why) => Item::Skipped {
                     line: self.lines.number(),
@@ -136,6 +140,7 @@ fn unbracketed(address: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::line::LONGEST_LINE;
     use super::*;
 
     fn read(text: &str) -> Vec<Item> {
@@ -192,7 +197,8 @@ mod tests {
             ("192.0.2.1\t<a@b>\t<c@d>\t1000 TARPIT", Skip::Value),
             ("192.0.2.1\t<a@b>\t<c@d>\t1000 x TARPIT", Skip::Value),
         ];
-        for (line, why) in cases {
+        let long = format!("192.0.2.1\t<{}@b>\t<c@d>\t1000", "a".repeat(LONGEST_LINE));
+        for (line, why) in cases.into_iter().chain([(long.as_str(), Skip::TooLong)]) {
             let text = format!("# x\n{line}\n192.0.2.1\t<>\t<bob@example.net>\t1800\n");
             let want = [
                 Item::Skipped { line: 2, why },

@@ -99,16 +99,25 @@ pub enum Skip {
     Value,
     /// A row with too few columns.
     Row,
+    /// A line of an export that is no row.
+    Json,
+    /// A line beyond the limit.
+    TooLong,
+    /// The daemon says that it is no record: an address with a newline in it, for instance.
+    Refused,
 }
 
 impl Skip {
     /// Every reason there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Ambiguous,
         Self::Key,
         Self::Address,
         Self::Value,
         Self::Row,
+        Self::Json,
+        Self::TooLong,
+        Self::Refused,
     ];
 
     /// The word in JSON.
@@ -120,6 +129,9 @@ impl Skip {
             Self::Address => "address",
             Self::Value => "value",
             Self::Row => "row",
+            Self::Json => "json",
+            Self::TooLong => "too-long",
+            Self::Refused => "refused",
         }
     }
 }
@@ -132,6 +144,9 @@ impl fmt::Display for Skip {
             Self::Address => "the client is not an IP address",
             Self::Value => "the numbers are not those of a record",
             Self::Row => "columns are missing",
+            Self::Json => "the line is not a JSON object of numbers, strings and booleans",
+            Self::TooLong => "the line is longer than any record can be",
+            Self::Refused => "stargreyd refuses the record",
         })
     }
 }
@@ -154,9 +169,6 @@ pub enum ReadError {
     /// The dump ends before its last line.
     #[error("the dump ends early, after line {0}: DATA=END is missing")]
     EndsEarly(u64),
-    /// A line beyond the limit.
-    #[error("line {0} is longer than any record can be")]
-    TooLong(u64),
     /// The keys are hashes.
     #[error(
         "this database was written with --privacy: it holds hashes instead of addresses and cannot be imported"

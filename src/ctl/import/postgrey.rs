@@ -5,9 +5,10 @@
 //! | key | value | is |
 //! | --- | --- | --- |
 //! | `network/sender/recipient` | `first,last` | a triplet |
-//! | the same | `first,last,octet` | a triplet of Postgrey up to 1.36: the client's last octet |
-//! | the same | `first,last,count` | a triplet of taRgrey: how often it came back after the delay |
-//! | the same | `first,last,count,octet` | a triplet of taRgrey on top of Postgrey up to 1.36 |
+//! | `client/32/sender/recipient`, `client/128/sender/recipient` | `first,last` | a triplet under `--lookup-by-host` |
+//! | either | `first,last,octet` | a triplet of Postgrey up to 1.36: the client's last octet |
+//! | either | `first,last,count` | a triplet of taRgrey: how often it came back after the delay |
+//! | either | `first,last,count,octet` | a triplet of taRgrey on top of Postgrey up to 1.36 |
 //! | an address | `count,last` | a client that is, or will be, let through |
 //! | an address | `seen` | a client that taRgrey knows to have fled the tarpit |
 //! | 40 hexadecimal digits | any | one of the first kind, written with `--privacy` |
@@ -22,13 +23,14 @@
 //!
 //! # What it does not do
 //!
-//! Slashes within addresses are not escaped in the key, so that a key with more than two cannot be taken
-//! apart for certain. Such a triplet is left out: it will wait once more.
+//! Slashes within addresses are not escaped in the key, so a key with more of them than its form needs cannot be
+//! taken apart for certain. Such a triplet is left out: it will wait once more. The form with a length is recognised
+//! by the length of a whole address in second place: a sender that is called 32 is not worth a second reading.
 
 use std::io::BufRead;
 use std::net::IpAddr;
 
-use super::db_dump::{Record, Records};
+use super::db_dump::{Content, Record, Records};
 use super::line::number;
 use super::{Imported, Item, ReadError, Skip};
 use crate::types::{ClientIp, Span, Timestamp};
@@ -92,19 +94,14 @@ impl<R: BufRead> Iterator for Postgrey<R> {
 
 /// What a record says.
 fn understand(record: &Record, rules: PostgreyRules) -> Result<Item, ReadError> {
-    let key = record.key.as_slice();
-    if key.len() == HASH_LENGTH && key.iter().all(u8::is_ascii_hexdigit) {
-        return Err(ReadError::Hashed);
-    }
-    let mut parts = key.split(|byte| *byte == b'/');
-    let parts = (parts.next(), parts.next(), parts.next(), parts.next());
-    let row = match parts {
-        (Some(network), Some(sender), Some(recipient), None) => {
-            triplet((network, sender, recipient), &record.value, rules)
+    let row = match &record.content {
+        Ok(Content { key, .. })
+            if key.len() == HASH_LENGTH && key.iter().all(u8::is_ascii_hexdigit) =>
+        {
+            return Err(ReadError::Hashed);
         }
-        (_, _, _, Some(_)) => Err(Skip::Ambiguous),
-        (Some(address), None, ..) => client(address, &record.value),
-        _ => Err(Skip::Key),
+        Ok(content) => row(content, rules),
+        Err(why) => Err(*why),
     };
     Ok(match row {
         Ok(row) => Item::Row(row),
@@ -115,6 +112,36 @@ fn understand(record: &Record, rules: PostgreyRules) -> Result<Item, ReadError> 
     })
 }
 
+/// The record with this key and value.
+fn row(Content { key, value }: &Content, rules: PostgreyRules) -> Result<Imported, Skip> {
+    // Of a key with more parts than any form has it does not matter how many.
+    let parts: Vec<&[u8]> = key.splitn(5, |byte| *byte == b'/').collect();
+    match *parts.as_slice() {
+        [client] => self::client(client, value),
+        [network, sender, recipient] => triplet((network, sender, recipient), value, rules),
+        [host, length, sender, recipient] if is_host(host, length) => {
+            triplet((host, sender, recipient), value, rules)
+        }
+        [] | [_, _] => Err(Skip::Key),
+        [..] => Err(Skip::Ambiguous),
+    }
+}
+
+/// Whether this is an address with the length of a whole one.
+fn is_host(address: &[u8], length: &[u8]) -> bool {
+    let whole: &[u8] = match self::address(address) {
+        Some(IpAddr::V4(_)) => b"32",
+        Some(IpAddr::V6(_)) => b"128",
+        None => return false,
+    };
+    length == whole
+}
+
+/// The address that this text is.
+fn address(text: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// A triplet by its key and value.
 fn triplet(
     key: (&[u8], &[u8], &[u8]),
@@ -122,10 +149,7 @@ fn triplet(
     rules: PostgreyRules,
 ) -> Result<Imported, Skip> {
     let (network, sender, recipient) = key;
-    let network: IpAddr = std::str::from_utf8(network)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .ok_or(Skip::Address)?;
+    let network = address(network).ok_or(Skip::Address)?;
     let mut numbers = value.split(|byte| *byte == b',');
     let mut time = || {
         let seconds = numbers.next().and_then(number).ok_or(Skip::Value)?;
@@ -229,26 +253,31 @@ mod tests {
         let rows = [
             ("192.0.2.0//c@d", "1000,1300"),
             ("2001:db8:0:0:0:0:0:0/a\\c3\\bc@b/c@d", "1000,1001"),
+            ("192.0.2.44/32/joe@a/bob@d", "1000,1300"),
+            ("2001:db8:0:0:0:0:0:1/128//bob@d", "1000,1001"),
             ("192.0.2.7", "5,2000"),
             ("2001:DB8:0:0:0:0:0:1", "1,2001"),
             ("192.0.2.8", "3000"),
         ];
-        let triplet = |network: &str, sender: &str, last, is_passed| Imported::Triplet {
-            network: network.parse().unwrap(),
-            sender: sender.into(),
-            recipient: b"c@d".to_vec(),
-            first: at(1000),
-            last: at(last),
-            is_passed,
-        };
+        let triplet =
+            |network: &str, sender: &str, recipient: &str, last, is_passed| Imported::Triplet {
+                network: network.parse().unwrap(),
+                sender: sender.into(),
+                recipient: recipient.into(),
+                first: at(1000),
+                last: at(last),
+                is_passed,
+            };
         let client = |address: &str, count, last| Imported::Client {
             address: ClientIp::parse(address.as_bytes()).unwrap(),
             count,
             last: at(last),
         };
         let want = [
-            triplet("192.0.2.0", "", 1300, true),
-            triplet("2001:db8::", "aü@b", 1001, false),
+            triplet("192.0.2.0", "", "c@d", 1300, true),
+            triplet("2001:db8::", "aü@b", "c@d", 1001, false),
+            triplet("192.0.2.44", "joe@a", "bob@d", 1300, true),
+            triplet("2001:db8::1", "", "bob@d", 1001, false),
             client("192.0.2.7", 5, 2000),
             client("2001:db8::1", 1, 2001),
             Imported::Tarpit {
@@ -263,6 +292,11 @@ mod tests {
     fn what_makes_no_sense_is_skipped_and_says_why() {
         let cases = [
             ("192.0.2.0/a/b@c/d@e", "1,2", Skip::Ambiguous),
+            ("192.0.2.7/32/a/b@c/d@e", "1,2", Skip::Ambiguous),
+            ("192.0.2.7/128/a@b/c@d", "1,2", Skip::Ambiguous),
+            ("192.0.2.7/24/a@b/c@d", "1,2", Skip::Ambiguous),
+            ("2001:db8::1/32/a@b/c@d", "1,2", Skip::Ambiguous),
+            ("unknown/32/a@b/c@d", "1,2", Skip::Ambiguous),
             ("192.0.2.0/a@b", "1,2", Skip::Key),
             ("unknown", "1,2", Skip::Key),
             ("", "", Skip::Key),

@@ -84,7 +84,7 @@ mod tests {
         );
         assert_eq!(text, want);
         let rows: Vec<_> = JsonLines::new(text.as_bytes())
-            .map(Result::unwrap)
+            .map(|row| row.unwrap().unwrap())
             .collect();
         assert_eq!(json::array(&rows)[0][SENDER], "\\xff\"@example.org");
     }

@@ -2,19 +2,20 @@
 //!
 //! What can be read twice (a directory, a file) is read to its end first, so that what is wrong with it is known
 //! before anything is sent. Then the records go to the daemon in batches, each of which it takes as a whole
-//! or not at all.
+//! or not at all. The records of a batch that it refuses are sent one by one, and those that it refuses are skipped.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::Answer;
-use crate::api::{CHANGED, Dict, FromRow, NEW, UNCHANGED};
+use crate::api::{CHANGED, Dict, FromRow, ManagerProxy, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
 use crate::ctl::import::Skip;
 use crate::ctl::input::{Input, Record};
 use crate::ctl::json;
+use crate::ctl::output;
 use crate::ctl::progress::Progress;
 use crate::ctl::render::Facts;
 use crate::ctl::session::Session;
@@ -23,6 +24,9 @@ use crate::types::counted;
 
 /// Records that are sent at once. The daemon takes more, but mail waits while it writes them.
 const BATCH: usize = 100;
+
+/// Of so many records one may be skipped without a warning.
+const TOLERATED: u64 = 10;
 
 /// What is said behind the counts of a dry run.
 const DRY: &str = "Nothing was taken: this was a dry run. What comes twice was counted twice.\n";
@@ -35,6 +39,8 @@ struct Tally {
     changed: u64,
     unchanged: u64,
     skipped: BTreeMap<Skip, u64>,
+    /// Why the daemon refused the first of those that it refused.
+    refusal: Option<String>,
     is_dry: bool,
 }
 
@@ -54,7 +60,14 @@ pub(super) async fn run(session: &Session, options: &Import) -> Result<Answer, F
     match sent {
         Ok(()) if tally.read == 0 => Ok(nothing(&tally, &input, &session.view)),
         Ok(()) if tally.left_out() == tally.read => Err(tally.useless(input.name())),
-        Ok(()) => Ok(Answer::yes(tally.text(&session.view))),
+        Ok(()) => {
+            let text = tally.text(&session.view);
+            let Some(warning) = tally.warning() else {
+                return Ok(Answer::yes(text));
+            };
+            output::remark(&format!("stargreyctl: {warning}\n"));
+            Ok(Answer::no(text))
+        }
         Err(source) if tally.taken() == 0 => Err(source),
         Err(source) => Err(Failure::Import {
             source: Box::new(source),
@@ -82,26 +95,28 @@ async fn send(
     let manager = session.manager().await?;
     let mut records = input.records()?;
     let mut rows = Vec::with_capacity(BATCH);
-    // The number of the first record in the batch.
-    let mut first = 1_u64;
     loop {
         let record = records.next().transpose()?;
         let is_over = record.is_none();
         match record {
             Some(Record::Row(row)) => {
                 tally.read = tally.read.saturating_add(1);
-                if rows.is_empty() {
-                    first = tally.read;
-                }
                 rows.push(row);
             }
-            Some(Record::Skipped(why)) => tally.skip(why),
+            Some(Record::Skipped(why)) => {
+                tally.read = tally.read.saturating_add(1);
+                tally.skip(why);
+            }
             None => {}
         }
         if rows.len() == BATCH || is_over && !rows.is_empty() {
-            let taken = session.ask("Import", manager.import(&rows, tally.is_dry));
-            let taken = taken.await.map_err(|failure| placed(failure, first))?;
-            tally.add(&taken);
+            if !take(session, &manager, &rows, tally).await? {
+                for row in &rows {
+                    if !take(session, &manager, std::slice::from_ref(row), tally).await? {
+                        tally.skip(Skip::Refused);
+                    }
+                }
+            }
             rows.clear();
             progress.show(tally.read);
         }
@@ -111,16 +126,35 @@ async fn send(
     }
 }
 
-/// Why a batch is not taken. Records are counted from its beginning in what the daemon says.
-fn placed(failure: Failure, first: u64) -> Failure {
-    if let Failure::Refused(said) = &failure
-        && first > 1
+/// Has the daemon take records; says whether it has, or refuses one of them.
+async fn take(
+    session: &Session,
+    manager: &ManagerProxy<'_>,
+    rows: &[Dict],
+    tally: &mut Tally,
+) -> Result<bool, Failure> {
+    match session
+        .ask("Import", manager.import(rows, tally.is_dry))
+        .await
     {
-        return Failure::Refused(format!(
-            "in the batch that begins with record {first}: {said}"
-        ));
+        Ok(taken) => {
+            tally.add(&taken);
+            Ok(true)
+        }
+        Err(Failure::Record(said)) => {
+            tally.refusal.get_or_insert(said);
+            Ok(false)
+        }
+        Err(failure) => Err(failure),
     }
-    failure
+}
+
+/// Why a record was refused, without its number in the call and what has become of the call.
+fn reason(said: &str) -> &str {
+    let numbered = said.strip_prefix("Row ");
+    let why = numbered.and_then(|rest| rest.split_once(": "));
+    let why = why.map_or(said, |(_, why)| why);
+    why.split_once(". ").map_or(why, |(first, _)| first)
 }
 
 /// What there is to say when there was nothing to read.
@@ -133,9 +167,8 @@ fn nothing(tally: &Tally, input: &Input, view: &View) -> Answer {
 }
 
 impl Tally {
-    /// Counts a record that is left out.
+    /// Counts a record that is left out; it has been counted as read.
     fn skip(&mut self, why: Skip) {
-        self.read = self.read.saturating_add(1);
         let count = self.skipped.entry(why).or_default();
         *count = count.saturating_add(1);
     }
@@ -160,13 +193,30 @@ impl Tally {
         self.skipped.values().sum()
     }
 
+    /// What there is to say when more was left out than an odd record.
+    fn warning(&self) -> Option<String> {
+        let skipped = self.left_out();
+        (skipped.saturating_mul(TOLERATED) > self.read).then(|| {
+            format!(
+                "warning: {skipped} of {} skipped: {}",
+                counted(self.read, "record", "records"),
+                self.reasons().join("; ")
+            )
+        })
+    }
+
+    /// Why records were left out, and how many for each reason.
+    fn reasons(&self) -> Vec<String> {
+        let reason = |(why, count): (&Skip, &u64)| match (why, &self.refusal) {
+            (Skip::Refused, Some(said)) => format!("{count}: {why}: {}", reason(said)),
+            _ => format!("{count}: {why}"),
+        };
+        self.skipped.iter().map(reason).collect()
+    }
+
     /// What there is to say when all was left out.
     fn useless(&self, name: String) -> Failure {
-        let why: Vec<_> = self
-            .skipped
-            .iter()
-            .map(|(why, count)| format!("{count}: {why}"))
-            .collect();
+        let why = self.reasons();
         Failure::NoRecords {
             name,
             why: why.join("; "),
@@ -211,8 +261,8 @@ impl Tally {
             .with("New", format!("{most}{}", self.new))
             .with("Changed", self.changed)
             .with("Unchanged", self.unchanged);
-        for (why, count) in &self.skipped {
-            facts = facts.with("Skipped", format!("{count}: {why}"));
+        for reason in self.reasons() {
+            facts = facts.with("Skipped", reason);
         }
         let mut text = facts.render(&view.manner);
         if self.is_dry {
@@ -229,7 +279,7 @@ mod tests {
 
     fn tally() -> Tally {
         let mut tally = Tally {
-            read: 1_000_000,
+            read: 1_000_003,
             ..Tally::default()
         };
         let row = |new: u64| Row::new().with(NEW, new).with(CHANGED, 5_u64);
@@ -262,7 +312,10 @@ Unchanged: 900
 
     #[test]
     fn a_file_without_any_record_is_refused() {
-        let mut tally = Tally::default();
+        let mut tally = Tally {
+            read: 3,
+            ..Tally::default()
+        };
         for why in [Skip::Key, Skip::Address, Skip::Key] {
             tally.skip(why);
         }
@@ -292,19 +345,55 @@ Unchanged: 900
     }
 
     #[test]
+    fn more_than_one_in_ten_skipped_is_said_aloud() {
+        for (read, skipped, want) in [
+            (10, 0, None),
+            (10, 1, None),
+            (10, 2, Some("warning: 2 of 10 records skipped: 2: the key")),
+            (1, 1, Some("warning: 1 of 1 record skipped: 1: the key")),
+        ] {
+            let mut tally = Tally {
+                read,
+                ..Tally::default()
+            };
+            for _ in 0..skipped {
+                tally.skip(Skip::Key);
+            }
+            let got = tally.warning();
+            let is_wanted = match (&got, want) {
+                (Some(got), Some(want)) => got.starts_with(want),
+                (got, want) => got.is_none() && want.is_none(),
+            };
+            assert!(is_wanted, "{read}, {skipped}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_said_without_what_is_about_the_call() {
+        for (said, want) in [
+            (
+                "Row 7: sender is no address. Nothing of this call was taken: mend the row.",
+                "sender is no address",
+            ),
+            ("row 1 is unlucky", "row 1 is unlucky"),
+            ("Row 7", "Row 7"),
+        ] {
+            assert_eq!(reason(said), want);
+        }
+    }
+
+    #[test]
     fn what_was_done_before_an_error_is_said() {
-        let refused =
-            || Failure::refused("Import", Error::InvalidRow("row 7: no client".to_owned()));
-        let source = placed(refused(), 2001);
         let failure = Failure::Import {
-            source: Box::new(source),
+            source: Box::new(Failure::refused(
+                "Import",
+                Error::StoreUnavailable("no".to_owned()),
+            )),
             taken: tally().until_then(),
         };
-        let want = "in the batch that begins with record 2001: row 7: no client\n\
-                    by then 1000000 records had been taken: 999090 new, 10 changed, 900 unchanged";
+        let want =
+            "no\nby then 1000000 records had been taken: 999090 new, 10 changed, 900 unchanged";
         assert_eq!(failure.to_string(), want);
-        assert_eq!(failure.code(), crate::ctl::exit::DATAERR);
-        let first = placed(refused(), 1);
-        assert_eq!(first.to_string(), "row 7: no client");
+        assert_eq!(failure.code(), crate::ctl::exit::UNAVAILABLE);
     }
 }

@@ -1,0 +1,110 @@
+//! Imports into the real daemon: what cannot be a record is skipped and counted, in every format.
+
+use std::fs;
+use std::process::Command;
+
+use crate::bus::OnBus;
+
+/// Starts `stargreyctl` with these arguments; its exit status, and what it said.
+fn ctl(on: &OnBus, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_stargreyctl"))
+        .args(arguments)
+        .env("DBUS_SYSTEM_BUS_ADDRESS", on.bus.address())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// Forty records among these, by a function that writes one with this sender.
+fn among(odd: &[String], record: impl Fn(&str) -> String) -> String {
+    let good = (0..40).map(|number| record(&format!("s{number}@example.org")));
+    let (mut first, second): (Vec<_>, Vec<_>) = good.enumerate().partition(|(at, _)| *at < 20);
+    first.extend(odd.iter().cloned().map(|odd| (0, odd)));
+    first
+        .into_iter()
+        .chain(second)
+        .map(|(_, record)| record)
+        .collect()
+}
+
+#[test]
+fn what_cannot_be_a_record_is_skipped_and_the_rest_is_taken() {
+    let on = OnBus::start(&[]);
+    let pair =
+        |sender: &str| format!(" 192.0.2.0/{sender}/bob@example.net\n 1800000000,1800000400\n");
+    let pairs = [
+        "a\\0ab@c".to_owned(),
+        "a\\00b@c".to_owned(),
+        "a".repeat(20_000),
+        "a".repeat(70_000),
+        // Each of these bytes is four on the bus.
+        "\\01".repeat(18_000),
+    ];
+    let dump = among(&pairs.map(|sender| pair(&sender)), pair);
+    let line =
+        |sender: &str| format!("192.0.2.1\t<{sender}>\t<bob@example.net>\t1800000000 AUTO\n");
+    let lines = ["a\0b@c".to_owned(), "a".repeat(20_000), "a".repeat(70_000)];
+    let lines = among(&lines.map(|sender| line(&sender)), line);
+    let row = |sender: &str| {
+        format!(
+            "{{\"client\":\"192.0.2.0/24\",\"kind\":\"triplet\",\"last\":1800000000,\
+             \"recipient\":\"bob@example.net\",\"sender\":\"{sender}\",\"state\":\"passed\"}}\n"
+        )
+    };
+    let rows = [
+        "a\\nb@c".to_owned(),
+        "a\\u0000b@c".to_owned(),
+        "a".repeat(20_000),
+        "a".repeat(70_000),
+    ];
+    let mut rows = Vec::from(rows.map(|sender| row(&sender)));
+    rows.push("no json\n".to_owned());
+    let rows = among(&rows, row);
+    let cases = [
+        (
+            "postgrey",
+            format!("VERSION=3\nformat=print\ntype=btree\nHEADER=END\n{dump}DATA=END\n"),
+            45,
+        ),
+        ("milter-greylist", lines, 43),
+        (
+            "json",
+            format!("{{\"stargrey\":\"export\",\"schema\":1}}\n{rows}"),
+            45,
+        ),
+    ];
+    for (format, text, read) in cases {
+        let path = on.daemon.path().join(format);
+        fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap();
+        let (code, stdout, stderr) = ctl(&on, &["import", format, path, "--json"]);
+        let told: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        let skipped = told["skipped"].as_object().unwrap().values();
+        let skipped: u64 = skipped.map(|count| count.as_u64().unwrap()).sum();
+        let taken = ["new", "changed", "unchanged"].map(|key| told[key].as_u64().unwrap());
+        let taken: u64 = taken.iter().sum();
+        assert_eq!(told["read"], read, "{format}: {stdout}");
+        assert_eq!(
+            (taken, skipped),
+            (40, read - 40),
+            "{format}: {stdout}{stderr}"
+        );
+        // More than one in ten.
+        let (want, is_warned) = if skipped * 10 > read {
+            (1, true)
+        } else {
+            (0, false)
+        };
+        assert_eq!(code, Some(want), "{format}: {stderr}");
+        assert_eq!(
+            stderr.contains("warning: "),
+            is_warned,
+            "{format}: {stderr}"
+        );
+    }
+}
