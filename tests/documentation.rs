@@ -11,10 +11,11 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use clap::{Command as Definition, CommandFactory};
+use clap::{ArgAction, Command as Definition, CommandFactory};
 use stargrey::api::MOST_ROWS;
 use stargrey::config::MAX_LIST_BYTES;
 use stargrey::ctl;
+use stargrey::ctl::options::{self as postgrey, Argument, Means};
 use stargrey::daemon::exit;
 use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
 use stargrey::policy::pattern::ClientPattern;
@@ -462,6 +463,39 @@ fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
         })
         .collect();
     assert_eq!(got, want);
+}
+
+/// What a test must know of an option to compare it.
+fn takes_value(option: &clap::Arg) -> Argument {
+    match option.get_num_args().map_or(1, |range| range.min_values()) {
+        _ if !option.get_action().takes_values() => Argument::None,
+        0 => Argument::Optional,
+        _ => Argument::Needed,
+    }
+}
+
+#[test]
+fn options_of_postgrey_that_stargreyctl_takes_over_are_the_daemons() {
+    let daemon = stargrey::config::Options::command();
+    for known in postgrey::OPTIONS {
+        let is_taken = match known.means {
+            Means::Same | Means::Each | Means::SameButZero => true,
+            Means::LeftOut(_) => false,
+        };
+        let name = known.name;
+        let found = daemon
+            .get_arguments()
+            .find(|option| option.get_long() == Some(name));
+        let Some(option) = found else {
+            assert!(!is_taken, "{name}");
+            continue;
+        };
+        assert_eq!(takes_value(option), known.argument, "{name}");
+        let is_repeatable = matches!(option.get_action(), ArgAction::Append);
+        if is_taken && name != "inet" {
+            assert_eq!(known.means == Means::Each, is_repeatable, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -288,6 +288,12 @@ pub enum Import {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print Postgrey's options as an option file of stargrey; nothing is changed, and no daemon is needed
+    PostgreyOptions {
+        /// The option file or the command line of Postgrey, or - for standard input
+        /// [default: /etc/default/postgrey, or else /etc/sysconfig/postgrey]
+        source: Option<PathBuf>,
+    },
     /// Of milter-greylist
     MilterGreylist {
         /// Its greylist.db, or - for standard input

@@ -7,6 +7,7 @@ use zbus::fdo;
 
 use super::exit;
 use super::import::{DirectoryError, LineError, ReadError};
+use super::options::Problem;
 use super::render::Plain;
 use super::when::WhenError;
 use crate::api;
@@ -88,6 +89,14 @@ pub enum Failure {
         /// What is wrong.
         source: LineError,
     },
+    /// An option file cannot be understood.
+    #[error("{}", placed(name, problems))]
+    Options {
+        /// What it is called.
+        name: String,
+        /// What is wrong in it.
+        problems: Vec<Problem>,
+    },
     /// A file cannot be read.
     #[error("{path}: {source}", path = path.display())]
     Open {
@@ -167,6 +176,9 @@ pub enum ArgumentError {
     /// An address given twice.
     #[error("the client is an address already; --address belongs to a name")]
     TwoAddresses,
+    /// An option file that is not there.
+    #[error("Postgrey's option file is in none of its usual places; name the file")]
+    NoPostgreyOptions,
     /// A directory that is not there.
     #[error("Postgrey's database is in none of its usual places; name the directory")]
     NoPostgrey,
@@ -199,6 +211,7 @@ impl Failure {
             | Self::Record(_)
             | Self::Hashed(_)
             | Self::Line { .. }
+            | Self::Options { .. }
             | Self::NoRecords { .. } => exit::DATAERR,
             Self::Directory(error) => match error {
                 DirectoryError::Held(_)
@@ -299,6 +312,15 @@ const fn code_of_reading(error: &ReadError) -> u8 {
         | ReadError::EndsEarly(_)
         | ReadError::Hashed => exit::DATAERR,
     }
+}
+
+/// Problems with the name of their file, one a line.
+fn placed(name: &str, problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems
+        .iter()
+        .map(|problem| format!("{name}:{problem}"))
+        .collect();
+    lines.join("\n")
 }
 
 /// What the daemon says of a method, said of the verb that calls it.

@@ -1,7 +1,7 @@
 //! Where an import comes from: a directory, a file, standard input.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::args::Import;
@@ -10,11 +10,18 @@ use super::import::{
     Directory, Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules,
     ReadError, Skip,
 };
+use super::options::translate;
 use crate::api::Dict;
 use crate::types::{Printable, Span};
 
 /// Where Debian's and Fedora's Postgrey have their database.
 const USUAL: [&str; 2] = ["/var/lib/postgrey", "/var/spool/postfix/postgrey"];
+
+/// Where Debian's and Fedora's Postgrey have their options.
+const OPTION_FILES: [&str; 2] = ["/etc/default/postgrey", "/etc/sysconfig/postgrey"];
+
+/// Largest option file in bytes: far more than a command line may have.
+const MOST_OPTION_BYTES: u64 = 1 << 20;
 
 /// Records that are counted before others may have a turn.
 const TURN: u64 = 1000;
@@ -93,6 +100,8 @@ impl Input {
                 (source.clone(), Format::MilterGreylist(rules))
             }
             Import::Json { source, .. } => (source.clone(), Format::Json),
+            // Has no records.
+            Import::PostgreyOptions { .. } => return Err(ArgumentError::NoPostgreyOptions.into()),
         };
         let source = open(&path, format)?;
         Ok(Self {
@@ -182,6 +191,46 @@ fn take(item: Result<Item, ReadError>, path: &Path) -> Result<Record, Failure> {
             source,
         }),
     }
+}
+
+/// Our option file with the options in Postgrey's: in this one, or in the first that exists of the usual ones.
+///
+/// # Errors
+///
+/// [`Failure::Open`], [`Failure::Options`].
+pub fn options(source: Option<&Path>) -> Result<String, Failure> {
+    let usual = || {
+        OPTION_FILES
+            .map(Path::new)
+            .into_iter()
+            .find(|path| path.exists())
+    };
+    let path = source
+        .or_else(usual)
+        .ok_or(ArgumentError::NoPostgreyOptions)?;
+    let mut bytes = Vec::new();
+    let (name, read) = if path == Path::new(STDIN) {
+        let stdin = io::stdin().lock();
+        ("standard input".to_owned(), read_all(stdin, &mut bytes))
+    } else {
+        let file = File::open(path).map_err(unopened(path))?;
+        let name = Printable(path.as_os_str().as_encoded_bytes()).to_string();
+        (name, read_all(file, &mut bytes))
+    };
+    read.map_err(unopened(path))?;
+    translate(&name, &bytes).map_err(|problems| Failure::Options { name, problems })
+}
+
+/// Reads no more than an option file may have.
+fn read_all(reader: impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
+    reader
+        .take(MOST_OPTION_BYTES.saturating_add(1))
+        .read_to_end(bytes)?;
+    if bytes.len() as u64 > MOST_OPTION_BYTES {
+        let what = format!("larger than {MOST_OPTION_BYTES} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(())
 }
 
 /// Opens whatever has this name.

@@ -8,6 +8,7 @@
 //!             → output, and a code of exit
 //! ```
 //!
+//! [`options`] turns Postgrey's option files into ours.
 //! [`import`] turns the databases of Postgrey, taRgrey and milter-greylist into records; [`render`] makes
 //! tables and charts of text. Neither asks the daemon for anything.
 //!
@@ -29,6 +30,7 @@ pub mod failure;
 pub mod import;
 pub mod input;
 pub mod json;
+pub mod options;
 pub mod output;
 pub mod progress;
 pub mod reasons;
@@ -86,6 +88,9 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     if let Verb::Completion { shell } = verb {
         return Ok(Answer::yes(completion((*shell).into())));
     }
+    if let Verb::Import(Import::PostgreyOptions { source }) = verb {
+        return Ok(Answer::yes(input::options(source.as_deref())?));
+    }
     let view = View {
         manner: Manner::of_standard_output(!arguments.no_legend),
         json: arguments.json,
@@ -115,7 +120,9 @@ fn leaves_files(verb: &Verb) -> bool {
         Verb::Import(Import::Postgrey { source, .. }) => {
             source.as_ref().is_none_or(|source| source.is_dir())
         }
-        Verb::Import(Import::MilterGreylist { .. } | Import::Json { .. })
+        Verb::Import(
+            Import::MilterGreylist { .. } | Import::Json { .. } | Import::PostgreyOptions { .. },
+        )
         | Verb::Status
         | Verb::Statistics(_)
         | Verb::ResetStatistics

@@ -83,7 +83,8 @@ fn what_cannot_be_a_record_is_skipped_and_the_rest_is_taken() {
         fs::write(&path, text).unwrap();
         let path = path.to_str().unwrap();
         let (code, stdout, stderr) = ctl(&on, &["import", format, path, "--json"]);
-        let told: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        let told: serde_json::Value = serde_json::from_str(&stdout)
+            .unwrap_or_else(|error| panic!("{format}: {error}: {stderr}"));
         let skipped = told["skipped"].as_object().unwrap().values();
         let skipped: u64 = skipped.map(|count| count.as_u64().unwrap()).sum();
         let taken = ["new", "changed", "unchanged"].map(|key| told[key].as_u64().unwrap());

@@ -82,6 +82,7 @@ const fn is_dry(options: &Import) -> bool {
         Import::Postgrey { dry_run, .. }
         | Import::MilterGreylist { dry_run, .. }
         | Import::Json { dry_run, .. } => *dry_run,
+        Import::PostgreyOptions { .. } => true,
     }
 }
 

@@ -119,6 +119,39 @@ fn what_postgrey_wrote_is_read_however_it_ended() {
 }
 
 #[test]
+fn what_postgrey_wrote_by_host_is_read() {
+    let mut postgrey = start(&["--lookup-by-host"]);
+    postgrey.stop();
+    let host_of = |item| match item {
+        Item::Row(Imported::Triplet {
+            network,
+            sender,
+            recipient,
+            first,
+            last,
+            is_passed,
+        }) => {
+            let host = match network.to_string().as_str() {
+                "192.0.2.0" => "192.0.2.7",
+                "198.51.100.0" => "198.51.100.9",
+                _ => "2001:db8::a:1",
+            };
+            Item::Row(Imported::Triplet {
+                network: host.parse().unwrap(),
+                sender,
+                recipient,
+                first,
+                last,
+                is_passed,
+            })
+        }
+        other @ (Item::Row(_) | Item::Skipped { .. }) => other,
+    };
+    let wanted: Vec<_> = wanted().into_iter().map(host_of).collect();
+    assert_eq!(read(postgrey.directory()), wanted);
+}
+
+#[test]
 fn a_database_of_hashes_is_refused() {
     let mut postgrey = start(&["--privacy"]);
     postgrey.stop();

@@ -1,6 +1,7 @@
 //! Moving in: what Debian's postgrey has learned is taken over by stargreyctl, and the next mail is answered as
 //! postgrey would have answered it.
 
+use std::fs;
 use std::process::Command;
 
 use super::compare;
@@ -8,7 +9,11 @@ use super::configurations::{ALL, LISTS, SAME_TEXTS};
 use super::generator::{self, Request};
 use super::peer::{Answer, PATIENCE, Postgrey, Wire};
 use crate::bus::OnBus;
-use crate::support::{Daemon, TestClock};
+use crate::manual::source;
+use crate::support::{Daemon, TestClock, rcpt};
+
+/// Where Debian's package has its lists.
+const PACKAGED: &str = "/usr/share/postgrey";
 
 /// Mails of a run; each is some seven requests.
 const MAILS: u64 = 800;
@@ -72,4 +77,87 @@ fn after_the_move_mail_is_answered_as_postgrey_would_have_answered_it() {
         compare(&ALL[0], compared, connect)
             .unwrap_or_else(|difference| panic!("seed {seed}: {difference}\n{said}"));
     }
+}
+
+/// A client that this entry of Postgrey's list covers, by name and address; `None` for an expression.
+fn covered(entry: &str) -> Option<(String, String)> {
+    let is_of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');
+    let unknown = |address: String| Some(("unknown".to_owned(), address));
+    if entry.starts_with('/') {
+        None
+    } else if entry.contains(':') {
+        unknown(entry.split('/').next()?.to_owned())
+    } else if entry
+        .chars()
+        .all(|c| is_of_address(c) && !c.is_alphabetic())
+    {
+        let address = entry.split('/').next()?;
+        let missing = 3 - address.matches('.').count();
+        unknown(format!("{address}{}", ".1".repeat(missing)))
+    } else {
+        Some((format!("mx.{entry}"), "198.51.100.7".to_owned()))
+    }
+}
+
+#[test]
+fn after_the_move_no_entry_of_debians_postgrey_is_lost() {
+    let daemon = Daemon::prepare();
+    let directory = daemon.path().to_str().unwrap().to_owned();
+    let (old, new) = (
+        format!("{directory}/postgrey"),
+        format!("{directory}/stargrey"),
+    );
+    fs::create_dir(&old).unwrap();
+    fs::create_dir(&new).unwrap();
+    for name in ["whitelist_clients", "whitelist_recipients"] {
+        let list = fs::read(format!("{PACKAGED}/{name}")).unwrap();
+        // An editor may leave out the last line's end; nothing is glued to it.
+        fs::write(format!("{old}/{name}"), list.trim_ascii_end()).unwrap();
+    }
+    fs::write(format!("{old}/whitelist_clients.local"), "mine.example").unwrap();
+    let page = source("man/stargrey.7");
+    let lines: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("awk "))
+        .collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for line in lines {
+        let line = line
+            .replace("/etc/postgrey", &old)
+            .replace("/etc/stargrey", &new);
+        let status = Command::new("bash").args(["-e", "-c", &line]).status();
+        assert!(status.unwrap().success(), "{line}");
+    }
+
+    let mut daemon = daemon;
+    daemon.run(&[
+        format!("--whitelist-clients={new}/whitelist_clients.local"),
+        format!("--whitelist-recipients={new}/whitelist_recipients.local"),
+    ]);
+    let list = fs::read_to_string(format!("{PACKAGED}/whitelist_clients")).unwrap();
+    let entries = list
+        .lines()
+        .map(|line| line.split('#').next().unwrap().trim());
+    let entries: Vec<_> = entries
+        .filter(|entry| !entry.is_empty())
+        .chain(["mine.example"])
+        .collect();
+    assert_eq!(entries.len(), 165, "the page says 164");
+    let mut plain = 0;
+    for entry in entries {
+        let Some((name, address)) = covered(entry) else {
+            continue;
+        };
+        plain += 1;
+        let answer = daemon.ask(&rcpt(&name, &address, "s@a.example", "r@b.example"));
+        assert_eq!(answer, "DUNNO", "{entry}");
+    }
+    assert_eq!(plain, 131, "130 and one of our own");
+    let answer = daemon.ask(&rcpt(
+        "mx.a.example",
+        "198.51.100.7",
+        "s@a.example",
+        "abuse@b.example",
+    ));
+    assert_eq!(answer, "DUNNO");
 }
