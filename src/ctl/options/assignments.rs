@@ -225,7 +225,7 @@ mod tests {
     fn values(text: &str) -> Vec<(String, String)> {
         let (values, problems) = read(text);
         assert_eq!(problems, [], "{text}");
-        let text = |value: Value| value.text.iter().map(|c| c.value).collect();
+        let text = |value: Value| value.text.iter().map(|c| c.value).collect::<String>();
         let values = values.into_iter();
         values.map(|(name, value)| (name, text(value))).collect()
     }

@@ -189,7 +189,6 @@ fn unknown(values: &Values) -> Vec<Problem> {
 
 /// The options on the command line of a daemon.
 fn of_command_line(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
-    let is_program = |word: &str| word.rsplit('/').next() == Some("postgrey");
     // Postgrey's own name for its process is one text with blanks.
     let is_split = text.trim_end_matches('\0').contains('\0');
     for (line, text) in (1..).zip(text.lines()) {
@@ -200,7 +199,7 @@ fn of_command_line(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
                 .filter(|word| !word.is_empty())
                 .collect()
         };
-        let Some(at) = words.iter().position(|word| is_program(word)) else {
+        let Some(at) = program(&words) else {
             continue;
         };
         let rest = words.into_iter().skip(at.saturating_add(1));
@@ -225,6 +224,16 @@ fn of_command_line(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
         "neither assignments nor the command line of a postgrey",
     ));
     Vec::new()
+}
+
+/// Where in a command line the program is. Its user may have the same name, and so may a directory of its own.
+fn program(words: &[&str]) -> Option<usize> {
+    words.iter().enumerate().position(|(at, word)| {
+        let next = words.get(at.saturating_add(1));
+        !word.starts_with('-')
+            && word.rsplit('/').next() == Some("postgrey")
+            && next.is_none_or(|next| next.starts_with('-'))
+    })
 }
 
 /// Words as options.
@@ -277,24 +286,24 @@ fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<Given> {
 fn taken_over(given: &[Given], problems: &mut Vec<Problem>) -> (Vec<String>, Vec<String>) {
     let (mut options, mut notes) = (Vec::new(), Vec::new());
     for (at, option) in given.iter().enumerate() {
-        let later = given.iter().skip(at.saturating_add(1));
-        let is_last = later.filter(|other| other.known == option.known).count() == 0;
+        let mut later = given.iter().skip(at.saturating_add(1));
+        let is_last = later.all(|other| other.known != option.known);
         let is_zero = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte == b'0');
         let text = option.to_string();
+        if text.contains(['$', '\n']) {
+            let text = text.escape_debug();
+            let what = format!("{text}: stargreyd accepts neither $ nor a line break here");
+            problems.push(Problem::new(option.line, what));
+            continue;
+        }
+        if !is_last && option.known.means != Means::Each {
+            continue;
+        }
         match option.known.means {
-            _ if text.contains(['$', '\n']) => {
-                let what = format!(
-                    "{}: stargreyd accepts neither $ nor a line break here",
-                    text.escape_debug()
-                );
-                problems.push(Problem::new(option.line, what));
-            }
-            Means::Each => options.push(text),
-            _ if !is_last => {}
             Means::SameButZero if option.value.as_ref().is_some_and(is_zero) => {
                 notes.push(format!("{text} (0 means the default there)"));
             }
-            Means::Same | Means::SameButZero => options.push(text),
+            Means::Same | Means::Each | Means::SameButZero => options.push(text),
             Means::LeftOut(why) => notes.push(format!("{text} ({why})")),
         }
     }

@@ -112,16 +112,20 @@ pub const OPTIONS: &[Known] = &[
     known("version", Argument::None, NOTHING),
 ];
 
-/// The option of this name, or of the only one that begins so.
+impl Known {
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+}
+
+/// The option of this name, or the only one with a name that begins so.
 pub(super) fn find(name: &str) -> Result<&'static Known, String> {
-    let names =
-        |known: &'static Known| std::iter::once(known.name).chain(known.aliases.iter().copied());
-    if let Some(known) = OPTIONS.iter().find(|known| names(known).any(|n| n == name)) {
+    let is_named = |known: &&Known| known.names().any(|other| other == name);
+    if let Some(known) = OPTIONS.iter().find(is_named) {
         return Ok(known);
     }
-    let begins =
-        |known: &&'static Known| !name.is_empty() && names(known).any(|n| n.starts_with(name));
-    let found: Vec<_> = OPTIONS.iter().filter(begins).collect();
+    let begins = |known: &&Known| known.names().any(|other| other.starts_with(name));
+    let found: Vec<&'static Known> = OPTIONS.iter().filter(begins).collect();
     match *found.as_slice() {
         [known] => Ok(known),
         [] => Err("not an option of Postgrey".to_owned()),

@@ -5,7 +5,7 @@ use super::{EMPTY, TEMPLATE, translate};
 /// The line with the options, and the notes above it.
 fn translated(text: &str) -> (String, Vec<String>) {
     let file = translate("FILE", text.as_bytes()).unwrap_or_else(|why| panic!("{text}: {why:?}"));
-    let is_ours = |line: &&str| !TEMPLATE.contains(line);
+    let is_ours = |line: &&str| TEMPLATE.lines().all(|other| other != *line);
     let mut lines: Vec<String> = file.lines().filter(is_ours).map(str::to_owned).collect();
     // Without options the line is that of the template.
     let options = if lines
