@@ -34,6 +34,10 @@ pub fn shown(value: &Value) -> String {
 pub fn row(object: Map<String, Value>) -> Option<Dict> {
     let mut row = Row::new();
     for (key, value) in object {
+        // The bus closes the connection of who sends a NUL in a string.
+        if key.contains('\0') || value.as_str().is_some_and(|text| text.contains('\0')) {
+            return None;
+        }
         row = match value {
             Value::Bool(truth) => row.with(&key, truth),
             Value::Number(number) => row.with(&key, number.as_u64()?),

@@ -165,6 +165,8 @@ mod tests {
             ("[]", Skip::Json),
             (r#"{"a":null}"#, Skip::Json),
             (r#"{"a":-1}"#, Skip::Json),
+            (r#"{"a":"b\u0000"}"#, Skip::Json),
+            (r#"{"a\u0000":1}"#, Skip::Json),
             (long.as_str(), Skip::TooLong),
         ];
         let good = header();
