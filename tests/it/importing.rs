@@ -1,7 +1,8 @@
-//! Imports into the real daemon: what cannot be a record is skipped and counted, in every format.
+//! Imports: what cannot be a record is skipped and counted, in every format, and Postgrey's options become ours.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use crate::bus::OnBus;
 
@@ -108,4 +109,63 @@ fn what_cannot_be_a_record_is_skipped_and_the_rest_is_taken() {
             "{format}: {stderr}"
         );
     }
+}
+
+/// What `stargreyctl import postgrey-options` says of a file.
+fn options_of(file: &str, stdin: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_stargreyctl"))
+        .args(["import", "postgrey-options", file])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It may end without reading.
+    drop(child.stdin.take().unwrap().write_all(stdin.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn an_option_file_that_was_taken_over_is_one_of_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let debian = fs::read_to_string("/usr/share/postgrey/postgrey-default").unwrap();
+    let text = "POSTGREY_TEXT=\"It's too early: wait %s seconds\"\n";
+    let files = [
+        debian.clone(),
+        format!("{debian}{text}"),
+        "postgrey --pidfile=/run/postgrey.pid --inet=10023 --greylist-text=Come back, please\0"
+            .to_owned(),
+    ];
+    for file in files {
+        fs::write(path("old"), &file).unwrap();
+        let output = options_of(&path("old"), "");
+        assert!(output.status.success(), "{file}: {output:?}");
+        assert_eq!(
+            options_of("-", &file).stdout.len() - "standard input".len(),
+            output.stdout.len() - path("old").len()
+        );
+        fs::write(path("new"), output.stdout).unwrap();
+        let check = ". \"$1\"; eval \"set -- $OPTIONS\"; exec \"$STARGREYD\" --check --user=root --group=root \"$@\"";
+        let output = Command::new("sh")
+            .args(["-c", check, "sh", &path("new")])
+            .env("STARGREYD", env!("CARGO_BIN_EXE_stargreyd"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{file}: {output:?}");
+    }
+    let refused = |file: &str, stdin: &str| {
+        let output = options_of(file, stdin);
+        assert!(output.stdout.is_empty(), "{output:?}");
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, said) = refused("-", "POSTGREY_OPTS=\"--inet=1\n --dealy=60\"\n. /etc/x\n");
+    let want = "stargreyctl: standard input:2: --dealy=60: not an option of Postgrey\n\
+                standard input:3: not an assignment; this file is read, not run by a shell\n";
+    assert_eq!((code, &*said), (Some(65), want));
+    let (code, said) = refused(&path("none"), "");
+    assert_eq!(code, Some(74), "{said}");
 }
