@@ -122,32 +122,17 @@ fn what_postgrey_wrote_is_read_however_it_ended() {
 fn what_postgrey_wrote_by_host_is_read() {
     let mut postgrey = start(&["--lookup-by-host"]);
     postgrey.stop();
-    let host_of = |item| match item {
-        Item::Row(Imported::Triplet {
-            network,
-            sender,
-            recipient,
-            first,
-            last,
-            is_passed,
-        }) => {
+    let mut wanted = wanted();
+    for item in &mut wanted {
+        if let Item::Row(Imported::Triplet { network, .. }) = item {
             let host = match network.to_string().as_str() {
                 "192.0.2.0" => "192.0.2.7",
                 "198.51.100.0" => "198.51.100.9",
                 _ => "2001:db8::a:1",
             };
-            Item::Row(Imported::Triplet {
-                network: host.parse().unwrap(),
-                sender,
-                recipient,
-                first,
-                last,
-                is_passed,
-            })
+            *network = host.parse().unwrap();
         }
-        other @ (Item::Row(_) | Item::Skipped { .. }) => other,
-    };
-    let wanted: Vec<_> = wanted().into_iter().map(host_of).collect();
+    }
     assert_eq!(read(postgrey.directory()), wanted);
 }
 

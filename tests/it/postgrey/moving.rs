@@ -79,6 +79,37 @@ fn after_the_move_mail_is_answered_as_postgrey_would_have_answered_it() {
     }
 }
 
+#[test]
+fn the_options_of_a_postgrey_that_runs_are_those_that_it_was_given() {
+    let options = ["--delay=60", "--greylist-text=Come back, please"];
+    let postgrey = Postgrey::start(&options.map(str::to_owned), LISTS).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_stargreyctl"))
+        .args(["import", "postgrey-options"])
+        .arg(format!("/proc/{}/cmdline", postgrey.pid()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("OPTIONS="))
+        .unwrap();
+    let words = "--quiet --hostname=mx.example.org --delay=60 --greylist-text='Come back, please'";
+    assert!(
+        line.starts_with(&format!("OPTIONS=\"{words} --whitelist-clients=")),
+        "{text}"
+    );
+    for (left_out, why) in [
+        ("--unix=", "stargrey.socket"),
+        ("--dbdir=", "the database is"),
+        ("--user=root", "systemd"),
+    ] {
+        let is_said =
+            |line: &str| line.starts_with(&format!("# Left out: {left_out}")) && line.contains(why);
+        assert!(text.lines().any(is_said), "{text}");
+    }
+}
+
 /// A client that this entry of Postgrey's list covers, by name and address; `None` for an expression.
 fn covered(entry: &str) -> Option<(String, String)> {
     let is_of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/');

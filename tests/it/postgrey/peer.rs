@@ -143,6 +143,11 @@ impl Postgrey {
         Err(format!("postgrey does not listen: {}", self.log()))
     }
 
+    /// The process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The database directory.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
