@@ -108,12 +108,12 @@ pub fn translate(name: &str, bytes: &[u8]) -> Result<String, Vec<Problem>> {
         problems.sort_by_key(|problem| problem.line);
         return Err(problems);
     }
-    let mut line = format!("# The options of Postgrey in {name}.\n");
-    for note in notes {
-        line += &format!("# Left out: {note}.\n");
-    }
-    line += &format!("OPTIONS=\"{}\"\n", join(&options));
-    Ok(TEMPLATE.replacen(EMPTY, &line, 1))
+    let notes = notes.iter().map(|note| format!("# Left out: {note}."));
+    let lines: Vec<_> = std::iter::once(format!("# The options of Postgrey in {name}."))
+        .chain(notes)
+        .chain([format!("OPTIONS=\"{}\"\n", join(&options))])
+        .collect();
+    Ok(TEMPLATE.replacen(EMPTY, &lines.join("\n"), 1))
 }
 
 /// Whether the first line that means something is an assignment or a comment.

@@ -24,91 +24,101 @@ fn translated(text: &str) -> (String, Vec<String>) {
     (options, notes.collect())
 }
 
+/// A file, the options that it becomes, and those that are left out.
+type Case = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+);
+
+/// Files and command lines as they are found.
+const FILES: &[Case] = &[
+    (
+        "Debian",
+        "# postgrey startup options, created for Debian\n\nPOSTGREY_OPTS=\"--inet=10023 --delay=60\"\n#POSTGREY_TEXT=\"x\"\n",
+        "--inet=10023 --delay=60",
+        &[],
+    ),
+    (
+        "Debian with a text",
+        "POSTGREY_OPTS=\"--greylist-text=no -i 10023\"\nPOSTGREY_TEXT=\"Come back in %s seconds\"\n",
+        "--inet=10023 --greylist-text='Come back in %s seconds'",
+        &[],
+    ),
+    (
+        "EPEL and Puppet",
+        "POSTGREY_TYPE=\"--unix=/var/spool/postfix/postgrey/socket\"\nPOSTGREY_PID=\"--pidfile=/run/postgrey.pid\"\n\
+         POSTGREY_GROUP=\"--group=postgrey\"\nPOSTGREY_USER=\"--user=postgrey\"\nPOSTGREY_DELAY=\"--delay=60\"\n\
+         POSTGREY_OPTS=\"--greylist-text='Try later, please'\"\n",
+        "--delay=60 --greylist-text='Try later, please'",
+        &[
+            "--unix=/var/spool/postfix/postgrey/socket",
+            "--pidfile=/run/postgrey.pid",
+            "--group=postgrey",
+            "--user=postgrey",
+        ],
+    ),
+    (
+        "bare values",
+        "POSTGREY_DELAY=60\nPOSTGREY_USER=postgrey\nPOSTGREY_OPTS=\n",
+        "--delay=60",
+        &["--user=postgrey"],
+    ),
+    (
+        "lines inside quotes",
+        "POSTGREY_OPTS=\"--inet=10023\n  --delay=60\n  --max-age=30\"\n",
+        "--inet=10023 --delay=60 --max-age=30",
+        &[],
+    ),
+    (
+        "one after the other",
+        "POSTGREY_OPTS=\"--inet=10023\"\nPOSTGREY_OPTS=\"$POSTGREY_OPTS --whitelist-clients=/a\"\n\
+         \texport POSTGREY_OPTS=\"${POSTGREY_OPTS} --whitelist-clients=/b\"\n",
+        "--inet=10023 --whitelist-clients=/a --whitelist-clients=/b",
+        &[],
+    ),
+    (
+        "openSUSE",
+        "POSTGREY_EXTRA_OPTIONS=\"--privacy\"\n",
+        "--privacy",
+        &[],
+    ),
+    (
+        "FreeBSD",
+        "hostname=\"mx\"\npostgrey_enable=\"YES\"\npostgrey_flags=\"-d --inet=10023 --dbdir=/var/db/postgrey\"\n",
+        "--inet=10023",
+        &["--daemonize", "--dbdir=/var/db/postgrey"],
+    ),
+    (
+        "/proc/PID/cmdline",
+        "/usr/bin/perl\0-T\0/usr/sbin/postgrey\0--inet=10023\0--greylist-text=Come back, please\0",
+        "--inet=10023 --greylist-text='Come back, please'",
+        &[],
+    ),
+    (
+        "Postgrey's own name for itself",
+        "postgrey --inet=10023 --greylist-text=Come back, please --delay 60\0",
+        "--inet=10023 --greylist-text='Come back, please' --delay=60",
+        &[],
+    ),
+    (
+        "ps",
+        "COMMAND\n/usr/bin/perl -T /usr/sbin/postgrey --pidfile=/run/p.pid --daemonize --inet=10023\n",
+        "--inet=10023",
+        &["--pidfile=/run/p.pid", "--daemonize"],
+    ),
+    (
+        "ps of a user",
+        "postgrey   812  0.0  1.2 /usr/sbin/postgrey --inet=127.0.0.1:10023\n",
+        "--inet=127.0.0.1:10023",
+        &[],
+    ),
+];
+
 #[test]
 fn files_of_all_systems_are_read() {
-    let cases: &[(&str, &str, &str, &[&str])] = &[
-        (
-            "Debian",
-            "# postgrey startup options, created for Debian\n\nPOSTGREY_OPTS=\"--inet=10023 --delay=60\"\n#POSTGREY_TEXT=\"x\"\n",
-            "--inet=10023 --delay=60",
-            &[],
-        ),
-        (
-            "Debian with a text",
-            "POSTGREY_OPTS=\"--greylist-text=no -i 10023\"\nPOSTGREY_TEXT=\"Come back in %s seconds\"\n",
-            "--inet=10023 --greylist-text='Come back in %s seconds'",
-            &[],
-        ),
-        (
-            "EPEL and Puppet",
-            "POSTGREY_TYPE=\"--unix=/var/spool/postfix/postgrey/socket\"\nPOSTGREY_PID=\"--pidfile=/run/postgrey.pid\"\n\
-             POSTGREY_GROUP=\"--group=postgrey\"\nPOSTGREY_USER=\"--user=postgrey\"\nPOSTGREY_DELAY=\"--delay=60\"\n\
-             POSTGREY_OPTS=\"--greylist-text='Try later, please'\"\n",
-            "--delay=60 --greylist-text='Try later, please'",
-            &[
-                "--unix=/var/spool/postfix/postgrey/socket",
-                "--pidfile=/run/postgrey.pid",
-                "--group=postgrey",
-                "--user=postgrey",
-            ],
-        ),
-        (
-            "bare values",
-            "POSTGREY_DELAY=60\nPOSTGREY_USER=postgrey\nPOSTGREY_OPTS=\n",
-            "--delay=60",
-            &["--user=postgrey"],
-        ),
-        (
-            "lines inside quotes",
-            "POSTGREY_OPTS=\"--inet=10023\n  --delay=60\n  --max-age=30\"\n",
-            "--inet=10023 --delay=60 --max-age=30",
-            &[],
-        ),
-        (
-            "one after the other",
-            "POSTGREY_OPTS=\"--inet=10023\"\nPOSTGREY_OPTS=\"$POSTGREY_OPTS --whitelist-clients=/a\"\n\
-             \texport POSTGREY_OPTS=\"${POSTGREY_OPTS} --whitelist-clients=/b\"\n",
-            "--inet=10023 --whitelist-clients=/a --whitelist-clients=/b",
-            &[],
-        ),
-        (
-            "openSUSE",
-            "POSTGREY_EXTRA_OPTIONS=\"--privacy\"\n",
-            "--privacy",
-            &[],
-        ),
-        (
-            "FreeBSD",
-            "hostname=\"mx\"\npostgrey_enable=\"YES\"\npostgrey_flags=\"-d --inet=10023 --dbdir=/var/db/postgrey\"\n",
-            "--inet=10023",
-            &["--daemonize", "--dbdir=/var/db/postgrey"],
-        ),
-        (
-            "/proc/PID/cmdline",
-            "/usr/bin/perl\0-T\0/usr/sbin/postgrey\0--inet=10023\0--greylist-text=Come back, please\0",
-            "--inet=10023 --greylist-text='Come back, please'",
-            &[],
-        ),
-        (
-            "Postgrey's own name for itself",
-            "postgrey --inet=10023 --greylist-text=Come back, please --delay 60\0",
-            "--inet=10023 --greylist-text='Come back, please' --delay=60",
-            &[],
-        ),
-        (
-            "ps",
-            "COMMAND\n/usr/bin/perl -T /usr/sbin/postgrey --pidfile=/run/p.pid --daemonize --inet=10023\n",
-            "--inet=10023",
-            &["--pidfile=/run/p.pid", "--daemonize"],
-        ),
-        (
-            "ps of a user",
-            "postgrey   812  0.0  1.2 /usr/sbin/postgrey --inet=127.0.0.1:10023\n",
-            "--inet=127.0.0.1:10023",
-            &[],
-        ),
-    ];
-    for (name, text, options, notes) in cases {
+    for (name, text, options, notes) in FILES {
         let want = (
             format!("OPTIONS=\"{options}\""),
             notes.iter().map(ToString::to_string).collect(),

@@ -45,7 +45,7 @@ pub(super) fn split(text: &[Character]) -> Result<Vec<Word>, Problem> {
     Ok(words)
 }
 
-/// The words as one line, between the double quotes of systemd's EnvironmentFile.
+/// The words as one line, between the double quotes of systemd's `EnvironmentFile`.
 pub(super) fn join(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
     let mut line = String::new();
