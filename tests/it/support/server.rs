@@ -260,6 +260,8 @@ impl Daemon {
     pub(crate) fn reload(&mut self) -> String {
         self.signal("HUP");
         let told = self.wait_for("RELOADING=1");
+        // The daemon may say twice that it was ready before.
+        self.told.retain(|text| !text.starts_with("READY=1"));
         self.wait_for("READY=1");
         told
     }
