@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod complaint;
+pub mod environment;
 mod lists;
 mod options;
 mod params;
@@ -17,5 +18,6 @@ pub use complaint::Complaint;
 pub use lists::{Files, ListFiles, Loaded, MAX_LIST_BYTES, read_address_list, read_client_list};
 pub use options::{Options, Refusal};
 pub use settings::{
-    Endpoint, Settings, StoreSettings, Surroundings, SyncMode, TimeSource, Verbosity,
+    DEFAULT_FACILITY, Endpoint, Settings, StoreSettings, Surroundings, SyncMode, TimeSource,
+    Verbosity,
 };

@@ -325,7 +325,8 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Process")]
     pub pidfile: Option<String>,
 
-    /// Read options and lists, print every complaint with file and line, and end with 0 or 78
+    /// Read options and lists, print every complaint with file and line, and end with 0 or 78; without other
+    /// options, check those in /etc/default/stargrey and /etc/sysconfig/stargrey
     #[arg(long, help_heading = "Process")]
     pub check: bool,
 
@@ -390,6 +391,15 @@ impl Options {
 }
 
 impl Options {
+    /// The `--syslog-name` of a command line that cannot be read as a whole.
+    #[must_use]
+    pub fn syslog_name_of(args: &[OsString]) -> Option<String> {
+        let matches = Self::command()
+            .ignore_errors(true)
+            .try_get_matches_from(args);
+        matches.ok()?.get_one::<String>("syslog_name").cloned()
+    }
+
     /// Where Postgrey takes an empty text for the default, so that is what it becomes.
     fn without_empty(mut self) -> Self {
         let defaults = Self::parse_from(["stargreyd"]);

@@ -14,6 +14,12 @@ use crate::policy::{Params, Texts};
 /// Where the database is unless options say otherwise.
 const DATABASE_DIRECTORY: &str = "/var/lib/stargrey";
 
+/// The identifier of log records unless options say otherwise.
+const SYSLOG_NAME: &str = "stargrey";
+
+/// The syslog facility, mail, of complaints about options.
+pub const DEFAULT_FACILITY: u8 = 2;
+
 /// The text of a deferral unless options say otherwise.
 const GREYLIST_TEXT: &str = "Greylisted, please try again in %s seconds";
 
@@ -179,6 +185,14 @@ impl Reading {
 }
 
 impl Settings {
+    /// The identifier under which complaints about options are logged: the one asked for, if it can be one.
+    #[must_use]
+    pub fn syslog_name(asked: Option<&str>) -> String {
+        asked
+            .and_then(|name| value::syslog_name(name).ok())
+            .unwrap_or_else(|| SYSLOG_NAME.to_owned())
+    }
+
     /// Makes settings of options.
     ///
     /// # Errors

@@ -81,6 +81,11 @@ pub(super) fn start(identifier: &str, verbosity: Verbosity, facility: u8) {
     }
 }
 
+/// Whether standard error is the journal.
+pub(super) fn goes_to_journal() -> bool {
+    connected_to_journal()
+}
+
 /// Writes one text to standard error, before there is a logger or instead of it.
 pub(super) fn say(text: &str) {
     // Nobody is left to be told that standard error is gone.

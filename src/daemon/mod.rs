@@ -11,6 +11,7 @@ mod failure;
 mod identity;
 mod logging;
 mod notify;
+mod packaged;
 mod reload;
 mod run;
 
@@ -23,7 +24,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    Complaint, ListFiles, Options, Refusal, Settings, Surroundings, SyncMode, TimeSource,
+    Complaint, DEFAULT_FACILITY, ListFiles, Options, Refusal, Settings, Surroundings, SyncMode,
+    TimeSource, Verbosity,
 };
 use crate::frontend;
 use crate::policy::Ruleset;
@@ -33,20 +35,30 @@ use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::{Lock, Locked};
 use failure::Failure;
 use identity::Identity;
+use packaged::Packaged;
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let (options, mut complaints) = match Options::parse_line(std::env::args_os()) {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let packaged = Packaged::asked_for(&arguments);
+    if let Some(packaged) = &packaged {
+        arguments.extend_from_slice(&packaged.options);
+    }
+    let (options, mut complaints) = match Options::parse_line(arguments.iter().cloned()) {
         Ok(options) => (options, Vec::new()),
         Err(Refusal::Shown(text)) => return show(&text),
         Err(Refusal::Wrong(complaints, Some(rest))) => (*rest, complaints),
-        Err(Refusal::Wrong(complaints, None)) => return refuse(&Failure::Wrong(complaints)),
+        Err(Refusal::Wrong(complaints, None)) => {
+            let name = Options::syslog_name_of(&arguments);
+            let place = packaged.as_ref().map(|packaged| packaged.place.as_str());
+            return refuse(name.as_deref(), place.unwrap_or_default(), &complaints);
+        }
     };
     if options.man {
         return show_manual();
     }
-    let settings = match Settings::new(&options, &surroundings()) {
+    let settings = match Settings::new(&options, &surroundings(packaged.as_ref())) {
         Ok(settings) => Some(settings),
         Err(more) => {
             complaints.extend(more);
@@ -54,10 +66,10 @@ pub fn main() -> ExitCode {
         }
     };
     if options.check {
-        return check(&options, settings.as_ref(), complaints);
+        return check(&options, settings.as_ref(), complaints, packaged);
     }
     let Some(settings) = settings.filter(|_| complaints.is_empty()) else {
-        return refuse(&Failure::Wrong(complaints));
+        return refuse(Some(&options.syslog_name), "", &complaints);
     };
     logging::start(&settings.syslog_name, settings.verbosity, settings.facility);
     let code = match start(&settings) {
@@ -128,20 +140,40 @@ fn check(
     options: &Options,
     settings: Option<&Settings>,
     mut complaints: Vec<Complaint>,
+    packaged: Option<Packaged>,
 ) -> ExitCode {
     let mut remarks = Vec::new();
     if let Some(settings) = settings {
         remarks.extend_from_slice(&settings.remarks);
-        if let Err(Failure::Wrong(more)) = Identity::wanted(settings) {
+        // The unit says who the daemon is.
+        if packaged.is_none()
+            && let Err(Failure::Wrong(more)) = Identity::wanted(settings)
+        {
             complaints.extend(more);
         }
     }
+    let packaged = packaged.unwrap_or_default();
+    let about_options = |complaint: &Complaint| format!("{}{complaint}", packaged.place);
+    let mut remarks: Vec<String> = remarks.iter().map(about_options).collect();
+    let mut complaints: Vec<String> = complaints.iter().map(about_options).collect();
     let loaded = ListFiles::new(options).load();
-    remarks.extend(loaded.remarks);
-    complaints.extend(loaded.complaints);
-    complaints.extend(loaded.bad_tables);
-    for line in remarks.iter().chain(&complaints) {
-        logging::say(&line.to_string());
+    remarks.extend(loaded.remarks.iter().map(ToString::to_string));
+    for more in [packaged.complaints, loaded.complaints, loaded.bad_tables] {
+        complaints.extend(more.iter().map(ToString::to_string));
+    }
+    if logging::goes_to_journal() {
+        start_logging(Some(&options.syslog_name));
+        for line in &remarks {
+            log::warn!("{line}");
+        }
+        for line in &complaints {
+            log::error!("{line}");
+        }
+        log::logger().flush();
+    } else {
+        for line in remarks.iter().chain(&complaints) {
+            logging::say(line);
+        }
     }
     ExitCode::from(if complaints.is_empty() {
         exit::OK
@@ -164,23 +196,41 @@ fn opener(settings: &Settings) -> LmdbOpener {
 }
 
 /// What settings take from outside the command line.
-fn surroundings() -> Surroundings {
+fn surroundings(packaged: Option<&Packaged>) -> Surroundings {
     let hostname = nix::unistd::gethostname().unwrap_or_else(|_| OsString::from("localhost"));
+    let (postgrey_text, state_directory) = match packaged {
+        Some(packaged) => (
+            packaged.postgrey_text.clone(),
+            Some(packaged::STATE_DIRECTORY.into()),
+        ),
+        None => (
+            std::env::var("POSTGREY_TEXT").ok(),
+            std::env::var_os("STATE_DIRECTORY"),
+        ),
+    };
     Surroundings {
         hostname: hostname.to_string_lossy().into_owned(),
-        postgrey_text: std::env::var("POSTGREY_TEXT").ok(),
-        state_directory: std::env::var_os("STATE_DIRECTORY"),
+        postgrey_text,
+        state_directory,
         zone: Some(TimeZone::system()),
-        is_root: identity::is_root(),
+        is_root: packaged.is_none() && identity::is_root(),
     }
 }
 
-/// Before there is a logger, or because somebody is looking: every complaint on standard error.
-fn refuse(failure: &Failure) -> ExitCode {
-    for line in failure.to_string().lines() {
-        logging::say(&format!("stargreyd: {line}"));
+/// Logs before, or without, settings.
+fn start_logging(name: Option<&str>) {
+    let name = Settings::syslog_name(name);
+    logging::start(&name, Verbosity::Normal, DEFAULT_FACILITY);
+}
+
+/// Logs every complaint about the options where the daemon logs.
+fn refuse(name: Option<&str>, place: &str, complaints: &[Complaint]) -> ExitCode {
+    start_logging(name);
+    for complaint in complaints {
+        log::error!("{place}{complaint}");
     }
-    ExitCode::from(failure.exit_code())
+    log::logger().flush();
+    ExitCode::from(exit::CONFIG)
 }
 
 /// `--help` and `--version`.

@@ -2,11 +2,16 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use crate::support::{Daemon, TestClock, rcpt};
+use crate::support::{Daemon, TestClock, rcpt, remark};
+
+/// How long a test waits for a record before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn stargreyd(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_stargreyd"))
@@ -72,6 +77,144 @@ fn check_shows_every_complaint_with_file_and_line() {
     for complaint in ["--delay: ", "--sync: ", "'--bogus'", &place] {
         assert!(stderr(&output).contains(complaint), "{}", stderr(&output));
     }
+}
+
+#[test]
+fn what_is_wrong_with_options_is_logged_under_the_name_of_the_daemon() {
+    for (arguments, begin) in [
+        (&["--bogus"][..], "stargrey: error: "),
+        (&["--delay=soon"], "stargrey: error: --delay: "),
+        (&["--syslog-name=postgrey", "--bogus"], "postgrey: error: "),
+        (
+            &["--syslog-name=postgrey", "--delay=soon"],
+            "postgrey: error: --delay: ",
+        ),
+        (&["--syslog-name=postgrey", "--dbdir"], "postgrey: error: "),
+        (&["--syslog-name=a b"], "stargrey: error: --syslog-name: "),
+    ] {
+        let output = stargreyd(arguments);
+        assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+        let text = stderr(&output);
+        assert!(
+            text.lines().all(|line| line.starts_with(begin)),
+            "{arguments:?}: {text}"
+        );
+        assert!(!text.is_empty(), "{arguments:?}");
+    }
+}
+
+/// stargreyd with a directory in the place of another, in a mount namespace; `None` where there can be none.
+fn with_directory(directory: &Path, place: &str, arguments: &[&str]) -> Option<Command> {
+    let unshare = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]);
+        command.args([directory.as_os_str(), place.as_ref()]);
+        command
+    };
+    let mount = "mount --bind \"$1\" \"$2\"";
+    if !unshare(mount).status().is_ok_and(|status| status.success()) {
+        remark("not tested: nothing can be mounted here");
+        return None;
+    }
+    let mut command = unshare(&format!("{mount} && shift 2 && exec \"$@\""));
+    command.arg(env!("CARGO_BIN_EXE_stargreyd")).args(arguments);
+    command
+        .env_remove("POSTGREY_TEXT")
+        .env_remove("STATE_DIRECTORY");
+    Some(command)
+}
+
+#[test]
+fn what_is_wrong_with_options_is_in_the_journal_under_the_name_of_the_daemon() {
+    let run = tempfile::tempdir().unwrap();
+    let journal = run.path().join("systemd/journal");
+    fs::create_dir_all(&journal).unwrap();
+    let socket = UnixDatagram::bind(journal.join("socket")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let stderr = fs::File::create(run.path().join("stderr")).unwrap();
+    let of_file = stderr.metadata().unwrap();
+    for (arguments, want) in [
+        (&["--delay=soon"][..], "stargrey"),
+        (&["--delay=soon", "--syslog-name=postgrey"], "postgrey"),
+        (
+            &["--check", "--delay=soon", "--syslog-name=postgrey"],
+            "postgrey",
+        ),
+    ] {
+        let Some(mut command) = with_directory(run.path(), "/run", arguments) else {
+            return;
+        };
+        let stream = format!("{}:{}", of_file.dev(), of_file.ino());
+        command.env("JOURNAL_STREAM", stream);
+        command.stderr(stderr.try_clone().unwrap());
+        assert_eq!(command.status().unwrap().code(), Some(78), "{arguments:?}");
+        let identifier = format!("SYSLOG_IDENTIFIER={want}\n");
+        loop {
+            let mut record = [0; 4096];
+            let length = socket.recv(&mut record).unwrap();
+            let record = String::from_utf8_lossy(&record[..length]).into_owned();
+            // An empty one is how the logger finds out that somebody is there.
+            assert!(
+                record.is_empty() || record.contains(&identifier),
+                "{arguments:?}: {record}"
+            );
+            if record.contains("--delay: ") {
+                break;
+            }
+        }
+    }
+    assert_eq!(fs::read_to_string(run.path().join("stderr")).unwrap(), "");
+}
+
+#[test]
+fn check_without_options_checks_those_of_the_unit() {
+    let etc = tempfile::tempdir().unwrap();
+    let file = etc.path().join("stargrey");
+    for (text, want) in [
+        ("#OPTIONS=\"--bogus\"\n", None),
+        (
+            "OPTIONS=\"--bogus\"\nOPTIONS=\"--delay=120 --greylist-text='a b'\"\n",
+            None,
+        ),
+        (
+            "# x\nOPTIONS=\"--delay=120 \\\n  --sync=never\"\n",
+            Some(":2: --sync: "),
+        ),
+        (
+            "OPTIONS='--bogus'\n",
+            Some(":1: unexpected argument '--bogus'"),
+        ),
+        ("OPTIONS=--delay\n", Some(":1: ")),
+        (
+            "export OPTIONS=--delay=1\n",
+            Some(":1: \"export OPTIONS\" is not an assignment"),
+        ),
+        ("OPTIONS=$MORE\n", Some(":1: unexpected argument '$MORE'")),
+    ] {
+        fs::write(&file, text).unwrap();
+        let Some(mut command) = with_directory(etc.path(), "/etc/default", &["--check"]) else {
+            return;
+        };
+        let output = command.output().unwrap();
+        let said = stderr(&output);
+        let place = want.map(|want| format!("/etc/default/stargrey{want}"));
+        match place {
+            Some(place) => assert!(said.contains(&place), "{text:?}: {said}"),
+            None => assert!(!said.contains("/etc/default/stargrey"), "{text:?}: {said}"),
+        }
+        assert_eq!(
+            output.status.code(),
+            Some(if want.is_some() { 78 } else { 0 }),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_word_instead_of_options_is_refused() {
+    let output = stargreyd(&["--check", "options"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("unexpected argument 'options'"));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! postgrey has written, and [`moving`] goes on from there.
 
 use std::fmt::Write as _;
+use std::process::Command;
 use std::thread;
 
 use crate::support::Daemon;
@@ -183,5 +184,52 @@ fn every_kind_occurs(answers: &[Answer]) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("not a mixture of answers: {kinds:?}"))
+    }
+}
+
+#[test]
+fn every_option_of_postgrey_is_one_of_ours() {
+    let script = std::fs::read_to_string("/usr/sbin/postgrey").expect("Debian's postgrey");
+    let (_, list) = script
+        .split_once("GetOptions(\\%opt,")
+        .expect("its options");
+    let (list, _) = list.split_once(") or exit").expect("their end");
+    // `name|other|n=s` in single quotes.
+    let names = list
+        .split('\'')
+        .skip(1)
+        .step_by(2)
+        .flat_map(|option| option.split([':', '=']).next().expect("names").split('|'));
+    let mut known = 0;
+    for name in names {
+        let option = if name.len() == 1 {
+            format!("-{name}")
+        } else {
+            format!("--{name}")
+        };
+        // Without a value, or with one that no option takes: neither may be an option that is not known.
+        let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+            .args([&option, "--help"])
+            .output()
+            .expect("stargreyd runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("unexpected argument"), "{option}: {said}");
+        known += 1;
+    }
+    assert!(known > 35, "{known}");
+}
+
+#[test]
+fn no_action_is_refused_by_both() {
+    for program in ["/usr/sbin/postgrey", env!("CARGO_BIN_EXE_stargreyd")] {
+        for option in ["-n", "--noaction", "--no-action"] {
+            let output = Command::new(program)
+                .args([option, "--inet=127.0.0.1:1"])
+                .output()
+                .expect("the program runs");
+            assert!(!output.status.success(), "{program} {option}");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains("no-action"), "{program} {option}: {said}");
+        }
     }
 }

@@ -1,0 +1,216 @@
+//! The option files of the unit, read as systemd reads them.
+//!
+//! `EnvironmentFile=` has a grammar of its own (systemd.exec(5)), and so has the `$OPTIONS` of a command line
+//! (systemd.service(5)). Both are followed here, so that `--check` sees the options that the daemon would get.
+//!
+//! | in a file | means |
+//! | --- | --- |
+//! | `# …`, `; …` | a comment |
+//! | `NAME=text` | the text without blanks at either end; `\` takes the next character as it is |
+//! | `NAME='text'` | the text as it is, over several lines too |
+//! | `NAME="text"` | the same; `\` before `"`, `\`, `` ` `` and `$` goes |
+//! | `\` at the end of a line of a value | the line goes on |
+//!
+//! A value is split at white space into words; quotes keep one together, and `\` takes the next character as it is.
+
+/// An assignment of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The line that it begins on, from 1.
+    pub line: u32,
+    /// The name, without blanks around it; not every text is one.
+    pub name: String,
+    /// The value; `None` where the line has no `=`.
+    pub value: Option<String>,
+}
+
+/// What the next character belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Between,
+    Name,
+    BeforeValue,
+    Value,
+    ValueEscape,
+    Single,
+    Double,
+    DoubleEscape,
+    Comment,
+}
+
+/// The assignments of a file, in its order, and the lines that are none.
+#[must_use]
+pub fn assignments(text: &str) -> Vec<Assignment> {
+    let mut found = Vec::new();
+    let mut state = State::Between;
+    let (mut line, mut begun) = (1_u32, 1_u32);
+    let (mut name, mut value) = (String::new(), String::new());
+    // Blanks at the end of a value that no quotes hold.
+    let mut kept = 0;
+    for c in text.chars().chain(['\n']) {
+        let is_end = matches!(c, '\n' | '\r');
+        let is_blank = is_end || matches!(c, ' ' | '\t');
+        match state {
+            State::Between if is_blank => {}
+            State::Between if matches!(c, '#' | ';') => state = State::Comment,
+            State::Between => {
+                (state, begun) = (State::Name, line);
+                name.push(c);
+            }
+            State::Comment if is_end => state = State::Between,
+            State::Comment => {}
+            State::Name if is_end => {
+                found.push(assignment(begun, &mut name, None));
+                state = State::Between;
+            }
+            State::Name if c == '=' => state = State::BeforeValue,
+            State::Name => name.push(c),
+            State::BeforeValue | State::Value if is_end => {
+                value.truncate(kept);
+                found.push(assignment(begun, &mut name, Some(&mut value)));
+                (state, kept) = (State::Between, 0);
+            }
+            State::BeforeValue if c == '\'' => state = State::Single,
+            State::BeforeValue if c == '"' => state = State::Double,
+            State::BeforeValue if is_blank => {}
+            State::BeforeValue | State::Value if c == '\\' => state = State::ValueEscape,
+            State::BeforeValue | State::Value => {
+                state = State::Value;
+                value.push(c);
+                if !is_blank {
+                    kept = value.len();
+                }
+            }
+            State::ValueEscape => {
+                if !is_end {
+                    value.push(c);
+                }
+                (state, kept) = (State::Value, value.len());
+            }
+            State::Single if c == '\'' => state = State::BeforeValue,
+            State::Double if c == '"' => state = State::BeforeValue,
+            State::Double if c == '\\' => state = State::DoubleEscape,
+            State::Single | State::Double => {
+                value.push(c);
+                kept = value.len();
+            }
+            State::DoubleEscape => {
+                if !matches!(c, '"' | '\\' | '`' | '$' | '\n') {
+                    value.push('\\');
+                }
+                if c != '\n' {
+                    value.push(c);
+                }
+                (state, kept) = (State::Double, value.len());
+            }
+        }
+        if c == '\n' {
+            line = line.saturating_add(1);
+        }
+    }
+    // Quotes that nobody has closed end with the file; the line feed was added here.
+    if matches!(state, State::Single | State::Double | State::ValueEscape) || !name.is_empty() {
+        if matches!(state, State::Single | State::Double) && value.ends_with('\n') {
+            value.pop();
+        }
+        found.push(assignment(begun, &mut name, Some(&mut value)));
+    }
+    found
+}
+
+fn assignment(line: u32, name: &mut String, value: Option<&mut String>) -> Assignment {
+    Assignment {
+        line,
+        name: std::mem::take(name).trim_end().to_owned(),
+        value: value.map(std::mem::take),
+    }
+}
+
+/// The words that `$NAME` in a command line of a unit becomes.
+#[must_use]
+pub fn words(value: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = value.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (_, '\\') => word.get_or_insert_default().extend(characters.next()),
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, ' ' | '\t' | '\n' | '\r') => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_as_systemd_reads_it() {
+        for (text, want) in [
+            ("", vec![]),
+            ("# A=1\n;B=2\n\n", vec![]),
+            ("A=1\nB=2", vec![("A", "1"), ("B", "2")]),
+            ("  A = b c \t\n", vec![("A", "b c")]),
+            ("A=\nB=", vec![("A", ""), ("B", "")]),
+            ("A=\"b c\"  \n", vec![("A", "b c")]),
+            (
+                "A=\"--x\n --y\"\nB=1\n",
+                vec![("A", "--x\n --y"), ("B", "1")],
+            ),
+            ("A=--x \\\n--y\n", vec![("A", "--x --y")]),
+            ("A=\"--x \\\n--y\"\n", vec![("A", "--x --y")]),
+            ("A='a\\b$c'\n", vec![("A", "a\\b$c")]),
+            ("A=\"a\\b\\$c\\\"d\"\n", vec![("A", "a\\b$c\"d")]),
+            ("A=a\\'b\n", vec![("A", "a'b")]),
+            ("A=a'b c'\n", vec![("A", "a'b c'")]),
+            ("A='a' \"b\" c\n", vec![("A", "abc")]),
+            ("A='open\nB=1", vec![("A", "open\nB=1")]),
+            ("export A=1\n", vec![("export A", "1")]),
+        ] {
+            let found = assignments(text);
+            let got: Vec<(&str, &str)> = found
+                .iter()
+                .map(|a| (a.name.as_str(), a.value.as_deref().unwrap_or("no =")))
+                .collect();
+            assert_eq!(got, want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_assignment_knows_its_line_and_a_line_without_one_shows() {
+        let found = assignments("# one\nA='1\n2'\nodd line\nB=3\n");
+        let got: Vec<(u32, &str, bool)> = found
+            .iter()
+            .map(|a| (a.line, a.name.as_str(), a.value.is_some()))
+            .collect();
+        assert_eq!(
+            got,
+            [(2, "A", true), (4, "odd line", false), (5, "B", true)]
+        );
+    }
+
+    #[test]
+    fn a_value_is_split_into_words_as_systemd_splits_it() {
+        for (value, want) in [
+            ("", vec![]),
+            (" --a  --b\n--c\t", vec!["--a", "--b", "--c"]),
+            ("--text='a b' \"c d\"", vec!["--text=a b", "c d"]),
+            ("a\\ b c\\\\d", vec!["a b", "c\\d"]),
+            ("'' x", vec!["", "x"]),
+            ("'open end", vec!["open end"]),
+            ("'it'\\''s'", vec!["it's"]),
+            ("end\\", vec!["end"]),
+        ] {
+            assert_eq!(words(value), want, "{value:?}");
+        }
+    }
+}
