@@ -1,11 +1,15 @@
 //! The lock that keeps a second daemon off the same database.
 //!
+//! Three things are locked, so that none can be taken away unseen: the file `stargrey.lock`, the directory itself,
+//! and, while the database is open, `data.mdb` ([`lmdb`](super::lmdb)). Whoever removes the file and starts another
+//! daemon finds the directory locked; whoever moves the data file elsewhere finds that locked.
+//!
 //! A directory that can be written to only later does not end the start: the lock is then taken when the
 //! database is opened ([`Locked`]), and without it nothing is opened.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,10 +19,15 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use super::lmdb::LmdbOpener;
 use super::{Halves, Opener, StoreError};
 
+/// The name of the lock file.
+const NAME: &str = "stargrey.lock";
+
 /// Held as long as it lives.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Flock<File>,
+    file: Flock<File>,
+    /// `None` on a file system that locks no directories.
+    _directory: Option<Flock<File>>,
 }
 
 /// Why the lock cannot be had.
@@ -72,10 +81,30 @@ impl Locked {
 impl Opener for Locked {
     fn open(&self) -> Result<Halves, StoreError> {
         let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if lock.is_none() {
-            *lock = Some(Lock::take(&self.opener.directory, None)?);
+        let directory = &self.opener.directory;
+        // One that is not in its place any more keeps nobody off, and goes before another is taken.
+        if lock
+            .as_ref()
+            .is_none_or(|lock| !lock.is_in_place(directory))
+        {
+            *lock = None;
+            *lock = Some(Lock::take(directory, None)?);
         }
         self.opener.open()
+    }
+
+    fn keep(&self) -> Result<bool, StoreError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = &self.opener.directory;
+        if lock
+            .as_ref()
+            .is_some_and(|lock| lock.is_in_place(directory))
+        {
+            return Ok(true);
+        }
+        *lock = None;
+        *lock = Some(Lock::take(directory, None)?);
+        Ok(false)
     }
 }
 
@@ -100,7 +129,14 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(refused(directory)(error)),
         }
-        let path = directory.join("stargrey.lock");
+        let path = directory.join(NAME);
+        let locked = match File::open(directory) {
+            Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Err((_, Errno::EWOULDBLOCK)) => return Err(LockError::Held(path)),
+                locked => locked.ok(),
+            },
+            Err(error) => return Err(refused(directory)(error)),
+        };
         let file = match File::options()
             .create_new(true)
             .write(true)
@@ -122,9 +158,28 @@ impl Lock {
             Err(error) => return Err(refused(&path)(error)),
         };
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Self { _file: file }),
+            Ok(file) => Ok(Self {
+                file,
+                _directory: locked,
+            }),
             Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path)),
             Err((_, errno)) => Err(refused(&path)(errno.into())),
         }
     }
+
+    /// Whether the lock file of `directory` is still the one that is locked.
+    #[must_use]
+    pub fn is_in_place(&self, directory: &Path) -> bool {
+        is_at(&self.file, &directory.join(NAME)).unwrap_or(false)
+    }
+}
+
+/// Whether an open file is what `path` names; not if nothing is there.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let there = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        there => there?,
+    };
+    let open = file.metadata()?;
+    Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
 }

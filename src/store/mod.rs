@@ -86,6 +86,11 @@ pub enum StoreError {
     /// The key of `--privacy` is not the one that the database was filled with.
     #[error("{0} is not the key that the database was filled with; put the right one there")]
     WrongKey(PathBuf),
+    /// The data file was taken away from under the daemon.
+    #[error(
+        "{0} was moved, removed or replaced while it was in use; what is there now is opened in its place"
+    )]
+    Replaced(PathBuf),
     /// A record that has no meaning.
     #[error(
         "a record of the database cannot be read; \
@@ -168,6 +173,7 @@ impl StoreError {
             | Self::Lmdb(heed::Error::Io(_))
             | Self::File { .. } => false,
             Self::Torn { .. }
+            | Self::Replaced(_)
             | Self::Foreign(_)
             | Self::Newer { .. }
             | Self::Mode { .. }
@@ -503,6 +509,15 @@ pub trait Writer: Send {
     ///
     /// [`StoreError`] when the disk refuses.
     fn sync(&mut self) -> Result<(), StoreError>;
+
+    /// Sees that what is written to can still be found. Each commit does so too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Replaced`] when it is somewhere else or nowhere.
+    fn look(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Both halves.
@@ -516,6 +531,15 @@ pub trait Opener: Send {
     ///
     /// [`StoreError`] says what stands in the way.
     fn open(&self) -> Result<Halves, StoreError>;
+
+    /// Sees that what keeps others off is still in its place, and puts it there if not. Says whether it was.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be put there.
+    fn keep(&self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -11,7 +12,7 @@ use crate::store::page_tests::{
     at, fill, pages, passed, prefix, sender, senders, triplet, waiting,
 };
 use crate::store::tests::lmdb;
-use crate::store::{Reader, Row, Scope, Writer};
+use crate::store::{LockError, Reader, Row, Scope, Writer};
 
 /// Opens a store in a directory of its own and puts passed triplets in.
 fn many(count: u32) -> (tempfile::TempDir, Halves) {
@@ -283,4 +284,28 @@ fn a_full_database_can_still_forget() {
     }
     assert_eq!(reader.figures().unwrap().waiting, left);
     put(writer.as_mut(), 30_000).unwrap();
+}
+
+#[test]
+fn a_file_that_was_taken_away_takes_no_commit_and_nobody_else_opens_it_meanwhile() {
+    let (directory, (reader, mut writer)) = many(3);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [here, there] = [&directory, &elsewhere].map(|place| place.path().join("data.mdb"));
+    writer.look().unwrap();
+    let want = reader.figures().unwrap();
+    fs::rename(&here, &there).unwrap();
+    let is_replaced = |done| matches!(done, Err(StoreError::Replaced(path)) if path == here);
+    assert!(is_replaced(writer.look()));
+    assert!(is_replaced(writer.transact(&mut |_| Ok(()))));
+    let refused = lmdb(elsewhere.path()).open().map(drop);
+    assert!(matches!(
+        refused,
+        Err(StoreError::Lock(LockError::Held(path))) if path == there
+    ));
+
+    fs::write(&here, b"").unwrap();
+    assert!(is_replaced(writer.look()), "another file");
+    drop((reader, writer));
+    let (reader, _writer) = lmdb(elsewhere.path()).open().unwrap();
+    assert_eq!(reader.figures().unwrap(), want);
 }

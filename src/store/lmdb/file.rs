@@ -8,19 +8,50 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
 use super::{StoreError, file_error, size};
+use crate::store::LockError;
 
 /// LMDB's mark at the beginning of a meta page, behind the page's header.
 const MAGIC: u32 = 0xBEEF_C0DE;
 
-/// Where things are in a meta page on a machine with 64-bit pointers.
-const MAGIC_AT: usize = 16;
-const PAGE_SIZE_AT: usize = 40;
-const LAST_PAGE_AT: usize = 136;
-const TRANSACTION_AT: usize = 144;
-const META_LENGTH: usize = 152;
+/// Bytes of a page number, a pointer or a size in the file: LMDB writes them as the machine has them.
+const WORD: usize = size_of::<usize>();
+
+/// Where things are in a meta page. The page's header is a page number and 8 bytes; then come the magic number, the
+/// version (4 bytes each), the address and the size of the map, and two tables' descriptions, each of 8 bytes and five
+/// words. The first of these 8 bytes of the first table are the page size.
+const MAGIC_AT: usize = WORD + 8;
+const PAGE_SIZE_AT: usize = MAGIC_AT + 8 + 2 * WORD;
+const LAST_PAGE_AT: usize = PAGE_SIZE_AT + 2 * (8 + 5 * WORD);
+const TRANSACTION_AT: usize = LAST_PAGE_AT + WORD;
+const META_LENGTH: usize = TRANSACTION_AT + WORD;
+
+/// Opens the file, making an empty one if there is none, and locks it: a second daemon is refused even if the
+/// directory or the lock file was replaced.
+///
+/// # Errors
+///
+/// [`LockError::Held`] when another process has it, [`StoreError::File`] when it cannot be opened.
+pub(super) fn open(path: &Path) -> Result<Flock<File>, StoreError> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(file_error(path))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
+        Errno::EWOULDBLOCK => LockError::Held(path.to_owned()).into(),
+        errno => file_error(path)(errno.into()),
+    })
+}
 
 /// Looks at the file, if there is one.
 ///
@@ -31,7 +62,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
     let Some(found) = size(path)? else {
         return Ok(());
     };
-    if found == 0 || cfg!(not(target_pointer_width = "64")) {
+    if found == 0 {
         return Ok(());
     }
     let mut file = File::open(path).map_err(file_error(path))?;
@@ -84,15 +115,15 @@ fn read_meta(file: &mut File) -> io::Result<Option<Meta>> {
         Err(error) => return Err(error),
     }
     let short = |at| field(&bytes, at).map(u32::from_ne_bytes);
-    let long = |at| field(&bytes, at).map(u64::from_ne_bytes);
+    let word = |at| field(&bytes, at).map(|word| usize::from_ne_bytes(word) as u64);
     let meta = || {
         let page_size = short(PAGE_SIZE_AT)?;
         (short(MAGIC_AT)? == MAGIC && page_size.is_power_of_two() && page_size >= 512)
             .then_some(())?;
         Some(Meta {
             page_size: u64::from(page_size),
-            last_page: long(LAST_PAGE_AT)?,
-            transaction: long(TRANSACTION_AT)?,
+            last_page: word(LAST_PAGE_AT)?,
+            transaction: word(TRANSACTION_AT)?,
         })
     };
     Ok(meta())

@@ -31,7 +31,7 @@ mod records;
 mod slots;
 mod writer;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,7 +44,7 @@ use heed::{
 
 use super::privacy::PrivacyKey;
 use super::schema::{self, FORMAT};
-use super::{Halves, Opener, StoreError};
+use super::{Halves, Opener, StoreError, Writer};
 use crate::policy::Triplet;
 use crate::types::Span;
 use reader::LmdbReader;
@@ -173,7 +173,8 @@ impl<'t> Tables<'t> {
 
 impl Opener for LmdbOpener {
     fn open(&self) -> Result<Halves, StoreError> {
-        let data = self.directory.join("data.mdb");
+        let data = self.data();
+        let file = file::open(&data)?;
         file::examine(&data)?;
         let table = ReaderTable::make(&self.directory).map_err(file_error(&data))?;
         let env = self.open_environment(&data)?;
@@ -199,16 +200,18 @@ impl Opener for LmdbOpener {
             key,
         };
         let reader = LmdbReader::new(core.clone());
-        let file = File::options()
-            .write(true)
-            .open(&data)
-            .map_err(file_error(&data))?;
         let writer = LmdbWriter::new(core, file, slots, self);
+        writer.look()?;
         Ok((Arc::new(reader), Box::new(writer)))
     }
 }
 
 impl LmdbOpener {
+    /// The data file.
+    fn data(&self) -> PathBuf {
+        self.directory.join("data.mdb")
+    }
+
     fn open_environment(&self, data: &Path) -> Result<Env<WithTls>, StoreError> {
         let mut options = EnvOpenOptions::new();
         let databases = u32::try_from(SLOTS)

@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::ops::Bound;
+use std::path::PathBuf;
+
+use nix::fcntl::Flock;
 
 use super::records::LmdbRecords;
-use super::{Core, Db, LmdbOpener, Place, Slots, file};
+use super::{Core, Db, LmdbOpener, Place, Slots, file, file_error};
 use crate::policy::Params;
+use crate::store::lock;
 use crate::store::schema;
 use crate::store::{HISTORY, Job, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
@@ -32,7 +36,8 @@ const SLICE_REMOVED: usize = 32;
 #[derive(Debug)]
 pub(super) struct LmdbWriter {
     core: Core,
-    file: File,
+    file: Flock<File>,
+    path: PathBuf,
     /// The length that the file has at least.
     length: u64,
     slots: Slots,
@@ -68,12 +73,13 @@ struct Slice {
 }
 
 impl LmdbWriter {
-    pub(super) fn new(core: Core, file: File, slots: Slots, opener: &LmdbOpener) -> Self {
+    pub(super) fn new(core: Core, file: Flock<File>, slots: Slots, opener: &LmdbOpener) -> Self {
         let most = opener.max_size as u64;
         let reserve = (most >> 3).clamp(LEAST_RESERVE, MOST_RESERVE);
         Self {
             core,
             file,
+            path: opener.data(),
             length: 0,
             slots,
             window: opener.retry_window,
@@ -101,8 +107,10 @@ impl LmdbWriter {
         Ok(slots)
     }
 
-    /// Brings the file to the length that its pages need, after a commit.
-    fn lengthen(&mut self) -> Result<(), StoreError> {
+    /// After a commit: sees that it went where it can be found, and brings the file to the length that its pages
+    /// need.
+    fn committed(&mut self) -> Result<(), StoreError> {
+        self.look()?;
         let pages = (self.core.env.info().last_page_number as u64).saturating_add(1);
         let page_size = u64::from(self.core.env.unnamed_database_stat().page_size);
         let needed = pages.saturating_mul(page_size);
@@ -175,7 +183,7 @@ impl LmdbWriter {
     }
 
     /// Looks at the next records of a table.
-    fn look(
+    fn slice(
         &self,
         table: Db<'static>,
         after: Option<&[u8]>,
@@ -237,7 +245,7 @@ impl LmdbWriter {
 impl Writer for LmdbWriter {
     fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
         self.slots = self.commit(job)?;
-        self.lengthen()
+        self.committed()
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
@@ -253,7 +261,7 @@ impl Writer for LmdbWriter {
                 (swept.removed, next)
             }
             Stage::Passed(after) => {
-                let slice = self.look(self.core.tables.passed, after.as_deref(), |value| {
+                let slice = self.slice(self.core.tables.passed, after.as_deref(), |value| {
                     Ok(schema::decode_triplet(value)?.is_expired(now, params))
                 })?;
                 let removed = self.remove(self.core.tables.passed, &slice.expired)?;
@@ -264,7 +272,7 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
             Stage::Clients(after) => {
-                let slice = self.look(self.core.tables.clients, after.as_deref(), |value| {
+                let slice = self.slice(self.core.tables.clients, after.as_deref(), |value| {
                     Ok(schema::decode_client(value)?.is_expired(now, params))
                 })?;
                 let removed = self.remove(self.core.tables.clients, &slice.expired)?;
@@ -275,7 +283,7 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
             Stage::Sleeps(after) => {
-                let slice = self.look(self.core.tables.sleeps, after.as_deref(), |value| {
+                let slice = self.slice(self.core.tables.sleeps, after.as_deref(), |value| {
                     Ok(schema::decode_sleep(value)?.is_expired(now, params))
                 })?;
                 let removed = self.remove(self.core.tables.sleeps, &slice.expired)?;
@@ -296,7 +304,7 @@ impl Writer for LmdbWriter {
             }
         };
         if removed > 0 {
-            self.lengthen()?;
+            self.committed()?;
         }
         let was_last = matches!(self.stage, Stage::History);
         self.stage = next;
@@ -317,18 +325,26 @@ impl Writer for LmdbWriter {
         let time = schema::encode_time(now);
         self.core.tables.meta.put(&mut txn, b"latest", &time)?;
         txn.commit()?;
-        self.lengthen()
+        self.committed()
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
         let mut txn = self.core.env.write_txn()?;
         self.core.tables.meta.put(&mut txn, b"probe", b"")?;
         txn.commit()?;
-        self.lengthen()
+        self.committed()
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.core.env.force_sync()?;
         Ok(())
+    }
+
+    fn look(&self) -> Result<(), StoreError> {
+        match lock::is_at(&self.file, &self.path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Replaced(self.path.clone())),
+            Err(source) => Err(file_error(&self.path)(source)),
+        }
     }
 }

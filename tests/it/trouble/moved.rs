@@ -1,0 +1,76 @@
+//! Files of the database that are moved, removed or replaced while the daemon runs.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{Daemon, nth_request};
+
+/// A daemon that has greylisted somebody.
+fn running() -> Daemon {
+    let daemon = Daemon::start(&["-q"]);
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
+    daemon
+}
+
+/// Does something to the directory of the database; sees that nothing is promised until the daemon has noticed, that it
+/// says what happened, and that it goes on with what is there then.
+fn assert_noticed(happens: impl FnOnce(&Path)) {
+    let mut daemon = running();
+    happens(&daemon.path().join("db"));
+    assert_eq!(daemon.connect().ask(&nth_request(1)), "DUNNO");
+    let status = daemon.wait_for("STATUS=DEGRADED: ");
+    assert!(
+        status.contains("was moved, removed or replaced"),
+        "{status}"
+    );
+    daemon.log_until(|log| log.contains("the database can be used again"));
+    assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
+    assert!(daemon.stop().success());
+    daemon.start_again();
+    daemon.wait_until_told(|status| status.contains("1 triplets waiting"));
+}
+
+#[test]
+fn a_directory_that_is_removed_is_noticed() {
+    assert_noticed(|db| fs::remove_dir_all(db).unwrap());
+}
+
+#[test]
+fn a_directory_that_is_moved_is_noticed() {
+    assert_noticed(|db| fs::rename(db, db.with_extension("old")).unwrap());
+}
+
+#[test]
+fn a_data_file_that_is_removed_is_noticed() {
+    assert_noticed(|db| fs::remove_file(db.join("data.mdb")).unwrap());
+}
+
+#[test]
+fn a_data_file_that_another_is_put_in_the_place_of_is_noticed() {
+    assert_noticed(|db| {
+        fs::write(db.join("empty"), "").unwrap();
+        fs::rename(db.join("empty"), db.join("data.mdb")).unwrap();
+    });
+}
+
+#[test]
+fn an_idle_daemon_notices_it_too() {
+    let mut daemon = running();
+    fs::remove_dir_all(daemon.path().join("db")).unwrap();
+    daemon.wait_for("STATUS=DEGRADED: ");
+}
+
+#[test]
+fn without_its_lock_file_the_database_is_still_locked_and_the_file_comes_back() {
+    let daemon = running();
+    let lock = daemon.path().join("db/stargrey.lock");
+    fs::remove_file(&lock).unwrap();
+    let second = daemon.command().status().unwrap();
+    assert_eq!(second.code(), Some(75), "{}", daemon.log());
+    fs::remove_file(&lock).unwrap_or_default();
+    daemon.log_until(|log| log.contains("it is made and locked again"));
+    assert!(lock.exists());
+    assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
+    let second = daemon.command().status().unwrap();
+    assert_eq!(second.code(), Some(75), "{}", daemon.log());
+}
