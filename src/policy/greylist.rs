@@ -22,6 +22,12 @@
 //! `delay` nor a step of the clock undoes it. While expiry is suspended (see
 //! [`Session`](super::Session)) the two rows that begin with "after" do not apply: the record counts as
 //! within its time.
+//!
+//! # Steps of the clock
+//!
+//! `last` is never set back: otherwise a record that is used while the clock is behind would be too old when the
+//! clock is right again. A waiting record whose `last` is more than `retry_window` after its `first` was used while
+//! the clock was behind, for no other record lives that long: once `last` has come, its wait counts from then.
 
 use super::outcome::{Missing, Reason, Verdict};
 use super::rules::Params;
@@ -63,6 +69,14 @@ impl Triplet {
         }
     }
 
+    /// When it was last seen.
+    #[must_use]
+    pub const fn last(self) -> Timestamp {
+        match self {
+            Self::Waiting { last, .. } | Self::Passed { last, .. } => last,
+        }
+    }
+
     /// Whether it has passed.
     #[must_use]
     pub const fn is_passed(self) -> bool {
@@ -75,37 +89,103 @@ impl Triplet {
         self.is_passed() == other.is_passed() && self.first() == other.first()
     }
 
-    /// This record, with the counts of another version of it where they are higher.
+    /// What two versions of one record say together, for instance the one in the store and the one in the
+    /// write-behind buffer. Expired versions must have been left out.
+    ///
+    /// Commutative, associative and idempotent, and never worse for the client than either side.
     #[must_use]
-    pub fn with_counts_of(mut self, other: Self) -> Self {
-        match (&mut self, other) {
+    pub fn merge(self, other: Self) -> Self {
+        let begun = self.first().min(other.first());
+        match (self, other) {
             (
                 Self::Waiting {
-                    retries, counted, ..
+                    last,
+                    retries,
+                    counted,
+                    ..
                 },
                 Self::Waiting {
+                    last: other_last,
                     retries: other_retries,
                     counted: other_counted,
                     ..
                 },
-            ) => {
-                *retries = other_retries.max(*retries);
-                *counted = other_counted.max(*counted);
-            }
-            (Self::Passed { mails, .. }, Self::Passed { mails: other, .. }) => {
-                *mails = other.max(*mails);
-            }
-            (Self::Waiting { .. }, Self::Passed { .. })
-            | (Self::Passed { .. }, Self::Waiting { .. }) => {}
+            ) => Self::Waiting {
+                first: begun,
+                last: last.max(other_last),
+                retries: retries.max(other_retries),
+                counted: counted.max(other_counted),
+            },
+            (
+                Self::Passed {
+                    passed,
+                    last,
+                    mails,
+                    ..
+                },
+                Self::Passed {
+                    passed: other_passed,
+                    last: other_last,
+                    mails: other_mails,
+                    ..
+                },
+            ) => Self::Passed {
+                first: begun,
+                passed: passed.min(other_passed),
+                last: last.max(other_last),
+                mails: mails.max(other_mails),
+            },
+            (
+                Self::Passed {
+                    passed,
+                    last,
+                    mails,
+                    ..
+                },
+                Self::Waiting { .. },
+            )
+            | (
+                Self::Waiting { .. },
+                Self::Passed {
+                    passed,
+                    last,
+                    mails,
+                    ..
+                },
+            ) => Self::Passed {
+                first: begun,
+                passed,
+                last,
+                mails,
+            },
         }
-        self
+    }
+
+    /// When the wait began, by a clock that shows `now` and may have been behind meanwhile.
+    fn began(self, now: Timestamp, params: &Params) -> Timestamp {
+        match self {
+            Self::Waiting { first, last, .. }
+                if last <= now && last.since(first) > params.retry_window =>
+            {
+                last
+            }
+            Self::Waiting { first, .. } | Self::Passed { first, .. } => first,
+        }
     }
 
     /// Whether the record's time is over and it counts as none.
     #[must_use]
     pub fn is_expired(self, now: Timestamp, params: &Params) -> bool {
         match self {
-            Self::Waiting { first, .. } => now.since(first) > params.retry_window,
+            Self::Waiting { first, last, .. } => {
+                let window = params.retry_window;
+                let from = if last.since(first) > window {
+                    last
+                } else {
+                    first
+                };
+                now.since(from) > window
+            }
             Self::Passed { last, .. } => now.since(last) > params.max_age,
         }
     }
@@ -131,45 +211,35 @@ pub struct Step {
 /// expiry is suspended.
 pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
     match record {
-        None => first_sight(now, params),
-        Some(Triplet::Waiting { first, .. }) if first > now => first_sight(now, params),
-        Some(Triplet::Waiting {
-            first,
-            retries,
-            counted,
-            ..
-        }) => {
-            let waited = now.since(first);
-            let counted_now = counted.saturating_add(1);
-            if waited < params.delay {
-                let missing = Missing::Time(params.delay.less(waited));
-                let retries = retries.saturating_add(1);
-                early(missing, waiting(first, now, retries, counted))
-            } else if counted_now < params.retry_count {
-                let missing = params.retry_count.saturating_sub(counted_now);
-                Step {
-                    promised: true,
-                    ..early(
-                        Missing::Retries(missing),
-                        waiting(first, now, retries, counted_now),
-                    )
-                }
-            } else {
-                first_pass(first, now)
+        None => first_sight(waiting(now, now, 0, 0), now, params),
+        Some(
+            record @ Triplet::Waiting {
+                first,
+                last,
+                retries,
+                counted,
+            },
+        ) => {
+            let began = record.began(now, params);
+            let last = last.max(first).max(now);
+            let step = retry((began, last), (retries, counted), now, params);
+            Step {
+                promised: step.promised || began != first,
+                ..step
             }
         }
         Some(Triplet::Passed {
             first,
             passed,
+            last,
             mails,
-            ..
         }) => Step {
             verdict: Verdict::Pass,
             reason: Reason::TripletFound,
             next: Triplet::Passed {
                 first,
                 passed,
-                last: now,
+                last: last.max(now),
                 mails: mails.saturating_add(1),
             },
             promised: false,
@@ -187,6 +257,33 @@ const fn waiting(first: Timestamp, last: Timestamp, retries: u32, counted: u32) 
     }
 }
 
+/// An attempt at `now` of a triplet that waits since `first`; `last` is what its record says from now on.
+fn retry(
+    (first, last): (Timestamp, Timestamp),
+    (retries, counted): (u32, u32),
+    now: Timestamp,
+    params: &Params,
+) -> Step {
+    let waited = now.since(first);
+    let counted_now = counted.saturating_add(1);
+    if first > now {
+        first_sight(waiting(now, last, retries, counted), now, params)
+    } else if waited < params.delay {
+        let missing = Missing::Time(params.delay.less(waited));
+        let retries = retries.saturating_add(1);
+        early(missing, waiting(first, last, retries, counted))
+    } else if counted_now < params.retry_count {
+        let missing = params.retry_count.saturating_sub(counted_now);
+        let next = waiting(first, last, retries, counted_now);
+        Step {
+            promised: true,
+            ..early(Missing::Retries(missing), next)
+        }
+    } else {
+        first_pass(first, last, now)
+    }
+}
+
 /// A retry that is not the last one needed.
 fn early(missing: Missing, next: Triplet) -> Step {
     Step {
@@ -198,24 +295,24 @@ fn early(missing: Missing, next: Triplet) -> Step {
     }
 }
 
-/// A triplet nobody has seen.
-fn first_sight(now: Timestamp, params: &Params) -> Step {
+/// A triplet that begins to wait, as `next` says, now.
+fn first_sight(next: Triplet, now: Timestamp, params: &Params) -> Step {
     if params.delay == Span::ZERO {
-        return first_pass(now, now);
+        return first_pass(now, next.last(), now);
     }
     Step {
         verdict: Verdict::Defer {
             missing: Missing::Time(params.delay),
         },
         reason: Reason::New,
-        next: waiting(now, now, 0, 0),
+        next,
         promised: true,
         waited: None,
     }
 }
 
 /// A triplet whose wait is over. Mail that did not have to wait gets no header saying so.
-fn first_pass(first: Timestamp, now: Timestamp) -> Step {
+fn first_pass(first: Timestamp, last: Timestamp, now: Timestamp) -> Step {
     let waited = now.since(first);
     Step {
         verdict: if waited == Span::ZERO {
@@ -227,7 +324,7 @@ fn first_pass(first: Timestamp, now: Timestamp) -> Step {
         next: Triplet::Passed {
             first,
             passed: now,
-            last: now,
+            last,
             mails: 1,
         },
         promised: true,

@@ -1,4 +1,5 @@
-//! The decision is monotone: whoever waits longer is not treated worse, as long as no time is over.
+//! The decision is monotone: whoever waits longer is not treated worse, as long as no time is over. A clock that is
+//! set back for a while takes nothing away, and neither does merging two versions of a record.
 
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -44,7 +45,31 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 const DELAY: u64 = 300;
-const WINDOW: u64 = 2 * 86_400;
+const DAY: u64 = 86_400;
+const WINDOW: u64 = 2 * DAY;
+
+/// Live records of one triplet.
+fn triplet() -> impl Strategy<Value = Triplet> {
+    let times = (0..2000_u64, 0..2000_u64, 0..9_u32, 0..2_u32);
+    (times, any::<bool>()).prop_map(|((one, two, retries, counted), is_passed)| {
+        let (first, last) = (at(one.min(two)), at(one.max(two)));
+        if is_passed {
+            Triplet::Passed {
+                first,
+                passed: last,
+                last,
+                mails: retries,
+            }
+        } else {
+            Triplet::Waiting {
+                first,
+                last,
+                retries,
+                counted,
+            }
+        }
+    })
+}
 
 /// Records of a client that has been here since `first`, with nothing in the future.
 fn facts() -> impl Strategy<Value = Facts> {
@@ -111,5 +136,68 @@ proptest! {
             prop_assert_eq!(is_pass(outcome.verdict), is_known, "{} {:?}", now, outcome);
             facts.triplet = outcome.changes.triplet.or(facts.triplet);
         }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_for_a_while_sets_no_record_back(
+        attempts in prop::collection::vec((0..20 * DAY, prop_oneof![3 => Just(0), 2 => 0..80 * DAY]), 1..30),
+        auto_whitelist in prop::option::of(1..4_u32),
+    ) {
+        let rules = rules(Params { auto_whitelist, ..Params::default() });
+        let (mut right, mut stepping) = (Facts::default(), Facts::default());
+        let mut now = 200 * DAY;
+        for (passes, behind) in attempts {
+            now += passes;
+            let session = Session::default();
+            // Without the step it has not written meanwhile, and a stranger cannot be known from then on.
+            let is_stranger = stepping
+                .triplet
+                .is_none_or(|triplet| triplet.is_expired(at(now), &rules.params));
+            if behind > 0 && is_stranger {
+                return Ok(());
+            }
+            let told = decide(&query(), &stepping, session, at(now - behind), &rules);
+            let before = stepping;
+            stepping.triplet = told.changes.triplet.or(stepping.triplet);
+            stepping.client = told.changes.client.or(stepping.client);
+            let times = |facts: &Facts| (facts.triplet.map(Triplet::last), facts.client.map(|client| client.last));
+            prop_assert!(times(&stepping) >= times(&before), "{:?} {:?}", before, stepping);
+
+            if behind == 0 {
+                let wanted = decide(&query(), &right, session, at(now), &rules);
+                right.triplet = wanted.changes.triplet.or(right.triplet);
+                right.client = wanted.changes.client.or(right.client);
+                let is_worse = missing(told.verdict) > missing(wanted.verdict);
+                prop_assert!(!is_worse, "{:?} {:?}", told, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_merge_is_commutative_associative_idempotent_and_no_worse_than_either(
+        (one, two, three) in (triplet(), triplet(), triplet()),
+        now in 0..4_000_u64,
+    ) {
+        prop_assert_eq!(one.merge(two), two.merge(one));
+        prop_assert_eq!(one.merge(two).merge(three), one.merge(two.merge(three)));
+        prop_assert_eq!(one.merge(one), one);
+        let rules = rules(Params { auto_whitelist: None, ..Params::default() });
+        let verdict = |triplet: Triplet| {
+            let facts = Facts { triplet: Some(triplet), ..Facts::default() };
+            decide(&query(), &facts, Session::default(), at(4_000 + now), &rules).verdict
+        };
+        let (merged, alone) = (verdict(one.merge(two)), verdict(one));
+        prop_assert!(is_pass(merged) || !is_pass(alone));
+        prop_assert!(missing(merged) <= missing(alone));
+    }
+
+    #[test]
+    fn a_merge_of_clients_counts_no_pass_twice(counts in prop::collection::vec((0..9_u32, 0..9_u64), 3)) {
+        let client = |n: usize| Client { count: counts[n].0, last: at(counts[n].1) };
+        let (one, two, three) = (client(0), client(1), client(2));
+        prop_assert_eq!(one.merge(two), two.merge(one));
+        prop_assert_eq!(one.merge(two).merge(three), one.merge(two.merge(three)));
+        prop_assert_eq!(one.merge(one), one);
+        prop_assert_eq!(one.merge(two).count, one.count.max(two.count));
     }
 }

@@ -31,11 +31,21 @@ impl Client {
         self.count >= threshold
     }
 
-    /// The record after a mail of a whitelisted client; `None` when it stays as it is. A record
-    /// from the future (the clock was set back) is brought up to now.
+    /// The record after a mail of a whitelisted client; `None` when it stays as it is. `last` is never set back:
+    /// while the clock is behind it, the record stays as it is.
     #[must_use]
     pub fn seen(self, now: Timestamp, params: &Params) -> Option<Self> {
-        (self.may_count(now, params) || self.last > now).then(|| self.counted(now))
+        self.may_count(now, params).then(|| self.counted(now))
+    }
+
+    /// What two versions of one record say together. No sum, for both may have counted the same pass.
+    /// Commutative, associative and idempotent.
+    #[must_use]
+    pub fn merge(self, other: Self) -> Self {
+        Self {
+            count: self.count.max(other.count),
+            last: self.last.max(other.last),
+        }
     }
 
     fn may_count(self, now: Timestamp, params: &Params) -> bool {
@@ -45,7 +55,7 @@ impl Client {
     fn counted(self, now: Timestamp) -> Self {
         Self {
             count: self.count.saturating_add(1),
-            last: now,
+            last: self.last.max(now),
         }
     }
 }
@@ -65,6 +75,7 @@ pub(super) fn count(record: Option<Client>, now: Timestamp, params: &Params) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Span;
 
     #[test]
     fn passes_count_once_an_hour() {
@@ -87,14 +98,30 @@ mod tests {
     }
 
     #[test]
-    fn a_whitelisted_client_is_noted_once_an_hour_and_brought_back_from_the_future() {
+    fn a_whitelisted_client_is_noted_once_an_hour_and_never_set_back() {
         let client = Client {
             count: 7,
             last: Timestamp::from_seconds(10_000),
         };
-        for (now, want) in [(10_001, None), (13_600, Some(8)), (9_999, Some(8))] {
-            let seen = client.seen(Timestamp::from_seconds(now), &Params::default());
-            assert_eq!(seen.map(|client| client.count), want, "{now}");
+        let at = |count, last| {
+            let last = Timestamp::from_seconds(last);
+            Some(Client { count, last })
+        };
+        for (now, auto_whitelist_delay, want) in [
+            (10_001, 3600, None),
+            (13_600, 3600, at(8, 13_600)),
+            (9_999, 3600, None),
+            (10_000, 0, at(8, 10_000)),
+        ] {
+            let params = Params {
+                auto_whitelist_delay: Span::from_seconds(auto_whitelist_delay),
+                ..Params::default()
+            };
+            assert_eq!(
+                client.seen(Timestamp::from_seconds(now), &params),
+                want,
+                "{now}"
+            );
         }
     }
 }

@@ -21,7 +21,8 @@
 //! | sleep is over    | DATA                     | pass, counted as survived         | none        |
 //!
 //! There is no room while Postfix is under stress or too many sleeps run already: each holds one of its
-//! processes. A message that has slept does not sleep again: its other recipients pass.
+//! processes. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the
+//! future (the clock was set back) runs at a recipient and is over at DATA: nobody loses by the step.
 
 use super::outcome::{Missing, Reason, Tarpitting, Then, Verdict};
 use super::rules::Params;
@@ -71,8 +72,8 @@ impl Sleep {
         now.since(self.seen) > params.retry_window
     }
 
-    /// What is left of the sleep at `now`, if it was ordered at `ordered`; of a sleep ordered in the future
-    /// (the clock was set back) all.
+    /// What is left of the sleep at `now`, if it was ordered at `ordered`; all of it if that is in the future
+    /// (the clock was set back), so that nobody counts as hung up for that.
     fn left(self, ordered: Timestamp, now: Timestamp) -> Span {
         self.length.less(now.since(ordered))
     }
@@ -176,6 +177,10 @@ pub(super) fn survival(
     let sleep = record.ok_or((Reason::NotTarpitted, Span::ZERO))?;
     // The message's own sleep, when it is remembered: another connection's may have begun earlier.
     let ordered = session.tarpitted.unwrap_or(sleep.ordered);
+    if ordered > now {
+        // The clock was set back during the sleep: in doubt, the client has waited.
+        return Ok(());
+    }
     match sleep.left(ordered, now) {
         Span::ZERO => Ok(()),
         left => Err((Reason::EarlyData, left)),

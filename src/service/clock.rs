@@ -95,6 +95,9 @@ fn read(clock: ClockId) -> Duration {
 /// | jumps by more than an hour, or is that far behind the latest time stored | is suspended   |
 /// | jumps back to where it should be                      | applies again                     |
 /// | stays where it jumped to for 24 hours                 | applies again, by the new time    |
+///
+/// While expiry is suspended, records get the time that the wall clock would show if it had not jumped
+/// ([`ClockGuard::time`]): what is written meanwhile is as old as it should be when the jump is undone.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockGuard {
     /// A wall time that was believed, and the boot clock at that moment.
@@ -132,6 +135,16 @@ impl ClockGuard {
         let (wall, then) = believed;
         let expected = wall.after(boot.less(then));
         now.since(expected).max(expected.since(now)) <= JUMP
+    }
+
+    /// The time that records get: `now`, or what the wall clock would show if it had not jumped, as of the last
+    /// [`check`](Self::check).
+    #[must_use]
+    pub fn time(&self, now: Timestamp, boot: Span) -> Timestamp {
+        match self.suspended_since {
+            None => now,
+            Some(_) => self.believed.0.after(boot.less(self.believed.1)),
+        }
     }
 
     /// Looks at the wall clock, which shows `now` while the boot clock shows `boot`.
@@ -179,6 +192,38 @@ mod tests {
     const WALL: u64 = 1_800_000_000;
     const HOUR: u64 = 3600;
     const DAY: u64 = 86_400;
+
+    #[test]
+    fn while_a_jump_is_not_believed_time_goes_on_as_if_it_had_not_been() {
+        let rows = [
+            ("goes on", WALL + 10, 110, WALL + 10),
+            ("a little back", WALL + 15 - HOUR, 115, WALL + 15 - HOUR),
+            ("40 days back", WALL - 40 * DAY, 120, WALL + 20 - HOUR),
+            ("an hour later", WALL - 39 * DAY, 120 + HOUR, WALL + 20),
+            ("undone", WALL + 130 + HOUR, 230 + HOUR, WALL + 130 + HOUR),
+            (
+                "a year ahead",
+                WALL + 365 * DAY,
+                330 + HOUR,
+                WALL + 230 + HOUR,
+            ),
+            (
+                "for good",
+                WALL + 366 * DAY,
+                330 + HOUR + DAY,
+                WALL + 366 * DAY,
+            ),
+        ];
+        let clock = TwoFaces::default();
+        clock.set(WALL, 100);
+        let mut guard = ClockGuard::new(&clock, None);
+        for (name, wall, boot, want) in rows {
+            clock.set(wall, boot);
+            let (wall, boot) = (clock.now(), clock.since_boot());
+            guard.check(wall, boot);
+            assert_eq!(guard.time(wall, boot).seconds(), want, "{name}");
+        }
+    }
 
     #[test]
     fn a_jump_suspends_expiry_until_it_is_undone_or_a_day_is_over() {

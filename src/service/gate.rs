@@ -121,9 +121,12 @@ impl Gate {
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, tx: &Transaction<'_>, now: Option<Timestamp>) -> Decision {
         let inner = &self.0;
-        let own_time = now.is_none();
-        let now = now.unwrap_or_else(|| inner.clock.now());
-        if inner.book.is_due(now) && inner.expiry(now, own_time) == Expiry::Applies {
+        // A jump of the clock is seen by the first decision after it, not by a later look.
+        let (now, expiry) = match now {
+            None => inner.state.time(inner.clock.as_ref()),
+            Some(now) => (now, inner.state.expiry()),
+        };
+        if inner.book.is_due(now) && expiry == Expiry::Applies {
             inner.book.expire(now);
         }
         let rules = inner.book.rules();
@@ -145,7 +148,6 @@ impl Gate {
                 outcome
             }
             Plan::Needs(query) => {
-                let expiry = inner.expiry(now, own_time);
                 let session = inner.session(keys, &rules, now, expiry);
                 let asked = inner.ask_store(&query, session, now, &rules).await;
                 asked.unwrap_or_else(|_| policy::without_store(&query, &rules))
@@ -205,7 +207,7 @@ impl Gate {
             whitelisted: state.whitelisted.load(Ordering::Relaxed),
             trouble: state.trouble(),
             expiry: state.expiry(),
-            sleeping: self.0.sleeps.running(self.0.clock.now()),
+            sleeping: self.0.sleeps.running(self.0.now()),
             list_errors: self.list_errors(),
         }
     }
@@ -218,13 +220,9 @@ impl Gate {
 }
 
 impl Inner {
-    /// Whether records grow old. A jump of the clock is seen by the first decision after it, not by a later look.
-    fn expiry(&self, now: Timestamp, own_time: bool) -> Expiry {
-        if own_time {
-            self.state.look_at_clock(now, self.clock.since_boot())
-        } else {
-            self.state.expiry()
-        }
+    /// The time that records get.
+    pub(super) fn now(&self) -> Timestamp {
+        self.state.time(self.clock.as_ref()).0
     }
 
     /// What is known of this message besides the records.

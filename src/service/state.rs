@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::clock::ClockGuard;
+use super::clock::{Clock, ClockGuard};
 use super::stats::Counts;
 use crate::policy::Expiry;
 use crate::store::{Figures, Reader, StoreError};
@@ -127,26 +127,26 @@ impl StoreState {
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = guard;
     }
 
-    /// Whether records grow old by a clock that shows `now` while the boot clock shows `boot`. Does not lock as
-    /// long as the clock goes on as it should.
-    pub(super) fn look_at_clock(&self, now: Timestamp, boot: Span) -> Expiry {
+    /// The time that records get, and whether they grow old. Does not lock as long as the clock goes on as it should.
+    pub(super) fn time(&self, clock: &dyn Clock) -> (Timestamp, Expiry) {
+        let (now, boot) = (clock.now(), clock.since_boot());
         let believed = (
             Timestamp::from_seconds(self.believed_wall.load(Ordering::Relaxed)),
             Span::from_seconds(self.believed_boot.load(Ordering::Relaxed)),
         );
         if self.expiry() == Expiry::Applies && ClockGuard::goes_on(believed, now, boot) {
-            return Expiry::Applies;
+            return (now, Expiry::Applies);
         }
         self.check_clock(now, boot)
     }
 
     /// The same, and what is believed is brought up to date.
-    pub(super) fn check_clock(&self, now: Timestamp, boot: Span) -> Expiry {
+    pub(super) fn check_clock(&self, now: Timestamp, boot: Span) -> (Timestamp, Expiry) {
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let expiry = guard.check(now, boot);
         self.set_expiry(expiry);
         self.set_believed(&guard);
-        expiry
+        (guard.time(now, boot), expiry)
     }
 
     /// The two halves are not set at one moment, but they belong to moments that are close.

@@ -149,15 +149,12 @@ impl Noted {
             let seen = triplet.or_else(|| self.triplets.get(query.triplet.as_ref()?));
             facts.triplet = seen
                 .filter(|seen| seen.same_state(stored))
-                .map(|seen| seen.with_counts_of(stored))
+                .map(|seen| seen.merge(stored))
                 .or(facts.triplet);
         }
         if let Some(stored) = facts.client {
             let seen = client.or_else(|| self.clients.get(query.client.as_ref()?));
-            facts.client = seen
-                .copied()
-                .filter(|seen| seen.count >= stored.count)
-                .or(facts.client);
+            facts.client = Some(seen.map_or(stored, |seen| seen.merge(stored)));
         }
     }
 
@@ -177,15 +174,12 @@ impl Noted {
         for (key, seen) in &self.triplets {
             let stored = records.triplet(key)?;
             if let Some(stored) = stored.filter(|stored| stored.same_state(*seen)) {
-                records.put_triplet(key, seen.with_counts_of(stored))?;
+                records.put_triplet(key, seen.merge(stored))?;
             }
         }
         for (key, seen) in &self.clients {
-            if records
-                .client(key)?
-                .is_some_and(|stored| stored.count <= seen.count)
-            {
-                records.put_client(key, *seen)?;
+            if let Some(stored) = records.client(key)? {
+                records.put_client(key, seen.merge(stored))?;
             }
         }
         Ok(())
@@ -335,6 +329,58 @@ mod tests {
             records.put_triplet(&key, passed(9))?;
             touches.waiting(10).write(records)?;
             assert_eq!(records.triplet(&key)?.map(mails), Some(9));
+            Ok(())
+        };
+        MemoryStore::new().transact(&mut { write }).unwrap();
+    }
+
+    #[test]
+    fn a_note_of_a_clock_that_was_behind_sets_no_time_back() {
+        let touches = Touches::default();
+        mail(&touches, "joe@x");
+        let query = query("joe@x");
+        let later = |mails, last| Triplet::Passed {
+            first: at(0),
+            passed: at(0),
+            last: at(last),
+            mails,
+        };
+        let stored = Facts {
+            triplet: Some(later(0, 500)),
+            client: Some(Client {
+                count: 1,
+                last: at(500),
+            }),
+            sleep: None,
+        };
+        let outcome = touches.decide(&query, &mut stored.clone(), |_| {
+            let mut outcome = Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client);
+            outcome.changes.client = Some(Client {
+                count: 2,
+                last: at(100),
+            });
+            outcome
+        });
+        assert!(!outcome.changes.promised);
+        let mut seen = stored.clone();
+        touches.overlay(&query, &mut seen);
+        let client = Some(Client {
+            count: 2,
+            last: at(500),
+        });
+        assert_eq!((seen.triplet, seen.client), (Some(later(1, 500)), client));
+
+        touches.begin_flush();
+        let (key, network) = (
+            query.triplet.clone().unwrap(),
+            query.client.clone().unwrap(),
+        );
+        let write = |records: &mut dyn Records| {
+            records.put_triplet(&key, later(0, 500))?;
+            records.put_client(&network, stored.client.unwrap())?;
+            touches.waiting(10).write(records)?;
+            assert_eq!(records.triplet(&key)?, Some(later(1, 500)));
+            assert_eq!(records.client(&network)?, client);
             Ok(())
         };
         MemoryStore::new().transact(&mut { write }).unwrap();

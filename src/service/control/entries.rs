@@ -37,7 +37,7 @@ impl Gate {
     /// The entries of all lists: list by list, first those of the files.
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
-        let now = self.0.state.trusted(self.0.clock.now());
+        let now = self.0.state.trusted(self.0.now());
         let rules = self.rules();
         let added = self.0.book.entries();
         let mut views = Vec::new();
@@ -72,7 +72,7 @@ impl Gate {
             tokio::task::spawn_blocking(move || gate.new_entry(list, &pattern, &comment, lifetime));
         let addition = adding.await.map_err(|_| StoreError::Closed)??;
         let (entry, book) = (addition.entry().clone(), Arc::clone(&self.0.book));
-        let now = self.0.state.trusted(self.0.clock.now());
+        let now = self.0.state.trusted(self.0.now());
         self.write_then(
             move |records| records.put_entry(&entry),
             move || book.put(addition, now),
@@ -109,7 +109,7 @@ impl Gate {
                 why,
             });
         }
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let mut all = self.0.book.entries();
         let old = all
             .iter()
@@ -156,7 +156,7 @@ impl Gate {
         };
         let (entry, gone) = (known.clone(), [known.clone()]);
         let book = Arc::clone(&self.0.book);
-        let now = self.0.state.trusted(self.0.clock.now());
+        let now = self.0.state.trusted(self.0.now());
         self.write_then(
             move |records| records.remove_entry(list, &entry.text).map(drop),
             move || book.remove(&gone, now),

@@ -75,7 +75,7 @@ impl Gate {
     #[must_use]
     pub fn explain(&self, tx: &Transaction<'_>) -> Explanation {
         let inner = &self.0;
-        let now = inner.clock.now();
+        let now = inner.now();
         if inner.book.is_due(now) && inner.state.expiry() == Expiry::Applies {
             inner.book.expire(now);
         }

@@ -29,7 +29,7 @@ impl Gate {
     /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
         let params = self.rules().params;
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let jobs = rows
             .iter()
             .enumerate()

@@ -279,28 +279,25 @@ impl Gate {
         sender: &[u8],
         recipient: &[u8],
     ) -> Result<(), ControlError> {
-        let now = self.0.clock.now();
+        let now = self.0.now();
         let network = self.rules().params.network(client);
         let key = TripletKey::new(network, sender, recipient);
+        let passes = Triplet::Passed {
+            first: now,
+            passed: now,
+            last: now,
+            mails: 0,
+        };
         self.write(move |records| {
             let record = match records.triplet(&key)? {
-                Some(Triplet::Passed {
+                Some(known @ Triplet::Passed { .. }) => known.merge(passes),
+                Some(Triplet::Waiting { first, last, .. }) => Triplet::Passed {
                     first,
-                    passed,
-                    mails,
-                    ..
-                }) => Triplet::Passed {
-                    first,
-                    passed,
-                    last: now,
-                    mails,
-                },
-                waiting => Triplet::Passed {
-                    first: waiting.map_or(now, Triplet::first),
                     passed: now,
-                    last: now,
+                    last: last.max(now),
                     mails: 0,
                 },
+                None => passes,
             };
             records.put_triplet(&key, record)
         })

@@ -54,7 +54,7 @@ impl Gate {
 
     /// Sets these counters to zero. The history is not changed.
     pub fn reset_statistics(&self) {
-        self.0.stats.reset(self.0.clock.now());
+        self.0.stats.reset(self.0.now());
     }
 
     /// The counters of the hours from that of `from` up to `to`, as far as there were any decisions. Those of the

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
+use proptest::prelude::*;
+
 use super::tests::{defer, judge, rules, tx};
 use super::*;
 use crate::policy::{Expiry, OnStoreFailure, Verdict};
@@ -74,5 +76,100 @@ async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_rig
         assert_eq!(judge(&gate, &waits("7")).await, early, "{jump}");
         assert_eq!(gate.status().expiry, Expiry::Applies, "{jump}");
         assert_eq!(gate.status().trouble, None);
+    }
+}
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// What happens to a daemon.
+#[derive(Debug, Clone)]
+enum Event {
+    Passes(u64),
+    /// The clock jumps, and is put right before the next day is over.
+    Jumps(i64),
+    IsPutRight,
+    Asks(u8),
+}
+
+/// The seconds that a client still has to wait; none when it passes.
+fn wait(verdict: Verdict) -> u64 {
+    let missing = verdict.missing();
+    missing.map_or(0, |missing| missing.time().seconds())
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let far = i64::try_from(60 * DAY).unwrap();
+    let jump = prop_oneof![-far..=-3700, 3700..=far];
+    prop_oneof![
+        2 => (0..3 * HOUR).prop_map(Event::Passes),
+        1 => (DAY..20 * DAY).prop_map(Event::Passes),
+        1 => jump.prop_map(Event::Jumps),
+        1 => Just(Event::IsPutRight),
+        5 => (0..4_u8).prop_map(Event::Asks),
+    ]
+}
+
+/// A gate, its clock, and how far that is from the right time.
+struct World {
+    gate: Gate,
+    clock: Arc<TwoFaces>,
+    off: i64,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = Arc::new(TwoFaces::default());
+        clock.advance(1_800_000_000);
+        let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let opener = Box::new(MemoryStore::new());
+        let Start { gate, .. } =
+            Gate::start(rules(OnStoreFailure::Defer), opener, as_clock).unwrap();
+        let off = 0;
+        Self { gate, clock, off }
+    }
+
+    fn jump_to(&mut self, off: i64) {
+        self.clock.jump(off - self.off);
+        self.off = off;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn no_jump_takes_away_what_was_had_without_it(events in prop::collection::vec(event(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (right, mut jumping) = (World::new(), World::new());
+        let mut wrong_for = 0;
+        for (number, event) in events.iter().enumerate() {
+            // The worker looks at the clock several times a second.
+            drop(jumping.gate.status());
+            match *event {
+                Event::Passes(seconds) => {
+                    wrong_for += seconds;
+                    if jumping.off != 0 && wrong_for >= DAY {
+                        jumping.jump_to(0);
+                    }
+                    right.clock.advance(seconds);
+                    jumping.clock.advance(seconds);
+                }
+                Event::Jumps(off) => {
+                    if jumping.off == 0 {
+                        wrong_for = 0;
+                    }
+                    jumping.jump_to(off);
+                }
+                Event::IsPutRight => jumping.jump_to(0),
+                Event::Asks(sender) => {
+                    let (sender, instance) = (format!("{sender}@b"), number.to_string());
+                    let tx = tx("x", &sender, &instance, "joe@c");
+                    let want = runtime.block_on(judge(&right.gate, &tx));
+                    let got = runtime.block_on(judge(&jumping.gate, &tx));
+                    // While a jump is not believed nothing expires, so it may even be better.
+                    prop_assert!(wait(got.0) <= wait(want.0), "{}: {:?} {:?}", number, got, want);
+                }
+            }
+        }
     }
 }

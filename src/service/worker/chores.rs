@@ -25,6 +25,9 @@ const SYNC: Duration = Duration::from_secs(1);
 /// How often a store in trouble is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// How often an idle store is looked at: whether its files are still in their place.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// Between two slices of the sweep: short, so that slices can be small, for who asks meanwhile waits for one. On a
 /// slow disk it is so many times as long as the slice took, up to [`TICK`].
 const PAUSE: Duration = Duration::from_millis(31);
@@ -62,12 +65,15 @@ impl Worker {
         if self.shared.state.is_stalled() {
             self.shared.state.recover();
         }
-        let clock = &self.shared.clock;
         let state = &self.shared.state;
-        let now = clock.now();
-        let is_trusted = state.check_clock(now, clock.since_boot()) == Expiry::Applies;
+        let (now, expiry) = self.check_clock();
+        let is_trusted = expiry == Expiry::Applies;
         if std::mem::replace(&mut self.was_trusted, is_trusted) != is_trusted {
             self.shared.book.rebuild(state.trusted(now));
+        }
+        if mono.saturating_sub(self.looked) >= LOOK {
+            self.looked = mono;
+            self.look();
         }
         if mono.saturating_sub(self.flushed) >= FLUSH {
             self.shared.touches.begin_flush();
@@ -98,6 +104,21 @@ impl Worker {
             } else {
                 FLUSH
             };
+        }
+    }
+
+    /// Sees that the files of the store are still in their place, and the lock too.
+    fn look(&mut self) {
+        self.with_writer(|writer| writer.look());
+        if self.health != Health::Well {
+            return;
+        }
+        match self.in_store(|| self.opener.keep()) {
+            Ok(true) => {}
+            Ok(false) => log::warn!(
+                "the lock file of the database was moved or removed while it was in use; it is made and locked again"
+            ),
+            Err(error) => self.fail(&error),
         }
     }
 
@@ -135,7 +156,7 @@ impl Worker {
         if self.health != Health::Well {
             return;
         }
-        let now = self.shared.clock.now();
+        let now = self.now();
         let trusted = self.trusted_now();
         let counts = self.shared.stats.counts();
         let tally = counts.since(&self.told).tally();
@@ -176,7 +197,7 @@ impl Worker {
 
     /// Notes the time, when something was written and it has gone on.
     fn note_time(&mut self) {
-        let now = self.shared.clock.now();
+        let now = self.now();
         let has_moved = now < self.noted || now.since(self.noted) >= NOTE;
         let is_due = has_moved && self.is_unnoted;
         if is_due && self.shared.state.expiry() == Expiry::Applies {

@@ -126,6 +126,7 @@ pub(super) struct Worker {
     flushed: Duration,
     committed: Option<Duration>,
     tried: Duration,
+    looked: Duration,
     sliced: Duration,
     /// Between the last slice of the sweep and the next: [`TICK`] at most while there is more.
     pause: Duration,
@@ -153,6 +154,7 @@ impl Worker {
             flushed: Duration::ZERO,
             committed: None,
             tried: monotonic(),
+            looked: Duration::ZERO,
             sliced: Duration::ZERO,
             pause: TICK,
             swept: None,
@@ -312,7 +314,7 @@ impl Worker {
             self.shared.state.watch_clock(guard);
             self.is_watching = true;
         }
-        let now = self.shared.clock.now();
+        let now = self.now();
         let trusted = self.shared.state.trusted(now);
         self.shared.book.load(reader.entries()?, trusted);
         self.writer = Some(writer);
@@ -366,9 +368,19 @@ impl Worker {
     /// What time it is; `None` while the clock is not to be trusted. It is looked at, not remembered: it may have
     /// jumped just now.
     fn trusted_now(&self) -> Option<Timestamp> {
+        let (now, expiry) = self.check_clock();
+        (expiry == Expiry::Applies).then_some(now)
+    }
+
+    /// The time that records get, and whether they grow old; what is believed of the clock is brought up to date.
+    fn check_clock(&self) -> (Timestamp, Expiry) {
         let Shared { clock, state, .. } = &self.shared;
-        let now = clock.now();
-        (state.check_clock(now, clock.since_boot()) == Expiry::Applies).then_some(now)
+        state.check_clock(clock.now(), clock.since_boot())
+    }
+
+    /// The time that records get.
+    fn now(&self) -> Timestamp {
+        self.check_clock().0
     }
 
     /// Does something with the writer; a failure is trouble.

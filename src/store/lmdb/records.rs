@@ -107,8 +107,9 @@ impl Records for LmdbRecords<'_> {
         let place = match (record, found) {
             (Triplet::Passed { .. }, _) => Place::Passed,
             (Triplet::Waiting { .. }, Some((old, place))) if old.same_state(record) => place,
-            (Triplet::Waiting { first, .. }, _) => {
-                let at = self.slots.take(first, self.window);
+            // By the greater time, for `first` may be of a clock that was behind.
+            (Triplet::Waiting { first, last, .. }, _) => {
+                let at = self.slots.take(first.max(last), self.window);
                 self.core.occupied.add(at);
                 Place::Waiting(at)
             }
