@@ -14,6 +14,14 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::complaint::Complaint;
 
+/// What the database may grow to unless `--max-size` says otherwise: LMDB maps that much at once, and a machine of 32
+/// bit has little more than 2 GiB of addresses.
+const MAX_SIZE: &str = if cfg!(target_pointer_width = "64") {
+    "16G"
+} else {
+    "1G"
+};
+
 /// What was typed, before it means anything.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -240,11 +248,12 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Database")]
     pub dbdir: Option<String>,
 
-    /// Most that the database may grow to, in bytes or with K, M, G or T behind it
+    /// Most that the database may grow to, in bytes or with K, M, G or T behind it [default: 16G, 1G on a 32-bit machine]
     #[arg(
         long,
         value_name = "SIZE",
-        default_value = "16G",
+        default_value = MAX_SIZE,
+        hide_default_value = true,
         help_heading = "Database"
     )]
     pub max_size: String,
