@@ -136,9 +136,13 @@ check-i386: ## The test suite on 32 bits, with Debian's Rust in an i386 image (a
 # Seconds that the next two take, the second for each of its targets; which way they go.
 SECONDS = 60
 SEED    = 1
+FILES   = 300
 
 crash-test: ## Kill the daemon under load again and again, for SECONDS=60 (SEED=1): nothing promised is lost
 	STARGREY_CRASH_SECONDS=$(SECONDS) STARGREY_CRASH_SEED=$(SEED) cargo test --test it crash:: -- --nocapture
+
+damage-test: ## Start the daemon on FILES=300 damaged databases (SEED=1): none ends it for ever
+	STARGREY_DAMAGE_FILES=$(FILES) STARGREY_DAMAGE_SEED=$(SEED) cargo test --test it damage:: -- --nocapture
 
 # With a nightly toolchain and cargo-fuzz, otherwise by mutated seeds alone.
 fuzz: ## Feed each reader of foreign bytes with what nobody would write, for SECONDS=60
@@ -157,4 +161,4 @@ bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='kn
 clean: ## Remove all that was built
 	cargo clean
 
-.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system check-i386 crash-test fuzz bench clean
+.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean

@@ -32,7 +32,7 @@ use crate::policy::Ruleset;
 use crate::service::Gate;
 use crate::service::clock::{Clock, FileClock, SystemClock};
 use crate::store::lmdb::{Durability, LmdbOpener};
-use crate::store::{Lock, Locked};
+use crate::store::{self, Lock, Locked};
 use failure::Failure;
 use identity::Identity;
 use packaged::Packaged;
@@ -40,6 +40,10 @@ use packaged::Packaged;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
+    // The daemon starts itself so, to see whether a database can be read.
+    if let Some(code) = store::prove_database(std::env::args_os().skip(1)) {
+        return code;
+    }
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
     let packaged = Packaged::asked_for(&arguments);
     if let Some(packaged) = &packaged {

@@ -353,7 +353,7 @@ mod tests {
             }),
             sleep: None,
         };
-        let outcome = touches.decide(&query, &mut stored.clone(), |_| {
+        let outcome = touches.decide(&query, &mut { stored }, |_| {
             let mut outcome = Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client);
             outcome.changes.client = Some(Client {
                 count: 2,
@@ -362,7 +362,7 @@ mod tests {
             outcome
         });
         assert!(!outcome.changes.promised);
-        let mut seen = stored.clone();
+        let mut seen = stored;
         touches.overlay(&query, &mut seen);
         let client = Some(Client {
             count: 2,

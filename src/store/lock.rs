@@ -11,12 +11,13 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::lmdb::LmdbOpener;
+use super::unclean::Unclean;
 use super::{Halves, Opener, StoreError};
 
 /// The name of the lock file.
@@ -59,11 +60,17 @@ impl LockError {
     }
 }
 
-/// Opens a database only under its lock.
+/// Opens a database only under its lock, and not if it has ended the daemon again and again.
 #[derive(Debug, Clone)]
 pub struct Locked {
     opener: LmdbOpener,
-    lock: Arc<Mutex<Option<Lock>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    lock: Option<Lock>,
+    unclean: Unclean,
 }
 
 impl Locked {
@@ -73,38 +80,51 @@ impl Locked {
     pub fn new(opener: LmdbOpener, lock: Option<Lock>) -> Self {
         Self {
             opener,
-            lock: Arc::new(Mutex::new(lock)),
+            held: Arc::new(Mutex::new(Held {
+                lock,
+                unclean: Unclean::default(),
+            })),
         }
     }
 }
 
-impl Opener for Locked {
-    fn open(&self) -> Result<Halves, StoreError> {
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let directory = &self.opener.directory;
-        // One that is not in its place any more keeps nobody off, and goes before another is taken.
-        if lock
-            .as_ref()
-            .is_none_or(|lock| !lock.is_in_place(directory))
-        {
-            *lock = None;
-            *lock = Some(Lock::take(directory, None)?);
-        }
-        self.opener.open()
+impl Locked {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn keep(&self) -> Result<bool, StoreError> {
-        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let directory = &self.opener.directory;
-        if lock
+impl Held {
+    /// Takes the lock if it is not held, or not in its place any more. Says whether it was.
+    fn keep(&mut self, directory: &Path) -> Result<bool, LockError> {
+        if self
+            .lock
             .as_ref()
             .is_some_and(|lock| lock.is_in_place(directory))
         {
             return Ok(true);
         }
-        *lock = None;
-        *lock = Some(Lock::take(directory, None)?);
+        // The old one keeps nobody off, but it would keep this process from the directory.
+        self.lock = None;
+        self.lock = Some(Lock::take(directory, None)?);
         Ok(false)
+    }
+}
+
+impl Opener for Locked {
+    fn open(&self) -> Result<Halves, StoreError> {
+        let mut held = self.held();
+        held.keep(&self.opener.directory)?;
+        held.unclean.admit(&self.opener)?;
+        self.opener.open()
+    }
+
+    fn keep(&self) -> Result<bool, StoreError> {
+        Ok(self.held().keep(&self.opener.directory)?)
+    }
+
+    fn settle(&self) {
+        Unclean::settle(&self.opener.directory);
     }
 }
 

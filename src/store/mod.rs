@@ -18,11 +18,13 @@ pub mod memory;
 mod privacy;
 mod rows;
 pub mod schema;
+mod unclean;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use crate::policy::{
@@ -33,6 +35,7 @@ use crate::types::{Span, Timestamp};
 
 pub use lock::{Lock, LockError, Locked};
 pub use rows::{Page, Row, RowKey, Scope};
+pub use unclean::prove_database;
 
 /// How long the counters of an hour are kept: a year and a month to compare it with.
 const HISTORY: Span = Span::from_days(400);
@@ -91,6 +94,22 @@ pub enum StoreError {
         "{0} was moved, removed or replaced while it was in use; what is there now is opened in its place"
     )]
     Replaced(PathBuf),
+    /// The process that read the database first has failed.
+    #[error(
+        "{file} is damaged: a process that read all of it has failed ({status}); \
+         stop stargrey, move the file away or put a backup in its place, and start again"
+    )]
+    Unsound {
+        /// The data file.
+        file: PathBuf,
+        /// How the process ended.
+        status: ExitStatus,
+    },
+    /// A process reads the database first.
+    #[error(
+        "stargreyd has ended without notice more than once, so all of {0} is read before it is used"
+    )]
+    Proving(PathBuf),
     /// A record that has no meaning.
     #[error(
         "a record of the database cannot be read; \
@@ -174,6 +193,8 @@ impl StoreError {
             | Self::File { .. } => false,
             Self::Torn { .. }
             | Self::Replaced(_)
+            | Self::Unsound { .. }
+            | Self::Proving(_)
             | Self::Foreign(_)
             | Self::Newer { .. }
             | Self::Mode { .. }
@@ -540,6 +561,9 @@ pub trait Opener: Send {
     fn keep(&self) -> Result<bool, StoreError> {
         Ok(true)
     }
+
+    /// Notes that what was opened does its work, or was closed in good order.
+    fn settle(&self) {}
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How often an idle store is looked at: whether its files are still in their place.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How long a store that was opened has to do its work until it is trusted not to end the daemon.
+const TRIAL: Duration = Duration::from_secs(3600);
+
 /// Between two slices of the sweep: short, so that slices can be small, for who asks meanwhile waits for one. On a
 /// slow disk it is so many times as long as the slice took, up to [`TICK`].
 const PAUSE: Duration = Duration::from_millis(31);
@@ -74,6 +77,11 @@ impl Worker {
         if mono.saturating_sub(self.looked) >= LOOK {
             self.looked = mono;
             self.look();
+            let is_trusted = |opened| mono.saturating_sub(opened) >= TRIAL;
+            if self.opened.is_some_and(is_trusted) {
+                self.opened = None;
+                self.opener.settle();
+            }
         }
         if mono.saturating_sub(self.flushed) >= FLUSH {
             self.shared.touches.begin_flush();

@@ -127,6 +127,7 @@ pub(super) struct Worker {
     committed: Option<Duration>,
     tried: Duration,
     looked: Duration,
+    opened: Option<Duration>,
     sliced: Duration,
     /// Between the last slice of the sweep and the next: [`TICK`] at most while there is more.
     pause: Duration,
@@ -155,6 +156,7 @@ impl Worker {
             committed: None,
             tried: monotonic(),
             looked: Duration::ZERO,
+            opened: None,
             sliced: Duration::ZERO,
             pause: TICK,
             swept: None,
@@ -198,6 +200,9 @@ impl Worker {
         }
         self.keep_books();
         self.with_writer(|writer| writer.sync());
+        if self.writer.take().is_some() {
+            self.opener.settle();
+        }
     }
 
     /// Takes a message and all that stand behind it, as far as a batch goes.
@@ -318,6 +323,7 @@ impl Worker {
         let trusted = self.shared.state.trusted(now);
         self.shared.book.load(reader.entries()?, trusted);
         self.writer = Some(writer);
+        self.opened = Some(monotonic());
         self.shared.state.set_reader(Some(reader));
         Ok(())
     }
@@ -417,6 +423,7 @@ impl Worker {
         if error.is_fatal_for_readers() {
             self.shared.state.set_reader(None);
             self.writer = None;
+            self.opened = None;
         }
         if self.health == Health::Well {
             self.tried = monotonic();

@@ -47,10 +47,11 @@ pub(super) fn open(path: &Path) -> Result<Flock<File>, StoreError> {
         .mode(0o600)
         .open(path)
         .map_err(file_error(path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| match errno {
-        Errno::EWOULDBLOCK => LockError::Held(path.to_owned()).into(),
-        errno => file_error(path)(errno.into()),
-    })
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(file) => Ok(file),
+        Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path.to_owned()).into()),
+        Err((_, errno)) => Err(file_error(path)(errno.into())),
+    }
 }
 
 /// Looks at the file, if there is one.

@@ -25,6 +25,7 @@
 
 mod file;
 mod pages;
+mod proof;
 mod reader;
 mod readers;
 mod records;
@@ -173,6 +174,13 @@ impl<'t> Tables<'t> {
 
 impl Opener for LmdbOpener {
     fn open(&self) -> Result<Halves, StoreError> {
+        let (reader, writer) = self.open_halves()?;
+        Ok((Arc::new(reader), Box::new(writer)))
+    }
+}
+
+impl LmdbOpener {
+    fn open_halves(&self) -> Result<(LmdbReader, LmdbWriter), StoreError> {
         let data = self.data();
         let file = file::open(&data)?;
         file::examine(&data)?;
@@ -202,13 +210,11 @@ impl Opener for LmdbOpener {
         let reader = LmdbReader::new(core.clone());
         let writer = LmdbWriter::new(core, file, slots, self);
         writer.look()?;
-        Ok((Arc::new(reader), Box::new(writer)))
+        Ok((reader, writer))
     }
-}
 
-impl LmdbOpener {
     /// The data file.
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.directory.join("data.mdb")
     }
 

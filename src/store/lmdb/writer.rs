@@ -29,6 +29,9 @@ const MOST_RESERVE: u64 = 64 << 20;
 /// Bytes that are room for more than a few records.
 const MORE_THAN_A_FEW: u64 = 64 << 10;
 
+/// Bytes of a value that needs a thousand pages in a row.
+const LARGE: usize = 4 << 20;
+
 /// Records that a slice of the sweep removes one by one: each is on a page of its own.
 const SLICE_REMOVED: usize = 32;
 
@@ -85,6 +88,19 @@ impl LmdbWriter {
             window: opener.retry_window,
             limit: most.saturating_sub(reserve),
             stage: Stage::Slots,
+        }
+    }
+
+    /// Has LMDB load its list of free pages: it looks there for more of them in a row than there are.
+    pub(super) fn load_free_pages(&mut self) -> Result<(), StoreError> {
+        let mut txn = self.core.env.write_txn()?;
+        let large = vec![0; LARGE];
+        match self.core.tables.meta.put(&mut txn, b"probe", &large) {
+            Ok(()) | Err(heed::Error::Mdb(heed::MdbError::MapFull)) => {
+                txn.abort();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

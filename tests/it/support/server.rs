@@ -256,6 +256,13 @@ impl Daemon {
         panic!("the daemon does not end; its log:\n{}", self.log());
     }
 
+    /// How the daemon ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().unwrap()?;
+        self.child = None;
+        Some(status)
+    }
+
     /// Has the lists read again, as systemd would; returns what the daemon said when it began.
     pub(crate) fn reload(&mut self) -> String {
         self.signal("HUP");
