@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use crate::policy::access::{
     AccessResult, AccessTables, Condition, EreError, Expression, Flags, Line, ResultError, Rule,
-    RuleError,
+    RuleError, is_space,
 };
 use crate::policy::{Entry, TooLarge};
 
@@ -184,11 +184,6 @@ impl Reading<'_> {
         let (result, template) = AccessResult::parse(text, self.names)?;
         Ok(Rule::new(first, second, result, template)?)
     }
-}
-
-/// What Postfix takes for white space.
-fn is_space(c: char) -> bool {
-    matches!(c, ' ' | '\t'..='\r')
 }
 
 /// Whether nothing but white space is left.

@@ -2,7 +2,10 @@
 
 use std::fs;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::protocol::policy::write_answer;
 
 fn read(text: &[u8]) -> (AccessTables, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
@@ -87,5 +90,61 @@ fn two_expressions_hold_together() {
         let found = tables.find(name.as_bytes(), b"");
         let line = found.map(|found| tables.entries().get(found.entry).unwrap().line().unwrap());
         assert_eq!(line, want, "{name}");
+    }
+}
+
+/// Results: first words, white space, texts with groups in them, and anything.
+fn result() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "REJECT",
+        "550",
+        "450",
+        "defer",
+        "DEFER_IF_PERMIT",
+        "OK",
+        "DUNNO",
+        "greylist",
+        "HOLD",
+    ]);
+    let text = r"([ \t\x0b\x0c\r]{1,3}|\n |\$[12]|\$\$|[45]\.7\.1|[a-z?%=]{1,3}|\PC|[\x00-\x1f\x7f-\u{9f}]){0,8}";
+    (words, text).prop_map(|(word, text)| format!("{word}{text}"))
+}
+
+proptest! {
+    #[test]
+    fn no_result_that_was_read_is_changed_when_it_is_written(result in result(), name in "[ -~\\x00\t\u{200b}]{0,9}") {
+        let table = format!("/^(.*)(..)$/ {result}\n");
+        let mut complaints = Vec::new();
+        let lines = super::read(Path::new("table"), table.as_bytes(), &[], &mut complaints);
+        let mut tables = AccessTables::default();
+        tables.push(lines).unwrap();
+        let name = format!("{name}ab");
+        if let Some(found) = tables.lookup(0, name.as_bytes()) {
+            let text = found.text();
+            let mut answer = Vec::new();
+            write_answer(&mut answer, &text);
+            prop_assert_eq!(answer, format!("action={text}\n\n").into_bytes());
+        } else {
+            prop_assert!(!complaints.is_empty(), "{:?}", table);
+        }
+    }
+}
+
+#[test]
+fn white_space_in_a_result_is_answered_with_blanks() {
+    let cases = [
+        ("\tREJECT\tGo away", "REJECT Go away"),
+        (" 550\t5.7.1\t\tGo\taway\t", "550 5.7.1  Go away"),
+        (" DEFER\t \u{b}a\u{c}b", "DEFER   a b"),
+        (" REJECT a\r\n\tb\r", "REJECT a  b"),
+        (" REJECT 5.7.1", "REJECT 5.7.1 "),
+        (" REJECT 5.7.1.", "REJECT 5.7.1."),
+        (" REJECT 5.7", "REJECT 5.7"),
+        (" REJECT", "REJECT"),
+    ];
+    for (result, want) in cases {
+        let (tables, complaints) = read(format!("/a/{result}\n").as_bytes());
+        assert_eq!(complaints, [""; 0], "{result:?}");
+        assert_eq!(tables.lookup(0, b"a").unwrap().text(), want, "{result:?}");
     }
 }

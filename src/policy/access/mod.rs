@@ -23,6 +23,7 @@ use super::ere::{self, Captures};
 use super::lists::{Entries, Entry, TooLarge};
 
 pub use super::ere::{EreError, Expression, Flags};
+pub(crate) use result::is_space;
 pub use result::{AccessResult, ResultError, Severity};
 pub use template::{Template, TemplateError};
 

@@ -8,7 +8,8 @@
 //! | `REJECT`, `5NN text` | a reply |
 //! | `DEFER`, `DEFER_IF_PERMIT`, `DEFER_IF_REJECT`, `4NN text` | a reply |
 //!
-//! Case means nothing in the first word.
+//! Case means nothing in the first word. It ends with a blank or a tab, as in Postfix. White space behind it is
+//! kept as so many blanks: that is what Postfix makes of it in a reply, and an answer cannot have anything else.
 
 use super::template::{Template, TemplateError};
 
@@ -34,7 +35,7 @@ pub enum ResultError {
     /// `$` in the first word.
     #[error("a $ in the first word of the result")]
     Variable,
-    /// A control character.
+    /// A control character that is not white space, or one in the first word.
     #[error("a control character in the result")]
     Control,
     /// `$` in the text.
@@ -72,25 +73,28 @@ impl AccessResult {
     ///
     /// [`ResultError`] says why the text has no meaning.
     pub fn parse(text: &str, names: &[String]) -> Result<(Self, Template), ResultError> {
-        if text.chars().any(|c| c.is_control() && c != '\t') {
+        let (word, behind) = text.split_at(text.find([' ', '\t']).unwrap_or(text.len()));
+        let mut text = format!("{word}{}", behind.replace(is_space, " "));
+        if text.contains(char::is_control) {
             return Err(ResultError::Control);
         }
-        let (word, rest) = text
-            .split_once([' ', '\t'])
-            .map_or((text, ""), |(word, rest)| (word, rest.trim()));
+        let rest = behind.trim_matches(is_space);
         if word.is_empty() {
             return Err(ResultError::Missing);
         }
         if word.contains('$') {
             return Err(ResultError::Variable);
         }
-        let template = Template::parse(text)?;
+        if is_enhanced_code(rest) {
+            text.push(' ');
+        }
+        let template = Template::parse(&text)?;
         let mut names = GREYLIST.into_iter().chain(names.iter().map(String::as_str));
         if names.any(|name| name.eq_ignore_ascii_case(word)) {
             return if rest.is_empty() {
                 Ok((Self::Greylist, template))
             } else {
-                Err(ResultError::List(text.to_owned()))
+                Err(ResultError::List(text))
             };
         }
         let result = Self::word(word, rest).ok_or_else(|| ResultError::Unknown(word.to_owned()))?;
@@ -115,6 +119,27 @@ impl AccessResult {
             _ => return None,
         })
     }
+}
+
+/// Whether a text is a status code (RFC 3463) and nothing else. Postfix looks for the text one byte behind the code: with
+/// a blank there it finds none, without it whatever an earlier answer has left in its memory (3.7).
+fn is_enhanced_code(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let class = parts
+        .next()
+        .is_some_and(|part| matches!(part, "2" | "4" | "5"));
+    let mut numbers = parts.map(|part| {
+        (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    class
+        && numbers.next() == Some(true)
+        && numbers.next() == Some(true)
+        && numbers.next().is_none()
+}
+
+/// What Postfix takes for white space.
+pub(crate) fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
 }
 
 #[cfg(test)]
@@ -155,7 +180,11 @@ mod tests {
             ("FILTER smtp:[::1]", unknown("FILTER")),
             ("", Err(ResultError::Missing)),
             ("$1 text", Err(ResultError::Variable)),
+            ("450\t\t4.7.1\tlater", reply(Severity::Defer)),
+            ("550 \u{a0}", reply(Severity::Reject)),
+            ("REJECT a\u{b}b\r\n c", reply(Severity::Reject)),
             ("REJECT a\u{7}b", Err(ResultError::Control)),
+            ("REJECT\u{b}b", Err(ResultError::Control)),
             ("REJECT $", Err(TemplateError::Empty.into())),
             ("REJECT ${}", Err(TemplateError::Empty.into())),
             ("REJECT $(1", Err(TemplateError::Open.into())),

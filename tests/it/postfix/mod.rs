@@ -8,6 +8,7 @@
 
 mod allowed;
 mod recipes;
+mod replies;
 mod server;
 mod smtp;
 

@@ -49,9 +49,14 @@ pub(super) enum Line {
     FourTimes,
     /// After `reject_unlisted_recipient`.
     Unlisted,
+    /// Not at all: a table is searched in the list of clients.
+    Table,
+    /// In the list of clients, where [`Table`](Self::Table) has its table.
+    Clients,
 }
 
 impl Line {
+    /// The ordinary ones.
     const ALL: [Self; 5] = [
         Self::Documented,
         Self::Bare,
@@ -82,6 +87,16 @@ impl Line {
             Self::Unlisted => {
                 "n - - smtpd
   -o { smtpd_recipient_restrictions = reject_unauth_destination, reject_unlisted_recipient, check_policy_service unix:stargrey/policy }"
+            }
+            Self::Table => {
+                "n - - smtpd
+  -o { smtpd_client_restrictions = check_client_access regexp:$config_directory/replies }
+  -o { smtpd_recipient_restrictions = reject_unauth_destination }"
+            }
+            Self::Clients => {
+                "n - - smtpd
+  -o { smtpd_client_restrictions = check_policy_service unix:stargrey/policy }
+  -o { smtpd_recipient_restrictions = reject_unauth_destination }"
             }
         }
     }

@@ -64,7 +64,7 @@ impl Desk {
             while keys[at] != &line[..tab] {
                 at += 1;
             }
-            found[at] = Some(shown(&line[tab + 1..]));
+            found[at] = Some(with_blanks(&line[tab + 1..]));
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let refused = said.lines().map(|line| {
@@ -95,7 +95,7 @@ impl Desk {
         let refused = refused.collect();
         let found = keys.iter().map(|key| {
             let found = tables.lookup(0, key)?;
-            Some(shown(&found.raw_text()))
+            Some(shown(found.raw_text().trim_ascii_end()))
         });
         let found = found.collect();
         Answer { found, refused }
@@ -135,6 +135,12 @@ impl Desk {
         }
         ours
     }
+}
+
+/// A result as it is answered: white space as blanks, of which none is at the end.
+fn with_blanks(bytes: &[u8]) -> String {
+    let is_space = |c: char| matches!(c, ' ' | '\t'..='\r');
+    shown(bytes).replace(is_space, " ").trim_end().to_owned()
 }
 
 /// Bytes one by one as characters, so that none is lost.

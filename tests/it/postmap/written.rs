@@ -228,5 +228,10 @@ _ec2_ OK _
         "an address and a name",
         "/^[0-9]+(\\.[0-9]+){3}$/ OK v4\n/^[0-9a-f:]*:[0-9a-f:]*$/ OK v6\n!/\\./ REJECT no dot\n",
     ),
+    (
+        "white space in results",
+        "/^mail/\tREJECT\tGo away\n/^a/ 550 5.7.1\tGo\t\taway\n/^b/ DEFER\t \x0bone\r\n\ttwo\x0c!\n\
+         /^(.)/ 450 4.7.1\n/^(.)(.)/\tREJECT\t$1\t$2\n",
+    ),
     ("nothing at all", "# nothing\n\n"),
 ];
