@@ -3,6 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// What is said about files while they are read.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What is wrong.
+    pub complaints: Vec<Complaint>,
+    /// What is worth a word and not wrong.
+    pub remarks: Vec<Complaint>,
+}
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complaint {

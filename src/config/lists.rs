@@ -15,14 +15,18 @@ use std::sync::Arc;
 use nix::fcntl::OFlag;
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
-use crate::policy::{AddressList, ClientList, Entry, Lists, TooLarge};
+use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, Findings};
 use super::options::Options;
 use super::tables;
 
 /// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
+
+/// Most entries of a file that are named because they never match: a whole list in a foreign form does not fill the
+/// log.
+const MOST_TOLD: usize = 100;
 
 /// Where the lists are unless options say otherwise.
 const DIRECTORY: &str = "/etc/stargrey";
@@ -64,16 +68,27 @@ pub struct Loaded {
     /// Every complaint about a client access table. A table with a line missing means something else, so one
     /// with a complaint is of no use.
     pub bad_tables: Vec<Complaint>,
-    /// What is worth a word and not wrong: packaged files that are not there.
+    /// What is worth a word and not wrong: packaged files that are not there, entries that never match.
     pub remarks: Vec<Complaint>,
 }
 
-/// Collects what is said while files are read.
-#[derive(Debug, Default)]
-struct Reading {
-    complaints: Vec<Complaint>,
-    remarks: Vec<Complaint>,
+/// What the entries of a list are.
+struct Kind<P> {
+    parse: fn(&str) -> Result<P, PatternError>,
+    dead: fn(&P) -> Option<Dead>,
 }
+
+/// Clients.
+const CLIENTS: Kind<ClientPattern> = Kind {
+    parse: ClientPattern::parse,
+    dead: ClientPattern::dead,
+};
+
+/// Mail addresses.
+const ADDRESSES: Kind<AddressPattern> = Kind {
+    parse: AddressPattern::parse,
+    dead: AddressPattern::dead,
+};
 
 impl Files {
     fn paths(&self) -> Vec<PathBuf> {
@@ -119,28 +134,33 @@ impl ListFiles {
     /// file whose name ends in `.local` is as good as an empty one.
     #[must_use]
     pub fn load(&self) -> Loaded {
-        let mut reading = Reading::default();
-        let clients = read_all(&self.clients, ClientPattern::parse, &mut reading);
-        let recipients = read_all(&self.recipients, AddressPattern::parse, &mut reading);
-        let senders = read_all(&self.senders, AddressPattern::parse, &mut reading);
-        let (access, bad_tables) = tables::load(&self.tables, &self.greylist_results);
-        let exceptions = read_all(&self.s25r_exceptions, ClientPattern::parse, &mut reading);
+        let mut findings = Findings::default();
+        let clients = read_all(&self.clients, &CLIENTS, &mut findings);
+        let recipients = read_all(&self.recipients, &ADDRESSES, &mut findings);
+        let senders = read_all(&self.senders, &ADDRESSES, &mut findings);
+        let (access, of_tables) = tables::load(&self.tables, &self.greylist_results);
+        findings.remarks.extend(of_tables.remarks);
+        let exceptions = read_all(&self.s25r_exceptions, &CLIENTS, &mut findings);
         let lists = Lists {
-            clients: built(ClientList::new(clients), &self.clients, &mut reading),
-            recipients: built(AddressList::new(recipients), &self.recipients, &mut reading),
-            senders: built(AddressList::new(senders), &self.senders, &mut reading),
+            clients: built(ClientList::new(clients), &self.clients, &mut findings),
+            recipients: built(
+                AddressList::new(recipients),
+                &self.recipients,
+                &mut findings,
+            ),
+            senders: built(AddressList::new(senders), &self.senders, &mut findings),
             s25r_exceptions: built(
                 ClientList::new(exceptions),
                 &self.s25r_exceptions,
-                &mut reading,
+                &mut findings,
             ),
             access,
         };
         Loaded {
             lists,
-            complaints: reading.complaints,
-            bad_tables,
-            remarks: reading.remarks,
+            complaints: findings.complaints,
+            bad_tables: of_tables.complaints,
+            remarks: findings.remarks,
         }
     }
 }
@@ -148,26 +168,22 @@ impl ListFiles {
 /// The client list that the content of a file makes, and every complaint about it.
 #[must_use]
 pub fn read_client_list(path: &Path, bytes: &[u8]) -> (ClientList, Vec<Complaint>) {
-    let (entries, complaints) = read_one(path, bytes, ClientPattern::parse);
+    let (entries, complaints) = read_one(path, bytes, &CLIENTS);
     finished(path, ClientList::new(entries), complaints)
 }
 
 /// The recipient or sender list that the content of a file makes, and every complaint about it.
 #[must_use]
 pub fn read_address_list(path: &Path, bytes: &[u8]) -> (AddressList, Vec<Complaint>) {
-    let (entries, complaints) = read_one(path, bytes, AddressPattern::parse);
+    let (entries, complaints) = read_one(path, bytes, &ADDRESSES);
     finished(path, AddressList::new(entries), complaints)
 }
 
 /// The entries in the content of a file, and every complaint about it.
-fn read_one<P>(
-    path: &Path,
-    bytes: &[u8],
-    parse: impl Fn(&str) -> Result<P, PatternError>,
-) -> (Vec<(P, Entry)>, Vec<Complaint>) {
-    let (mut entries, mut complaints) = (Vec::new(), Vec::new());
-    read_entries(path, bytes, parse, &mut entries, &mut complaints);
-    (entries, complaints)
+fn read_one<P>(path: &Path, bytes: &[u8], kind: &Kind<P>) -> (Vec<(P, Entry)>, Vec<Complaint>) {
+    let (mut entries, mut findings) = (Vec::new(), Findings::default());
+    read_entries(path, bytes, kind, &mut entries, &mut findings);
+    (entries, findings.complaints)
 }
 
 /// A list with its complaints; an empty one, and a complaint more, when it is too large.
@@ -184,26 +200,22 @@ fn finished<T: Default>(
 }
 
 /// The list, or an empty one and a complaint.
-fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, reading: &mut Reading) -> T {
+fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, findings: &mut Findings) -> T {
     list.unwrap_or_else(|error| {
         let paths = files.paths();
         let first = paths.first().map_or(Path::new("list"), PathBuf::as_path);
-        reading.complaints.push(Complaint::file(first, error));
+        findings.complaints.push(Complaint::file(first, error));
         T::default()
     })
 }
 
 /// Reads the entries of several files.
-fn read_all<P>(
-    files: &Files,
-    parse: impl Fn(&str) -> Result<P, PatternError>,
-    reading: &mut Reading,
-) -> Vec<(P, Entry)> {
+fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Findings) -> Vec<(P, Entry)> {
     let mut entries = Vec::new();
     for path in files.paths() {
         match read_file(&path) {
             Ok(bytes) => {
-                read_entries(&path, &bytes, &parse, &mut entries, &mut reading.complaints);
+                read_entries(&path, &bytes, kind, &mut entries, findings);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && is_local(&path) => {}
             Err(error)
@@ -211,9 +223,9 @@ fn read_all<P>(
                     && matches!(files, Files::Default(_)) =>
             {
                 let remark = Complaint::file(&path, "there is no such file; the list is empty");
-                reading.remarks.push(remark);
+                findings.remarks.push(remark);
             }
-            Err(error) => reading
+            Err(error) => findings
                 .complaints
                 .push(Complaint::file(&path, explain(&path, &error))),
         }
@@ -225,10 +237,12 @@ fn read_all<P>(
 fn read_entries<P>(
     path: &Path,
     bytes: &[u8],
-    parse: impl Fn(&str) -> Result<P, PatternError>,
+    kind: &Kind<P>,
     entries: &mut Vec<(P, Entry)>,
-    complaints: &mut Vec<Complaint>,
+    findings: &mut Findings,
 ) {
+    let complaints = &mut findings.complaints;
+    let mut dead = 0_usize;
     let file: Arc<Path> = path.into();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
@@ -241,12 +255,24 @@ fn read_entries<P>(
         if text.is_empty() {
             continue;
         }
-        match parse(text) {
-            Ok(pattern) => entries.push((pattern, Entry::in_file(&file, line, text))),
+        match (kind.parse)(text) {
+            Ok(pattern) => {
+                if let Some(why) = (kind.dead)(&pattern) {
+                    dead = dead.saturating_add(1);
+                    let remark = format!("{text:?} never matches: {why}");
+                    let told = (dead <= MOST_TOLD).then(|| Complaint::line(path, line, remark));
+                    findings.remarks.extend(told);
+                }
+                entries.push((pattern, Entry::in_file(&file, line, text)));
+            }
             Err(error) => {
                 complaints.push(Complaint::line(path, line, format!("{text:?}: {error}")));
             }
         }
+    }
+    if dead > MOST_TOLD {
+        let remark = format!("{dead} entries never match; the first {MOST_TOLD} have been named");
+        findings.remarks.push(Complaint::file(path, remark));
     }
 }
 
@@ -333,6 +359,72 @@ mod tests {
         }
     }
 
+    /// A client list of one file.
+    fn client_list(path: &Path) -> ListFiles {
+        ListFiles {
+            clients: Files::Given(vec![path.to_owned()]),
+            recipients: Files::Given(Vec::new()),
+            senders: Files::Given(Vec::new()),
+            s25r_exceptions: Files::Given(Vec::new()),
+            tables: Vec::new(),
+            greylist_results: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_entry_that_never_matches_is_kept_and_told_of_with_file_and_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("clients");
+        fs::write(
+            &path,
+            "example.org\n\n *.southwest.com # all\nuser@example.com\n",
+        )
+        .unwrap();
+        let loaded = client_list(&path).load();
+        assert_eq!(loaded.complaints, []);
+        assert_eq!(loaded.lists.clients.entries().len(), 3);
+        let remarks: Vec<String> = loaded.remarks.iter().map(ToString::to_string).collect();
+        let at = path.display();
+        assert_eq!(
+            remarks,
+            [
+                format!(
+                    "{at}:3: \"*.southwest.com\" never matches: no client has a name like this; write southwest.com"
+                ),
+                format!(
+                    "{at}:4: \"user@example.com\" never matches: {}",
+                    Dead::MailAddress
+                ),
+            ]
+        );
+
+        fs::write(&path, "*.example\n".repeat(MOST_TOLD + 1)).unwrap();
+        let remarks = client_list(&path).load().remarks;
+        assert_eq!(remarks.len(), MOST_TOLD + 1);
+        let last = remarks.last().unwrap().to_string();
+        assert_eq!(
+            last,
+            format!("{at}: 101 entries never match; the first 100 have been named")
+        );
+    }
+
+    #[test]
+    fn no_packaged_entry_is_dead() {
+        let directory = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lists"));
+        let given = |name: &str| Files::Given(vec![directory.join(name)]);
+        let files = ListFiles {
+            clients: given("whitelist_clients"),
+            recipients: given("whitelist_recipients"),
+            senders: given("whitelist_senders"),
+            s25r_exceptions: given("s25r_exceptions"),
+            tables: Vec::new(),
+            greylist_results: Vec::new(),
+        };
+        let loaded = files.load();
+        assert_eq!((loaded.complaints, loaded.remarks), (vec![], vec![]));
+        assert!(loaded.lists.clients.entries().len() > 10);
+    }
+
     #[test]
     fn a_packaged_file_that_was_removed_is_worth_a_remark_and_no_complaint() {
         let loaded = ListFiles {
@@ -349,15 +441,7 @@ mod tests {
     }
 
     fn complaints(path: &Path) -> usize {
-        let files = ListFiles {
-            clients: Files::Given(vec![path.to_owned()]),
-            recipients: Files::Given(Vec::new()),
-            senders: Files::Given(Vec::new()),
-            s25r_exceptions: Files::Given(Vec::new()),
-            tables: Vec::new(),
-            greylist_results: Vec::new(),
-        };
-        files.load().complaints.len()
+        client_list(path).load().complaints.len()
     }
 
     #[test]

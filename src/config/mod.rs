@@ -14,7 +14,7 @@ mod settings;
 pub mod tables;
 mod value;
 
-pub use complaint::Complaint;
+pub use complaint::{Complaint, Findings};
 pub use lists::{Files, ListFiles, Loaded, MAX_LIST_BYTES, read_address_list, read_client_list};
 pub use options::{Options, Refusal};
 pub use settings::{

@@ -80,8 +80,7 @@ fn unmatched(options: &Options, reading: &mut Reading) -> Option<Unmatched> {
     let words = [("pass", Unmatched::Pass), ("greylist", Unmatched::Greylist)];
     let asked = options.unmatched.as_ref()?;
     let unmatched = value::word(asked, &words);
-    let unmatched = reading.take("--unmatched", unmatched, Unmatched::Pass);
-    (options.s25r || !options.client_access.is_empty()).then_some(unmatched)
+    Some(reading.take("--unmatched", unmatched, Unmatched::Pass))
 }
 
 fn tarpit(options: &Options, reading: &mut Reading) -> Option<Tarpit> {
@@ -155,10 +154,11 @@ fn remark_on_what_cannot_work(options: &Options, params: &Params, reading: &mut 
             "means nothing without --client-access; ignoring",
         );
     }
-    if options.unmatched.is_some() && params.unmatched.is_none() {
+    let has_tests = options.s25r || !options.client_access.is_empty();
+    if !has_tests && params.unmatched == Some(Unmatched::Pass) {
         reading.remark(
             "--unmatched",
-            "means nothing without --s25r or --client-access, which tell who is suspicious; ignoring",
+            "is pass, and neither --s25r nor --client-access says who is suspicious: nobody is greylisted",
         );
     }
 }

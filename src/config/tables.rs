@@ -21,7 +21,8 @@
 //!
 //! # Complaints
 //!
-//! Whatever Postfix passes over with a warning is complained about, and passed over in the same way.
+//! Whatever Postfix passes over with a warning is complained about, and passed over in the same way. A backslash that
+//! does not mean what it does in a Perl expression is worth a remark.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use crate::policy::access::{
 };
 use crate::policy::{Entry, TooLarge};
 
-use super::complaint::Complaint;
+use super::complaint::{Complaint, Findings};
 use super::lists::{explain, read_file};
 
 /// Why a line means nothing.
@@ -73,23 +74,24 @@ enum LineError {
 /// Reads tables. What cannot be read or understood is left out and complained about. Lines whose
 /// result is one of `greylist_results` greylist.
 #[must_use]
-pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Vec<Complaint>) {
+pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Findings) {
     let mut tables = AccessTables::default();
-    let mut complaints = Vec::new();
+    let mut findings = Findings::default();
     for path in paths {
         let bytes = match read_file(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                complaints.push(Complaint::file(path, explain(path, &error)));
+                let complaint = Complaint::file(path, explain(path, &error));
+                findings.complaints.push(complaint);
                 continue;
             }
         };
-        let lines = read(path, &bytes, greylist_results, &mut complaints);
+        let lines = read(path, &bytes, greylist_results, &mut findings);
         if let Err(error @ TooLarge) = tables.push(lines) {
-            complaints.push(Complaint::file(path, error));
+            findings.complaints.push(Complaint::file(path, error));
         }
     }
-    (tables, complaints)
+    (tables, findings)
 }
 
 /// The lines that the content of a file makes. What cannot be understood is left out and complained about.
@@ -98,7 +100,7 @@ pub fn read(
     path: &Path,
     bytes: &[u8],
     greylist_results: &[String],
-    complaints: &mut Vec<Complaint>,
+    findings: &mut Findings,
 ) -> Vec<Line> {
     let mut reading = Reading {
         path,
@@ -106,7 +108,7 @@ pub fn read(
         names: greylist_results,
         lines: Vec::new(),
         open: Vec::new(),
-        complaints,
+        findings,
     };
     reading.read(bytes);
     reading.lines
@@ -120,7 +122,7 @@ struct Reading<'a> {
     lines: Vec<Line>,
     /// Where the `if`s are that are open.
     open: Vec<u32>,
-    complaints: &'a mut Vec<Complaint>,
+    findings: &'a mut Findings,
 }
 
 impl Reading<'_> {
@@ -136,8 +138,8 @@ impl Reading<'_> {
     }
 
     fn complain(&mut self, number: u32, error: &LineError) {
-        self.complaints
-            .push(Complaint::line(self.path, number, error));
+        let complaint = Complaint::line(self.path, number, error);
+        self.findings.complaints.push(complaint);
     }
 
     fn line(&mut self, number: u32, bytes: &[u8]) -> Result<(), LineError> {
@@ -153,14 +155,15 @@ impl Reading<'_> {
             return Err(LineError::Nul);
         }
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
-            let rule = self.rule(text)?;
+            let rule = self.rule(number, text)?;
             let entry = Entry::in_file(&self.file, number, text);
             self.lines.push(Line::Rule(rule, entry));
             return Ok(());
         }
         if let Some(rest) = keyword(text, "if") {
             let mut rest = rest.trim_start_matches(is_space);
-            self.lines.push(Line::If(condition(&mut rest)?));
+            let condition = self.condition(number, &mut rest)?;
+            self.lines.push(Line::If(condition));
             self.open.push(number);
             return nothing(rest).ok_or(LineError::BehindIf);
         }
@@ -172,17 +175,27 @@ impl Reading<'_> {
         Err(LineError::Unrecognized)
     }
 
-    fn rule(&self, text: &str) -> Result<Rule, LineError> {
+    fn rule(&mut self, number: u32, text: &str) -> Result<Rule, LineError> {
         let mut rest = text;
-        let first = condition(&mut rest)?;
+        let first = self.condition(number, &mut rest)?;
         let second = if rest.starts_with('!') {
-            Some(condition(&mut rest)?)
+            Some(self.condition(number, &mut rest)?)
         } else {
             None
         };
         let text = rest.trim_matches(is_space);
         let (result, template) = AccessResult::parse(text, self.names)?;
         Ok(Rule::new(first, second, result, template)?)
+    }
+
+    /// Reads an expression as [`condition`] does, and says what in it is likely not meant.
+    fn condition(&mut self, number: u32, rest: &mut &str) -> Result<Condition, LineError> {
+        let condition = condition(rest)?;
+        if let Some(misread) = condition.expression.misread() {
+            let remark = Complaint::line(self.path, number, misread);
+            self.findings.remarks.push(remark);
+        }
+        Ok(condition)
     }
 }
 

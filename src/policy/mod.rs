@@ -20,6 +20,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod access;
+mod dead;
 mod decide;
 mod ere;
 pub mod greylist;
@@ -31,12 +32,14 @@ mod plan;
 mod reputation;
 mod rules;
 pub mod s25r;
+mod set;
 pub mod tarpit;
 mod text;
 mod trace;
 mod transaction;
 
 pub use access::{AccessTables, Severity};
+pub use dead::Dead;
 pub use decide::{decide, decide_traced};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;

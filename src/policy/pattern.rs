@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use regex::bytes::{RegexSet, RegexSetBuilder};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 
+use super::set::ExpressionSet;
 use crate::types::{Prefix, PrefixError};
 
 /// Memory a single expression may take when compiled.
@@ -112,7 +112,7 @@ fn expression(text: &str) -> Result<Option<String>, PatternError> {
         None => Ok(None),
         Some("") => Err(PatternError::Empty),
         Some(inner) => {
-            compile([inner], EXPRESSION_SIZE).map_err(|error| {
+            compile(&[inner], EXPRESSION_SIZE).map_err(|error| {
                 let text = error.to_string();
                 let last = text.lines().last().unwrap_or_default();
                 PatternError::Expression(last.trim_start_matches("error: ").to_owned())
@@ -127,7 +127,7 @@ fn expression(text: &str) -> Result<Option<String>, PatternError> {
 /// # Errors
 ///
 /// When together they are too large.
-pub(super) fn compile_all(expressions: &[impl AsRef<str>]) -> Result<RegexSet, regex::Error> {
+pub(super) fn compile_all(expressions: &[&str]) -> Result<ExpressionSet, regex::Error> {
     compile(expressions, EXPRESSIONS_SIZE)
 }
 
@@ -149,15 +149,13 @@ pub(super) fn compiled_size(expression: &str) -> Option<usize> {
     automaton.ok().map(|automaton| automaton.memory_usage())
 }
 
-fn compile(
-    expressions: impl IntoIterator<Item = impl AsRef<str>>,
-    size: usize,
-) -> Result<RegexSet, regex::Error> {
-    RegexSetBuilder::new(expressions)
-        .case_insensitive(true)
-        .unicode(false)
-        .size_limit(size)
-        .build()
+fn compile(expressions: &[&str], size: usize) -> Result<ExpressionSet, regex::Error> {
+    ExpressionSet::new(expressions, |builder| {
+        builder
+            .case_insensitive(true)
+            .unicode(false)
+            .size_limit(size)
+    })
 }
 
 /// `a.b.c.d`, `a.b.c.d/len`, `a.b.c` (a /24) or `a.b` (a /16); `None` for what looks otherwise.

@@ -1,7 +1,7 @@
 //! The wording of replies: from verdicts to [`Reply`]s.
 //!
 //! Tokens are replaced everywhere they stand, all at once: what a recipient puts into its domain is
-//! never taken for a token. A `%` that begins no token stays.
+//! never taken for a token. `%%` is a percent sign; a `%` that begins no token stays.
 //!
 //! | in the answer's text | | in the header | |
 //! | --- | --- | --- | --- |
@@ -171,6 +171,10 @@ fn expand(template: &str, out: &mut String, replace: impl Fn(char, &mut String) 
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
         rest = match after.chars().next() {
+            Some('%') => {
+                out.push('%');
+                after.get(1..).unwrap_or_default()
+            }
             Some(token) if replace(token, out) => after.get(token.len_utf8()..).unwrap_or_default(),
             Some(_) | None => {
                 out.push('%');
@@ -205,12 +209,13 @@ mod tests {
 
     #[test]
     fn every_token_is_replaced_everywhere() {
-        let cases: [(&str, &[u8], &str); 5] = [
+        let cases: [(&str, &[u8], &str); 6] = [
             ("%s and %s", b"a@b", "12 and 12"),
             ("%r at %H, %s", b"a@b@%s.c", "%s.c at mx.example.org, 12"),
             ("%r", b"local", "local"),
             ("%r", b"a@\xff", "the recipient"),
-            ("100%, %% %x %", b"a@b", "100%, %% %x %"),
+            ("100%, %% %x %", b"a@b", "100%, % %x %"),
+            ("%%s %%%s %%%%", b"a@b", "%s %12 %%"),
         ];
         for (text, recipient, want) in cases {
             let want = Reply::Greylist(ReplyText::new(want.to_owned()));

@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{
-    Added, AddressList, ClientList, CompiledSets, Entry, Hits, ListName, Lists, Ruleset, TooLarge,
+    Added, AddressList, ClientList, CompiledSets, Dead, Entry, Hits, ListName, Lists, Ruleset,
+    TooLarge,
 };
 use crate::types::Timestamp;
 
@@ -344,34 +345,11 @@ pub(super) const fn is_open(list: ListName) -> bool {
     }
 }
 
-/// Why a pattern can match nothing, although it can be read: the lists take any word for a name, as Postgrey's do,
-/// but who adds one entry by hand and goes away must be told.
-pub(super) fn matches_nothing(pattern: &Pattern) -> Option<&'static str> {
-    let no_name = "this is no name of a host or a domain";
-    let is_name = |name: &str| {
-        let is_label = |label: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || !c.is_ascii();
-            !label.is_empty() && label.chars().all(fits)
-        };
-        name.split('.').all(is_label)
-    };
+/// Why a pattern never matches, although it can be read; `None` if it can match.
+pub(super) fn never_matches(pattern: &Pattern) -> Option<Dead> {
     match pattern {
-        Pattern::Address(AddressPattern::Domain(name)) if name.contains(['<', '>']) => {
-            Some("write the address without angle brackets; the null sender is /^$/")
-        }
-        Pattern::Client(ClientPattern::Host(name))
-        | Pattern::Address(AddressPattern::Domain(name)) => (!is_name(name)).then_some(no_name),
-        Pattern::Address(AddressPattern::Address(text) | AddressPattern::User(text)) => {
-            if text.contains(['<', '>']) {
-                Some("write the address without angle brackets")
-            } else if text.starts_with('@') {
-                Some("a domain is written without the @")
-            } else {
-                None
-            }
-        }
-        Pattern::Client(ClientPattern::Expression(_) | ClientPattern::Network(_))
-        | Pattern::Address(AddressPattern::Expression(_)) => None,
+        Pattern::Client(pattern) => pattern.dead(),
+        Pattern::Address(pattern) => pattern.dead(),
     }
 }
 

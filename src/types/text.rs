@@ -18,13 +18,35 @@ impl Printable<'_> {
     }
 }
 
-/// Whether a character is shown as it is. What would turn the direction of the text around it is not.
+/// Whether a character is shown as it is.
 fn plain(c: char) -> bool {
-    let is_directing = matches!(
+    c != '\\' && !c.is_control() && !is_invisible(c)
+}
+
+/// Whether a character takes no place, or turns the direction of the text around it: two addresses that differ in it would
+/// look alike. These are Unicode's default ignorable code points, the separators of lines and paragraphs, and what
+/// marks an annotation.
+const fn is_invisible(c: char) -> bool {
+    matches!(
         c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-    );
-    c != '\\' && !c.is_control() && !is_directing && !matches!(c, '\u{2028}' | '\u{2029}')
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 impl fmt::Display for Printable<'_> {
@@ -136,6 +158,19 @@ mod tests {
             assert_eq!(unprintable(text), None, "{text}");
         }
         assert_eq!(unprintable("\\xFFa"), Some(b"\xffa".to_vec()));
+    }
+
+    #[test]
+    fn what_takes_no_place_is_escaped() {
+        for c in "\u{ad}\u{200b}\u{200d}\u{200f}\u{202e}\u{2060}\u{2066}\u{feff}\u{fe0f}\u{e0041}\u{3164}\u{180e}".chars() {
+            let text = format!("joe{c}@example.org");
+            let shown = Printable(text.as_bytes()).to_string();
+            assert!(shown.starts_with("joe\\x") && shown.is_ascii(), "{shown}");
+            assert_eq!(unprintable(&shown), Some(text.into_bytes()));
+        }
+        for c in "\u{e9}\u{df}\u{4e2d}\u{5d0}\u{1f600}".chars() {
+            assert!(Printable(c.to_string().as_bytes()).is_plain(), "{c}");
+        }
     }
 
     #[test]

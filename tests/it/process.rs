@@ -35,6 +35,23 @@ fn a_mistyped_option_names_the_nearest_right_one() {
 }
 
 #[test]
+fn of_the_lists_of_debians_postgrey_no_entry_is_dead() {
+    let senders = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lists/whitelist_senders");
+    let output = stargreyd(&[
+        "--check",
+        "--user=root",
+        "--group=root",
+        "--whitelist-clients=/etc/postgrey/whitelist_clients",
+        "--whitelist-recipients=/etc/postgrey/whitelist_recipients",
+        &format!("--whitelist-senders={senders}"),
+    ]);
+    assert_eq!(
+        (output.status.code(), stderr(&output)),
+        (Some(0), String::new())
+    );
+}
+
+#[test]
 fn check_shows_every_complaint_with_file_and_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("clients");
@@ -63,6 +80,12 @@ fn check_shows_every_complaint_with_file_and_line() {
     let output = stargreyd(&args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(stderr(&output), "");
+
+    fs::write(&path, "good.example\n*.southwest.com\n").unwrap();
+    let output = stargreyd(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let warning = format!("{}:2: \"*.southwest.com\" never matches: ", path.display());
+    assert!(stderr(&output).contains(&warning), "{}", stderr(&output));
 
     fs::write(&path, "two words\n").unwrap();
     let output = stargreyd(&[

@@ -176,6 +176,9 @@ const NEW_LINE: Around = ("action=greylist, reason=new,", ", s25r=1");
 #[rustfmt::skip]
 const SETTLED: &[Row] = &[
     (&[], "", MAIL, false, NEW),
+    (&["--unmatched=pass"], "", MAIL, true, NOT_SUSPICIOUS),
+    (&["--unmatched=pass"], "", DYNAMIC, true, NOT_SUSPICIOUS),
+    (&["--unmatched=greylist"], "", MAIL, false, NEW),
     (&["--s25r"], "", MAIL, true, NOT_SUSPICIOUS),
     (&["--s25r"], "", DYNAMIC, false, NEW_LINE),
     (&["--s25r"], "", "a1-2.friend.example", true, NOT_SUSPICIOUS),
@@ -353,7 +356,7 @@ fn options_that_cannot_do_what_they_are_meant_to_are_warned_of_at_start() {
             "--tarpit: is 300 seconds or more",
         ),
         (&["--tarpit", "--tarpit-limit=0"], "--tarpit-limit: is 0"),
-        (&["--unmatched=pass"], "--unmatched: means nothing without"),
+        (&["--unmatched=pass"], "--unmatched: is pass, and neither"),
     ];
     for (options, want) in cases {
         let (daemon, _clock) = start(options, &[]);

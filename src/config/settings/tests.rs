@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::lists::Files;
 use crate::config::options::Refusal;
-use crate::policy::Scheme;
+use crate::policy::{Scheme, Unmatched};
 use crate::types::{Reply, ReplyText, Span};
 
 fn parse(args: &[&str]) -> Result<Options, Refusal> {
@@ -281,7 +281,14 @@ fn what_cannot_work_is_refused_or_remarked_on() {
         let remarks: Vec<String> = settings.remarks.iter().map(ToString::to_string).collect();
         assert_eq!(remarks.len(), 1, "{args:?} {remarks:?}");
         assert!(remarks[0].starts_with(want), "{args:?} {remarks:?}");
-        assert_eq!(settings.params.unmatched, None, "{args:?}");
+    }
+    for (args, want) in [
+        (&["--unmatched=pass"][..], Some(Unmatched::Pass)),
+        (&["--unmatched=greylist"], Some(Unmatched::Greylist)),
+        (&[], None),
+    ] {
+        let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
+        assert_eq!(settings.params.unmatched, want, "{args:?}");
     }
     let settings = Settings::new(&parse(&["--tarpit=299"]).unwrap(), &around()).unwrap();
     assert_eq!(settings.remarks, []);

@@ -5,14 +5,15 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::protocol::policy::write_answer;
+use crate::protocol::policy::{Style, write_reply};
+use crate::types::{Reply, ReplyText};
 
 fn read(text: &[u8]) -> (AccessTables, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("table");
     fs::write(&path, text).unwrap();
-    let (tables, complaints) = load(&[path], &["my_class".to_owned()]);
-    let complaints = complaints.iter().map(|complaint| {
+    let (tables, findings) = load(&[path], &["my_class".to_owned()]);
+    let complaints = findings.complaints.iter().map(|complaint| {
         let text = complaint.to_string();
         let (_, behind) = text.split_once("/table:").unwrap();
         behind.to_owned()
@@ -76,8 +77,8 @@ fn every_bad_line_is_complained_about_and_the_rest_is_read() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_complained_about() {
-    let (tables, complaints) = load(&["/nowhere/table".into()], &[]);
-    assert_eq!(complaints.len(), 1);
+    let (tables, findings) = load(&["/nowhere/table".into()], &[]);
+    assert_eq!(findings.complaints.len(), 1);
     assert!(tables.entries().is_empty());
 }
 
@@ -114,18 +115,20 @@ proptest! {
     #[test]
     fn no_result_that_was_read_is_changed_when_it_is_written(result in result(), name in "[ -~\\x00\t\u{200b}]{0,9}") {
         let table = format!("/^(.*)(..)$/ {result}\n");
-        let mut complaints = Vec::new();
-        let lines = super::read(Path::new("table"), table.as_bytes(), &[], &mut complaints);
+        let mut findings = Findings::default();
+        let lines = super::read(Path::new("table"), table.as_bytes(), &[], &mut findings);
         let mut tables = AccessTables::default();
         tables.push(lines).unwrap();
         let name = format!("{name}ab");
         if let Some(found) = tables.lookup(0, name.as_bytes()) {
             let text = found.text();
+            let reply = Reply::Access(ReplyText::new(text.clone()));
+            let greylist_action = &ReplyText::new("DEFER_IF_PERMIT".to_owned());
             let mut answer = Vec::new();
-            write_answer(&mut answer, &text);
+            write_reply(&mut answer, &reply, Style { greylist_action, enhanced_codes: true });
             prop_assert_eq!(answer, format!("action={text}\n\n").into_bytes());
         } else {
-            prop_assert!(!complaints.is_empty(), "{:?}", table);
+            prop_assert!(!findings.complaints.is_empty(), "{:?}", table);
         }
     }
 }
@@ -147,4 +150,23 @@ fn white_space_in_a_result_is_answered_with_blanks() {
         assert_eq!(complaints, [""; 0], "{result:?}");
         assert_eq!(tables.lookup(0, b"a").unwrap().text(), want, "{result:?}");
     }
+}
+
+#[test]
+fn what_a_perl_expression_would_mean_and_this_does_not_is_remarked_on() {
+    let text =
+        b"/^\\d+\\.example$/ OK\nif /x/\n!/a/!/b[\\s-]/ OK\nendif\nif /\\Aa\\.b\\w\\-/\nendif\n\
+        /[\\.a]\\.\\b/ OK\n";
+    let mut findings = Findings::default();
+    let lines = super::read(Path::new("table"), text, &[], &mut findings);
+    assert_eq!((lines.len(), &findings.complaints[..]), (7, &[][..]));
+    let remarks: Vec<String> = findings.remarks.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        remarks,
+        [
+            "table:1: \\d is the letter d here, as in Postfix; write [0-9]",
+            "table:3: \\s between brackets is a backslash and the letter s, as in Postfix; write [:space:]",
+            "table:5: \\A is the letter A here, as in Postfix; write ^",
+        ]
+    );
 }

@@ -58,6 +58,7 @@ mod tests {
     use zbus::DBusError;
 
     use super::*;
+    use crate::policy::Dead;
     use crate::policy::pattern::PatternError;
     use crate::store::StoreError;
 
@@ -94,8 +95,8 @@ mod tests {
             (ControlError::TooMany { most: 7 }, "InvalidArgument"),
             (
                 ControlError::MatchesNothing {
-                    pattern: "*".to_owned(),
-                    why: "no name",
+                    pattern: "<>".to_owned(),
+                    why: Dead::NullSender,
                 },
                 "InvalidPattern",
             ),

@@ -17,12 +17,13 @@ mod template;
 
 use std::borrow::Cow;
 
-use regex::bytes::{Regex, RegexSet, SetMatches};
+use regex::bytes::Regex;
 
 use super::ere::{self, Captures};
 use super::lists::{Entries, Entry, TooLarge};
+use super::set::{ExpressionSet, Matches};
 
-pub use super::ere::{EreError, Expression, Flags};
+pub use super::ere::{EreError, Expression, Flags, Misread};
 pub(crate) use result::is_space;
 pub use result::{AccessResult, ResultError, Severity};
 pub use template::{Template, TemplateError};
@@ -113,7 +114,7 @@ struct Test {
 }
 
 impl Test {
-    fn holds(self, matches: &SetMatches) -> bool {
+    fn holds(self, matches: &Matches) -> bool {
         matches.matched(self.expression) != self.negated
     }
 }
@@ -139,7 +140,7 @@ struct Consequence {
 /// A table.
 #[derive(Debug)]
 struct Table {
-    set: RegexSet,
+    set: ExpressionSet,
     steps: Vec<Step>,
 }
 

@@ -1,8 +1,8 @@
 //! Bracket expressions: from `[` to `]`, as sets of bytes.
 
-use super::EreError;
 use super::set::ByteSet;
 use super::token::Lexer;
+use super::{EreError, Misread};
 
 /// Length of the name in `[:name:]` and its kin that glibc has room for.
 const MAX_NAME: usize = 32;
@@ -53,6 +53,10 @@ pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<ByteSet, EreError> {
 /// Reads a part. Where `hyphen` is false, a `-` must be the last one.
 fn part(lexer: &mut Lexer<'_>, hyphen: bool) -> Result<Part, EreError> {
     let byte = lexer.folded(0).ok_or(EreError::OpenBracket)?;
+    if let (b'\\', Some(class @ (b'd' | b'D' | b's' | b'S' | b'w' | b'W'))) = (byte, lexer.raw(1)) {
+        let class = Misread::InBrackets(char::from(class));
+        lexer.misread.get_or_insert(class);
+    }
     if byte == b'['
         && let Some(kind @ (b':' | b'.' | b'=')) = lexer.raw(1)
     {

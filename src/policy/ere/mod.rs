@@ -23,9 +23,12 @@ mod parse;
 mod set;
 mod token;
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use std::fmt;
+
+use regex::bytes::{Regex, RegexBuilder};
 
 use super::pattern::{EXPRESSION_SIZE, EXPRESSIONS_SIZE};
+use super::set::ExpressionSet;
 
 /// How deep the written expressions may be nested: more than the reader lets through.
 const NEST_LIMIT: u32 = 1000;
@@ -70,6 +73,46 @@ pub enum Captures {
     Certain,
     /// They may not.
     Uncertain,
+}
+
+/// A backslash that means something else in a Perl expression, with the letter or digit behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misread {
+    /// Outside brackets, where the letter stands for itself.
+    Alone(char),
+    /// Between brackets, where the backslash does, too.
+    InBrackets(char),
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instead = match self {
+            Self::Alone(letter) => {
+                write!(f, "\\{letter} is the letter {letter} here, as in Postfix")?;
+                match letter {
+                    'd' => "[0-9]",
+                    'D' => "[^0-9]",
+                    'h' => "[[:blank:]]",
+                    'A' => "^",
+                    'z' | 'Z' => "$",
+                    _ => return Ok(()),
+                }
+            }
+            Self::InBrackets(letter) => {
+                write!(
+                    f,
+                    "\\{letter} between brackets is a backslash and the letter {letter}, as in Postfix"
+                )?;
+                match letter {
+                    'd' => "0-9",
+                    's' => "[:space:]",
+                    'w' => "[:alnum:]_",
+                    _ => return Ok(()),
+                }
+            }
+        };
+        write!(f, "; write {instead}")
+    }
 }
 
 /// Why an expression means nothing.
@@ -125,6 +168,7 @@ pub struct Expression {
     text: Box<str>,
     groups: u32,
     captures: Captures,
+    misread: Option<Misread>,
 }
 
 impl Expression {
@@ -134,11 +178,13 @@ impl Expression {
     ///
     /// [`EreError`] says why it has no meaning, or none that can be had here.
     pub fn parse(text: &[u8], flags: Flags) -> Result<Self, EreError> {
-        let written = emit::emit(&parse::parse(text, flags)?, flags);
+        let (tree, misread) = parse::parse(text, flags)?;
+        let written = emit::emit(&tree, flags);
         let expression = Self {
             text: written.text.into(),
             groups: written.groups,
             captures: written.captures,
+            misread,
         };
         expression.compile().map_err(|_| EreError::Size)?;
         Ok(expression)
@@ -156,6 +202,12 @@ impl Expression {
         self.captures
     }
 
+    /// What in it is likely not meant.
+    #[must_use]
+    pub const fn misread(&self) -> Option<Misread> {
+        self.misread
+    }
+
     /// Compiles it alone, for its groups.
     pub(super) fn compile(&self) -> Result<Regex, regex::Error> {
         RegexBuilder::new(&self.text)
@@ -167,12 +219,17 @@ impl Expression {
 }
 
 /// Compiles expressions into one set.
-pub(super) fn compile_all(expressions: &[Expression]) -> Result<RegexSet, regex::Error> {
-    RegexSetBuilder::new(expressions.iter().map(|expression| &*expression.text))
-        .unicode(false)
-        .nest_limit(NEST_LIMIT)
-        .size_limit(EXPRESSIONS_SIZE)
-        .build()
+pub(super) fn compile_all(expressions: &[Expression]) -> Result<ExpressionSet, regex::Error> {
+    let expressions: Vec<&str> = expressions
+        .iter()
+        .map(|expression| &*expression.text)
+        .collect();
+    ExpressionSet::new(&expressions, |builder| {
+        builder
+            .unicode(false)
+            .nest_limit(NEST_LIMIT)
+            .size_limit(EXPRESSIONS_SIZE)
+    })
 }
 
 #[cfg(test)]

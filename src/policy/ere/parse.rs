@@ -13,7 +13,7 @@
 
 use super::set::ByteSet;
 use super::token::{Anchor, Caret, Lexer, Token};
-use super::{EreError, Flags, bracket};
+use super::{EreError, Flags, Misread, bracket};
 
 /// Greatest number in an interval.
 const MAX_REPEAT: u32 = 32767;
@@ -38,9 +38,14 @@ pub(super) enum Node {
     Repeat(Box<Node>, u32, Option<u32>),
 }
 
-/// Reads an expression.
-pub(super) fn parse(text: &[u8], flags: Flags) -> Result<Node, EreError> {
-    let lexer = Lexer { text, at: 0, flags };
+/// Reads an expression; and what in it is likely not meant.
+pub(super) fn parse(text: &[u8], flags: Flags) -> Result<(Node, Option<Misread>), EreError> {
+    let lexer = Lexer {
+        text,
+        at: 0,
+        flags,
+        misread: None,
+    };
     let mut parser = Parser {
         lexer,
         token: Token::End,
@@ -49,7 +54,8 @@ pub(super) fn parse(text: &[u8], flags: Flags) -> Result<Node, EreError> {
         anchors: 0,
     };
     parser.advance(Caret::Anchor)?;
-    parser.alternatives()
+    let node = parser.alternatives()?;
+    Ok((node, parser.lexer.misread))
 }
 
 struct Parser<'a> {

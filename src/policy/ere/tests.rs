@@ -14,7 +14,8 @@ fn matches(text: &str, letters: &str, subject: &str) -> bool {
     let expression = Expression::parse(text.as_bytes(), flags(letters)).unwrap();
     compile_all(&[expression])
         .unwrap()
-        .is_match(subject.as_bytes())
+        .matches(subject.as_bytes())
+        .matched(0)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The tokens of an expression, outside brackets.
 
 use super::set::ByteSet;
-use super::{EreError, Flags};
+use super::{EreError, Flags, Misread};
 
 /// A place without width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub(super) struct Lexer<'a> {
     pub(super) at: usize,
     /// How it is to be read.
     pub(super) flags: Flags,
+    /// The first backslash that has another meaning in a Perl expression.
+    pub(super) misread: Option<Misread>,
 }
 
 impl Lexer<'_> {
@@ -92,6 +94,12 @@ impl Lexer<'_> {
     /// The next token, which is passed.
     pub(super) fn next(&mut self, caret: Caret) -> Result<Token, EreError> {
         let (token, length) = self.peek(caret)?;
+        if let (Token::Byte(byte), Some(b'\\')) = (&token, self.raw(0))
+            && byte.is_ascii_alphanumeric()
+        {
+            self.misread
+                .get_or_insert(Misread::Alone(char::from(*byte)));
+        }
         self.skip(length);
         Ok(token)
     }

@@ -8,10 +8,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use regex::bytes::RegexSet;
-
 use super::first_of;
 use crate::policy::pattern::{EXPRESSIONS_SIZE, compile_all, compiled_size};
+use crate::policy::set::ExpressionSet;
 
 /// The expressions of a list are too large together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +20,7 @@ pub struct TooLarge;
 /// Expressions compiled into one set.
 #[derive(Debug)]
 struct CompiledSet {
-    set: RegexSet,
+    set: ExpressionSet,
     /// The position of each expression in the set.
     positions: HashMap<Box<str>, usize>,
 }
@@ -215,7 +214,7 @@ mod tests {
             steps in proptest::collection::vec((0_usize..30, any::<bool>()), 1..40),
         ) {
             let all = expressions();
-            let alone: Vec<RegexSet> = all.iter().map(|text| compile_all(&[text]).unwrap()).collect();
+            let alone: Vec<ExpressionSet> = all.iter().map(|text| compile_all(&[text]).unwrap()).collect();
             let mut list: Vec<usize> = Vec::new();
             let mut compiled = CompiledSets::default();
             for (number, adds) in steps {
@@ -229,7 +228,7 @@ mod tests {
                 let found: Vec<(String, u32)> = texts.iter().map(|text| (*text).to_owned()).zip(0..).collect();
                 let grown = Expressions::new(&found, &compiled).unwrap();
                 for subject in ["0", "5x", "9xx", "y", "3x"] {
-                    let matches = |at: &usize| alone[*at].is_match(subject.as_bytes());
+                    let matches = |at: &usize| alone[*at].matches(subject.as_bytes()).iter().next().is_some();
                     let want = list.iter().position(matches).and_then(|at| u32::try_from(at).ok());
                     prop_assert_eq!(grown.find(subject.as_bytes()), want, "{} in {:?}", subject, texts);
                 }

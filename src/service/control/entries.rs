@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ControlError;
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::Gate;
-use crate::service::book::{Addition, has_ended, is_open, matches_nothing, normal};
+use crate::service::book::{Addition, has_ended, is_open, never_matches, normal};
 use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
 
@@ -103,7 +103,7 @@ impl Gate {
             pattern: pattern.to_owned(),
             why,
         })?;
-        if let Some(why) = matches_nothing(&meaning) {
+        if let Some(why) = never_matches(&meaning) {
             return Err(ControlError::MatchesNothing {
                 pattern: pattern.to_owned(),
                 why,

@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::Gate;
 use super::worker::{Errand, Message};
+use crate::policy::Dead;
 use crate::policy::pattern::PatternError;
 use crate::store::{Reader, Records, StoreError};
 
@@ -40,13 +41,13 @@ pub enum ControlError {
         /// What is wrong with it.
         why: PatternError,
     },
-    /// The pattern can be read and can match nothing.
-    #[error("{pattern:?} can match nothing: {why}")]
+    /// The pattern can be read and never matches.
+    #[error("{pattern:?} never matches: {why}")]
     MatchesNothing {
         /// The pattern.
         pattern: String,
         /// Why.
-        why: &'static str,
+        why: Dead,
     },
     /// Together with the entries that are there the expressions would be too large.
     #[error(

@@ -86,8 +86,8 @@ impl Desk {
     pub(super) fn stargrey(&self, table: &[u8], keys: &[&[u8]]) -> Answer {
         let path = self.0.path().join("table");
         fs::write(&path, table).unwrap();
-        let (tables, complaints) = tables::load(&[path], &[]);
-        let refused = complaints.iter().map(|complaint| {
+        let (tables, findings) = tables::load(&[path], &[]);
+        let refused = findings.complaints.iter().map(|complaint| {
             let text = complaint.to_string();
             let number = text.split("/table:").nth(1).unwrap();
             number[..number.find(':').unwrap()].parse().unwrap()
@@ -105,8 +105,8 @@ impl Desk {
     pub(super) fn refuses(&self, table: &[u8], reason: &str) -> bool {
         let path = self.0.path().join("table");
         fs::write(&path, table).unwrap();
-        let (_, complaints) = tables::load(&[path], &[]);
-        let mut all = complaints.iter().map(ToString::to_string);
+        let (_, findings) = tables::load(&[path], &[]);
+        let mut all = findings.complaints.iter().map(ToString::to_string);
         all.any(|complaint| complaint.contains(reason))
     }
 
