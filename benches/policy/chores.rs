@@ -39,7 +39,7 @@ const BOUND: f64 = 3.0;
 const LENGTH: u32 = 4;
 
 /// Far from the numbers of the strangers that the databases hold.
-const FIRST_IMPORTED: usize = 1 << 32;
+const FIRST_IMPORTED: usize = 1 << 31;
 
 /// Numbers of triplets.
 struct Amounts {

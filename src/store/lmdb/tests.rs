@@ -293,7 +293,7 @@ fn the_sweep_works_in_slices() {
 /// Opens the environment behind the store's back.
 fn raw(directory: &Path) -> Env<WithTls> {
     let mut options = EnvOpenOptions::new();
-    options.map_size(1 << 30).max_dbs(20);
+    options.map_size(1 << 27).max_dbs(20);
     #[expect(unsafe_code, reason = "heed's opening is unsafe")]
     // SAFETY: nobody else has this file.
     unsafe { options.open(directory) }.unwrap()

@@ -97,6 +97,7 @@ impl Daemon {
 
     /// Starts the daemon with the options it had before, and does not wait until it is ready.
     pub(crate) fn start_unawaited(&mut self) {
+        self.forget_news();
         let mut command = self.command();
         self.child = Some(command.spawn().expect("stargreyd starts"));
     }
