@@ -181,7 +181,7 @@ pub struct Options {
     )]
     pub auto_whitelist_delay: String,
 
-    /// Retries that must come once the delay is over, 1 to 1000
+    /// Retries that must come once the delay is over, 1 to 1000; 0 is the default
     #[arg(
         long,
         value_name = "N",
@@ -216,7 +216,7 @@ pub struct Options {
     #[arg(long, value_name = "pass|greylist", help_heading = "Suspicion")]
     pub unmatched: Option<String>,
 
-    /// Let Postfix wait N seconds before it defers
+    /// Let Postfix wait N seconds before it defers; 0 switches this off
     /// [default: off; without N 65; with --targrey 125]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "65", help_heading = "Tarpit")]
     pub tarpit: Option<String>,

@@ -47,7 +47,7 @@ pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
         ],
     );
     let between = value::number(&options.auto_whitelist_delay, 0, most).map(Span::from_seconds);
-    let retry_count = value::number(&options.retry_count, 1, 1000);
+    let retry_count = value::number(&options.retry_count, 0, 1000);
     let params = Params {
         delay: reading.take("--delay", delay, Span::ZERO),
         retry_window: reading.take("--retry-window", window, Span::ZERO),
@@ -58,7 +58,8 @@ pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
             .filter(|threshold| *threshold > 0),
         count_by: reading.take("--auto-whitelist-by", count_by, CountBy::Address),
         auto_whitelist_delay: reading.take("--auto-whitelist-delay", between, Span::ZERO),
-        retry_count: reading.take("--retry-count", retry_count, 1),
+        // Zero means the default, as in taRgrey.
+        retry_count: reading.take("--retry-count", retry_count, 1).max(1),
         exempt_authenticated: !options.no_authenticated,
         s25r: options.s25r,
         unmatched: unmatched(options, reading),
@@ -87,6 +88,8 @@ fn tarpit(options: &Options, reading: &mut Reading) -> Option<Tarpit> {
     let limit = value::number(&options.tarpit_limit, 0, 100_000);
     let limit = reading.take("--tarpit-limit", limit, 0);
     let length = match &options.tarpit {
+        // Zero means off, as in taRgrey.
+        Some(text) if text == "0" && !options.targrey => return None,
         Some(text) => reading.take("--tarpit", value::number(text, 1, 86_400), 1),
         None if options.targrey => TARGREY_SLEEP,
         None => return None,

@@ -134,24 +134,37 @@ impl Live {
 
     /// A client that has come as far as DATA passes; it may have survived its sleep.
     fn at_data(&self, session: Session, now: Timestamp, params: &Params) -> Outcome {
-        if let Err((reason, left)) = tarpit::survival(self.sleep, session, now) {
-            return Outcome {
-                left,
-                ..Outcome::new(Verdict::Pass, reason, Because::Sleep)
-            };
-        }
+        let survival = tarpit::survival(self.sleep, session, now);
+        let counts = survival.is_ok() || session.is_known;
         let counted = params
             .auto_whitelist
+            .filter(|_| counts)
             .and_then(|_| reputation::count(self.client, now, params));
-        Outcome {
-            changes: Changes {
-                triplet: None,
-                client: counted,
-                sleep: Some(SleepChange::Remove),
-                promised: true,
+        let whitelisted = becomes_whitelisted(counted, params);
+        let changes = Changes {
+            client: counted,
+            ..Changes::NONE
+        };
+        match survival {
+            Ok(()) => Outcome {
+                changes: Changes {
+                    sleep: Some(SleepChange::Remove),
+                    promised: true,
+                    ..changes
+                },
+                whitelisted,
+                ..Outcome::new(Verdict::Pass, Reason::TarpitSurvived, Because::Sleep)
             },
-            whitelisted: becomes_whitelisted(counted, params),
-            ..Outcome::new(Verdict::Pass, Reason::TarpitSurvived, Because::Sleep)
+            Err((reason, left)) => Outcome {
+                changes: Changes {
+                    // A client's first record is stored at once; there is none yet that a later one could replace.
+                    promised: whitelisted || (counted.is_some() && self.client.is_none()),
+                    ..changes
+                },
+                whitelisted,
+                left,
+                ..Outcome::new(Verdict::Pass, reason, Because::Sleep)
+            },
         }
     }
 }

@@ -116,6 +116,8 @@ pub struct Session {
     pub header_given: bool,
     /// When this message was told to sleep.
     pub tarpitted: Option<Timestamp>,
+    /// Whether a triplet of this message had passed before.
+    pub is_known: bool,
     /// Whether another sleep may run.
     pub has_room: bool,
     /// Whether records grow old.

@@ -17,12 +17,12 @@ pub enum Missing {
 }
 
 impl Missing {
-    /// The time that is missing: none when it is retries.
+    /// When to try again: after the time that is missing, or `delay` if only retries are, which count at any time.
     #[must_use]
-    pub const fn time(self) -> Span {
+    pub const fn try_again_in(self, delay: Span) -> Span {
         match self {
             Self::Time(span) => span,
-            Self::Retries(_) => Span::ZERO,
+            Self::Retries(_) => delay,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Each first pass of a triplet counts one for its client, at most one an hour (Postgrey 1.37) or within
 //! `auto_whitelist_delay` (taRgrey): a client that gets many mails through at once has shown it once. So does
-//! each tarpit that the client survives. From
+//! each tarpit that the client survives, and under taRgrey DATA of a message whose triplet had passed before. From
 //! [`Params::auto_whitelist`](super::Params) on it passes at once, and its record lives on from mail to mail; it
 //! is forgotten when it was not seen for `max_age`.
 

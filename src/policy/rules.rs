@@ -174,8 +174,9 @@ impl Ruleset {
 
     /// The reply for an outcome that no table has replied to.
     pub fn reply(&self, tx: &Transaction<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+        let recipient = tx.recipient.unwrap_or_default();
         self.texts
-            .reply(outcome.verdict, tx.recipient.unwrap_or_default(), now)
+            .reply(outcome.verdict, recipient, now, self.params.delay)
     }
 
     /// The reply to a request that is repeated. A table is searched again; it may be another one now.

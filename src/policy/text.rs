@@ -5,7 +5,7 @@
 //!
 //! | in the answer's text | | in the header | |
 //! | --- | --- | --- | --- |
-//! | `%s` | seconds still to wait | `%t` | seconds waited |
+//! | `%s` | seconds until a retry makes sense | `%t` | seconds waited |
 //! | `%r` | the recipient's domain | `%v` | stargrey's version |
 //! | `%H` | the host name | `%h` | the host name |
 //! | | | `%d` | the date, RFC 5322 |
@@ -15,8 +15,8 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use super::outcome::{Missing, Then, Verdict};
-use crate::types::{Printable, Reply, ReplyText, Timestamp};
+use super::outcome::{Then, Verdict};
+use crate::types::{Printable, Reply, ReplyText, Span, Timestamp};
 
 /// The version that headers name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -100,7 +100,8 @@ impl Texts {
     }
 
     /// The reply for a verdict. The text of a table's reply comes from the table.
-    pub fn reply(&self, verdict: Verdict, recipient: &[u8], now: Timestamp) -> Reply {
+    /// `delay` stands for `%s` where only retries are missing.
+    pub fn reply(&self, verdict: Verdict, recipient: &[u8], now: Timestamp, delay: Span) -> Reply {
         match verdict {
             Verdict::Pass | Verdict::Reply(_) => Reply::Continue,
             Verdict::Unavailable => Reply::Unavailable(ReplyText::new(OUT_OF_ORDER.to_owned())),
@@ -119,18 +120,22 @@ impl Texts {
                 length,
                 then: match then {
                     Then::Pass => None,
-                    Then::Defer(missing) => Some(self.deferral(missing, recipient)),
+                    Then::Defer(missing) => {
+                        Some(self.deferral(missing.try_again_in(delay), recipient))
+                    }
                 },
             },
-            Verdict::Defer { missing } => Reply::Greylist(self.deferral(missing, recipient)),
+            Verdict::Defer { missing } => {
+                Reply::Greylist(self.deferral(missing.try_again_in(delay), recipient))
+            }
         }
     }
 
-    /// The text of a deferral.
-    fn deferral(&self, missing: Missing, recipient: &[u8]) -> ReplyText {
+    /// The text of a deferral that asks for a retry in `wait`.
+    fn deferral(&self, wait: Span, recipient: &[u8]) -> ReplyText {
         let mut out = String::with_capacity(self.text.len().saturating_add(EXPANDED));
         expand(&self.text, &mut out, |token, out| match token {
-            's' => write!(out, "{}", missing.time().seconds()).is_ok(),
+            's' => write!(out, "{}", wait.seconds()).is_ok(),
             'r' => push(out, &recipient_domain(recipient)),
             'H' => push(out, &self.host),
             _ => false,
@@ -189,7 +194,6 @@ fn expand(template: &str, out: &mut String, replace: impl Fn(char, &mut String) 
 mod tests {
     use super::*;
     use crate::policy::Missing;
-    use crate::types::Span;
 
     fn texts(text: &str, header: &str) -> Texts {
         Texts::new(
@@ -204,7 +208,26 @@ mod tests {
 
     fn deferred(text: &str, recipient: &[u8]) -> Reply {
         let missing = Missing::Time(Span::from_seconds(12));
-        texts(text, "X: y").reply(Verdict::Defer { missing }, recipient, Timestamp::default())
+        deferred_for(missing, text, recipient)
+    }
+
+    fn deferred_for(missing: Missing, text: &str, recipient: &[u8]) -> Reply {
+        let (now, delay) = (Timestamp::default(), Span::from_seconds(300));
+        texts(text, "X: y").reply(Verdict::Defer { missing }, recipient, now, delay)
+    }
+
+    #[test]
+    fn nobody_is_told_to_come_back_in_0_seconds() {
+        let cases = [
+            (Missing::Time(Span::from_seconds(12)), "12"),
+            (Missing::Retries(1), "300"),
+            (Missing::Retries(7), "300"),
+        ];
+        for (missing, want) in cases {
+            let got = deferred_for(missing, "in %s seconds", b"a@b");
+            let want = Reply::Greylist(ReplyText::new(format!("in {want} seconds")));
+            assert_eq!(got, want, "{missing:?}");
+        }
     }
 
     #[test]
@@ -235,7 +258,7 @@ mod tests {
              Sun, 22 Nov 2026 10:50:00 +0900"
         );
         assert_eq!(
-            texts("x", header).reply(verdict, b"a@b", now),
+            texts("x", header).reply(verdict, b"a@b", now, Span::ZERO),
             Reply::AddHeader(ReplyText::new(want))
         );
     }

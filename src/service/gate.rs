@@ -156,7 +156,8 @@ impl Gate {
         if let Some(keys) = keys
             && outcome.reason != Reason::StoreFailure
         {
-            inner.memory.remember(keys, &outcome, now);
+            let is_targrey = rules.params.is_targrey();
+            inner.memory.remember(keys, &outcome, now, is_targrey);
         }
         if let Because::Entry(entry) = outcome.because
             && let Some(entry) = rules.entry(entry)
@@ -237,6 +238,7 @@ impl Inner {
         Session {
             header_given: had.header,
             tarpitted: had.sleep,
+            is_known: had.known_triplet,
             has_room: self.sleeps.has_room(&rules.params, now),
             expiry,
         }

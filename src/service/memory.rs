@@ -40,6 +40,8 @@ pub(super) struct Had {
     pub(super) header: bool,
     /// Its sleep, ordered then.
     pub(super) sleep: Option<Timestamp>,
+    /// A recipient whose triplet had passed before; noted under taRgrey only.
+    pub(super) known_triplet: bool,
 }
 
 /// The memory of all instances.
@@ -106,13 +108,15 @@ impl InstanceMemory {
         self.told().had(keys.message, now)
     }
 
-    /// Remembers an answer.
-    pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp) {
+    /// Remembers an answer. `is_targrey`: whether DATA is asked about, and what the message had counts then.
+    pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, is_targrey: bool) {
         let mut told = self.told();
         let answer = (outcome.verdict, outcome.reason, outcome.because);
         told.answers.insert(keys.question, now, answer);
         let had = told.had(keys.message, now);
+        let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
         let has = Had {
+            known_triplet: had.known_triplet || (is_targrey && is_known),
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
                 Verdict::Tarpit { .. } => Some(now),
@@ -176,7 +180,7 @@ mod tests {
         let keys = |instance, recipient| memory.keys(&tx(instance, recipient)).unwrap();
         let first = keys("1", "joe@x");
         assert!(memory.answered(first, at(0)).is_none());
-        memory.remember(first, &FIRST_PASS, at(0));
+        memory.remember(first, &FIRST_PASS, at(0), false);
         let again = memory.answered(first, at(600)).unwrap();
         assert_eq!(
             (again.verdict, again.reason),

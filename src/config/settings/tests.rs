@@ -49,8 +49,10 @@ fn zero_is_a_value_where_it_makes_sense() {
         "--max-age=0",
         "--ipv4cidr=0",
         "--auto-whitelist-clients=0",
+        "--retry-count=0",
     ])
     .params;
+    assert_eq!(params.retry_count, 1);
     assert_eq!((params.delay, params.max_age), (Span::ZERO, Span::ZERO));
     assert_eq!((params.ipv4_bits, params.auto_whitelist), (24, None));
     assert_eq!(
@@ -212,7 +214,7 @@ fn debians_text_is_used_unless_an_option_has_one() {
         let missing = crate::policy::Missing::Time(Span::ZERO);
         let verdict = crate::policy::Verdict::Defer { missing };
         let now = crate::types::Timestamp::default();
-        settings.texts.reply(verdict, b"a@b", now)
+        settings.texts.reply(verdict, b"a@b", now, Span::ZERO)
     };
     let deferred = |text: &str| Reply::Greylist(ReplyText::new(text.to_owned()));
     assert_eq!(text(&[]), deferred("see mx.example.org"));
@@ -226,8 +228,9 @@ fn a_tarpit_is_what_targrey_would_make_of_the_options() {
         let tarpit = settings.params.tarpit;
         tarpit.map(|tarpit| (tarpit.length.seconds(), tarpit.scheme, tarpit.limit))
     };
-    let cases: [(&[&str], _); 9] = [
+    let cases: [(&[&str], _); 10] = [
         (&[], None),
+        (&["--tarpit=0"], None),
         (&["--tarpit"], Some((65, Scheme::Deferring, 50))),
         (&["--tarpit=80"], Some((80, Scheme::Deferring, 50))),
         (&["--targrey"], Some((125, Scheme::Targrey, 50))),
@@ -258,9 +261,9 @@ fn a_tarpit_is_what_targrey_would_make_of_the_options() {
 fn what_cannot_work_is_refused_or_remarked_on() {
     let refused: [&[&str]; 5] = [
         &["--tarpit", "--greylist-action=450"],
-        &["--tarpit=0"],
+        &["--targrey", "--tarpit=0"],
         &["--tarpit=x"],
-        &["--retry-count=0"],
+        &["--retry-count=1001"],
         &["--s25r", "--unmatched=maybe"],
     ];
     for args in refused {

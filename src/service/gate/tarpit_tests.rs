@@ -133,10 +133,29 @@ async fn targrey_scenes_of_one_client() {
         (345_600, Rcpt, ONE, "3", "c@x", DELAY, "new"),
         (518_401, Rcpt, ONE, "4", "d@x", "SLEEP 125", "new"),
     ]).await;
+    play("mail of a triplet that has passed counts at DATA, once in an hour", usual, &[
+        (0,      Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (125,    Data, ONE, "1", "a@x", "DUNNO", "tarpit-survived"),
+        (300,    Rcpt, ONE, "2", "a@x", "PREPEND X: 300", "triplet-found"),
+        (301,    Data, ONE, "2", "a@x", "DUNNO", "not-tarpitted"),
+        (3000,   Rcpt, ONE, "3", "a@x", "DUNNO", "triplet-found"),
+        (3001,   Data, ONE, "3", "a@x", "DUNNO", "not-tarpitted"),
+        (3002,   Rcpt, ONE, "4", "b@x", "SLEEP 125", "new"),
+        (3127,   Data, ONE, "4", "b@x", "DUNNO", "tarpit-survived"),
+        (86_400, Rcpt, ONE, "5", "a@x", "DUNNO", "triplet-found"),
+        (86_401, Data, ONE, "5", "",    "DUNNO", "not-tarpitted"),
+        (86_402, Rcpt, ONE, "6", "c@x", "DUNNO", "client-awl"),
+    ]).await;
+    play("a triplet that passes for the first time counts at RCPT alone", targrey(|params| params.auto_whitelist_delay = Span::ZERO), &[
+        (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
+        (200, Rcpt, ONE, "2", "a@x", "DEFER_IF_PERMIT wait 100", "early-retry"),
+        (300, Rcpt, ONE, "3", "a@x", "PREPEND X: 300", "triplet-found"),
+        (300, Rcpt, ONE, "4", "b@x", DELAY, "new"),
+    ]).await;
     play("two retries are asked for", targrey(|params| params.retry_count = 2), &[
         (0,   Rcpt, ONE, "1", "a@x", "SLEEP 125", "new"),
         (200, Rcpt, ONE, "2", "a@x", "DEFER_IF_PERMIT wait 100", "early-retry"),
-        (300, Rcpt, ONE, "3", "a@x", "DEFER_IF_PERMIT wait 0", "early-retry"),
+        (300, Rcpt, ONE, "3", "a@x", DELAY, "early-retry"),
         (301, Rcpt, ONE, "4", "a@x", "PREPEND X: 301", "triplet-found"),
         (302, Rcpt, ONE, "5", "a@x", "DUNNO", "triplet-found"),
     ]).await;
@@ -224,7 +243,7 @@ async fn tarpit_scenes() {
     play("one retry more is a number of retries", with(Scheme::Deferring, |params| params.retry_count = 3), &[
         (0,   Rcpt, ONE, "1", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "new"),
         (300, Rcpt, ONE, "2", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "early-retry"),
-        (300, Rcpt, ONE, "2", "a@x", "DEFER_IF_PERMIT wait 0", "early-retry"),
+        (300, Rcpt, ONE, "2", "a@x", DELAY, "early-retry"),
         (301, Rcpt, ONE, "3", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "early-retry"),
         (302, Rcpt, ONE, "4", "a@x", "PREPEND X: 302", "triplet-found"),
     ]).await;
