@@ -58,4 +58,5 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
         &["Reload", "ResetStatistics"],
     ),
     ("org.stargrey.Greylist1.backup", &["Backup"]),
+    ("org.stargrey.Greylist1.pause", &["Pause", "Resume"]),
 ];

@@ -53,6 +53,14 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "const"))]
     fn tarpit(&self) -> zbus::Result<u64>;
 
+    /// Whether greylisting is paused.
+    #[zbus(property)]
+    fn paused(&self) -> zbus::Result<bool>;
+
+    /// When the pause ends: seconds since the epoch, 0 without an end or without a pause.
+    #[zbus(property)]
+    fn paused_until(&self) -> zbus::Result<u64>;
+
     /// Triplets, whatever their state.
     #[zbus(property(emits_changed_signal = "false"))]
     fn triplets(&self) -> zbus::Result<u64>;
@@ -143,6 +151,14 @@ pub trait Manager {
     /// Sets the counters to zero.
     #[zbus(allow_interactive_auth)]
     fn reset_statistics(&self) -> Result<(), Error>;
+
+    /// Lets everything pass, for so many seconds, 0 until it is resumed; yields whether that is stored.
+    #[zbus(allow_interactive_auth)]
+    fn pause(&self, length: u64) -> Result<bool, Error>;
+
+    /// Goes on with greylisting; yields whether that is stored.
+    #[zbus(allow_interactive_auth)]
+    fn resume(&self) -> Result<bool, Error>;
 
     /// Writes a copy of the database into a file that the caller has opened.
     #[zbus(allow_interactive_auth)]

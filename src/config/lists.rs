@@ -52,6 +52,8 @@ pub struct ListFiles {
     pub senders: Files,
     /// Of the exceptions from S25R; none when S25R is no test.
     pub s25r_exceptions: Files,
+    /// Of the recipients to greylist; none unless greylisting is opt-in.
+    pub greylist_recipients: Files,
     /// The client access tables, in their order.
     pub tables: Vec<PathBuf>,
     /// Results in them that mean: greylist.
@@ -125,6 +127,13 @@ impl ListFiles {
             } else {
                 Files::Given(Vec::new())
             },
+            greylist_recipients: Files::Given(
+                options
+                    .greylist_recipients
+                    .iter()
+                    .map(PathBuf::from)
+                    .collect(),
+            ),
             tables: options.client_access.iter().map(PathBuf::from).collect(),
             greylist_results: options.greylist_result.clone(),
         }
@@ -141,6 +150,7 @@ impl ListFiles {
         let (access, of_tables) = tables::load(&self.tables, &self.greylist_results);
         findings.remarks.extend(of_tables.remarks);
         let exceptions = read_all(&self.s25r_exceptions, &CLIENTS, &mut findings);
+        let opted_in = read_all(&self.greylist_recipients, &ADDRESSES, &mut findings);
         let lists = Lists {
             clients: built(ClientList::new(clients), &self.clients, &mut findings),
             recipients: built(
@@ -152,6 +162,11 @@ impl ListFiles {
             s25r_exceptions: built(
                 ClientList::new(exceptions),
                 &self.s25r_exceptions,
+                &mut findings,
+            ),
+            greylist_recipients: built(
+                AddressList::new(opted_in),
+                &self.greylist_recipients,
                 &mut findings,
             ),
             access,
@@ -340,6 +355,7 @@ mod tests {
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
             s25r_exceptions: Files::Given(Vec::new()),
+            greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
         }
@@ -366,6 +382,7 @@ mod tests {
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
             s25r_exceptions: Files::Given(Vec::new()),
+            greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
         }
@@ -417,6 +434,7 @@ mod tests {
             recipients: given("whitelist_recipients"),
             senders: given("whitelist_senders"),
             s25r_exceptions: given("s25r_exceptions"),
+            greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
         };
@@ -432,6 +450,7 @@ mod tests {
             recipients: Files::Given(Vec::new()),
             senders: Files::Given(Vec::new()),
             s25r_exceptions: Files::Given(Vec::new()),
+            greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
         }

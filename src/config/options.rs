@@ -239,6 +239,11 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Lists")]
     pub whitelist_recipients: Vec<String>,
 
+    /// List of recipients that are greylisted; all others are not (repeatable)
+    /// [default: none, and all recipients are greylisted]
+    #[arg(long, value_name = "FILE", help_heading = "Lists")]
+    pub greylist_recipients: Vec<String>,
+
     /// List of senders that are never greylisted (repeatable; replaces the default lists)
     /// [default: /etc/stargrey/whitelist_senders and whitelist_senders.local]
     #[arg(long, value_name = "FILE", help_heading = "Lists")]

@@ -61,6 +61,7 @@ pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
         // Zero means the default, as in taRgrey.
         retry_count: reading.take("--retry-count", retry_count, 1).max(1),
         exempt_authenticated: !options.no_authenticated,
+        recipients_opt_in: !options.greylist_recipients.is_empty(),
         s25r: options.s25r,
         unmatched: unmatched(options, reading),
         tarpit: tarpit(options, reading),

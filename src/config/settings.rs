@@ -284,6 +284,7 @@ fn refuse_dollars(options: &Options, reading: &mut Reading) {
         ("--whitelist-senders", &options.whitelist_senders),
         ("--s25r-exceptions", &options.s25r_exceptions),
         ("--client-access", &options.client_access),
+        ("--greylist-recipients", &options.greylist_recipients),
     ] {
         for value in values {
             look(option, value);

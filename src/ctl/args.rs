@@ -74,6 +74,14 @@ pub enum Verb {
     },
     /// Forget records: what they were about is a stranger again
     Forget(Forget),
+    /// Pause greylisting: all mail passes
+    Pause {
+        /// How long: 90min, 12h, 30d, 2w (default: until resume)
+        #[arg(long = "for", value_name = "SPAN")]
+        lifetime: Option<Lifetime>,
+    },
+    /// Resume greylisting after a pause
+    Resume,
     /// Read the lists again
     Reload,
     /// Copy the database into a file while the daemon runs

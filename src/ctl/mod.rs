@@ -133,6 +133,8 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Explain(_)
         | Verb::Pass { .. }
         | Verb::Forget(_)
+        | Verb::Pause { .. }
+        | Verb::Resume
         | Verb::Reload
         | Verb::Completion { .. } => false,
     }

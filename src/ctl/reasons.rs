@@ -2,6 +2,7 @@
 
 /// The words, and what they mean for the one that was asked about. A test holds them against the daemon's.
 pub const REASONS: &[(&str, &str)] = &[
+    ("paused", "greylisting is paused, and everything passes"),
     ("attribute-missing", "the question lacks an attribute"),
     (
         "address-unparsable",
@@ -25,6 +26,10 @@ pub const REASONS: &[(&str, &str)] = &[
     (
         "authenticated",
         "the client has authenticated itself (SASL)",
+    ),
+    (
+        "recipient-not-listed",
+        "the recipient is not on the list of those to be greylisted",
     ),
     ("not-suspicious", "no check marks the client as suspicious"),
     (

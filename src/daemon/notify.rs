@@ -189,6 +189,16 @@ fn status_line(status: &Status) -> String {
             counted(status.list_errors as u64, "error", "errors")
         ));
     }
+    if let Some(pause) = status.paused {
+        let until = pause.until.and_then(|end| {
+            let seconds = i64::try_from(end.seconds()).ok()?;
+            jiff::Timestamp::from_second(seconds).ok()
+        });
+        parts.push(until.map_or_else(
+            || "PAUSED: everything passes".to_owned(),
+            |until| format!("PAUSED until {until}: everything passes"),
+        ));
+    }
     if status.expiry == Expiry::Suspended {
         parts.push("the clock has jumped, nothing expires".to_owned());
     }
@@ -221,7 +231,9 @@ fn status_line(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Pause;
     use crate::store::Figures;
+    use crate::types::Timestamp;
 
     #[test]
     fn the_status_says_first_what_is_wrong() {
@@ -238,6 +250,7 @@ mod tests {
             expiry: Expiry::Applies,
             sleeping: 0,
             list_errors: 0,
+            paused: None,
         };
         assert_eq!(
             status_line(&well),
@@ -255,5 +268,22 @@ mod tests {
         };
         let want = "DEGRADED: disk full; DEGRADED: 2 errors in the lists, see the log;";
         assert!(status_line(&with_errors).starts_with(want));
+        let until = |until: Option<u64>| Status {
+            paused: Some(Pause {
+                until: until.map(Timestamp::from_seconds),
+            }),
+            ..with_errors.clone()
+        };
+        let cases = [
+            (None, "; PAUSED: everything passes; "),
+            (
+                Some(1_800_000_000),
+                "; PAUSED until 2027-01-15T08:00:00Z: everything passes; ",
+            ),
+        ];
+        for (end, want) in cases {
+            let line = status_line(&until(end));
+            assert!(line.contains(want), "{line}");
+        }
     }
 }

@@ -43,11 +43,13 @@ pub(super) fn report(loaded: &Loaded) {
     }
     let lists = &loaded.lists;
     log::info!(
-        "entries in the lists: clients {}, recipients {}, senders {}, S25R exceptions {}, client access {}",
+        "entries in the lists: clients {}, recipients {}, senders {}, S25R exceptions {}, client access {}, \
+         recipients to greylist {}",
         lists.clients.entries().len(),
         lists.recipients.entries().len(),
         lists.senders.entries().len(),
         lists.s25r_exceptions.entries().len(),
-        lists.access.entries().len()
+        lists.access.entries().len(),
+        lists.greylist_recipients.entries().len()
     );
 }

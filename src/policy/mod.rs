@@ -6,15 +6,18 @@
 //!
 //! # The order of a decision
 //!
+//! While greylisting is paused everything passes, and nothing here is asked.
+//!
 //! 1. an attribute is missing, or the client address is none: pass
 //! 2. not at RCPT, nor at DATA under taRgrey: pass
 //! 3. client list, recipient list, sender list: pass
 //! 4. client access tables: pass, reply, or suspicious
 //! 5. the client has authenticated itself: pass
-//! 6. the tests of suspicion, if there are any: who is not suspicious passes
-//! 7. the client is auto-whitelisted: pass
-//! 8. at DATA: whether the client has survived its sleep, see [`tarpit`]
-//! 9. the triplet: see [`greylist`]; a deferral may become a sleep
+//! 6. greylisting is opt-in, and the recipient is not listed: pass
+//! 7. the tests of suspicion, if there are any: who is not suspicious passes
+//! 8. the client is auto-whitelisted: pass
+//! 9. at DATA: whether the client has survived its sleep, see [`tarpit`]
+//! 10. the triplet: see [`greylist`]; a deferral may become a sleep
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
@@ -107,6 +110,13 @@ pub enum Expiry {
     Applies,
     /// They do not: the clock is not to be trusted for the moment.
     Suspended,
+}
+
+/// A pause of greylisting: everything passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends by itself; `None` for never.
+    pub until: Option<Timestamp>,
 }
 
 /// What is known besides the records.

@@ -116,6 +116,8 @@ impl Verdict {
 /// Why. A closed list: each is a counter, a journal field and a row of the manual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// The administrator has paused greylisting.
+    Paused,
     /// The request lacks client address, client name, sender or recipient.
     AttributeMissing,
     /// The client address is no IP address.
@@ -134,6 +136,8 @@ pub enum Reason {
     AccessReply,
     /// The client has authenticated itself.
     Authenticated,
+    /// Greylisting is opt-in, and the recipient is not listed.
+    RecipientNotListed,
     /// No test of suspicion says anything about the client.
     NotSuspicious,
     /// The client has got enough greylisted mail through.
@@ -158,7 +162,8 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
+        Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
         Self::OtherState,
@@ -168,6 +173,7 @@ impl Reason {
         Self::AccessPermit,
         Self::AccessReply,
         Self::Authenticated,
+        Self::RecipientNotListed,
         Self::NotSuspicious,
         Self::ClientAwl,
         Self::TarpitSurvived,
@@ -184,6 +190,7 @@ impl Reason {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Paused => "paused",
             Self::AttributeMissing => "attribute-missing",
             Self::AddressUnparsable => "address-unparsable",
             Self::OtherState => "other-state",
@@ -193,6 +200,7 @@ impl Reason {
             Self::AccessPermit => "access-permit",
             Self::AccessReply => "access-reply",
             Self::Authenticated => "authenticated",
+            Self::RecipientNotListed => "recipient-not-listed",
             Self::NotSuspicious => "not-suspicious",
             Self::ClientAwl => "client-awl",
             Self::TarpitSurvived => "tarpit-survived",
@@ -211,6 +219,7 @@ impl Reason {
     #[must_use]
     pub const fn log_text(self) -> &'static str {
         match self {
+            Self::Paused => "paused",
             Self::AttributeMissing => "attribute missing",
             Self::AddressUnparsable => "client address unparsable",
             Self::OtherState => "not at RCPT",
@@ -220,6 +229,7 @@ impl Reason {
             Self::AccessPermit => "client access permit",
             Self::AccessReply => "client access reply",
             Self::Authenticated => "authenticated",
+            Self::RecipientNotListed => "recipient not listed",
             Self::NotSuspicious => "not suspicious",
             Self::ClientAwl => "client AWL",
             Self::TarpitSurvived => "tarpit survived",

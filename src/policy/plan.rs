@@ -115,6 +115,7 @@ impl<'a> Attempt<'a> {
             trace.note(Step::Authenticated);
             return Err(pass(Reason::Authenticated, Because::Request));
         }
+        let opted_in = self.opted_in(rules, trace)?;
         if by_tables.is_some() {
             return Ok(by_tables);
         }
@@ -137,7 +138,27 @@ impl<'a> Attempt<'a> {
         trace.note(Step::Unmatched(unmatched));
         match unmatched {
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
-            Unmatched::Greylist => Ok(None),
+            Unmatched::Greylist => Ok(opted_in),
+        }
+    }
+
+    /// The entry that the recipient is greylisted for, where greylisting is opt-in; the outcome when there is none.
+    /// At DATA the recipient is not looked at: of several Postfix names none.
+    fn opted_in(
+        &self,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Option<Suspicion>, Settled> {
+        if !rules.params.recipients_opt_in || self.is_data {
+            return Ok(None);
+        }
+        let entry = rules.find(ListName::GreylistRecipient, |lists| {
+            lists.greylist_recipients.find(self.recipient)
+        });
+        trace.note(Step::List(ListName::GreylistRecipient, entry));
+        match entry {
+            Some(entry) => Ok(Some(Suspicion::Entry(entry))),
+            None => Err(pass(Reason::RecipientNotListed, Because::Request)),
         }
     }
 

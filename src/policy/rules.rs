@@ -60,6 +60,8 @@ pub struct Params {
     pub retry_count: u32,
     /// Whether authenticated clients are exempt from waiting.
     pub exempt_authenticated: bool,
+    /// Whether only the recipients of [`Lists::greylist_recipients`] are greylisted.
+    pub recipients_opt_in: bool,
     /// Whether S25R is a test of suspicion.
     pub s25r: bool,
     /// What becomes of those about whom no test says anything; `None`: what [`Ruleset::unmatched`] says.
@@ -84,6 +86,7 @@ impl Default for Params {
             auto_whitelist_delay: Span::from_hours(1),
             retry_count: 1,
             exempt_authenticated: true,
+            recipients_opt_in: false,
             s25r: false,
             unmatched: None,
             tarpit: None,
@@ -118,6 +121,8 @@ pub struct Lists {
     pub senders: AddressList,
     /// Clients whose names match S25R and who are no end users.
     pub s25r_exceptions: ClientList,
+    /// Recipients that are greylisted; all others are not, where greylisting is opt-in.
+    pub greylist_recipients: AddressList,
     /// Tables that say who is suspicious, passes or is turned away.
     pub access: AccessTables,
 }
@@ -144,6 +149,7 @@ impl Lists {
             ListName::Recipient => self.recipients.entries(),
             ListName::Sender => self.senders.entries(),
             ListName::S25rException => self.s25r_exceptions.entries(),
+            ListName::GreylistRecipient => self.greylist_recipients.entries(),
             ListName::ClientAccess => self.access.entries(),
         }
     }

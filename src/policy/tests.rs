@@ -604,6 +604,82 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
 }
 
 #[test]
+fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
+    let listed = || {
+        Ok(Some(Suspicion::Entry(EntryRef {
+            list: ListName::GreylistRecipient,
+            is_added: false,
+            number: 0,
+        })))
+    };
+    let rule = || Ok(Some(Suspicion::S25r(1)));
+    let not_listed = || Err(Reason::RecipientNotListed);
+    let cases = [
+        ("mx.example", "ann@in.example", false, listed()),
+        ("mx.example", "ann@out.example", false, not_listed()),
+        (
+            "mx.example",
+            "abuse@in.example",
+            false,
+            Err(Reason::RecipientWhitelist),
+        ),
+        (
+            "good.example",
+            "ann@in.example",
+            false,
+            Err(Reason::ClientWhitelist),
+        ),
+        (
+            "bad.example",
+            "ann@out.example",
+            false,
+            Err(Reason::AccessReply),
+        ),
+        (
+            "mx.example",
+            "ann@in.example",
+            true,
+            Err(Reason::NotSuspicious),
+        ),
+        ("a1b2.example", "ann@in.example", true, rule()),
+        ("a1b2.example", "ann@out.example", true, not_listed()),
+    ];
+    for (name, to, s25r, want) in cases {
+        let pattern = AddressPattern::parse("in.example").unwrap();
+        let rules = with_lists(
+            |params| {
+                params.s25r = s25r;
+                params.recipients_opt_in = true;
+            },
+            |lists| {
+                let entries = vec![(pattern, entry("in.example"))];
+                lists.greylist_recipients = AddressList::new(entries).unwrap();
+                lists.access = access(&[("^bad\\.", "REJECT go away")]);
+            },
+        );
+        let got = match plan(&transaction(name, "192.0.2.7", "a@b", to), &rules) {
+            Plan::Needs(query) => Ok(query.suspicion),
+            Plan::Settled(outcome) | Plan::Replied(outcome, _) => Err(outcome.reason),
+        };
+        assert_eq!(got, want, "{name} {to} {s25r}");
+    }
+    // At DATA Postfix names no recipient when there are several.
+    let rules = rules(|params| {
+        params.recipients_opt_in = true;
+        params.tarpit = Some(Tarpit {
+            length: Span::from_seconds(125),
+            scheme: Scheme::Targrey,
+            limit: 50,
+        });
+    });
+    let data = Transaction {
+        stage: Stage::Data,
+        ..transaction("mx.example", "192.0.2.7", "a@b", "")
+    };
+    assert!(matches!(plan(&data, &rules), Plan::Needs(_)));
+}
+
+#[test]
 fn reasons_have_words_of_their_own() {
     for reason in Reason::ALL {
         let same = |other: &&Reason| {

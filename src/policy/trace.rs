@@ -7,10 +7,13 @@ use super::lists::{EntryRef, ListName};
 use super::reputation::Client;
 use super::rules::Unmatched;
 use super::tarpit::Sleep;
+use crate::types::Timestamp;
 
 /// A step of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Greylisting is paused, until then or until it is resumed.
+    Paused(Option<Timestamp>),
     /// A list was asked; the entry is the one that has the attempt.
     List(ListName, Option<EntryRef>),
     /// The client access tables were asked; the entry is the first with a result that says something.

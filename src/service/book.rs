@@ -337,11 +337,12 @@ pub(super) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), Pa
     Ok((text, pattern))
 }
 
-/// Whether the list can be added to; tables are for files alone, because their order means something.
+/// Whether the list can be added to. Tables are for files alone, because their order means something, and so are the
+/// recipients to greylist: an entry more there makes mail wait.
 pub(super) const fn is_open(list: ListName) -> bool {
     match list {
         ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
-        ListName::ClientAccess => false,
+        ListName::GreylistRecipient | ListName::ClientAccess => false,
     }
 }
 
@@ -358,7 +359,9 @@ fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
         ListName::Client | ListName::S25rException | ListName::ClientAccess => {
             ClientPattern::parse(text).map(Pattern::Client)
         }
-        ListName::Recipient | ListName::Sender => AddressPattern::parse(text).map(Pattern::Address),
+        ListName::Recipient | ListName::Sender | ListName::GreylistRecipient => {
+            AddressPattern::parse(text).map(Pattern::Address)
+        }
     }
 }
 

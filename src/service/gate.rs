@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::book::Book;
 use super::clock::{Clock, ClockGuard};
 use super::memory::{Had, InstanceMemory, Keys};
+use super::pause::PauseSwitch;
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
@@ -29,6 +30,9 @@ const QUEUE: usize = 65_536;
 /// How long a request waits for its commit, in seconds. Postfix waits 100, or what main.cf says.
 const COMMIT_SECONDS: u64 = 20;
 
+/// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
+pub(super) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
+
 /// The gate. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Gate(pub(super) Arc<Inner>);
@@ -39,6 +43,7 @@ pub(super) struct Inner {
     pub(super) state: Arc<StoreState>,
     pub(super) touches: Arc<Touches>,
     pulse: Arc<Pulse>,
+    pub(super) pause: Arc<PauseSwitch>,
     pub(super) memory: InstanceMemory,
     pub(super) sleeps: Sleeps,
     pub(super) stats: Arc<Stats>,
@@ -89,10 +94,12 @@ impl Gate {
         let guard = ClockGuard::new(clock.as_ref(), None);
         let store_state = Arc::new(StoreState::new(guard));
         let (touches, pulse) = <(Arc<Touches>, Arc<Pulse>)>::default();
+        let pause = Arc::<PauseSwitch>::default();
         let shared = Shared {
             state: Arc::clone(&store_state),
             touches: Arc::clone(&touches),
             pulse: Arc::clone(&pulse),
+            pause: Arc::clone(&pause),
             clock: Arc::clone(&clock),
             book: Arc::clone(&book),
             stats: Arc::clone(&stats),
@@ -108,6 +115,7 @@ impl Gate {
             state: store_state,
             touches,
             pulse,
+            pause,
             memory: InstanceMemory::new(),
             sleeps: Sleeps::default(),
             stats,
@@ -130,6 +138,9 @@ impl Gate {
             inner.book.expire(now);
         }
         let rules = inner.book.rules();
+        if inner.pause.is_on(now, expiry) {
+            return inner.let_pass(now, rules);
+        }
         let keys = inner.memory.keys(tx);
         if let Some(outcome) = keys.and_then(|keys| inner.memory.answered(keys, now)) {
             return Decision {
@@ -156,8 +167,8 @@ impl Gate {
         if let Some(keys) = keys
             && outcome.reason != Reason::StoreFailure
         {
-            let is_targrey = rules.params.is_targrey();
-            inner.memory.remember(keys, &outcome, now, is_targrey);
+            let params = &rules.params;
+            inner.memory.remember(keys, &outcome, now, params);
         }
         if let Because::Entry(entry) = outcome.because
             && let Some(entry) = rules.entry(entry)
@@ -210,6 +221,7 @@ impl Gate {
             expiry: state.expiry(),
             sleeping: self.0.sleeps.running(self.0.now()),
             list_errors: self.list_errors(),
+            paused: self.paused(),
         }
     }
 
@@ -221,6 +233,18 @@ impl Gate {
 }
 
 impl Inner {
+    /// What everybody gets during a pause.
+    fn let_pass(&self, now: Timestamp, rules: Arc<Ruleset>) -> Decision {
+        self.stats.count(&PAUSED);
+        Decision {
+            outcome: PAUSED,
+            reply: Reply::Continue,
+            now,
+            rules,
+            is_repeat: false,
+        }
+    }
+
     /// The time that records get.
     pub(super) fn now(&self) -> Timestamp {
         self.state.time(self.clock.as_ref()).0

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::recent::{Key, Recent};
-use crate::policy::{Because, Outcome, Reason, Stage, Transaction, Verdict};
+use crate::policy::{Because, Outcome, Params, Reason, Stage, Transaction, Verdict};
 use crate::types::Timestamp;
 
 /// Sets of answers: 8 MiB when all are full.
@@ -108,15 +108,15 @@ impl InstanceMemory {
         self.told().had(keys.message, now)
     }
 
-    /// Remembers an answer. `is_targrey`: whether DATA is asked about, and what the message had counts then.
-    pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, is_targrey: bool) {
+    /// Remembers an answer.
+    pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
         let mut told = self.told();
         let answer = (outcome.verdict, outcome.reason, outcome.because);
         told.answers.insert(keys.question, now, answer);
         let had = told.had(keys.message, now);
         let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
         let has = Had {
-            known_triplet: had.known_triplet || (is_targrey && is_known),
+            known_triplet: had.known_triplet || (is_known && params.is_targrey()),
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
                 Verdict::Tarpit { .. } => Some(now),
@@ -180,7 +180,7 @@ mod tests {
         let keys = |instance, recipient| memory.keys(&tx(instance, recipient)).unwrap();
         let first = keys("1", "joe@x");
         assert!(memory.answered(first, at(0)).is_none());
-        memory.remember(first, &FIRST_PASS, at(0), false);
+        memory.remember(first, &FIRST_PASS, at(0), &Params::default());
         let again = memory.answered(first, at(600)).unwrap();
         assert_eq!(
             (again.verdict, again.reason),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::clock::{Clock, ClockGuard};
 use super::stats::Counts;
-use crate::policy::Expiry;
+use crate::policy::{Expiry, Pause};
 use crate::store::{Figures, Reader, StoreError};
 use crate::types::{Span, Timestamp};
 
@@ -26,6 +26,8 @@ pub struct Status {
     pub sleeping: usize,
     /// Errors in the list files, for which something was left out of the lists.
     pub list_errors: usize,
+    /// The pause, while there is one.
+    pub paused: Option<Pause>,
 }
 
 /// The state of the store.

@@ -13,7 +13,7 @@ use super::{
     Tally, Writer, add_up,
 };
 use crate::policy::{
-    Added, Client, ClientKey, Facts, ListName, Params, Query, Sleep, SleepChange, Triplet,
+    Added, Client, ClientKey, Facts, ListName, Params, Pause, Query, Sleep, SleepChange, Triplet,
     TripletKey,
 };
 use crate::types::{Prefix, Timestamp};
@@ -34,6 +34,7 @@ struct Tables {
     /// By hour, as on disk.
     history: BTreeMap<[u8; 4], Tally>,
     latest: Option<Timestamp>,
+    pause: Option<Pause>,
 }
 
 impl MemoryStore {
@@ -161,6 +162,11 @@ impl Records for Tables {
         Ok(removed.unwrap_or(false))
     }
 
+    fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError> {
+        self.pause = pause;
+        Ok(())
+    }
+
     fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError> {
         encode_tally(tally)?;
         if !tally.is_empty() {
@@ -228,6 +234,10 @@ impl Reader for MemoryStore {
 
     fn entries(&self) -> Result<Vec<Added>, StoreError> {
         Ok(self.tables().entries.values().cloned().collect())
+    }
+
+    fn pause(&self) -> Result<Option<Pause>, StoreError> {
+        Ok(self.tables().pause)
     }
 
     fn history(

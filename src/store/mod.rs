@@ -28,8 +28,8 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use crate::policy::{
-    Added, Changes, Client, ClientKey, Facts, ListName, Params, Query, Sleep, SleepChange, Triplet,
-    TripletKey,
+    Added, Changes, Client, ClientKey, Facts, ListName, Params, Pause, Query, Sleep, SleepChange,
+    Triplet, TripletKey,
 };
 use crate::types::{Span, Timestamp};
 
@@ -328,6 +328,13 @@ pub trait Reader: Send + Sync {
     /// [`StoreError`] when they cannot be read.
     fn entries(&self) -> Result<Vec<Added>, StoreError>;
 
+    /// The pause that was last stored, over or not.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    fn pause(&self) -> Result<Option<Pause>, StoreError>;
+
     /// The counters of the hours from that of `from` to that of `to`, both included, as far as there are any.
     /// Each with the time at which the hour begins.
     ///
@@ -432,6 +439,13 @@ pub trait Records {
     ///
     /// [`StoreError`] when it cannot be removed.
     fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError>;
+
+    /// Stores a pause, or that there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be stored.
+    fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError>;
 
     /// Adds to the counters of the hour that `hour` lies in.
     ///

@@ -10,6 +10,7 @@
 //! sleep   = %x05 ordered:8 length:8 seen:8
 //! entry   = %x06 flags:1 added:8 [expires:8] hits:8 [last-hit:8] comment  ; flags: 1 expires, 2 last-hit
 //! tally   = %x07 *( length:1 word count:8 )
+//! pause   = until:8                                          ; all bits set: no end
 //! ```
 //!
 //! The key of an entry is its list's word, NUL and its text; that of a tally is the hour since the epoch, in
@@ -24,7 +25,7 @@ use std::borrow::Cow;
 
 use super::privacy::PrivacyKey;
 use super::{StoreError, Tally};
-use crate::policy::{Added, Client, ListName, Sleep, Triplet, TripletKey};
+use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey};
 use crate::types::{Span, Timestamp};
 
 /// The format this version writes, and the last it can read. What a format added:
@@ -55,6 +56,9 @@ const HAS_LAST_HIT: u8 = 2;
 
 /// The longest word of a tally, in bytes: its length is one byte.
 const LONGEST_WORD: usize = 255;
+
+/// The end of a pause that does not end by itself.
+const OPEN_END: Timestamp = Timestamp::from_seconds(u64::MAX);
 
 /// Seconds of an hour.
 const HOUR: u64 = 3600;
@@ -352,6 +356,19 @@ pub(super) fn encode_time(time: Timestamp) -> [u8; 8] {
 pub(super) fn decode_time(bytes: &[u8]) -> Result<Timestamp, StoreError> {
     let bytes = bytes.try_into().map_err(|_| StoreError::Record)?;
     Ok(Timestamp::from_seconds(u64::from_be_bytes(bytes)))
+}
+
+/// A pause as it is stored.
+pub(super) fn encode_pause(pause: Pause) -> [u8; 8] {
+    encode_time(pause.until.unwrap_or(OPEN_END))
+}
+
+/// Reads a pause.
+pub(super) fn decode_pause(bytes: &[u8]) -> Result<Pause, StoreError> {
+    let until = decode_time(bytes)?;
+    Ok(Pause {
+        until: (until != OPEN_END).then_some(until),
+    })
 }
 
 fn put_time(out: &mut Vec<u8>, time: Timestamp) {

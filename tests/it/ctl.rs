@@ -103,6 +103,16 @@ impl Notes {
         Err(Error::NotAuthorized("you may not".to_owned()))
     }
 
+    fn pause(&self, length: u64) -> bool {
+        self.note(format!("pause {length}"));
+        true
+    }
+
+    fn resume(&self) -> bool {
+        self.note("resume".to_owned());
+        false
+    }
+
     fn reload(&self) -> Result<(), Error> {
         Err(Error::ReloadRefused("/etc/x:1: what is that?".to_owned()))
     }
@@ -396,12 +406,28 @@ fn arguments_arrive() {
         (code, &*stdout),
         (0, "<a@b> is off the sender-whitelist.\n")
     );
+    let (code, stdout, _) = service.bus.run(&["pause", "--for=90min"]);
+    assert_eq!(code, 0);
+    assert!(
+        stdout.starts_with("Greylisting is paused until ")
+            && stdout.ends_with("; all mail passes.\n"),
+        "{stdout}"
+    );
+    let (code, stdout, _) = service.bus.run(&["pause"]);
+    let want = "Greylisting is paused until you resume it; all mail passes.\n";
+    assert_eq!((code, &*stdout), (0, want));
+    let (code, stdout, _) = service.bus.run(&["resume"]);
+    assert_eq!(code, 0);
+    assert!(stdout.contains("The database is unavailable"), "{stdout}");
     let want = [
         "add recipient-whitelist bob@ for Bob 43200",
         "allow 192.0.2.7  bob@example.net",
         "allow 192.0.2.7 a\\xff@b bob@example.net",
         "add sender-whitelist /^$/  0",
         "add sender-whitelist a\\.b@c  0",
+        "pause 5400",
+        "pause 0",
+        "resume",
     ];
     assert_eq!(service.notes.take(), want);
 }

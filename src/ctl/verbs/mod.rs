@@ -8,6 +8,7 @@ mod entries;
 mod explain;
 mod export;
 mod import;
+mod pause;
 mod pending;
 mod records;
 mod statistics;
@@ -83,6 +84,8 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
             recipient,
         } => records::pass(session, client, sender, recipient).await,
         Verb::Forget(options) => records::forget(session, options).await,
+        Verb::Pause { lifetime } => pause::pause(session, *lifetime).await,
+        Verb::Resume => pause::resume(session).await,
         Verb::Reload => reload(session).await,
         Verb::Backup { file, force } => backup::run(session, file, *force).await,
         Verb::Import(options) => import::run(session, options).await,

@@ -54,6 +54,7 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
         .with("Mode", mode(properties))
         .with("Running", running(properties, view))
         .with("Database", store)
+        .with_some("Paused", paused(properties, view))
         .with("Lists", lists(properties))
         .with("Triplets", triplets(properties))
         .with("Clients", format!("{clients} auto-whitelisted"))
@@ -133,6 +134,18 @@ fn triplets(properties: &Dict) -> String {
     };
     let (waiting, passed) = (known(properties, "Waiting"), known(properties, "Passed"));
     format!("{all} ({waiting} waiting, {passed} passed)")
+}
+
+/// Until when greylisting is paused, if it is.
+fn paused(properties: &Dict, view: &View) -> Option<Cell> {
+    let is_paused = properties.truth("Paused").unwrap_or_default();
+    is_paused.then(|| {
+        let until = match properties.number("PausedUntil").unwrap_or_default() {
+            0 => "until it is resumed".to_owned(),
+            end => format!("until {}", view.local(end)),
+        };
+        Cell::new(format!("{until}; all mail passes")).styled(style(false))
+    })
 }
 
 /// The tarpit, if there is one, or was.
@@ -233,6 +246,25 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
         let answer = answer(&properties("ok"), &statistics(), &View::of_80_columns());
         assert_eq!(format!("\n{}", answer.text), want);
         assert_eq!(answer.code, exit::OK);
+    }
+
+    #[test]
+    fn a_pause_is_shown_with_its_end() {
+        let cases = [
+            (0, "until it is resumed; all mail passes"),
+            (
+                1_795_318_200,
+                "until Sun 2026-11-22 04:30:00 CET; all mail passes",
+            ),
+        ];
+        for (end, want) in cases {
+            let mut properties = properties(STORE_OK);
+            let paused = Row::new().with("Paused", true).with("PausedUntil", end);
+            properties.extend(paused.build());
+            let answer = answer(&properties, &statistics(), &View::of_80_columns());
+            let line = format!("\n  Paused: {want}\n");
+            assert!(answer.text.contains(&line), "{}", answer.text);
+        }
     }
 
     #[test]

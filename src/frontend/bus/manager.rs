@@ -228,6 +228,26 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("stored"))]
+    async fn pause(&self, length: u64) -> Result<bool, Error> {
+        let caller = Caller::of_this_call()?;
+        let length = (length > 0).then(|| Span::from_seconds(length));
+        let stored = self.gate.pause(length).await;
+        match length {
+            Some(length) => log::warn!("{caller} has paused greylisting for {length}"),
+            None => log::warn!("{caller} has paused greylisting until it is resumed"),
+        }
+        Ok(stored)
+    }
+
+    #[zbus(out_args("stored"))]
+    async fn resume(&self) -> Result<bool, Error> {
+        let caller = Caller::of_this_call()?;
+        let stored = self.gate.resume().await;
+        log::warn!("{caller} has resumed greylisting");
+        Ok(stored)
+    }
+
     async fn backup(&self, file: Fd<'_>) -> Result<(), Error> {
         let caller = Caller::of_this_call()?;
         let file = backup_file(file)?;

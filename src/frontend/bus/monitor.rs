@@ -12,6 +12,7 @@ use super::history::{Stretch, with_totals};
 use crate::api::{Dict, Error, LISTS, REASONS, Row, S25R, SINCE, STORE_OK};
 use crate::policy::ListName;
 use crate::service::{Gate, Statistics};
+use crate::types::Timestamp;
 
 /// Histories that are read at once.
 const HISTORIES: usize = 4;
@@ -128,6 +129,17 @@ impl Monitor {
     fn tarpit(&self) -> u64 {
         let tarpit = self.gate.rules().params.tarpit;
         tarpit.map_or(0, |tarpit| tarpit.length.seconds())
+    }
+
+    #[zbus(property)]
+    fn paused(&self) -> bool {
+        self.gate.paused().is_some()
+    }
+
+    #[zbus(property)]
+    fn paused_until(&self) -> u64 {
+        let until = self.gate.paused().and_then(|pause| pause.until);
+        until.map_or(0, Timestamp::seconds)
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

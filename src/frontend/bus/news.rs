@@ -1,4 +1,5 @@
-//! What listeners on the bus are told: which lists have changed, and how the store is.
+//! What listeners on the bus are told: which lists have changed, how the store is, and
+//! whether greylisting is paused.
 //!
 //! A change over the bus is told at once. Whatever else changes (a reload by signal, an entry whose time is over,
 //! trouble with the database) is looked for every five seconds, which costs the comparison of a few pointers.
@@ -13,7 +14,7 @@ use zbus::object_server::InterfaceRef;
 
 use super::monitor::Monitor;
 use crate::api::PATH;
-use crate::policy::{Entries, ListName, Lists, Ruleset};
+use crate::policy::{Entries, ListName, Lists, Pause, Ruleset};
 use crate::service::Gate;
 
 /// How often changes are looked for.
@@ -25,6 +26,7 @@ pub(super) struct News {
     rules: Arc<Ruleset>,
     trouble: Option<String>,
     list_errors: usize,
+    paused: Option<Pause>,
     changes: mpsc::Receiver<ListName>,
 }
 
@@ -35,6 +37,7 @@ impl News {
             rules: gate.rules(),
             trouble: gate.status().trouble,
             list_errors: gate.list_errors(),
+            paused: gate.paused(),
             gate,
             changes,
         }
@@ -83,6 +86,13 @@ impl News {
         if self.trouble != trouble {
             monitor.get().await.store_state_changed(emitter).await?;
             self.trouble = trouble;
+        }
+        let paused = self.gate.paused();
+        if self.paused != paused {
+            let monitor = monitor.get().await;
+            monitor.paused_changed(emitter).await?;
+            monitor.paused_until_changed(emitter).await?;
+            self.paused = paused;
         }
         Ok(())
     }

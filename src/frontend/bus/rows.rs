@@ -10,9 +10,9 @@ use crate::api::{
     RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_SLEEPING,
     RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
     SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
-    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_RECIPIENT_WHITELIST,
-    STEP_S25R, STEP_SENDER_WHITELIST, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME,
-    TRIPLETS, UNTIL,
+    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_GREYLIST_RECIPIENTS,
+    STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_TARPIT,
+    STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
 };
 use crate::policy::{Client, ListName, Missing, Sleep, Step, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
@@ -245,6 +245,7 @@ pub(super) fn from_step(step: &Explained) -> Dict {
         Step::Triplet(None)
         | Step::Client(None, _)
         | Step::Sleep(None)
+        | Step::Paused(_)
         | Step::Authenticated
         | Step::List(..)
         | Step::Access(_)
@@ -257,11 +258,13 @@ pub(super) fn from_step(step: &Explained) -> Dict {
 /// The word of a step.
 const fn step_word(step: Step) -> &'static str {
     match step {
+        Step::Paused(_) => STEP_PAUSE,
         Step::Authenticated => STEP_AUTHENTICATED,
         Step::List(ListName::Client, _) => STEP_CLIENT_WHITELIST,
         Step::List(ListName::Recipient, _) => STEP_RECIPIENT_WHITELIST,
         Step::List(ListName::Sender, _) => STEP_SENDER_WHITELIST,
         Step::List(ListName::S25rException, _) | Step::S25r(..) => STEP_S25R,
+        Step::List(ListName::GreylistRecipient, _) => STEP_GREYLIST_RECIPIENTS,
         Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
         Step::Unmatched(_) => STEP_UNMATCHED,
         Step::Client(..) => STEP_AUTO_WHITELIST,

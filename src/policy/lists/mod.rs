@@ -28,17 +28,20 @@ pub enum ListName {
     Sender,
     /// Clients whose names match S25R and who are no end users.
     S25rException,
+    /// Recipients whose mail alone is greylisted, where that is opt-in.
+    GreylistRecipient,
     /// The client access tables.
     ClientAccess,
 }
 
 impl ListName {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Client,
         Self::Recipient,
         Self::Sender,
         Self::S25rException,
+        Self::GreylistRecipient,
         Self::ClientAccess,
     ];
 
@@ -50,6 +53,7 @@ impl ListName {
             Self::Recipient => "recipient-whitelist",
             Self::Sender => "sender-whitelist",
             Self::S25rException => "s25r-exceptions",
+            Self::GreylistRecipient => "greylist-recipients",
             Self::ClientAccess => "client-access",
         }
     }

@@ -1,10 +1,11 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
 use crate::policy::{
-    self, Because, Client, EntryRef, Expiry, Missing, Outcome, Plan, Ruleset, Sleep, Step,
-    Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
+    self, Because, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep,
+    Step, Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
+use crate::service::gate::PAUSED;
 use crate::types::{Reply, ReplyText, Timestamp, counted};
 
 /// A decision with every step on the way.
@@ -85,7 +86,10 @@ impl Gate {
         let keys = inner.memory.keys(tx);
         let told = keys.and_then(|keys| inner.memory.answered(keys, now));
         let mut own_reply = None;
-        let outcome = if let Some(outcome) = told {
+        let outcome = if let Some(pause) = self.paused() {
+            steps.push(Step::Paused(pause.until));
+            PAUSED
+        } else if let Some(outcome) = told {
             own_reply = Some(rules.repeated_reply(tx, &outcome, now));
             outcome
         } else {
@@ -180,6 +184,13 @@ fn named(rules: &Ruleset, entry: EntryRef) -> Option<String> {
 fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
     let of_entry = |entry: EntryRef| named(rules, entry).unwrap_or_default();
     let (finding, text) = match step {
+        Step::Paused(until) => (Finding::Passes, pause_text(until, now)),
+        Step::List(ListName::GreylistRecipient, None) => {
+            (Finding::Passes, "no entry has the recipient".to_owned())
+        }
+        Step::List(ListName::GreylistRecipient, Some(entry)) => {
+            (Finding::Continues, of_entry(entry))
+        }
         Step::Authenticated => (
             Finding::Passes,
             "the client has authenticated itself (SASL)".to_owned(),
@@ -217,6 +228,13 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
         step,
         finding,
         text,
+    }
+}
+
+fn pause_text(until: Option<Timestamp>, now: Timestamp) -> String {
+    match until {
+        None => "greylisting is paused until it is resumed".to_owned(),
+        Some(end) => format!("greylisting is paused for another {}", end.since(now)),
     }
 }
 

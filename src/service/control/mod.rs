@@ -11,6 +11,7 @@ mod backup;
 mod entries;
 mod explain;
 mod import;
+mod pause;
 mod records;
 mod statistics;
 
@@ -55,7 +56,7 @@ pub enum ControlError {
     )]
     TooLarge,
     /// The list cannot be added to.
-    #[error("client access tables are files: the order of their lines has a meaning")]
+    #[error("the entries of this list are in files: change the file and reload")]
     FilesOnly,
     /// A text is too long.
     #[error("{what}: at most {most} bytes")]

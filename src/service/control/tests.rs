@@ -137,6 +137,36 @@ async fn what_is_added_is_in_force_at_once_and_after_a_restart_until_it_ends() {
 }
 
 #[tokio::test]
+async fn a_pause_lets_everything_pass_survives_a_restart_and_ends_by_itself() {
+    let mut site = Site::new(Params::default());
+    assert_eq!(site.ask("mx", "1@x").await, Reason::New);
+    assert!(site.gate().pause(Some(Span::from_seconds(100))).await);
+    for name in ["mx", "good.example"] {
+        assert_eq!(site.ask(name, "1@x").await, Reason::Paused, "{name}");
+    }
+    let explained = site.gate().explain(&tx("mx", "2@x", ""));
+    assert_eq!(explained.outcome.reason, Reason::Paused);
+    assert_eq!(explained.steps.len(), 1);
+
+    site.restart();
+    site.clock.advance(99);
+    assert_eq!(site.ask("mx", "2@x").await, Reason::Paused);
+    assert_eq!(site.all().await.len(), 1, "nothing is recorded");
+    site.clock.advance(1);
+    assert_eq!(site.ask("mx", "2@x").await, Reason::New);
+    assert_eq!(site.gate().paused(), None);
+
+    assert!(site.gate().pause(None).await);
+    site.clock.advance(50 * 86_400);
+    site.restart();
+    assert_eq!(site.ask("mx", "3@x").await, Reason::Paused);
+    assert!(site.gate().resume().await);
+    assert_eq!(site.ask("mx", "3@x").await, Reason::New);
+    site.restart();
+    assert_eq!(site.ask("mx", "4@x").await, Reason::New);
+}
+
+#[tokio::test]
 async fn only_what_was_added_can_be_removed() {
     let site = Site::new(Params::default());
     let gate = site.gate();
@@ -196,8 +226,10 @@ async fn only_what_was_added_can_be_removed() {
     ] {
         gate.add_entry(list, pattern, "", None).await.unwrap();
     }
-    let table = gate.add_entry(ListName::ClientAccess, "x", "", None).await;
-    assert!(matches!(table, Err(ControlError::FilesOnly)));
+    for list in [ListName::ClientAccess, ListName::GreylistRecipient] {
+        let closed = gate.add_entry(list, "x", "", None).await;
+        assert!(matches!(closed, Err(ControlError::FilesOnly)), "{list:?}");
+    }
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ enum Event {
 /// The seconds that a client still has to wait; none when it passes.
 fn wait(verdict: Verdict) -> u64 {
     let missing = verdict.missing();
-    missing.map_or(0, |missing| missing.time().seconds())
+    missing.map_or(0, |missing| missing.try_again_in(Span::ZERO).seconds())
 }
 
 fn event() -> impl Strategy<Value = Event> {

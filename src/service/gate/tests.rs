@@ -251,6 +251,23 @@ async fn a_store_that_refuses_degrades_what_needs_it_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_pause_counts_although_the_store_refuses_it() {
+    let clock = ManualClock::at(0);
+    let faulty = Faulty::default();
+    let Start { gate, .. } = start(faulty.clone(), &clock);
+    faulty.refuses.store(true, Ordering::Relaxed);
+    assert!(!gate.pause(None).await, "not stored");
+    let paused = (Verdict::Pass, Reason::Paused);
+    for instance in ["1", "1", "2"] {
+        let stranger = tx("x", "a@b", instance, "joe@c");
+        assert_eq!(judge(&gate, &stranger).await, paused);
+    }
+    assert!(!gate.resume().await, "not stored");
+    let stranger = tx("x", "a@b", "3", "joe@c");
+    assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
+}
+
+#[tokio::test]
 async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_alive() {
     let clock = ManualClock::at(0);
     let faulty = Faulty::default();

@@ -59,6 +59,7 @@ impl Worker {
     /// The duties between batches, each in its own rhythm.
     pub(super) fn keep_house(&mut self) {
         let mono = monotonic();
+        self.end_pause();
         if self.health != Health::Well {
             if mono.saturating_sub(self.tried) >= RETRY {
                 self.try_again(mono);
@@ -68,6 +69,7 @@ impl Worker {
         if self.shared.state.is_stalled() {
             self.shared.state.recover();
         }
+        self.store_pause();
         let state = &self.shared.state;
         let (now, expiry) = self.check_clock();
         let is_trusted = expiry == Expiry::Applies;
@@ -112,6 +114,34 @@ impl Worker {
             } else {
                 FLUSH
             };
+        }
+    }
+
+    /// Ends a pause whose time is over.
+    fn end_pause(&self) {
+        if !self.shared.pause.has_end() {
+            return;
+        }
+        if let Some(now) = self.trusted_now()
+            && self.shared.pause.end(now)
+        {
+            log::warn!("the pause is over: greylisting resumed");
+        }
+    }
+
+    /// Stores a pause, or the end of one, that the store does not have yet.
+    fn store_pause(&mut self) {
+        let switch = Arc::clone(&self.shared.pause);
+        if !switch.is_unwritten() {
+            return;
+        }
+        let pause = switch.get();
+        match self.attempt(|writer| writer.transact(&mut |records| records.put_pause(pause))) {
+            Ok(()) => {
+                switch.written(pause);
+                self.wrote();
+            }
+            Err(error) => self.fail(&error),
         }
     }
 

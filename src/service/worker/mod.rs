@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::book::Book;
 use super::clock::{Clock, ClockGuard, monotonic};
+use super::pause::PauseSwitch;
 use super::state::StoreState;
 use super::stats::{Counts, Stats};
 use super::touches::Touches;
@@ -102,6 +103,7 @@ pub(super) struct Shared {
     pub(super) state: Arc<StoreState>,
     pub(super) touches: Arc<Touches>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) pause: Arc<PauseSwitch>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) book: Arc<Book>,
     pub(super) stats: Arc<Stats>,
@@ -322,6 +324,9 @@ impl Worker {
         let now = self.now();
         let trusted = self.shared.state.trusted(now);
         self.shared.book.load(reader.entries()?, trusted);
+        if self.shared.pause.load(reader.pause()?) {
+            log::warn!("greylisting is paused: everything passes");
+        }
         self.writer = Some(writer);
         self.opened = Some(monotonic());
         self.shared.state.set_reader(Some(reader));

@@ -4,7 +4,7 @@
 //!
 //! | database | key | value |
 //! | --- | --- | --- |
-//! | `meta` | `format`, `mode`, `slots`, `latest`, `probe` | the format's number; whether keys are hashes; the slots' times; the latest time noted; nothing, written to see whether writing works |
+//! | `meta` | `format`, `mode`, `slots`, `latest`, `pause`, `probe` | the format's number; whether keys are hashes; the slots' times; the latest time noted; until when greylisting is paused; nothing, written to see whether writing works |
 //! | `passed` | triplet | a passed triplet |
 //! | `clients` | client | a client |
 //! | `sleeps` | client | a client that was told to sleep |

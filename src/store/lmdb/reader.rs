@@ -6,7 +6,7 @@ use std::ops::Bound;
 use heed::{CompactionOption, Error, MdbError};
 
 use super::{Core, pages};
-use crate::policy::{Added, Facts, Query};
+use crate::policy::{Added, Facts, Pause, Query};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
 use crate::store::{Figures, Page, Reader, Row, Scope, StoreError, Tally};
@@ -95,6 +95,12 @@ impl Reader for LmdbReader {
             .map(|item| item.map_err(StoreError::from))
             .map(|item| item.and_then(|(key, value)| schema::decode_entry(key, value)))
             .collect()
+    }
+
+    fn pause(&self) -> Result<Option<Pause>, StoreError> {
+        let txn = self.core.env.read_txn()?;
+        let bytes = self.core.tables.meta.get(&txn, b"pause")?;
+        bytes.map(schema::decode_pause).transpose()
     }
 
     fn history(

@@ -5,7 +5,9 @@ use std::cell::RefCell;
 use heed::RwTxn;
 
 use super::{Core, Place, Slots};
-use crate::policy::{Added, Client, ClientKey, ListName, Sleep, SleepChange, Triplet, TripletKey};
+use crate::policy::{
+    Added, Client, ClientKey, ListName, Pause, Sleep, SleepChange, Triplet, TripletKey,
+};
 use crate::store::privacy::HASH_LENGTH;
 use crate::store::rows::{is_same_client, is_same_sleep};
 use crate::store::schema::{self, StoredKey, stored_key};
@@ -215,6 +217,17 @@ impl Records for LmdbRecords<'_> {
             return Ok(false);
         };
         Ok(self.core.tables.entries.delete(&mut self.txn, &key)?)
+    }
+
+    fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError> {
+        let meta = self.core.tables.meta;
+        match pause {
+            Some(pause) => meta.put(&mut self.txn, b"pause", &schema::encode_pause(pause))?,
+            None => {
+                meta.delete(&mut self.txn, b"pause")?;
+            }
+        }
+        Ok(())
     }
 
     fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError> {

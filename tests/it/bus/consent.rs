@@ -82,6 +82,8 @@ const CALLS: &[&[&str]] = &[
     &["ResetStatistics"],
     &["Import", "aa{sv}b", "0", "true"],
     &["Export", "ayu", "0", "1"],
+    &["Pause", "t", "1"],
+    &["Resume"],
 ];
 
 #[test]

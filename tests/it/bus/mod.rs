@@ -5,6 +5,7 @@ pub(crate) mod harness;
 mod limits;
 mod lists;
 mod object;
+mod pause;
 mod presence;
 mod records;
 mod refusals;
