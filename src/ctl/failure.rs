@@ -9,6 +9,7 @@ use super::exit;
 use super::import::{DirectoryError, LineError, ReadError};
 use super::options::Problem;
 use super::render::Plain;
+use super::unit::{UNIT, Unit};
 use super::when::WhenError;
 use crate::api;
 
@@ -32,6 +33,12 @@ pub enum Failure {
     /// The daemon lets us wait.
     #[error("the daemon does not answer; see `systemctl status stargrey.service`")]
     Silent,
+    /// systemd starts the daemon in vain.
+    #[error("{UNIT} does not start: {0}; `journalctl -u {UNIT}` says why")]
+    Failing(Unit),
+    /// systemd does not start the daemon at all.
+    #[error("systemd does not start {UNIT}: {0}")]
+    NotStarted(String),
     /// A signal has come.
     #[error("interrupted")]
     Interrupted(Interrupt),
@@ -192,9 +199,13 @@ impl Failure {
             Self::Pipe => exit::OK,
             Self::NoSuchEntry(_) => exit::NO,
             Self::Argument(_) => exit::USAGE,
-            Self::NoBus(_) | Self::NoDaemon | Self::Lost(_) | Self::Silent | Self::NoStore(_) => {
-                exit::UNAVAILABLE
-            }
+            Self::NoBus(_)
+            | Self::NoDaemon
+            | Self::Lost(_)
+            | Self::Silent
+            | Self::Failing(_)
+            | Self::NotStarted(_)
+            | Self::NoStore(_) => exit::UNAVAILABLE,
             Self::Interrupted(Interrupt::Keyboard) => exit::INTERRUPTED,
             Self::Interrupted(Interrupt::Terminate) => exit::TERMINATED,
             Self::Answer(_) => exit::SOFTWARE,
@@ -256,6 +267,12 @@ impl Failure {
         match error {
             zbus::Error::FDO(error) => Self::standard(method, *error),
             zbus::Error::InputOutput(error) => Self::Lost(error.to_string()),
+            // What the bus passes on when systemd cannot activate the unit: it is masked, or has an error in it.
+            zbus::Error::MethodError(name, said, _)
+                if name.starts_with("org.freedesktop.systemd1.") =>
+            {
+                Self::NotStarted(said.unwrap_or_else(|| name.to_string()))
+            }
             zbus::Error::MethodError(name, said, _) => {
                 Self::Answer(format!("{name}: {}", said.unwrap_or_default()))
             }

@@ -37,6 +37,7 @@ pub mod reasons;
 pub mod render;
 pub mod resolver;
 pub mod session;
+pub mod unit;
 pub mod verbs;
 pub mod view;
 pub mod when;

@@ -1,16 +1,23 @@
 //! The way to the daemon.
 
-use std::io;
+use std::convert::Infallible;
+use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use zbus::{Connection, connection};
 
 use super::failure::Failure;
+use super::output::remark;
+use super::unit::{UNIT, UNIT_PATH, Unit};
 use super::view::View;
 use crate::api::{ACTIONS, Dict, Error, MANAGER, ManagerProxy, MonitorProxy, NAME, PATH};
 
 /// How long the bus is waited for.
 const CONNECTING: Duration = Duration::from_secs(25);
+
+/// How long systemd is waited for.
+const LOOKING: Duration = Duration::from_secs(2);
 
 /// How long the daemon is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +27,8 @@ pub struct Patience {
     /// For what administrators may do: somebody may have to type a password first, and a copy or a batch of
     /// records takes its time.
     pub manager: Duration,
+    /// Before it is said that, and what is waited for; and from one look at the unit to the next.
+    pub silence: Duration,
 }
 
 impl Patience {
@@ -27,12 +36,12 @@ impl Patience {
     pub const USUAL: Self = Self {
         monitor: Duration::from_secs(25),
         manager: Duration::from_secs(10 * 60),
+        silence: Duration::from_secs(1),
     };
 
     /// For a call of this method.
     fn with(self, method: &str) -> Duration {
-        let is_managing = ACTIONS.iter().any(|(_, methods)| methods.contains(&method));
-        if is_managing {
+        if is_managing(method) {
             self.manager
         } else {
             self.monitor
@@ -40,11 +49,18 @@ impl Patience {
     }
 }
 
+/// Whether polkit may be asked about a method.
+fn is_managing(method: &str) -> bool {
+    ACTIONS.iter().any(|(_, methods)| methods.contains(&method))
+}
+
 /// A connection to the bus, and how what comes over it is shown.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
     patience: Patience,
+    /// Whether it has been said that this waits.
+    has_remarked: AtomicBool,
     /// How something is shown.
     pub view: View,
 }
@@ -71,6 +87,7 @@ impl Session {
         Ok(Self {
             connection,
             patience,
+            has_remarked: AtomicBool::new(false),
             view,
         })
     }
@@ -79,17 +96,75 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// What the method refuses, and [`Failure::Silent`] when no answer comes.
+    /// What the method refuses, [`Failure::Failing`] when systemd starts the daemon in vain, and
+    /// [`Failure::Silent`] when no answer comes.
     pub async fn ask<T>(
         &self,
         method: &str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failure> {
         let limit = self.patience.with(method);
-        match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer.map_err(|error| Failure::refused(method, error)),
-            Err(_) => Err(Failure::Silent),
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(limit, call) => match answer {
+                Ok(answer) => answer.map_err(|error| Failure::refused(method, error)),
+                Err(_) => Err(Failure::Silent),
+            },
+            Err(failure) = self.watch(method) => Err(failure),
         }
+    }
+
+    /// Says what is waited for, once, and looks at the unit until it fails.
+    async fn watch(&self, method: &str) -> Result<Infallible, Failure> {
+        let mut first: Option<Unit> = None;
+        loop {
+            tokio::time::sleep(self.patience.silence).await;
+            let is_there = self.has_daemon().await;
+            let unit = if is_there { None } else { self.unit().await };
+            if !self.has_remarked.swap(true, Ordering::Relaxed) {
+                let awaited = awaited(method, is_there, unit.as_ref());
+                // On a terminal, the line of an import's progress may be there.
+                let cleared = if io::stderr().is_terminal() {
+                    "\r\x1b[K"
+                } else {
+                    ""
+                };
+                remark(&format!("{cleared}stargreyctl: waiting for {awaited}\n"));
+            }
+            let Some(unit) = unit else { continue };
+            if unit.is_failing(first.get_or_insert_with(|| unit.clone())) {
+                return Err(Failure::Failing(unit));
+            }
+        }
+    }
+
+    /// Whether somebody has the name of the daemon.
+    async fn has_daemon(&self) -> bool {
+        let asked = async {
+            let bus = zbus::fdo::DBusProxy::new(&self.connection).await?;
+            bus.name_has_owner(zbus::names::BusName::try_from(NAME)?)
+                .await
+                .map_err(zbus::Error::from)
+        };
+        let asked = tokio::time::timeout(LOOKING, asked).await;
+        matches!(asked, Ok(Ok(true)))
+    }
+
+    /// What systemd says about the unit of the daemon, if there is a systemd.
+    async fn unit(&self) -> Option<Unit> {
+        let asked = async {
+            let proxy = zbus::fdo::PropertiesProxy::builder(&self.connection)
+                .destination("org.freedesktop.systemd1")
+                .path(UNIT_PATH)
+                .build()
+                .await?;
+            let of = zbus::names::InterfaceName::from_static_str;
+            let unit = proxy.get_all(of("org.freedesktop.systemd1.Unit")?).await?;
+            let service = of("org.freedesktop.systemd1.Service")?;
+            let service = proxy.get_all(service).await?;
+            Ok::<_, zbus::Error>(Unit::read(&unit, &service))
+        };
+        tokio::time::timeout(LOOKING, asked).await.ok()?.ok()
     }
 
     /// What anybody may know.
@@ -140,5 +215,52 @@ impl Session {
                 .map_err(|error| Error::ZBus(error.into()))
         };
         self.ask("GetAll", all).await
+    }
+}
+
+/// What a call of a method waits for.
+fn awaited(method: &str, is_there: bool, unit: Option<&Unit>) -> String {
+    match (is_there, unit) {
+        (true, _) if is_managing(method) => {
+            "the reply of stargreyd, which may be waiting for polkit".to_owned()
+        }
+        (true, _) => "the reply of stargreyd".to_owned(),
+        (false, Some(unit)) => format!("{UNIT} to start: {unit}"),
+        (false, None) => "stargreyd to start".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_said_what_is_waited_for() {
+        let unit = Unit {
+            active: "activating".to_owned(),
+            sub: "start".to_owned(),
+            result: "success".to_owned(),
+            status: 0,
+            restarts: 0,
+        };
+        let cases = [
+            (
+                "Reload",
+                true,
+                None,
+                "the reply of stargreyd, which may be waiting for polkit",
+            ),
+            ("GetAll", true, None, "the reply of stargreyd"),
+            (
+                "Reload",
+                false,
+                Some(&unit),
+                "stargrey.service to start: start",
+            ),
+            ("GetAll", false, None, "stargreyd to start"),
+        ];
+        for (method, is_there, unit, want) in cases {
+            assert_eq!(awaited(method, is_there, unit), want);
+        }
     }
 }

@@ -32,7 +32,7 @@ use zbus::{Connection, OwnedFd, connection, interface};
 use crate::bus::harness;
 
 /// A bus that nobody else is on.
-struct Bus {
+pub(crate) struct Bus {
     bus: harness::Bus,
     _directory: TempDir,
 }
@@ -47,7 +47,7 @@ impl Bus {
     }
 
     /// The program, on this bus.
-    fn ctl(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn ctl(&self, arguments: &[&str]) -> Command {
         self.bus.ctl(arguments)
     }
 
@@ -648,7 +648,7 @@ impl StuckMonitor {
 }
 
 /// The stuck one on a bus.
-fn stuck(runtime: &Runtime) -> (Bus, Connection) {
+pub(crate) fn stuck(runtime: &Runtime) -> (Bus, Connection) {
     let bus = Bus::start();
     let connection = runtime.block_on(async {
         connection::Builder::address(bus.bus.address().as_str())
@@ -669,6 +669,7 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
     let patience = Patience {
         monitor: Duration::from_millis(20),
         manager: Duration::from_millis(20),
+        ..Patience::USUAL
     };
     let view = View {
         manner: Manner::plain(),

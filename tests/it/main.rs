@@ -29,4 +29,5 @@ mod status;
 mod support;
 mod suspicion;
 mod trouble;
+mod waiting;
 mod wire;

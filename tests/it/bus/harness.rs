@@ -22,6 +22,8 @@ pub(crate) const NOBODY: &str = "65534";
 pub(crate) struct Bus {
     directory: PathBuf,
     child: Option<Child>,
+    /// Whether it has systemd start what is called and does not run.
+    activates: bool,
 }
 
 /// What busctl says.
@@ -63,11 +65,26 @@ impl Answer {
 impl Bus {
     /// Starts a bus at `bus` in this directory; returns when it can be connected to.
     pub(crate) fn start(directory: &Path) -> Self {
+        Self::begin(directory, false)
+    }
+
+    /// Starts one that has systemd, which a test may play, start the daemon when it is called.
+    pub(crate) fn start_activating(directory: &Path) -> Self {
+        let file = "org.stargrey.Greylist1.service";
+        let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd");
+        let services = directory.join("services");
+        fs::create_dir(&services).unwrap();
+        fs::copy(packaged.join(file), services.join(file)).unwrap();
+        Self::begin(directory, true)
+    }
+
+    fn begin(directory: &Path, activates: bool) -> Self {
         // Whoever connects must get through the directory.
         fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
         let mut bus = Self {
             directory: directory.to_owned(),
             child: None,
+            activates,
         };
         fs::write(directory.join("bus.conf"), bus.configuration()).unwrap();
         bus.start_again();
@@ -80,6 +97,7 @@ impl Bus {
         let mut child = Command::new("dbus-daemon")
             .arg(format!("--config-file={}", file.display()))
             .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+            .args(self.activates.then_some("--systemd-activation"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -102,7 +120,7 @@ impl Bus {
         drop(fs::remove_file(self.directory.join("bus")));
     }
 
-    /// The policy of the system's bus, stargrey's own, and a polkit that a test may play.
+    /// The policy of the system's bus, stargrey's own, and a polkit and a systemd that a test may play.
     fn configuration(&self) -> String {
         let policy =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/org.stargrey.Greylist1.conf");
@@ -126,16 +144,30 @@ impl Bus {
     <allow receive_type="signal"/>
     <allow send_destination="org.freedesktop.DBus"/>
     <allow send_destination="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="org.freedesktop.systemd1"/>
   </policy>
   <policy user="root">
     <allow own="org.freedesktop.PolicyKit1"/>
+    <allow own="org.freedesktop.systemd1"/>
   </policy>
   <include>{policy}</include>
+  {services}
 </busconfig>
 "#,
             address = self.address(),
-            policy = policy.display()
+            policy = policy.display(),
+            services = self.services()
         )
+    }
+
+    /// Where it finds what can be activated.
+    fn services(&self) -> String {
+        let directory = self.directory.join("services");
+        if self.activates {
+            format!("<servicedir>{}</servicedir>", directory.display())
+        } else {
+            String::new()
+        }
     }
 
     /// Its address.

@@ -1,0 +1,148 @@
+//! Why there is no reply yet: what systemd says about the unit of the daemon.
+//!
+//! A call to a daemon that does not run has systemd start it, and the bus keeps the call for 25 seconds. When the
+//! unit fails at each start, nobody is told. So systemd is asked, over the same bus; where there is no systemd,
+//! nothing is known, and the call ends by its own timeout.
+
+use std::fmt;
+
+use crate::api::{Dict, FromRow};
+
+/// The unit that has the name of the daemon on the bus.
+pub const UNIT: &str = "stargrey.service";
+
+/// Where systemd has its object.
+pub const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/stargrey_2eservice";
+
+/// What systemd says about the unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// `ActiveState`: `active`, `activating`, `failed` …
+    pub active: String,
+    /// `SubState`: `start`, `auto-restart`, `failed` …
+    pub sub: String,
+    /// `Result` of the last run: `success`, `exit-code`, `signal` …
+    pub result: String,
+    /// `ExecMainStatus`: its exit status, or its signal.
+    pub status: u64,
+    /// `NRestarts`: how often systemd has started it again.
+    pub restarts: u64,
+}
+
+impl Unit {
+    /// Reads the properties of `org.freedesktop.systemd1.Unit` and `.Service`.
+    #[must_use]
+    pub fn read(unit: &Dict, service: &Dict) -> Self {
+        let text = |of: &Dict, key| of.text(key).unwrap_or_default().to_owned();
+        Self {
+            active: text(unit, "ActiveState"),
+            sub: text(unit, "SubState"),
+            result: text(service, "Result"),
+            status: service.number("ExecMainStatus").unwrap_or_default(),
+            restarts: service.number("NRestarts").unwrap_or_default(),
+        }
+    }
+
+    /// Whether it fails: systemd has given up, or has restarted it since it was `first` looked at and it has failed
+    /// again. One failed run is not enough, as the next may succeed.
+    #[must_use]
+    pub fn is_failing(&self, first: &Self) -> bool {
+        match (&*self.active, &*self.sub) {
+            ("failed", _) => true,
+            ("activating", "auto-restart" | "auto-restart-queued") => {
+                self.result != "success" && self.restarts > first.restarts
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    /// As `systemctl status` has it: `failed (Result: exit-code, status 78)`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = match &*self.active {
+            "failed" => &self.active,
+            _ => &self.sub,
+        };
+        formatter.write_str(shown)?;
+        match &*self.result {
+            "success" | "" => {}
+            result @ "exit-code" => {
+                write!(formatter, " (Result: {result}, status {})", self.status)?;
+            }
+            result @ ("signal" | "core-dump") => {
+                write!(formatter, " (Result: {result}, signal {})", self.status)?;
+            }
+            result => write!(formatter, " (Result: {result})")?,
+        }
+        match self.restarts {
+            0 => Ok(()),
+            1 => formatter.write_str(", restarted once"),
+            times => write!(formatter, ", restarted {times} times"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Row;
+
+    fn unit(active: &str, sub: &str, result: &str, status: i32, restarts: u32) -> Unit {
+        let unit = Row::new().with("ActiveState", active).with("SubState", sub);
+        let service = Row::new()
+            .with("Result", result)
+            .with("ExecMainStatus", status)
+            .with("NRestarts", restarts);
+        Unit::read(&unit.build(), &service.build())
+    }
+
+    #[test]
+    fn a_unit_fails_when_systemd_has_given_up_or_restarts_it_in_vain() {
+        let waited = unit("activating", "auto-restart", "exit-code", 78, 3);
+        let cases = [
+            (
+                unit("failed", "failed", "exit-code", 78, 0),
+                true,
+                "failed (Result: exit-code, status 78)",
+            ),
+            (
+                unit("failed", "failed", "signal", 11, 1),
+                true,
+                "failed (Result: signal, signal 11), restarted once",
+            ),
+            (
+                unit("failed", "failed", "timeout", 0, 0),
+                true,
+                "failed (Result: timeout)",
+            ),
+            (
+                unit("activating", "auto-restart", "exit-code", 78, 4),
+                true,
+                "auto-restart (Result: exit-code, status 78), restarted 4 times",
+            ),
+            (
+                waited.clone(),
+                false,
+                "auto-restart (Result: exit-code, status 78), restarted 3 times",
+            ),
+            (
+                unit("activating", "auto-restart", "success", 0, 4),
+                false,
+                "auto-restart, restarted 4 times",
+            ),
+            (
+                unit("activating", "start", "success", 0, 4),
+                false,
+                "start, restarted 4 times",
+            ),
+            (unit("active", "running", "success", 0, 0), false, "running"),
+            (unit("inactive", "dead", "success", 0, 0), false, "dead"),
+        ];
+        for (now, want, text) in cases {
+            assert_eq!((now.is_failing(&waited), &*now.to_string()), (want, text));
+        }
+        let nothing = Unit::read(&Dict::new(), &Dict::new());
+        assert!(!nothing.is_failing(&waited));
+    }
+}
