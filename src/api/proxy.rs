@@ -120,6 +120,15 @@ pub trait Manager {
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 
+    /// As `list_entries`, but nobody is asked for a password.
+    #[zbus(name = "ListEntries")]
+    fn peek_entries(
+        &self,
+        filter: &Dict,
+        after: &[u8],
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
+
     /// What would be decided on these attributes, and every step on the way. Changes nothing.
     #[zbus(allow_interactive_auth)]
     fn explain(

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::completion::Suggesting;
 use super::when::{Lifetime, When};
 
 /// What was typed.
@@ -103,6 +104,13 @@ pub enum Verb {
         #[arg(long, requires = "file")]
         force: bool,
     },
+    /// Print the entries that remove takes, for completions; nothing where that needs a password
+    #[command(hide = true)]
+    Removable {
+        /// The list
+        #[arg(value_enum)]
+        list: List,
+    },
     /// Write a script that completes this command line
     #[command(hide = true)]
     Completion {
@@ -115,16 +123,16 @@ pub enum Verb {
 /// A list of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum List {
-    /// Clients that are never greylisted
+    /// Clients that are never greylisted (short: client)
     #[value(name = "client-whitelist", alias = "client")]
     Client,
-    /// Recipients whose mail is never greylisted
+    /// Recipients whose mail is never greylisted (short: recipient)
     #[value(name = "recipient-whitelist", alias = "recipient")]
     Recipient,
-    /// Senders whose mail is never greylisted
+    /// Senders whose mail is never greylisted (short: sender)
     #[value(name = "sender-whitelist", alias = "sender")]
     Sender,
-    /// Clients that S25R does not apply to
+    /// Clients that S25R does not apply to (short: s25r)
     #[value(name = "s25r-exceptions", alias = "s25r")]
     S25rExceptions,
 }
@@ -146,7 +154,12 @@ impl List {
 #[derive(Debug, Clone, Args)]
 pub struct Statistics {
     /// Count from then on: 2h, 3d, today, yesterday, 2026-11-22, "2026-11-22 08:00"
-    #[arg(long, value_name = "WHEN")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_parser = Suggesting::<When>::new(&["1h", "1d", "7d", "30d", "today", "yesterday"]),
+        hide_possible_values = true
+    )]
     pub since: Option<When>,
 
     /// Show a bar for each hour or day; since a day or 30 days ago unless --since says otherwise
@@ -173,17 +186,17 @@ pub struct Allow {
     /// What is listed: an address, a network, a domain, /expression/; see stargrey-lists(5)
     pub pattern: String,
 
-    /// Why, or for whom; list shows it
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    pub comment: String,
+    /// Why, or for whom; list shows it [default: that of the entry if it exists]
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
 
-    /// How long: 12h, 30d, 2w; for ever without
-    #[arg(long = "for", value_name = "SPAN")]
+    /// How long: 12h, 30d, 2w, forever [default: as the entry has it if it exists, or else forever]
+    #[arg(
+        long = "for",
+        value_name = "SPAN",
+        value_parser = Suggesting::<Lifetime>::new(&["12h", "7d", "30d", "forever"]),
+        hide_possible_values = true
+    )]
     pub lifetime: Option<Lifetime>,
 }
 

@@ -345,13 +345,15 @@ fn in_our_words(said: &str) -> String {
     said.replace("ListEntries shows", "`stargreyctl list` shows")
 }
 
-/// The sentence, and how to become allowed unless it has that already.
+/// What to do, and behind it what was said, with the action of polkit unless it names that already.
 fn not_allowed(said: &str, action: &str) -> String {
     let said = said.trim_end_matches('.');
-    if action.is_empty() || said.contains(action) {
-        return said.to_owned();
-    }
-    format!("{said}: become root, for instance with sudo, or have polkit allow the action {action}")
+    let shown = if action.is_empty() || said.contains(action) {
+        String::new()
+    } else {
+        format!("; the action of polkit is {action}")
+    };
+    format!("Access denied; try sudo\n({said}{shown})")
 }
 
 #[cfg(test)]
@@ -398,7 +400,7 @@ mod tests {
             (
                 fdo::Error::AccessDenied(said()),
                 exit::NOPERM,
-                "polkit allow the action",
+                "the action of polkit is",
             ),
             (
                 fdo::Error::UnknownMethod(said()),
@@ -428,9 +430,10 @@ mod tests {
             let error = api::Error::NotAuthorized(said.to_owned());
             Failure::refused("Backup", error).to_string()
         };
-        let want = "not for you: become root, for instance with sudo, or have polkit allow the action org.stargrey.Greylist1.backup";
+        let want = "Access denied; try sudo\n(not for you; the action of polkit is org.stargrey.Greylist1.backup)";
         assert_eq!(refused("not for you."), want);
-        assert_eq!(refused(want), want);
+        let said = "org.stargrey.Greylist1.backup is not for you";
+        assert_eq!(refused(said), format!("Access denied; try sudo\n({said})"));
     }
 
     #[test]

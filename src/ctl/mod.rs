@@ -22,9 +22,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod args;
 pub mod client;
 pub mod clock;
+pub mod completion;
 pub mod exit;
 pub mod failure;
 pub mod import;
@@ -44,7 +46,7 @@ pub mod when;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use zbus::connection;
 
@@ -61,14 +63,15 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            if error.use_stderr() {
+                let text = error.render().to_string();
+                let text = text.strip_prefix("error: ").unwrap_or(&text);
+                output::remark(&format!("stargreyctl: {text}"));
+                return ExitCode::from(exit::USAGE);
+            }
             // There is nobody to tell when this cannot be printed.
             drop(error.print());
-            let code = if error.use_stderr() {
-                exit::USAGE
-            } else {
-                exit::OK
-            };
-            return ExitCode::from(code);
+            return ExitCode::from(exit::OK);
         }
     };
     let answered = answer(&arguments).and_then(|answer| {
@@ -87,7 +90,7 @@ pub fn main() -> ExitCode {
 fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     let verb = arguments.verb.as_ref().unwrap_or(&Verb::Status);
     if let Verb::Completion { shell } = verb {
-        return Ok(Answer::yes(completion((*shell).into())));
+        return Ok(Answer::yes(completion::script(*shell)));
     }
     if let Verb::Import(Import::PostgreyOptions { source }) = verb {
         return Ok(Answer::yes(input::options(source.as_deref())?));
@@ -101,6 +104,7 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::System)?;
+    let _agent = needs_authorization(verb).then(agent::Agent::start);
     let work = async {
         let bus = connection::Builder::system();
         let session = Session::begin(bus, Patience::USUAL, view).await?;
@@ -111,6 +115,14 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     } else {
         runtime.block_on(work)
     }
+}
+
+/// Whether polkit may ask somebody for a password.
+const fn needs_authorization(verb: &Verb) -> bool {
+    !matches!(
+        verb,
+        Verb::Status | Verb::Statistics(_) | Verb::Removable { .. } | Verb::Completion { .. }
+    )
 }
 
 /// Whether a verb, killed, would leave files behind.
@@ -130,6 +142,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::List { .. }
         | Verb::Allow(_)
         | Verb::Remove { .. }
+        | Verb::Removable { .. }
         | Verb::Pending(_)
         | Verb::Explain(_)
         | Verb::Pass { .. }
@@ -153,12 +166,4 @@ async fn unless_interrupted<T>(
         _ = terminate.recv() => Err(Failure::Interrupted(Interrupt::Terminate)),
         done = work => done,
     }
-}
-
-/// The script for a shell.
-fn completion(shell: clap_complete::Shell) -> String {
-    let mut script = Vec::new();
-    let mut command = Arguments::command();
-    clap_complete::generate(shell, &mut command, "stargreyctl", &mut script);
-    String::from_utf8_lossy(&script).into_owned()
 }

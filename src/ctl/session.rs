@@ -138,8 +138,8 @@ impl Session {
         }
     }
 
-    /// Whether somebody has the name of the daemon.
-    async fn has_daemon(&self) -> bool {
+    /// Whether somebody has the name of the daemon, which is not started for this.
+    pub async fn has_daemon(&self) -> bool {
         let asked = async {
             let bus = zbus::fdo::DBusProxy::new(&self.connection).await?;
             bus.name_has_owner(zbus::names::BusName::try_from(NAME)?)

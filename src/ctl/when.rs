@@ -6,6 +6,8 @@
 //! | `today`, `yesterday` | midnight, of the local time |
 //! | `2026-11-22`, `2026-11-22 08:00` | that, of the local time |
 //! | `@1795321997` | seconds since the epoch |
+//!
+//! A lifetime is a span, or `forever`.
 
 use std::str::FromStr;
 
@@ -29,7 +31,12 @@ pub enum When {
 
 /// How long something is to last.
 #[derive(Debug, Clone, Copy)]
-pub struct Lifetime(jiff::Span);
+pub enum Lifetime {
+    /// So long.
+    For(jiff::Span),
+    /// Without an end.
+    Forever,
+}
 
 /// Why a text is no time or span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +45,7 @@ pub enum WhenError {
     #[error("write 2h, 3d, today, yesterday, 2026-11-22 or \"2026-11-22 08:00\"")]
     Time,
     /// Not a span.
-    #[error("write a number and a unit: 90min, 12h, 30d, 2w")]
+    #[error("write a number and a unit (90min, 12h, 30d, 2w), or forever")]
     Span,
     /// Not within the calendar, or nothing at all.
     #[error("that is no time that a calendar has")]
@@ -95,21 +102,28 @@ impl FromStr for Lifetime {
     type Err = WhenError;
 
     fn from_str(text: &str) -> Result<Self, WhenError> {
-        positive(text).map(Self).ok_or(WhenError::Span)
+        if text == "forever" {
+            return Ok(Self::Forever);
+        }
+        positive(text).map(Self::For).ok_or(WhenError::Span)
     }
 }
 
 impl Lifetime {
-    /// How long it is from `now` on: months and days are those of the calendar.
+    /// How long it is from `now` on, `None` without an end: months and days are those of the calendar.
     ///
     /// # Errors
     ///
     /// [`WhenError::Beyond`] for what no calendar has, and for less than a second.
-    pub fn resolve(self, now: &Zoned) -> Result<Span, WhenError> {
-        let end = now.checked_add(self.0).map_err(|_| WhenError::Beyond)?;
+    pub fn resolve(self, now: &Zoned) -> Result<Option<Span>, WhenError> {
+        let span = match self {
+            Self::Forever => return Ok(None),
+            Self::For(span) => span,
+        };
+        let end = now.checked_add(span).map_err(|_| WhenError::Beyond)?;
         let seconds = end.duration_since(now).as_secs();
         match u64::try_from(seconds) {
-            Ok(seconds @ 1..) => Ok(Span::from_seconds(seconds)),
+            Ok(seconds @ 1..) => Ok(Some(Span::from_seconds(seconds))),
             Ok(0) | Err(_) => Err(WhenError::Beyond),
         }
     }
@@ -179,10 +193,11 @@ mod tests {
             ("30d", 2_592_000),
             ("2w", 1_209_600),
             ("1mo", 2_592_000),
+            ("forever", 0),
         ];
         for (typed, want) in cases {
             let got = typed.parse::<Lifetime>().unwrap().resolve(&now()).unwrap();
-            assert_eq!(got.seconds(), want, "{typed}");
+            assert_eq!(got.map_or(0, Span::seconds), want, "{typed}");
         }
     }
 }

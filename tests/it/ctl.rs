@@ -147,10 +147,11 @@ impl Notes {
         } else {
             Vec::new()
         };
-        assert_eq!(
-            (filter.text("list"), limit),
-            (Some("client-whitelist"), 1000)
-        );
+        assert_eq!(limit, 1000);
+        if filter.text("list") == Some("s25r-exceptions") {
+            let row = row.with("source", "bus").with("comment", "Ann asked");
+            return (vec![row.with("expires", 99_999_999_999_u64).build()], next);
+        }
         (vec![row.build()], next)
     }
 
@@ -313,7 +314,7 @@ fn refusals_are_sentences_with_exit_codes() {
         (
             &["forget", "--everything"],
             77,
-            "stargreyctl: you may not: become root, for instance with sudo, or have polkit allow the action org.stargrey.Greylist1.manage-records\n",
+            "stargreyctl: Access denied; try sudo\n(you may not; the action of polkit is org.stargrey.Greylist1.manage-records)\n",
         ),
         (
             &["reload"],
@@ -456,7 +457,7 @@ fn status_has_the_properties_and_the_counters() {
 fn listings_go_through_all_pages() {
     let service = Service::start();
     let (code, stdout, _) = service.bus.run(&["list", "client", "--no-legend"]);
-    assert_eq!((code, &*stdout), (0, "a.example    0\nb.example    0\n"));
+    assert_eq!((code, &*stdout), (0, "a.example  0\nb.example  0\n"));
     let (code, stdout, _) = service.bus.run(&["pending"]);
     assert_eq!((code, &*stdout), (0, "0 triplets listed.\n"));
     let (code, stdout, _) = service
@@ -467,6 +468,123 @@ fn listings_go_through_all_pages() {
     let networks: Vec<_> = rows.iter().map(|row| row["network"].as_str()).collect();
     let want = [Some("192.0.2.5"), Some("192.0.2.4")];
     assert_eq!((code, &*networks), (0, &want[..]));
+}
+
+#[test]
+fn an_entry_that_exists_keeps_what_is_not_given() {
+    let service = Service::start();
+    let cases: [(&[&str], &str, &str); 4] = [
+        (
+            &["A.example"],
+            "A.example stays on the s25r-exceptions until ",
+            "Its comment is as before: Ann asked",
+        ),
+        (
+            &["b.example", "--comment=Bob", "--for=forever"],
+            "b.example stays on the s25r-exceptions for ever.\n",
+            "Its comment is: Bob; it was: Ann asked",
+        ),
+        (
+            &["b.example", "--comment="],
+            "b.example stays on the s25r-exceptions until ",
+            "Its comment is gone; it was: Ann asked",
+        ),
+        (&["c.example"], "c.example is on the s25r-exceptions.", ""),
+    ];
+    for (arguments, begin, end) in cases {
+        let line = [&["allow", "s25r"], arguments].concat();
+        let (code, stdout, _) = service.bus.run(&line);
+        assert_eq!(code, 0, "{arguments:?}");
+        assert!(
+            stdout.starts_with(begin) && stdout.trim_end().ends_with(end),
+            "{stdout}"
+        );
+    }
+    let added = service.notes.take();
+    let told: Vec<_> = added.iter().map(|note| note.rsplit_once(' ')).collect();
+    let comments = [
+        "A.example Ann asked",
+        "b.example Bob",
+        "b.example ",
+        "c.example ",
+    ];
+    for ((told, comment), is_forever) in told.iter().zip(comments).zip([false, true, false, true]) {
+        let (told, lifetime) = told.unwrap();
+        assert_eq!(told, format!("add s25r-exceptions {comment}"));
+        let lifetime: u64 = lifetime.parse().unwrap();
+        assert_eq!(lifetime == 0, is_forever, "{told}");
+        assert!(is_forever || lifetime > 90_000_000_000, "{told}");
+    }
+}
+
+#[test]
+fn an_error_of_the_command_line_has_the_prefix_of_all_others() {
+    let bus = Bus::start();
+    for arguments in [&["nonsense"][..], &["list", "nonsense"], &["pass"]] {
+        let (code, stdout, stderr) = bus.run(arguments);
+        assert_eq!((code, &*stdout), (64, ""), "{arguments:?}");
+        assert!(
+            stderr.starts_with("stargreyctl: ") && !stderr.contains("error:"),
+            "{stderr}"
+        );
+    }
+}
+
+/// What bash offers for a line that ends with the word `typed`.
+fn completed(bus: &Bus, line: &str, typed: &str) -> Vec<String> {
+    let program = env!("CARGO_BIN_EXE_stargreyctl");
+    let script = format!(
+        "stargreyctl() {{ {program} \"$@\"; }}
+        eval \"$(stargreyctl completion bash)\"
+        COMP_LINE='{line}' COMP_POINT={point} COMP_WORDS=({line}) COMP_CWORD={word}
+        {function} stargreyctl '{typed}' '{before}'
+        printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        point = line.len(),
+        word = line.split(' ').count() - 1,
+        before = line.rsplit(' ').nth(1).unwrap_or_default(),
+        function = "_stargreyctl_with_entries",
+    );
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script]);
+    for (name, value) in bus.ctl(&[]).get_envs() {
+        bash.env(name, value.unwrap_or_default());
+    }
+    let (code, stdout, stderr) = said(&bash.output().unwrap());
+    assert_eq!((code, &*stderr), (0, ""), "{line}");
+    stdout.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_shell_completes_entries_and_times() {
+    let service = Service::start();
+    let cases = [
+        ("stargreyctl remove s25r ", "", "a.example b.example"),
+        ("stargreyctl remove s25r b", "b", "b.example"),
+        (
+            "stargreyctl --json remove s25r-exceptions a.",
+            "a.",
+            "a.example",
+        ),
+        // These are of files.
+        ("stargreyctl remove client ", "", ""),
+        ("stargreyctl statistics --since to", "to", "today"),
+        ("stargreyctl allow client x --for f", "f", "forever"),
+    ];
+    for (line, typed, want) in cases {
+        let got = completed(&service.bus, line, typed).join(" ");
+        assert_eq!(got, want, "{line}");
+    }
+}
+
+#[test]
+fn short_names_of_lists_stand_in_the_help() {
+    let bus = Bus::start();
+    for verb in ["list", "allow", "remove"] {
+        let (_, stdout, _) = bus.run(&[verb, "--help"]);
+        for short in ["client", "recipient", "sender", "s25r"] {
+            assert!(stdout.contains(&format!("(short: {short})")), "{stdout}");
+        }
+    }
 }
 
 #[test]

@@ -10,6 +10,9 @@ use std::io::IsTerminal;
 
 use super::USUAL_WIDTH;
 
+/// No terminal has more columns: the kernel counts them in 16 bits.
+const WIDEST: usize = 65_535;
+
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manner {
@@ -55,6 +58,7 @@ impl Manner {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
         let columns = columns.or(window).filter(|columns| *columns > 0);
+        let columns = columns.map(|columns| columns.min(WIDEST));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
             .into_iter()
             .find_map(variable);
@@ -122,6 +126,20 @@ mod tests {
             is_terminal: true,
             window: Some(132),
             variables: &[("COLUMNS", "wide"), ("TERM", "dumb")],
+            want: (Some(132), false, false),
+        },
+        Case {
+            name: "COLUMNS beyond all terminals",
+            is_terminal: true,
+            window: Some(132),
+            variables: &[("COLUMNS", "99999999999")],
+            want: (Some(65_535), false, false),
+        },
+        Case {
+            name: "COLUMNS beyond all numbers",
+            is_terminal: true,
+            window: Some(132),
+            variables: &[("COLUMNS", "99999999999999999999999999")],
             want: (Some(132), false, false),
         },
         Case {

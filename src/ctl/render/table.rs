@@ -1,9 +1,14 @@
 //! Tables in the manner of systemctl: headings in capitals, two blanks between columns, a last line that
 //! counts.
 //!
-//! Where a table is wider than the terminal, the columns that may shrink do so, the widest first, and
-//! their texts lose the middle. Where that is not enough lines are as long as they are.
+//! A column without any text is left out. Where a table is wider than the terminal, columns that are marked as minor
+//! shrink first, then the others that may, the widest first, and their texts lose the middle. Where that is not enough
+//! lines are as long as they are.
+//!
+//! Without a terminal no text is shortened, for a program may read it; but no column is wider than
+//! [`WIDEST`]: a longer text moves the rest of its own line only.
 
+use std::borrow::Cow;
 use std::iter;
 
 use super::{Cell, Manner, Side, Style, filling, shortened, width};
@@ -14,12 +19,25 @@ const GAP: &str = "  ";
 /// No column shrinks below this.
 const NARROWEST: usize = 8;
 
+/// No column is wider than this where there is no terminal.
+const WIDEST: usize = 64;
+
 /// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
     heading: &'static str,
     side: Side,
-    may_shrink: bool,
+    shrinks: Shrinks,
+}
+
+/// When a column shrinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shrinks {
+    /// Before all others.
+    First,
+    /// When that is not enough.
+    Last,
+    Never,
 }
 
 impl Column {
@@ -29,7 +47,7 @@ impl Column {
         Self {
             heading,
             side: Side::Left,
-            may_shrink: false,
+            shrinks: Shrinks::Never,
         }
     }
 
@@ -39,14 +57,21 @@ impl Column {
         Self {
             heading,
             side: Side::Right,
-            may_shrink: false,
+            shrinks: Shrinks::Never,
         }
     }
 
     /// The same, whose texts may lose their middle.
     #[must_use]
     pub const fn shrinking(mut self) -> Self {
-        self.may_shrink = true;
+        self.shrinks = Shrinks::Last;
+        self
+    }
+
+    /// The same, whose texts lose their middle before those of other columns do.
+    #[must_use]
+    pub const fn minor(mut self) -> Self {
+        self.shrinks = Shrinks::First;
         self
     }
 }
@@ -101,9 +126,9 @@ impl Table {
         out
     }
 
-    /// How wide the columns are shown.
+    /// How wide the columns are shown; 0 is for those without a text.
     fn widths(&self, manner: &Manner) -> Vec<usize> {
-        let mut columns: Vec<_> = self
+        let columns: Vec<_> = self
             .columns
             .iter()
             .enumerate()
@@ -114,21 +139,27 @@ impl Table {
                     0
                 };
                 let cells = self.rows.iter().filter_map(|row| row.get(index));
-                let natural = cells
-                    .map(|cell| width(&cell.text))
-                    .fold(heading, usize::max);
-                let least = if column.may_shrink {
-                    heading.max(NARROWEST).min(natural)
-                } else {
-                    natural
-                };
-                (natural, least)
+                let natural = cells.map(|cell| width(&cell.text)).max().unwrap_or(0);
+                if natural == 0 {
+                    return (0, 0, Shrinks::Never);
+                }
+                let natural = natural.max(heading);
+                let least = heading.max(NARROWEST).min(natural);
+                (natural, least, column.shrinks)
             })
             .collect();
-        if let Some(limit) = manner.width {
-            shrink(&mut columns, limit);
+        let Some(limit) = manner.width else {
+            let widths = columns.into_iter();
+            return widths.map(|(wide, ..)| wide.min(WIDEST)).collect();
+        };
+        let mut widths: Vec<_> = columns.iter().map(|(wide, ..)| *wide).collect();
+        for turn in [Shrinks::First, Shrinks::Last] {
+            let able = columns
+                .iter()
+                .map(|(wide, least, shrinks)| if *shrinks == turn { *least } else { *wide });
+            shrink(&mut widths, &able.collect::<Vec<_>>(), limit);
         }
-        columns.into_iter().map(|(wide, _)| wide).collect()
+        widths
     }
 
     /// Puts one line behind `out`.
@@ -137,7 +168,13 @@ impl Table {
         let cells = cells.iter().chain(iter::repeat(&empty));
         let mut apart = String::new();
         for ((column, wide), cell) in iter::zip(&self.columns, widths).zip(cells) {
-            let text = shortened(&cell.text, *wide, manner);
+            if *wide == 0 {
+                continue;
+            }
+            let text = match manner.width {
+                Some(_) => shortened(&cell.text, *wide, manner).into(),
+                None => Cow::Borrowed(&*cell.text),
+            };
             let filling = filling(&text, *wide);
             if column.side == Side::Right {
                 apart.push_str(&filling);
@@ -159,13 +196,14 @@ impl Table {
 
 /// Takes from the widest columns what they can spare until all fit into `limit`. Each has a width and the
 /// least that it can do with.
-fn shrink(columns: &mut [(usize, usize)], limit: usize) {
-    let gaps = columns.len().saturating_sub(1).saturating_mul(GAP.len());
-    let all: usize = columns.iter().map(|(wide, _)| wide).sum();
+fn shrink(widths: &mut [usize], least: &[usize], limit: usize) {
+    let shown = widths.iter().filter(|wide| **wide > 0).count();
+    let gaps = shown.saturating_sub(1).saturating_mul(GAP.len());
+    let all: usize = widths.iter().sum();
     let mut excess = all.saturating_add(gaps).saturating_sub(limit);
     while excess > 0 {
-        let able = columns.iter_mut().filter(|(wide, least)| wide > least);
-        let Some((wide, _)) = able.max_by_key(|(wide, _)| *wide) else {
+        let able = iter::zip(&mut *widths, least).filter(|(wide, least)| **wide > **least);
+        let Some((wide, _)) = able.max_by_key(|(wide, _)| **wide) else {
             return;
         };
         *wide = wide.saturating_sub(1);
@@ -246,6 +284,50 @@ NETWORK         SENDER    RECIPIENT       AGO
 3 entries listed.
 ";
         assert_eq!(render(Some(40)), want);
+    }
+
+    #[test]
+    fn minor_columns_shrink_before_the_others() {
+        let columns = [
+            Column::left("PATTERN").shrinking(),
+            Column::left("SOURCE").minor(),
+            Column::left("COMMENT").minor(),
+        ];
+        let mut table = Table::new(&columns, ("entry", "entries"));
+        let pattern = "/^[a-z]+[0-9]{4}\\.(mx|out)\\.example\\.org$/";
+        table.push([pattern, "/usr/share/lists/clients:12", "asked for by Ann"].map(Cell::from));
+        let cases = [
+            (68, format!("{pattern}  /usr/…ts:12  asked…y Ann")),
+            (62, format!("{pattern}  /usr…:12  aske…Ann")),
+            (36, "/^[a-z]+…\\.org$/  /usr…:12  aske…Ann".to_owned()),
+        ];
+        for (width, want) in cases {
+            let manner = Manner {
+                width: Some(width),
+                ..Manner::plain().with_legend(false)
+            };
+            assert_eq!(table.render(&manner), format!("{want}\n"), "{width}");
+        }
+    }
+
+    #[test]
+    fn a_column_without_a_text_is_left_out() {
+        let mut table = Table::new(&COLUMNS, ("entry", "entries"));
+        table.push(["192.0.2.0/24", "", "", "5s"].map(Cell::from));
+        let want = "NETWORK       AGO\n192.0.2.0/24   5s\n\n1 entry listed.\n";
+        assert_eq!(table.render(&Manner::plain()), want);
+    }
+
+    #[test]
+    fn without_a_terminal_a_long_text_makes_its_own_line_long_only() {
+        let mut table = Table::new(&COLUMNS, ("entry", "entries"));
+        let long = "x".repeat(15_000);
+        table.push(["192.0.2.0/24", "ann@example.org", "bob@example.net", "5s"].map(Cell::from));
+        table.push(["192.0.2.0/24", &long, "bob@example.net", "5s"].map(Cell::from));
+        let text = table.render(&Manner::plain());
+        let lengths: Vec<_> = text.lines().map(str::len).collect();
+        assert_eq!(lengths, [100, 100, 15_036, 0, 17], "{text}");
+        assert!(text.contains(&long));
     }
 
     #[test]

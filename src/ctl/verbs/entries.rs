@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Answer, bare};
 use crate::api::{
     COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIST, MOST_ROWS, PATTERN, Row, SOURCE,
+    SOURCE_BUS,
 };
 use crate::ctl::args::{Allow, List};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -25,20 +26,61 @@ const NULL: &str = "/^$/";
 
 /// Lists the entries.
 pub(super) async fn list(session: &Session, list: Option<List>) -> Result<Answer, Failure> {
+    let rows = entries(session, list, Consent::Asked).await?;
+    Ok(Answer::yes(text(&rows, list, &session.view)))
+}
+
+/// Whether somebody may be asked for a password before entries are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Consent {
+    Asked,
+    NotAsked,
+}
+
+/// The entries, from all pages.
+async fn entries(
+    session: &Session,
+    list: Option<List>,
+    consent: Consent,
+) -> Result<Vec<Dict>, Failure> {
     let manager = session.manager().await?;
     let filter = Row::new().with_some(LIST, list.map(List::word)).build();
     let mut rows = Vec::new();
     let mut after = Vec::new();
     loop {
-        let page = manager.list_entries(&filter, &after, MOST_ROWS);
+        let page = async {
+            match consent {
+                Consent::Asked => manager.list_entries(&filter, &after, MOST_ROWS).await,
+                Consent::NotAsked => manager.peek_entries(&filter, &after, MOST_ROWS).await,
+            }
+        };
         let (page, next) = session.ask("ListEntries", page).await?;
         rows.extend(page);
         if next.is_empty() {
-            break;
+            return Ok(rows);
         }
         after = next;
     }
-    Ok(Answer::yes(text(&rows, list, &session.view)))
+}
+
+/// Prints the entries of a list that can be removed, for completions: nothing when the daemon does not run, or does
+/// not show them without a password.
+pub(super) async fn removable(session: &Session, list: List) -> Result<Answer, Failure> {
+    if !session.has_daemon().await {
+        return Ok(Answer::yes(""));
+    }
+    let rows = entries(session, Some(list), Consent::NotAsked).await?;
+    let mut text = String::new();
+    for row in rows.iter().filter(|row| is_added(row)) {
+        let pattern = row.text(PATTERN).unwrap_or_default();
+        text.extend([&*Plain(pattern).to_string(), "\n"]);
+    }
+    Ok(Answer::yes(text))
+}
+
+/// Whether an entry was added with `allow`.
+fn is_added(row: &Dict) -> bool {
+    row.text(SOURCE) == Some(SOURCE_BUS)
 }
 
 /// Adds an entry.
@@ -46,11 +88,29 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
     let view = &session.view;
     let lifetime = options.lifetime.map(|lifetime| lifetime.resolve(&view.now));
     let lifetime = lifetime.transpose().map_err(ArgumentError::When)?;
-    let lifetime = lifetime.map_or(0, Span::seconds);
     let list = options.list.word();
     let pattern = written(options.list, &options.pattern);
+    let old = match entries(session, Some(options.list), Consent::NotAsked).await {
+        Ok(rows) => rows
+            .into_iter()
+            .find(|row| is_added(row) && is_same(row, &pattern)),
+        // Whoever may add need not be allowed to look.
+        Err(Failure::NotAllowed { .. }) => None,
+        Err(failure) => return Err(failure),
+    };
+    let old_comment = old.as_ref().and_then(|old| old.text(COMMENT));
+    let old_comment = old_comment.unwrap_or_default();
+    let comment = options.comment.as_deref().unwrap_or(old_comment);
+    let lifetime = match (lifetime, &old) {
+        (Some(lifetime), _) => lifetime.map_or(0, Span::seconds),
+        (None, Some(old)) => match old.number(EXPIRES).unwrap_or_default() {
+            0 => 0,
+            end => end.saturating_sub(view.time().seconds()).max(1),
+        },
+        (None, None) => 0,
+    };
     let manager = session.manager().await?;
-    let call = manager.add_entry(list, &pattern, &options.comment, lifetime);
+    let call = manager.add_entry(list, &pattern, comment, lifetime);
     session.ask("AddEntry", call).await?;
     let until = match lifetime {
         0 => String::new(),
@@ -59,8 +119,33 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
             format!(" until {}", view.local(end.seconds()))
         }
     };
-    let sentence = format!("{} is on the {list}{until}.", named(&pattern));
-    Ok(Answer::done(view, &sentence))
+    let sentence = match old {
+        None => format!("{} is on the {list}{until}.", named(&pattern)),
+        Some(_) => format!(
+            "{} stays on the {list}{}.\n{}",
+            named(&pattern),
+            if lifetime == 0 { " for ever" } else { &until },
+            changed_comment(old_comment, comment),
+        ),
+    };
+    Ok(Answer::done(view, sentence.trim_end()))
+}
+
+/// What has become of the comment of an entry.
+fn changed_comment(old: &str, new: &str) -> String {
+    match (old, new) {
+        ("", "") => String::new(),
+        (old, new) if old == new => format!("Its comment is as before: {}", Plain(old)),
+        (old, "") => format!("Its comment is gone; it was: {}", Plain(old)),
+        ("", new) => format!("Its comment is: {}", Plain(new)),
+        (old, new) => format!("Its comment is: {}; it was: {}", Plain(new), Plain(old)),
+    }
+}
+
+/// Whether an entry is the one that a pattern means: the daemon folds the case of all but expressions.
+fn is_same(row: &Dict, pattern: &str) -> bool {
+    let (text, pattern) = (row.text(PATTERN).unwrap_or_default(), pattern.trim());
+    text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
 }
 
 /// Removes an entry.
@@ -118,11 +203,11 @@ fn text(rows: &[Dict], list: Option<List>, view: &View) -> String {
     let optional = [
         (list.is_none(), Column::left("LIST"), LIST),
         (true, Column::left("PATTERN").shrinking(), PATTERN),
-        (true, Column::left("SOURCE").shrinking(), SOURCE),
+        (true, Column::left("SOURCE").minor(), SOURCE),
         (true, Column::right("HITS"), HITS),
         (any(LAST_HIT), Column::right("HIT AGO"), LAST_HIT),
         (any(EXPIRES), Column::right("ENDS IN"), EXPIRES),
-        (any(COMMENT), Column::left("COMMENT").shrinking(), COMMENT),
+        (any(COMMENT), Column::left("COMMENT").minor(), COMMENT),
     ];
     let wanted: Vec<_> = optional
         .into_iter()
@@ -200,6 +285,21 @@ s25r       /^a\\x07b\\.c$/  bus                0
 ";
         let got = text(&rows(), None, &View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);
+    }
+
+    #[test]
+    fn patterns_are_whole_where_sources_and_comments_can_be_shorter() {
+        let pattern = "/^[a-z]+[0-9]{4}\\.out\\.example\\.org$/";
+        let row = Row::new()
+            .with(LIST, "client-whitelist")
+            .with(PATTERN, pattern)
+            .with(SOURCE, "/usr/share/stargrey/whitelist_clients:123")
+            .with(HITS, 1_u64)
+            .with(COMMENT, "they asked for it in a ticket of last week")
+            .build();
+        let got = text(&[row], None, &View::of_80_columns());
+        assert!(got.contains(pattern), "{got}");
+        assert!(got.lines().all(|line| line.chars().count() <= 80), "{got}");
     }
 
     #[test]

@@ -76,6 +76,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::List { list } => entries::list(session, *list).await,
         Verb::Allow(options) => entries::allow(session, options).await,
         Verb::Remove { list, pattern } => entries::remove(session, *list, pattern).await,
+        Verb::Removable { list } => entries::removable(session, *list).await,
         Verb::Pending(options) => pending::run(session, options).await,
         Verb::Explain(options) => explain::run(session, options).await,
         Verb::Pass {

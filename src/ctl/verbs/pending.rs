@@ -296,8 +296,8 @@ CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
             is_cut: false,
         };
         let want = "
-CLIENT                            SENDER  RECIPIENT  TRIES  WAITS  SEEN AGO
-0123456789abcdef0123456789abcdef                         1   1min        0s
+CLIENT                            TRIES  WAITS  SEEN AGO
+0123456789abcdef0123456789abcdef      1   1min        0s
 
 1 triplet listed.
 ";

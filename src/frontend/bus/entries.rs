@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::error::invalid;
 use crate::api::{
-    ADDED, COMMENT, Dict, EXPIRES, Error, HITS, LAST_HIT, LIST, PATTERN, Row, SOURCE,
+    ADDED, COMMENT, Dict, EXPIRES, Error, HITS, LAST_HIT, LIST, PATTERN, Row, SOURCE, SOURCE_BUS,
 };
 use crate::policy::{ListName, Source};
 use crate::service::EntryView;
@@ -118,7 +118,7 @@ fn row(entry: &EntryView) -> Dict {
             SOURCE,
             match &entry.source {
                 line @ Source::Line(..) => line.to_string(),
-                Source::Bus => "bus".to_owned(),
+                Source::Bus => SOURCE_BUS.to_owned(),
             },
         )
         .with(COMMENT, entry.comment.as_str())
