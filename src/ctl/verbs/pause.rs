@@ -15,7 +15,7 @@ pub(super) async fn pause(
     let view = &session.view;
     let length = lifetime.map(|lifetime| lifetime.resolve(&view.now));
     let length = length.transpose().map_err(ArgumentError::When)?;
-    let length = length.map_or(0, Span::seconds);
+    let length = length.flatten().map_or(0, Span::seconds);
     let manager = session.manager().await?;
     let is_stored = session.ask("Pause", manager.pause(length)).await?;
     Ok(Answer::done(view, &paused(length, is_stored, view)))
