@@ -103,10 +103,8 @@ pub const EVERYTHING: &str = "everything";
 pub const LIST: &str = "list";
 /// What an entry says.
 pub const PATTERN: &str = "pattern";
-/// Where an entry comes from: `FILE:LINE`, or [`SOURCE_BUS`].
+/// Where an entry comes from: `FILE:LINE`, or [`SOURCE_BUS`](super::SOURCE_BUS).
 pub const SOURCE: &str = "source";
-/// `source` of an entry that was added with `AddEntry`.
-pub const SOURCE_BUS: &str = "bus";
 /// What the administrator wrote beside an entry.
 pub const COMMENT: &str = "comment";
 /// When an entry was added: seconds since the epoch.

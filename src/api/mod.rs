@@ -36,6 +36,9 @@ pub const MANAGER: &str = "org.stargrey.Greylist1.Manager";
 /// `StoreState` when nothing is wrong.
 pub const STORE_OK: &str = "ok";
 
+/// `source` of an entry that was added with `AddEntry`.
+pub const SOURCE_BUS: &str = "bus";
+
 /// Most rows in one call, either way.
 pub const MOST_ROWS: u32 = 1000;
 
