@@ -111,6 +111,8 @@ pub enum Verb {
         #[arg(value_enum)]
         list: List,
     },
+    /// Check whether Postfix calls the policy service, and whether the service replies
+    CheckPostfix(CheckPostfix),
     /// Write a script that completes this command line
     #[command(hide = true)]
     Completion {
@@ -341,6 +343,18 @@ pub enum Import {
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+/// Options of `check-postfix`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckPostfix {
+    /// The policy service, as main.cf names it
+    #[arg(default_value = "unix:stargrey/policy")]
+    pub endpoint: String,
+
+    /// Configuration directory of Postfix [default: that of postconf]
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
 }
 
 /// Shells that completions are written for.

@@ -123,6 +123,9 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// Postfix cannot be asked for its configuration.
+    #[error("postconf fails: {0}")]
+    Postconf(String),
     /// Standard output cannot be written to.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
@@ -210,7 +213,9 @@ impl Failure {
             Self::Interrupted(Interrupt::Terminate) => exit::TERMINATED,
             Self::Answer(_) => exit::SOFTWARE,
             Self::Exists(_) | Self::Create { .. } | Self::Copy(_) => exit::CANTCREAT,
-            Self::Open { .. } | Self::Output(_) | Self::System(_) => exit::IOERR,
+            Self::Open { .. } | Self::Output(_) | Self::System(_) | Self::Postconf(_) => {
+                exit::IOERR
+            }
             Self::NotAllowed { .. } => exit::NOPERM,
             Self::Lists(_) => exit::CONFIG,
             Self::Read { source, .. }

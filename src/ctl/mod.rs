@@ -10,7 +10,7 @@
 //!
 //! [`options`] turns Postgrey's option files into ours.
 //! [`import`] turns the databases of Postgrey, taRgrey and milter-greylist into records; [`render`] makes
-//! tables and charts of text. Neither asks the daemon for anything.
+//! tables and charts of text; [`postfix`] reads what postconf prints. None of them asks the daemon for anything.
 //!
 //! # Error handling
 //!
@@ -34,6 +34,7 @@ pub mod input;
 pub mod json;
 pub mod options;
 pub mod output;
+pub mod postfix;
 pub mod progress;
 pub mod reasons;
 pub mod render;
@@ -95,6 +96,9 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     if let Verb::Import(Import::PostgreyOptions { source }) = verb {
         return Ok(Answer::yes(input::options(source.as_deref())?));
     }
+    if let Verb::CheckPostfix(options) = verb {
+        return verbs::check_postfix(options, arguments.json);
+    }
     let view = View {
         manner: Manner::of_standard_output(!arguments.no_legend),
         json: arguments.json,
@@ -150,6 +154,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Pause { .. }
         | Verb::Resume
         | Verb::Reload
+        | Verb::CheckPostfix(_)
         | Verb::Completion { .. } => false,
     }
 }

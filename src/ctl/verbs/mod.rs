@@ -4,6 +4,7 @@
 //! tests of these modules are about.
 
 mod backup;
+mod check_postfix;
 mod entries;
 mod explain;
 mod export;
@@ -13,6 +14,8 @@ mod pending;
 mod records;
 mod statistics;
 mod status;
+
+pub use check_postfix::run as check_postfix;
 
 use serde_json::json;
 
@@ -91,8 +94,8 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::Backup { file, force } => backup::run(session, file, *force).await,
         Verb::Import(options) => import::run(session, options).await,
         Verb::Export { file, force } => export::run(session, file.as_deref(), *force).await,
-        // Needs no daemon, and is done by then.
-        Verb::Completion { .. } => Ok(Answer::yes("")),
+        // They need no bus, and are done by then.
+        Verb::CheckPostfix(_) | Verb::Completion { .. } => Ok(Answer::yes("")),
     }
 }
 

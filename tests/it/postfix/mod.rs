@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
 mod allowed;
+mod checked;
 mod recipes;
 mod replies;
 mod server;

@@ -1,0 +1,375 @@
+//! What each smtpd does with the mail of an unknown client, by its lists of restrictions.
+
+use std::path::Path;
+
+use super::restrictions::{self, Restriction};
+use super::settings::{Listener, Settings};
+
+/// How deep restriction classes may be nested before the rest is left alone.
+const DEEPEST: u8 = 16;
+
+/// Whether the service is called at `RCPT TO` for unknown clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// No.
+    No,
+    /// If an access table says so.
+    Perhaps,
+    /// Yes.
+    Yes,
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Of the smtpd on port 25, and the least if there are several; of all where there is none.
+    pub reach: Reach,
+    /// Sentences.
+    pub findings: Vec<String>,
+}
+
+/// What each smtpd does.
+#[must_use]
+pub fn report(settings: &Settings, endpoint: &str) -> Report {
+    let public = settings.listeners.iter().any(Listener::is_public);
+    let mut findings = Vec::new();
+    let mut reach = None;
+    for listener in &settings.listeners {
+        let check = Check {
+            settings,
+            listener,
+            endpoint,
+        };
+        let (reached, found) = check.run();
+        let name = &listener.name;
+        findings.extend(found.into_iter().map(|text| format!("{name}: {text}")));
+        if listener.is_public() || !public {
+            reach = Some(reach.map_or(reached, |least: Reach| least.min(reached)));
+        }
+    }
+    if settings.listeners.is_empty() {
+        findings.push("master.cf has no smtpd".to_owned());
+    }
+    Report {
+        reach: reach.unwrap_or(Reach::No),
+        findings,
+    }
+}
+
+/// A list of restrictions, walked.
+#[derive(Default)]
+struct Walk {
+    /// The attributes of the service, when it is reached.
+    service: Option<Vec<String>>,
+    /// Whether `warn_if_reject` is right before it.
+    is_warning: bool,
+    /// Whether it is in the list, after the end.
+    is_beyond: bool,
+    /// The restriction after which nothing is evaluated.
+    end: Option<Restriction>,
+    /// What is evaluated before the service, or up to the end.
+    before: Vec<Restriction>,
+}
+
+impl Walk {
+    /// Whether relaying is refused.
+    fn refuses_relaying(&self) -> bool {
+        self.before.iter().any(Restriction::refuses_relaying)
+    }
+
+    /// Whether own clients pass.
+    fn permits_own(&self) -> bool {
+        let mut names = self.before.iter().map(|restriction| &*restriction.name);
+        names.any(|name| name == "permit_mynetworks")
+    }
+
+    /// Access tables that are searched.
+    fn tables(&self) -> impl Iterator<Item = String> {
+        let tables = self.before.iter().filter_map(Restriction::table);
+        tables.map(str::to_owned)
+    }
+
+    /// Other policy services that are called.
+    fn others(&self) -> impl Iterator<Item = String> {
+        let services = self.before.iter().filter_map(Restriction::service);
+        services.map(|(endpoint, _)| endpoint)
+    }
+}
+
+/// One smtpd.
+struct Check<'a> {
+    settings: &'a Settings,
+    listener: &'a Listener,
+    endpoint: &'a str,
+}
+
+impl Check<'_> {
+    fn of(&self, parameter: &str) -> &str {
+        self.settings.of(self.listener, parameter)
+    }
+
+    /// The lists in the order in which they are evaluated at `RCPT TO`.
+    fn stages(&self) -> Vec<&'static str> {
+        let mut stages = Vec::new();
+        if self.of("smtpd_delay_reject") != "no" {
+            stages.extend([
+                "smtpd_client_restrictions",
+                "smtpd_helo_restrictions",
+                "smtpd_sender_restrictions",
+            ]);
+        }
+        let relay = "smtpd_relay_restrictions";
+        let recipient = "smtpd_recipient_restrictions";
+        if self.of("smtpd_relay_before_recipient_restrictions") == "no" {
+            stages.extend([recipient, relay]);
+        } else {
+            stages.extend([relay, recipient]);
+        }
+        stages
+    }
+
+    fn run(&self) -> (Reach, Vec<String>) {
+        if let Some(fault) = self.beyond_the_chroot() {
+            return (Reach::No, vec![fault]);
+        }
+        let mut findings = self.early();
+        let (mut tables, mut others) = (Vec::new(), Vec::new());
+        let mut refuses_relaying = false;
+        for stage in self.stages() {
+            let walk = self.walk(stage);
+            if walk.service.is_some() {
+                findings.extend(self.reached(stage, &walk, refuses_relaying));
+                findings.extend(self.at_data());
+                return (Reach::Yes, findings);
+            }
+            let end = walk.end.as_ref();
+            let word = end.map_or("", |end| &end.name);
+            if walk.is_beyond {
+                findings.push(format!(
+                    "`{word}` is before check_policy_service in {stage}, so the service is never called: put the service before `{word}`"
+                ));
+                return (Reach::No, findings);
+            }
+            tables.extend(walk.tables());
+            others.extend(walk.others());
+            refuses_relaying |= walk.refuses_relaying();
+            if end.is_some_and(Restriction::refuses_all) {
+                findings.push(format!(
+                    "{stage}{} refuses with `{word}` all that it has not permitted; unknown clients come no further",
+                    self.origin(stage)
+                ));
+                break;
+            }
+        }
+        if let Some(class) = self.class() {
+            findings.push(format!(
+                "the restriction class {class} calls the service; whether an access table returns {class}, and for which clients, is not checked (tables: {})",
+                listed(&tables)
+            ));
+            let reach = if tables.is_empty() {
+                Reach::No
+            } else {
+                Reach::Perhaps
+            };
+            return (reach, findings);
+        }
+        findings.extend(self.absent(&tables, &others));
+        findings.extend(self.at_data());
+        (Reach::No, findings)
+    }
+
+    /// What is wrong with an absolute path.
+    fn beyond_the_chroot(&self) -> Option<String> {
+        let path = self.endpoint.strip_prefix("unix:/")?;
+        let queue = self.settings.queue_directory();
+        let inside = Path::new("/").join(path);
+        let inside = inside.strip_prefix(queue).ok();
+        let advice = inside.map_or_else(String::new, |path| {
+            format!("; write unix:{} in main.cf", path.display())
+        });
+        self.listener.is_chrooted.then(|| {
+            format!(
+                "smtpd is confined to {queue} (chroot in master.cf) and cannot open /{path}{advice}"
+            )
+        })
+    }
+
+    /// What is said of lists that are evaluated before there is a recipient.
+    fn early(&self) -> Vec<String> {
+        let stages = [
+            "smtpd_client_restrictions",
+            "smtpd_helo_restrictions",
+            "smtpd_sender_restrictions",
+        ];
+        let is_early = |stage: &&str| {
+            self.of("smtpd_delay_reject") == "no" && self.walk(stage).service.is_some()
+        };
+        stages
+            .iter()
+            .filter(|stage| is_early(stage))
+            .map(|stage| {
+                format!("{stage} calls the service before there is a recipient (smtpd_delay_reject = no), where it greylists nothing")
+            })
+            .collect()
+    }
+
+    /// What is said of the list that calls the service.
+    fn reached(&self, stage: &str, walk: &Walk, refuses_relaying: bool) -> Vec<String> {
+        let endpoint = self.endpoint;
+        let mut said = vec![format!("{stage}{} calls {endpoint}", self.origin(stage))];
+        if walk.permits_own() {
+            said.push(format!(
+                "mail from mynetworks ({}) passes before that by permit_mynetworks; mail that is sent from there is not greylisted",
+                self.of("mynetworks")
+            ));
+        }
+        if !walk.refuses_relaying() && !refuses_relaying {
+            said.push(format!(
+                "no reject_unauth_destination is before the service: it is also called for mail to other domains; put it before check_policy_service in {stage}"
+            ));
+        }
+        if walk.is_warning {
+            said.push(format!(
+                "warn_if_reject is before the service in {stage}: its replies are only logged"
+            ));
+        }
+        said.extend(self.while_down(walk.service.as_deref().unwrap_or_default()));
+        said
+    }
+
+    /// What Postfix does while nobody replies, if that is not what one wants.
+    fn while_down(&self, attributes: &[String]) -> Option<String> {
+        let has = |name: &str| {
+            let name = |text: &str| text.trim_start_matches(['{', ' ']).starts_with(name);
+            attributes.iter().any(|attribute| name(attribute))
+        };
+        let action = self.of("smtpd_policy_service_default_action");
+        let action =
+            (!has("default_action") && !action.eq_ignore_ascii_case("DUNNO")).then_some(action);
+        let timeout = self.of("smtpd_policy_service_timeout");
+        let timeout = (!has("timeout") && timeout == "100s").then_some(timeout);
+        let said = match (action, timeout) {
+            (None, None) => return None,
+            (Some(action), None) => format!("replies `{action}`"),
+            (None, Some(timeout)) => format!("waits {timeout}"),
+            (Some(action), Some(timeout)) => format!("waits {timeout} and replies `{action}`"),
+        };
+        Some(format!(
+            "while stargreyd does not answer, Postfix {said}; better: check_policy_service {{ {}, timeout=10s, default_action=DUNNO }}",
+            self.endpoint
+        ))
+    }
+
+    /// What is said when no list calls the service.
+    fn absent(&self, tables: &[String], others: &[String]) -> Vec<String> {
+        let stage = "smtpd_recipient_restrictions";
+        let endpoint = self.endpoint;
+        let end = self.walk(stage).end;
+        let place = match &end {
+            Some(end) => format!("before `{}`", end.name),
+            None => "at its end, after reject_unauth_destination".to_owned(),
+        };
+        let mut said = vec![format!(
+            "{stage}{} does not call {endpoint}: add check_policy_service {{ {endpoint}, timeout=10s, default_action=DUNNO }} {place}",
+            self.origin(stage)
+        )];
+        said.extend(others.iter().map(|other| {
+            format!(
+                "it calls {other}; if stargreyd listens there: stargreyctl check-postfix {other}"
+            )
+        }));
+        if !tables.is_empty() {
+            said.push(format!(
+                "what access tables return is not checked (tables: {})",
+                listed(tables)
+            ));
+        }
+        said
+    }
+
+    /// What is said of `DATA`, where the service is called for the tarpit.
+    fn at_data(&self) -> Option<String> {
+        let stage = "smtpd_data_restrictions";
+        self.walk(stage).service.is_some().then(|| {
+            format!(
+                "{stage} calls {} at DATA, as --tarpit and --targrey require",
+                self.endpoint
+            )
+        })
+    }
+
+    /// Where a list is written, if that is not main.cf.
+    fn origin(&self, stage: &str) -> &'static str {
+        if self.listener.overrides(stage) {
+            " (-o in master.cf)"
+        } else {
+            ""
+        }
+    }
+
+    /// The first restriction class that calls the service.
+    fn class(&self) -> Option<&str> {
+        let classes = self.of("smtpd_restriction_classes");
+        let mut classes = classes
+            .split([',', ' ', '\t'])
+            .filter(|class| !class.is_empty());
+        classes.find(|class| self.walk(class).service.is_some())
+    }
+
+    /// Walks a list or a class.
+    fn walk(&self, parameter: &str) -> Walk {
+        let mut walk = Walk::default();
+        self.walk_into(parameter, DEEPEST, &mut walk);
+        walk
+    }
+
+    fn walk_into(&self, parameter: &str, depth: u8, walk: &mut Walk) {
+        let mut before = String::new();
+        for restriction in restrictions::read(self.of(parameter)) {
+            if walk.service.is_some() {
+                return;
+            }
+            let own = restriction.service();
+            let own = own.filter(|(endpoint, _)| self.is_wanted(endpoint));
+            if let Some((_, attributes)) = own {
+                walk.is_beyond = walk.end.is_some();
+                walk.is_warning = before == "warn_if_reject";
+                walk.service = walk.end.is_none().then_some(attributes);
+            } else if self.is_class(&restriction.name) && depth > 0 {
+                self.walk_into(&restriction.name, depth - 1, walk);
+            } else if walk.end.is_none() {
+                if restriction.is_final() && before != "warn_if_reject" {
+                    walk.end = Some(restriction.clone());
+                }
+                walk.before.push(restriction.clone());
+            }
+            before = restriction.name;
+        }
+    }
+
+    fn is_class(&self, name: &str) -> bool {
+        let classes = self.of("smtpd_restriction_classes");
+        classes.split([',', ' ', '\t']).any(|class| class == name)
+    }
+
+    /// Whether this is the endpoint that is asked about.
+    fn is_wanted(&self, endpoint: &str) -> bool {
+        let place = |endpoint: &str| match endpoint.strip_prefix("unix:") {
+            Some(path) => {
+                let queue = Path::new(self.settings.queue_directory());
+                queue.join(path).display().to_string()
+            }
+            None => endpoint.replace("localhost:", "127.0.0.1:"),
+        };
+        place(endpoint) == place(self.endpoint)
+    }
+}
+
+/// A list of tables for a sentence.
+fn listed(tables: &[String]) -> String {
+    if tables.is_empty() {
+        "none".to_owned()
+    } else {
+        tables.join(", ")
+    }
+}
