@@ -248,6 +248,20 @@ impl Interface for Guarded {
         Box::pin(async { Ok(HashMap::new()) })
     }
 
+    // Not the default, which takes the lock for writing: calls that wait for polkit hold it for reading, and every
+    // later call, root's too, would queue behind them.
+    fn set<'call>(
+        &'call self,
+        _property: &'call str,
+        _value: &'call Variant<'_>,
+        _server: &'call ObjectServer,
+        _connection: &'call Connection,
+        _header: Option<&'call Header<'_>>,
+        _emitter: &'call SignalEmitter<'_>,
+    ) -> DispatchResult<'call> {
+        DispatchResult::NotFound
+    }
+
     fn set_mut<
         'i: 'f,
         'n: 'f,

@@ -184,6 +184,17 @@ fn root_is_served_while_polkit_hangs() {
     let soon = ["--timeout=10"];
     assert_eq!(on.bus.busctl(&[&soon[..], &call].concat()).good(), "");
     assert_eq!(polkit.asked.available_permits(), 0, "polkit is not asked");
+
+    // A call that waits holds the object; a write to it must not queue, or what comes later queues behind it.
+    let mut waiting = begin(&on, NOBODY);
+    polkit.until_asked(1);
+    let set = ["set-property", NAME, PATH, MANAGER, "Paused", "b", "true"];
+    let refusal = on.bus.busctl_as_nobody(&[&soon[..], &set].concat());
+    let refusal = refusal.refused();
+    assert!(refusal.contains("property"), "{refusal}");
+    assert_eq!(on.bus.busctl(&[&soon[..], &call].concat()).good(), "");
+    polkit.typed.close();
+    assert!(waiting.wait().unwrap().success());
 }
 
 /// A file that stargreyctl sends in one call of 3.6 MB.
@@ -242,7 +253,6 @@ fn a_hundred_large_calls_of_a_stranger_take_little_memory() {
     polkit.typed.close();
     on.manager(&["ResetStatistics"]).good();
     let left = memory(on.daemon.pid(), "VmRSS").saturating_sub(before);
-    eprintln!("FIGURE most {most} left {left} of {before}");
     assert!(most < MOST_OF_OTHERS, "{most} MiB");
     assert!(left < MOST_LEFT, "{left} MiB");
 }
