@@ -15,7 +15,6 @@ pub(super) struct Stats {
     lists: [AtomicU64; ListName::ALL.len()],
     deferred: AtomicU64,
     tarpitted: AtomicU64,
-    table_replies: AtomicU64,
     /// What the counters showed when they were last set to zero, and when that was.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -28,7 +27,14 @@ pub struct Counts {
     lists: [u64; ListName::ALL.len()],
     deferred: u64,
     tarpitted: u64,
-    table_replies: u64,
+}
+
+/// The reason of all outcomes that a client access table replied to, and of no other.
+const TABLE_REPLY: Reason = Reason::AccessReply;
+
+/// A reason in the history.
+fn word(reason: Reason) -> String {
+    format!("reason:{}", reason.word())
 }
 
 /// How requests ended: each in one of four ways. This is the only place that says which of them passed.
@@ -45,12 +51,13 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The words in the history.
-    const WORDS: [&str; 4] = ["requests", "greylisted", "tarpitted", "table_replies"];
+    /// The words in the history of those that no reason stands for.
+    const WORDS: [&str; 3] = ["requests", "greylisted", "tarpitted"];
 
     /// Those that `count` has under the words of the history.
     pub fn read(count: impl Fn(&str) -> u64) -> Self {
-        let [requests, greylisted, tarpitted, table_replies] = Self::WORDS.map(count);
+        let table_replies = count(&word(TABLE_REPLY));
+        let [requests, greylisted, tarpitted] = Self::WORDS.map(count);
         Self {
             requests,
             greylisted,
@@ -60,13 +67,12 @@ impl Totals {
     }
 
     /// With the words of the history.
-    fn words(&self) -> [(&'static str, u64); 4] {
-        let [requests, greylisted, tarpitted, table_replies] = Self::WORDS;
+    fn words(&self) -> [(&'static str, u64); 3] {
+        let [requests, greylisted, tarpitted] = Self::WORDS;
         [
             (requests, self.requests),
             (greylisted, self.greylisted),
             (tarpitted, self.tarpitted),
-            (table_replies, self.table_replies),
         ]
     }
 
@@ -88,7 +94,6 @@ impl Stats {
             lists: Default::default(),
             deferred: AtomicU64::default(),
             tarpitted: AtomicU64::default(),
-            table_replies: AtomicU64::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -116,10 +121,8 @@ impl Stats {
             Verdict::Tarpit { .. } => {
                 self.tarpitted.fetch_add(1, Ordering::Relaxed);
             }
-            Verdict::Reply(_) => {
-                self.table_replies.fetch_add(1, Ordering::Relaxed);
-            }
-            Verdict::Pass | Verdict::PassWithHeader { .. } => {}
+            // A reply of a table is counted by its reason.
+            Verdict::Pass | Verdict::PassWithHeader { .. } | Verdict::Reply(_) => {}
         }
         let entry = match (outcome.because, outcome.suspicion) {
             (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
@@ -144,7 +147,6 @@ impl Stats {
             lists: self.lists.each_ref().map(read),
             deferred: read(&self.deferred),
             tarpitted: read(&self.tarpitted),
-            table_replies: read(&self.table_replies),
         }
     }
 }
@@ -190,15 +192,13 @@ impl Counts {
             lists: less(&self.lists, &before.lists),
             deferred: self.deferred.saturating_sub(before.deferred),
             tarpitted: self.tarpitted.saturating_sub(before.tarpitted),
-            table_replies: self.table_replies.saturating_sub(before.table_replies),
         }
     }
 
     /// The counters by their words, as the history keeps them; those at zero are left out.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let reasons =
-            Reason::ALL.map(|reason| (format!("reason:{}", reason.word()), self.of(reason)));
+        let reasons = Reason::ALL.map(|reason| (word(reason), self.of(reason)));
         let rules = (0_u8..).zip(self.rules);
         let rules = rules.map(|(rule, count)| (format!("s25r:{rule}"), count));
         let lists = ListName::ALL.map(|list| (format!("list:{}", list.word()), self.of_list(list)));
@@ -216,7 +216,7 @@ impl Counts {
             requests: all.fold(0, |sum, count| sum.saturating_add(*count)),
             greylisted: self.deferred,
             tarpitted: self.tarpitted,
-            table_replies: self.table_replies,
+            table_replies: self.of(TABLE_REPLY),
         }
     }
 }
@@ -247,8 +247,12 @@ mod tests {
             (Verdict::Reply(Severity::Defer), false),
         ];
         for (verdict, has_passed) in verdicts {
+            let reason = match verdict {
+                Verdict::Reply(_) => Reason::AccessReply,
+                _ => Reason::New,
+            };
             let stats = Stats::new(Timestamp::default());
-            stats.count(&Outcome::new(verdict, Reason::New, Because::Request));
+            stats.count(&Outcome::new(verdict, reason, Because::Request));
             let totals = stats.counts().totals();
             assert_eq!(totals.requests, 1, "{verdict:?}");
             assert_eq!(totals.passed(), u64::from(has_passed), "{verdict:?}");

@@ -129,7 +129,7 @@ mod tests {
                     ("requests", 4),
                     ("reason:new", 1),
                     ("greylisted", 1),
-                    ("table_replies", 2),
+                    ("reason:access-reply", 2),
                 ],
             ),
             hour(15, &[("requests", 5), ("list:client-whitelist", 5)]),
