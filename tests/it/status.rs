@@ -83,7 +83,7 @@ fn an_error_in_a_list_is_seen_by_whoever_looks() {
     let property = ["get-property", NAME, PATH, MONITOR, "ListErrors"];
     assert_eq!(on.bus.busctl_as_nobody(&property).good(), "t 2");
     let (code, status) = on.ctl(&["status"]);
-    let line = "   Lists: 1 entry; 2 errors, see `journalctl -t stargrey`\n";
+    let line = "   Lists: 1 entry; 2 errors, see `journalctl -u stargrey`\n";
     assert!(status.contains(line), "{status}");
     assert_eq!(code, 1);
     let (code, status) = on.ctl_json(&["status"]);

@@ -121,7 +121,7 @@ fn lists(properties: &Dict) -> Cell {
         0 => Cell::new(entries),
         errors => {
             let errors = counted(errors, "error", "errors");
-            let text = format!("{entries}; {errors}, see `journalctl -t stargrey`");
+            let text = format!("{entries}; {errors}, see `journalctl -u stargrey`");
             Cell::new(text).styled(style(false))
         }
     }
@@ -282,7 +282,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
     fn an_error_in_a_list_is_an_exit_code_as_a_failing_database_is() {
         let properties = row("ok").with("ListErrors", 2_u64).build();
         let answer = answer(&properties, &statistics(), &View::of_80_columns());
-        let want = "\n   Lists: 166 entries; 2 errors, see `journalctl -t stargrey`\n";
+        let want = "\n   Lists: 166 entries; 2 errors, see `journalctl -u stargrey`\n";
         assert!(answer.text.contains(want), "{}", answer.text);
         assert_eq!(answer.code, exit::NO);
     }
