@@ -193,11 +193,11 @@ fn every_key_of_a_row_is_described_and_no_other() {
 }
 
 #[test]
-fn every_step_and_result_of_explain_is_described_and_no_other() {
+fn every_step_and_result_of_explain_is_described_in_its_order_and_no_other() {
     let page = source("man/stargrey-dbus.7");
     let text = source("src/api/keys.rs");
     for (prefix, macro_name) in [("STEP_", "Sy "), ("RESULT_", "Em ")] {
-        let described: BTreeSet<&str> = items(section(&page, "ROWS"), macro_name)
+        let described: Vec<&str> = items(section(&page, "ROWS"), macro_name)
             .into_iter()
             .map(|(word, _)| word)
             .collect();
@@ -210,7 +210,7 @@ fn every_step_and_result_of_explain_is_described_and_no_other() {
             };
             name.starts_with(prefix).then_some(word)
         });
-        let constants: BTreeSet<&str> = constants.collect();
+        let constants: Vec<&str> = constants.collect();
         assert!(constants.len() > 9, "{constants:?}");
         assert_eq!(described, constants);
     }

@@ -14,8 +14,6 @@ pub const STATE_PASSED: &str = "passed";
 
 /// `step` of Explain: greylisting is paused.
 pub const STEP_PAUSE: &str = "pause";
-/// `step` of Explain: the client has authenticated itself.
-pub const STEP_AUTHENTICATED: &str = "authenticated";
 /// `step` of Explain: the client whitelist.
 pub const STEP_CLIENT_WHITELIST: &str = "client-whitelist";
 /// `step` of Explain: the recipient whitelist.
@@ -24,6 +22,8 @@ pub const STEP_RECIPIENT_WHITELIST: &str = "recipient-whitelist";
 pub const STEP_SENDER_WHITELIST: &str = "sender-whitelist";
 /// `step` of Explain: the client access tables.
 pub const STEP_CLIENT_ACCESS: &str = "client-access";
+/// `step` of Explain: the client has authenticated itself.
+pub const STEP_AUTHENTICATED: &str = "authenticated";
 /// `step` of Explain: the recipients to greylist.
 pub const STEP_GREYLIST_RECIPIENTS: &str = "greylist-recipients";
 /// `step` of Explain: S25R and its exceptions.
