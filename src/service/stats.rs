@@ -247,9 +247,11 @@ mod tests {
             (Verdict::Reply(Severity::Defer), false),
         ];
         for (verdict, has_passed) in verdicts {
-            let reason = match verdict {
-                Verdict::Reply(_) => Reason::AccessReply,
-                _ => Reason::New,
+            let is_of_table = matches!(verdict, Verdict::Reply(_));
+            let reason = if is_of_table {
+                TABLE_REPLY
+            } else {
+                Reason::New
             };
             let stats = Stats::new(Timestamp::default());
             stats.count(&Outcome::new(verdict, reason, Because::Request));
