@@ -38,6 +38,57 @@ enum State {
     Comment,
 }
 
+/// What is done with a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Skip,
+    /// It begins a name.
+    Begin,
+    Name,
+    /// It belongs to the value, unless only blanks follow.
+    Push,
+    /// It belongs to the value, as all before it.
+    Keep,
+    /// So does the backslash before it.
+    KeepBoth,
+    /// What was read of the value belongs to it; the character does not.
+    Hold,
+    EndName,
+    EndValue,
+}
+
+/// The state after a character, and what is done with it.
+const fn next(state: State, c: char) -> (State, Step) {
+    let is_end = matches!(c, '\n' | '\r');
+    let is_blank = is_end || matches!(c, ' ' | '\t');
+    match state {
+        State::Between if is_blank => (State::Between, Step::Skip),
+        State::Between if matches!(c, '#' | ';') => (State::Comment, Step::Skip),
+        State::Between => (State::Name, Step::Begin),
+        State::Comment if is_end => (State::Between, Step::Skip),
+        State::Comment => (State::Comment, Step::Skip),
+        State::Name if is_end => (State::Between, Step::EndName),
+        State::Name if c == '=' => (State::BeforeValue, Step::Skip),
+        State::Name => (State::Name, Step::Name),
+        State::BeforeValue | State::Value if is_end => (State::Between, Step::EndValue),
+        State::BeforeValue if c == '\'' => (State::Single, Step::Skip),
+        State::BeforeValue if c == '"' => (State::Double, Step::Skip),
+        State::BeforeValue if is_blank => (State::BeforeValue, Step::Skip),
+        State::BeforeValue | State::Value if c == '\\' => (State::ValueEscape, Step::Skip),
+        State::Value if is_blank => (State::Value, Step::Push),
+        State::ValueEscape if is_end => (State::Value, Step::Hold),
+        State::BeforeValue | State::Value | State::ValueEscape => (State::Value, Step::Keep),
+        State::Single if c == '\'' => (State::BeforeValue, Step::Skip),
+        State::Single => (State::Single, Step::Keep),
+        State::Double if c == '"' => (State::BeforeValue, Step::Skip),
+        State::Double if c == '\\' => (State::DoubleEscape, Step::Skip),
+        State::Double => (State::Double, Step::Keep),
+        State::DoubleEscape if c == '\n' => (State::Double, Step::Hold),
+        State::DoubleEscape if matches!(c, '"' | '\\' | '`' | '$') => (State::Double, Step::Keep),
+        State::DoubleEscape => (State::Double, Step::KeepBoth),
+    }
+}
+
 /// The assignments of a file, in its order, and the lines that are none.
 #[must_use]
 pub fn assignments(text: &str) -> Vec<Assignment> {
@@ -48,61 +99,25 @@ pub fn assignments(text: &str) -> Vec<Assignment> {
     // Blanks at the end of a value that no quotes hold.
     let mut kept = 0;
     for c in text.chars().chain(['\n']) {
-        let is_end = matches!(c, '\n' | '\r');
-        let is_blank = is_end || matches!(c, ' ' | '\t');
-        match state {
-            State::Between if is_blank => {}
-            State::Between if matches!(c, '#' | ';') => state = State::Comment,
-            State::Between => {
-                (state, begun) = (State::Name, line);
+        let step;
+        (state, step) = next(state, c);
+        match step {
+            Step::Skip | Step::Hold => {}
+            Step::Begin => {
+                begun = line;
                 name.push(c);
             }
-            State::Comment if is_end => state = State::Between,
-            State::Comment => {}
-            State::Name if is_end => {
-                found.push(assignment(begun, &mut name, None));
-                state = State::Between;
-            }
-            State::Name if c == '=' => state = State::BeforeValue,
-            State::Name => name.push(c),
-            State::BeforeValue | State::Value if is_end => {
+            Step::Name => name.push(c),
+            Step::Push | Step::Keep => value.push(c),
+            Step::KeepBoth => value.extend(['\\', c]),
+            Step::EndName => found.push(assignment(begun, &mut name, None)),
+            Step::EndValue => {
                 value.truncate(kept);
                 found.push(assignment(begun, &mut name, Some(&mut value)));
-                (state, kept) = (State::Between, 0);
             }
-            State::BeforeValue if c == '\'' => state = State::Single,
-            State::BeforeValue if c == '"' => state = State::Double,
-            State::BeforeValue if is_blank => {}
-            State::BeforeValue | State::Value if c == '\\' => state = State::ValueEscape,
-            State::BeforeValue | State::Value => {
-                state = State::Value;
-                value.push(c);
-                if !is_blank {
-                    kept = value.len();
-                }
-            }
-            State::ValueEscape => {
-                if !is_end {
-                    value.push(c);
-                }
-                (state, kept) = (State::Value, value.len());
-            }
-            State::Single if c == '\'' => state = State::BeforeValue,
-            State::Double if c == '"' => state = State::BeforeValue,
-            State::Double if c == '\\' => state = State::DoubleEscape,
-            State::Single | State::Double => {
-                value.push(c);
-                kept = value.len();
-            }
-            State::DoubleEscape => {
-                if !matches!(c, '"' | '\\' | '`' | '$' | '\n') {
-                    value.push('\\');
-                }
-                if c != '\n' {
-                    value.push(c);
-                }
-                (state, kept) = (State::Double, value.len());
-            }
+        }
+        if !matches!(step, Step::Skip | Step::Push) {
+            kept = value.len();
         }
         if c == '\n' {
             line = line.saturating_add(1);

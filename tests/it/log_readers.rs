@@ -55,6 +55,21 @@ fn logged(name: &str) -> Vec<String> {
         "--auto-whitelist-delay=0",
         &format!("--client-access={}", table.display()),
     ]);
+    converse(&daemon, &clock);
+    daemon.stop();
+    let log = daemon.log();
+    let prefix = format!("{name}: ");
+    log.lines()
+        .map(|line| {
+            let text = line.strip_prefix(&prefix);
+            text.unwrap_or_else(|| panic!("not logged as {name}: {line}"))
+                .to_owned()
+        })
+        .collect()
+}
+
+/// Mail of all kinds, so that each kind of line is logged.
+fn converse(daemon: &Daemon, clock: &TestClock) {
     let mut postfix = daemon.connect();
     let bob = "bob@example.org";
     for (client, sender) in [
@@ -99,16 +114,6 @@ fn logged(name: &str) -> Vec<String> {
     clock.advance(300);
     assert!(postfix.ask(&second).starts_with("PREPEND"));
     assert_eq!(postfix.ask(&second), "DUNNO");
-    daemon.stop();
-    let log = daemon.log();
-    let prefix = format!("{name}: ");
-    log.lines()
-        .map(|line| {
-            let text = line.strip_prefix(&prefix);
-            text.unwrap_or_else(|| panic!("not logged as {name}: {line}"))
-                .to_owned()
-        })
-        .collect()
 }
 
 /// A file of syslog with these lines.
