@@ -96,7 +96,7 @@ pub enum Verb {
     /// Take over the records of another greylister, or of an export
     #[command(subcommand)]
     Import(Import),
-    /// Write all records as JSON, one a line
+    /// Write all records, and the entries added with allow, as JSON, one a line
     Export {
         /// The file; standard output without
         file: Option<PathBuf>,

@@ -89,7 +89,7 @@ mod tests {
             ("", "there is no client: write its address, its name, or"),
             (
                 "192.0.2.0/24",
-                "192.0.2.0/24 is a network: write the address of one client",
+                "192.0.2.0/24 is a network that no such triplet has: write",
             ),
             ("2001:db8::/64", "2001:db8::/64 is a network"),
             (

@@ -175,7 +175,7 @@ pub enum ArgumentError {
     #[error("there is no client: write its address, its name, or NAME[ADDRESS] as the log has it")]
     NoClient,
     /// A network where one client should be.
-    #[error("{} is a network: write the address of one client in it", Plain(.0))]
+    #[error("{} is a network that no such triplet has: write the address of one client in it", Plain(.0))]
     Network(String),
     /// Brackets without an address.
     #[error("{} has no address between its brackets: write NAME[ADDRESS] as the log has it", Plain(.0))]

@@ -32,13 +32,13 @@ pub(super) async fn list(session: &Session, list: Option<List>) -> Result<Answer
 
 /// Whether somebody may be asked for a password before entries are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Consent {
+pub(super) enum Consent {
     Asked,
     NotAsked,
 }
 
 /// The entries, from all pages.
-async fn entries(
+pub(super) async fn entries(
     session: &Session,
     list: Option<List>,
     consent: Consent,
@@ -79,7 +79,7 @@ pub(super) async fn removable(session: &Session, list: List) -> Result<Answer, F
 }
 
 /// Whether an entry was added with `allow`.
-fn is_added(row: &Dict) -> bool {
+pub(super) fn is_added(row: &Dict) -> bool {
     row.text(SOURCE) == Some(SOURCE_BUS)
 }
 
@@ -143,7 +143,7 @@ fn changed_comment(old: &str, new: &str) -> String {
 }
 
 /// Whether an entry is the one that a pattern means: the daemon folds the case of all but expressions.
-fn is_same(row: &Dict, pattern: &str) -> bool {
+pub(super) fn is_same(row: &Dict, pattern: &str) -> bool {
     let (text, pattern) = (row.text(PATTERN).unwrap_or_default(), pattern.trim());
     text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
 }

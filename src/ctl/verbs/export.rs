@@ -1,11 +1,11 @@
-//! `export`: all records as JSON lines.
+//! `export`: all records, and the entries that were added, as JSON lines.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::Answer;
+use super::{Answer, moved};
 use crate::api::{Dict, MOST_ROWS};
 use crate::ctl::failure::Failure;
 use crate::ctl::import::header;
@@ -39,6 +39,13 @@ pub(super) async fn run(
             break;
         }
         after = next;
+    }
+    let entries = moved::added(session).await?;
+    count = count.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
+    lines(&mut text, &entries);
+    match &mut file {
+        Some(file) => file.write(&text)?,
+        None => say(&text)?,
     }
     let (Some(file), Some(path)) = (file, path) else {
         return Ok(Answer::yes(""));

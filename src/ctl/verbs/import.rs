@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::Answer;
+use super::moved::{Fate, Known, is_entry};
 use crate::api::{CHANGED, Dict, FromRow, ManagerProxy, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
@@ -96,10 +97,15 @@ async fn send(
     let manager = session.manager().await?;
     let mut records = input.records()?;
     let mut rows = Vec::with_capacity(BATCH);
+    let mut known = Known::default();
     loop {
         let record = records.next().transpose()?;
         let is_over = record.is_none();
         match record {
+            Some(Record::Row(row)) if is_entry(&row) => {
+                tally.read = tally.read.saturating_add(1);
+                tally.settle(known.add(session, &row, tally.is_dry).await?);
+            }
             Some(Record::Row(row)) => {
                 tally.read = tally.read.saturating_add(1);
                 rows.push(row);
@@ -172,6 +178,18 @@ impl Tally {
     fn skip(&mut self, why: Skip) {
         let count = self.skipped.entry(why).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// Counts an entry.
+    fn settle(&mut self, fate: Fate) {
+        match fate {
+            Fate::New => self.new = self.new.saturating_add(1),
+            Fate::Unchanged => self.unchanged = self.unchanged.saturating_add(1),
+            Fate::Refused(said) => {
+                self.refusal.get_or_insert(said);
+                self.skip(Skip::Refused);
+            }
+        }
     }
 
     /// Counts what has been taken of a batch.

@@ -9,6 +9,8 @@ mod entries;
 mod explain;
 mod export;
 mod import;
+mod moved;
+mod network;
 mod pause;
 mod pending;
 mod records;

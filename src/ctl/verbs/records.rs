@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Answer, bare, shown};
+use super::{Answer, bare, network, shown};
 use crate::api::{
     CLIENT, CLIENTS, Dict, EVERYTHING, FromRow, RECIPIENT, Row, SENDER, SLEEPS, STATE,
     STATE_PASSED, STATE_WAITING, TRIPLETS,
@@ -26,7 +26,13 @@ pub(super) async fn pass(
     recipient: &str,
 ) -> Result<Answer, Failure> {
     let (sender, recipient) = (bare(sender), bare(recipient));
-    let addresses = addresses(client, &System)?;
+    let addresses = match network::typed(client) {
+        Some(network) => {
+            network::find(session, network, Some(sender), Some(recipient)).await?;
+            vec![network.address()]
+        }
+        None => addresses(client, &System)?,
+    };
     let manager = session.manager().await?;
     let mut sentences = Vec::new();
     for address in addresses {
@@ -172,7 +178,7 @@ mod tests {
             ),
             (
                 "192.0.2.0/24",
-                "is a network: write the address of one client",
+                "is a network that no such triplet has: write the address",
             ),
             ("", "there is no client: write"),
         ];

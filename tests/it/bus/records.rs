@@ -6,6 +6,7 @@ use std::io::{Seek, SeekFrom};
 use stargrey::api::{MONITOR, NAME, PATH};
 
 use super::OnBus;
+use crate::ctl::said;
 use crate::support::{Daemon, TestClock, rcpt};
 
 const NOW: u64 = 1_800_000_000;
@@ -277,4 +278,102 @@ fn a_full_database_can_be_made_smaller_and_is_well_again_then() {
         .log_until(|log| log.contains("the database can be used again"));
     let stranger = rcpt("x", "198.51.100.7", "E@f", "g@h");
     assert!(client.ask(&stranger).contains("Greylisted"));
+}
+
+#[test]
+fn entries_that_were_added_move_with_an_export() {
+    let from = OnBus::start(&[]);
+    let line = [
+        "allow",
+        "client",
+        "mx.example.org",
+        "--comment=Ann asked",
+        "--for=30d",
+    ];
+    assert_eq!(from.ctl(&line).0, 0);
+    assert_eq!(from.ctl(&["allow", "sender", "/^bob@/"]).0, 0);
+    let file = from.daemon.path().join("export");
+    let file = file.to_str().unwrap();
+    let want = format!("2 records are written to {file}.\n");
+    assert_eq!(from.ctl(&["export", file]), (0, want));
+
+    let to = OnBus::start(&[]);
+    // What is there already stays.
+    assert_eq!(
+        to.ctl(&["allow", "sender", "/^bob@/", "--comment=here"]).0,
+        0
+    );
+    let (code, dry) = to.ctl_json(&["import", "json", file, "--dry-run"]);
+    assert_eq!(
+        (code, &dry["new"], &dry["unchanged"]),
+        (0, &1.into(), &1.into())
+    );
+    assert_eq!(
+        to.ctl_json(&["list", "client"])
+            .1
+            .as_array()
+            .map(|all| added(all)),
+        Some(Vec::new())
+    );
+    let (code, done) = to.ctl_json(&["import", "json", file]);
+    assert_eq!(
+        (code, &done["new"], &done["unchanged"]),
+        (0, &1.into(), &1.into())
+    );
+
+    let key = |entry: &serde_json::Value, key: &str| entry[key].clone();
+    let entries = |on: &OnBus, list| added(on.ctl_json(&["list", list]).1.as_array().unwrap());
+    let (old, new) = (entries(&from, "client"), entries(&to, "client"));
+    assert_eq!((old.len(), new.len()), (1, 1));
+    for same in ["list", "pattern", "comment", "source"] {
+        assert_eq!(key(&old[0], same), key(&new[0], same), "{same}");
+    }
+    let end = |entry: &serde_json::Value| entry["expires"].as_u64().unwrap();
+    assert!(end(&old[0]).abs_diff(end(&new[0])) <= 60, "{old:?} {new:?}");
+    assert_eq!(entries(&to, "sender")[0]["comment"], "here");
+}
+
+/// The entries of a listing that were added.
+fn added(entries: &[serde_json::Value]) -> Vec<serde_json::Value> {
+    let added = entries.iter().filter(|entry| entry["source"] == "bus");
+    added.cloned().collect()
+}
+
+#[test]
+fn what_pending_shows_can_be_pasted() {
+    let on = OnBus::start(&["--delay=3600"]);
+    let request = rcpt(
+        "mx.example.org",
+        "192.0.2.7",
+        "ann@example.org",
+        "bob@example.net",
+    );
+    assert_ne!(on.daemon.ask(&request), "DUNNO");
+    let (code, pending) = on.ctl(&["pending", "--no-legend"]);
+    assert_eq!(code, 0);
+    let words: Vec<_> = pending.split_whitespace().take(3).collect();
+    assert_eq!(
+        words,
+        ["192.0.2.0/24", "ann@example.org", "bob@example.net"]
+    );
+
+    let (code, text) = on.ctl(&[&["explain"], &*words].concat());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains("the first address of 192.0.2.0/24"), "{text}");
+    assert_ne!(on.daemon.ask(&request), "DUNNO");
+    assert_eq!(on.ctl(&[&["pass"], &*words].concat()).0, 0);
+    assert_eq!(on.daemon.ask(&request), "DUNNO");
+    // Networks that no record has.
+    for other in ["192.0.0.0/16", "192.0.2.0/25", "198.51.100.0/24"] {
+        for verb in ["explain", "pass"] {
+            let call = [verb, other, "ann@example.org", "bob@example.net"];
+            let output = on.bus.ctl(&call).output().unwrap();
+            let (code, _, stderr) = said(&output);
+            assert_eq!(code, 64, "{call:?}");
+            assert!(
+                stderr.contains("is a network that no such triplet has"),
+                "{stderr}"
+            );
+        }
+    }
 }

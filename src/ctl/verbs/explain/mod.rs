@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use super::pending::Waiting;
-use super::{Answer, bare};
+use super::{Answer, bare, network};
 use crate::api::{CLIENT, Row, STATE, STATE_WAITING};
 use crate::ctl::args::Explain;
 use crate::ctl::client::Typed;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::resolver::{Resolver, System, UNKNOWN, verified};
 use crate::ctl::session::Session;
+use crate::types::Prefix;
 
 /// The sender that is assumed. Nobody has an address there (RFC 2606).
 const SENDER: &str = "stranger@sender.invalid";
@@ -41,7 +42,14 @@ struct Question {
 
 /// Asks and shows.
 pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, Failure> {
-    let question = Question::read(options, &System)?;
+    let network = network::typed(&options.client);
+    let mut options = options.clone();
+    if let Some(network) = network {
+        let (sender, recipient) = (options.sender.as_deref(), options.recipient.as_deref());
+        network::find(session, network, sender.map(bare), recipient.map(bare)).await?;
+        options.client = network.address().to_string();
+    }
+    let question = Question::read(&options, &System)?;
     let manager = session.manager().await?;
     let address = question.address.to_string();
     let attributes = HashMap::from([
@@ -65,8 +73,21 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
             collected => collected?,
         }
     };
-    let shown = text::shown(&question, (&result, &steps), &waiting, &session.view);
+    let mut shown = text::shown(&question, (&result, &steps), &waiting, &session.view);
+    if let Some(network) = network
+        && !session.view.json
+    {
+        shown.push_str(&one_of(network));
+    }
     Ok(Answer::yes(shown))
+}
+
+/// What is said when a network was asked about.
+fn one_of(network: Prefix) -> String {
+    format!(
+        "\nThis is the result for {}, the first address of {network}.\nLists and S25R look at the client itself: for one client, give NAME[ADDRESS] as the log has it.\n",
+        network.address()
+    )
 }
 
 impl Question {
@@ -182,7 +203,7 @@ mod tests {
     fn what_cannot_be_found_out_is_asked_for() {
         let cases: [(&[&str], &str); 5] = [
             (&[""], "there is no client: write its address"),
-            (&["192.0.2.0/24"], "192.0.2.0/24 is a network: write"),
+            (&["192.0.2.0/24"], "192.0.2.0/24 is a network that"),
             (&["nowhere.example.org"], "has no address in the DNS"),
             (&["mx.example.org", "--no-lookup"], "give --address"),
             (&["192.0.2.1", "--address=192.0.2.2"], "an address already"),
