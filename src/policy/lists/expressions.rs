@@ -72,6 +72,10 @@ impl CompiledSets {
     /// A set that holds few of them any more is given up. What has no set is compiled, together with the sets
     /// that are no larger, so that there are never more than a handful.
     ///
+    /// The bound is on these expressions alone. A set that is taken over may hold, besides, fewer that are no longer
+    /// in the list than are; they count for nothing here, and with them a list that shrank takes about twice its
+    /// bound in memory at worst, if its expressions are of one size.
+    ///
     /// # Errors
     ///
     /// [`TooLarge`] when they take too much memory together.
