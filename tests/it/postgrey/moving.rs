@@ -131,6 +131,41 @@ fn covered(entry: &str) -> Option<(String, String)> {
 }
 
 #[test]
+fn the_options_are_taken_over_whole_or_not_at_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let page = source("man/stargrey.7");
+    let mut lines = page
+        .lines()
+        .filter(|line| line.contains("import postgrey-options >"));
+    let line = lines.next().unwrap();
+    assert_eq!(lines.next(), None);
+    let program = env!("CARGO_BIN_EXE_stargreyctl");
+    let shell = |from: &str| {
+        let line = line
+            .replace("/etc/default/stargrey", &path("stargrey"))
+            .replace(
+                "stargreyctl import postgrey-options",
+                &format!("{program} import postgrey-options {from}"),
+            );
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        (
+            output.status.success(),
+            fs::read_to_string(path("stargrey")).unwrap(),
+        )
+    };
+    let old = "OPTIONS=\"--delay=100\"\n";
+    fs::write(path("stargrey"), old).unwrap();
+    fs::write(path("wrong"), "POSTGREY_OPTS=\"--delay=200\n").unwrap();
+    for from in [path("missing"), path(""), path("wrong")] {
+        assert_eq!(shell(&from), (false, old.to_owned()), "{from}");
+    }
+    fs::write(path("good"), "POSTGREY_OPTS=\"--delay=200\"\n").unwrap();
+    let (is_done, new) = shell(&path("good"));
+    assert!(is_done && new.contains("--delay=200"), "{new}");
+}
+
+#[test]
 fn after_the_move_no_entry_of_debians_postgrey_is_lost() {
     let daemon = Daemon::prepare();
     let directory = daemon.path().to_str().unwrap().to_owned();
