@@ -6,6 +6,9 @@
 //! Names, short forms, defaults and repetition rules are Postgrey 1.37's where Postgrey has the
 //! option: of an option given twice the last wins, and the list options may be repeated. Unambiguous
 //! abbreviations are accepted, which Postgrey does not do.
+//!
+//! One argument is not here, because nobody but the daemon gives it: `--prove-database`, with which it starts itself
+//! to read a database that may end the process ([`prove_database`](crate::store::prove_database)).
 
 use std::ffi::OsString;
 

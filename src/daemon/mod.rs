@@ -30,7 +30,7 @@ use crate::config::{
 use crate::frontend;
 use crate::policy::Ruleset;
 use crate::service::Gate;
-use crate::service::clock::{Clock, FileClock, SystemClock};
+use crate::service::clock::{Clock, FileClock, SystemClock, since_boot};
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::{self, Lock, Locked};
 use failure::Failure;
@@ -40,7 +40,7 @@ use packaged::Packaged;
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // The daemon starts itself so, to see whether a database can be read.
+    // The daemon starts itself so, to see whether a database can be read; it is no option for people.
     if let Some(code) = store::prove_database(std::env::args_os().skip(1)) {
         return code;
     }
@@ -130,7 +130,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
     };
     // A clone lives here, so that the lock is the last thing to go.
-    let opener = Locked::new(opener(settings), lock);
+    let opener = Locked::new(opener(settings), lock, since_boot());
     let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
     started.gate.set_list_errors(list_errors);
     let sockets = inherited.into_iter().chain(bound).collect();

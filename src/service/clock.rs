@@ -35,7 +35,7 @@ impl Clock for SystemClock {
     }
 
     fn since_boot(&self) -> Span {
-        Span::from_seconds(read(ClockId::CLOCK_BOOTTIME).as_secs())
+        Span::from_seconds(since_boot().as_secs())
     }
 }
 
@@ -76,6 +76,12 @@ impl Clock for FileClock {
 #[must_use]
 pub fn monotonic() -> Duration {
     read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// The time since boot, sleep included: for intervals between starts of the program.
+#[must_use]
+pub fn since_boot() -> Duration {
+    read(ClockId::CLOCK_BOOTTIME)
 }
 
 /// Reads a clock; one that cannot be read stands at zero.

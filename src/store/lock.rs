@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -38,13 +39,22 @@ pub enum LockError {
     #[error("{0} is held by another stargreyd; two cannot share a database")]
     Held(PathBuf),
     /// The directory or the file cannot be used.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{}", advice(source))]
     File {
         /// Which.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+/// What to do about an error, where that is not plain.
+fn advice(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
+        "; if the database's directory was moved or removed while stargrey ran, restart stargrey"
+    } else {
+        ""
+    }
 }
 
 impl LockError {
@@ -75,14 +85,14 @@ struct Held {
 
 impl Locked {
     /// The opener with the lock, or with none if it could not be had yet. The lock is held until the last clone
-    /// is gone.
+    /// is gone. The daemon was started at `since_boot`, the time since boot.
     #[must_use]
-    pub fn new(opener: LmdbOpener, lock: Option<Lock>) -> Self {
+    pub fn new(opener: LmdbOpener, lock: Option<Lock>, since_boot: Duration) -> Self {
         Self {
             opener,
             held: Arc::new(Mutex::new(Held {
                 lock,
-                unclean: Unclean::default(),
+                unclean: Unclean::new(since_boot),
             })),
         }
     }
@@ -202,4 +212,28 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     };
     let open = file.metadata()?;
     Ok((open.dev(), open.ino()) == (there.dev(), there.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_became_read_only_is_advised_of_and_other_errors_are_as_they_were() {
+        for (errno, want) in [
+            (
+                Errno::EROFS,
+                "/db: Read-only file system (os error 30); \
+                 if the database's directory was moved or removed while stargrey ran, restart stargrey",
+            ),
+            (Errno::EACCES, "/db: Permission denied (os error 13)"),
+        ] {
+            let error = LockError::File {
+                path: "/db".into(),
+                source: errno.into(),
+            };
+            assert_eq!(error.to_string(), want);
+            assert_eq!(StoreError::from(error).to_string(), want);
+        }
+    }
 }

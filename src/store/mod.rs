@@ -105,6 +105,20 @@ pub enum StoreError {
         /// How the process ended.
         status: ExitStatus,
     },
+    /// The daemon has died of it, as it seems.
+    #[error(
+        "stargreyd has ended without notice {times} times in a row, so {file} stays closed; \
+         stop stargrey, move the file away or put a backup in its place, and start again; \
+         if something else has ended it, remove {mark}"
+    )]
+    Suspected {
+        /// The data file.
+        file: PathBuf,
+        /// What says so.
+        mark: PathBuf,
+        /// Ends in a row.
+        times: u32,
+    },
     /// A process reads the database first.
     #[error(
         "stargreyd has ended without notice more than once, so all of {0} is read before it is used"
@@ -195,6 +209,7 @@ impl StoreError {
             | Self::Replaced(_)
             | Self::Unsound { .. }
             | Self::Proving(_)
+            | Self::Suspected { .. }
             | Self::Foreign(_)
             | Self::Newer { .. }
             | Self::Mode { .. }

@@ -8,9 +8,15 @@
 //! | --- | --- |
 //! | fewer than [`MOST`] | is opened |
 //! | more | is read by a child process first ([`LmdbOpener::prove`]), and opened if the child survives |
+//! | [`MANY`] in a row, each within [`SHORT`] of the one before | stays closed, whatever a child would find |
 //!
-//! A file that was found damaged stays closed until it is another: it was replaced, or written to.
+//! The row is counted by the time since boot, which a power cut sets back: power cuts make no row, however many
+//! they are.
+//!
+//! A file that was found damaged, or closed after a row, stays closed until it is another: it was replaced, or
+//! written to. After a row, the removal of the mark opens it as well, for something else may have ended the daemon.
 
+use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -26,6 +32,12 @@ use super::lmdb::LmdbOpener;
 /// Starts without a clean end that are believed to be chance.
 const MOST: u32 = 2;
 
+/// Starts in a row without a clean end that are not.
+const MANY: u32 = 8;
+
+/// Between two starts of a row, at most: what works longer removes the mark.
+const SHORT: Duration = Duration::from_secs(3600);
+
 /// How long the first attempt to open waits for the child. If it takes longer, mail is not held up, and a later attempt
 /// finds the result.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,11 +52,26 @@ const MODE: &str = "--prove-database";
 const DAMAGED: u8 = 1;
 
 /// The mark, and what is known of the file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Unclean {
-    /// Starts before this one that did not end cleanly; `None` before the mark was made.
-    starts: Option<u32>,
+    /// When this start was, since boot.
+    since_boot: Duration,
+    /// `None` before it was made.
+    mark: Option<Mark>,
     proof: Proof,
+}
+
+/// What the mark says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Mark {
+    /// Starts since the last clean end, this one included.
+    starts: u32,
+    /// Those in a row, this one included.
+    row: u32,
+    /// When the last of them was, in milliseconds since boot.
+    at: u64,
+    /// The file that stays closed after a row.
+    closed: Option<Identity>,
 }
 
 /// What is known of a file.
@@ -52,55 +79,103 @@ pub(super) struct Unclean {
 enum Proof {
     #[default]
     None,
-    Runs(Child, Identity),
+    Runs(Prover, Identity),
     Failed(Identity, ExitStatus),
+}
+
+/// The child; it does not outlive whoever waits for it.
+#[derive(Debug)]
+struct Prover(Child);
+
+impl Drop for Prover {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed, and need not be.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
 }
 
 /// Which file it is, and in what state.
 type Identity = (u64, u64, u64, i64, i64);
 
 impl Unclean {
+    /// For a start at `since_boot`, the time since boot.
+    pub(super) fn new(since_boot: Duration) -> Self {
+        Self {
+            since_boot,
+            mark: None,
+            proof: Proof::None,
+        }
+    }
+
     /// Makes the mark, and has the database read by a child if there is reason to.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unsound`] when the child died or found damage, [`StoreError::Proving`] while it runs.
+    /// [`StoreError::Suspected`] after a row of unclean ends, [`StoreError::Unsound`] when the child died or found
+    /// damage, [`StoreError::Proving`] while it runs.
     pub(super) fn admit(&mut self, opener: &LmdbOpener) -> Result<(), StoreError> {
-        let mark = mark(&opener.directory);
+        let path = path(&opener.directory);
         let data = opener.data();
-        let starts = *self.starts.get_or_insert_with(|| {
-            let before = count(&mark);
-            // Without a mark this start is not counted: the database may still be opened.
-            drop(fs::write(&mark, before.saturating_add(1).to_string()));
-            before
+        let since_boot = self.since_boot;
+        let mark = self.mark.get_or_insert_with(|| {
+            let mark = Mark::read(&path).next(since_boot);
+            mark.write(&path);
+            mark
         });
         let Ok(metadata) = fs::metadata(&data) else {
             return Ok(());
         };
-        if starts < MOST || metadata.len() == 0 {
+        if metadata.len() == 0 {
             return Ok(());
         }
         let identity = identity(&metadata);
+        let judged = mark.judged(identity, path.exists());
+        if judged != *mark {
+            *mark = judged;
+            mark.write(&path);
+        }
+        if mark.closed.is_some() {
+            return Err(StoreError::Suspected {
+                file: data,
+                mark: path,
+                times: MANY,
+            });
+        }
+        if mark.starts > MOST {
+            self.prove(opener, data, identity)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Has the database read by a child, and says how that went or goes.
+    fn prove(
+        &mut self,
+        opener: &LmdbOpener,
+        data: PathBuf,
+        identity: Identity,
+    ) -> Result<(), StoreError> {
         let refused = |source| StoreError::File {
             path: data.clone(),
             source,
         };
-        let (mut child, of, patience) = match std::mem::take(&mut self.proof) {
+        let (mut prover, of, patience) = match std::mem::take(&mut self.proof) {
             Proof::Failed(of, status) if of == identity => {
                 self.proof = Proof::Failed(of, status);
                 return Err(StoreError::Unsound { file: data, status });
             }
-            Proof::Runs(child, of) => (child, of, Duration::ZERO),
+            Proof::Runs(prover, of) => (prover, of, Duration::ZERO),
             Proof::None | Proof::Failed(..) => {
                 (start(opener).map_err(refused)?, identity, PATIENCE)
             }
         };
         let mut waited = Duration::ZERO;
         let status = loop {
-            match child.try_wait().map_err(refused)? {
+            match prover.0.try_wait().map_err(refused)? {
                 Some(status) => break status,
                 None if waited >= patience => {
-                    self.proof = Proof::Runs(child, of);
+                    self.proof = Proof::Runs(prover, of);
                     return Err(StoreError::Proving(data));
                 }
                 None => {
@@ -121,23 +196,110 @@ impl Unclean {
     /// Removes the mark.
     pub(super) fn settle(directory: &Path) {
         // If it stays, it costs a proof.
-        drop(fs::remove_file(mark(directory)));
+        drop(fs::remove_file(path(directory)));
     }
 }
 
-fn mark(directory: &Path) -> PathBuf {
-    directory.join("stargrey.unclean")
+impl Mark {
+    /// The mark at `path`. One that makes no sense, as a full disk or a power cut may leave it, is reason for a proof.
+    fn read(path: &Path) -> Self {
+        let read = || {
+            let mut text = String::new();
+            File::open(path)?.take(256).read_to_string(&mut text)?;
+            io::Result::Ok(text)
+        };
+        match read() {
+            Ok(text) => Self::parse(&text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some(Self::default()),
+            Err(_) => None,
+        }
+        .unwrap_or(Self {
+            starts: MOST,
+            ..Self::default()
+        })
+    }
+
+    /// What a text says, where all but the first number may be missing.
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_ascii_whitespace();
+        let starts = words.next()?.parse().ok()?;
+        let row = words.next().and_then(|word| word.parse().ok());
+        let at = words.next().and_then(|word| word.parse().ok());
+        let mut number = || words.next()?.parse::<i128>().ok();
+        let mut closed = || {
+            Some((
+                number()?.try_into().ok()?,
+                number()?.try_into().ok()?,
+                number()?.try_into().ok()?,
+                number()?.try_into().ok()?,
+                number()?.try_into().ok()?,
+            ))
+        };
+        Some(Self {
+            starts,
+            row: row.unwrap_or_default(),
+            at: at.unwrap_or_default(),
+            closed: closed(),
+        })
+    }
+
+    /// Puts it in its place, whole or not at all. Where that fails, an earlier one stays; where none is, this start
+    /// is not counted, and the database may still be opened.
+    fn write(self, path: &Path) {
+        let new = path.with_extension("unclean.new");
+        let written = fs::write(&new, format!("{self}\n")).and_then(|()| fs::rename(&new, path));
+        if written.is_err() {
+            drop(fs::remove_file(new));
+        }
+    }
+
+    /// The mark of the next start.
+    fn next(self, since_boot: Duration) -> Self {
+        let at = u64::try_from(since_boot.as_millis()).unwrap_or(u64::MAX);
+        let since = at.checked_sub(self.at).map(Duration::from_millis);
+        let is_in_row = self.row > 0 && since.is_some_and(|since| since <= SHORT);
+        Self {
+            starts: self.starts.saturating_add(1),
+            row: if is_in_row {
+                self.row.saturating_add(1)
+            } else {
+                1
+            },
+            at,
+            closed: self.closed,
+        }
+    }
+
+    /// The mark when the data file is `identity`, and when the mark is still there or was removed.
+    fn judged(self, identity: Identity, is_there: bool) -> Self {
+        match self.closed {
+            Some(closed) if closed == identity && is_there => self,
+            Some(_) => Self {
+                row: 1,
+                closed: None,
+                ..self
+            },
+            None if self.row > MANY => Self {
+                closed: Some(identity),
+                ..self
+            },
+            None => self,
+        }
+    }
 }
 
-/// The number in the mark: none if there is no mark, or nothing that makes sense.
-fn count(mark: &Path) -> u32 {
-    let read = || {
-        let mut text = String::new();
-        File::open(mark)?.take(16).read_to_string(&mut text)?;
-        io::Result::Ok(text)
-    };
-    let text = read().unwrap_or_default();
-    text.trim().parse().unwrap_or_default()
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.starts, self.row, self.at)?;
+        if let Some((device, inode, length, seconds, nanoseconds)) = self.closed {
+            write!(f, " {device} {inode} {length} {seconds} {nanoseconds}")?;
+        }
+        Ok(())
+    }
+}
+
+fn path(directory: &Path) -> PathBuf {
+    directory.join("stargrey.unclean")
 }
 
 fn identity(metadata: &Metadata) -> Identity {
@@ -151,7 +313,7 @@ fn identity(metadata: &Metadata) -> Identity {
 }
 
 /// Starts the program itself once more, to read the database.
-fn start(opener: &LmdbOpener) -> io::Result<Child> {
+fn start(opener: &LmdbOpener) -> io::Result<Prover> {
     // The same program, even if an upgrade has put another in its place.
     Command::new("/proc/self/exe")
         .arg0("stargreyd")
@@ -162,6 +324,7 @@ fn start(opener: &LmdbOpener) -> io::Result<Child> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
+        .map(Prover)
 }
 
 /// What the child does: `None` if the program was not started as one.
@@ -182,31 +345,164 @@ pub fn prove_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Opener;
     use crate::store::tests::lmdb;
+
+    /// A data file of this number.
+    const fn file(inode: u64) -> Identity {
+        (1, inode, 4096, -5, 999)
+    }
 
     #[test]
     fn each_start_is_counted_until_one_ends_cleanly() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
-        let mark = mark(directory.path());
+        let path = path(directory.path());
         for want in [1, 2] {
-            let mut unclean = Unclean::default();
+            let mut unclean = Unclean::new(Duration::from_secs(5));
             unclean.admit(&opener).unwrap();
             unclean.admit(&opener).unwrap();
-            assert_eq!(count(&mark), want, "once a process");
+            assert_eq!(Mark::read(&path).starts, want, "once a process");
         }
         Unclean::settle(directory.path());
-        assert_eq!(count(&mark), 0);
+        assert_eq!(Mark::read(&path), Mark::default());
+    }
+
+    #[test]
+    fn a_mark_that_makes_no_sense_is_reason_for_a_proof() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path());
         for (text, want) in [
-            ("", 0),
-            ("x", 0),
-            ("-1", 0),
+            ("", MOST),
+            ("x", MOST),
+            ("-1", MOST),
+            ("99999999999999999999", MOST),
             ("7\n", 7),
-            ("99999999999999999999", 0),
+            ("3 x 5", 3),
+            ("1 1 1 1 1", 1),
         ] {
-            fs::write(&mark, text).unwrap();
-            assert_eq!(count(&mark), want, "{text:?}");
+            fs::write(&path, text).unwrap();
+            assert_eq!(Mark::read(&path).starts, want, "{text:?}");
+            assert_eq!(Mark::read(&path).closed, None, "{text:?}");
         }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(Mark::read(&path).starts, MOST, "unreadable");
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_or_stays_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path());
+        let marks = [None, Some(file(7))].map(|closed| Mark {
+            starts: 9,
+            row: 8,
+            at: u64::MAX,
+            closed,
+        });
+        for mark in marks {
+            mark.write(&path);
+            assert_eq!(Mark::read(&path), mark);
+            assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+        // As if there were no room for a new one.
+        fs::create_dir(path.with_extension("unclean.new")).unwrap();
+        Mark::default().write(&path);
+        assert_eq!(Mark::read(&path), marks[1]);
+    }
+
+    /// The mark after starts at these times since boot, in seconds, each of which ended at once.
+    fn after(starts: &[u64]) -> Mark {
+        let next = |mark: Mark, at: &u64| mark.next(Duration::from_secs(*at));
+        starts.iter().fold(Mark::default(), next)
+    }
+
+    #[test]
+    fn only_a_row_of_unclean_ends_in_short_time_closes_a_database() {
+        let cases: [(&str, Vec<u64>, bool); 8] = [
+            ("the first start", vec![5], false),
+            ("a row, but one", (1..=8).collect(), false),
+            ("a row", (1..=9).collect(), true),
+            ("a row in one moment", vec![5; 9], true),
+            ("an hour apart", (1..=9).map(|n| n * 3600).collect(), true),
+            (
+                "more than an hour",
+                (1..=99).map(|n| n * 3601).collect(),
+                false,
+            ),
+            ("power cuts", (1..=99).map(|n| 100 - n).collect(), false),
+            (
+                "power cuts, some of them twice",
+                (1..=99).map(|n| 60 + n % 8).collect(),
+                false,
+            ),
+        ];
+        for (name, starts, want) in cases {
+            let judged = after(&starts).judged(file(1), true);
+            assert_eq!(judged.closed.is_some(), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_row_has_closed_stays_closed_until_file_or_mark_are_gone() {
+        let starts: Vec<u64> = (1..=9).collect();
+        let closed = after(&starts).judged(file(1), true);
+        for (name, since_boot, now, is_there, want) in [
+            ("a later attempt", None, 1, true, true),
+            ("another file", None, 2, true, false),
+            ("without the mark", None, 1, false, false),
+            ("the next start", Some(10), 1, true, true),
+            ("after a boot, and late", Some(1), 1, true, true),
+            ("much later", Some(999_999), 1, true, true),
+            ("the next start with another file", Some(10), 2, true, false),
+        ] {
+            let next = |at| closed.next(Duration::from_secs(at));
+            let mark = since_boot.map_or(closed, next);
+            let judged = mark.judged(file(now), is_there);
+            assert_eq!(judged.closed.is_some(), want, "{name}");
+            assert!(want || judged.row == 1, "{name}: a new row");
+        }
+    }
+
+    #[test]
+    fn a_row_of_unclean_ends_closes_a_database_that_every_proof_finds_good() {
+        let directory = tempfile::tempdir().unwrap();
+        let opener = lmdb(directory.path());
+        drop(opener.open().unwrap());
+        let path = path(directory.path());
+        let start = || Unclean::new(Duration::from_secs(99));
+        fs::write(&path, format!("1 {MANY} 98000")).unwrap();
+        let mut unclean = start();
+        let told = unclean.admit(&opener).unwrap_err().to_string();
+        for advice in ["8 times", "move the file away", "remove "] {
+            assert!(told.contains(advice), "{told}");
+        }
+        assert!(unclean.admit(&opener).is_err());
+        assert!(start().admit(&opener).is_err(), "the next start");
+        fs::remove_file(&path).unwrap();
+        unclean.admit(&opener).unwrap();
+    }
+
+    #[test]
+    fn a_child_does_not_outlive_who_waits_for_it() {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(process.exists());
+        drop(Prover(child));
+        assert!(!process.exists());
+    }
+
+    #[test]
+    fn a_proof_makes_no_database() {
+        let directory = tempfile::tempdir().unwrap();
+        let opener = lmdb(directory.path());
+        let arguments = std::iter::once(MODE.into()).chain(opener.to_arguments());
+        assert!(prove_database(arguments.clone()).is_some());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        fs::write(opener.data(), "").unwrap();
+        assert!(prove_database(arguments).is_some());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(fs::metadata(opener.data()).unwrap().len(), 0);
     }
 
     #[test]
@@ -222,6 +518,7 @@ mod tests {
     fn a_good_database_is_proved_and_a_damaged_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
+        drop(opener.open().unwrap());
         opener.prove().unwrap();
         opener.prove().unwrap();
         let data = opener.data();

@@ -16,12 +16,16 @@ const ROWS: usize = 4096;
 
 impl LmdbOpener {
     /// Reads every page that leads to records, decodes every record, has LMDB load its list of free pages, and
-    /// commits a little. Nothing is kept of it.
+    /// commits a little. Nothing is kept of it. Where no database is, none is made.
     ///
     /// # Errors
     ///
     /// [`StoreError`] says what is wrong; or the process dies.
     pub fn prove(&self) -> Result<(), StoreError> {
+        let data = self.data();
+        if std::fs::metadata(&data).map_err(file_error(&data))?.len() == 0 {
+            return Err(file_error(&data)(std::io::ErrorKind::UnexpectedEof.into()));
+        }
         let (reader, mut writer) = self.open_halves()?;
         reader.figures()?;
         reader.latest()?;

@@ -292,6 +292,12 @@ impl Daemon {
         self.log_until(|log| log.lines().any(is_wanted));
     }
 
+    /// Makes the daemon forget that it was killed: a row of kills in short time would close its database.
+    pub(crate) fn excuse_kills(&self) {
+        // Before the first start there is nothing to forget.
+        drop(fs::remove_file(self.path().join("db/stargrey.unclean")));
+    }
+
     /// Kills the daemon without a warning.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

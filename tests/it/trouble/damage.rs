@@ -142,6 +142,30 @@ fn kills_alone_close_no_database() {
 }
 
 #[test]
+fn a_daemon_that_dies_again_and_again_serves_without_its_database() {
+    let mut daemon = Daemon::prepare();
+    let path = daemon.path().join("db/stargrey.unclean");
+    daemon.run(&["-q"]);
+    for n in 0..8 {
+        assert!(daemon.connect().ask(&nth_request(n)).contains("Greylisted"));
+        daemon.kill();
+        daemon.start_again();
+    }
+    let status = daemon.wait_for("STATUS=DEGRADED: ");
+    assert!(status.contains("8 times in a row"), "{status}");
+    assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
+    // A clean end of a daemon that did not use it proves nothing.
+    assert!(daemon.stop().success());
+    daemon.start_again();
+    daemon.wait_for("STATUS=DEGRADED: ");
+    fs::remove_file(path).unwrap();
+    daemon.log_until(|log| log.contains("the database can be used again"));
+    let answer = daemon.connect().ask(&nth_request(5000));
+    assert!(answer.contains("Greylisted"), "{answer}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn a_file_that_ended_the_daemon_stays_closed_until_a_good_one_is_in_its_place() {
     let good = good_file();
     let mut bad = good.clone();
