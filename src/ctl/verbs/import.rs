@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::Answer;
 use super::moved::{Fate, Known, is_entry};
-use crate::api::{CHANGED, Dict, FromRow, ManagerProxy, NEW, UNCHANGED};
+use crate::api::{CHANGED, Dict, Error, FromRow, ManagerProxy, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
 use crate::ctl::import::Skip;
@@ -156,14 +156,6 @@ async fn take(
     }
 }
 
-/// Why a record was refused, without its number in the call and what has become of the call.
-fn reason(said: &str) -> &str {
-    let numbered = said.strip_prefix("Row ");
-    let why = numbered.and_then(|rest| rest.split_once(": "));
-    let why = why.map_or(said, |(_, why)| why);
-    why.split_once(". ").map_or(why, |(first, _)| first)
-}
-
 /// What there is to say when there was nothing to read.
 fn nothing(tally: &Tally, input: &Input, view: &View) -> Answer {
     let mut text = tally.text(view);
@@ -227,7 +219,9 @@ impl Tally {
     /// Why records were left out, and how many for each reason.
     fn reasons(&self) -> Vec<String> {
         let reason = |(why, count): (&Skip, &u64)| match (why, &self.refusal) {
-            (Skip::Refused, Some(said)) => format!("{count}: {why}: {}", reason(said)),
+            (Skip::Refused, Some(said)) => {
+                format!("{count}: {why}: {}", Error::reason_of_row(said))
+            }
             _ => format!("{count}: {why}"),
         };
         self.skipped.iter().map(reason).collect()
@@ -294,7 +288,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Error, Row};
+    use crate::api::Row;
 
     fn tally() -> Tally {
         let mut tally = Tally {
@@ -384,20 +378,6 @@ Unchanged: 900
                 (got, want) => got.is_none() && want.is_none(),
             };
             assert!(is_wanted, "{read}, {skipped}: {got:?}");
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_said_without_what_is_about_the_call() {
-        for (said, want) in [
-            (
-                "Row 7: sender is no address. Nothing of this call was taken: mend the row.",
-                "sender is no address",
-            ),
-            ("row 1 is unlucky", "row 1 is unlucky"),
-            ("Row 7", "Row 7"),
-        ] {
-            assert_eq!(reason(said), want);
         }
     }
 

@@ -37,9 +37,7 @@ impl From<ControlError> for Error {
         ControlError::TooMany { .. } => {
             invalid(&format!("{error}. Remove some, or put them into a file."))
         }
-        ControlError::Row { .. } => Error::InvalidRow(format!(
-            "{error}. Nothing of this call was taken: mend the row or leave it out."
-        )),
+        ControlError::Row { number, why } => Error::refused_row(number, why),
         ControlError::Store(why) => Error::StoreUnavailable(format!(
             "The database cannot be used: {why}. Mail is served all the same; \
              what systemctl status stargrey says has to be mended, then try again."

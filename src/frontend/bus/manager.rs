@@ -263,11 +263,7 @@ impl Manager {
         let records: Result<Vec<_>, Error> = (1..)
             .zip(&rows.0)
             .map(|(number, row): (usize, _)| {
-                rows::to_record(row).map_err(|why| {
-                    Error::InvalidRow(format!(
-                        "Row {number}: {why}. Nothing of this call was taken: mend the row or leave it out."
-                    ))
-                })
+                rows::to_record(row).map_err(|why| Error::refused_row(number, why))
             })
             .collect();
         let taken = self.gate.import(records?, dry_run).await?;
