@@ -13,6 +13,8 @@
 //!
 //! A value is split at white space into words; quotes keep one together, and `\` takes the next character as it is.
 
+use crate::types::split_words;
+
 /// An assignment of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
@@ -22,6 +24,8 @@ pub struct Assignment {
     pub name: String,
     /// The value; `None` where the line has no `=`.
     pub value: Option<String>,
+    /// Whether the line above it is of a comment and ends in `\`: before version 254 systemd goes on with the comment.
+    pub is_below_comment: bool,
 }
 
 /// What the next character belongs to.
@@ -36,6 +40,7 @@ enum State {
     Double,
     DoubleEscape,
     Comment,
+    CommentEscape,
 }
 
 /// What is done with a character.
@@ -65,8 +70,9 @@ const fn next(state: State, c: char) -> (State, Step) {
         State::Between if is_blank => (State::Between, Step::Skip),
         State::Between if matches!(c, '#' | ';') => (State::Comment, Step::Skip),
         State::Between => (State::Name, Step::Begin),
-        State::Comment if is_end => (State::Between, Step::Skip),
-        State::Comment => (State::Comment, Step::Skip),
+        State::Comment | State::CommentEscape if is_end => (State::Between, Step::Skip),
+        State::Comment if c == '\\' => (State::CommentEscape, Step::Skip),
+        State::Comment | State::CommentEscape => (State::Comment, Step::Skip),
         State::Name if is_end => (State::Between, Step::EndName),
         State::Name if c == '=' => (State::BeforeValue, Step::Skip),
         State::Name => (State::Name, Step::Name),
@@ -98,7 +104,12 @@ pub fn assignments(text: &str) -> Vec<Assignment> {
     let (mut name, mut value) = (String::new(), String::new());
     // Blanks at the end of a value that no quotes hold.
     let mut kept = 0;
+    // Lines that are below a comment which ends in a backslash.
+    let mut below = Vec::new();
     for c in text.chars().chain(['\n']) {
+        if state == State::CommentEscape && c == '\n' {
+            below.push(line.saturating_add(1));
+        }
         let step;
         (state, step) = next(state, c);
         match step {
@@ -130,6 +141,9 @@ pub fn assignments(text: &str) -> Vec<Assignment> {
         }
         found.push(assignment(begun, &mut name, Some(&mut value)));
     }
+    for assignment in &mut found {
+        assignment.is_below_comment = below.binary_search(&assignment.line).is_ok();
+    }
     found
 }
 
@@ -138,30 +152,16 @@ fn assignment(line: u32, name: &mut String, value: Option<&mut String>) -> Assig
         line,
         name: std::mem::take(name).trim_end().to_owned(),
         value: value.map(std::mem::take),
+        is_below_comment: false,
     }
 }
 
 /// The words that `$NAME` in a command line of a unit becomes.
 #[must_use]
 pub fn words(value: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = value.chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (_, '\\') => word.get_or_insert_default().extend(characters.next()),
-            (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, ' ' | '\t' | '\n' | '\r') => words.extend(word.take()),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
+    let (words, _) = split_words(value.chars(), |c| c);
+    let words = words.into_iter();
+    words.map(|word| word.text.into_iter().collect()).collect()
 }
 
 #[cfg(test)]
@@ -201,6 +201,23 @@ mod tests {
     }
 
     #[test]
+    fn what_systemd_took_for_a_comment_before_version_254_shows() {
+        for (text, want) in [
+            ("# x \\\nA=1\nB=2", [true, false]),
+            ("; x\\\n  A=1\n# y\\\nB=2", [true, true]),
+            ("# x \\\n# y\nA=1\nB=2", [false, false]),
+            ("# x \\\n\nA=1\nB=2", [false, false]),
+            ("# x \\\\\nA=1\nB=2", [false, false]),
+            ("# x \\ y\nA=1\nB=2", [false, false]),
+            ("# x \\\r\nA=1\nB=2", [false, false]),
+        ] {
+            let found = assignments(text).into_iter();
+            let got: Vec<bool> = found.map(|found| found.is_below_comment).collect();
+            assert_eq!(got, want, "{text:?}");
+        }
+    }
+
+    #[test]
     fn an_assignment_knows_its_line_and_a_line_without_one_shows() {
         let found = assignments("# one\nA='1\n2'\nodd line\nB=3\n");
         let got: Vec<(u32, &str, bool)> = found
@@ -211,21 +228,5 @@ mod tests {
             got,
             [(2, "A", true), (4, "odd line", false), (5, "B", true)]
         );
-    }
-
-    #[test]
-    fn a_value_is_split_into_words_as_systemd_splits_it() {
-        for (value, want) in [
-            ("", vec![]),
-            (" --a  --b\n--c\t", vec!["--a", "--b", "--c"]),
-            ("--text='a b' \"c d\"", vec!["--text=a b", "c d"]),
-            ("a\\ b c\\\\d", vec!["a b", "c\\d"]),
-            ("'' x", vec!["", "x"]),
-            ("'open end", vec!["open end"]),
-            ("'it'\\''s'", vec!["it's"]),
-            ("end\\", vec!["end"]),
-        ] {
-            assert_eq!(words(value), want, "{value:?}");
-        }
     }
 }

@@ -6,12 +6,16 @@ use std::path::Path;
 
 use crate::config::Complaint;
 use crate::config::environment::{Assignment, assignments, words};
+use crate::types::{decoded, is_undecodable};
 
 /// The option files of the unit, in its order: Debian's and RPM's.
 const FILES: [&str; 2] = ["/etc/default/stargrey", "/etc/sysconfig/stargrey"];
 
 /// The state directory of the unit.
 pub(super) const STATE_DIRECTORY: &str = "/var/lib/stargrey";
+
+/// What systemd does with a file that it cannot load: the `-` before its name in the unit.
+const IGNORED: &str = "systemd ignores this file, and the daemon runs without its options";
 
 /// What the option files say.
 #[derive(Debug, Default)]
@@ -40,22 +44,33 @@ impl Packaged {
         let mut packaged = Self::default();
         for path in files {
             match std::fs::read(path) {
-                Ok(bytes) => match String::from_utf8(bytes) {
-                    Ok(text) => packaged.take(path, &text),
-                    Err(error) => packaged.complaints.push(Complaint::file(
-                        path,
-                        format!("{error}; systemd does not start the daemon"),
-                    )),
+                Ok(bytes) => match loaded(path, &bytes) {
+                    Ok(found) => packaged.take(path, found),
+                    Err(complaints) => packaged.complaints.extend(complaints),
                 },
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(error) => packaged.complaints.push(Complaint::file(path, error)),
+                Err(error) => {
+                    let complaint = Complaint::file(path, format!("{error}: {IGNORED}"));
+                    packaged.complaints.push(complaint);
+                }
             }
         }
         packaged
     }
 
-    fn take(&mut self, path: &Path, text: &str) {
-        for Assignment { line, name, value } in assignments(text) {
+    fn take(&mut self, path: &Path, found: Vec<Assignment>) {
+        for assignment in found {
+            let Assignment {
+                line,
+                name,
+                value,
+                is_below_comment,
+            } = assignment;
+            if is_below_comment {
+                let message = "systemd before version 254 takes this line for a part of the comment above it, which ends in \\: \
+                               remove that \\";
+                self.complaints.push(Complaint::line(path, line, message));
+            }
             let is_name = name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
                 && !name.starts_with(|c: char| c.is_ascii_digit());
             let is_printable = |value: &str| {
@@ -80,5 +95,34 @@ impl Packaged {
                 )),
             }
         }
+    }
+}
+
+/// The assignments of a file, or why systemd does not load it. To bytes that are not UTF-8 it objects in names and
+/// values alone.
+fn loaded(path: &Path, bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Complaint>> {
+    if bytes.contains(&0) {
+        let message = format!("there is a NUL byte in it: {IGNORED}");
+        return Err(vec![Complaint::file(path, message)]);
+    }
+    let found = assignments(&decoded(bytes));
+    let is_undecodable = |assignment: &&Assignment| {
+        let value = assignment.value.as_deref();
+        value.is_some_and(|value| {
+            assignment.name.contains(is_undecodable) || value.contains(is_undecodable)
+        })
+    };
+    let complaints: Vec<_> = found
+        .iter()
+        .filter(is_undecodable)
+        .map(|assignment| {
+            let message = format!("this is not UTF-8: {IGNORED}");
+            Complaint::line(path, assignment.line, message)
+        })
+        .collect();
+    if complaints.is_empty() {
+        Ok(found)
+    } else {
+        Err(complaints)
     }
 }

@@ -5,10 +5,12 @@
 
 mod network;
 mod reply;
+mod systemd;
 mod text;
 mod time;
 
 pub use network::{ClientIp, Prefix, PrefixError};
 pub use reply::{Reply, ReplyText};
+pub use systemd::{Word, decoded, is_undecodable, split_words};
 pub use text::{Printable, Unbroken, counted, unprintable};
 pub use time::{Span, Timestamp};

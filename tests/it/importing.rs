@@ -4,6 +4,10 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use proptest::prelude::*;
+use stargrey::config::environment;
+use stargrey::ctl::options::translate;
+
 use crate::bus::OnBus;
 
 /// Starts `stargreyctl` with these arguments; its exit status, and what it said.
@@ -125,6 +129,27 @@ fn options_of(file: &str, stdin: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// The words that systemd puts on the command line for `$OPTIONS` of this file.
+fn options_for_systemd(file: &str) -> Vec<String> {
+    let found = environment::assignments(file).into_iter();
+    let mut options = found.filter(|assignment| assignment.name == "OPTIONS");
+    let value = options.next().and_then(|assignment| assignment.value);
+    assert_eq!(options.next(), None, "{file}");
+    environment::words(&value.unwrap())
+}
+
+proptest! {
+    #[test]
+    fn systemd_reads_the_words_that_postgrey_had(
+        text in "[-a=b'\"\\\\` %#;é]{0,12}",
+        list in "/[-a=b'\"\\\\` %#;é]{0,12}",
+    ) {
+        let words = [format!("--greylist-text={text}"), format!("--whitelist-clients={list}")];
+        let file = translate("FILE", format!("postgrey\0{}\0", words.join("\0")).as_bytes());
+        prop_assert_eq!(options_for_systemd(&file.unwrap()), words);
+    }
+}
+
 #[test]
 fn an_option_file_that_was_taken_over_is_one_of_ours() {
     let directory = tempfile::tempdir().unwrap();
@@ -145,11 +170,10 @@ fn an_option_file_that_was_taken_over_is_one_of_ours() {
             options_of("-", &file).stdout.len() - "standard input".len(),
             output.stdout.len() - path("old").len()
         );
-        fs::write(path("new"), output.stdout).unwrap();
-        let check = ". \"$1\"; eval \"set -- $OPTIONS\"; exec \"$STARGREYD\" --check --user=root --group=root \"$@\"";
-        let output = Command::new("sh")
-            .args(["-c", check, "sh", &path("new")])
-            .env("STARGREYD", env!("CARGO_BIN_EXE_stargreyd"))
+        let new = String::from_utf8(output.stdout).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+            .args(["--check", "--user=root", "--group=root"])
+            .args(options_for_systemd(&new))
             .output()
             .unwrap();
         assert!(output.status.success(), "{file}: {output:?}");

@@ -194,25 +194,43 @@ fn check_without_options_checks_those_of_the_unit() {
     let etc = tempfile::tempdir().unwrap();
     let file = etc.path().join("stargrey");
     for (text, want) in [
-        ("#OPTIONS=\"--bogus\"\n", None),
+        (&b"#OPTIONS=\"--bogus\"\n"[..], None),
         (
-            "OPTIONS=\"--bogus\"\nOPTIONS=\"--delay=120 --greylist-text='a b'\"\n",
+            b"OPTIONS=\"--bogus\"\nOPTIONS=\"--delay=120 --greylist-text='a b'\"\n",
             None,
         ),
         (
-            "# x\nOPTIONS=\"--delay=120 \\\n  --sync=never\"\n",
+            b"# x\nOPTIONS=\"--delay=120 \\\n  --sync=never\"\n",
             Some(":2: --sync: "),
         ),
         (
-            "OPTIONS='--bogus'\n",
+            b"OPTIONS='--bogus'\n",
             Some(":1: unexpected argument '--bogus'"),
         ),
-        ("OPTIONS=--delay\n", Some(":1: ")),
+        (b"OPTIONS=--delay\n", Some(":1: ")),
         (
-            "export OPTIONS=--delay=1\n",
+            b"export OPTIONS=--delay=1\n",
             Some(":1: \"export OPTIONS\" is not an assignment"),
         ),
-        ("OPTIONS=$MORE\n", Some(":1: unexpected argument '$MORE'")),
+        (b"OPTIONS=$MORE\n", Some(":1: unexpected argument '$MORE'")),
+        (b"# x \\\n# y\nOPTIONS=--delay=1\n", None),
+        (
+            b"# x \\\nOPTIONS=--delay=1\n",
+            Some(":2: systemd before version 254"),
+        ),
+        (b"# Gr\xf6\xdfe\nOPTIONS=--delay=1\n", None),
+        (
+            b"#\nOPTIONS=--delay=1 --greylist-text=gr\xf6\xdfer\n",
+            Some(":2: this is not UTF-8: systemd ignores this file"),
+        ),
+        (
+            b"OPTIONS=--bogus\nOTHER=\xf6\n",
+            Some(":2: this is not UTF-8: systemd ignores this file"),
+        ),
+        (
+            b"# \0\nOPTIONS=--bogus\n",
+            Some(": there is a NUL byte in it"),
+        ),
     ] {
         fs::write(&file, text).unwrap();
         let Some(mut command) = with_directory(etc.path(), "/etc/default", &["--check"]) else {
@@ -222,8 +240,12 @@ fn check_without_options_checks_those_of_the_unit() {
         let said = stderr(&output);
         let place = want.map(|want| format!("/etc/default/stargrey{want}"));
         match place {
-            Some(place) => assert!(said.contains(&place), "{text:?}: {said}"),
-            None => assert!(!said.contains("/etc/default/stargrey"), "{text:?}: {said}"),
+            Some(place) => assert!(said.contains(&place), "{}: {said}", text.escape_ascii()),
+            None => assert!(
+                !said.contains("/etc/default/stargrey"),
+                "{}: {said}",
+                text.escape_ascii()
+            ),
         }
         assert_eq!(
             output.status.code(),

@@ -11,6 +11,9 @@ use std::str::Chars;
 
 use super::Problem;
 
+/// Characters that `$NAME` may put in, in all of a file: a command line has no longer word.
+const MOST_EXPANDED: usize = 1 << 17;
+
 /// A character of a value, with its line in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Character {
@@ -38,6 +41,7 @@ pub(super) fn read(text: &str) -> (Values, Vec<Problem>) {
         rest: text.chars().peekable(),
         line: 1,
         values: Values::new(),
+        expanded: 0,
     };
     let mut problems = Vec::new();
     loop {
@@ -69,6 +73,8 @@ struct Reader<'a> {
     rest: Peekable<Chars<'a>>,
     line: u32,
     values: Values,
+    /// Characters that `$NAME` has put in.
+    expanded: usize,
 }
 
 impl Reader<'_> {
@@ -210,7 +216,15 @@ impl Reader<'_> {
             return Err(self.problem("only $NAME and ${NAME} can be replaced without a shell"));
         }
         match self.values.get(&name) {
-            Some(value) => text.extend(&value.text),
+            Some(value) => {
+                self.expanded = self.expanded.saturating_add(value.text.len());
+                if self.expanded > MOST_EXPANDED {
+                    return Err(self.problem(format!(
+                        "the values of all $NAME in this file together are longer than {MOST_EXPANDED} characters"
+                    )));
+                }
+                text.extend(&value.text);
+            }
             None if is_of_postgrey(&name) => {}
             None => return Err(self.problem(format!("${name} is not set in this file"))),
         }
@@ -275,5 +289,22 @@ mod tests {
             assert_eq!(problem.line, line, "{text}");
             assert!(problem.what.starts_with(want), "{text}: {problem:?}");
         }
+    }
+
+    #[test]
+    fn values_that_grow_with_every_line_end_as_a_problem() {
+        for (first, more) in [("A=xxxx\n", "A=$A$A\n"), ("A=xxxx\n", "A+=$A\n")] {
+            let (values, problems) = read(&format!("{first}{}", more.repeat(40)));
+            let length: usize = values.values().map(|value| value.text.len()).sum();
+            assert!(length < 2 * MOST_EXPANDED, "{more}: {length}");
+            assert!(
+                problems[0].what.contains("131072 characters"),
+                "{problems:?}"
+            );
+        }
+        let many: String = (0..2000).map(|n| format!("B{n}=$A\n")).collect();
+        let (values, _) = read(&format!("A={}\n{many}", "x".repeat(10_000)));
+        let length: usize = values.values().map(|value| value.text.len()).sum();
+        assert!(length < 2 * MOST_EXPANDED, "{length}");
     }
 }

@@ -21,6 +21,8 @@ use table::find;
 pub use table::{Argument, Known, Means, OPTIONS};
 use words::{Word, join, split};
 
+use crate::types::{decoded, is_undecodable};
+
 /// The option file that is packaged.
 const TEMPLATE: &str = include_str!("../../../systemd/stargrey.options");
 
@@ -94,9 +96,7 @@ impl fmt::Display for Given {
 ///
 /// All that cannot be understood.
 pub fn translate(name: &str, bytes: &[u8]) -> Result<String, Vec<Problem>> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Err(vec![Problem::new(1, "this is not UTF-8")]);
-    };
+    let text = &decoded(bytes);
     let mut problems = Vec::new();
     let given = if text.contains('\0') || !is_assigning(text) {
         of_command_line(text, &mut problems)
@@ -290,10 +290,15 @@ fn taken_over(given: &[Given], problems: &mut Vec<Problem>) -> (Vec<String>, Vec
         let is_last = later.all(|other| other.known != option.known);
         let is_zero = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte == b'0');
         let text = option.to_string();
-        if text.contains(['$', '\n']) {
+        let is_undecodable = text.contains(is_undecodable);
+        if is_undecodable || text.contains(|c: char| c == '$' || c.is_control()) {
             let text = text.escape_debug();
-            let what = format!("{text}: stargreyd accepts neither $ nor a line break here");
-            problems.push(Problem::new(option.line, what));
+            let why = if is_undecodable {
+                "this is not UTF-8"
+            } else {
+                "stargreyd accepts neither $ nor a control character here"
+            };
+            problems.push(Problem::new(option.line, format!("{text}: {why}")));
             continue;
         }
         if !is_last && option.known.means != Means::Each {

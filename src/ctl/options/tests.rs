@@ -194,6 +194,10 @@ fn what_is_not_understood_is_said_with_its_line() {
             "\nPOSTGREY_OPTS='--greylist-text=$x'",
             "2: --greylist-text=$x: stargreyd accepts neither $",
         ),
+        (
+            "\n\nPOSTGREY_OPTS=\"--greylist-text='a\u{1b}b'\"",
+            "3: --greylist-text=a\\u{1b}b: stargreyd accepts neither $",
+        ),
         ("POSTGREY_OPTS='--inet=\"1'", "1: this \" is never closed"),
         (
             "POSTGREY_OPTS=\"--inet=1\"\nPOSTGREY_OPTS=$(cat x)",
@@ -209,8 +213,10 @@ fn what_is_not_understood_is_said_with_its_line() {
         let problem = problems.first().expect(text).to_string();
         assert!(problem.starts_with(want), "{text}: {problem}");
     }
-    let problems = translate("FILE", b"POSTGREY_OPTS=\xff").expect_err("no UTF-8");
-    assert_eq!(problems[0].to_string(), "1: this is not UTF-8");
+    let file = b"# gr\xf6\xdfer\nPOSTGREY_OPTS=--greylist-text=\xff\n";
+    let problems = translate("FILE", file).expect_err("not UTF-8");
+    let want = "2: --greylist-text=\\u{ffff}: this is not UTF-8";
+    assert_eq!(problems[0].to_string(), want);
 }
 
 #[test]
