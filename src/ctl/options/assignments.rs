@@ -302,8 +302,8 @@ mod tests {
                 "{problems:?}"
             );
         }
-        let many: String = (0..2000).map(|n| format!("B{n}=$A\n")).collect();
-        let (values, _) = read(&format!("A={}\n{many}", "x".repeat(10_000)));
+        let many: Vec<_> = (0..2000).map(|n| format!("B{n}=$A")).collect();
+        let (values, _) = read(&format!("A={}\n{}", "x".repeat(10_000), many.join("\n")));
         let length: usize = values.values().map(|value| value.text.len()).sum();
         assert!(length < 2 * MOST_EXPANDED, "{length}");
     }
