@@ -14,6 +14,7 @@ use sd_notify::NotifyState;
 
 use crate::frontend::Lanes;
 use crate::policy::Expiry;
+use crate::service::clock::monotonic;
 use crate::service::{Gate, Status};
 use crate::types::counted;
 
@@ -164,8 +165,11 @@ fn tell_all(receiver: &Receiver<News>, owes_ready: &AtomicBool) {
 fn send(news: &News) {
     let sent = match news {
         News::Ready => sd_notify::notify(&[NotifyState::Ready]),
-        News::Reloading => NotifyState::monotonic_usec_now()
-            .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
+        // The crate's own look at the clock overflows 36 minutes after boot where the seconds have 32 bits.
+        News::Reloading => {
+            let now = i128::try_from(monotonic().as_micros()).unwrap_or(i128::MAX);
+            sd_notify::notify(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)])
+        }
         News::Stopping(text) => {
             sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(text)])
         }

@@ -125,9 +125,10 @@ impl Texts {
                     }
                 },
             },
-            Verdict::Defer { missing } => {
-                Reply::Greylist(self.deferral(missing.try_again_in(delay), recipient))
-            }
+            Verdict::Defer { missing } => Reply::Greylist {
+                text: self.deferral(missing.try_again_in(delay), recipient),
+                has_code: self.text.starts_with(|c: char| c.is_ascii_digit()),
+            },
         }
     }
 
@@ -225,7 +226,10 @@ mod tests {
         ];
         for (missing, want) in cases {
             let got = deferred_for(missing, "in %s seconds", b"a@b");
-            let want = Reply::Greylist(ReplyText::new(format!("in {want} seconds")));
+            let want = Reply::Greylist {
+                text: ReplyText::new(format!("in {want} seconds")),
+                has_code: false,
+            };
             assert_eq!(got, want, "{missing:?}");
         }
     }
@@ -241,7 +245,10 @@ mod tests {
             ("%%s %%%s %%%%", b"a@b", "%s %12 %%"),
         ];
         for (text, recipient, want) in cases {
-            let want = Reply::Greylist(ReplyText::new(want.to_owned()));
+            let want = Reply::Greylist {
+                text: ReplyText::new(want.to_owned()),
+                has_code: text.starts_with('1'),
+            };
             assert_eq!(deferred(text, recipient), want, "{text}");
         }
     }

@@ -41,7 +41,12 @@ pub enum Reply {
     /// No objection; the message gets this header field.
     AddHeader(ReplyText),
     /// The client is deferred by greylisting.
-    Greylist(ReplyText),
+    Greylist {
+        /// The text.
+        text: ReplyText,
+        /// Whether the text begins with a code of its own, so that none is put before it.
+        has_code: bool,
+    },
     /// The client is deferred because stargrey cannot decide.
     Unavailable(ReplyText),
     /// The client waits for its reply.

@@ -216,7 +216,10 @@ fn debians_text_is_used_unless_an_option_has_one() {
         let now = crate::types::Timestamp::default();
         settings.texts.reply(verdict, b"a@b", now, Span::ZERO)
     };
-    let deferred = |text: &str| Reply::Greylist(ReplyText::new(text.to_owned()));
+    let deferred = |text: &str| Reply::Greylist {
+        text: ReplyText::new(text.to_owned()),
+        has_code: false,
+    };
     assert_eq!(text(&[]), deferred("see mx.example.org"));
     assert_eq!(text(&["--greylist-text=x"]), deferred("x"));
 }

@@ -43,9 +43,13 @@ fn write_action(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
     match reply {
         Reply::Continue => out.extend_from_slice(CONTINUE),
         Reply::AddHeader(field) => words(out, &["PREPEND ", field.as_str()]),
-        Reply::Greylist(text) => {
-            let text = text.as_str();
-            words(out, &[greylist, " ", code(text, style), text]);
+        Reply::Greylist { text, has_code } => {
+            let code = if style.enhanced_codes && !has_code {
+                "4.2.0 "
+            } else {
+                ""
+            };
+            words(out, &[greylist, " ", code, text.as_str()]);
         }
         Reply::Unavailable(text) => {
             words(out, &["DEFER_IF_PERMIT 4.3.0 ", text.as_str()]);
@@ -58,17 +62,6 @@ fn write_action(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
             }
         }
         Reply::Access(action) => words(out, &[action.as_str()]),
-    }
-}
-
-/// The enhanced status code of a deferral by greylisting, unless the text brings its own or the server does not
-/// know such codes.
-fn code(text: &str, style: Style<'_>) -> &'static str {
-    let has_own = text.starts_with(|c: char| c.is_ascii_digit());
-    if style.enhanced_codes && !has_own {
-        "4.2.0 "
-    } else {
-        ""
     }
 }
 
@@ -87,6 +80,10 @@ mod tests {
     fn each_reply_has_its_action() {
         let text = |text: &str| ReplyText::new(text.to_owned());
         let length = Span::from_seconds(65);
+        let greylist = |wait: &str, has_code| Reply::Greylist {
+            text: text(wait),
+            has_code,
+        };
         let then = |then: Option<&str>| Reply::Sleep {
             length,
             then: then.map(text),
@@ -94,9 +91,10 @@ mod tests {
         let cases = [
             (Reply::Continue, true, "DUNNO"),
             (Reply::AddHeader(text("X: y")), true, "PREPEND X: y"),
-            (Reply::Greylist(text("wait")), true, "450 4.2.0 wait"),
-            (Reply::Greylist(text("wait")), false, "450 wait"),
-            (Reply::Greylist(text("4.7.1 wait")), true, "450 4.7.1 wait"),
+            (greylist("wait", false), true, "450 4.2.0 wait"),
+            (greylist("wait", false), false, "450 wait"),
+            (greylist("60 seconds", false), true, "450 4.2.0 60 seconds"),
+            (greylist("4.7.1 wait", true), true, "450 4.7.1 wait"),
             (
                 Reply::Unavailable(text("later")),
                 true,

@@ -135,7 +135,8 @@ impl State {
                 if counted + 1 < COUNT {
                     let counted = counted + 1;
                     *triplet = Triplet::Waiting { first, counted };
-                    return Answer::Defer(0);
+                    // Only a retry is missing: the text names the delay.
+                    return Answer::Defer(DELAY);
                 }
                 *triplet = Triplet::Passed;
                 self.count += 1;
@@ -252,15 +253,15 @@ mod tests {
     #[rustfmt::skip]
     fn cases() -> Vec<Case> {
         let first = sees(0, A, Defer(300));
-        let retry = sees(300, A, Defer(0));
+        let retry = sees(300, A, Defer(300));
         let pass = sees(400, A, Header(400));
-        let other = [sees(0, B, Defer(300)), sees(300, B, Defer(0)), sees(400, B, Header(400))];
+        let other = [sees(0, B, Defer(300)), sees(300, B, Defer(300)), sees(400, B, Header(400))];
         let sleeps = [sees(0, A, Sleep), sees(125, Data, Dunno), sees(125, A, Sleep), sees(250, Data, Dunno)];
         let unknown = (0, A, None);
         let case = |name, targrey, asked: &[_], lost| Case { name, targrey, asked: asked.to_vec(), lost };
         vec![
             case("first sight", false, &[first, sees(200, A, Defer(100))], Defer(300)),
-            case("a counted retry", false, &[first, retry, pass], Defer(0)),
+            case("a counted retry", false, &[first, retry, pass], Defer(300)),
             case("a pass", false, &[first, retry, pass, sees(500, A, Dunno)], Header(500)),
             case("the auto-whitelist", false,
                 &[first, other[0], retry, other[1], pass, other[2], sees(400, C, Dunno)], Defer(300)),

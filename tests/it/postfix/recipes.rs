@@ -357,7 +357,7 @@ fn by_the_recipe_of_targrey_who_hangs_up_is_greylisted_and_comes_back_twice() {
         ", s25r=1, tarpit=hung-up",
     );
     site.clock.advance(300 - SLEEP);
-    assert_deferred(&session.attempt(SENDER, ANNA), ANNA, 0);
+    assert_deferred(&session.attempt(SENDER, ANNA), ANNA, 300);
     site.expect_line_to(
         "action=greylist, reason=early-retry (1 retry missing),",
         ", s25r=1, tarpit=hung-up",
