@@ -142,6 +142,15 @@ async fn serve_all(
     }
     notifier.stopping(&gate);
     log::info!("ending: what was asked is answered first");
+    end(&shutdown, listeners).await;
+    for chore in chores {
+        chore.abort();
+    }
+    Ok(())
+}
+
+/// Tells the listeners to end, and waits for them.
+async fn end(shutdown: &watch::Sender<bool>, listeners: Vec<task::JoinHandle<()>>) {
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");
     }
@@ -150,10 +159,6 @@ async fn serve_all(
             log::error!("a listener has failed: {error}");
         }
     }
-    for chore in chores {
-        chore.abort();
-    }
-    Ok(())
 }
 
 /// Serves the D-Bus object on a thread of its own; with it come the wishes for a reload.

@@ -15,11 +15,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
+use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    Added, AddressList, ClientList, CompiledSets, Dead, Entry, Hits, ListName, Lists, Ruleset,
-    TooLarge,
+    Added, AddressList, ClientList, CompiledSets, Entry, Hits, ListName, Lists, Ruleset, TooLarge,
 };
+use crate::service::pattern::{Pattern, parse};
 use crate::types::Timestamp;
 
 /// No entry ends.
@@ -102,27 +102,6 @@ impl Kept {
 
     fn is(&self, entry: &Added) -> bool {
         self.stored.list == entry.list && self.stored.text == entry.text
-    }
-}
-
-/// What a text means in a list.
-#[derive(Debug, Clone)]
-pub(super) enum Pattern {
-    Client(ClientPattern),
-    Address(AddressPattern),
-}
-
-impl Pattern {
-    /// The inside of `/…/`.
-    fn expression(&self) -> Option<&str> {
-        match self {
-            Self::Client(ClientPattern::Expression(text))
-            | Self::Address(AddressPattern::Expression(text)) => Some(text),
-            Self::Client(ClientPattern::Network(_) | ClientPattern::Host(_))
-            | Self::Address(
-                AddressPattern::Address(_) | AddressPattern::User(_) | AddressPattern::Domain(_),
-            ) => None,
-        }
     }
 }
 
@@ -317,51 +296,12 @@ pub(super) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
     now.zip(entry.expires).is_some_and(|(now, end)| end <= now)
 }
 
-/// A pattern as it is kept: trimmed, and lower-cased unless it is an expression, where case may have a meaning; and
-/// what it means in this list.
-///
-/// # Errors
-///
-/// [`PatternError`] when it means nothing there.
-pub(super) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), PatternError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(PatternError::Empty);
-    }
-    let pattern = parse(list, text)?;
-    let text = if text.starts_with('/') {
-        text.to_owned()
-    } else {
-        text.to_ascii_lowercase()
-    };
-    Ok((text, pattern))
-}
-
 /// Whether the list can be added to. Tables are for files alone, because their order means something, and so are the
 /// recipients to greylist: an entry more there makes mail wait.
 pub(super) const fn is_open(list: ListName) -> bool {
     match list {
         ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
         ListName::GreylistRecipient | ListName::ClientAccess => false,
-    }
-}
-
-/// Why a pattern never matches, although it can be read; `None` if it can match.
-pub(super) fn never_matches(pattern: &Pattern) -> Option<Dead> {
-    match pattern {
-        Pattern::Client(pattern) => pattern.dead(),
-        Pattern::Address(pattern) => pattern.dead(),
-    }
-}
-
-fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
-    match list {
-        ListName::Client | ListName::S25rException | ListName::ClientAccess => {
-            ClientPattern::parse(text).map(Pattern::Client)
-        }
-        ListName::Recipient | ListName::Sender | ListName::GreylistRecipient => {
-            AddressPattern::parse(text).map(Pattern::Address)
-        }
     }
 }
 

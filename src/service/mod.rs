@@ -19,6 +19,7 @@ mod control;
 mod gate;
 pub mod journal;
 mod memory;
+mod pattern;
 mod pause;
 mod recent;
 mod sleeps;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::ControlError;
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::Gate;
-use crate::service::book::{Addition, has_ended, is_open, never_matches, normal};
+use crate::service::book::{Addition, has_ended, is_open};
+use crate::service::pattern::{never_matches, normal};
 use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
 

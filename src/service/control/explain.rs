@@ -128,17 +128,8 @@ impl Gate {
             _ => None,
         };
         let missing = outcome.verdict.missing();
-        let retries = missing.and_then(|missing| match missing {
-            Missing::Retries(retries) => Some(retries),
-            Missing::Time(_) => {
-                let counted = match record? {
-                    Triplet::Waiting { counted, .. } => counted,
-                    Triplet::Passed { .. } => return None,
-                };
-                let needed = rules.params.retry_count.saturating_sub(counted);
-                (needed > 1).then_some(needed)
-            }
-        });
+        let retries =
+            missing.and_then(|missing| retries(missing, record, rules.params.retry_count));
         Explanation {
             reply: own_reply.unwrap_or_else(|| rules.reply(tx, &outcome, now)),
             greylist_action: rules.texts.greylist_action().clone(),
@@ -151,6 +142,21 @@ impl Gate {
             because: entry.and_then(|entry| named(&rules, entry)),
             steps: steps.iter().map(|step| said(*step, &rules, now)).collect(),
             outcome,
+        }
+    }
+}
+
+/// How many attempts are still missing, if more than one is, of the `needed`.
+fn retries(missing: Missing, record: Option<Triplet>, needed: u32) -> Option<u32> {
+    match missing {
+        Missing::Retries(retries) => Some(retries),
+        Missing::Time(_) => {
+            let counted = match record? {
+                Triplet::Waiting { counted, .. } => counted,
+                Triplet::Passed { .. } => return None,
+            };
+            let left = needed.saturating_sub(counted);
+            (left > 1).then_some(left)
         }
     }
 }

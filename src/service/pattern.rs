@@ -1,0 +1,65 @@
+//! What the text of an added entry means.
+
+use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
+use crate::policy::{Dead, ListName};
+
+/// What a text means in a list.
+#[derive(Debug, Clone)]
+pub(super) enum Pattern {
+    Client(ClientPattern),
+    Address(AddressPattern),
+}
+
+impl Pattern {
+    /// The inside of `/…/`.
+    pub(super) fn expression(&self) -> Option<&str> {
+        match self {
+            Self::Client(ClientPattern::Expression(text))
+            | Self::Address(AddressPattern::Expression(text)) => Some(text),
+            Self::Client(ClientPattern::Network(_) | ClientPattern::Host(_))
+            | Self::Address(
+                AddressPattern::Address(_) | AddressPattern::User(_) | AddressPattern::Domain(_),
+            ) => None,
+        }
+    }
+}
+
+/// A pattern as it is kept: trimmed, and lower-cased unless it is an expression, where case may have a meaning; and
+/// what it means in this list.
+///
+/// # Errors
+///
+/// [`PatternError`] when it means nothing there.
+pub(super) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), PatternError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(PatternError::Empty);
+    }
+    let pattern = parse(list, text)?;
+    let text = if text.starts_with('/') {
+        text.to_owned()
+    } else {
+        text.to_ascii_lowercase()
+    };
+    Ok((text, pattern))
+}
+
+/// Why a pattern never matches, although it can be read; `None` if it can match.
+pub(super) fn never_matches(pattern: &Pattern) -> Option<Dead> {
+    match pattern {
+        Pattern::Client(pattern) => pattern.dead(),
+        Pattern::Address(pattern) => pattern.dead(),
+    }
+}
+
+/// What a text means in this list.
+pub(super) fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
+    match list {
+        ListName::Client | ListName::S25rException | ListName::ClientAccess => {
+            ClientPattern::parse(text).map(Pattern::Client)
+        }
+        ListName::Recipient | ListName::Sender | ListName::GreylistRecipient => {
+            AddressPattern::parse(text).map(Pattern::Address)
+        }
+    }
+}
