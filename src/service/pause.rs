@@ -23,8 +23,16 @@ const OPEN_END: u64 = u64::MAX;
 pub(super) struct PauseSwitch {
     /// When the pause ends, in seconds since the epoch, or one of the two constants.
     until: AtomicU64,
-    /// Whether the store does not have it yet.
-    is_unwritten: Mutex<bool>,
+    stored: Mutex<Stored>,
+}
+
+/// What the switch has to do with the store.
+#[derive(Debug, Default)]
+struct Stored {
+    /// Whether a store has been read since the start.
+    is_loaded: bool,
+    /// Whether the store does not have the pause as it is now.
+    is_unwritten: bool,
 }
 
 impl PauseSwitch {
@@ -49,19 +57,26 @@ impl PauseSwitch {
 
     /// Begins a pause, or ends it.
     pub(super) fn set(&self, pause: Option<Pause>) {
-        let mut is_unwritten = self.lock();
+        let mut state = self.lock();
         self.store(pause);
-        *is_unwritten = true;
+        state.is_unwritten = true;
     }
 
-    /// Takes what the store has, unless something waits to be stored; says whether a pause has begun by that.
+    /// Reads what the store has, unless a change waits to be stored; says whether a pause has begun by that. A
+    /// database that takes the place of another while the daemon runs neither begins nor ends a pause: it is told
+    /// of the one that there is.
     pub(super) fn load(&self, stored: Option<Pause>) -> bool {
-        let is_unwritten = self.lock();
-        if *is_unwritten || self.get() == stored {
+        let mut state = self.lock();
+        let is_first = !std::mem::replace(&mut state.is_loaded, true);
+        if state.is_unwritten || self.get() == stored {
             return false;
         }
-        self.store(stored);
-        stored.is_some()
+        if is_first {
+            self.store(stored);
+        } else {
+            state.is_unwritten = true;
+        }
+        is_first && stored.is_some()
     }
 
     /// Whether there is a pause that ends by itself.
@@ -71,27 +86,24 @@ impl PauseSwitch {
 
     /// Ends the pause if its time is over; says whether it did.
     pub(super) fn end(&self, now: Timestamp) -> bool {
-        let mut is_unwritten = self.lock();
+        let mut state = self.lock();
         let until = self.until.load(Ordering::Relaxed);
         let is_over = until != NO_PAUSE && until <= now.seconds();
         if is_over {
             self.store(None);
-            *is_unwritten = true;
+            state.is_unwritten = true;
         }
         is_over
     }
 
     /// Whether the store does not have it yet.
     pub(super) fn is_unwritten(&self) -> bool {
-        *self.lock()
+        self.lock().is_unwritten
     }
 
-    /// Notes that the store has `pause`.
+    /// Notes that the store has `pause`, which may be another one than there is by now.
     pub(super) fn written(&self, pause: Option<Pause>) {
-        let mut is_unwritten = self.lock();
-        if self.get() == pause {
-            *is_unwritten = false;
-        }
+        self.lock().is_unwritten = self.get() != pause;
     }
 
     fn store(&self, pause: Option<Pause>) {
@@ -103,10 +115,8 @@ impl PauseSwitch {
         self.until.store(until, Ordering::Relaxed);
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.is_unwritten
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -166,5 +176,19 @@ mod tests {
         assert!(switch.is_unwritten(), "something else was stored");
         switch.written(None);
         assert!(!switch.is_unwritten());
+        switch.written(Some(until(60)));
+        assert!(switch.is_unwritten(), "an older change was stored last");
+    }
+
+    #[test]
+    fn a_database_put_in_the_place_of_another_neither_ends_nor_begins_a_pause() {
+        let open = Some(Pause { until: None });
+        for (pause, other) in [(open, None), (None, open)] {
+            let switch = PauseSwitch::default();
+            switch.load(pause);
+            assert!(!switch.load(other));
+            assert_eq!(switch.get(), pause);
+            assert!(switch.is_unwritten());
+        }
     }
 }

@@ -200,13 +200,14 @@ impl Lock {
     /// Whether the lock file of `directory` is still the one that is locked.
     #[must_use]
     pub fn is_in_place(&self, directory: &Path) -> bool {
-        is_at(&self.file, &directory.join(NAME)).unwrap_or(false)
+        // A link in its place is not the file that is locked.
+        is_at(&self.file, fs::symlink_metadata(directory.join(NAME))).unwrap_or(false)
     }
 }
 
-/// Whether an open file is what `path` names; not if nothing is there.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    let there = match fs::symlink_metadata(path) {
+/// Whether an open file is the one that `found` describes; not if nothing was found.
+pub(super) fn is_at(file: &File, found: io::Result<fs::Metadata>) -> io::Result<bool> {
+    let there = match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         there => there?,
     };

@@ -357,7 +357,7 @@ impl Writer for LmdbWriter {
     }
 
     fn look(&self) -> Result<(), StoreError> {
-        match lock::is_at(&self.file, &self.path) {
+        match lock::is_at(&self.file, std::fs::metadata(&self.path)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Replaced(self.path.clone())),
             Err(source) => Err(file_error(&self.path)(source)),

@@ -35,6 +35,23 @@ fn assert_noticed(happens: impl FnOnce(&Path)) {
 }
 
 #[test]
+fn a_data_file_behind_a_link_is_the_one_that_is_open() {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), START);
+    let (there, link) = (
+        daemon.path().join("elsewhere.mdb"),
+        daemon.path().join("db/data.mdb"),
+    );
+    fs::create_dir_all(daemon.path().join("db")).unwrap();
+    std::os::unix::fs::symlink(&there, &link).unwrap();
+    daemon.run(&[&clock.option(), "-q"]);
+    assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
+    clock.advance(300);
+    assert!(daemon.connect().ask(&nth_request(0)).starts_with("PREPEND"));
+    assert!(there.exists());
+}
+
+#[test]
 fn a_directory_that_is_removed_is_noticed() {
     assert_noticed(|db| fs::remove_dir_all(db).unwrap());
 }
