@@ -345,6 +345,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The entry that decided, or that made the client suspicious.
+    #[must_use]
+    pub const fn entry(&self) -> Option<EntryRef> {
+        match (self.because, self.suspicion) {
+            (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
+            (_, Some(Suspicion::S25r(_)) | None) => None,
+        }
+    }
+
     /// A decision that changes nothing.
     pub const fn new(verdict: Verdict, reason: Reason, because: Because) -> Self {
         Self {

@@ -170,7 +170,7 @@ impl Gate {
             let params = &rules.params;
             inner.memory.remember(keys, &outcome, now, params);
         }
-        if let Because::Entry(entry) = outcome.because
+        if let Some(entry) = outcome.entry()
             && let Some(entry) = rules.entry(entry)
         {
             entry.hits.note(now);

@@ -183,12 +183,8 @@ fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, Strin
             fields.push((field, Printable(value).to_string()));
         }
     }
-    let entry = match (outcome.because, outcome.suspicion) {
-        (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => {
-            decision.rules.entry(entry)
-        }
-        _ => None,
-    };
+    let entry = outcome.entry();
+    let entry = entry.and_then(|entry| decision.rules.entry(entry));
     if let Some(entry) = entry {
         fields.push(("STARGREY_BECAUSE", entry.to_string()));
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::policy::{Because, ListName, Outcome, Reason, Suspicion, Verdict, s25r};
+use crate::policy::{ListName, Outcome, Reason, Suspicion, Verdict, s25r};
 use crate::store::Tally;
 use crate::types::Timestamp;
 
@@ -124,10 +124,7 @@ impl Stats {
             // A reply of a table is counted by its reason.
             Verdict::Pass | Verdict::PassWithHeader { .. } | Verdict::Reply(_) => {}
         }
-        let entry = match (outcome.because, outcome.suspicion) {
-            (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
-            _ => None,
-        };
+        let entry = outcome.entry();
         if let Some(counter) = entry.and_then(|entry| self.lists.get(entry.list as usize)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -224,7 +221,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Missing, Severity, Then};
+    use crate::policy::{Because, Missing, Severity, Then};
     use crate::types::Span;
 
     #[test]

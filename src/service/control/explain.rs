@@ -1,8 +1,8 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
 use crate::policy::{
-    self, Because, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep,
-    Step, Suspicion, Then, Transaction, Triplet, Unmatched, Verdict,
+    self, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep, Step, Then,
+    Transaction, Triplet, Unmatched, Verdict,
 };
 use crate::service::Gate;
 use crate::service::gate::PAUSED;
@@ -123,10 +123,7 @@ impl Gate {
                 }
             }
         };
-        let entry = match (outcome.because, outcome.suspicion) {
-            (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
-            _ => None,
-        };
+        let entry = outcome.entry();
         let missing = outcome.verdict.missing();
         let retries =
             missing.and_then(|missing| retries(missing, record, rules.params.retry_count));

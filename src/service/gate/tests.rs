@@ -8,9 +8,9 @@ use std::sync::mpsc::Receiver;
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::policy::pattern::ClientPattern;
+use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Stage, Texts, Verdict,
+    AddressList, ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Stage, Texts, Verdict,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Halves, Job, Swept, Writer};
@@ -347,4 +347,32 @@ fn options_that_do_not_fit_the_database_end_the_start() {
         ManualClock::at(0),
     );
     assert!(matches!(started, Err(StoreError::Mode { hashed: true })));
+}
+
+#[tokio::test]
+async fn an_entry_that_makes_mail_wait_is_hit_as_one_that_lets_it_pass() {
+    let entry = Entry::in_file(&Path::new("list").into(), 1, "x.example");
+    let listed = AddressPattern::parse("x.example").unwrap();
+    let mut rules = rules(OnStoreFailure::Defer);
+    rules.params.recipients_opt_in = true;
+    rules.lists = Arc::new(Lists {
+        greylist_recipients: AddressList::new(vec![(listed, entry)]).unwrap(),
+        ..Lists::default()
+    });
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+    let started = Gate::start(rules, Box::new(MemoryStore::new()), clock).unwrap();
+    for (to, want) in [
+        ("a@x.example", Reason::New),
+        ("a@other.example", Reason::RecipientNotListed),
+    ] {
+        let (_, reason) = judge(&started.gate, &tx("mx.example", "s@a", to, to)).await;
+        assert_eq!(reason, want, "{to}");
+    }
+    let hits: Vec<u64> = started
+        .gate
+        .list_entries()
+        .iter()
+        .map(|entry| entry.hits)
+        .collect();
+    assert_eq!(hits, [1]);
 }

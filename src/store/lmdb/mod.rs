@@ -20,7 +20,7 @@
 //! # Durability
 //!
 //! With [`Durability::Data`] a commit waits for its data pages; the page that makes it visible after a
-//! power cut follows with the next commit or the next [`Writer::sync`](super::Writer::sync). With
+//! power cut follows with the next commit or the next [`Writer::sync`]. With
 //! [`Durability::Full`] a commit waits for both.
 
 mod file;
