@@ -18,6 +18,6 @@ pub use complaint::{Complaint, Findings};
 pub use lists::{Files, ListFiles, Loaded, MAX_LIST_BYTES, read_address_list, read_client_list};
 pub use options::{Options, Refusal};
 pub use settings::{
-    DEFAULT_FACILITY, Endpoint, Settings, StoreSettings, Surroundings, SyncMode, TimeSource,
-    Verbosity,
+    DEFAULT_FACILITY, Endpoint, SYSLOG_NAME, Settings, StoreSettings, Surroundings, SyncMode,
+    TimeSource, Verbosity,
 };

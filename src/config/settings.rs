@@ -15,7 +15,7 @@ use crate::policy::{Params, Texts};
 const DATABASE_DIRECTORY: &str = "/var/lib/stargrey";
 
 /// The identifier of log records unless options say otherwise.
-const SYSLOG_NAME: &str = "stargrey";
+pub const SYSLOG_NAME: &str = "stargrey";
 
 /// The syslog facility, mail, of complaints about options.
 pub const DEFAULT_FACILITY: u8 = 2;

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    Complaint, DEFAULT_FACILITY, ListFiles, Options, Refusal, Settings, Surroundings, SyncMode,
-    TimeSource, Verbosity,
+    Complaint, DEFAULT_FACILITY, ListFiles, Options, Refusal, SYSLOG_NAME, Settings, Surroundings,
+    SyncMode, TimeSource, Verbosity,
 };
 use crate::frontend;
 use crate::policy::Ruleset;
@@ -166,14 +166,7 @@ fn check(
         complaints.extend(more.iter().map(ToString::to_string));
     }
     if logging::goes_to_journal() {
-        start_logging(Some(&options.syslog_name));
-        for line in &remarks {
-            log::warn!("{line}");
-        }
-        for line in &complaints {
-            log::error!("{line}");
-        }
-        log::logger().flush();
+        report(Some(&options.syslog_name), &remarks, &complaints);
     } else {
         for line in remarks.iter().chain(&complaints) {
             logging::say(line);
@@ -221,19 +214,37 @@ fn surroundings(packaged: Option<&Packaged>) -> Surroundings {
     }
 }
 
-/// Logs before, or without, settings.
-fn start_logging(name: Option<&str>) {
+/// Logs what a program that ends at once has to say.
+///
+/// journald asks the kernel which unit the sender of a record belongs to, and finds nobody if the program has ended
+/// by then: `journalctl -u` would miss the record. Of the stream that systemd has opened as standard error it knows the
+/// unit, and the unit has the identifier. Only under another identifier the records go to the journal directly.
+fn report(name: Option<&str>, warnings: &[String], errors: &[String]) {
     let name = Settings::syslog_name(name);
+    if logging::goes_to_journal() && name == SYSLOG_NAME {
+        for line in warnings {
+            logging::say(&format!("<4>{line}"));
+        }
+        for line in errors {
+            logging::say(&format!("<3>{line}"));
+        }
+        return;
+    }
     logging::start(&name, Verbosity::Normal, DEFAULT_FACILITY);
+    for line in warnings {
+        log::warn!("{line}");
+    }
+    for line in errors {
+        log::error!("{line}");
+    }
+    log::logger().flush();
 }
 
 /// Logs every complaint about the options where the daemon logs.
 fn refuse(name: Option<&str>, place: &str, complaints: &[Complaint]) -> ExitCode {
-    start_logging(name);
-    for complaint in complaints {
-        log::error!("{place}{complaint}");
-    }
-    log::logger().flush();
+    let about_options = |complaint: &Complaint| format!("{place}{complaint}");
+    let complaints: Vec<String> = complaints.iter().map(about_options).collect();
+    report(name, &[], &complaints);
     ExitCode::from(exit::CONFIG)
 }
 
