@@ -7,7 +7,7 @@ use stargrey::api::{MONITOR, NAME, PATH};
 
 use super::OnBus;
 use crate::ctl::said;
-use crate::support::{Daemon, TestClock, rcpt};
+use crate::support::{Daemon, TestClock, nth_request, rcpt};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -331,6 +331,34 @@ fn entries_that_were_added_move_with_an_export() {
     let end = |entry: &serde_json::Value| entry["expires"].as_u64().unwrap();
     assert!(end(&old[0]).abs_diff(end(&new[0])) <= 60, "{old:?} {new:?}");
     assert_eq!(entries(&to, "sender")[0]["comment"], "here");
+}
+
+#[test]
+fn records_move_into_a_database_of_hashes_and_out_of_it_only_what_is_kept_as_it_is() {
+    let (from, _) = started(&[]);
+    from.daemon.connect().ask(&nth_request(1));
+    let file = from.daemon.path().join("export");
+    let file = file.to_str().unwrap();
+    assert_eq!(from.ctl(&["export", file]).0, 0);
+
+    let (to, clock) = started(&["--privacy"]);
+    let (code, done) = to.ctl_json(&["import", "json", file]);
+    assert_eq!((code, &done["new"]), (0, &1.into()));
+    clock.advance(100);
+    let answer = to.daemon.connect().ask(&nth_request(1));
+    assert!(answer.contains("try again in 200 seconds"), "{answer}");
+
+    // Back go the entries alone: the records are hashes.
+    assert_eq!(to.ctl(&["allow", "client", "mx.example.org"]).0, 0);
+    let hashes = to.daemon.path().join("export");
+    let hashes = hashes.to_str().unwrap();
+    assert_eq!(to.ctl(&["export", hashes]).0, 0);
+    let (back, _) = started(&[]);
+    let output = back.bus.ctl(&["import", "json", hashes]).output().unwrap();
+    let (_, _, stderr) = said(&output);
+    assert!(stderr.contains("1 of 2 records skipped"), "{stderr}");
+    let (_, listed) = back.ctl_json(&["list", "client"]);
+    assert_eq!(added(listed.as_array().unwrap()).len(), 1);
 }
 
 /// The entries of a listing that were added.
