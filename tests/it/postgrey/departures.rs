@@ -270,6 +270,16 @@ fn tokens() -> Vec<Script> {
                 "DEFER_IF_PERMIT Later, mx.example.org",
             ),
         Script::new(
+            "%% in the text",
+            "there is no other way to write a percent sign before s",
+        )
+        .options(&["--greylist-text=100%% by %s"])
+        .actions(
+            mail(0),
+            "DEFER_IF_PERMIT 100%% by 300",
+            "DEFER_IF_PERMIT 100% by 300",
+        ),
+        Script::new(
             "recipients that cannot be shown",
             "Postfix discards an answer that is not UTF-8",
         )
