@@ -5,9 +5,6 @@ use std::path::Path;
 use super::restrictions::{self, Restriction};
 use super::settings::{Listener, Settings};
 
-/// How deep restriction classes may be nested before the rest is left alone.
-const DEEPEST: u8 = 16;
-
 /// Whether the service is called at `RCPT TO` for unknown clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reach {
@@ -319,11 +316,12 @@ impl Check<'_> {
     /// Walks a list or a class.
     fn walk(&self, parameter: &str) -> Walk {
         let mut walk = Walk::default();
-        self.walk_into(parameter, DEEPEST, &mut walk);
+        self.walk_into(parameter, &mut Vec::new(), &mut walk);
         walk
     }
 
-    fn walk_into(&self, parameter: &str, depth: u8, walk: &mut Walk) {
+    /// `open` are the classes that are being walked: one that names itself is not entered again.
+    fn walk_into(&self, parameter: &str, open: &mut Vec<String>, walk: &mut Walk) {
         let mut before = String::new();
         for restriction in restrictions::read(self.of(parameter)) {
             if walk.service.is_some() {
@@ -335,8 +333,12 @@ impl Check<'_> {
                 walk.is_beyond = walk.end.is_some();
                 walk.is_warning = before == "warn_if_reject";
                 walk.service = walk.end.is_none().then_some(attributes);
-            } else if self.is_class(&restriction.name) && depth > 0 {
-                self.walk_into(&restriction.name, depth - 1, walk);
+            } else if self.is_class(&restriction.written) {
+                if !open.contains(&restriction.written) {
+                    open.push(restriction.written.clone());
+                    self.walk_into(&restriction.written, open, walk);
+                    open.pop();
+                }
             } else if walk.end.is_none() {
                 if restriction.is_final() && before != "warn_if_reject" {
                     walk.end = Some(restriction.clone());

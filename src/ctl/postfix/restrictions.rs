@@ -3,8 +3,11 @@
 /// One restriction of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Restriction {
-    /// Its name: `permit`, `check_policy_service`, a restriction class, a table.
+    /// Its name: `permit`, `check_policy_service`, a restriction class, a table. Those of Postfix in lower case, because
+    /// their case means nothing.
     pub(super) name: String,
+    /// The name as it is written: that of a restriction class has to be the same to the letter.
+    pub(super) written: String,
     /// What it is applied to, if it takes something.
     pub(super) argument: Option<String>,
 }
@@ -44,8 +47,16 @@ pub(super) fn read(list: &str) -> Vec<Restriction> {
             None
         };
         // Types and names of tables have capital letters that count.
-        let name = if name.contains(':') { token } else { name };
-        restrictions.push(Restriction { name, argument });
+        let name = if name.contains(':') {
+            token.clone()
+        } else {
+            name
+        };
+        restrictions.push(Restriction {
+            name,
+            written: token,
+            argument,
+        });
     }
     restrictions
 }

@@ -147,6 +147,11 @@ fn all_lists_are_looked_at_in_the_order_of_postfix() {
             "smtpd_recipient_restrictions calls",
         ),
         (
+            "smtpd_restriction_classes = Grey\nGrey = SERVICE\nsmtpd_recipient_restrictions = Reject_Unauth_Destination Grey",
+            Reach::Yes,
+            "smtpd_recipient_restrictions calls",
+        ),
+        (
             "smtpd_restriction_classes = grey\ngrey = SERVICE\nsmtpd_recipient_restrictions = check_client_access regexp:/etc/c",
             Reach::Perhaps,
             "the restriction class grey calls the service; whether an access table returns grey",
