@@ -352,12 +352,7 @@ mod tests {
         let local = directory.path().join("missing.local");
         let loaded = ListFiles {
             clients: Files::Given(vec![path.clone(), missing.clone(), local]),
-            recipients: Files::Given(Vec::new()),
-            senders: Files::Given(Vec::new()),
-            s25r_exceptions: Files::Given(Vec::new()),
-            greylist_recipients: Files::Given(Vec::new()),
-            tables: Vec::new(),
-            greylist_results: Vec::new(),
+            ..client_list(&path)
         }
         .load();
         assert_eq!(loaded.lists.clients.entries().len(), 2);
