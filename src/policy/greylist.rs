@@ -26,8 +26,11 @@
 //! # Steps of the clock
 //!
 //! `last` is never set back: otherwise a record that is used while the clock is behind would be too old when the
-//! clock is right again. A waiting record whose `last` is more than `retry_window` after its `first` was used while
-//! the clock was behind, for no other record lives that long: once `last` has come, its wait counts from then.
+//! clock is right again. It shows in a waiting record that the clock was behind meanwhile: its `last` is more than
+//! `retry_window` after its `first`, and no other record lives that long; or its `last` is `delay` or more after its
+//! `first`, and no such retry was counted. Once `last` has come, the wait of the one counts from then; that of the
+//! other does so when its window would be over. (A clock that was behind by less than `delay` leaves no trace, and
+//! takes that much of the window.)
 
 use super::outcome::{Missing, Reason, Verdict};
 use super::rules::Params;
@@ -164,12 +167,22 @@ impl Triplet {
     /// When the wait began, by a clock that shows `now` and may have been behind meanwhile.
     fn began(self, now: Timestamp, params: &Params) -> Timestamp {
         match self {
-            Self::Waiting { first, last, .. }
-                if last <= now && last.since(first) > params.retry_window =>
-            {
-                last
+            Self::Waiting {
+                first,
+                last,
+                counted,
+                ..
+            } => {
+                let (window, apart) = (params.retry_window, last.since(first));
+                let was_behind = apart > window
+                    || (counted == 0 && apart >= params.delay && now.since(first) > window);
+                if was_behind && last <= now {
+                    last
+                } else {
+                    first
+                }
             }
-            Self::Waiting { first, .. } | Self::Passed { first, .. } => first,
+            Self::Passed { first, .. } => first,
         }
     }
 
@@ -179,12 +192,8 @@ impl Triplet {
         match self {
             Self::Waiting { first, last, .. } => {
                 let window = params.retry_window;
-                let from = if last.since(first) > window {
-                    last
-                } else {
-                    first
-                };
-                now.since(from) > window
+                let is_kept = last > now && last.since(first) > window;
+                !is_kept && now.since(self.began(now, params)) > window
             }
             Self::Passed { last, .. } => now.since(last) > params.max_age,
         }

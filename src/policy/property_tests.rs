@@ -96,6 +96,38 @@ fn facts() -> impl Strategy<Value = Facts> {
     })
 }
 
+#[test]
+fn a_triplet_that_was_used_while_the_clock_was_behind_keeps_its_window() {
+    let rules = rules(Params::default());
+    let pass = Reason::TripletFound;
+    // Seconds by which the clock is behind at the second attempt, and after which the third comes.
+    for (behind, later, want) in [
+        (0, WINDOW, pass),
+        (DELAY, WINDOW - 1, pass),
+        (98_454, 74_347, pass),
+        (98_454, WINDOW, pass),
+        (98_454, WINDOW + 1, Reason::New),
+        (WINDOW, WINDOW, pass),
+        (80 * DAY, WINDOW, pass),
+        (80 * DAY, WINDOW + 1, Reason::New),
+    ] {
+        let mut facts = Facts::default();
+        let now = 200 * DAY;
+        for attempt in [now, now - behind] {
+            let outcome = decide(&query(), &facts, Session::default(), at(attempt), &rules);
+            facts.triplet = outcome.changes.triplet;
+        }
+        let outcome = decide(
+            &query(),
+            &facts,
+            Session::default(),
+            at(now + later),
+            &rules,
+        );
+        assert_eq!(outcome.reason, want, "{behind} {later}");
+    }
+}
+
 proptest! {
     #[test]
     fn waiting_longer_never_turns_a_pass_into_a_deferral(
@@ -140,7 +172,7 @@ proptest! {
 
     #[test]
     fn a_clock_that_is_behind_for_a_while_sets_no_record_back(
-        attempts in prop::collection::vec((0..20 * DAY, prop_oneof![3 => Just(0), 2 => 0..80 * DAY]), 1..30),
+        attempts in prop::collection::vec((0..20 * DAY, prop_oneof![3 => Just(0), 2 => DELAY..80 * DAY]), 1..30),
         auto_whitelist in prop::option::of(1..4_u32),
     ) {
         let rules = rules(Params { auto_whitelist, ..Params::default() });
