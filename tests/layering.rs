@@ -29,7 +29,10 @@ const ARROWS: &[(&str, &[&str])] = &[
 const UNLIMITED: &[&str] = &["daemon"];
 
 /// Names of another layer that a layer exports as its own, on purpose.
-const RE_EXPORTS: &[&str] = &["service: crate::store::{Page, Row, RowKey}"];
+const RE_EXPORTS: &[&str] = &[
+    "policy: crate::types::{ListName, Reason}",
+    "service: crate::store::{Page, Row, RowKey}",
+];
 
 /// What the core must never say.
 const IMPURE: &[&str] = &[

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 
 use super::completion::Suggesting;
 use super::when::{Lifetime, When};
+use crate::types::ListName;
 
 /// What was typed.
 #[derive(Debug, Clone, Parser)]
@@ -126,16 +127,16 @@ pub enum Verb {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum List {
     /// Clients that are never greylisted (short: client)
-    #[value(name = "client-whitelist", alias = "client")]
+    #[value(name = ListName::Client.word(), alias = "client")]
     Client,
     /// Recipients whose mail is never greylisted (short: recipient)
-    #[value(name = "recipient-whitelist", alias = "recipient")]
+    #[value(name = ListName::Recipient.word(), alias = "recipient")]
     Recipient,
     /// Senders whose mail is never greylisted (short: sender)
-    #[value(name = "sender-whitelist", alias = "sender")]
+    #[value(name = ListName::Sender.word(), alias = "sender")]
     Sender,
     /// Clients that S25R does not apply to (short: s25r)
-    #[value(name = "s25r-exceptions", alias = "s25r")]
+    #[value(name = ListName::S25rException.word(), alias = "s25r")]
     S25rExceptions,
 }
 
@@ -144,10 +145,10 @@ impl List {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Client => "client-whitelist",
-            Self::Recipient => "recipient-whitelist",
-            Self::Sender => "sender-whitelist",
-            Self::S25rExceptions => "s25r-exceptions",
+            Self::Client => ListName::Client.word(),
+            Self::Recipient => ListName::Recipient.word(),
+            Self::Sender => ListName::Sender.word(),
+            Self::S25rExceptions => ListName::S25rException.word(),
         }
     }
 }

@@ -36,7 +36,6 @@ pub mod options;
 pub mod output;
 pub mod postfix;
 pub mod progress;
-pub mod reasons;
 pub mod render;
 pub mod resolver;
 pub mod session;

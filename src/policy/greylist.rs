@@ -32,9 +32,9 @@
 //! other does so when its window would be over. (A clock that was behind by less than `delay` leaves no trace, and
 //! takes that much of the window.)
 
-use super::outcome::{Missing, Reason, Verdict};
+use super::outcome::{Missing, Verdict};
 use super::rules::Params;
-use crate::types::{Span, Timestamp};
+use crate::types::{Reason, Span, Timestamp};
 
 /// What is known about a triplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -48,12 +48,9 @@ pub use greylist::Triplet;
 pub(crate) use keys::read_network;
 pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
-    Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, ListName, Source,
-    TooLarge,
+    Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };
-pub use outcome::{
-    Because, Changes, Missing, Outcome, Reason, Suspicion, Tarpitting, Then, Verdict,
-};
+pub use outcome::{Because, Changes, Missing, Outcome, Suspicion, Tarpitting, Then, Verdict};
 pub use plan::{plan, plan_traced};
 pub use reputation::Client;
 pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
@@ -62,6 +59,7 @@ pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
 pub use transaction::{Stage, Transaction};
 
+pub use crate::types::{ListName, Reason};
 use crate::types::{ReplyText, Timestamp};
 
 /// What [`plan`] makes of a transaction.

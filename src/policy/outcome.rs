@@ -5,7 +5,7 @@ use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::reputation::Client;
 use super::tarpit::SleepChange;
-use crate::types::Span;
+use crate::types::{Action, Reason, Span};
 
 /// What an attempt still lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,146 +100,15 @@ impl Verdict {
         }
     }
 
-    /// The `action=` word of the log.
+    /// The verdict without its details, as the log has it.
     #[must_use]
-    pub const fn word(self) -> &'static str {
+    pub const fn action(self) -> Action {
         match self {
-            Self::Pass | Self::PassWithHeader { .. } => "pass",
-            Self::Defer { .. } => "greylist",
-            Self::Tarpit { .. } => "tarpit",
-            Self::Reply(Severity::Reject) => "reject",
-            Self::Reply(Severity::Defer) | Self::Unavailable => "defer",
-        }
-    }
-}
-
-/// Why. A closed list: each is a counter, a journal field and a row of the manual.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The administrator has paused greylisting.
-    Paused,
-    /// The request lacks client address, client name, sender or recipient.
-    AttributeMissing,
-    /// The client address is no IP address.
-    AddressUnparsable,
-    /// Asked at another stage than RCPT.
-    OtherState,
-    /// The client list has the client.
-    ClientWhitelist,
-    /// The recipient list has the recipient.
-    RecipientWhitelist,
-    /// The sender list has the sender.
-    SenderWhitelist,
-    /// A client access table lets the client pass.
-    AccessPermit,
-    /// A client access table has an answer for the client.
-    AccessReply,
-    /// The client has authenticated itself.
-    Authenticated,
-    /// Greylisting is opt-in, and the recipient is not listed.
-    RecipientNotListed,
-    /// No test of suspicion says anything about the client.
-    NotSuspicious,
-    /// The client has got enough greylisted mail through.
-    ClientAwl,
-    /// At DATA: the client has waited for its answer as long as it was told to.
-    TarpitSurvived,
-    /// At DATA: the client cannot have waited for its answer.
-    EarlyData,
-    /// At DATA: the client was not told to wait.
-    NotTarpitted,
-    /// The triplet has waited, now or earlier.
-    TripletFound,
-    /// The triplet is new, or came too late for its retry window.
-    New,
-    /// The triplet came back before the delay was over, or not often enough since.
-    EarlyRetry,
-    /// The message has waited for an answer already.
-    Tarpitted,
-    /// The store cannot be asked.
-    StoreFailure,
-}
-
-impl Reason {
-    /// All of them, in the order of a decision.
-    pub const ALL: [Self; 21] = [
-        Self::Paused,
-        Self::AttributeMissing,
-        Self::AddressUnparsable,
-        Self::OtherState,
-        Self::ClientWhitelist,
-        Self::RecipientWhitelist,
-        Self::SenderWhitelist,
-        Self::AccessPermit,
-        Self::AccessReply,
-        Self::Authenticated,
-        Self::RecipientNotListed,
-        Self::NotSuspicious,
-        Self::ClientAwl,
-        Self::TarpitSurvived,
-        Self::EarlyData,
-        Self::NotTarpitted,
-        Self::TripletFound,
-        Self::New,
-        Self::EarlyRetry,
-        Self::Tarpitted,
-        Self::StoreFailure,
-    ];
-
-    /// The word in journal fields and counters.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Paused => "paused",
-            Self::AttributeMissing => "attribute-missing",
-            Self::AddressUnparsable => "address-unparsable",
-            Self::OtherState => "other-state",
-            Self::ClientWhitelist => "client-whitelist",
-            Self::RecipientWhitelist => "recipient-whitelist",
-            Self::SenderWhitelist => "sender-whitelist",
-            Self::AccessPermit => "access-permit",
-            Self::AccessReply => "access-reply",
-            Self::Authenticated => "authenticated",
-            Self::RecipientNotListed => "recipient-not-listed",
-            Self::NotSuspicious => "not-suspicious",
-            Self::ClientAwl => "client-awl",
-            Self::TarpitSurvived => "tarpit-survived",
-            Self::EarlyData => "early-data",
-            Self::NotTarpitted => "not-tarpitted",
-            Self::TripletFound => "triplet-found",
-            Self::New => "new",
-            Self::EarlyRetry => "early-retry",
-            Self::Tarpitted => "tarpitted",
-            Self::StoreFailure => "store-failure",
-        }
-    }
-
-    /// The wording in the log line, Postgrey's where Postgrey has the reason. The log adds the
-    /// missing attribute's name, and what is missing to an early retry and to early DATA.
-    #[must_use]
-    pub const fn log_text(self) -> &'static str {
-        match self {
-            Self::Paused => "paused",
-            Self::AttributeMissing => "attribute missing",
-            Self::AddressUnparsable => "client address unparsable",
-            Self::OtherState => "not at RCPT",
-            Self::ClientWhitelist => "client whitelist",
-            Self::RecipientWhitelist => "recipient whitelist",
-            Self::SenderWhitelist => "sender whitelist",
-            Self::AccessPermit => "client access permit",
-            Self::AccessReply => "client access reply",
-            Self::Authenticated => "authenticated",
-            Self::RecipientNotListed => "recipient not listed",
-            Self::NotSuspicious => "not suspicious",
-            Self::ClientAwl => "client AWL",
-            Self::TarpitSurvived => "tarpit survived",
-            Self::EarlyData => "early DATA",
-            Self::NotTarpitted => "not tarpitted",
-            Self::TripletFound => "triplet found",
-            Self::New => "new",
-            Self::EarlyRetry => "early-retry",
-            Self::Tarpitted => "tarpitted already",
-            Self::StoreFailure => "store failure",
+            Self::Pass | Self::PassWithHeader { .. } => Action::Pass,
+            Self::Defer { .. } => Action::Greylist,
+            Self::Tarpit { .. } => Action::Tarpit,
+            Self::Reply(Severity::Reject) => Action::Reject,
+            Self::Reply(Severity::Defer) | Self::Unavailable => Action::Defer,
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::access::{AccessResult, AccessTables};
-use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef, ListName};
+use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
 use super::outcome::{Outcome, Verdict};
 use super::tarpit::{Scheme, Tarpit};
 use super::text::Texts;
 use super::transaction::Transaction;
-use crate::types::{ClientIp, Prefix, Reply, ReplyText, Span, Timestamp};
+use crate::types::{ClientIp, ListName, Prefix, Reply, ReplyText, Span, Timestamp};
 
 /// Whom the auto-whitelist counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,10 +25,10 @@
 //! processes. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the
 //! future (the clock was set back) runs at a recipient and is over at DATA: nobody loses by the step.
 
-use super::outcome::{Missing, Reason, Tarpitting, Then, Verdict};
+use super::outcome::{Missing, Tarpitting, Then, Verdict};
 use super::rules::Params;
 use super::{Query, Session};
-use crate::types::{Span, Timestamp};
+use crate::types::{Reason, Span, Timestamp};
 
 /// A client that has hung up is noted as seen at most this often (taRgrey 0.31).
 const SEEN_INTERVAL: Span = Span::from_seconds(300);

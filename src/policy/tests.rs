@@ -678,13 +678,3 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
     };
     assert!(matches!(plan(&data, &rules), Plan::Needs(_)));
 }
-
-#[test]
-fn reasons_have_words_of_their_own() {
-    for reason in Reason::ALL {
-        let same = |other: &&Reason| {
-            other.word() == reason.word() || other.log_text() == reason.log_text()
-        };
-        assert_eq!(Reason::ALL.iter().filter(same).count(), 1, "{reason:?}");
-    }
-}

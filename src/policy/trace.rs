@@ -3,11 +3,11 @@
 //! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
 
 use super::greylist::Triplet;
-use super::lists::{EntryRef, ListName};
+use super::lists::EntryRef;
 use super::reputation::Client;
 use super::rules::Unmatched;
 use super::tarpit::Sleep;
-use crate::types::Timestamp;
+use crate::types::{ListName, Timestamp};
 
 /// A step of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

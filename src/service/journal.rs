@@ -108,8 +108,8 @@ fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> s
     write!(
         line,
         "action={}, reason={}",
-        outcome.verdict.word(),
-        outcome.reason.log_text()
+        outcome.verdict.action().word(),
+        outcome.reason.text().log_text
     )?;
     match (outcome.reason, outcome.verdict.missing(), outcome.because) {
         (Reason::EarlyRetry, Some(Missing::Time(time)), _) => {
@@ -155,7 +155,10 @@ fn tarpit(outcome: &Outcome) -> Option<String> {
 fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
     let outcome = &decision.outcome;
     let mut fields = vec![
-        ("STARGREY_ACTION", outcome.verdict.word().to_owned()),
+        (
+            "STARGREY_ACTION",
+            outcome.verdict.action().word().to_owned(),
+        ),
         ("STARGREY_REASON", outcome.reason.word().to_owned()),
     ];
     if let Some(waited) = outcome.waited {

@@ -1,15 +1,21 @@
-//! Vocabulary: time, addresses and networks, text. No input, no output, no clock.
+//! Vocabulary: time, addresses and networks, text, closed sets of words. No input, no output, no clock.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod action;
+mod list;
 mod network;
+mod reason;
 mod reply;
 mod systemd;
 mod text;
 mod time;
 
+pub use action::Action;
+pub use list::ListName;
 pub use network::{ClientIp, Prefix, PrefixError};
+pub use reason::{Reason, ReasonText};
 pub use reply::{Reply, ReplyText};
 pub use systemd::{Word, decoded, is_undecodable, split_words};
 pub use text::{Printable, Unbroken, counted, unprintable};

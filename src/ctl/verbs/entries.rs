@@ -13,13 +13,13 @@ use crate::ctl::json;
 use crate::ctl::render::{Cell, Column, Plain, Style, Table};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
-use crate::types::Span;
+use crate::types::{ListName, Span};
 
 /// Where the files of the lists usually are; tables are too narrow to say it in each row.
 const USUAL: &str = "/etc/stargrey/";
 
 /// What a line of a client access table is in: a file of Postfix's, and no list of these verbs.
-const ACCESS: &str = "client-access";
+const ACCESS: &str = ListName::ClientAccess.word();
 
 /// What matches the null sender alone.
 const NULL: &str = "/^$/";

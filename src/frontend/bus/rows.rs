@@ -219,7 +219,7 @@ pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) 
         | Verdict::Unavailable => None,
     };
     Writing::new()
-        .with(ACTION, verdict.word())
+        .with(ACTION, verdict.action().word())
         .with(REASON, explanation.outcome.reason.word())
         .with(REPLY, protocol::policy::action(&explanation.reply, style))
         .with(TIME, explanation.now.seconds())

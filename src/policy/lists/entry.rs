@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::ListName;
-use crate::types::Timestamp;
+use crate::types::{ListName, Timestamp};
 
 /// Where an entry comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

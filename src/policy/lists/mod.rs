@@ -8,7 +8,7 @@ mod client;
 mod entry;
 mod expressions;
 
-use crate::types::Timestamp;
+use crate::types::{ListName, Timestamp};
 
 pub use address::AddressList;
 pub use client::ClientList;
@@ -16,54 +16,6 @@ pub use entry::{Entry, EntryRef, Hits, Source};
 pub use expressions::{CompiledSets, TooLarge};
 
 use expressions::Expressions;
-
-/// The lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ListName {
-    /// Clients that are never greylisted.
-    Client,
-    /// Recipients for which nobody is greylisted.
-    Recipient,
-    /// Senders that are never greylisted.
-    Sender,
-    /// Clients whose names match S25R and who are no end users.
-    S25rException,
-    /// Recipients whose mail alone is greylisted, where that is opt-in.
-    GreylistRecipient,
-    /// The client access tables.
-    ClientAccess,
-}
-
-impl ListName {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Client,
-        Self::Recipient,
-        Self::Sender,
-        Self::S25rException,
-        Self::GreylistRecipient,
-        Self::ClientAccess,
-    ];
-
-    /// What the list is called where people read it, and in the store.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Client => "client-whitelist",
-            Self::Recipient => "recipient-whitelist",
-            Self::Sender => "sender-whitelist",
-            Self::S25rException => "s25r-exceptions",
-            Self::GreylistRecipient => "greylist-recipients",
-            Self::ClientAccess => "client-access",
-        }
-    }
-
-    /// The list that is called so.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|list| list.word() == word)
-    }
-}
 
 /// An entry that stands in no file: it was added while the daemon ran, and the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,20 +105,5 @@ fn first_of(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_list_is_found_by_its_word() {
-        for list in ListName::ALL {
-            assert_eq!(ListName::from_word(list.word()), Some(list), "{list:?}");
-        }
-        for word in ["", "client", "Client-Whitelist", "client-whitelist "] {
-            assert_eq!(ListName::from_word(word), None, "{word}");
-        }
     }
 }

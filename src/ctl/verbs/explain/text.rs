@@ -10,16 +10,12 @@ use crate::api::{
     STEP_TRIPLET, TEXT, TIME, UNTIL,
 };
 use crate::ctl::json;
-use crate::ctl::reasons::meaning;
 use crate::ctl::render::{Cell, Facts, Style, ago, span};
 use crate::ctl::resolver::UNKNOWN;
 use crate::ctl::verbs::pending::Waiting;
 use crate::ctl::verbs::shown as shown_address;
 use crate::ctl::view::View;
-use crate::types::{Span, Timestamp, counted};
-
-/// The reason of what a client access table answers itself.
-const TABLE: &str = "access-reply";
+use crate::types::{Action, Reason, Span, Timestamp, counted};
 
 /// All of it.
 pub(super) fn shown(
@@ -227,29 +223,39 @@ fn tarpit_state(step: &Dict, now: Timestamp, view: &View) -> Option<String> {
     }
 }
 
-/// The action as a sentence; the reason tells what a client access table defers from what cannot be decided.
+/// What a reason means; its word where that is not known.
+fn meaning(word: &str) -> &str {
+    Reason::from_word(word).map_or(word, |reason| reason.text().meaning)
+}
+
+/// The action as a sentence, or its word where that is not known. The reason tells what a client access table defers
+/// from what cannot be decided.
 fn answer<'a>(action: &'a str, reason: &str) -> (&'a str, Style) {
-    match action {
-        "pass" => ("passes", Style::Good),
-        "greylist" => ("deferred", Style::Warn),
-        "tarpit" => ("tarpitted: Postfix delays its reply", Style::Warn),
-        "reject" => ("rejected", Style::Bad),
-        "defer" if reason == TABLE => ("deferred by a table, as every attempt is", Style::Bad),
-        "defer" => ("deferred: the database is unavailable", Style::Bad),
-        other => (other, Style::Plain),
+    match (Action::from_word(action), Reason::from_word(reason)) {
+        (Some(Action::Pass), _) => ("passes", Style::Good),
+        (Some(Action::Greylist), _) => ("deferred", Style::Warn),
+        (Some(Action::Tarpit), _) => ("tarpitted: Postfix delays its reply", Style::Warn),
+        (Some(Action::Reject), _) => ("rejected", Style::Bad),
+        (Some(Action::Defer), Some(Reason::AccessReply)) => {
+            ("deferred by a table, as every attempt is", Style::Bad)
+        }
+        (Some(Action::Defer), _) => ("deferred: the database is unavailable", Style::Bad),
+        (None, _) => (action, Style::Plain),
     }
 }
 
 /// When it passes, for what does not yet; nothing for what waiting does not help.
 fn passes(action: &str, result: &Dict, view: &View) -> Option<String> {
-    if !matches!(action, "greylist" | "tarpit") {
-        return None;
-    }
+    let is_tarpit = match Action::from_word(action)? {
+        Action::Greylist => false,
+        Action::Tarpit => true,
+        Action::Pass | Action::Reject | Action::Defer => return None,
+    };
     let now = now(result, view);
     let at = result.number(PASSES_AT).map(Timestamp::from_seconds);
     let retries = result.number(RETRIES_MISSING).unwrap_or_default();
     let is_missing = retries > 0 || result.number(MISSING).is_some();
-    if let ("tarpit", false, Some(at)) = (action, is_missing, at) {
+    if let (true, false, Some(at)) = (is_tarpit, is_missing, at) {
         let left = span(at.since(now));
         return Some(format!("when it has waited {left} for the reply"));
     }

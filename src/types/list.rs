@@ -1,0 +1,64 @@
+//! The lists, by name.
+
+/// The lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ListName {
+    /// Clients that are never greylisted.
+    Client,
+    /// Recipients for which nobody is greylisted.
+    Recipient,
+    /// Senders that are never greylisted.
+    Sender,
+    /// Clients whose names match S25R and who are no end users.
+    S25rException,
+    /// Recipients whose mail alone is greylisted, where that is opt-in.
+    GreylistRecipient,
+    /// The client access tables.
+    ClientAccess,
+}
+
+impl ListName {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Client,
+        Self::Recipient,
+        Self::Sender,
+        Self::S25rException,
+        Self::GreylistRecipient,
+        Self::ClientAccess,
+    ];
+
+    /// What the list is called where people read it, and in the store.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client-whitelist",
+            Self::Recipient => "recipient-whitelist",
+            Self::Sender => "sender-whitelist",
+            Self::S25rException => "s25r-exceptions",
+            Self::GreylistRecipient => "greylist-recipients",
+            Self::ClientAccess => "client-access",
+        }
+    }
+
+    /// The list that is called so.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|list| list.word() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_list_is_found_by_its_word() {
+        for list in ListName::ALL {
+            assert_eq!(ListName::from_word(list.word()), Some(list), "{list:?}");
+        }
+        for word in ["", "client", "Client-Whitelist", "client-whitelist "] {
+            assert_eq!(ListName::from_word(word), None, "{word}");
+        }
+    }
+}
