@@ -160,6 +160,7 @@ pub(crate) fn write_rows(file: &Path, numbers: Range<usize>) -> io::Result<()> {
     let mut file = BufWriter::new(File::create(file)?);
     writeln!(file, "{}", import::header())?;
     let last = now().before(AGE).seconds();
+    let trailer = import::trailer(numbers.len() as u64);
     for stranger in numbers.map(Stranger::new) {
         let row = json!({
             api::KIND: api::KIND_TRIPLET,
@@ -174,6 +175,7 @@ pub(crate) fn write_rows(file: &Path, numbers: Range<usize>) -> io::Result<()> {
         });
         writeln!(file, "{row}")?;
     }
+    writeln!(file, "{trailer}")?;
     // It is not to be written to the disk while others wait for it.
     file.into_inner()?.sync_all()
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use stargrey::config::{Findings, read_address_list, read_client_list, tables};
 use stargrey::ctl::import::{
-    Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules,
+    Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
 use stargrey::policy::{AccessTables, ListName};
 use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
@@ -167,10 +167,11 @@ pub fn milter_greylist(bytes: &[u8]) {
     all(reader, bytes);
 }
 
-/// What `export` has written; a first line is put before what has none.
+/// What `export` has written, earlier versions too; a first line is put before what has none.
 pub fn json(bytes: &[u8]) {
-    let headed = [b"{\"stargrey\":\"export\",\"schema\":1}\n", bytes].concat();
-    for text in [bytes, &headed] {
+    let earlier = [b"{\"stargrey\":\"export\",\"schema\":1}\n", bytes].concat();
+    let headed = [format!("{}\n", header()).as_bytes(), bytes].concat();
+    for text in [bytes, &earlier, &headed] {
         let mut is_over = false;
         for row in JsonLines::new(text) {
             assert!(!is_over, "nothing comes after an error");

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::args::Import;
 use super::failure::{ArgumentError, Failure};
 use super::import::{
-    Directory, Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules,
-    ReadError, Skip,
+    Directory, Item, JsonItem, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey,
+    PostgreyRules, ReadError, Skip,
 };
 use super::options::translate;
 use crate::api::Dict;
@@ -61,6 +61,8 @@ pub enum Record {
     Row(Dict),
     /// It is left out.
     Skipped(Skip),
+    /// No record: the end of an export that does not say how many it has.
+    Uncounted,
 }
 
 /// Records, one after the other.
@@ -132,8 +134,10 @@ impl Input {
         }
         let mut count = 0_u64;
         for record in self.records()? {
-            record?;
-            count = count.saturating_add(1);
+            match record? {
+                Record::Row(_) | Record::Skipped(_) => count = count.saturating_add(1),
+                Record::Uncounted => continue,
+            }
             if count.is_multiple_of(TURN) {
                 tokio::task::yield_now().await;
             }
@@ -169,13 +173,14 @@ impl Input {
             Format::MilterGreylist(rules) => {
                 Box::new(MilterGreylist::new(reader, rules).map(move |item| take(item, &path)))
             }
-            Format::Json => Box::new(JsonLines::new(reader).map(move |row| {
-                let line = |source| Failure::Line {
+            Format::Json => Box::new(JsonLines::new(reader).map(move |item| match item {
+                Ok(JsonItem::Row(row)) => Ok(Record::Row(row)),
+                Ok(JsonItem::Skipped(why)) => Ok(Record::Skipped(why)),
+                Ok(JsonItem::Uncounted) => Ok(Record::Uncounted),
+                Err(source) => Err(Failure::Line {
                     path: path.clone(),
                     source,
-                };
-                row.map(|row| row.map_or_else(Record::Skipped, Record::Row))
-                    .map_err(line)
+                }),
             })),
         })
     }
@@ -281,7 +286,7 @@ fn unopened(path: &Path) -> impl Fn(io::Error) -> Failure {
 mod tests {
     use super::*;
     use crate::ctl::exit;
-    use crate::ctl::import::header;
+    use crate::ctl::import::{header, trailer};
 
     fn of_file(text: &str) -> (tempfile::NamedTempFile, Input) {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -314,7 +319,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_counted_and_read_again() {
-        let text = format!("{}\n{{\"first\":1}}\n{{\"first\":2}}\n", header());
+        let text = format!(
+            "{}\n{{\"first\":1}}\n{{\"first\":2}}\n{}\n",
+            header(),
+            trailer(2)
+        );
         let (_file, mut input) = of_file(&text);
         assert_eq!(input.count().await.unwrap(), Some(2));
         assert_eq!(input.records().unwrap().count(), 2);

@@ -21,6 +21,7 @@ use std::time::Duration;
 use clap::Parser;
 use stargrey::api::{CHANGED, Dict, Error, FromRow, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
 use stargrey::ctl::args::Arguments;
+use stargrey::ctl::import::{header, trailer};
 use stargrey::ctl::render::Manner;
 use stargrey::ctl::session::{Patience, Session};
 use stargrey::ctl::view::View;
@@ -274,11 +275,19 @@ impl Service {
 fn write_export(path: &Path, rows: u64, odd: Option<u64>) {
     let values = (100..100 + rows).chain(odd);
     let rows: Vec<_> = values
-        .map(|value| format!("{{\"first\":{value}}}\n"))
+        .map(|value| format!("{{\"first\":{value}}}"))
         .collect();
-    let rows = rows.concat();
-    let text = format!("{{\"stargrey\":\"export\",\"schema\":1}}\n{rows}");
-    std::fs::write(path, text).unwrap();
+    std::fs::write(path, export_of(&rows)).unwrap();
+}
+
+/// An export of these lines.
+fn export_of(rows: &[String]) -> String {
+    let last = trailer(rows.len() as u64).to_string();
+    let lines = [header().to_string()]
+        .into_iter()
+        .chain(rows.iter().cloned());
+    let lines: Vec<_> = lines.chain([last, String::new()]).collect();
+    lines.join("\n")
 }
 
 #[test]
@@ -649,9 +658,9 @@ fn many_skipped_records_are_said_aloud_and_end_with_1() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("rows");
     let name = path.to_str().unwrap();
-    write_export(&path, 2, Some(13));
-    let mut file = File::options().append(true).open(&path).unwrap();
-    file.write_all(b"{\"first\":\n").unwrap();
+    let rows = ["100", "101", "13"].map(|value| format!("{{\"first\":{value}}}"));
+    let rows = [&rows[..], &["{\"first\":".to_owned()]].concat();
+    std::fs::write(&path, export_of(&rows)).unwrap();
     let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
     let want = "     Read: 4\n      New: 0\n  Changed: 2\nUnchanged: 0\n  \
                 Skipped: 1: the line is not a JSON object of numbers, strings and booleans\n  \
@@ -712,23 +721,91 @@ fn a_backup_is_written_into_a_file_that_is_opened_here() {
 fn an_export_can_be_imported() {
     let service = Service::start();
     let (code, export, _) = service.bus.run(&["export"]);
-    assert_eq!((code, export.lines().count()), (0, 2001));
+    assert_eq!((code, export.lines().count()), (0, 2002));
+    // One of the rows is the 13 that the service does not take.
+    let (code, stdout, stderr) = import_stdin(&service, &["--dry-run"], &export);
+    assert_eq!((code, &*stderr), (0, ""));
+    assert!(stdout.starts_with("     Read: 2000\n"), "{stdout}");
+}
+
+/// Imports an export from standard input.
+fn import_stdin(service: &Service, options: &[&str], export: &str) -> (i32, String, String) {
     let mut import = service
         .bus
-        .ctl(&["import", "json", "-", "--dry-run"])
+        .ctl(&[&["import", "json", "-"], options].concat())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // One of the rows is the 13 that the service does not take.
-    let export = export.replace("{\"first\":13}\n", "");
     let mut stdin = import.stdin.take().unwrap();
     stdin.write_all(export.as_bytes()).unwrap();
     drop(stdin);
-    let (code, stdout, stderr) = said(&import.wait_with_output().unwrap());
-    assert_eq!((code, &*stderr), (0, ""));
-    assert!(stdout.starts_with("     Read: 1999\n"), "{stdout}");
+    said(&import.wait_with_output().unwrap())
+}
+
+#[test]
+fn an_export_that_was_cut_off_is_not_taken_for_a_whole_one() {
+    let service = Service::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("rows");
+    let name = path.to_str().unwrap();
+    write_export(&path, 150, None);
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let (rest, _) = whole.split_once("{\"first\":249}").unwrap();
+    let incomplete = "the export is incomplete";
+    for (case, text, want) in [
+        (
+            "in the middle of a line",
+            format!("{rest}{{\"first\":2"),
+            format!(
+                "{incomplete}: it ends after 150 records, without the line that states how many there are"
+            ),
+        ),
+        (
+            "between lines",
+            rest.to_owned(),
+            format!(
+                "{incomplete}: it ends after 149 records, without the line that states how many there are"
+            ),
+        ),
+        (
+            "another number",
+            format!("{rest}{}\n", trailer(150)),
+            format!(
+                "{incomplete} or was changed: its last line states 150 records, and there are 149"
+            ),
+        ),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
+        let told = format!("stargreyctl: {name}: {want}\n");
+        assert_eq!((code, &*stdout, stderr), (65, "", told), "{case}");
+        assert!(service.notes.take().is_empty(), "{case}: nothing is sent");
+
+        // What cannot be read twice was sent up to there.
+        let (code, stdout, stderr) = import_stdin(&service, &[], &text);
+        let told =
+            format!("stargreyctl: standard input: {want}\nby then 100 records had been taken: ");
+        assert_eq!((code, &*stdout), (65, ""), "{case}");
+        assert!(stderr.starts_with(&told), "{case}: {stderr}");
+        service.notes.take();
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let (code, _, stderr) = service.bus.run(&["import", "json", name]);
+    assert_eq!((code, &*stderr), (0, ""), "whole");
+
+    let (_, earlier) = rest.split_once('\n').unwrap();
+    let earlier =
+        format!("{{\"schema\":1,\"stargrey\":\"export\",\"version\":\"0.1.0\"}}\n{earlier}");
+    std::fs::write(&path, earlier).unwrap();
+    let (code, stdout, stderr) = service.bus.run(&["import", "json", name]);
+    let told = format!(
+        "stargreyctl: {name} was exported by an earlier version and has no line that states the number of \
+         records: whether it is complete is not known\n"
+    );
+    assert_eq!((code, stderr), (0, told), "of an earlier version");
+    assert!(stdout.starts_with("     Read: 149\n"), "{stdout}");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use proptest::prelude::*;
 use stargrey::config::environment;
+use stargrey::ctl::import::{header, trailer};
 use stargrey::ctl::options::translate;
 
 use crate::bus::OnBus;
@@ -77,11 +78,7 @@ fn what_cannot_be_a_record_is_skipped_and_the_rest_is_taken() {
             45,
         ),
         ("milter-greylist", lines, 43),
-        (
-            "json",
-            format!("{{\"stargrey\":\"export\",\"schema\":1}}\n{rows}"),
-            45,
-        ),
+        ("json", format!("{}\n{rows}{}\n", header(), trailer(45)), 45),
     ];
     for (format, text, read) in cases {
         let path = on.daemon.path().join(format);

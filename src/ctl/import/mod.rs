@@ -32,7 +32,7 @@ use std::net::IpAddr;
 use crate::types::{ClientIp, Timestamp};
 
 pub use directory::{Directory, DirectoryError};
-pub use json::{JsonLines, LineError, header};
+pub use json::{JsonItem, JsonLines, LineError, header, trailer};
 pub use milter_greylist::{MilterGreylist, MilterGreylistRules};
 pub use postgrey::{Postgrey, PostgreyRules};
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Answer, moved};
 use crate::api::{Dict, MOST_ROWS};
 use crate::ctl::failure::Failure;
-use crate::ctl::import::header;
+use crate::ctl::import::{header, trailer};
 use crate::ctl::json;
 use crate::ctl::output::{NewFile, say};
 use crate::ctl::session::Session;
@@ -43,6 +43,7 @@ pub(super) async fn run(
     let entries = moved::added(session).await?;
     count = count.saturating_add(u64::try_from(entries.len()).unwrap_or(u64::MAX));
     lines(&mut text, &entries);
+    end(&mut text, count);
     match &mut file {
         Some(file) => file.write(&text)?,
         None => say(&text)?,
@@ -68,11 +69,17 @@ fn lines(text: &mut String, rows: &[Dict]) {
     }
 }
 
+/// Puts the line behind `text` that ends an export.
+fn end(text: &mut String, count: u64) {
+    let written = writeln!(text, "{}", trailer(count));
+    debug_assert!(written.is_ok());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::api::{FIRST, KIND, KIND_TRIPLET, Row, SENDER};
-    use crate::ctl::import::JsonLines;
+    use crate::ctl::import::{JsonItem, JsonLines};
 
     #[test]
     fn what_is_written_is_read() {
@@ -83,15 +90,20 @@ mod tests {
             .build();
         let mut text = format!("{}\n", header());
         lines(&mut text, &[row]);
+        end(&mut text, 1);
         let want = format!(
-            r#"{{"schema":1,"stargrey":"export","version":"{}"}}
+            r#"{{"counted":true,"schema":1,"stargrey":"export","version":"{}"}}
 {{"first":1795318397,"kind":"triplet","sender":"\\xff\"@example.org"}}
+{{"records":1,"stargrey":"end"}}
 "#,
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(text, want);
         let rows: Vec<_> = JsonLines::new(text.as_bytes())
-            .map(|row| row.unwrap().unwrap())
+            .map(|item| match item.unwrap() {
+                JsonItem::Row(row) => row,
+                other @ (JsonItem::Skipped(_) | JsonItem::Uncounted) => panic!("{other:?}"),
+            })
             .collect();
         assert_eq!(json::array(&rows)[0][SENDER], "\\xff\"@example.org");
     }

@@ -43,6 +43,8 @@ struct Tally {
     /// Why the daemon refused the first of those that it refused.
     refusal: Option<String>,
     is_dry: bool,
+    /// Whether the input is an export that does not say how many records it has.
+    is_uncounted: bool,
 }
 
 /// Reads and sends.
@@ -58,6 +60,9 @@ pub(super) async fn run(session: &Session, options: &Import) -> Result<Answer, F
     let progress = Progress::begin(total);
     let sent = send(session, &mut input, &mut tally, &progress).await;
     drop(progress);
+    if tally.is_uncounted {
+        output::remark(&format!("stargreyctl: {}\n", uncounted(&input)));
+    }
     match sent {
         Ok(()) if tally.read == 0 => Ok(nothing(&tally, &input, &session.view)),
         Ok(()) if tally.left_out() == tally.read => Err(tally.useless(input.name())),
@@ -114,6 +119,7 @@ async fn send(
                 tally.read = tally.read.saturating_add(1);
                 tally.skip(why);
             }
+            Some(Record::Uncounted) => tally.is_uncounted = true,
             None => {}
         }
         if rows.len() == BATCH || is_over && !rows.is_empty() {
@@ -154,6 +160,15 @@ async fn take(
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// What there is to say about an export of an earlier version.
+fn uncounted(input: &Input) -> String {
+    format!(
+        "{} was exported by an earlier version and has no line that states the number of records: \
+         whether it is complete is not known",
+        input.name()
+    )
 }
 
 /// What there is to say when there was nothing to read.

@@ -211,6 +211,7 @@ fn write_large_rows(file: &Path) {
         text.push_str(&row.to_string());
         text.push('\n');
     }
+    text.push_str(&stargrey::ctl::import::trailer(1000).to_string());
     fs::write(file, text).unwrap();
 }
 
