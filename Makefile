@@ -25,6 +25,8 @@ profile     = release
 port        = 10023
 OPTIONS     =
 
+# The oldest Rust that Cargo.toml allows.
+oldest_rust = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 target      = $(or $(CARGO_TARGET_DIR),target)
 stage       = $(abspath $(target))/stage
 bus         = org.stargrey.Greylist1
@@ -99,7 +101,7 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 dist: ## The source archive for packages, with all crates: target/dist
 	.ci/dist $(abspath $(target))
 
-check: check-deps check-rust check-man check-units check-scripts check-system ## All that must hold before a change is taken
+check: check-deps check-rust check-oldest check-man check-units check-scripts check-system ## All that must hold before a change is taken
 
 check-deps: ## Install what the checks need (Debian, as root)
 	tests/system/deps
@@ -109,6 +111,17 @@ check-rust: ## Format, lints, tests, documentation
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	cargo test
+
+# In a directory of its own, so that nothing is compiled again for either. Without rustup, Debian's Rust will do if it is
+# that version.
+check-oldest: ## The oldest Rust that Cargo.toml allows compiles programs, tests and benches
+	@case $$(rustc --version) in \
+	"rustc $(oldest_rust)."*) set -- cargo ;; \
+	*) set -- rustup run $(oldest_rust) cargo; \
+		type rustup >/dev/null || { echo 'Rust $(oldest_rust) is not here, nor rustup to fetch it' >&2; exit 1; }; \
+		rustup run $(oldest_rust) cargo --version >/dev/null 2>&1 || \
+			rustup toolchain install --profile minimal --no-self-update $(oldest_rust) || exit ;; \
+	esac; set -x; CARGO_TARGET_DIR=$(abspath $(target))/oldest-rust "$$@" check --locked --all-targets
 
 check-man: ## The manual pages, to the last warning
 	$(if $(pages),mandoc -T lint -W warning $(pages))
@@ -161,4 +174,4 @@ bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='kn
 clean: ## Remove all that was built
 	cargo clean
 
-.PHONY: help build run install dist check check-deps check-rust check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean
+.PHONY: help build run install dist check check-deps check-rust check-oldest check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean

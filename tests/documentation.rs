@@ -559,3 +559,20 @@ fn the_examples_of_stargreyctl_are_commands() {
     }
     assert!(count >= 9, "{count}");
 }
+
+#[test]
+fn the_oldest_rust_is_the_same_wherever_it_is_named() {
+    let manifest = source("Cargo.toml");
+    let version = manifest
+        .split_once("\nrust-version = \"")
+        .expect("a version");
+    let (version, _) = version.1.split_once('"').expect("its end");
+    let control = source("debian/control");
+    for tool in ["cargo", "cargo-web", "rustc", "rustc-web"] {
+        assert!(
+            control.contains(&format!(" {tool} (>= {version})")),
+            "{tool}"
+        );
+    }
+    assert!(source("README.md").contains(&format!("Rust {version} or later")));
+}

@@ -19,7 +19,11 @@ const MOST_DEATHS: u32 = 3;
 fn good_file() -> Vec<u8> {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), START);
-    daemon.run(&[&clock.option(), "-q", "--auto-whitelist-clients=1000"]);
+    daemon.run(&[
+        clock.option().as_str(),
+        "-q",
+        "--auto-whitelist-clients=1000",
+    ]);
     let mut client = daemon.connect();
     for n in 0..2000 {
         client.ask(&nth_request(n));
@@ -103,7 +107,7 @@ fn no_damaged_file_ends_the_daemon_again_and_again() {
     let good = good_file();
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), START + 400);
-    daemon.set_options(&[&clock.option(), "-q"]);
+    daemon.set_options(&[clock.option().as_str(), "-q"]);
     let db = daemon.path().join("db");
     let mut seen = [0_u32; MOST_DEATHS as usize + 1];
     for number in 0..files {

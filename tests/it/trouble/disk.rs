@@ -17,7 +17,7 @@ fn prepare(mount: impl Fn(&Daemon) -> Option<Mount>) -> Option<(Daemon, TestCloc
     let clock = TestClock::at(daemon.path(), START);
     let mount = mount(&daemon)?;
     fs::write(daemon.path().join("whitelist_clients"), "good.example\n").unwrap();
-    daemon.set_options(&[&clock.option(), "-q", "--on-store-failure=defer"]);
+    daemon.set_options(&[clock.option().as_str(), "-q", "--on-store-failure=defer"]);
     Some((daemon, clock, mount))
 }
 

@@ -10,7 +10,7 @@ use crate::support::{Daemon, TestClock, nth_request};
 fn running() -> (Daemon, TestClock) {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), START);
-    daemon.run(&[&clock.option(), "-q"]);
+    daemon.run(&[clock.option().as_str(), "-q"]);
     assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     (daemon, clock)
 }
@@ -44,7 +44,7 @@ fn a_data_file_behind_a_link_is_the_one_that_is_open() {
     );
     fs::create_dir_all(daemon.path().join("db")).unwrap();
     std::os::unix::fs::symlink(&there, &link).unwrap();
-    daemon.run(&[&clock.option(), "-q"]);
+    daemon.run(&[clock.option().as_str(), "-q"]);
     assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     clock.advance(300);
     assert!(daemon.connect().ask(&nth_request(0)).starts_with("PREPEND"));

@@ -87,7 +87,7 @@ fn clients_that_do_not_read_hold_up_nobody_and_find_their_answers_later() {
 fn a_clock_that_was_set_back_between_two_starts_is_said_and_nothing_expires() {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), START);
-    daemon.run(&[&clock.option(), "-q"]);
+    daemon.run(&[clock.option().as_str(), "-q"]);
     assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
     clock.advance(300);
     assert!(daemon.connect().ask(&nth_request(0)).starts_with("PREPEND"));
