@@ -68,6 +68,10 @@ pub const KIND: &str = "kind";
 pub const NETWORK: &str = "network";
 /// A client's address, or its network.
 pub const CLIENT: &str = "client";
+/// The address of the client that last tried a waiting triplet; absent when it is not known.
+pub const CLIENT_ADDRESS: &str = "client_address";
+/// The verified name of that client, `unknown` if it has none; what is not printable as `\xNN`.
+pub const CLIENT_NAME: &str = "client_name";
 /// A sender, empty for the null sender; what is not printable as `\xNN`.
 pub const SENDER: &str = "sender";
 /// A recipient; what is not printable as `\xNN`.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::book::Book;
 use super::clock::{Clock, ClockGuard};
+use super::last_clients::LastClients;
 use super::memory::{Had, InstanceMemory, Keys};
 use super::pause::PauseSwitch;
 use super::sleeps::Sleeps;
@@ -45,6 +46,7 @@ pub(super) struct Inner {
     pulse: Arc<Pulse>,
     pub(super) pause: Arc<PauseSwitch>,
     pub(super) memory: InstanceMemory,
+    pub(super) last_clients: LastClients,
     pub(super) sleeps: Sleeps,
     pub(super) stats: Arc<Stats>,
     pub(super) queue: SyncSender<Message>,
@@ -104,6 +106,7 @@ impl Gate {
             book: Arc::clone(&book),
             stats: Arc::clone(&stats),
         };
+        let last_clients = LastClients::new(opener.is_hashed());
         let worker = Worker::new(shared, opener)?;
         let worker = thread::Builder::new()
             .name("writer".to_owned())
@@ -117,6 +120,7 @@ impl Gate {
             pulse,
             pause,
             memory: InstanceMemory::new(),
+            last_clients,
             sleeps: Sleeps::default(),
             stats,
             queue: sender,
@@ -161,7 +165,9 @@ impl Gate {
             Plan::Needs(query) => {
                 let session = inner.session(keys, &rules, now, expiry);
                 let asked = inner.ask_store(&query, session, now, &rules).await;
-                asked.unwrap_or_else(|_| policy::without_store(&query, &rules))
+                let outcome = asked.unwrap_or_else(|_| policy::without_store(&query, &rules));
+                inner.last_clients.note(tx, &query, &outcome);
+                outcome
             }
         };
         if let Some(keys) = keys

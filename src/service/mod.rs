@@ -18,6 +18,7 @@ pub mod clock;
 mod control;
 mod gate;
 pub mod journal;
+mod last_clients;
 mod memory;
 mod pattern;
 mod pause;
@@ -33,6 +34,7 @@ pub use control::{
     State, Statistics, Taken,
 };
 pub use gate::{Decision, Gate, Start};
+pub use last_clients::LastClient;
 pub use state::Status;
 pub use stats::{Counts, Totals};
 

@@ -129,6 +129,10 @@ impl Opener for Locked {
         self.opener.open()
     }
 
+    fn is_hashed(&self) -> bool {
+        self.opener.is_hashed()
+    }
+
     fn keep(&self) -> Result<bool, StoreError> {
         Ok(self.held().keep(&self.opener.directory)?)
     }

@@ -582,6 +582,11 @@ pub trait Opener: Send {
     /// [`StoreError`] says what stands in the way.
     fn open(&self) -> Result<Halves, StoreError>;
 
+    /// Whether the database has hashes instead of addresses (`--privacy`).
+    fn is_hashed(&self) -> bool {
+        false
+    }
+
     /// Sees that what keeps others off is still in its place, and puts it there if not. Says whether it was.
     ///
     /// # Errors

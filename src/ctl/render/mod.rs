@@ -74,6 +74,8 @@ impl Style {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cell {
     text: String,
+    /// What stands behind the text and is never shortened.
+    whole: String,
     style: Style,
 }
 
@@ -82,8 +84,27 @@ impl Cell {
     pub fn new(text: impl AsRef<str>) -> Self {
         Self {
             text: Plain(text.as_ref()).to_string(),
+            whole: String::new(),
             style: Style::Plain,
         }
+    }
+
+    /// The same, with `whole` directly behind its text: it is shown whole where the text is shortened.
+    #[must_use]
+    pub fn before(mut self, whole: impl AsRef<str>) -> Self {
+        self.whole = Plain(whole.as_ref()).to_string();
+        self
+    }
+
+    /// The columns that it takes on a terminal.
+    fn width(&self) -> usize {
+        width(&self.text).saturating_add(width(&self.whole))
+    }
+
+    /// The columns that it takes at least, where texts are shortened to `narrowest` columns.
+    fn least(&self, narrowest: usize) -> usize {
+        let text = width(&self.text).min(narrowest);
+        text.saturating_add(width(&self.whole))
     }
 
     /// The same in a style.

@@ -2,8 +2,8 @@
 //! counts.
 //!
 //! A column without any text is left out. Where a table is wider than the terminal, columns that are marked as minor
-//! shrink first, then the others that may, the widest first, and their texts lose the middle. Where that is not enough
-//! lines are as long as they are.
+//! shrink first, then the others that may, the widest first, and their texts lose the middle. Addresses are not shortened,
+//! for they are pasted into commands. Where that is not enough lines are as long as they are.
 //!
 //! Without a terminal no text is shortened, for a program may read it; but no column is wider than
 //! [`WIDEST`]: a longer text moves the rest of its own line only.
@@ -139,12 +139,13 @@ impl Table {
                     0
                 };
                 let cells = self.rows.iter().filter_map(|row| row.get(index));
-                let natural = cells.map(|cell| width(&cell.text)).max().unwrap_or(0);
+                let natural = cells.clone().map(Cell::width).max().unwrap_or(0);
                 if natural == 0 {
                     return (0, 0, Shrinks::Never);
                 }
                 let natural = natural.max(heading);
-                let least = heading.max(NARROWEST).min(natural);
+                let least = cells.map(|cell| cell.least(NARROWEST)).max().unwrap_or(0);
+                let least = least.max(heading);
                 (natural, least, column.shrinks)
             })
             .collect();
@@ -172,8 +173,12 @@ impl Table {
                 continue;
             }
             let text = match manner.width {
-                Some(_) => shortened(&cell.text, *wide, manner).into(),
-                None => Cow::Borrowed(&*cell.text),
+                Some(_) => {
+                    let room = wide.saturating_sub(width(&cell.whole));
+                    (shortened(&cell.text, room, manner) + &cell.whole).into()
+                }
+                None if cell.whole.is_empty() => Cow::Borrowed(&*cell.text),
+                None => [&*cell.text, &*cell.whole].concat().into(),
             };
             let filling = filling(&text, *wide);
             if column.side == Side::Right {
@@ -307,6 +312,57 @@ NETWORK         SENDER    RECIPIENT       AGO
                 ..Manner::plain().with_legend(false)
             };
             assert_eq!(table.render(&manner), format!("{want}\n"), "{width}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_never_shortened_and_the_name_before_it_is() {
+        let columns = [
+            Column::left("CLIENT").shrinking(),
+            Column::left("SENDER"),
+            Column::right("TRIES"),
+        ];
+        let mut table = Table::new(&columns, ("triplet", "triplets"));
+        let clients = [
+            Cell::new("mail-out-17.example.org").before("[2001:db8:1:2:3:4:5:6]"),
+            Cell::new("mx.example").before("[192.0.2.7]"),
+            Cell::default().before("198.51.100.0/24"),
+        ];
+        for client in clients {
+            table.push([client, Cell::new("ann@example.org"), Cell::from(1)]);
+        }
+        let cases = [
+            (
+                None,
+                "
+mail-out-17.example.org[2001:db8:1:2:3:4:5:6]  ann@example.org  1
+mx.example[192.0.2.7]                          ann@example.org  1
+198.51.100.0/24                                ann@example.org  1
+",
+            ),
+            (
+                Some(60),
+                "
+mail-out-…mple.org[2001:db8:1:2:3:4:5:6]  ann@example.org  1
+mx.example[192.0.2.7]                     ann@example.org  1
+198.51.100.0/24                           ann@example.org  1
+",
+            ),
+            (
+                Some(20),
+                "
+mail…org[2001:db8:1:2:3:4:5:6]  ann@example.org  1
+mx.example[192.0.2.7]           ann@example.org  1
+198.51.100.0/24                 ann@example.org  1
+",
+            ),
+        ];
+        for (width, want) in cases {
+            let manner = Manner {
+                width,
+                ..Manner::plain().with_legend(false)
+            };
+            assert_eq!(format!("\n{}", table.render(&manner)), want, "{width:?}");
         }
     }
 

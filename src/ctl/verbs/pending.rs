@@ -8,8 +8,8 @@ use std::collections::BinaryHeap;
 
 use super::{Answer, bare, shown};
 use crate::api::{
-    CLIENT, COUNTED, Dict, FIRST, FromRow, HASH, LAST, MOST_ROWS, NETWORK, RECIPIENT, RETRIES,
-    RETRYING, Row, SENDER, STATE, STATE_WAITING,
+    CLIENT, CLIENT_ADDRESS, CLIENT_NAME, COUNTED, Dict, FIRST, FromRow, HASH, LAST, MOST_ROWS,
+    NETWORK, RECIPIENT, RETRIES, RETRYING, Row, SENDER, STATE, STATE_WAITING,
 };
 use crate::ctl::args::Pending;
 use crate::ctl::client::filtered;
@@ -23,8 +23,8 @@ use crate::types::Timestamp;
 /// Columns of the table.
 const COLUMNS: [Column; 6] = [
     Column::left("CLIENT").shrinking(),
-    Column::left("SENDER").shrinking(),
-    Column::left("RECIPIENT").shrinking(),
+    Column::left("SENDER"),
+    Column::left("RECIPIENT"),
     Column::right("TRIES"),
     Column::right("WAITS"),
     Column::right("SEEN AGO"),
@@ -186,10 +186,21 @@ fn rank(row: &Dict) -> (Reverse<u64>, u64) {
     (Reverse(tries(row)), row.number(FIRST).unwrap_or_default())
 }
 
+/// The client that tried it last, as the log of Postfix has it; its network where that client is not known.
+fn client(row: &Dict) -> Cell {
+    match (row.text(CLIENT_NAME), row.text(CLIENT_ADDRESS)) {
+        (Some(name), Some(address)) => Cell::new(name).before(format!("[{address}]")),
+        (None, Some(address)) => Cell::default().before(address),
+        (_, None) => match row.text(NETWORK).or(row.text(CLIENT)) {
+            Some(network) => Cell::default().before(network),
+            None => Cell::new(row.text(HASH).unwrap_or_default()),
+        },
+    }
+}
+
 /// A row of the table.
 fn cells(row: &Dict, view: &View) -> [Cell; 6] {
     let hash = row.text(HASH);
-    let client = row.text(NETWORK).or(row.text(CLIENT)).or(hash);
     let address = |key| match hash {
         // There is nothing but the hash.
         Some(_) => "",
@@ -202,7 +213,7 @@ fn cells(row: &Dict, view: &View) -> [Cell; 6] {
     let tries = tries(row);
     let style = if tries > 1 { Style::Bold } else { Style::Plain };
     [
-        Cell::new(client.unwrap_or_default()),
+        client(row),
         Cell::new(address(SENDER)),
         Cell::new(address(RECIPIENT)),
         Cell::from(tries).styled(style),
@@ -227,7 +238,6 @@ pub(super) mod tests {
                 .with(FIRST, NOW - first)
                 .with(LAST, NOW - last)
                 .with(RETRIES, retries)
-                .build()
         };
         let mut rows = vec![
             row(
@@ -235,19 +245,25 @@ pub(super) mod tests {
                 "ann@example.org",
                 "bob@example.net",
                 (240, 240, 0_u64),
-            ),
+            )
+            .with(CLIENT_ADDRESS, "192.0.2.7")
+            .build(),
             row(
                 "2001:db8:1:2::/64",
                 "bounce-0123456789-0123456789@lists.example.org",
                 "carol@example.net",
                 (7200, 63, 4),
-            ),
+            )
+            .with(CLIENT_ADDRESS, "2001:db8:1:2::19")
+            .with(CLIENT_NAME, "mail-out-17.lists.example.org")
+            .build(),
             row(
                 "198.51.100.0/24",
                 "",
                 "bob@example.net",
                 (90_000, 86_400, 1),
-            ),
+            )
+            .build(),
         ];
         rows.sort_by_cached_key(rank);
         Waiting {
@@ -259,10 +275,10 @@ pub(super) mod tests {
     #[test]
     fn who_comes_back_most_stands_first() {
         let want = "
-CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
-2001:db8:1:2::/64  bounce-0…ple.org  carol@ex…ple.net      5        2h   1min 3s
-198.51.100.0/24    <>                bob@example.net       2  1 day 1h     1 day
-192.0.2.0/24       ann@example.org   bob@example.net       1      4min      4min
+CLIENT                      SENDER                                          RECIPIENT          TRIES     WAITS  SEEN AGO
+mail…org[2001:db8:1:2::19]  bounce-0123456789-0123456789@lists.example.org  carol@example.net      5        2h   1min 3s
+198.51.100.0/24             <>                                              bob@example.net        2  1 day 1h     1 day
+192.0.2.7                   ann@example.org                                 bob@example.net        1      4min      4min
 
 3 triplets listed.
 ";

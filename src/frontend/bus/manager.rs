@@ -58,8 +58,15 @@ impl Manager {
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
         let limit = arguments::limit(limit)?;
         let page = self.gate.page(filter, all_kinds, after.0, limit).await?;
-        let rows = page.rows.iter().map(rows::from_record).collect();
-        Ok((rows, page.next.unwrap_or_default()))
+        let rows = page.rows.iter().map(|row| {
+            // An export has what the database has.
+            let client = (!all_kinds).then(|| self.gate.last_client(row)).flatten();
+            match client {
+                Some(client) => rows::with_last_client(row, &client),
+                None => rows::from_record(row),
+            }
+        });
+        Ok((rows.collect(), page.next.unwrap_or_default()))
     }
 }
 

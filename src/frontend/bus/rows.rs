@@ -4,12 +4,12 @@
 //! the times that make it what it is; what it lacks besides gets the least that fits.
 
 use crate::api::{
-    ACTION, CLIENT, CLIENTS, COUNT, COUNTED, Dict, FIRST, FromRow, HASH, KIND, KIND_CLIENT,
-    KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING, NETWORK, ORDERED, PASSED, PASSES_AT,
-    REASON, RECIPIENT, REPLY, RESULT, RESULT_CONTINUES, RESULT_COUNTED, RESULT_EXCEPTION,
-    RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_SLEEPING,
-    RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
-    SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
+    ACTION, CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, Dict, FIRST, FromRow,
+    HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING, NETWORK,
+    ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT, REPLY, RESULT, RESULT_CONTINUES, RESULT_COUNTED,
+    RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES,
+    RESULT_SLEEPING, RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING,
+    Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
     STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_GREYLIST_RECIPIENTS,
     STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_TARPIT,
     STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
@@ -17,7 +17,7 @@ use crate::api::{
 use crate::policy::{Client, ListName, Missing, Sleep, Step, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
-use crate::service::{Explained, Explanation, Finding, Removed, Row, RowKey};
+use crate::service::{Explained, Explanation, Finding, LastClient, Removed, Row, RowKey};
 use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
 
 /// A record as a row.
@@ -27,6 +27,17 @@ pub(super) fn from_record(row: &Row) -> Dict {
         Row::Client { key, record } => with_client(client_key(KIND_CLIENT, key), *record).build(),
         Row::Sleep { key, record } => with_sleep(client_key(KIND_SLEEP, key), *record).build(),
     }
+}
+
+/// A record as a row, with the client that last tried it.
+pub(super) fn with_last_client(row: &Row, client: &LastClient) -> Dict {
+    let name = Some(&client.name).filter(|name| !name.is_empty());
+    let known = Writing::new()
+        .with(CLIENT_ADDRESS, client.address.to_string())
+        .with_some(CLIENT_NAME, name.map(|name| Printable(name).to_string()));
+    let mut row = from_record(row);
+    row.extend(known.build());
+    row
 }
 
 fn with_client(row: Writing, record: Client) -> Writing {

@@ -188,9 +188,11 @@ impl Gate {
         }
         let params = self.rules().params;
         if let Some(key) = filter.key(&params) {
-            if self.one(key.clone(), filter).await?.rows.is_empty() {
+            let found = self.one(key.clone(), filter).await?;
+            let Some(row) = found.rows.first() else {
                 return Ok(Removed::default());
-            }
+            };
+            self.0.last_clients.forget(row);
             let touches = Arc::clone(&self.0.touches);
             let removing = self.write_then(
                 move |records| records.remove_triplet(&key),
@@ -252,6 +254,9 @@ impl Gate {
                 return Err(ControlError::Hashed);
             }
             let rows = page.rows;
+            for row in &rows {
+                self.0.last_clients.forget(row);
+            }
             let touches = Arc::clone(&self.0.touches);
             let removing = self.write_then(
                 move |records| remove_rows(records, &rows),

@@ -177,6 +177,10 @@ impl Opener for LmdbOpener {
         let (reader, writer) = self.open_halves()?;
         Ok((Arc::new(reader), Box::new(writer)))
     }
+
+    fn is_hashed(&self) -> bool {
+        self.privacy
+    }
 }
 
 impl LmdbOpener {

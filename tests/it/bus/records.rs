@@ -368,6 +368,81 @@ fn added(entries: &[serde_json::Value]) -> Vec<serde_json::Value> {
 }
 
 #[test]
+fn the_client_that_last_tried_a_waiting_triplet_is_shown() {
+    let (mut on, clock) = started(&[]);
+    for (name, address) in [("mx1.example", "192.0.2.7"), ("unknown", "192.0.2.8")] {
+        on.daemon.ask(&rcpt(name, address, "a@b", "c@d"));
+        clock.advance(10);
+    }
+    on.daemon
+        .ask(&rcpt("mx3.example", "198.51.100.7", "a@b", "c@d"));
+    let clients = |on: &OnBus| -> Vec<(String, String)> {
+        let (_, rows) = on.ctl_json(&["pending"]);
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| {
+            (
+                row["client_name"].to_string(),
+                row["client_address"].to_string(),
+            )
+        })
+        .collect()
+    };
+    let seen = |name: &str, address: &str| (format!("\"{name}\""), format!("\"{address}\""));
+    let both = [
+        seen("unknown", "192.0.2.8"),
+        seen("mx3.example", "198.51.100.7"),
+    ];
+    assert_eq!(clients(&on), both);
+    let (_, table) = on.ctl(&["pending", "--no-legend"]);
+    assert!(table.starts_with("unknown[192.0.2.8]  "), "{table}");
+    let (_, exported) = on.ctl(&["export"]);
+    assert!(!exported.contains("client_address"), "{exported}");
+
+    // Once it has passed, nothing is shown; after a restart, the network.
+    clock.advance(300);
+    on.daemon
+        .ask(&rcpt("mx3.example", "198.51.100.7", "a@b", "c@d"));
+    assert_eq!(clients(&on), both[..1]);
+    let passed = list(&on, &["state", "s", "passed"]);
+    assert!(!passed.contains("client_address"), "{passed}");
+    on.kill_and_start_again();
+    let nobody = ("null".to_owned(), "null".to_owned());
+    assert_eq!(clients(&on), [nobody]);
+    let (_, table) = on.ctl(&["pending", "--no-legend"]);
+    assert!(table.starts_with("192.0.2.0/24  "), "{table}");
+}
+
+#[test]
+fn under_privacy_no_client_is_shown() {
+    let (on, _clock) = started(&["--privacy"]);
+    on.daemon
+        .ask(&rcpt("mx1.example", "192.0.2.7", "a@b", "c@d"));
+    let rows = list(&on, &[]);
+    assert!(
+        rows.contains("\"hash\" s ") && !rows.contains("client_"),
+        "{rows}"
+    );
+    let one = list(
+        &on,
+        &[
+            "client",
+            "s",
+            "192.0.2.7",
+            "sender",
+            "s",
+            "a@b",
+            "recipient",
+            "s",
+            "c@d",
+        ],
+    );
+    assert!(
+        one.starts_with("aa{sv}ay 1 ") && !one.contains("client_"),
+        "{one}"
+    );
+}
+
+#[test]
 fn what_pending_shows_can_be_pasted() {
     let on = OnBus::start(&["--delay=3600"]);
     let request = rcpt(
@@ -380,12 +455,14 @@ fn what_pending_shows_can_be_pasted() {
     let (code, pending) = on.ctl(&["pending", "--no-legend"]);
     assert_eq!(code, 0);
     let words: Vec<_> = pending.split_whitespace().take(3).collect();
-    assert_eq!(
-        words,
-        ["192.0.2.0/24", "ann@example.org", "bob@example.net"]
-    );
+    let client = "mx.example.org[192.0.2.7]";
+    assert_eq!(words, [client, "ann@example.org", "bob@example.net"]);
 
     let (code, text) = on.ctl(&[&["explain"], &*words].concat());
+    assert_eq!(code, 0, "{text}");
+    assert!(text.contains(client), "{text}");
+    let network = ["192.0.2.0/24", "ann@example.org", "bob@example.net"];
+    let (code, text) = on.ctl(&[&["explain"], &network[..]].concat());
     assert_eq!(code, 0, "{text}");
     assert!(text.contains("the first address of 192.0.2.0/24"), "{text}");
     assert_ne!(on.daemon.ask(&request), "DUNNO");

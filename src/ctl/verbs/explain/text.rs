@@ -324,10 +324,10 @@ Next attempt: passes
               that is on no list and has never been seen
 
 What waits there now:
-CLIENT             SENDER            RECIPIENT         TRIES     WAITS  SEEN AGO
-2001:db8:1:2::/64  bounce-0…ple.org  carol@ex…ple.net      5        2h   1min 3s
-198.51.100.0/24    <>                bob@example.net       2  1 day 1h     1 day
-192.0.2.0/24       ann@example.org   bob@example.net       1      4min      4min
+CLIENT                      SENDER                                          RECIPIENT          TRIES     WAITS  SEEN AGO
+mail…org[2001:db8:1:2::19]  bounce-0123456789-0123456789@lists.example.org  carol@example.net      5        2h   1min 3s
+198.51.100.0/24             <>                                              bob@example.net        2  1 day 1h     1 day
+192.0.2.7                   ann@example.org                                 bob@example.net        1      4min      4min
 
 3 triplets listed.
 ";

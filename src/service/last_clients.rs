@@ -1,0 +1,265 @@
+//! The client that last tried each waiting triplet.
+//!
+//! A triplet's record has the client's network only. An administrator who looks at a waiting triplet wants to know
+//! which host it was, so its name and address are remembered here: not in the database, and under `--privacy` not
+//! at all. A client is noted when the triplet waits after its request, so mail that passes costs nothing.
+//!
+//! # Limits
+//!
+//! [`CAPACITY`] clients, of which the ones noted longest ago make room for others, and names of [`LONGEST_NAME`]
+//! bytes: some 3 MiB. Triplets are known by their hashes. Nothing outlives the process.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Gate;
+use super::recent::Key;
+use crate::policy::{Outcome, Query, Transaction, Triplet, TripletKey};
+use crate::store::{Row, RowKey};
+use crate::types::ClientIp;
+
+/// Most clients.
+const CAPACITY: usize = 8192;
+
+/// Bytes of the longest name that is remembered; a name in the DNS has no more.
+const LONGEST_NAME: usize = 255;
+
+/// A client as Postfix named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastClient {
+    /// Its verified name, `unknown` if it has none; empty if it was longer than 255 bytes.
+    pub name: Box<[u8]>,
+    /// Its address.
+    pub address: ClientIp,
+}
+
+/// The last clients of waiting triplets.
+#[derive(Debug)]
+pub(super) struct LastClients {
+    /// `None` where the database has hashes instead of addresses.
+    clients: Option<Mutex<Clients>>,
+    hashing: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    by_triplet: HashMap<Key, (u64, LastClient)>,
+    /// In the order in which they were noted.
+    by_age: BTreeMap<u64, Key>,
+    /// How many were noted.
+    noted: u64,
+}
+
+impl LastClients {
+    /// None yet, and with `is_hashed` never any.
+    pub(super) fn new(is_hashed: bool) -> Self {
+        Self {
+            clients: (!is_hashed).then(Mutex::default),
+            hashing: RandomState::new(),
+        }
+    }
+
+    /// Notes the client of a request after which its triplet waits.
+    pub(super) fn note(&self, tx: &Transaction<'_>, query: &Query, outcome: &Outcome) {
+        let Some(Triplet::Waiting { .. }) = outcome.changes.triplet else {
+            return;
+        };
+        let address = tx.client_address.and_then(ClientIp::parse);
+        if let (Some(mut clients), Some(triplet), Some(address)) =
+            (self.lock(), &query.triplet, address)
+        {
+            let name = tx.client_name.unwrap_or_default();
+            let name = Some(name).filter(|name| name.len() <= LONGEST_NAME);
+            let name = name.unwrap_or_default().into();
+            clients.insert(self.key(triplet), LastClient { name, address });
+        }
+    }
+
+    /// The last client of a row, if it is a triplet that waits and the client is remembered.
+    fn of(&self, row: &Row) -> Option<LastClient> {
+        let key = self.waiting(row)?;
+        let clients = self.lock()?;
+        let (_, client) = clients.by_triplet.get(&key)?;
+        Some(client.clone())
+    }
+
+    /// Forgets the last client of a row.
+    pub(super) fn forget(&self, row: &Row) {
+        if let (Some(key), Some(mut clients)) = (self.waiting(row), self.lock()) {
+            clients.remove(key);
+        }
+    }
+
+    /// The key of a row that is a waiting triplet.
+    fn waiting(&self, row: &Row) -> Option<Key> {
+        match row {
+            Row::Triplet {
+                key: RowKey::Plain(parts),
+                record: Triplet::Waiting { .. },
+            } => Some(self.key(&parts.key())),
+            Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => None,
+        }
+    }
+
+    fn key(&self, triplet: &TripletKey) -> Key {
+        Key::new(self.hashing.hash_one(triplet))
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, Clients>> {
+        let clients = self.clients.as_ref()?;
+        Some(clients.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Clients {
+    fn insert(&mut self, key: Key, client: LastClient) {
+        self.remove(key);
+        self.by_age.insert(self.noted, key);
+        self.by_triplet.insert(key, (self.noted, client));
+        self.noted = self.noted.wrapping_add(1);
+        if self.by_age.len() > CAPACITY
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.by_triplet.remove(&oldest);
+        }
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some((age, _)) = self.by_triplet.remove(&key) {
+            self.by_age.remove(&age);
+        }
+    }
+}
+
+impl Gate {
+    /// The client that last tried a waiting triplet; `None` when it is not remembered: after a restart, under
+    /// `--privacy`, or when many others were noted since.
+    #[must_use]
+    pub fn last_client(&self, row: &Row) -> Option<LastClient> {
+        self.0.last_clients.of(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Because, Changes, Reason, Stage, TripletParts, Verdict};
+    use crate::types::{Prefix, Timestamp};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    const WAITING: Triplet = Triplet::Waiting {
+        first: NOW,
+        last: NOW,
+        retries: 0,
+        counted: 0,
+    };
+
+    fn parts(number: usize) -> TripletParts {
+        TripletParts {
+            network: Prefix::parse("192.0.2.0/24").unwrap(),
+            sender: format!("sender-of-{number}@example.org").into_bytes(),
+            recipient: b"bob@example.net".to_vec(),
+        }
+    }
+
+    fn row(number: usize, record: Triplet) -> Row {
+        let key = RowKey::Plain(parts(number));
+        Row::Triplet { key, record }
+    }
+
+    /// Has a request of triplet `number` noted, after which its record is `next`.
+    fn note(clients: &LastClients, number: usize, name: &[u8], next: Triplet) {
+        let tx = Transaction {
+            stage: Stage::Recipient,
+            client_address: Some(b"192.0.2.7"),
+            client_name: Some(name),
+            sender: None,
+            recipient: None,
+            instance: None,
+            queue_id: None,
+            is_stressed: false,
+            is_authenticated: false,
+        };
+        let query = Query {
+            client: None,
+            triplet: Some(parts(number).key()),
+            sleep: None,
+            suspicion: None,
+            is_stressed: false,
+        };
+        let mut outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);
+        outcome.changes = Changes {
+            triplet: Some(next),
+            ..Changes::NONE
+        };
+        clients.note(&tx, &query, &outcome);
+    }
+
+    fn name(clients: &LastClients, row: &Row) -> Option<Vec<u8>> {
+        clients.of(row).map(|client| client.name.into_vec())
+    }
+
+    #[test]
+    fn the_last_client_of_a_waiting_triplet_is_remembered() {
+        let clients = LastClients::new(false);
+        let passed = Triplet::Passed {
+            first: NOW,
+            passed: NOW,
+            last: NOW,
+            mails: 1,
+        };
+        note(&clients, 1, b"mx1.example", WAITING);
+        note(&clients, 1, b"mx2.example", WAITING);
+        note(&clients, 2, b"mx3.example", passed);
+        let waiting = row(1, WAITING);
+        let client = clients.of(&waiting).unwrap();
+        assert_eq!(&*client.name, b"mx2.example");
+        assert_eq!(client.address.to_string(), "192.0.2.7");
+        assert_eq!(clients.of(&row(1, passed)), None);
+        assert_eq!(clients.of(&row(2, WAITING)), None);
+
+        clients.forget(&waiting);
+        assert_eq!(clients.of(&waiting), None);
+        let inner = clients.lock().unwrap();
+        assert_eq!((inner.by_triplet.len(), inner.by_age.len()), (0, 0));
+    }
+
+    #[test]
+    fn nobody_is_remembered_where_the_database_has_hashes() {
+        let clients = LastClients::new(true);
+        note(&clients, 1, b"mx.example", WAITING);
+        assert_eq!(clients.of(&row(1, WAITING)), None);
+    }
+
+    #[test]
+    fn the_one_noted_longest_ago_makes_room() {
+        let clients = LastClients::new(false);
+        for number in 0..CAPACITY {
+            note(&clients, number, b"a", WAITING);
+        }
+        note(&clients, 0, b"b", WAITING);
+        note(&clients, CAPACITY, b"c", WAITING);
+        let name_of = |number| name(&clients, &row(number, WAITING));
+        assert_eq!(name_of(0), Some(b"b".to_vec()));
+        assert_eq!(name_of(1), None);
+        assert_eq!(name_of(2), Some(b"a".to_vec()));
+        assert_eq!(name_of(CAPACITY), Some(b"c".to_vec()));
+        let inner = clients.lock().unwrap();
+        assert_eq!(
+            (inner.by_triplet.len(), inner.by_age.len()),
+            (CAPACITY, CAPACITY)
+        );
+    }
+
+    #[test]
+    fn a_name_that_no_host_can_have_is_not_remembered() {
+        let clients = LastClients::new(false);
+        for (length, want) in [(255, 255), (256, 0)] {
+            note(&clients, 1, &vec![b'a'; length], WAITING);
+            let got = name(&clients, &row(1, WAITING)).map(|name| name.len());
+            assert_eq!(got, Some(want), "{length}");
+        }
+    }
+}
