@@ -4,6 +4,7 @@
 //! step, and what a triplet takes on the disk would swing with their count. They are of the networks that the
 //! strangers of the works are of, so that what is new has its place among what is stored.
 
+use std::error::Error;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::time::SystemTime;
 
 use stargrey::policy::{Triplet, TripletKey};
 use stargrey::store::lmdb::{Durability, LmdbOpener};
-use stargrey::store::{Opener, StoreError, Writer};
+use stargrey::store::{Opener, RequestError, Writer};
 use stargrey::types::{ClientIp, Span, Timestamp};
 
 use crate::spread::float;
@@ -98,7 +99,7 @@ pub(crate) fn fill(directory: &Path, crowds: &[Crowd]) -> io::Result<Filled> {
     write(directory, crowds).map_err(io::Error::other)
 }
 
-fn write(directory: &Path, crowds: &[Crowd]) -> Result<Filled, StoreError> {
+fn write(directory: &Path, crowds: &[Crowd]) -> Result<Filled, Box<dyn Error + Send + Sync>> {
     let opener = LmdbOpener {
         directory: directory.to_owned(),
         max_size: 16 << 30,
@@ -129,7 +130,7 @@ fn write(directory: &Path, crowds: &[Crowd]) -> Result<Filled, StoreError> {
 }
 
 /// One transaction.
-fn put(writer: &mut dyn Writer, keys: &[TripletKey], record: Triplet) -> Result<(), StoreError> {
+fn put(writer: &mut dyn Writer, keys: &[TripletKey], record: Triplet) -> Result<(), RequestError> {
     writer.transact(&mut |records| {
         for key in keys {
             records.put_triplet(key, record)?;

@@ -5,7 +5,8 @@ use std::io;
 use super::exit;
 use crate::config::Complaint;
 use crate::frontend::BindError;
-use crate::store::{LockError, StoreError};
+use crate::service::StartError;
+use crate::store::LockError;
 
 /// Why the daemon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +23,9 @@ pub(super) enum Failure {
     /// The database's lock cannot be had.
     #[error("{0}")]
     Lock(#[from] LockError),
-    /// The options do not fit the database.
+    /// The options do not fit the database, or there is no thread.
     #[error("{0}")]
-    Store(#[from] StoreError),
+    Start(#[from] StartError),
     /// Privileges cannot be given up.
     #[error("{what}: {source}")]
     System {
@@ -41,14 +42,14 @@ impl Failure {
         match self {
             Self::Wrong(_)
             | Self::NoSocket
-            | Self::Bind(BindError::NoSocket(_) | BindError::Inherited { .. }) => exit::CONFIG,
+            | Self::Bind(BindError::NoSocket(_) | BindError::Inherited { .. })
+            | Self::Start(StartError::Privacy(_)) => exit::CONFIG,
             Self::Bind(BindError::InUse(_)) => exit::UNAVAILABLE,
             Self::Bind(BindError::System { source, .. })
             | Self::Lock(LockError::File { source, .. })
             | Self::System { source, .. } => by_kind(source),
             Self::Lock(LockError::Held(_)) => exit::TEMPFAIL,
-            Self::Store(error) if error.is_configuration() => exit::CONFIG,
-            Self::Store(_) => exit::OSERR,
+            Self::Start(StartError::Thread(_)) => exit::OSERR,
         }
     }
 }

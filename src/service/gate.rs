@@ -1,5 +1,6 @@
 //! The gate: what front ends ask.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -22,7 +23,7 @@ use crate::policy::{
     self, Because, Expiry, Lists, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction,
     Verdict,
 };
-use crate::store::{Opener, StoreError};
+use crate::store::{Opener, PrivacyError, StoreError};
 use crate::types::{Reply, Timestamp};
 
 /// Requests that may wait for the writer: more than there can be connections.
@@ -33,6 +34,31 @@ const COMMIT_SECONDS: u64 = 20;
 
 /// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
 pub(super) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
+
+/// Why a gate does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The options do not fit the database.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
+    /// The thread that writes cannot be had.
+    #[error("a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Why a decision is not committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    /// No answer of the writer in time.
+    #[error("no commit within {0} seconds; is the disk alive?")]
+    Slow(u64),
+    /// More work than the writer can take.
+    #[error("{0} requests are waiting for the database already")]
+    Busy(usize),
+    /// The records cannot be read, or the writer has failed.
+    #[error("the database is not open")]
+    Closed,
+}
 
 /// The gate. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -83,13 +109,13 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the options do not fit the database; every other trouble is survived, see
-    /// [`Status::trouble`]. [`StoreError::Thread`] when no thread can be had.
+    /// [`StartError`] when the options do not fit the database, or no thread can be had; every other trouble is
+    /// survived, see [`Status::trouble`].
     pub fn start(
         rules: Ruleset,
         opener: Box<dyn Opener>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Start, StoreError> {
+    ) -> Result<Start, StartError> {
         let (sender, receiver) = sync_channel(QUEUE);
         let book = Arc::new(Book::new(rules));
         let stats = Arc::new(Stats::new(clock.now()));
@@ -111,7 +137,7 @@ impl Gate {
         let worker = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.run(&receiver))
-            .map_err(StoreError::Thread)?;
+            .map_err(StartError::Thread)?;
         let gate = Self(Arc::new(Inner {
             clock,
             book,
@@ -281,7 +307,7 @@ impl Inner {
         mut session: Session,
         now: Timestamp,
         rules: &Arc<Ruleset>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Outcome, CommitError> {
         let mut facts = match self.state.read(|reader| reader.facts(query)) {
             Ok(facts) => facts,
             Err(error) => {
@@ -289,7 +315,7 @@ impl Inner {
                     // A full queue means that the worker has trouble of its own.
                     drop(self.queue.try_send(Message::ReadFailed(error)));
                 }
-                return Err(StoreError::Closed);
+                return Err(CommitError::Closed);
             }
         };
         let mut place = None;
@@ -321,9 +347,9 @@ impl Inner {
         session: Session,
         now: Timestamp,
         rules: &Arc<Ruleset>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Outcome, CommitError> {
         if self.state.is_stalled() {
-            return Err(StoreError::Slow(COMMIT_SECONDS));
+            return Err(CommitError::Slow(COMMIT_SECONDS));
         }
         let (answer, answered) = oneshot::channel();
         let work = Box::new(Work {
@@ -336,17 +362,17 @@ impl Inner {
         match self.queue.try_send(Message::Work(work)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                let error = StoreError::Busy(QUEUE);
+                let error = CommitError::Busy(QUEUE);
                 self.state.stall(&error);
                 return Err(error);
             }
-            Err(TrySendError::Disconnected(_)) => return Err(StoreError::Closed),
+            Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
         }
         let patience = Duration::from_secs(COMMIT_SECONDS);
         if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
-            return outcome.map_err(|_| StoreError::Closed);
+            return outcome.map_err(|_| CommitError::Closed);
         }
-        let error = StoreError::Slow(COMMIT_SECONDS);
+        let error = CommitError::Slow(COMMIT_SECONDS);
         self.state.stall(&error);
         Err(error)
     }

@@ -33,7 +33,7 @@ pub use control::{
     ControlError, EntryView, Explained, Explanation, Filter, Finding, Hour, MOST_ENTRIES, Removed,
     State, Statistics, Taken,
 };
-pub use gate::{Decision, Gate, Start};
+pub use gate::{Decision, Gate, Start, StartError};
 pub use last_clients::LastClient;
 pub use state::Status;
 pub use stats::{Counts, Totals};

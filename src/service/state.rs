@@ -1,9 +1,11 @@
 //! The state of the store, shared by the gate and the worker: well, or in what trouble.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::clock::{Clock, ClockGuard};
+use super::gate::CommitError;
 use super::stats::Counts;
 use crate::policy::{Expiry, Pause};
 use crate::store::{Figures, Reader, StoreError};
@@ -85,7 +87,7 @@ impl StoreState {
     }
 
     /// Enters trouble, with one line in the log when it begins or changes.
-    pub(super) fn degrade(&self, error: &StoreError) {
+    pub(super) fn degrade(&self, error: &dyn Display) {
         let text = error.to_string();
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&text) {
@@ -115,7 +117,7 @@ impl StoreState {
     }
 
     /// Notes that a commit did not come in time.
-    pub(super) fn stall(&self, error: &StoreError) {
+    pub(super) fn stall(&self, error: &CommitError) {
         self.stalled.store(true, Ordering::Relaxed);
         self.degrade(error);
     }

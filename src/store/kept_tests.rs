@@ -43,8 +43,10 @@ fn entries_are_kept_replaced_and_removed() {
 
         for text in ["", &"t".repeat(401)] {
             let refused = put(writer.as_mut(), &entry(ListName::Client, text)).unwrap_err();
-            assert!(matches!(refused, StoreError::Length { .. }));
-            assert!(refused.is_refusal() && !refused.is_fatal_for_readers());
+            assert!(matches!(
+                refused,
+                RequestError::Refused(Refusal::Length { .. })
+            ));
         }
 
         // The sweep is not about them.

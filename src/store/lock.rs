@@ -19,7 +19,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::lmdb::LmdbOpener;
 use super::unclean::Unclean;
-use super::{Halves, Opener, StoreError};
+use super::{Halves, OpenError, Opener};
 
 /// The name of the lock file.
 const NAME: &str = "stargrey.lock";
@@ -122,7 +122,7 @@ impl Held {
 }
 
 impl Opener for Locked {
-    fn open(&self) -> Result<Halves, StoreError> {
+    fn open(&self) -> Result<Halves, OpenError> {
         let mut held = self.held();
         held.keep(&self.opener.directory)?;
         held.unclean.admit(&self.opener)?;
@@ -133,8 +133,8 @@ impl Opener for Locked {
         self.opener.is_hashed()
     }
 
-    fn keep(&self) -> Result<bool, StoreError> {
-        Ok(self.held().keep(&self.opener.directory)?)
+    fn keep(&self) -> Result<bool, LockError> {
+        self.held().keep(&self.opener.directory)
     }
 
     fn settle(&self) {
@@ -238,7 +238,7 @@ mod tests {
                 source: errno.into(),
             };
             assert_eq!(error.to_string(), want);
-            assert_eq!(StoreError::from(error).to_string(), want);
+            assert_eq!(OpenError::from(error).to_string(), want);
         }
     }
 }

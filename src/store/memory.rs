@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::rows::{Collector, Cursor, Reach, is_same_client, is_same_sleep};
 use super::schema::{decode_hour, encode_entry, encode_hour, encode_tally, entry_key, stored_key};
 use super::{
-    Figures, HISTORY, Halves, Opener, Page, Reader, Records, Row, RowKey, Scope, StoreError, Swept,
-    Tally, Writer, add_up,
+    Commit, Figures, HISTORY, Halves, Job, OpenError, Opener, Page, Reader, Records, Refusal,
+    RequestError, Row, RowKey, Scope, StoreError, Swept, Tally, Writer, add_up,
 };
 use crate::policy::{
     Added, Client, ClientKey, Facts, ListName, Params, Pause, Query, Sleep, SleepChange, Triplet,
@@ -150,7 +150,7 @@ impl Records for Tables {
         Ok(removed)
     }
 
-    fn put_entry(&mut self, entry: &Added) -> Result<(), StoreError> {
+    fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError> {
         let key = entry_key(entry.list, &entry.text)?;
         encode_entry(entry)?;
         self.entries.insert(key, entry.clone());
@@ -167,7 +167,7 @@ impl Records for Tables {
         Ok(())
     }
 
-    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError> {
+    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError> {
         encode_tally(tally)?;
         if !tally.is_empty() {
             add_up(self.history.entry(encode_hour(hour)).or_default(), tally);
@@ -210,7 +210,7 @@ impl Reader for MemoryStore {
         after: &[u8],
         most: usize,
         wanted: &dyn Fn(&Row) -> bool,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<Page, RequestError> {
         let cursor = Cursor::decode(after, false)?;
         let is_of_scope = |table| match table {
             0 | 1 => scope.triplets,
@@ -219,7 +219,7 @@ impl Reader for MemoryStore {
             _ => false,
         };
         if cursor.is_some_and(|cursor| !is_of_scope(cursor.table)) {
-            return Err(StoreError::BadCursor);
+            return Err(Refusal::BadCursor.into());
         }
         let tables = self.tables();
         let mut collector = Collector::new(most, wanted);
@@ -255,17 +255,20 @@ impl Reader for MemoryStore {
     }
 
     /// Something that tells the records, and nothing that can be opened.
-    fn copy_to(&self, file: &mut File) -> Result<(), StoreError> {
-        write!(file, "{:?}", self.tables()).map_err(|error| StoreError::Copy(error.into()))
+    fn copy_to(&self, file: &mut File) -> Result<(), RequestError> {
+        write!(file, "{:?}", self.tables()).map_err(|error| Refusal::Copy(error.into()).into())
     }
 }
 
 impl Writer for MemoryStore {
-    fn transact(&mut self, job: &mut super::Job<'_>) -> Result<(), StoreError> {
+    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError> {
         let mut tables = self.tables();
         let mut next = tables.clone();
         job(&mut next)?;
-        *tables = next;
+        match end {
+            Commit::Keep => *tables = next,
+            Commit::Discard => {}
+        }
         Ok(())
     }
 
@@ -307,7 +310,7 @@ impl Writer for MemoryStore {
 }
 
 impl Opener for MemoryStore {
-    fn open(&self) -> Result<Halves, StoreError> {
+    fn open(&self) -> Result<Halves, OpenError> {
         Ok((Arc::new(self.clone()), Box::new(self.clone())))
     }
 }

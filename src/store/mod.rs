@@ -7,14 +7,18 @@
 //!
 //! # Error handling
 //!
-//! Nothing here logs. Every failure is a [`StoreError`]; after one the transaction has changed nothing.
-//! Whether to try again is the caller's decision: see [`StoreError::is_fatal_for_readers`].
+//! Nothing here logs. A store that cannot be opened is an [`OpenError`]; reading or writing that fails is a
+//! [`StoreError`]; what was asked for and cannot be had, with nothing wrong in the store, is a [`Refusal`]. After an
+//! error the transaction has changed nothing. Whether to try again is the caller's decision: see
+//! [`StoreError::is_fatal_for_readers`].
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod error;
 pub mod lmdb;
 mod lock;
 pub mod memory;
+mod open;
 mod privacy;
 mod rows;
 pub mod schema;
@@ -22,10 +26,6 @@ mod unclean;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
-use std::path::PathBuf;
-use std::process::ExitStatus;
-use std::sync::Arc;
 
 use crate::policy::{
     Added, Changes, Client, ClientKey, Facts, ListName, Params, Pause, Query, Sleep, SleepChange,
@@ -33,233 +33,18 @@ use crate::policy::{
 };
 use crate::types::{Span, Timestamp};
 
+pub use error::{Refusal, RequestError, StoreError};
 pub use lock::{Lock, LockError, Locked};
+pub use open::{Halves, OpenError, Opener};
+pub use privacy::PrivacyError;
 pub use rows::{Page, Row, RowKey, Scope};
-pub use unclean::prove_database;
+pub use unclean::{UncleanError, prove_database};
 
 /// How long the counters of an hour are kept: a year and a month to compare it with.
 const HISTORY: Span = Span::from_days(400);
 
 /// Counters by their words.
 pub type Tally = BTreeMap<String, u64>;
-
-/// Why the store cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// `--max-size` is reached.
-    #[error(
-        "the database has reached --max-size; give it more, or shorten --retry-window or --max-age"
-    )]
-    Full,
-    /// The data file ends before the data do.
-    #[error(
-        "{file} is torn: it has {found} bytes and needs {needed}; \
-         stop stargrey, move the file away or put a backup in its place, and start again"
-    )]
-    Torn {
-        /// The data file.
-        file: PathBuf,
-        /// Its size in bytes.
-        found: u64,
-        /// The least size that holds its data.
-        needed: u64,
-    },
-    /// The data file is of something else.
-    #[error("{0} is no database of stargrey; move it away or name another --dbdir")]
-    Foreign(PathBuf),
-    /// Written by a later stargrey.
-    #[error(
-        "the database has format {found} and this stargrey knows up to {known}; install a later stargrey"
-    )]
-    Newer {
-        /// The format found.
-        found: u32,
-        /// The last format known.
-        known: u32,
-    },
-    /// A filled database of the other kind.
-    #[error(
-        "the database was filled {}; keep that, or start with an empty --dbdir",
-        if *.hashed { "with --privacy" } else { "without --privacy" }
-    )]
-    Mode {
-        /// Whether its keys are hashes.
-        hashed: bool,
-    },
-    /// The key of `--privacy` is not the one that the database was filled with.
-    #[error("{0} is not the key that the database was filled with; put the right one there")]
-    WrongKey(PathBuf),
-    /// The data file was taken away from under the daemon.
-    #[error(
-        "{0} was moved, removed or replaced while it was in use; what is there now is opened in its place"
-    )]
-    Replaced(PathBuf),
-    /// The process that read the database first has failed.
-    #[error(
-        "{file} is damaged: a process that read all of it has failed ({status}); \
-         stop stargrey, move the file away or put a backup in its place, and start again"
-    )]
-    Unsound {
-        /// The data file.
-        file: PathBuf,
-        /// How the process ended.
-        status: ExitStatus,
-    },
-    /// The daemon has died of it, as it seems.
-    #[error(
-        "stargreyd has ended without notice {times} times in a row, so {file} stays closed; \
-         stop stargrey, move the file away or put a backup in its place, and start again; \
-         if something else has ended it, remove {mark}"
-    )]
-    Suspected {
-        /// The data file.
-        file: PathBuf,
-        /// What says so.
-        mark: PathBuf,
-        /// Ends in a row.
-        times: u32,
-    },
-    /// A process reads the database first.
-    #[error(
-        "stargreyd has ended without notice more than once, so all of {0} is read before it is used"
-    )]
-    Proving(PathBuf),
-    /// A record that has no meaning.
-    #[error(
-        "a record of the database cannot be read; \
-         stop stargrey, move data.mdb away or put a backup in its place, and start again"
-    )]
-    Record,
-    /// Pages that have no meaning.
-    #[error(
-        "the database is damaged ({0}); \
-         stop stargrey, move data.mdb away or put a backup in its place, and start again"
-    )]
-    Damaged(heed::MdbError),
-    /// A file cannot be used.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The lock cannot be had.
-    #[error("{0}")]
-    Lock(#[from] LockError),
-    /// LMDB's own complaint.
-    #[error("LMDB: {0}")]
-    Lmdb(heed::Error),
-    /// A page was asked for with a cursor that no page has yielded.
-    #[error("this is no place to go on from")]
-    BadCursor,
-    /// A network was asked for where only hashes are kept.
-    #[error("under --privacy records cannot be found by their network")]
-    Hashed,
-    /// A text that cannot be kept.
-    #[error("a text of {found} bytes cannot be kept, only one of {least} to {most}")]
-    Length {
-        /// Its length.
-        found: usize,
-        /// The least length.
-        least: usize,
-        /// The greatest length.
-        most: usize,
-    },
-    /// The copy cannot be written.
-    #[error("the copy: {0}")]
-    Copy(heed::Error),
-    /// The thread that writes cannot be had.
-    #[error("a thread: {0}")]
-    Thread(io::Error),
-    /// No answer of the writer in time.
-    #[error("no commit within {0} seconds; is the disk alive?")]
-    Slow(u64),
-    /// More work than the writer can take.
-    #[error("{0} requests are waiting for the database already")]
-    Busy(usize),
-    /// In trouble that was told of already.
-    #[error("{0}")]
-    Trouble(String),
-    /// Everything was done as asked and then undone, as asked.
-    #[error("a trial run, nothing is changed")]
-    Trial,
-    /// Not open, or closed for good.
-    #[error("the database is not open")]
-    Closed,
-}
-
-impl StoreError {
-    /// Whether not even reading makes sense after this: the data themselves are in doubt.
-    #[must_use]
-    pub fn is_fatal_for_readers(&self) -> bool {
-        match self {
-            Self::Full
-            | Self::Slow(_)
-            | Self::Busy(_)
-            | Self::BadCursor
-            | Self::Hashed
-            | Self::Length { .. }
-            | Self::Copy(_)
-            | Self::Trouble(_)
-            | Self::Trial
-            | Self::Lmdb(heed::Error::Io(_))
-            | Self::File { .. } => false,
-            Self::Torn { .. }
-            | Self::Replaced(_)
-            | Self::Unsound { .. }
-            | Self::Proving(_)
-            | Self::Suspected { .. }
-            | Self::Foreign(_)
-            | Self::Newer { .. }
-            | Self::Mode { .. }
-            | Self::WrongKey(_)
-            | Self::Record
-            | Self::Damaged(_)
-            | Self::Thread(_)
-            | Self::Lock(_)
-            | Self::Lmdb(_)
-            | Self::Closed => true,
-        }
-    }
-
-    /// Whether what was asked for cannot be had, and the store is as well as before.
-    #[must_use]
-    pub const fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::BadCursor
-                | Self::Hashed
-                | Self::Length { .. }
-                | Self::Copy(_)
-                | Self::Trouble(_)
-                | Self::Trial
-        )
-    }
-
-    /// Whether the options are wrong rather than the disk: nothing but the administrator can mend it.
-    #[must_use]
-    pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Mode { .. } | Self::WrongKey(_))
-    }
-}
-
-impl From<heed::Error> for StoreError {
-    fn from(error: heed::Error) -> Self {
-        use heed::MdbError;
-        match error {
-            heed::Error::Mdb(MdbError::MapFull) => Self::Full,
-            heed::Error::Mdb(damage @ (MdbError::Corrupted | MdbError::PageNotFound)) => {
-                Self::Damaged(damage)
-            }
-            heed::Error::Mdb(_)
-            | heed::Error::Io(_)
-            | heed::Error::Encoding(_)
-            | heed::Error::Decoding(_)
-            | heed::Error::EnvAlreadyOpened => Self::Lmdb(error),
-        }
-    }
-}
 
 /// How many records there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -326,15 +111,15 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::BadCursor`] when `after` is none of a page of this scope, [`StoreError::Hashed`] when a
-    /// network is asked for under `--privacy`, any other when the records cannot be read.
+    /// [`Refusal::BadCursor`] when `after` is none of a page of this scope, [`Refusal::Hashed`] when a
+    /// network is asked for under `--privacy`, [`StoreError`] when the records cannot be read.
     fn page(
         &self,
         scope: &Scope,
         after: &[u8],
         most: usize,
         wanted: &dyn Fn(&Row) -> bool,
-    ) -> Result<Page, StoreError>;
+    ) -> Result<Page, RequestError>;
 
     /// All entries that were added, by list and text. Those whose time is over are among them.
     ///
@@ -369,9 +154,9 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Copy`] when it cannot be written: what is in the file is of no use then. Any other when the
+    /// [`Refusal::Copy`] when it cannot be written: what is in the file is of no use then. [`StoreError`] when the
     /// records cannot be read.
-    fn copy_to(&self, file: &mut File) -> Result<(), StoreError>;
+    fn copy_to(&self, file: &mut File) -> Result<(), RequestError>;
 }
 
 /// What a transaction sees and may change.
@@ -445,8 +230,8 @@ pub trait Records {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Length`] when its text or its comment is too long, any other when it cannot be kept.
-    fn put_entry(&mut self, entry: &Added) -> Result<(), StoreError>;
+    /// [`Refusal::Length`] when its text or its comment is too long, [`StoreError`] when it cannot be kept.
+    fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError>;
 
     /// Removes an entry; says whether there was one.
     ///
@@ -466,9 +251,9 @@ pub trait Records {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Length`] when a word is empty or longer than 255 bytes, any other when the counters cannot
+    /// [`Refusal::Length`] when a word is empty or longer than 255 bytes, [`StoreError`] when the counters cannot
     /// be kept.
-    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError>;
+    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError>;
 
     /// The records a decision needs.
     ///
@@ -514,16 +299,34 @@ fn add_up(total: &mut Tally, more: &Tally) {
 }
 
 /// A piece of work inside a transaction.
-pub type Job<'a> = dyn FnMut(&mut dyn Records) -> Result<(), StoreError> + 'a;
+pub type Job<'a> = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + 'a;
+
+/// How a transaction ends whose job has succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// What was changed is committed.
+    Keep,
+    /// What was changed is undone: the job has only tried what it would do.
+    Discard,
+}
 
 /// The writing half.
 pub trait Writer: Send {
+    /// Runs `job` in one transaction, which ends as `end` says; after an error nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// The job's, or [`StoreError`] when the commit fails.
+    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError>;
+
     /// Runs `job` in one transaction and commits it; after an error nothing is changed.
     ///
     /// # Errors
     ///
     /// The job's, or [`StoreError`] when the commit fails.
-    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError>;
+    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), RequestError> {
+        self.run(job, Commit::Keep)
+    }
 
     /// Removes records whose time is over: one bounded slice of the work.
     ///
@@ -568,36 +371,6 @@ pub trait Writer: Send {
     fn look(&self) -> Result<(), StoreError> {
         Ok(())
     }
-}
-
-/// Both halves.
-pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
-
-/// Opens a store, again and again if it must be.
-pub trait Opener: Send {
-    /// Opens it. The halves of an earlier opening must be gone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] says what stands in the way.
-    fn open(&self) -> Result<Halves, StoreError>;
-
-    /// Whether the database has hashes instead of addresses (`--privacy`).
-    fn is_hashed(&self) -> bool {
-        false
-    }
-
-    /// Sees that what keeps others off is still in its place, and puts it there if not. Says whether it was.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when it cannot be put there.
-    fn keep(&self) -> Result<bool, StoreError> {
-        Ok(true)
-    }
-
-    /// Notes that what was opened does its work, or was closed in good order.
-    fn settle(&self) {}
 }
 
 #[cfg(test)]

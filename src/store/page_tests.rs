@@ -205,15 +205,20 @@ fn foreign_cursors_are_refused_and_no_harm_is_done() {
         ];
         for (scope, after) in cases {
             let refused = page(scope, after).unwrap_err();
-            assert!(matches!(refused, StoreError::BadCursor), "{after:?}");
-            assert!(refused.is_refusal() && !refused.is_fatal_for_readers());
+            assert!(
+                matches!(refused, RequestError::Refused(Refusal::BadCursor)),
+                "{after:?}"
+            );
         }
         if is_hashed {
             let one = Scope {
                 network: Some(prefix("192.0.2.0/24")),
                 ..Scope::ALL
             };
-            assert!(matches!(page(&one, b""), Err(StoreError::Hashed)));
+            assert!(matches!(
+                page(&one, b""),
+                Err(RequestError::Refused(Refusal::Hashed))
+            ));
         }
     });
 }
@@ -270,7 +275,7 @@ fn what_pages_show_can_be_forgotten_unless_it_has_changed() {
                     seen: at(9),
                     ..sleep_record(0)
                 };
-                records.change_sleep(&client(NETWORKS[3]), SleepChange::Keep(seen))
+                Ok(records.change_sleep(&client(NETWORKS[3]), SleepChange::Keep(seen))?)
             })
             .unwrap();
         for want in [shown.len() - 3, 0] {

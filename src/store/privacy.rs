@@ -6,9 +6,9 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::OpenError;
 
 /// Length of the key, and of the file, in bytes.
 const KEY_LENGTH: usize = 32;
@@ -16,29 +16,46 @@ const KEY_LENGTH: usize = 32;
 /// Bytes of a hash that are kept: 128 bits.
 pub(super) const HASH_LENGTH: usize = 16;
 
+/// Why `--privacy`, or its key, does not fit the database.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    /// A filled database of the other kind.
+    #[error(
+        "the database was filled {}; keep that, or start with an empty --dbdir",
+        if *.hashed { "with --privacy" } else { "without --privacy" }
+    )]
+    Mode {
+        /// Whether its keys are hashes.
+        hashed: bool,
+    },
+    /// The key of `--privacy` is not the one that the database was filled with.
+    #[error("{0} is not the key that the database was filled with; put the right one there")]
+    WrongKey(PathBuf),
+}
+
 /// The key that makes hashes of addresses.
 #[derive(Clone)]
 pub(super) struct PrivacyKey([u8; KEY_LENGTH]);
 
 impl PrivacyKey {
     /// Reads the key, or makes one if there is none and `may_create` allows it.
-    pub(super) fn load(path: &Path, may_create: bool) -> Result<Self, StoreError> {
+    pub(super) fn load(path: &Path, may_create: bool) -> Result<Self, OpenError> {
         match fs::read(path) {
             Ok(bytes) => bytes
                 .try_into()
                 .map(Self)
-                .map_err(|_| StoreError::WrongKey(path.to_owned())),
+                .map_err(|_| PrivacyError::WrongKey(path.to_owned()).into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if may_create {
-                    Self::create(path).map_err(|source| StoreError::File {
+                    Self::create(path).map_err(|source| OpenError::File {
                         path: path.to_owned(),
                         source,
                     })
                 } else {
-                    Err(StoreError::WrongKey(path.to_owned()))
+                    Err(PrivacyError::WrongKey(path.to_owned()).into())
                 }
             }
-            Err(source) => Err(StoreError::File {
+            Err(source) => Err(OpenError::File {
                 path: path.to_owned(),
                 source,
             }),

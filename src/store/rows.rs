@@ -17,9 +17,9 @@
 
 use std::cmp::Ordering;
 
-use super::StoreError;
 use super::privacy::HASH_LENGTH;
 use super::schema::LONGEST_KEY;
+use super::{Refusal, StoreError};
 use crate::policy::{Client, ClientKey, Sleep, Triplet, TripletParts, read_network};
 use crate::types::Prefix;
 
@@ -161,7 +161,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// Reads it; `None` is the beginning.
-    pub(super) fn decode(bytes: &'a [u8], is_hashed: bool) -> Result<Option<Self>, StoreError> {
+    pub(super) fn decode(bytes: &'a [u8], is_hashed: bool) -> Result<Option<Self>, Refusal> {
         let Some((table, key)) = bytes.split_first() else {
             return Ok(None);
         };
@@ -171,7 +171,7 @@ impl<'a> Cursor<'a> {
             key.len() <= LONGEST_KEY && read_network(key).is_some()
         };
         if !is_key {
-            return Err(StoreError::BadCursor);
+            return Err(Refusal::BadCursor);
         }
         Ok(Some(Self { table: *table, key }))
     }
@@ -320,7 +320,7 @@ mod tests {
         ];
         for (bytes, is_hashed) in foreign {
             let refused = decode(bytes, is_hashed);
-            assert!(matches!(refused, Err(StoreError::BadCursor)), "{bytes:?}");
+            assert!(matches!(refused, Err(Refusal::BadCursor)), "{bytes:?}");
         }
     }
 }

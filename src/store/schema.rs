@@ -24,7 +24,7 @@
 use std::borrow::Cow;
 
 use super::privacy::PrivacyKey;
-use super::{StoreError, Tally};
+use super::{Refusal, StoreError, Tally};
 use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey};
 use crate::types::{Span, Timestamp};
 
@@ -232,8 +232,8 @@ pub fn decode_sleep(bytes: &[u8]) -> Result<Sleep, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Length`] when the text is empty or too long.
-pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreError> {
+/// [`Refusal::Length`] when the text is empty or too long.
+pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, Refusal> {
     bounded(text, 1, Added::LONGEST_TEXT)?;
     Ok([list.word().as_bytes(), &[0], text.as_bytes()].concat())
 }
@@ -242,8 +242,8 @@ pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Length`] when the comment is too long.
-pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, StoreError> {
+/// [`Refusal::Length`] when the comment is too long.
+pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, Refusal> {
     bounded(&entry.comment, 0, Added::LONGEST_COMMENT)?;
     let flag = |time: Option<Timestamp>, flag| time.map_or(0, |_| flag);
     let flags = flag(entry.expires, HAS_EXPIRES) | flag(entry.last_hit, HAS_LAST_HIT);
@@ -299,8 +299,8 @@ pub(super) fn decode_hour(key: &[u8]) -> Result<Timestamp, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Length`] when a word is empty or too long.
-pub fn encode_tally(tally: &Tally) -> Result<Vec<u8>, StoreError> {
+/// [`Refusal::Length`] when a word is empty or too long.
+pub fn encode_tally(tally: &Tally) -> Result<Vec<u8>, Refusal> {
     let mut out = vec![TALLY];
     for (word, count) in tally {
         let length = bounded(word, 1, LONGEST_WORD)?;
@@ -334,12 +334,12 @@ pub fn decode_tally(bytes: &[u8]) -> Result<Tally, StoreError> {
 }
 
 /// The length of a text, if it may be kept.
-fn bounded(text: &str, least: usize, most: usize) -> Result<usize, StoreError> {
+fn bounded(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
     let found = text.len();
     if (least..=most).contains(&found) {
         Ok(found)
     } else {
-        Err(StoreError::Length { found, least, most })
+        Err(Refusal::Length { found, least, most })
     }
 }
 

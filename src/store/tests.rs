@@ -49,7 +49,7 @@ fn passed(first: u64, last: u64) -> Triplet {
 
 fn put(writer: &mut dyn Writer, sender: &str, record: Triplet) {
     writer
-        .transact(&mut |records| records.put_triplet(&triplet(sender), record))
+        .transact(&mut |records| Ok(records.put_triplet(&triplet(sender), record)?))
         .unwrap();
 }
 
@@ -84,7 +84,7 @@ fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
             ..Changes::NONE
         };
         writer
-            .transact(&mut |records| records.apply(&asked, &kept))
+            .transact(&mut |records| Ok(records.apply(&asked, &kept)?))
             .unwrap();
         assert_eq!(reader.facts(&asked).unwrap().sleep, Some(sleep(seen)));
         assert_eq!(reader.figures().unwrap().sleeps, 1);
@@ -95,13 +95,13 @@ fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
     };
     for _ in 0..2 {
         writer
-            .transact(&mut |records| records.apply(&asked, &removed))
+            .transact(&mut |records| Ok(records.apply(&asked, &removed)?))
             .unwrap();
         assert_eq!(reader.facts(&asked).unwrap().sleep, None);
     }
     let kept = SleepChange::Keep(sleep(0));
     writer
-        .transact(&mut |records| records.change_sleep(asked.sleep.as_ref().unwrap(), kept))
+        .transact(&mut |records| Ok(records.change_sleep(asked.sleep.as_ref().unwrap(), kept)?))
         .unwrap();
 }
 
@@ -114,9 +114,24 @@ fn scenario(opener: &dyn Opener) {
     // A transaction is all or nothing.
     let failed = writer.transact(&mut |records| {
         records.put_triplet(&triplet("a@b"), waiting(0))?;
-        Err(StoreError::Closed)
+        Err(StoreError::Closed.into())
     });
-    assert!(matches!(failed, Err(StoreError::Closed)));
+    assert!(matches!(
+        failed,
+        Err(RequestError::Store(StoreError::Closed))
+    ));
+    assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
+
+    // So is one that is only tried: what the job has seen is undone.
+    let trial = writer.run(
+        &mut |records| {
+            records.put_triplet(&triplet("a@b"), waiting(0))?;
+            assert_eq!(records.triplet(&triplet("a@b"))?, Some(waiting(0)));
+            Ok(())
+        },
+        Commit::Discard,
+    );
+    trial.unwrap();
     assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
 
     // What is put is read, inside the transaction and outside.

@@ -26,8 +26,8 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::StoreError;
 use super::lmdb::LmdbOpener;
+use super::{OpenError, StoreError};
 
 /// Starts without a clean end that are believed to be chance.
 const MOST: u32 = 2;
@@ -50,6 +50,49 @@ const MODE: &str = "--prove-database";
 
 /// What the child ends with if the database is damaged; all else that is wrong is met again when it is opened.
 const DAMAGED: u8 = 1;
+
+/// Why a database stays closed after unclean ends.
+#[derive(Debug, thiserror::Error)]
+pub enum UncleanError {
+    /// The process that read the database first has failed.
+    #[error(
+        "{file} is damaged: a process that read all of it has failed ({status}); \
+         stop stargrey, move the file away or put a backup in its place, and start again"
+    )]
+    Unsound {
+        /// The data file.
+        file: PathBuf,
+        /// How the process ended.
+        status: ExitStatus,
+    },
+    /// The daemon has died of it, as it seems.
+    #[error(
+        "stargreyd has ended without notice {times} times in a row, so {file} stays closed; \
+         stop stargrey, move the file away or put a backup in its place, and start again; \
+         if something else has ended it, remove {mark}"
+    )]
+    Suspected {
+        /// The data file.
+        file: PathBuf,
+        /// What says so.
+        mark: PathBuf,
+        /// Ends in a row.
+        times: u32,
+    },
+    /// A process reads the database first.
+    #[error(
+        "stargreyd has ended without notice more than once, so all of {0} is read before it is used"
+    )]
+    Proving(PathBuf),
+    /// That process cannot be had.
+    #[error("{path}: {source}")]
+    Child {
+        /// The data file that it was to read.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
 
 /// The mark, and what is known of the file.
 #[derive(Debug)]
@@ -112,9 +155,9 @@ impl Unclean {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Suspected`] after a row of unclean ends, [`StoreError::Unsound`] when the child died or found
-    /// damage, [`StoreError::Proving`] while it runs.
-    pub(super) fn admit(&mut self, opener: &LmdbOpener) -> Result<(), StoreError> {
+    /// [`UncleanError::Suspected`] after a row of unclean ends, [`UncleanError::Unsound`] when the child died or found
+    /// damage, [`UncleanError::Proving`] while it runs.
+    pub(super) fn admit(&mut self, opener: &LmdbOpener) -> Result<(), UncleanError> {
         let path = path(&opener.directory);
         let data = opener.data();
         let since_boot = self.since_boot;
@@ -136,7 +179,7 @@ impl Unclean {
             mark.write(&path);
         }
         if mark.closed.is_some() {
-            return Err(StoreError::Suspected {
+            return Err(UncleanError::Suspected {
                 file: data,
                 mark: path,
                 times: MANY,
@@ -155,15 +198,15 @@ impl Unclean {
         opener: &LmdbOpener,
         data: PathBuf,
         identity: Identity,
-    ) -> Result<(), StoreError> {
-        let refused = |source| StoreError::File {
+    ) -> Result<(), UncleanError> {
+        let refused = |source| UncleanError::Child {
             path: data.clone(),
             source,
         };
         let (mut prover, of, patience) = match std::mem::take(&mut self.proof) {
             Proof::Failed(of, status) if of == identity => {
                 self.proof = Proof::Failed(of, status);
-                return Err(StoreError::Unsound { file: data, status });
+                return Err(UncleanError::Unsound { file: data, status });
             }
             Proof::Runs(prover, of) => (prover, of, Duration::ZERO),
             Proof::None | Proof::Failed(..) => {
@@ -176,7 +219,7 @@ impl Unclean {
                 Some(status) => break status,
                 None if waited >= patience => {
                     self.proof = Proof::Runs(prover, of);
-                    return Err(StoreError::Proving(data));
+                    return Err(UncleanError::Proving(data));
                 }
                 None => {
                     thread::sleep(PAUSE);
@@ -190,7 +233,7 @@ impl Unclean {
         // The child itself may have written.
         let of = fs::metadata(&data).map_or(of, |metadata| self::identity(&metadata));
         self.proof = Proof::Failed(of, status);
-        Err(StoreError::Unsound { file: data, status })
+        Err(UncleanError::Unsound { file: data, status })
     }
 
     /// Removes the mark.
@@ -335,9 +378,9 @@ pub fn prove_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -
     }
     let opener = LmdbOpener::from_arguments(arguments)?;
     Some(match opener.prove() {
-        Err(
+        Err(OpenError::Store(
             StoreError::Record | StoreError::Damaged(_) | StoreError::Lmdb(heed::Error::Mdb(_)),
-        ) => ExitCode::from(DAMAGED),
+        )) => ExitCode::from(DAMAGED),
         Ok(()) | Err(_) => ExitCode::SUCCESS,
     })
 }

@@ -9,8 +9,8 @@ impl From<ControlError> for Error {
         ControlError::Pattern { .. } | ControlError::MatchesNothing { .. } => Error::InvalidPattern(format!(
             "{error}. stargrey-lists(5) says what an entry may be."
         )),
-        ControlError::Copy(why) => Error::CopyFailed(format!(
-            "Backup failed: {why}. The file is incomplete, delete it; the database is not affected."
+        ControlError::Copy(_) => Error::CopyFailed(format!(
+            "Backup failed: {error}. The file is incomplete, delete it; the database is not affected."
         )),
         ControlError::NoSuchEntry => Error::NoSuchEntry(
             "There is no such entry in this list; ListEntries shows them as they were written."
@@ -38,8 +38,8 @@ impl From<ControlError> for Error {
             invalid(&format!("{error}. Remove some, or put them into a file."))
         }
         ControlError::Row { number, why } => Error::refused_row(number, why),
-        ControlError::Store(why) => Error::StoreUnavailable(format!(
-            "The database cannot be used: {why}. Mail is served all the same; \
+        ControlError::Store(_) | ControlError::Trouble(_) => Error::StoreUnavailable(format!(
+            "The database cannot be used: {error}. Mail is served all the same; \
              what systemctl status stargrey says has to be mended, then try again."
         )),
     }
@@ -98,8 +98,12 @@ mod tests {
                 },
                 "InvalidPattern",
             ),
-            (ControlError::Copy(StoreError::Closed), "CopyFailed"),
+            (
+                ControlError::Copy(std::io::Error::other("no room").into()),
+                "CopyFailed",
+            ),
             (ControlError::Store(StoreError::Closed), "StoreUnavailable"),
+            (ControlError::Trouble("full".to_owned()), "StoreUnavailable"),
         ];
         for (error, want) in cases {
             let refusal = Error::from(error);

@@ -8,7 +8,7 @@ use std::thread;
 use super::ControlError;
 use crate::service::Gate;
 use crate::service::clock::monotonic;
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, Refusal, RequestError, StoreError};
 
 /// Bytes that are brought to the disk at once.
 const PIECE: u64 = 1 << 20;
@@ -19,7 +19,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`ControlError::Store`] when it cannot be read or written; the file is of no use then.
+    /// [`ControlError::Copy`] when it cannot be written, [`ControlError::Store`] when it cannot be read; the file is of no use then.
     pub async fn backup(&self, mut file: File) -> Result<(), ControlError> {
         self.read(move |reader| {
             // A pipe cannot be synced, and has its own pace.
@@ -34,8 +34,8 @@ impl Gate {
 }
 
 /// Copies piece by piece. All at once it would stand before the next commit in the disk's queue.
-fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), StoreError> {
-    let failed = |error: io::Error| StoreError::Copy(error.into());
+fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), RequestError> {
+    let failed = |error: io::Error| Refusal::Copy(error.into());
     let (pieces, sink) = io::pipe().map_err(failed)?;
     thread::scope(|scope| {
         let copying = thread::Builder::new().name("backup".to_owned());
@@ -45,7 +45,7 @@ fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), StoreError> {
         let copying = copying.map_err(failed)?;
         // When that fails the pipe is closed, which ends the copying too.
         write_gently(pieces, file).map_err(failed)?;
-        copying.join().unwrap_or(Err(StoreError::Closed))
+        copying.join().unwrap_or(Err(StoreError::Closed.into()))
     })
 }
 

@@ -1,12 +1,10 @@
 //! Records of another database, taken in.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use super::ControlError;
 use super::records::bits_of_triplets;
 use crate::policy::{Client, ClientKey, CountBy, Params, Sleep, SleepChange, Triplet, TripletKey};
 use crate::service::Gate;
-use crate::store::{Records, Row, RowKey, StoreError};
+use crate::store::{Commit, Records, Row, RowKey, StoreError};
 use crate::types::{Prefix, Timestamp};
 
 /// What became of rows.
@@ -40,29 +38,25 @@ impl Gate {
                 })
             })
             .collect::<Result<Vec<Job>, ControlError>>()?;
-        let counted = Arc::new(Mutex::new(Taken::default()));
-        let for_job = Arc::clone(&counted);
-        let done = self
-            .write(move |records| {
+        let end = if dry_run {
+            Commit::Discard
+        } else {
+            Commit::Keep
+        };
+        let importing = self.write_and(
+            move |records| {
                 let mut taken = Taken::default();
                 for job in &jobs {
                     job.run(records, &mut taken)?;
                 }
-                *for_job.lock().unwrap_or_else(PoisonError::into_inner) = taken;
-                // A trial is the same, and then undone.
-                if dry_run {
-                    Err(StoreError::Trial)
-                } else {
-                    Ok(())
-                }
-            })
-            .await;
-        match done {
-            Ok(()) => self.count_whitelisted().await?,
-            Err(ControlError::Store(StoreError::Trial)) => {}
-            Err(error) => return Err(error),
+                Ok::<_, StoreError>(taken)
+            },
+            end,
+        );
+        let taken = importing.await?;
+        if end == Commit::Keep {
+            self.count_whitelisted().await?;
         }
-        let taken = *counted.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(taken)
     }
 }

@@ -20,10 +20,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::Gate;
-use super::worker::{Errand, Message};
+use super::worker::{Errand, ErrandError, Message};
 use crate::policy::Dead;
 use crate::policy::pattern::PatternError;
-use crate::store::{Reader, Records, StoreError};
+use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
 
 pub use entries::{EntryView, MOST_ENTRIES};
 pub use explain::{Explained, Explanation, Finding};
@@ -98,57 +98,97 @@ pub enum ControlError {
         most: u32,
     },
     /// The copy cannot be written.
+    #[error("the copy: {0}")]
+    Copy(heed::Error),
+    /// The store has failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store is in trouble that was logged already.
     #[error("{0}")]
-    Copy(StoreError),
-    /// The store cannot be used.
-    #[error("{0}")]
-    Store(StoreError),
+    Trouble(String),
 }
 
-impl From<StoreError> for ControlError {
-    fn from(error: StoreError) -> Self {
-        if matches!(error, StoreError::Hashed) {
-            Self::Hashed
-        } else if matches!(error, StoreError::BadCursor) {
-            Self::BadCursor
-        } else if matches!(error, StoreError::Copy(_)) {
-            Self::Copy(error)
-        } else {
-            Self::Store(error)
+impl From<RequestError> for ControlError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Refused(Refusal::Hashed) => Self::Hashed,
+            RequestError::Refused(Refusal::BadCursor) => Self::BadCursor,
+            RequestError::Refused(Refusal::Length { most, .. }) => Self::TooLong {
+                what: "a text",
+                most,
+            },
+            RequestError::Refused(Refusal::Copy(error)) => Self::Copy(error),
+            RequestError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<ErrandError> for ControlError {
+    fn from(error: ErrandError) -> Self {
+        match error {
+            ErrandError::Request(error) => error.into(),
+            ErrandError::Trouble(trouble) => Self::Trouble(trouble),
         }
     }
 }
 
 impl Gate {
     /// Has something written in a transaction of its own; yields what the job yields in the end.
-    async fn write<T, F>(&self, job: F) -> Result<T, ControlError>
+    async fn write<T, E, F>(&self, job: F) -> Result<T, ControlError>
     where
         T: Send + 'static,
-        F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
+        E: Into<RequestError> + Send + 'static,
     {
         self.write_then(job, || {}).await
     }
 
+    /// Has something done in a transaction that ends as `end` says.
+    async fn write_and<T, E, F>(&self, job: F, end: Commit) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
+        E: Into<RequestError> + Send + 'static,
+    {
+        self.send_errand(job, end, || {}).await
+    }
+
     /// The same, and what follows from it once it is committed: done by the thread that writes, so that
     /// nothing else is written in between.
-    async fn write_then<T, F>(
+    async fn write_then<T, E, F>(
         &self,
-        mut job: F,
+        job: F,
         then: impl FnOnce() + Send + 'static,
     ) -> Result<T, ControlError>
     where
         T: Send + 'static,
-        F: FnMut(&mut dyn Records) -> Result<T, StoreError> + Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
+        E: Into<RequestError> + Send + 'static,
+    {
+        self.send_errand(job, Commit::Keep, then).await
+    }
+
+    async fn send_errand<T, E, F>(
+        &self,
+        mut job: F,
+        end: Commit,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<T, ControlError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
+        E: Into<RequestError> + Send + 'static,
     {
         let value = Arc::new(Mutex::new(None));
         let for_job = Arc::clone(&value);
         let (done, is_done) = oneshot::channel();
         let errand = Errand {
             job: Box::new(move |records| {
-                let yielded = job(records)?;
+                let yielded = job(records).map_err(Into::into)?;
                 *for_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(yielded);
                 Ok(())
             }),
+            end,
             then: Box::new(then),
             done,
         };
@@ -160,18 +200,20 @@ impl Gate {
     }
 
     /// Reads what takes its time, on a thread for that.
-    async fn read<T, F>(&self, job: F) -> Result<T, ControlError>
+    async fn read<T, E, F>(&self, job: F) -> Result<T, ControlError>
     where
         T: Send + 'static,
-        F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static,
+        E: Into<RequestError> + Send + 'static,
     {
         // The reader itself, not through the state: that must not be held for so long.
         let reader = self.0.state.reader().map_err(|error| {
             let trouble = self.0.state.trouble();
-            trouble.map_or(error, StoreError::Trouble)
+            trouble.map_or(ControlError::Store(error), ControlError::Trouble)
         })?;
         let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
-        Ok(read.await.map_err(|_| StoreError::Closed)??)
+        let read = read.await.map_err(|_| StoreError::Closed)?;
+        Ok(read.map_err(Into::into)?)
     }
 }
 

@@ -6,8 +6,8 @@ use super::tests::ManualClock;
 use super::*;
 use crate::policy::{Lists, OnStoreFailure, Params, Scheme, Stage, Tarpit, Texts, s25r};
 use crate::protocol::{self, policy::Style};
-use crate::store::Halves;
 use crate::store::memory::MemoryStore;
+use crate::store::{Halves, OpenError};
 use crate::types::Span;
 
 /// What happens in a scene.
@@ -261,8 +261,8 @@ async fn tarpit_scenes() {
 struct Untouchable;
 
 impl Opener for Untouchable {
-    fn open(&self) -> Result<Halves, StoreError> {
-        Err(StoreError::Closed)
+    fn open(&self) -> Result<Halves, OpenError> {
+        Err(StoreError::Closed.into())
     }
 }
 

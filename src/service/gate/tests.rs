@@ -13,7 +13,7 @@ use crate::policy::{
     AddressList, ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Stage, Texts, Verdict,
 };
 use crate::store::memory::MemoryStore;
-use crate::store::{Halves, Job, Swept, Writer};
+use crate::store::{Commit, Halves, Job, OpenError, RequestError, Swept, Writer};
 use crate::types::Span;
 
 /// A clock that the test sets.
@@ -197,15 +197,15 @@ impl Faulty {
 }
 
 impl Opener for Faulty {
-    fn open(&self) -> Result<Halves, StoreError> {
+    fn open(&self) -> Result<Halves, OpenError> {
         Ok((Arc::new(self.store.clone()), Box::new(self.clone())))
     }
 }
 
 impl Writer for Faulty {
-    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
+    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError> {
         self.commit()?;
-        self.store.transact(job)
+        self.store.run(job, end)
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
@@ -306,18 +306,14 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
 
 /// A store that cannot be opened the first time.
 #[derive(Debug)]
-struct OpensLater(StoreError, AtomicBool, MemoryStore);
+struct OpensLater(fn() -> OpenError, AtomicBool, MemoryStore);
 
 impl Opener for OpensLater {
-    fn open(&self) -> Result<Halves, StoreError> {
+    fn open(&self) -> Result<Halves, OpenError> {
         if self.1.swap(true, Ordering::Relaxed) {
             self.2.open()
         } else {
-            Err(if self.0.is_configuration() {
-                StoreError::Mode { hashed: true }
-            } else {
-                StoreError::Record
-            })
+            Err((self.0)())
         }
     }
 }
@@ -326,7 +322,7 @@ impl Opener for OpensLater {
 async fn a_store_that_cannot_be_opened_is_trouble_and_not_the_end() {
     let clock = ManualClock::at(0);
     let opener = OpensLater(
-        StoreError::Record,
+        || StoreError::Record.into(),
         AtomicBool::new(false),
         MemoryStore::new(),
     );
@@ -339,14 +335,20 @@ async fn a_store_that_cannot_be_opened_is_trouble_and_not_the_end() {
 
 #[test]
 fn options_that_do_not_fit_the_database_end_the_start() {
-    let wrong = StoreError::Mode { hashed: true };
-    let opener = OpensLater(wrong, AtomicBool::new(false), MemoryStore::new());
+    let opener = OpensLater(
+        || PrivacyError::Mode { hashed: true }.into(),
+        AtomicBool::new(false),
+        MemoryStore::new(),
+    );
     let started = Gate::start(
         rules(OnStoreFailure::Pass),
         Box::new(opener),
         ManualClock::at(0),
     );
-    assert!(matches!(started, Err(StoreError::Mode { hashed: true })));
+    assert!(matches!(
+        started,
+        Err(StartError::Privacy(PrivacyError::Mode { hashed: true }))
+    ));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::policy::Expiry;
 use crate::service::book::has_ended;
 use crate::service::clock::monotonic;
 use crate::service::state::StoreState;
-use crate::store::StoreError;
+use crate::store::{RequestError, StoreError};
 use crate::types::{Span, counted};
 
 /// Records of a flush, and what is tried when there is no room for that.
@@ -136,12 +136,12 @@ impl Worker {
             return;
         }
         let pause = switch.get();
-        match self.attempt(|writer| writer.transact(&mut |records| records.put_pause(pause))) {
+        match self.attempt(|writer| writer.transact(&mut |records| Ok(records.put_pause(pause)?))) {
             Ok(()) => {
                 switch.written(pause);
                 self.wrote();
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail_request(&error),
         }
     }
 
@@ -156,7 +156,8 @@ impl Worker {
             Ok(false) => log::warn!(
                 "the lock file of the database was moved or removed while it was in use; it is made and locked again"
             ),
-            Err(error) => self.fail(&error),
+            // Somebody else may have it, and the files.
+            Err(error) => self.stay_closed(&error.into()),
         }
     }
 
@@ -171,13 +172,14 @@ impl Worker {
             if waiting.is_empty() {
                 return false;
             }
-            let written = self.attempt(|writer| writer.transact(&mut |table| waiting.write(table)));
+            let written =
+                self.attempt(|writer| writer.transact(&mut |table| Ok(waiting.write(table)?)));
             match written {
                 Ok(()) => self.wrote(),
-                Err(StoreError::Full) if batch > 1 => continue,
-                Err(StoreError::Full) => {}
+                Err(RequestError::Store(StoreError::Full)) if batch > 1 => continue,
+                Err(RequestError::Store(StoreError::Full)) => {}
                 Err(error) => {
-                    self.fail(&error);
+                    self.fail_request(&error);
                     return false;
                 }
             }
@@ -228,8 +230,8 @@ impl Worker {
                 }
                 self.wrote();
             }
-            Err(error) if error.is_refusal() => log::warn!("counters: {error}; ignoring"),
-            Err(error) => self.fail(&error),
+            Err(RequestError::Refused(error)) => log::warn!("counters: {error}; ignoring"),
+            Err(RequestError::Store(error)) => self.fail(&error),
         }
     }
 

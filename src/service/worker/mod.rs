@@ -7,6 +7,7 @@
 
 mod chores;
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -21,7 +22,9 @@ use super::state::StoreState;
 use super::stats::{Counts, Stats};
 use super::touches::Touches;
 use crate::policy::{self, Expiry, Outcome, Query, Ruleset, Session};
-use crate::store::{Opener, Records, StoreError, Writer};
+use crate::store::{
+    Commit, OpenError, Opener, PrivacyError, Records, RequestError, StoreError, Writer,
+};
 use crate::types::Timestamp;
 
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
@@ -56,13 +59,26 @@ pub(super) enum Message {
 /// Something that an administrator wants to be written, in a transaction of its own.
 pub(super) struct Errand {
     pub(super) job: Box<Job>,
+    /// How its transaction ends.
+    pub(super) end: Commit,
     /// What follows once it is committed, before anything else is written.
     pub(super) then: Box<dyn FnOnce() + Send>,
-    pub(super) done: oneshot::Sender<Result<(), StoreError>>,
+    pub(super) done: oneshot::Sender<Result<(), ErrandError>>,
+}
+
+/// Why an errand was not done.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ErrandError {
+    /// It was tried.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The store was in trouble before.
+    #[error("{0}")]
+    Trouble(String),
 }
 
 /// A piece of work inside a transaction.
-type Job = dyn FnMut(&mut dyn Records) -> Result<(), StoreError> + Send;
+type Job = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + Send;
 
 /// How far the thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +163,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Opens the store. A failure is trouble, not an error, unless only the administrator can mend it.
-    pub(super) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, StoreError> {
+    /// Opens the store. A failure is trouble, not an error, unless the options do not fit the database.
+    pub(super) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, PrivacyError> {
         let mut worker = Self {
             shared,
             opener,
@@ -169,9 +185,9 @@ impl Worker {
             is_watching: false,
         };
         match worker.open() {
-            Err(error) if error.is_configuration() => Err(error),
+            Err(OpenError::Privacy(error)) => Err(error),
             Err(error) => {
-                worker.fail(&error);
+                worker.stay_closed(&error);
                 Ok(worker)
             }
             Ok(()) => Ok(worker),
@@ -236,13 +252,18 @@ impl Worker {
         }
         if self.health == Health::Ill {
             let trouble = self.shared.state.trouble().unwrap_or_default();
-            if errand.done.send(Err(StoreError::Trouble(trouble))).is_err() {
+            if errand
+                .done
+                .send(Err(ErrandError::Trouble(trouble)))
+                .is_err()
+            {
                 log::debug!("an errand was not waited for");
             }
             return;
         }
-        let done = self.attempt(|writer| writer.transact(&mut *errand.job));
+        let done = self.attempt(|writer| writer.run(&mut *errand.job, errand.end));
         match &done {
+            Ok(()) if errand.end == Commit::Discard => {}
             Ok(()) => {
                 (errand.then)();
                 self.wrote();
@@ -251,11 +272,11 @@ impl Worker {
                     self.tried = Duration::ZERO;
                 }
             }
-            Err(error) if error.is_refusal() => {}
-            Err(StoreError::Full) if self.health == Health::Full => {}
-            Err(error) => self.fail(error),
+            Err(RequestError::Refused(_)) => {}
+            Err(RequestError::Store(StoreError::Full)) if self.health == Health::Full => {}
+            Err(RequestError::Store(error)) => self.fail(error),
         }
-        if errand.done.send(done).is_err() {
+        if errand.done.send(done.map_err(ErrandError::from)).is_err() {
             log::debug!("an errand was not waited for");
         }
     }
@@ -280,8 +301,10 @@ impl Worker {
         });
         match done {
             Ok(()) => self.wrote(),
-            Err(StoreError::Full) if batch.len() > 1 => return self.decide_in_halves(batch),
-            Err(error) => return self.fail(&error),
+            Err(RequestError::Store(StoreError::Full)) if batch.len() > 1 => {
+                return self.decide_in_halves(batch);
+            }
+            Err(error) => return self.fail_request(&error),
         }
         for (work, outcome) in batch.into_iter().zip(outcomes) {
             touches.superseded(&work.query, &outcome.changes);
@@ -314,7 +337,7 @@ impl Worker {
     }
 
     /// Opens the store.
-    fn open(&mut self) -> Result<(), StoreError> {
+    fn open(&mut self) -> Result<(), OpenError> {
         let (reader, writer) = self.in_store(|| self.opener.open())?;
         if !self.is_watching {
             let guard = ClockGuard::new(self.shared.clock.as_ref(), reader.latest()?);
@@ -339,7 +362,7 @@ impl Worker {
         if self.writer.is_none()
             && let Err(error) = self.open()
         {
-            self.fail(&error);
+            self.stay_closed(&error);
             return;
         }
         let health = std::mem::replace(&mut self.health, Health::Well);
@@ -404,10 +427,10 @@ impl Worker {
     }
 
     /// Does something with the writer.
-    fn attempt<T>(
+    fn attempt<T, E: From<StoreError>>(
         &mut self,
-        job: impl FnOnce(&mut dyn Writer) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+        job: impl FnOnce(&mut dyn Writer) -> Result<T, E>,
+    ) -> Result<T, E> {
         let mut writer = self.writer.take().ok_or(StoreError::Closed)?;
         let result = self.in_store(|| job(writer.as_mut()));
         self.writer = Some(writer);
@@ -426,18 +449,44 @@ impl Worker {
     /// Enters trouble. Data in doubt are not even read any more.
     fn fail(&mut self, error: &StoreError) {
         if error.is_fatal_for_readers() {
-            self.shared.state.set_reader(None);
-            self.writer = None;
-            self.opened = None;
+            self.close();
         }
-        if self.health == Health::Well {
-            self.tried = monotonic();
-        }
-        self.health = if matches!(error, StoreError::Full) {
+        let health = if matches!(error, StoreError::Full) {
             Health::Full
         } else {
             Health::Ill
         };
+        self.enter(health, error);
+    }
+
+    /// Enters trouble because the daemon's own work failed. Not even a refusal is expected there.
+    fn fail_request(&mut self, error: &RequestError) {
+        match error {
+            RequestError::Store(error) => self.fail(error),
+            RequestError::Refused(refusal) => self.enter(Health::Ill, refusal),
+        }
+    }
+
+    /// Enters trouble because the store cannot be opened.
+    fn stay_closed(&mut self, error: &OpenError) {
+        if let OpenError::Store(error) = error {
+            return self.fail(error);
+        }
+        self.close();
+        self.enter(Health::Ill, error);
+    }
+
+    fn close(&mut self) {
+        self.shared.state.set_reader(None);
+        self.writer = None;
+        self.opened = None;
+    }
+
+    fn enter(&mut self, trouble: Health, error: &dyn Display) {
+        if self.health == Health::Well {
+            self.tried = monotonic();
+        }
+        self.health = trouble;
         self.shared.state.degrade(error);
     }
 }

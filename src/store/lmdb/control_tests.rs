@@ -12,7 +12,7 @@ use crate::store::page_tests::{
     at, fill, pages, passed, prefix, sender, senders, triplet, waiting,
 };
 use crate::store::tests::lmdb;
-use crate::store::{LockError, Reader, Row, Scope, Writer};
+use crate::store::{LockError, Reader, Refusal, RequestError, Row, Scope, Writer};
 
 /// Opens a store in a directory of its own and puts passed triplets in.
 fn many(count: u32) -> (tempfile::TempDir, Halves) {
@@ -72,7 +72,7 @@ fn a_network_among_many_is_found_without_looking_at_the_others() {
     for network in ["192.0.1.0/24", "192.0.3.0/24", "192.0.3.9/32"] {
         let key = triplet(network, "x@b");
         writer
-            .transact(&mut |records| records.put_triplet(&key, waiting(at(0))))
+            .transact(&mut |records| Ok(records.put_triplet(&key, waiting(at(0)))?))
             .unwrap();
     }
     let scope = Scope {
@@ -94,10 +94,11 @@ fn rows_with_long_addresses_make_short_pages() {
     let (reader, mut writer) = lmdb(directory.path()).open().unwrap();
     writer
         .transact(&mut |records| {
-            (0..50).try_for_each(|n| {
+            for n in 0..50 {
                 let sender = format!("{n}{}@b", "s".repeat(60_000));
-                records.put_triplet(&triplet("192.0.2.0/24", &sender), waiting(at(0)))
-            })
+                records.put_triplet(&triplet("192.0.2.0/24", &sender), waiting(at(0)))?;
+            }
+            Ok(())
         })
         .unwrap();
     let page = reader.page(&Scope::ALL, b"", 1000, &|_| true).unwrap();
@@ -203,10 +204,11 @@ fn a_copy_is_whole_while_writers_go_on() {
                 round += 1;
                 writer
                     .transact(&mut |records| {
-                        (0..100).try_for_each(|n| {
+                        for n in 0..100 {
                             let key = triplet("192.0.2.0/24", &format!("sender{n}x@b"));
-                            records.put_triplet(&key, passed(at(0), round))
-                        })
+                            records.put_triplet(&key, passed(at(0), round))?;
+                        }
+                        Ok(())
                     })
                     .unwrap();
             }
@@ -242,8 +244,10 @@ fn a_copy_that_cannot_be_written_is_no_trouble_of_the_store() {
     let (directory, (reader, _writer)) = many(100);
     let mut file = File::open(directory.path().join("data.mdb")).unwrap();
     let refused = reader.copy_to(&mut file).unwrap_err();
-    assert!(matches!(refused, StoreError::Copy(_)), "{refused}");
-    assert!(refused.is_refusal() && !refused.is_fatal_for_readers());
+    assert!(
+        matches!(refused, RequestError::Refused(Refusal::Copy(_))),
+        "{refused}"
+    );
     assert_eq!(reader.figures().unwrap().passed, 34);
 }
 
@@ -253,12 +257,12 @@ fn a_full_database_can_still_forget() {
     let filled = lmdb(directory.path());
     let key = |n: u32| triplet("192.0.2.0/24", &format!("sender{n:05}x@b"));
     let put = |writer: &mut dyn Writer, n: u32| {
-        writer.transact(&mut |records| records.put_triplet(&key(n), waiting(at(0))))
+        writer.transact(&mut |records| Ok(records.put_triplet(&key(n), waiting(at(0)))?))
     };
     let (reader, mut writer) = filled.open().unwrap();
     writer
         .transact(&mut |records| {
-            (0..20_000).try_for_each(|n| records.put_triplet(&key(n), waiting(at(0))))
+            Ok((0..20_000).try_for_each(|n| records.put_triplet(&key(n), waiting(at(0))))?)
         })
         .unwrap();
     drop((reader, writer));
@@ -273,12 +277,18 @@ fn a_full_database_can_still_forget() {
     };
     let (reader, mut writer) = opener.open().unwrap();
     let refused = (20_000..30_000).find_map(|n| put(writer.as_mut(), n).err());
-    assert!(matches!(refused, Some(StoreError::Full)));
+    assert!(matches!(
+        refused,
+        Some(RequestError::Store(StoreError::Full))
+    ));
     let left = reader.figures().unwrap().waiting - 10_000;
     for from in (0..10_000).step_by(20) {
         writer
             .transact(&mut |records| {
-                (from..from + 20).try_for_each(|n| records.remove_triplet(&key(n)).map(drop))
+                Ok(
+                    (from..from + 20)
+                        .try_for_each(|n| records.remove_triplet(&key(n)).map(drop))?,
+                )
             })
             .unwrap();
     }
@@ -296,11 +306,14 @@ fn a_file_that_was_taken_away_takes_no_commit_and_nobody_else_opens_it_meanwhile
     fs::rename(&here, &there).unwrap();
     let is_replaced = |done| matches!(done, Err(StoreError::Replaced(path)) if path == here);
     assert!(is_replaced(writer.look()));
-    assert!(is_replaced(writer.transact(&mut |_| Ok(()))));
+    let written = writer.transact(&mut |_| Ok(()));
+    assert!(
+        matches!(written, Err(RequestError::Store(StoreError::Replaced(path))) if path == here)
+    );
     let refused = lmdb(elsewhere.path()).open().map(drop);
     assert!(matches!(
         refused,
-        Err(StoreError::Lock(LockError::Held(path))) if path == there
+        Err(OpenError::Lock(LockError::Held(path))) if path == there
     ));
 
     fs::write(&here, b"").unwrap();

@@ -14,8 +14,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use super::{StoreError, file_error, size};
-use crate::store::LockError;
+use super::{file_error, size};
+use crate::store::{LockError, OpenError};
 
 /// LMDB's mark at the beginning of a meta page, behind the page's header.
 const MAGIC: u32 = 0xBEEF_C0DE;
@@ -37,8 +37,8 @@ const META_LENGTH: usize = TRANSACTION_AT + WORD;
 ///
 /// # Errors
 ///
-/// [`LockError::Held`] when another process has it, [`StoreError::File`] when it cannot be opened.
-pub(super) fn open(path: &Path) -> Result<Flock<File>, StoreError> {
+/// [`LockError::Held`] when another process has it, [`OpenError::File`] when it cannot be opened.
+pub(super) fn open(path: &Path) -> Result<Flock<File>, OpenError> {
     let file = File::options()
         .read(true)
         .write(true)
@@ -58,8 +58,8 @@ pub(super) fn open(path: &Path) -> Result<Flock<File>, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreError::Torn`] when it is shorter than it says, [`StoreError::Foreign`] when it is not LMDB's.
-pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
+/// [`OpenError::Torn`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
+pub(super) fn examine(path: &Path) -> Result<(), OpenError> {
     let Some(found) = size(path)? else {
         return Ok(());
     };
@@ -69,7 +69,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
     let mut file = File::open(path).map_err(file_error(path))?;
     let first = read_meta(&mut file)
         .map_err(file_error(path))?
-        .ok_or_else(|| StoreError::Foreign(path.to_owned()))?;
+        .ok_or_else(|| OpenError::Foreign(path.to_owned()))?;
     skip(&mut file, first.page_size).map_err(file_error(path))?;
     let second = read_meta(&mut file).map_err(file_error(path))?;
     let newest = match second {
@@ -84,7 +84,7 @@ pub(super) fn examine(path: &Path) -> Result<(), StoreError> {
     if found >= needed {
         return Ok(());
     }
-    Err(StoreError::Torn {
+    Err(OpenError::Torn {
         file: path.to_owned(),
         found,
         needed,

@@ -43,9 +43,9 @@ use heed::{
     RoTxn, RwTxn, WithTls,
 };
 
-use super::privacy::PrivacyKey;
+use super::privacy::{PrivacyError, PrivacyKey};
 use super::schema::{self, FORMAT};
-use super::{Halves, Opener, StoreError, Writer};
+use super::{Halves, OpenError, Opener, StoreError, Writer};
 use crate::policy::Triplet;
 use crate::types::Span;
 use reader::LmdbReader;
@@ -173,7 +173,7 @@ impl<'t> Tables<'t> {
 }
 
 impl Opener for LmdbOpener {
-    fn open(&self) -> Result<Halves, StoreError> {
+    fn open(&self) -> Result<Halves, OpenError> {
         let (reader, writer) = self.open_halves()?;
         Ok((Arc::new(reader), Box::new(writer)))
     }
@@ -184,7 +184,7 @@ impl Opener for LmdbOpener {
 }
 
 impl LmdbOpener {
-    fn open_halves(&self) -> Result<(LmdbReader, LmdbWriter), StoreError> {
+    fn open_halves(&self) -> Result<(LmdbReader, LmdbWriter), OpenError> {
         let data = self.data();
         let file = file::open(&data)?;
         file::examine(&data)?;
@@ -201,7 +201,7 @@ impl LmdbOpener {
                 if let Some(bytes) = tables.meta.get(txn, b"slots")? {
                     slots = Slots::decode(bytes)?;
                 }
-                Ok::<_, StoreError>(CommitOrAbort::<_, ()>::Commit(tables))
+                Ok::<_, OpenError>(CommitOrAbort::<_, ()>::Commit(tables))
             })?
             .unwrap_commit();
         let core = Core {
@@ -222,7 +222,7 @@ impl LmdbOpener {
         self.directory.join("data.mdb")
     }
 
-    fn open_environment(&self, data: &Path) -> Result<Env<WithTls>, StoreError> {
+    fn open_environment(&self, data: &Path) -> Result<Env<WithTls>, OpenError> {
         let mut options = EnvOpenOptions::new();
         let databases = u32::try_from(SLOTS)
             .unwrap_or(u32::MAX)
@@ -249,13 +249,13 @@ impl LmdbOpener {
             use heed::{Error, MdbError};
             match error {
                 Error::Mdb(MdbError::Invalid | MdbError::VersionMismatch) => {
-                    StoreError::Foreign(data.to_owned())
+                    OpenError::Foreign(data.to_owned())
                 }
                 Error::Io(source) => file_error(data)(source),
                 Error::Mdb(_)
                 | Error::Encoding(_)
                 | Error::Decoding(_)
-                | Error::EnvAlreadyOpened => StoreError::from(error),
+                | Error::EnvAlreadyOpened => OpenError::from(error),
             }
         })
     }
@@ -266,7 +266,7 @@ impl LmdbOpener {
         &self,
         tables: &Tables<'_>,
         txn: &mut RwTxn<'_>,
-    ) -> Result<Option<PrivacyKey>, StoreError> {
+    ) -> Result<Option<PrivacyKey>, OpenError> {
         let path = self.directory.join("privacy.key");
         let mut filled = false;
         let others = [&tables.passed, &tables.clients, &tables.sleeps];
@@ -276,16 +276,15 @@ impl LmdbOpener {
         let hashed = match tables.meta.get(txn, b"mode")? {
             Some([0]) => Some(None),
             Some([1, print @ ..]) => Some(Some(print.to_vec())),
-            Some(_) => return Err(StoreError::Record),
+            Some(_) => return Err(StoreError::Record.into()),
             None => None,
         };
         if let Some(found) = &hashed
             && filled
             && found.is_some() != self.privacy
         {
-            return Err(StoreError::Mode {
-                hashed: found.is_some(),
-            });
+            let hashed = found.is_some();
+            return Err(PrivacyError::Mode { hashed }.into());
         }
         let key = self
             .privacy
@@ -293,7 +292,7 @@ impl LmdbOpener {
             .transpose()?;
         let print = key.as_ref().map(|key| key.hash(b"stargrey").to_vec());
         if filled && hashed.is_some_and(|found| found != print) {
-            return Err(StoreError::WrongKey(path));
+            return Err(PrivacyError::WrongKey(path).into());
         }
         let mode = match print {
             None => vec![0],
@@ -334,12 +333,12 @@ fn create_tables<'t>(
     opener: &DatabaseOpener<'t, WithTls>,
     txn: &mut RwTxn<'t>,
     data: &Path,
-) -> Result<Tables<'t>, StoreError> {
+) -> Result<Tables<'t>, OpenError> {
     if let Some(root) = opener.open_database::<Bytes, DecodeIgnore>(txn, None)?
         && !root.is_empty(txn)?
         && root.get(txn, b"meta")?.is_none()
     {
-        return Err(StoreError::Foreign(data.to_owned()));
+        return Err(OpenError::Foreign(data.to_owned()));
     }
     let mut create = |name: &str| opener.create_database(txn, Some(name));
     Ok(Tables {
@@ -362,32 +361,32 @@ fn create_tables<'t>(
 
 /// Refuses a later format, and notes ours in a new database or an older one: what later formats added is
 /// not in it, and the rest is as it was.
-fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
+fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), OpenError> {
     let found = tables.meta.get(txn, b"format")?.map(<[u8; 4]>::try_from);
     match found {
         Some(Ok(bytes)) if bytes == FORMAT.to_be_bytes() => {}
         Some(Ok(bytes)) if u32::from_be_bytes(bytes) > FORMAT => {
-            return Err(StoreError::Newer {
+            return Err(OpenError::Newer {
                 found: u32::from_be_bytes(bytes),
                 known: FORMAT,
             });
         }
         None | Some(Ok(_)) => tables.meta.put(txn, b"format", &FORMAT.to_be_bytes())?,
-        Some(Err(_)) => return Err(StoreError::Record),
+        Some(Err(_)) => return Err(StoreError::Record.into()),
     }
     Ok(())
 }
 
 /// An error with the file it is about.
-fn file_error(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<'_> {
-    move |source| StoreError::File {
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+    move |source| OpenError::File {
         path: path.to_owned(),
         source,
     }
 }
 
 /// The size of a file; `None` when there is none.
-fn size(path: &Path) -> Result<Option<u64>, StoreError> {
+fn size(path: &Path) -> Result<Option<u64>, OpenError> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -11,7 +11,7 @@ use super::{Core, Db};
 use crate::policy::ClientKey;
 use crate::store::rows::{Collector, Cursor, Reach};
 use crate::store::schema;
-use crate::store::{Page, Row, RowKey, Scope, StoreError};
+use crate::store::{Page, Refusal, RequestError, Row, RowKey, Scope, StoreError};
 use crate::types::Prefix;
 
 /// What a table's records are.
@@ -42,10 +42,10 @@ pub(super) fn page(
     scope: &Scope,
     after: &[u8],
     mut collector: Collector<'_>,
-) -> Result<Page, StoreError> {
+) -> Result<Page, RequestError> {
     let is_hashed = core.key.is_some();
     if is_hashed && scope.network.is_some() {
-        return Err(StoreError::Hashed);
+        return Err(Refusal::Hashed.into());
     }
     let cursor = Cursor::decode(after, is_hashed)?;
     let in_scope = (0_u8..)
@@ -62,7 +62,7 @@ pub(super) fn page(
             .peek()
             .is_none_or(|(number, _)| *number != cursor.table)
         {
-            return Err(StoreError::BadCursor);
+            return Err(Refusal::BadCursor.into());
         }
     }
     let txn = core.env.read_txn()?;

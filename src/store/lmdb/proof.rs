@@ -8,7 +8,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::{Durability, LmdbOpener, file_error};
-use crate::store::{Reader, Scope, StoreError, Writer};
+use crate::store::{OpenError, Reader, RequestError, Scope, StoreError, Writer};
 use crate::types::{Span, Timestamp};
 
 /// Rows of a page: all are looked at, and none is wanted.
@@ -20,8 +20,8 @@ impl LmdbOpener {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] says what is wrong; or the process dies.
-    pub fn prove(&self) -> Result<(), StoreError> {
+    /// [`OpenError`] says what is wrong; or the process dies.
+    pub fn prove(&self) -> Result<(), OpenError> {
         let data = self.data();
         if std::fs::metadata(&data).map_err(file_error(&data))?.len() == 0 {
             return Err(file_error(&data)(std::io::ErrorKind::UnexpectedEof.into()));
@@ -38,7 +38,9 @@ impl LmdbOpener {
             network: None,
         };
         let mut after = Vec::new();
-        while let Some(next) = reader.page(&scope, &after, ROWS, &|_| false)?.next {
+        while let Some(next) =
+            damage(reader.page(&scope, &after, ROWS, &|_| false))?.and_then(|page| page.next)
+        {
             after = next;
         }
         let nowhere = Path::new("/dev/null");
@@ -46,11 +48,8 @@ impl LmdbOpener {
             .write(true)
             .open(nowhere)
             .map_err(file_error(nowhere))?;
-        match reader.copy_to(&mut nowhere_to) {
-            // Pages that nothing leads to, or no place to write to: the records were read nevertheless.
-            Ok(()) | Err(StoreError::Copy(_)) => {}
-            Err(error) => return Err(error),
-        }
+        // Pages that nothing leads to, or no place to write to: the records were read nevertheless.
+        damage(reader.copy_to(&mut nowhere_to))?;
         writer.load_free_pages()?;
         for _ in 0..3 {
             writer.probe()?;
@@ -81,5 +80,14 @@ impl LmdbOpener {
             privacy: number()? != 0,
             retry_window: Span::from_seconds(number()?),
         })
+    }
+}
+
+/// What was read, if that was not refused: a refusal says nothing about the records.
+fn damage<T>(read: Result<T, RequestError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(RequestError::Refused(_)) => Ok(None),
+        Err(RequestError::Store(error)) => Err(error),
     }
 }

@@ -9,7 +9,7 @@ use super::{Core, pages};
 use crate::policy::{Added, Facts, Pause, Query};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
-use crate::store::{Figures, Page, Reader, Row, Scope, StoreError, Tally};
+use crate::store::{Figures, Page, Reader, Refusal, RequestError, Row, Scope, StoreError, Tally};
 use crate::types::Timestamp;
 
 /// Reads what was committed last.
@@ -84,7 +84,7 @@ impl Reader for LmdbReader {
         after: &[u8],
         most: usize,
         wanted: &dyn Fn(&Row) -> bool,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<Page, RequestError> {
         pages::page(&self.core, scope, after, Collector::new(most, wanted))
     }
 
@@ -125,13 +125,13 @@ impl Reader for LmdbReader {
         Ok(history)
     }
 
-    fn copy_to(&self, file: &mut File) -> Result<(), StoreError> {
+    fn copy_to(&self, file: &mut File) -> Result<(), RequestError> {
         let copied = self.core.env.copy_to_file(file, CompactionOption::Enabled);
         copied.map_err(|error| match error {
             // LMDB calls pages that nothing leads to an incompatibility: the records are well.
-            Error::Io(_) | Error::Mdb(MdbError::Incompatible) => StoreError::Copy(error),
+            Error::Io(_) | Error::Mdb(MdbError::Incompatible) => Refusal::Copy(error).into(),
             Error::Mdb(_) | Error::Encoding(_) | Error::Decoding(_) | Error::EnvAlreadyOpened => {
-                StoreError::from(error)
+                RequestError::from(error)
             }
         })
     }

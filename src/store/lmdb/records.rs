@@ -11,7 +11,7 @@ use crate::policy::{
 use crate::store::privacy::HASH_LENGTH;
 use crate::store::rows::{is_same_client, is_same_sleep};
 use crate::store::schema::{self, StoredKey, stored_key};
-use crate::store::{Records, Row, RowKey, StoreError, Tally, add_up};
+use crate::store::{Records, RequestError, Row, RowKey, StoreError, Tally, add_up};
 use crate::types::{Prefix, Span, Timestamp};
 
 /// One write transaction.
@@ -204,7 +204,7 @@ impl Records for LmdbRecords<'_> {
         Ok(is_same && table.delete(&mut self.txn, &key)?)
     }
 
-    fn put_entry(&mut self, entry: &Added) -> Result<(), StoreError> {
+    fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError> {
         let key = schema::entry_key(entry.list, &entry.text)?;
         let value = schema::encode_entry(entry)?;
         self.core.tables.entries.put(&mut self.txn, &key, &value)?;
@@ -230,7 +230,7 @@ impl Records for LmdbRecords<'_> {
         Ok(())
     }
 
-    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), StoreError> {
+    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError> {
         if tally.is_empty() {
             return Ok(());
         }

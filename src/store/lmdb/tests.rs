@@ -6,6 +6,7 @@ use heed::types::Str;
 use super::*;
 use crate::policy::{Params, TripletKey};
 use crate::store::Figures;
+use crate::store::RequestError;
 use crate::store::tests::lmdb;
 use crate::types::{ClientIp, Timestamp};
 
@@ -37,7 +38,9 @@ const PASSED: Triplet = Triplet::Passed {
 fn fill(opener: &LmdbOpener, records: u32) {
     let (_reader, mut writer) = opener.open().unwrap();
     writer
-        .transact(&mut |table| (0..records).try_for_each(|n| table.put_triplet(&key(n), RECORD)))
+        .transact(&mut |table| {
+            Ok((0..records).try_for_each(|n| table.put_triplet(&key(n), RECORD))?)
+        })
         .unwrap();
 }
 
@@ -45,7 +48,7 @@ fn waiting(opener: &LmdbOpener) -> u64 {
     opener.open().unwrap().0.figures().unwrap().waiting
 }
 
-fn refusal(opener: &LmdbOpener) -> StoreError {
+fn refusal(opener: &LmdbOpener) -> OpenError {
     opener.open().map(drop).unwrap_err()
 }
 
@@ -65,7 +68,7 @@ fn a_later_format_is_refused_and_left_alone() {
     put_meta(directory.path(), b"format", &(FORMAT + 1).to_be_bytes());
     let before = fs::read(directory.path().join("data.mdb")).unwrap();
     let refused = refusal(&opener);
-    assert!(matches!(refused, StoreError::Newer { found, .. } if found == FORMAT + 1));
+    assert!(matches!(refused, OpenError::Newer { found, .. } if found == FORMAT + 1));
     assert_eq!(fs::read(directory.path().join("data.mdb")).unwrap(), before);
 }
 
@@ -77,7 +80,7 @@ fn an_older_format_is_brought_up_to_date_and_keeps_its_records() {
     put_meta(directory.path(), b"format", &1_u32.to_be_bytes());
     assert_eq!(waiting(&opener), 3);
     put_meta(directory.path(), b"format", &(FORMAT + 1).to_be_bytes());
-    assert!(matches!(refusal(&opener), StoreError::Newer { known, .. } if known == FORMAT));
+    assert!(matches!(refusal(&opener), OpenError::Newer { known, .. } if known == FORMAT));
 }
 
 #[test]
@@ -86,11 +89,11 @@ fn files_that_are_not_ours_are_refused() {
     let data = directory.path().join("data.mdb");
     let opener = lmdb(directory.path());
     fs::write(&data, vec![b'x'; 20_000]).unwrap();
-    assert!(matches!(refusal(&opener), StoreError::Foreign(_)));
+    assert!(matches!(refusal(&opener), OpenError::Foreign(_)));
 
     fs::remove_file(&data).unwrap();
     foreign_environment(directory.path());
-    assert!(matches!(refusal(&opener), StoreError::Foreign(_)));
+    assert!(matches!(refusal(&opener), OpenError::Foreign(_)));
 }
 
 #[test]
@@ -107,7 +110,7 @@ fn a_truncated_file_is_refused_and_never_a_signal() {
         fs::write(&data, &whole[..kept]).unwrap();
         let error = refusal(&opener);
         assert!(
-            matches!(error, StoreError::Torn { .. } | StoreError::Foreign(_)),
+            matches!(error, OpenError::Torn { .. } | OpenError::Foreign(_)),
             "{kept}: {error}"
         );
         assert_eq!(fs::metadata(&data).unwrap().len(), kept as u64);
@@ -127,7 +130,10 @@ fn a_damaged_file_is_refused_with_advice() {
     bytes[2 * 4096..].fill(0);
     fs::write(&data, &bytes).unwrap();
     let error = refusal(&opener);
-    assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+    assert!(
+        matches!(error, OpenError::Store(StoreError::Damaged(_))),
+        "{error}"
+    );
     assert!(
         error.to_string().contains("put a backup in its place"),
         "{error}"
@@ -159,7 +165,7 @@ fn a_file_is_never_shorter_than_its_pages_need() {
         writer
             .transact(&mut |table| {
                 (0..50).try_for_each(|n| table.put_triplet(&keys(n), PASSED))?;
-                (0..50).try_for_each(|n| table.put_triplet(&keys(n), RECORD))
+                Ok((0..50).try_for_each(|n| table.put_triplet(&keys(n), RECORD))?)
             })
             .unwrap();
         file::examine(&data).unwrap();
@@ -177,15 +183,17 @@ fn a_full_database_says_so_and_stays_whole() {
     let mut stored = 0;
     let error = loop {
         let put = writer.transact(&mut |table| {
-            (stored..stored + 100).try_for_each(|n| table.put_triplet(&key(n), RECORD))
+            Ok((stored..stored + 100).try_for_each(|n| table.put_triplet(&key(n), RECORD))?)
         });
         match put {
             Ok(()) => stored += 100,
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, StoreError::Full), "{error}");
-    assert!(!error.is_fatal_for_readers());
+    assert!(
+        matches!(error, RequestError::Store(StoreError::Full)),
+        "{error}"
+    );
     assert_eq!(reader.figures().unwrap().waiting, u64::from(stored));
 }
 
@@ -201,7 +209,10 @@ fn a_full_database_has_room_again_when_something_has_expired() {
         let mut stored = 0;
         while writer
             .transact(&mut |table| {
-                (stored..stored + batch).try_for_each(|n| table.put_triplet(&key(n), RECORD))
+                Ok(
+                    (stored..stored + batch)
+                        .try_for_each(|n| table.put_triplet(&key(n), RECORD))?,
+                )
             })
             .is_ok()
         {
@@ -221,8 +232,8 @@ fn a_full_database_has_room_again_when_something_has_expired() {
         for from in (0..stored).step_by(100) {
             writer
                 .transact(&mut |table| {
-                    (from..stored.min(from + 100))
-                        .try_for_each(|n| table.put_triplet(&key(n), RECORD))
+                    Ok((from..stored.min(from + 100))
+                        .try_for_each(|n| table.put_triplet(&key(n), RECORD))?)
                 })
                 .unwrap();
         }
@@ -242,7 +253,10 @@ fn privacy_keeps_no_address_and_its_mode_is_not_changed_on_a_filled_database() {
     let bytes = fs::read(directory.path().join("data.mdb")).unwrap();
     assert!(!bytes.windows(11).any(|window| window == b"example.org"));
     assert_eq!(waiting(&private), 10);
-    assert!(matches!(refusal(&plain), StoreError::Mode { hashed: true }));
+    assert!(matches!(
+        refusal(&plain),
+        OpenError::Privacy(PrivacyError::Mode { hashed: true })
+    ));
 
     let other = tempfile::tempdir().unwrap();
     fill(&lmdb(other.path()), 10);
@@ -252,15 +266,21 @@ fn privacy_keeps_no_address_and_its_mode_is_not_changed_on_a_filled_database() {
     };
     assert!(matches!(
         refusal(&switched),
-        StoreError::Mode { hashed: false }
+        OpenError::Privacy(PrivacyError::Mode { hashed: false })
     ));
     assert!(!other.path().join("privacy.key").exists());
 
     let key = directory.path().join("privacy.key");
     fs::rename(&key, directory.path().join("kept")).unwrap();
-    assert!(matches!(refusal(&private), StoreError::WrongKey(_)));
+    assert!(matches!(
+        refusal(&private),
+        OpenError::Privacy(PrivacyError::WrongKey(_))
+    ));
     fs::write(&key, [7; 32]).unwrap();
-    assert!(matches!(refusal(&private), StoreError::WrongKey(_)));
+    assert!(matches!(
+        refusal(&private),
+        OpenError::Privacy(PrivacyError::WrongKey(_))
+    ));
     fs::rename(directory.path().join("kept"), &key).unwrap();
     assert_eq!(waiting(&private), 10);
 }
@@ -272,7 +292,9 @@ fn the_sweep_works_in_slices() {
         let opener = lmdb(directory.path());
         let (reader, mut writer) = opener.open().unwrap();
         writer
-            .transact(&mut |table| (0..1000).try_for_each(|n| table.put_triplet(&key(n), record)))
+            .transact(&mut |table| {
+                Ok((0..1000).try_for_each(|n| table.put_triplet(&key(n), record))?)
+            })
             .unwrap();
         let params = Params::default();
         let now = record.first().after(Span::from_days(36));

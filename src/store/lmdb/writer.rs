@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use nix::fcntl::Flock;
 
 use super::records::LmdbRecords;
-use super::{Core, Db, LmdbOpener, Place, Slots, file, file_error};
+use super::{Core, Db, LmdbOpener, Place, Slots, file};
 use crate::policy::Params;
 use crate::store::lock;
 use crate::store::schema;
-use crate::store::{HISTORY, Job, StoreError, Swept, Writer};
+use crate::store::{Commit, HISTORY, Job, RequestError, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
 
 /// Records that a slice of the sweep looks at: a fraction of a millisecond's worth.
@@ -105,7 +105,7 @@ impl LmdbWriter {
     }
 
     /// Runs a job in a transaction of its own; yields the slots as they are then.
-    fn commit(&self, job: &mut Job<'_>) -> Result<Slots, StoreError> {
+    fn commit(&self, job: &mut Job<'_>) -> Result<Slots, RequestError> {
         let txn = self.core.env.write_txn()?;
         let before = self.core.tables.size(&txn)?;
         let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
@@ -113,7 +113,7 @@ impl LmdbWriter {
         let (mut txn, slots) = records.into_parts();
         let size = self.core.tables.size(&txn)?;
         if size > self.limit && size > before {
-            return Err(StoreError::Full);
+            return Err(StoreError::Full.into());
         }
         if slots.differ(&self.slots) {
             let table = self.core.tables.meta;
@@ -259,9 +259,20 @@ impl LmdbWriter {
 }
 
 impl Writer for LmdbWriter {
-    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), StoreError> {
-        self.slots = self.commit(job)?;
-        self.committed()
+    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError> {
+        match end {
+            Commit::Keep => {
+                self.slots = self.commit(job)?;
+                Ok(self.committed()?)
+            }
+            Commit::Discard => {
+                let txn = self.core.env.write_txn()?;
+                let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
+                job(&mut records)?;
+                records.into_parts().0.abort();
+                Ok(())
+            }
+        }
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
@@ -360,7 +371,10 @@ impl Writer for LmdbWriter {
         match lock::is_at(&self.file, std::fs::metadata(&self.path)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Replaced(self.path.clone())),
-            Err(source) => Err(file_error(&self.path)(source)),
+            Err(source) => Err(StoreError::File {
+                path: self.path.clone(),
+                source,
+            }),
         }
     }
 }

@@ -1,0 +1,94 @@
+//! Opening a store, and why that fails.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{LockError, PrivacyError, Reader, StoreError, UncleanError, Writer};
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// `--privacy` does not fit the database; nothing but the administrator can mend it.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
+    /// The lock cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The daemon has ended without notice, and the database may be why.
+    #[error(transparent)]
+    Unclean(#[from] UncleanError),
+    /// The data file ends before the data do.
+    #[error(
+        "{file} is torn: it has {found} bytes and needs {needed}; \
+         stop stargrey, move the file away or put a backup in its place, and start again"
+    )]
+    Torn {
+        /// The data file.
+        file: PathBuf,
+        /// Its size in bytes.
+        found: u64,
+        /// The least size that holds its data.
+        needed: u64,
+    },
+    /// The data file is of something else.
+    #[error("{0} is no database of stargrey; move it away or name another --dbdir")]
+    Foreign(PathBuf),
+    /// Written by a later stargrey.
+    #[error(
+        "the database has format {found} and this stargrey knows up to {known}; install a later stargrey"
+    )]
+    Newer {
+        /// The format found.
+        found: u32,
+        /// The last format known.
+        known: u32,
+    },
+    /// A file cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What was opened cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<heed::Error> for OpenError {
+    fn from(error: heed::Error) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+/// Both halves.
+pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
+
+/// Opens a store, again and again if it must be.
+pub trait Opener: Send {
+    /// Opens it. The halves of an earlier opening must be gone.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] says what stands in the way.
+    fn open(&self) -> Result<Halves, OpenError>;
+
+    /// Whether the database has hashes instead of addresses (`--privacy`).
+    fn is_hashed(&self) -> bool {
+        false
+    }
+
+    /// Sees that what keeps others off is still in its place, and puts it there if not. Says whether it was.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError`] when it cannot be put there.
+    fn keep(&self) -> Result<bool, LockError> {
+        Ok(true)
+    }
+
+    /// Notes that what was opened does its work, or was closed in good order.
+    fn settle(&self) {}
+}
