@@ -111,6 +111,10 @@ pub const PATTERN: &str = "pattern";
 pub const SOURCE: &str = "source";
 /// What the administrator wrote beside an entry.
 pub const COMMENT: &str = "comment";
+/// The comment that an entry had before it was changed; absent for a new one.
+pub const OLD_COMMENT: &str = "old_comment";
+/// How long an entry is to stay: seconds, 0 for ever.
+pub const LIFETIME: &str = "lifetime";
 /// When an entry was added: seconds since the epoch.
 pub const ADDED: &str = "added";
 /// When an entry ends: seconds since the epoch, 0 for never.

@@ -50,7 +50,7 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "org.stargrey.Greylist1.manage-entries",
-        &["AddEntry", "RemoveEntry"],
+        &["AddEntry", "PutEntry", "RemoveEntry"],
     ),
     (
         "org.stargrey.Greylist1.manage-records",

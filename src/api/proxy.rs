@@ -107,6 +107,11 @@ pub trait Manager {
         lifetime: u64,
     ) -> Result<(), Error>;
 
+    /// Adds an entry to a list, or changes the one that means the same: `comment` and `lifetime` of it, and what is
+    /// absent stays as it is. Yields how it is now.
+    #[zbus(allow_interactive_auth)]
+    fn put_entry(&self, list: &str, pattern: &str, changes: &Dict) -> Result<Dict, Error>;
+
     /// Removes an entry that was added over the bus.
     #[zbus(allow_interactive_auth)]
     fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error>;

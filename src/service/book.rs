@@ -237,6 +237,28 @@ impl Book {
         self.lock().all.iter().map(Kept::now).collect()
     }
 
+    /// How many were added.
+    pub(super) fn len(&self) -> usize {
+        self.lock().all.len()
+    }
+
+    /// The entry of this list with this text, or else with this meaning: a network may be spelled in several ways.
+    pub(super) fn find(
+        &self,
+        list: ListName,
+        text: &str,
+        pattern: Option<&Pattern>,
+    ) -> Option<Added> {
+        let entries = self.lock();
+        let of_list = entries.all.iter().filter(|kept| kept.stored.list == list);
+        let with_text = of_list.clone().find(|kept| kept.stored.text == text);
+        let known = with_text.or_else(|| {
+            let mut of_list = of_list;
+            of_list.find(|kept| pattern.is_some() && kept.pattern.as_ref() == pattern)
+        });
+        known.map(Kept::now)
+    }
+
     /// Those with hits that the store does not have.
     pub(super) fn unwritten(&self) -> Vec<Added> {
         let entries = self.lock();

@@ -30,8 +30,8 @@ mod touches;
 mod worker;
 
 pub use control::{
-    ControlError, EntryView, Explained, Explanation, Filter, Finding, Hour, MOST_ENTRIES, Removed,
-    State, Statistics, Taken,
+    ControlError, EntryView, Explained, Explanation, Filter, Finding, Hour, Lifetime, MOST_ENTRIES,
+    PutEntry, Removed, State, Statistics, Taken,
 };
 pub use gate::{Decision, Gate, Start, StartError};
 pub use last_clients::LastClient;

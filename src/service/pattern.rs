@@ -4,7 +4,7 @@ use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{Dead, ListName};
 
 /// What a text means in a list.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Pattern {
     Client(ClientPattern),
     Address(AddressPattern),

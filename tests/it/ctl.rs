@@ -87,6 +87,23 @@ impl Notes {
         self.note(format!("add {list} {pattern} {comment} {lifetime}"));
     }
 
+    /// Has all but one entry, with a comment and an end.
+    fn put_entry(&self, list: &str, pattern: &str, changes: Dict) -> Dict {
+        let (comment, lifetime) = (changes.text("comment"), changes.number("lifetime"));
+        self.note(format!("put {list} {pattern} {comment:?} {lifetime:?}"));
+        let is_new = pattern == "c.example";
+        let (old, end) = if is_new {
+            ("", 0)
+        } else {
+            ("Ann asked", 1 << 36)
+        };
+        Row::new()
+            .with("comment", comment.unwrap_or(old))
+            .with("expires", lifetime.unwrap_or(end))
+            .with_some("old_comment", (!is_new).then_some(old))
+            .build()
+    }
+
     fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
         Err(match (list, pattern) {
             ("client-whitelist", "file") => Error::EntryInFile("it is in /etc/x:7".to_owned()),
@@ -435,11 +452,11 @@ fn arguments_arrive() {
     assert_eq!(code, 0);
     assert!(stdout.contains("The database is unavailable"), "{stdout}");
     let want = [
-        "add recipient-whitelist bob@ for Bob 43200",
+        "put recipient-whitelist bob@ Some(\"for Bob\") Some(43200)",
         "allow 192.0.2.7  bob@example.net",
         "allow 192.0.2.7 a\\xff@b bob@example.net",
-        "add sender-whitelist /^$/  0",
-        "add sender-whitelist a\\.b@c  0",
+        "put sender-whitelist /^$/ None None",
+        "put sender-whitelist a\\.b@c None None",
         "pause 5400",
         "pause 0",
         "resume",
@@ -514,21 +531,13 @@ fn an_entry_that_exists_keeps_what_is_not_given() {
             "{stdout}"
         );
     }
-    let added = service.notes.take();
-    let told: Vec<_> = added.iter().map(|note| note.rsplit_once(' ')).collect();
-    let comments = [
-        "A.example Ann asked",
-        "b.example Bob",
-        "b.example ",
-        "c.example ",
+    let want = [
+        "put s25r-exceptions A.example None None",
+        "put s25r-exceptions b.example Some(\"Bob\") Some(0)",
+        "put s25r-exceptions b.example Some(\"\") None",
+        "put s25r-exceptions c.example None None",
     ];
-    for ((told, comment), is_forever) in told.iter().zip(comments).zip([false, true, false, true]) {
-        let (told, lifetime) = told.unwrap();
-        assert_eq!(told, format!("add s25r-exceptions {comment}"));
-        let lifetime: u64 = lifetime.parse().unwrap();
-        assert_eq!(lifetime == 0, is_forever, "{told}");
-        assert!(is_forever || lifetime > 90_000_000_000, "{told}");
-    }
+    assert_eq!(service.notes.take(), want, "the daemon keeps the rest");
 }
 
 #[test]

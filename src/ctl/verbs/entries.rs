@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::{Answer, bare};
 use crate::api::{
-    COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIST, MOST_ROWS, PATTERN, Row, SOURCE,
-    SOURCE_BUS,
+    COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIFETIME, LIST, MOST_ROWS, OLD_COMMENT,
+    PATTERN, Row, SOURCE, SOURCE_BUS,
 };
 use crate::ctl::args::{Allow, List};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -90,42 +90,27 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
     let lifetime = lifetime.transpose().map_err(ArgumentError::When)?;
     let list = options.list.word();
     let pattern = written(options.list, &options.pattern);
-    let old = match entries(session, Some(options.list), Consent::NotAsked).await {
-        Ok(rows) => rows
-            .into_iter()
-            .find(|row| is_added(row) && is_same(row, &pattern)),
-        // Whoever may add need not be allowed to look.
-        Err(Failure::NotAllowed { .. }) => None,
-        Err(failure) => return Err(failure),
-    };
-    let old_comment = old.as_ref().and_then(|old| old.text(COMMENT));
-    let old_comment = old_comment.unwrap_or_default();
-    let comment = options.comment.as_deref().unwrap_or(old_comment);
-    let lifetime = match (lifetime, &old) {
-        (Some(lifetime), _) => lifetime.map_or(0, Span::seconds),
-        (None, Some(old)) => match old.number(EXPIRES).unwrap_or_default() {
-            0 => 0,
-            end => end.saturating_sub(view.time().seconds()).max(1),
-        },
-        (None, None) => 0,
-    };
+    let lifetime = lifetime.map(|lifetime| lifetime.map_or(0, Span::seconds));
+    let changes = Row::new()
+        .with_some(COMMENT, options.comment.as_deref())
+        .with_some(LIFETIME, lifetime)
+        .build();
     let manager = session.manager().await?;
-    let call = manager.add_entry(list, &pattern, comment, lifetime);
-    session.ask("AddEntry", call).await?;
-    let until = match lifetime {
+    let call = manager.put_entry(list, &pattern, &changes);
+    let entry = session.ask("PutEntry", call).await?;
+    let comment = entry.text(COMMENT).unwrap_or_default();
+    let end = entry.number(EXPIRES).unwrap_or_default();
+    let until = match end {
         0 => String::new(),
-        lifetime => {
-            let end = view.time().after(Span::from_seconds(lifetime));
-            format!(" until {}", view.local(end.seconds()))
-        }
+        end => format!(" until {}", view.local(end)),
     };
-    let sentence = match old {
+    let sentence = match entry.text(OLD_COMMENT) {
         None => format!("{} is on the {list}{until}.", named(&pattern)),
-        Some(_) => format!(
+        Some(old) => format!(
             "{} stays on the {list}{}.\n{}",
             named(&pattern),
-            if lifetime == 0 { " for ever" } else { &until },
-            changed_comment(old_comment, comment),
+            if end == 0 { " for ever" } else { &until },
+            changed_comment(old, comment),
         ),
     };
     Ok(Answer::done(view, sentence.trim_end()))

@@ -2,13 +2,13 @@
 
 use super::error::invalid;
 use crate::api::{
-    CLIENT, Dict, EVERYTHING, Error, FromRow, LIST, MOST_ROWS, RECIPIENT, RETRYING, SENDER, STATE,
-    STATE_PASSED, STATE_WAITING,
+    CLIENT, COMMENT, Dict, EVERYTHING, Error, FromRow, LIFETIME, LIST, MOST_ROWS, RECIPIENT,
+    RETRYING, SENDER, STATE, STATE_PASSED, STATE_WAITING,
 };
 use crate::policy::ListName;
 use crate::protocol::policy::MAX_LINE;
-use crate::service::{Filter, State};
-use crate::types::{ClientIp, Prefix, unprintable};
+use crate::service::{Filter, Lifetime, State};
+use crate::types::{ClientIp, Prefix, Span, unprintable};
 
 /// How many rows a page may have.
 pub(super) fn limit(limit: u32) -> Result<u32, Error> {
@@ -76,6 +76,32 @@ pub(super) fn entries_filter(filter: &Dict) -> Result<Option<ListName>, Error> {
         }
     }
     Ok(wanted)
+}
+
+/// The comment and the lifetime that an entry is to get.
+pub(super) fn entry_changes(changes: &Dict) -> Result<(Option<&str>, Lifetime), Error> {
+    let (mut comment, mut lifetime) = (None, Lifetime::Unchanged);
+    for key in changes.keys() {
+        match key.as_str() {
+            COMMENT => comment = Some(text(changes, COMMENT)?),
+            LIFETIME => {
+                let seconds = changes.number(LIFETIME);
+                let seconds = seconds.ok_or_else(|| {
+                    invalid(&format!("{LIFETIME} takes a number of seconds (t)."))
+                })?;
+                lifetime = match seconds {
+                    0 => Lifetime::Endless,
+                    seconds => Lifetime::Ends(Span::from_seconds(seconds)),
+                };
+            }
+            other => {
+                return Err(invalid(&format!(
+                    "{other:?} cannot be changed; {COMMENT} and {LIFETIME} can."
+                )));
+            }
+        }
+    }
+    Ok((comment, lifetime))
 }
 
 /// The filter of records.
@@ -192,6 +218,38 @@ mod tests {
         let row = Row::new().with(EVERYTHING, true).build();
         assert_eq!(forget_filter(&row).unwrap(), (Filter::default(), true));
         assert!(shown(records_filter(&row)).contains("\"everything\""));
+    }
+
+    #[test]
+    fn changes_of_an_entry_are_read_and_what_is_not_understood_is_named() {
+        let ends = Lifetime::Ends(Span::from_seconds(60));
+        let cases = [
+            (Row::new(), (None, Lifetime::Unchanged)),
+            (
+                Row::new().with(COMMENT, ""),
+                (Some(""), Lifetime::Unchanged),
+            ),
+            (Row::new().with(LIFETIME, 0_u64), (None, Lifetime::Endless)),
+            (
+                Row::new().with(LIFETIME, 60_u64).with(COMMENT, "Ann"),
+                (Some("Ann"), ends),
+            ),
+        ];
+        for (row, want) in cases {
+            assert_eq!(entry_changes(&row.build()).unwrap(), want);
+        }
+        let refused = [
+            (Row::new().with(COMMENT, 5_u64), "takes a text"),
+            (Row::new().with(LIFETIME, "1h"), "number of seconds"),
+            (
+                Row::new().with("coment", ""),
+                "\"coment\" cannot be changed",
+            ),
+        ];
+        for (row, want) in refused {
+            let error = shown(entry_changes(&row.build()));
+            assert!(error.contains(want), "{error}");
+        }
     }
 
     #[test]

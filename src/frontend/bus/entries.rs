@@ -13,10 +13,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::error::invalid;
 use crate::api::{
-    ADDED, COMMENT, Dict, EXPIRES, Error, HITS, LAST_HIT, LIST, PATTERN, Row, SOURCE, SOURCE_BUS,
+    ADDED, COMMENT, Dict, EXPIRES, Error, HITS, LAST_HIT, LIST, OLD_COMMENT, PATTERN, Row, SOURCE,
+    SOURCE_BUS,
 };
 use crate::policy::{ListName, Source};
-use crate::service::EntryView;
+use crate::service::{EntryView, PutEntry};
 use crate::types::Timestamp;
 
 /// Bytes of patterns and comments in one page, not counting those of the last entry.
@@ -69,6 +70,17 @@ impl Place {
             line: u32::from_be_bytes(*line),
         })
     }
+}
+
+/// An entry that was added or changed.
+pub(super) fn from_put(put: &PutEntry) -> Dict {
+    let before = put.before.as_ref();
+    Row::new()
+        .with(PATTERN, &*put.entry.text)
+        .with(COMMENT, &*put.entry.comment)
+        .with(EXPIRES, put.entry.expires.map_or(0, Timestamp::seconds))
+        .with_some(OLD_COMMENT, before.map(|before| &*before.comment))
+        .build()
 }
 
 /// The entries behind a place, in the order of lists, files and lines, what was added last; and where the next

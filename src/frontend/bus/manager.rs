@@ -124,6 +124,23 @@ impl Manager {
         Ok(())
     }
 
+    #[zbus(out_args("entry"))]
+    async fn put_entry(&self, list: &str, pattern: &str, changes: Options) -> Result<Dict, Error> {
+        let caller = Caller::of_this_call()?;
+        let list = arguments::list(list)?;
+        let (comment, lifetime) = arguments::entry_changes(&changes.0)?;
+        let put = self
+            .gate
+            .put_entry(list, pattern, comment, lifetime)
+            .await?;
+        match put.before {
+            None => log::info!("{caller} has added {pattern:?} to {}", list.word()),
+            Some(_) => log::info!("{caller} has changed {pattern:?} in {}", list.word()),
+        }
+        self.tell(list).await;
+        Ok(entries::from_put(&put))
+    }
+
     async fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
         let caller = Caller::of_this_call()?;
         let list = arguments::list(list)?;

@@ -13,6 +13,26 @@ use crate::types::{Span, Timestamp};
 /// Most entries that can be added: each change builds their lists anew.
 pub const MOST_ENTRIES: u32 = 10_000;
 
+/// How long an entry is to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// As long as it would without the change: a new one for ever.
+    Unchanged,
+    /// For so long from now on.
+    Ends(Span),
+    /// For ever.
+    Endless,
+}
+
+/// An entry that was added or changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutEntry {
+    /// As it is now.
+    pub entry: Added,
+    /// As it was before, if it was there and its time was not over.
+    pub before: Option<Added>,
+}
+
 /// An entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryView {
@@ -52,11 +72,11 @@ impl Gate {
     }
 
     /// Adds an entry that is in force for the next request, for this long or for ever. An entry of the same list and
-    /// text is replaced; its hits go on.
+    /// meaning is replaced; its text stays and its hits go on.
     ///
     /// # Errors
     ///
-    /// [`ControlError`]: the pattern means nothing in this list, a text is too long, or the store cannot keep it.
+    /// As [`Self::put_entry`].
     pub async fn add_entry(
         &self,
         list: ListName,
@@ -64,37 +84,65 @@ impl Gate {
         comment: &str,
         lifetime: Option<Span>,
     ) -> Result<(), ControlError> {
+        let lifetime = lifetime.map_or(Lifetime::Endless, Lifetime::Ends);
+        let putting = self.put_entry(list, pattern, Some(comment), lifetime);
+        putting.await.map(drop)
+    }
+
+    /// Adds an entry, or changes the one that has the same meaning, from the next request on. Without a comment it
+    /// keeps the one it has; its text stays and its hits go on.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`]: the pattern means nothing in this list, a text is too long, or the store cannot keep it.
+    pub async fn put_entry(
+        &self,
+        list: ListName,
+        pattern: &str,
+        comment: Option<&str>,
+        lifetime: Lifetime,
+    ) -> Result<PutEntry, ControlError> {
         // One at a time: whether there is room must still be true when it is taken.
         let _alone = self.0.adding.lock().await;
         let gate = self.clone();
-        let (pattern, comment) = (pattern.to_owned(), comment.to_owned());
+        let (pattern, comment) = (pattern.to_owned(), comment.map(str::to_owned));
         // Expressions take their time to compile: nobody who sends mail is to wait for it.
-        let adding =
-            tokio::task::spawn_blocking(move || gate.new_entry(list, &pattern, &comment, lifetime));
-        let addition = adding.await.map_err(|_| StoreError::Closed)??;
+        let adding = tokio::task::spawn_blocking(move || {
+            gate.new_entry(list, &pattern, comment.as_deref(), lifetime)
+        });
+        let (addition, before) = adding.await.map_err(|_| StoreError::Closed)??;
         let (entry, book) = (addition.entry().clone(), Arc::clone(&self.0.book));
+        let put = PutEntry {
+            entry: entry.clone(),
+            before,
+        };
         let now = self.0.state.trusted(self.0.now());
         self.write_then(
             move |records| records.put_entry(&entry),
             move || book.put(addition, now),
         )
-        .await
+        .await?;
+        Ok(put)
     }
 
-    /// The entry that is to be added.
+    /// The entry that is to be added, and the one whose place it takes.
     fn new_entry(
         &self,
         list: ListName,
         pattern: &str,
-        comment: &str,
-        lifetime: Option<Span>,
-    ) -> Result<Addition, ControlError> {
+        comment: Option<&str>,
+        lifetime: Lifetime,
+    ) -> Result<(Addition, Option<Added>), ControlError> {
         if !is_open(list) {
             return Err(ControlError::FilesOnly);
         }
         for (what, text, most) in [
             ("the pattern", pattern, Added::LONGEST_TEXT),
-            ("the comment", comment, Added::LONGEST_COMMENT),
+            (
+                "the comment",
+                comment.unwrap_or_default(),
+                Added::LONGEST_COMMENT,
+            ),
         ] {
             if text.len() > most {
                 return Err(ControlError::TooLong { what, most });
@@ -111,25 +159,31 @@ impl Gate {
             });
         }
         let now = self.0.now();
-        let mut all = self.0.book.entries();
-        let old = all
-            .iter()
-            .position(|old| old.list == list && old.text == text)
-            .map(|at| all.swap_remove(at));
-        if all.len() >= usize::try_from(MOST_ENTRIES).unwrap_or(usize::MAX) {
+        let old = self.0.book.find(list, &text, Some(&meaning));
+        let most = usize::try_from(MOST_ENTRIES).unwrap_or(usize::MAX);
+        if old.is_none() && self.0.book.len() >= most {
             return Err(ControlError::TooMany { most: MOST_ENTRIES });
         }
+        let trusted = self.0.state.trusted(now);
+        let before = old.clone().filter(|old| !has_ended(old, trusted));
+        let kept = before.as_ref();
+        let comment = comment.or_else(|| kept.map(|kept| kept.comment.as_str()));
         let entry = Added {
             list,
-            text,
-            comment: comment.to_owned(),
+            comment: comment.unwrap_or_default().to_owned(),
             added: now,
-            expires: lifetime.map(|lifetime| now.after(lifetime)),
+            expires: match lifetime {
+                Lifetime::Unchanged => kept.and_then(|kept| kept.expires),
+                Lifetime::Ends(lifetime) => Some(now.after(lifetime)),
+                Lifetime::Endless => None,
+            },
             hits: old.as_ref().map_or(0, |old| old.hits),
-            last_hit: old.and_then(|old| old.last_hit),
+            last_hit: old.as_ref().and_then(|old| old.last_hit),
+            text: old.map_or(text, |old| old.text),
         };
         let addition = self.0.book.prepare(entry, meaning);
-        addition.map_err(|_| ControlError::TooLarge)
+        let addition = addition.map_err(|_| ControlError::TooLarge)?;
+        Ok((addition, before))
     }
 
     /// Removes an entry that was added.
@@ -143,11 +197,13 @@ impl Gate {
         let is_meant = |text: &str| {
             text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
         };
-        let added = self.0.book.entries();
-        let known = added
-            .iter()
-            .find(|entry| entry.list == list && is_meant(&entry.text));
-        let Some(known) = known else {
+        // An expression has one spelling, and is not compiled for this.
+        let meant = (!pattern.starts_with('/')).then(|| normal(list, pattern));
+        let (text, meaning) = match meant {
+            Some(Ok((text, meaning))) => (text, Some(meaning)),
+            Some(Err(_)) | None => (pattern.to_owned(), None),
+        };
+        let Some(known) = self.0.book.find(list, &text, meaning.as_ref()) else {
             let rules = self.rules();
             let mut written = rules.lists.entries(list).iter();
             return Err(match written.find(|entry| is_meant(&entry.text)) {
@@ -155,7 +211,7 @@ impl Gate {
                 None => ControlError::NoSuchEntry,
             });
         };
-        let (entry, gone) = (known.clone(), [known.clone()]);
+        let (entry, gone) = (known.clone(), [known]);
         let book = Arc::clone(&self.0.book);
         let now = self.0.state.trusted(self.0.now());
         self.write_then(

@@ -25,7 +25,7 @@ use crate::policy::Dead;
 use crate::policy::pattern::PatternError;
 use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
 
-pub use entries::{EntryView, MOST_ENTRIES};
+pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
 pub use explain::{Explained, Explanation, Finding};
 pub use import::Taken;
 pub use records::{Filter, Removed, State};

@@ -233,6 +233,68 @@ async fn only_what_was_added_can_be_removed() {
 }
 
 #[tokio::test]
+async fn an_entry_keeps_what_is_not_given_however_it_is_spelled() {
+    use Lifetime::{Endless, Ends, Unchanged};
+    let site = Site::new(Params::default());
+    let gate = site.gate();
+    let list = ListName::Client;
+    let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
+    let hour = Ends(Span::from_seconds(3600));
+    // Pattern, comment, lifetime; the comment before, the comment now, the end now.
+    let cases = [
+        ("2001:DB8::/32", None, Unchanged, None, "", None),
+        (
+            "2001:db8::/32",
+            Some("Ann"),
+            hour,
+            Some(""),
+            "Ann",
+            at(3600),
+        ),
+        (
+            "2001:db8:0::7/32",
+            None,
+            Unchanged,
+            Some("Ann"),
+            "Ann",
+            at(3600),
+        ),
+        (
+            " 2001:0db8::/32 ",
+            Some("Bob"),
+            Unchanged,
+            Some("Ann"),
+            "Bob",
+            at(3600),
+        ),
+        ("2001:db8::/32", None, Endless, Some("Bob"), "Bob", None),
+        ("2001:db8::/32", Some(""), hour, Some("Bob"), "", at(3600)),
+    ];
+    for (pattern, comment, lifetime, before, now, end) in cases {
+        let put = gate.put_entry(list, pattern, comment, lifetime).await;
+        let put = put.unwrap();
+        let was = put.before.as_ref().map(|entry| &*entry.comment);
+        assert_eq!((was, &*put.entry.comment), (before, now), "{pattern}");
+        assert_eq!(put.entry.expires, end, "{pattern}");
+        let views = gate.list_entries();
+        let added: Vec<_> = views.iter().filter(|view| view.added.is_some()).collect();
+        assert_eq!(added.len(), 1, "{pattern}");
+        assert_eq!(
+            (&*added[0].pattern, &*added[0].comment),
+            ("2001:db8::/32", now)
+        );
+    }
+    // What is over is not there.
+    site.clock.advance(3600);
+    let put = gate.put_entry(list, "2001:db8::/32", None, Unchanged).await;
+    let put = put.unwrap();
+    assert_eq!((put.before, put.entry.expires), (None, None));
+    gate.remove_entry(list, "2001:DB8:0:0::/32").await.unwrap();
+    let gone = gate.remove_entry(list, "2001:db8::/32").await;
+    assert!(matches!(gone, Err(ControlError::NoSuchEntry)));
+}
+
+#[tokio::test]
 async fn an_entry_that_is_given_again_is_replaced_and_keeps_its_hits() {
     let site = Site::new(Params::default());
     let list = ListName::Recipient;

@@ -72,6 +72,7 @@ const CALLS: &[&[&str]] = &[
         "",
         "0",
     ],
+    &["PutEntry", "ssa{sv}", "client-whitelist", "mx.example", "0"],
     &["RemoveEntry", "ss", "client-whitelist", "mx.example"],
     &["ListEntries", "a{sv}ayu", "0", "0", "1"],
     &["Explain", "a{ss}", "0"],

@@ -70,6 +70,52 @@ fn each_list_takes_entries() {
 }
 
 #[test]
+fn an_entry_that_is_allowed_again_keeps_what_is_not_given() {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), 1_800_000_000);
+    daemon.set_options(&[] as &[&str]);
+    let on = OnBus::start_prepared(daemon, &[&clock.option()]);
+    let put = |pattern: &str, changes: &[&str]| {
+        let count = (changes.len() / 3).to_string();
+        let call = ["PutEntry", "ssa{sv}", "client-whitelist", pattern, &count];
+        on.manager(&[&call, changes].concat()).good()
+    };
+    let first = put(
+        "192.0.2.0/24",
+        &["comment", "s", "Ann asked", "lifetime", "t", "60"],
+    );
+    for part in ["\"comment\" s \"Ann asked\"", "\"expires\" t 1800000060"] {
+        assert!(first.contains(part), "{part}: {first}");
+    }
+    assert!(!first.contains("old_comment"), "{first}");
+    clock.advance(10);
+    let again = put("192.0.2.9/24", &[]);
+    for part in [
+        "\"pattern\" s \"192.0.2.0/24\"",
+        "\"old_comment\" s \"Ann asked\"",
+        "\"comment\" s \"Ann asked\"",
+        "\"expires\" t 1800000060",
+    ] {
+        assert!(again.contains(part), "{part}: {again}");
+    }
+    let (code, said) = on.ctl(&["allow", "client", "192.0.2.8/24", "--comment=Bob"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.ends_with("Its comment is: Bob; it was: Ann asked\n"),
+        "{said}"
+    );
+    let (_, rows) = on.ctl_json(&["list", "client"]);
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["expires"], 1_800_000_060);
+    assert!(
+        on.daemon
+            .log()
+            .contains("has changed \"192.0.2.9/24\" in client-whitelist")
+    );
+}
+
+#[test]
 fn a_listing_says_everything_about_an_entry() {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), 1_800_000_000);
