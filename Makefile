@@ -94,7 +94,7 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	for page in $(pages); do \
 		install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit; \
 	done
-	$(call lay,README.md,$(docdir))
+	$(call lay,README.md SECURITY.md,$(docdir))
 	man/recipes man/stargrey.7 $(DESTDIR)$(docdir)/examples
 	@[ -n "$(DESTDIR)" ] || echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now stargrey.socket'
 

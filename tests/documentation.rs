@@ -576,3 +576,41 @@ fn the_oldest_rust_is_the_same_wherever_it_is_named() {
     }
     assert!(source("README.md").contains(&format!("Rust {version} or later")));
 }
+
+/// What stands between backquotes in running text.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn paths_and_targets_that_the_guides_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = source("Makefile");
+    let (mut paths, mut targets) = (0, 0);
+    for guide in ["CONTRIBUTING.md", "SECURITY.md", "README.md"] {
+        let text = source(guide);
+        let links = text.split("](").skip(1);
+        let links = links.filter_map(|rest| rest.split(')').next());
+        let links = links.filter(|link| !link.contains("://"));
+        for name in quoted(&text).into_iter().chain(links) {
+            if let Some(command) = name.strip_prefix("make ") {
+                for target in command.split(' ').filter(|word| !word.contains('=')) {
+                    let rule = format!("\n{target}: ");
+                    assert!(makefile.contains(&rule), "{guide}: make {target}");
+                    targets += 1;
+                }
+            }
+            let tops = ["src", "tests", "man", "fuzz", "systemd", "benches", ".ci"];
+            let is_path = tops.iter().any(|top| {
+                name.strip_prefix(top)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            });
+            let is_guide = Path::new(name).extension().is_some_and(|end| end == "md");
+            if is_path || (is_guide && !name.contains('/')) {
+                assert!(root.join(name).exists(), "{guide}: {name}");
+                paths += 1;
+            }
+        }
+    }
+    assert!(paths > 50 && targets > 12, "{paths} {targets}");
+}
