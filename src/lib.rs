@@ -33,7 +33,8 @@
 //! | [`store`] | records in LMDB, or in memory for tests | types, policy |
 //! | [`config`] | options and list files, with every complaint | types, policy |
 //! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store |
-//! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, config |
+//! | [`control`] | what administrators ask: entries, records, counters, why | types, policy, store, service |
+//! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, control, config |
 //! | [`ctl`] | the control program: verbs, import readers, rendering | types, api |
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
 //!
@@ -50,6 +51,7 @@
 
 pub mod api;
 pub mod config;
+pub mod control;
 pub mod ctl;
 pub mod daemon;
 pub mod frontend;

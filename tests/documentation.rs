@@ -14,6 +14,7 @@ use std::process::Command;
 use clap::{ArgAction, Command as Definition, CommandFactory};
 use stargrey::api::MOST_ROWS;
 use stargrey::config::MAX_LIST_BYTES;
+use stargrey::control::MOST_ENTRIES;
 use stargrey::ctl;
 use stargrey::ctl::options::{self as postgrey, Argument, Means};
 use stargrey::daemon::exit;
@@ -21,7 +22,7 @@ use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
 use stargrey::policy::pattern::ClientPattern;
 use stargrey::policy::{ClientList, Entry, ListName, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
-use stargrey::service::{MOST_ENTRIES, journal};
+use stargrey::service::journal;
 use stargrey::types::ClientIp;
 
 use manual::{display, files_shown, recipes, source};

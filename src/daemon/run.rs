@@ -18,6 +18,7 @@ use super::failure::Failure;
 use super::notify::Notifier;
 use super::reload;
 use crate::config::{Settings, Verbosity};
+use crate::control::Control;
 use crate::frontend::bus::{self, Facts, Reloaded};
 use crate::frontend::{Lanes, Manner, Registry, Service, Socket, serve};
 use crate::policy::{Params, Scheme};
@@ -56,7 +57,11 @@ pub(super) fn run(
     settings: &Settings,
     descriptors: usize,
 ) -> Result<(), Failure> {
-    let Start { gate, worker } = started;
+    let Start {
+        gate,
+        internals,
+        worker,
+    } = started;
     let runtime = runtime()?;
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
@@ -64,6 +69,7 @@ pub(super) fn run(
     let (notifier, told) = Notifier::start();
     let service = Served {
         gate,
+        control: Control::new(internals),
         settings,
         notifier,
         limit,
@@ -87,6 +93,7 @@ pub(super) fn run(
 /// What the daemon serves with.
 struct Served<'s> {
     gate: Gate,
+    control: Control,
     settings: &'s Settings,
     notifier: Notifier,
     /// Most connections.
@@ -101,6 +108,7 @@ async fn serve_all(
 ) -> Result<(), Failure> {
     let Served {
         gate,
+        control: _,
         settings,
         notifier,
         limit,
@@ -172,11 +180,11 @@ fn serve_bus(
         mode: mode(&served.settings.params),
     };
     let runtime = runtime()?;
-    let gate = served.gate.clone();
+    let control = served.control.clone();
     let thread = thread::Builder::new()
         .name("bus".to_owned())
         .spawn(move || {
-            runtime.block_on(bus::serve(gate, facts, reload, shutdown));
+            runtime.block_on(bus::serve(control, facts, reload, shutdown));
             runtime.shutdown_timeout(LAST_WORK);
         });
     let thread = thread.map_err(|source| system("starting threads", source))?;

@@ -27,7 +27,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The rules and what was added.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(crate) struct Book {
     rules: RwLock<Arc<Ruleset>>,
     entries: Mutex<Entries>,
     /// When the next entry ends: seconds since the epoch.
@@ -58,7 +58,7 @@ struct Kept {
 
 /// An entry that can be added, parsed, with the compiled expressions of its list.
 #[derive(Debug)]
-pub(super) struct Addition {
+pub(crate) struct Addition {
     kept: Kept,
     /// `None` when it is no expression.
     compiled: Option<CompiledSets>,
@@ -107,13 +107,13 @@ impl Kept {
 
 impl Addition {
     /// The entry as the store is to keep it.
-    pub(super) const fn entry(&self) -> &Added {
+    pub(crate) const fn entry(&self) -> &Added {
         &self.kept.stored
     }
 }
 
 impl Book {
-    pub(super) fn new(rules: Ruleset) -> Self {
+    pub(crate) fn new(rules: Ruleset) -> Self {
         Self {
             rules: RwLock::new(Arc::new(rules)),
             entries: Mutex::default(),
@@ -122,12 +122,12 @@ impl Book {
     }
 
     /// The rules in force.
-    pub(super) fn rules(&self) -> Arc<Ruleset> {
+    pub(crate) fn rules(&self) -> Arc<Ruleset> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts other lists in force. An entry that was there before keeps its hits.
-    pub(super) fn set_lists(&self, lists: Lists) {
+    pub(crate) fn set_lists(&self, lists: Lists) {
         self.change(|rules| {
             keep_hits(&rules.lists, &lists);
             Ruleset {
@@ -141,7 +141,7 @@ impl Book {
 
     /// Takes what the store has kept in place of what is here. Here and below `now` is `None` while the clock is not
     /// to be trusted: then nothing ends.
-    pub(super) fn load(&self, entries: Vec<Added>, now: Option<Timestamp>) {
+    pub(crate) fn load(&self, entries: Vec<Added>, now: Option<Timestamp>) {
         let all: Vec<Kept> = entries.into_iter().map(Kept::loaded).collect();
         let mut compiled = Compiled::new();
         for list in ListName::ALL {
@@ -161,7 +161,7 @@ impl Book {
     /// # Errors
     ///
     /// [`TooLarge`] when the expressions of the list do not fit together with this one.
-    pub(super) fn prepare(&self, entry: Added, pattern: Pattern) -> Result<Addition, TooLarge> {
+    pub(crate) fn prepare(&self, entry: Added, pattern: Pattern) -> Result<Addition, TooLarge> {
         let list = entry.list;
         let kept = Kept::new(entry, Some(pattern));
         let Some(new) = kept.expression(list) else {
@@ -184,7 +184,7 @@ impl Book {
     }
 
     /// Adds an entry, in place of one of the same list and text, whose hits it goes on from.
-    pub(super) fn put(&self, addition: Addition, now: Option<Timestamp>) {
+    pub(crate) fn put(&self, addition: Addition, now: Option<Timestamp>) {
         let Addition { kept, compiled } = addition;
         let mut entries = self.lock();
         if let Some(compiled) = compiled {
@@ -198,7 +198,7 @@ impl Book {
     }
 
     /// Removes entries.
-    pub(super) fn remove(&self, entries: &[Added], now: Option<Timestamp>) {
+    pub(crate) fn remove(&self, entries: &[Added], now: Option<Timestamp>) {
         let gone: HashSet<(ListName, &str)> = entries
             .iter()
             .map(|entry| (entry.list, entry.text.as_str()))
@@ -214,12 +214,12 @@ impl Book {
     }
 
     /// Whether it may be that an entry has ended.
-    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         now.seconds() >= self.next_end.load(Ordering::Relaxed)
     }
 
     /// Lets go of entries whose time is over.
-    pub(super) fn expire(&self, now: Timestamp) {
+    pub(crate) fn expire(&self, now: Timestamp) {
         let all = self.lock();
         // Somebody else may have been first.
         if self.is_due(now) {
@@ -228,22 +228,22 @@ impl Book {
     }
 
     /// Builds the lists anew after the clock was mistrusted, or begins to be.
-    pub(super) fn rebuild(&self, now: Option<Timestamp>) {
+    pub(crate) fn rebuild(&self, now: Option<Timestamp>) {
         self.build(&self.lock(), now);
     }
 
     /// What was added, with the hits it has had so far; what has ended is among it until the store is rid of it.
-    pub(super) fn entries(&self) -> Vec<Added> {
+    pub(crate) fn entries(&self) -> Vec<Added> {
         self.lock().all.iter().map(Kept::now).collect()
     }
 
     /// How many were added.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().all.len()
     }
 
     /// The entry of this list with this text, or else with this meaning: a network may be spelled in several ways.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         list: ListName,
         text: &str,
@@ -260,7 +260,7 @@ impl Book {
     }
 
     /// Those with hits that the store does not have.
-    pub(super) fn unwritten(&self) -> Vec<Added> {
+    pub(crate) fn unwritten(&self) -> Vec<Added> {
         let entries = self.lock();
         let changed = entries
             .all
@@ -270,7 +270,7 @@ impl Book {
     }
 
     /// Notes that the store has these as they are here.
-    pub(super) fn written(&self, entries: &[Added]) {
+    pub(crate) fn written(&self, entries: &[Added]) {
         let written: HashMap<(ListName, &str), &Added> = entries
             .iter()
             .map(|entry| ((entry.list, entry.text.as_str()), entry))
@@ -314,13 +314,13 @@ impl Book {
 }
 
 /// Whether an entry's time is over.
-pub(super) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
+pub(crate) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
     now.zip(entry.expires).is_some_and(|(now, end)| end <= now)
 }
 
 /// Whether the list can be added to. Tables are for files alone, because their order means something, and so are the
 /// recipients to greylist: an entry more there makes mail wait.
-pub(super) const fn is_open(list: ListName) -> bool {
+pub(crate) const fn is_open(list: ListName) -> bool {
     match list {
         ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
         ListName::GreylistRecipient | ListName::ClientAccess => false,

@@ -20,8 +20,8 @@ use super::stats::Stats;
 use super::touches::Touches;
 use super::worker::{Message, Progress, Pulse, Shared, Work, Worker};
 use crate::policy::{
-    self, Because, Expiry, Lists, Outcome, Plan, Query, Reason, Ruleset, Session, Transaction,
-    Verdict,
+    self, Because, Expiry, Lists, Outcome, Pause, Plan, Query, Reason, Ruleset, Session,
+    Transaction, Verdict,
 };
 use crate::store::{Opener, PrivacyError, StoreError};
 use crate::types::{Reply, Timestamp};
@@ -33,7 +33,7 @@ const QUEUE: usize = 65_536;
 const COMMIT_SECONDS: u64 = 20;
 
 /// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
-pub(super) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
+pub(crate) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
 
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -64,27 +64,33 @@ pub(super) enum CommitError {
 #[derive(Clone)]
 pub struct Gate(pub(super) Arc<Inner>);
 
-pub(super) struct Inner {
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) book: Arc<Book>,
-    pub(super) state: Arc<StoreState>,
-    pub(super) touches: Arc<Touches>,
+/// What the control room works on. Who is given the gate alone cannot reach it.
+#[derive(Clone)]
+pub struct Internals(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) state: Arc<StoreState>,
+    pub(crate) touches: Arc<Touches>,
     pulse: Arc<Pulse>,
-    pub(super) pause: Arc<PauseSwitch>,
-    pub(super) memory: InstanceMemory,
-    pub(super) last_clients: LastClients,
-    pub(super) sleeps: Sleeps,
-    pub(super) stats: Arc<Stats>,
-    pub(super) queue: SyncSender<Message>,
+    pub(crate) pause: Arc<PauseSwitch>,
+    pub(crate) memory: InstanceMemory,
+    pub(crate) last_clients: LastClients,
+    pub(crate) sleeps: Sleeps,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) queue: SyncSender<Message>,
     list_errors: AtomicUsize,
     /// Held while an entry is added.
-    pub(super) adding: tokio::sync::Mutex<()>,
+    pub(crate) adding: tokio::sync::Mutex<()>,
 }
 
 /// A running gate and its thread.
 pub struct Start {
     /// The gate.
     pub gate: Gate,
+    /// What the control room works on.
+    pub internals: Internals,
     /// Ends when the last clone of the gate is gone and everything is written.
     pub worker: JoinHandle<()>,
 }
@@ -138,7 +144,7 @@ impl Gate {
             .name("writer".to_owned())
             .spawn(move || worker.run(&receiver))
             .map_err(StartError::Thread)?;
-        let gate = Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             clock,
             book,
             state: store_state,
@@ -152,8 +158,17 @@ impl Gate {
             queue: sender,
             list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
-        }));
-        Ok(Start { gate, worker })
+        });
+        Ok(Start {
+            gate: Self(Arc::clone(&inner)),
+            internals: Internals(inner),
+            worker,
+        })
+    }
+
+    /// The gate with these internals.
+    pub(crate) const fn of(inner: Arc<Inner>) -> Self {
+        Self(inner)
     }
 
     /// Decides. `now` is read from the clock unless it is given.
@@ -253,8 +268,14 @@ impl Gate {
             expiry: state.expiry(),
             sleeping: self.0.sleeps.running(self.0.now()),
             list_errors: self.list_errors(),
-            paused: self.paused(),
+            paused: self.0.paused(),
         }
+    }
+
+    /// The pause, while there is one.
+    #[must_use]
+    pub fn paused(&self) -> Option<Pause> {
+        self.0.paused()
     }
 
     /// How far the writing thread is.
@@ -277,13 +298,19 @@ impl Inner {
         }
     }
 
+    /// The pause, while there is one.
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        let is_on = self.pause.is_on(self.now(), self.state.expiry());
+        self.pause.get().filter(|_| is_on)
+    }
+
     /// The time that records get.
-    pub(super) fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.state.time(self.clock.as_ref()).0
     }
 
     /// What is known of this message besides the records.
-    pub(super) fn session(
+    pub(crate) fn session(
         &self,
         keys: Option<Keys>,
         rules: &Ruleset,
@@ -384,6 +411,12 @@ impl std::fmt::Debug for Gate {
     }
 }
 
+impl std::fmt::Debug for Internals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Internals").finish_non_exhaustive()
+    }
+}
+
 impl std::fmt::Debug for Start {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Start").finish_non_exhaustive()
@@ -391,7 +424,7 @@ impl std::fmt::Debug for Start {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 
 #[cfg(test)]
 mod clock_tests;

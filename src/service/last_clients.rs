@@ -13,7 +13,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Gate;
 use super::recent::Key;
 use crate::policy::{Outcome, Query, Transaction, Triplet, TripletKey};
 use crate::store::{Row, RowKey};
@@ -36,7 +35,7 @@ pub struct LastClient {
 
 /// The last clients of waiting triplets.
 #[derive(Debug)]
-pub(super) struct LastClients {
+pub(crate) struct LastClients {
     /// `None` where the database has hashes instead of addresses.
     clients: Option<Mutex<Clients>>,
     hashing: RandomState,
@@ -53,7 +52,7 @@ struct Clients {
 
 impl LastClients {
     /// None yet, and with `is_hashed` never any.
-    pub(super) fn new(is_hashed: bool) -> Self {
+    pub(crate) fn new(is_hashed: bool) -> Self {
         Self {
             clients: (!is_hashed).then(Mutex::default),
             hashing: RandomState::new(),
@@ -61,7 +60,7 @@ impl LastClients {
     }
 
     /// Notes the client of a request after which its triplet waits.
-    pub(super) fn note(&self, tx: &Transaction<'_>, query: &Query, outcome: &Outcome) {
+    pub(crate) fn note(&self, tx: &Transaction<'_>, query: &Query, outcome: &Outcome) {
         let Some(Triplet::Waiting { .. }) = outcome.changes.triplet else {
             return;
         };
@@ -77,7 +76,7 @@ impl LastClients {
     }
 
     /// The last client of a row, if it is a triplet that waits and the client is remembered.
-    fn of(&self, row: &Row) -> Option<LastClient> {
+    pub(crate) fn of(&self, row: &Row) -> Option<LastClient> {
         let key = self.waiting(row)?;
         let clients = self.lock()?;
         let (_, client) = clients.by_triplet.get(&key)?;
@@ -85,7 +84,7 @@ impl LastClients {
     }
 
     /// Forgets the last client of a row.
-    pub(super) fn forget(&self, row: &Row) {
+    pub(crate) fn forget(&self, row: &Row) {
         if let (Some(key), Some(mut clients)) = (self.waiting(row), self.lock()) {
             clients.remove(key);
         }
@@ -129,15 +128,6 @@ impl Clients {
         if let Some((age, _)) = self.by_triplet.remove(&key) {
             self.by_age.remove(&age);
         }
-    }
-}
-
-impl Gate {
-    /// The client that last tried a waiting triplet; `None` when it is not remembered: after a restart, under
-    /// `--privacy`, or when many others were noted since.
-    #[must_use]
-    pub fn last_client(&self, row: &Row) -> Option<LastClient> {
-        self.0.last_clients.of(row)
     }
 }
 

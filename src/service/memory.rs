@@ -26,7 +26,7 @@ const MESSAGES: usize = 2048;
 
 /// The two keys of a transaction.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keys {
+pub(crate) struct Keys {
     /// The question.
     pub(super) question: Key,
     /// The message.
@@ -35,18 +35,18 @@ pub(super) struct Keys {
 
 /// What a message had that there is once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Had {
+pub(crate) struct Had {
     /// Its header.
-    pub(super) header: bool,
+    pub(crate) header: bool,
     /// Its sleep, ordered then.
-    pub(super) sleep: Option<Timestamp>,
+    pub(crate) sleep: Option<Timestamp>,
     /// A recipient whose triplet had passed before; noted under taRgrey only.
-    pub(super) known_triplet: bool,
+    pub(crate) known_triplet: bool,
 }
 
 /// The memory of all instances.
 #[derive(Debug)]
-pub(super) struct InstanceMemory {
+pub(crate) struct InstanceMemory {
     hashing: RandomState,
     told: Mutex<Told>,
 }
@@ -58,7 +58,7 @@ struct Told {
 }
 
 impl InstanceMemory {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             hashing: RandomState::new(),
             told: Mutex::new(Told {
@@ -69,7 +69,7 @@ impl InstanceMemory {
     }
 
     /// The keys of a transaction; `None` without an instance.
-    pub(super) fn keys(&self, tx: &Transaction<'_>) -> Option<Keys> {
+    pub(crate) fn keys(&self, tx: &Transaction<'_>) -> Option<Keys> {
         let instance = tx.instance.filter(|instance| !instance.is_empty())?;
         let stage = match tx.stage {
             Stage::Recipient => 0_u8,
@@ -88,7 +88,7 @@ impl InstanceMemory {
     }
 
     /// What was answered to this question, without its one-time part.
-    pub(super) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
+    pub(crate) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
         let (verdict, reason, because) = self.told().answers.find(keys.question, now)?;
         // An entry is known by its number in the rules of that time, and others may be in force.
         let because = match because {
@@ -104,12 +104,12 @@ impl InstanceMemory {
     }
 
     /// What the message had.
-    pub(super) fn had(&self, keys: Keys, now: Timestamp) -> Had {
+    pub(crate) fn had(&self, keys: Keys, now: Timestamp) -> Had {
         self.told().had(keys.message, now)
     }
 
     /// Remembers an answer.
-    pub(super) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
+    pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
         let mut told = self.told();
         let answer = (outcome.verdict, outcome.reason, outcome.because);
         told.answers.insert(keys.question, now, answer);

@@ -13,29 +13,22 @@
 
 #![forbid(unsafe_code)]
 
-mod book;
+pub(crate) mod book;
 pub mod clock;
-mod control;
-mod gate;
+pub(crate) mod gate;
 pub mod journal;
 mod last_clients;
 mod memory;
-mod pattern;
+pub(crate) mod pattern;
 mod pause;
 mod recent;
 mod sleeps;
 mod state;
 mod stats;
 mod touches;
-mod worker;
+pub(crate) mod worker;
 
-pub use control::{
-    ControlError, EntryView, Explained, Explanation, Filter, Finding, Hour, Lifetime, MOST_ENTRIES,
-    PutEntry, Removed, State, Statistics, Taken,
-};
-pub use gate::{Decision, Gate, Start, StartError};
+pub use gate::{Decision, Gate, Internals, Start, StartError};
 pub use last_clients::LastClient;
 pub use state::Status;
 pub use stats::{Counts, Totals};
-
-pub use crate::store::{Page, Row, RowKey};

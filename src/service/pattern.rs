@@ -5,14 +5,14 @@ use crate::policy::{Dead, ListName};
 
 /// What a text means in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Pattern {
+pub(crate) enum Pattern {
     Client(ClientPattern),
     Address(AddressPattern),
 }
 
 impl Pattern {
     /// The inside of `/…/`.
-    pub(super) fn expression(&self) -> Option<&str> {
+    pub(crate) fn expression(&self) -> Option<&str> {
         match self {
             Self::Client(ClientPattern::Expression(text))
             | Self::Address(AddressPattern::Expression(text)) => Some(text),
@@ -30,7 +30,7 @@ impl Pattern {
 /// # Errors
 ///
 /// [`PatternError`] when it means nothing there.
-pub(super) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), PatternError> {
+pub(crate) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), PatternError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(PatternError::Empty);
@@ -45,7 +45,7 @@ pub(super) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), Pa
 }
 
 /// Why a pattern never matches, although it can be read; `None` if it can match.
-pub(super) fn never_matches(pattern: &Pattern) -> Option<Dead> {
+pub(crate) fn never_matches(pattern: &Pattern) -> Option<Dead> {
     match pattern {
         Pattern::Client(pattern) => pattern.dead(),
         Pattern::Address(pattern) => pattern.dead(),
@@ -53,7 +53,7 @@ pub(super) fn never_matches(pattern: &Pattern) -> Option<Dead> {
 }
 
 /// What a text means in this list.
-pub(super) fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
+pub(crate) fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
     match list {
         ListName::Client | ListName::S25rException | ListName::ClientAccess => {
             ClientPattern::parse(text).map(Pattern::Client)

@@ -20,7 +20,7 @@ const OPEN_END: u64 = u64::MAX;
 
 /// Whether greylisting is paused.
 #[derive(Debug, Default)]
-pub(super) struct PauseSwitch {
+pub(crate) struct PauseSwitch {
     /// When the pause ends, in seconds since the epoch, or one of the two constants.
     until: AtomicU64,
     stored: Mutex<Stored>,
@@ -37,7 +37,7 @@ struct Stored {
 
 impl PauseSwitch {
     /// The pause as it was last set, over or not.
-    pub(super) fn get(&self) -> Option<Pause> {
+    pub(crate) fn get(&self) -> Option<Pause> {
         match self.until.load(Ordering::Relaxed) {
             NO_PAUSE => None,
             OPEN_END => Some(Pause { until: None }),
@@ -48,7 +48,7 @@ impl PauseSwitch {
     }
 
     /// Whether everything passes at `now`. Costs one load while there is no pause.
-    pub(super) fn is_on(&self, now: Timestamp, expiry: Expiry) -> bool {
+    pub(crate) fn is_on(&self, now: Timestamp, expiry: Expiry) -> bool {
         match self.until.load(Ordering::Relaxed) {
             NO_PAUSE => false,
             until => now.seconds() < until || expiry == Expiry::Suspended,
@@ -56,7 +56,7 @@ impl PauseSwitch {
     }
 
     /// Begins a pause, or ends it.
-    pub(super) fn set(&self, pause: Option<Pause>) {
+    pub(crate) fn set(&self, pause: Option<Pause>) {
         let mut state = self.lock();
         self.store(pause);
         state.is_unwritten = true;
@@ -65,7 +65,7 @@ impl PauseSwitch {
     /// Reads what the store has, unless a change waits to be stored; says whether a pause has begun by that. A
     /// database that takes the place of another while the daemon runs neither begins nor ends a pause: it is told
     /// of the one that there is.
-    pub(super) fn load(&self, stored: Option<Pause>) -> bool {
+    pub(crate) fn load(&self, stored: Option<Pause>) -> bool {
         let mut state = self.lock();
         let is_first = !std::mem::replace(&mut state.is_loaded, true);
         if state.is_unwritten || self.get() == stored {
@@ -80,12 +80,12 @@ impl PauseSwitch {
     }
 
     /// Whether there is a pause that ends by itself.
-    pub(super) fn has_end(&self) -> bool {
+    pub(crate) fn has_end(&self) -> bool {
         !matches!(self.until.load(Ordering::Relaxed), NO_PAUSE | OPEN_END)
     }
 
     /// Ends the pause if its time is over; says whether it did.
-    pub(super) fn end(&self, now: Timestamp) -> bool {
+    pub(crate) fn end(&self, now: Timestamp) -> bool {
         let mut state = self.lock();
         let until = self.until.load(Ordering::Relaxed);
         let is_over = until != NO_PAUSE && until <= now.seconds();
@@ -97,12 +97,12 @@ impl PauseSwitch {
     }
 
     /// Whether the store does not have it yet.
-    pub(super) fn is_unwritten(&self) -> bool {
+    pub(crate) fn is_unwritten(&self) -> bool {
         self.lock().is_unwritten
     }
 
     /// Notes that the store has `pause`, which may be another one than there is by now.
-    pub(super) fn written(&self, pause: Option<Pause>) {
+    pub(crate) fn written(&self, pause: Option<Pause>) {
         self.lock().is_unwritten = self.get() != pause;
     }
 

@@ -15,7 +15,7 @@ const LIFETIME: Span = Span::from_seconds(600);
 /// A hash under a key of this process's own, and not zero. That two of those which are looked for are the same
 /// happens once in 10^14 times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key(u64);
+pub(crate) struct Key(u64);
 
 /// So many sets, 65,536 at most.
 #[derive(Debug)]

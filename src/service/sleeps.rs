@@ -18,7 +18,7 @@ const PATIENCE: u64 = 100;
 
 /// The sleeps that run.
 #[derive(Debug, Default)]
-pub(super) struct Sleeps {
+pub(crate) struct Sleeps {
     table: Mutex<Table>,
     /// Recipients that have passed.
     passed: AtomicU64,
@@ -36,18 +36,18 @@ struct Table {
 
 /// A place among the sleeps, for a decision to come; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Reserved<'a>(&'a Sleeps);
+pub(crate) struct Reserved<'a>(&'a Sleeps);
 
 impl Sleeps {
     /// Whether another sleep may run now. Costs nothing without a tarpit.
-    pub(super) fn has_room(&self, params: &Params, now: Timestamp) -> bool {
+    pub(crate) fn has_room(&self, params: &Params, now: Timestamp) -> bool {
         params
             .tarpit
             .is_some_and(|tarpit| self.lock().has_room(tarpit, now))
     }
 
     /// A place for one more sleep; `None` when the limit is reached, or when there is no tarpit.
-    pub(super) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
+    pub(crate) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
         let mut table = self.lock();
         if !table.has_room(params.tarpit?, now) {
             return None;
@@ -57,14 +57,14 @@ impl Sleeps {
     }
 
     /// How many run.
-    pub(super) fn running(&self, now: Timestamp) -> usize {
+    pub(crate) fn running(&self, now: Timestamp) -> usize {
         let mut table = self.lock();
         table.forget(now);
         table.running.len()
     }
 
     /// Sees what is asked and answered under taRgrey; says once, by a warning, when DATA never comes.
-    pub(super) fn watch(&self, params: &Params, stage: Stage, outcome: &Outcome) {
+    pub(crate) fn watch(&self, params: &Params, stage: Stage, outcome: &Outcome) {
         if !params.is_targrey() || self.is_settled.load(Ordering::Relaxed) {
             return;
         }
@@ -105,7 +105,7 @@ impl Table {
 
 impl Reserved<'_> {
     /// The place is taken if a sleep was ordered.
-    pub(super) fn settle(self, outcome: &Outcome, now: Timestamp) {
+    pub(crate) fn settle(self, outcome: &Outcome, now: Timestamp) {
         if let Verdict::Tarpit { length, .. } = outcome.verdict {
             self.0.lock().running.push_back((now, length));
         }

@@ -33,7 +33,7 @@ pub struct Status {
 }
 
 /// The state of the store.
-pub(super) struct StoreState {
+pub(crate) struct StoreState {
     guard: Mutex<ClockGuard>,
     /// What the guard believed last, for those who only look.
     believed_wall: AtomicU64,
@@ -43,12 +43,12 @@ pub(super) struct StoreState {
     /// A request has waited too long for a commit, and none has come since.
     stalled: AtomicBool,
     suspended: AtomicBool,
-    pub(super) whitelisted: AtomicU64,
+    pub(crate) whitelisted: AtomicU64,
 }
 
 impl StoreState {
     /// A store that is not open yet.
-    pub(super) fn new(guard: ClockGuard) -> Self {
+    pub(crate) fn new(guard: ClockGuard) -> Self {
         let state = Self {
             guard: Mutex::new(guard),
             believed_wall: AtomicU64::new(0),
@@ -64,7 +64,7 @@ impl StoreState {
     }
 
     /// Asks the reader, if there is one. The reader is not kept: the worker can take it away.
-    pub(super) fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         ask: impl FnOnce(&dyn Reader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -76,18 +76,18 @@ impl StoreState {
     }
 
     /// The reader itself, for what takes long. While somebody keeps it, the store cannot be opened anew.
-    pub(super) fn reader(&self) -> Result<Arc<dyn Reader>, StoreError> {
+    pub(crate) fn reader(&self) -> Result<Arc<dyn Reader>, StoreError> {
         let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner);
         reader.clone().ok_or(StoreError::Closed)
     }
 
     /// Gives or takes away the reader.
-    pub(super) fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
+    pub(crate) fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 
     /// Enters trouble, with one line in the log when it begins or changes.
-    pub(super) fn degrade(&self, error: &dyn Display) {
+    pub(crate) fn degrade(&self, error: &dyn Display) {
         let text = error.to_string();
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&text) {
@@ -97,7 +97,7 @@ impl StoreState {
     }
 
     /// Ends trouble, with one line in the log if there was any.
-    pub(super) fn recover(&self) {
+    pub(crate) fn recover(&self) {
         self.stalled.store(false, Ordering::Relaxed);
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         if trouble.take().is_some() {
@@ -106,13 +106,13 @@ impl StoreState {
     }
 
     /// The trouble, if there is any.
-    pub(super) fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
         trouble.clone()
     }
 
     /// Whether commits do not come; requests do not wait for them then.
-    pub(super) fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
@@ -123,7 +123,7 @@ impl StoreState {
     }
 
     /// Watches the clock from here on.
-    pub(super) fn watch_clock(&self, guard: ClockGuard) {
+    pub(crate) fn watch_clock(&self, guard: ClockGuard) {
         if guard.believed().is_none() {
             self.set_expiry(Expiry::Suspended);
         }
@@ -132,7 +132,7 @@ impl StoreState {
     }
 
     /// The time that records get, and whether they grow old. Does not lock as long as the clock goes on as it should.
-    pub(super) fn time(&self, clock: &dyn Clock) -> (Timestamp, Expiry) {
+    pub(crate) fn time(&self, clock: &dyn Clock) -> (Timestamp, Expiry) {
         let (now, boot) = (clock.now(), clock.since_boot());
         let believed = (
             Timestamp::from_seconds(self.believed_wall.load(Ordering::Relaxed)),
@@ -145,7 +145,7 @@ impl StoreState {
     }
 
     /// The same, and what is believed is brought up to date.
-    pub(super) fn check_clock(&self, now: Timestamp, boot: Span) -> (Timestamp, Expiry) {
+    pub(crate) fn check_clock(&self, now: Timestamp, boot: Span) -> (Timestamp, Expiry) {
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         let expiry = guard.check(now, boot);
         self.set_expiry(expiry);
@@ -162,12 +162,12 @@ impl StoreState {
     }
 
     /// The time by which entries end: none while the clock is not to be trusted.
-    pub(super) fn trusted(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn trusted(&self, now: Timestamp) -> Option<Timestamp> {
         (self.expiry() == Expiry::Applies).then_some(now)
     }
 
     /// What the last look at the clock said.
-    pub(super) fn expiry(&self) -> Expiry {
+    pub(crate) fn expiry(&self) -> Expiry {
         if self.suspended.load(Ordering::Relaxed) {
             Expiry::Suspended
         } else {

@@ -9,7 +9,7 @@ use crate::types::Timestamp;
 
 /// How many outcomes there were of each kind, since the start.
 #[derive(Debug)]
-pub(super) struct Stats {
+pub(crate) struct Stats {
     reasons: [AtomicU64; Reason::ALL.len()],
     rules: [AtomicU64; s25r::PATTERNS.len()],
     lists: [AtomicU64; ListName::ALL.len()],
@@ -87,7 +87,7 @@ impl Totals {
 
 impl Stats {
     /// Counters at zero.
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             reasons: Default::default(),
             rules: Default::default(),
@@ -99,18 +99,18 @@ impl Stats {
     }
 
     /// Sets what [`Self::since_zero`] shows to zero.
-    pub(super) fn reset(&self, now: Timestamp) {
+    pub(crate) fn reset(&self, now: Timestamp) {
         *self.zero.lock().unwrap_or_else(PoisonError::into_inner) = (now, self.counts());
     }
 
     /// The counters since they were last set to zero, and when that was.
-    pub(super) fn since_zero(&self) -> (Timestamp, Counts) {
+    pub(crate) fn since_zero(&self) -> (Timestamp, Counts) {
         let (since, zero) = *self.zero.lock().unwrap_or_else(PoisonError::into_inner);
         (since, self.counts().since(&zero))
     }
 
     /// Counts an outcome.
-    pub(super) fn count(&self, outcome: &Outcome) {
+    pub(crate) fn count(&self, outcome: &Outcome) {
         if let Some(counter) = self.reasons.get(outcome.reason as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -136,7 +136,7 @@ impl Stats {
     }
 
     /// The counters now.
-    pub(super) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
             reasons: self.reasons.each_ref().map(read),

@@ -24,7 +24,7 @@ const CAPACITY: usize = 65_536;
 
 /// The records that wait.
 #[derive(Debug, Default)]
-pub(super) struct Touches(Mutex<Both>);
+pub(crate) struct Touches(Mutex<Both>);
 
 #[derive(Debug, Default)]
 struct Both {
@@ -36,7 +36,7 @@ struct Both {
 
 /// Records that were seen.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Noted {
+pub(crate) struct Noted {
     triplets: HashMap<TripletKey, Triplet>,
     clients: HashMap<ClientKey, Client>,
 }
@@ -44,7 +44,7 @@ pub(super) struct Noted {
 impl Touches {
     /// Lays what waits over what was read, has it decided, and notes what the answer changes without
     /// promising it.
-    pub(super) fn decide(
+    pub(crate) fn decide(
         &self,
         query: &Query,
         facts: &mut Facts,
@@ -74,7 +74,7 @@ impl Touches {
     }
 
     /// Lays what waits over what was read.
-    pub(super) fn overlay(&self, query: &Query, facts: &mut Facts) {
+    pub(crate) fn overlay(&self, query: &Query, facts: &mut Facts) {
         let both = self.lock();
         let triplet = query.triplet.as_ref();
         let client = query.client.as_ref();
@@ -84,7 +84,7 @@ impl Touches {
     }
 
     /// Begins a flush, unless the last one is not through.
-    pub(super) fn begin_flush(&self) {
+    pub(crate) fn begin_flush(&self) {
         let mut both = self.lock();
         if both.flushing.is_empty() {
             both.flushing = std::mem::take(&mut both.noted);
@@ -93,7 +93,7 @@ impl Touches {
 
     /// Some of what the flush has to write, at most `most` of each kind; it goes on waiting until
     /// [`Self::written`].
-    pub(super) fn waiting(&self, most: usize) -> Noted {
+    pub(crate) fn waiting(&self, most: usize) -> Noted {
         let both = self.lock();
         Noted {
             triplets: some(&both.flushing.triplets, most),
@@ -102,7 +102,7 @@ impl Touches {
     }
 
     /// Forgets what was written.
-    pub(super) fn written(&self, written: &Noted) {
+    pub(crate) fn written(&self, written: &Noted) {
         let mut both = self.lock();
         for key in written.triplets.keys() {
             both.flushing.triplets.remove(key);
@@ -113,12 +113,12 @@ impl Touches {
     }
 
     /// Forgets everything: what was only seen belongs to records that may be gone.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *self.lock() = Both::default();
     }
 
     /// Forgets what a commit has superseded.
-    pub(super) fn superseded(&self, query: &Query, changes: &Changes) {
+    pub(crate) fn superseded(&self, query: &Query, changes: &Changes) {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
         for side in [noted, flushing] {
@@ -159,18 +159,18 @@ impl Noted {
     }
 
     /// Whether there is nothing to write.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// How many there are of the kind that has more.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.triplets.len().max(self.clients.len())
     }
 
     /// Writes what still belongs to the record in the store. What was noted while another record was being
     /// committed is older than that one in part.
-    pub(super) fn write(&self, records: &mut dyn Records) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, records: &mut dyn Records) -> Result<(), StoreError> {
         for (key, seen) in &self.triplets {
             let stored = records.triplet(key)?;
             if let Some(stored) = stored.filter(|stored| stored.same_state(*seen)) {

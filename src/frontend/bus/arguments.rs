@@ -5,9 +5,9 @@ use crate::api::{
     CLIENT, COMMENT, Dict, EVERYTHING, Error, FromRow, LIFETIME, LIST, MOST_ROWS, RECIPIENT,
     RETRYING, SENDER, STATE, STATE_PASSED, STATE_WAITING,
 };
+use crate::control::{Filter, Lifetime, State};
 use crate::policy::ListName;
 use crate::protocol::policy::MAX_LINE;
-use crate::service::{Filter, Lifetime, State};
 use crate::types::{ClientIp, Prefix, Span, unprintable};
 
 /// How many rows a page may have.

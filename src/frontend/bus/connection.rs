@@ -12,8 +12,8 @@ use super::monitor::Monitor;
 use super::news::News;
 use super::{Facts, ReloadSender};
 use crate::api::{NAME, PATH};
+use crate::control::Control;
 use crate::frontend::policy::until_shutdown;
-use crate::service::Gate;
 
 /// How long after a failure the bus is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -26,13 +26,13 @@ const QUEUE: usize = 16;
 
 /// Serves the object until the daemon ends, whatever becomes of the bus.
 pub async fn serve(
-    gate: Gate,
+    control: Control,
     facts: Facts,
     reload: ReloadSender,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let object = Object {
-        gate,
+        control,
         facts,
         reload,
     };
@@ -44,7 +44,7 @@ pub async fn serve(
 
 /// What every connection serves.
 struct Object {
-    gate: Gate,
+    control: Control,
     facts: Facts,
     reload: ReloadSender,
 }
@@ -100,9 +100,9 @@ impl Object {
     async fn connect(&self) -> Result<Connected, zbus::Error> {
         let (told, changes) = mpsc::channel(QUEUE);
         let asking = within_patience(Builder::system().build()).await?;
-        let manager = Manager::new(self.gate.clone(), self.reload.clone(), told);
+        let manager = Manager::new(self.control.clone(), self.reload.clone(), told);
         let manager = Guarded::new(manager, asking.clone());
-        let monitor = Monitor::new(self.gate.clone(), self.facts);
+        let monitor = Monitor::new(self.control.clone(), self.facts);
         let building = Builder::system()
             .serve_at(PATH, monitor)
             .serve_at(PATH, manager)
@@ -114,7 +114,7 @@ impl Object {
         Ok(Connected {
             connection,
             asking,
-            news: News::new(self.gate.clone(), changes),
+            news: News::new(self.control.gate(), changes),
         })
     }
 }

@@ -16,8 +16,8 @@ use crate::api::{
     ADDED, COMMENT, Dict, EXPIRES, Error, HITS, LAST_HIT, LIST, OLD_COMMENT, PATTERN, Row, SOURCE,
     SOURCE_BUS,
 };
+use crate::control::{EntryView, PutEntry};
 use crate::policy::{ListName, Source};
-use crate::service::{EntryView, PutEntry};
 use crate::types::Timestamp;
 
 /// Bytes of patterns and comments in one page, not counting those of the last entry.

@@ -1,7 +1,7 @@
 //! Refusals of the gate as errors of the bus, each with what to do about it.
 
 use crate::api::Error;
-use crate::service::ControlError;
+use crate::control::ControlError;
 
 impl From<ControlError> for Error {
     fn from(error: ControlError) -> Self {

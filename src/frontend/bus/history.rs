@@ -7,7 +7,8 @@ use crate::api::{
     Dict, Error, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, Row, S25R, TABLE_REPLIES, TARPITTED,
     TIME,
 };
-use crate::service::{Hour, Totals};
+use crate::control::Hour;
+use crate::service::Totals;
 use crate::types::Timestamp;
 
 /// Seconds of an hour, the shortest step.

@@ -15,10 +15,10 @@ use super::error::invalid;
 use super::unpacking::{Attributes, Cursor, Options, Rows};
 use super::{ReloadSender, arguments, entries, rows};
 use crate::api::{CHANGED, Dict, Error, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
+use crate::control::{Control, Filter};
 use crate::frontend::policy::transaction;
 use crate::policy::ListName;
 use crate::protocol::policy::Decoder;
-use crate::service::{Filter, Gate};
 use crate::types::{Span, counted};
 
 /// Complaints of a refused reload that are told.
@@ -26,16 +26,20 @@ const MOST_COMPLAINTS: usize = 1000;
 
 /// The interface.
 pub(super) struct Manager {
-    gate: Gate,
+    control: Control,
     reload: ReloadSender,
     changed: mpsc::Sender<ListName>,
 }
 
 impl Manager {
-    /// The interface to this gate; lists that were changed over it are sent to `changed`.
-    pub(super) fn new(gate: Gate, reload: ReloadSender, changed: mpsc::Sender<ListName>) -> Self {
+    /// The interface to the control room; lists that were changed over it are sent to `changed`.
+    pub(super) fn new(
+        control: Control,
+        reload: ReloadSender,
+        changed: mpsc::Sender<ListName>,
+    ) -> Self {
         Self {
-            gate,
+            control,
             reload,
             changed,
         }
@@ -57,10 +61,12 @@ impl Manager {
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
         let limit = arguments::limit(limit)?;
-        let page = self.gate.page(filter, all_kinds, after.0, limit).await?;
+        let page = self.control.page(filter, all_kinds, after.0, limit).await?;
         let rows = page.rows.iter().map(|row| {
             // An export has what the database has.
-            let client = (!all_kinds).then(|| self.gate.last_client(row)).flatten();
+            let client = (!all_kinds)
+                .then(|| self.control.last_client(row))
+                .flatten();
             match client {
                 Some(client) => rows::with_last_client(row, &client),
                 None => rows::from_record(row),
@@ -117,7 +123,7 @@ impl Manager {
         let caller = Caller::of_this_call()?;
         let list = arguments::list(list)?;
         let lifetime = (lifetime > 0).then(|| Span::from_seconds(lifetime));
-        let adding = self.gate.add_entry(list, pattern, comment, lifetime);
+        let adding = self.control.add_entry(list, pattern, comment, lifetime);
         adding.await?;
         log::info!("{caller} has added {pattern:?} to {}", list.word());
         self.tell(list).await;
@@ -130,7 +136,7 @@ impl Manager {
         let list = arguments::list(list)?;
         let (comment, lifetime) = arguments::entry_changes(&changes.0)?;
         let put = self
-            .gate
+            .control
             .put_entry(list, pattern, comment, lifetime)
             .await?;
         match put.before {
@@ -144,7 +150,7 @@ impl Manager {
     async fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
         let caller = Caller::of_this_call()?;
         let list = arguments::list(list)?;
-        let removing = self.gate.remove_entry(list, pattern);
+        let removing = self.control.remove_entry(list, pattern);
         removing.await?;
         log::info!("{caller} has removed {pattern:?} from {}", list.word());
         self.tell(list).await;
@@ -165,7 +171,7 @@ impl Manager {
         Caller::of_this_call()?;
         let list = arguments::entries_filter(&filter.0)?;
         let limit = arguments::limit(limit)?;
-        entries::page(self.gate.list_entries(), list, &after.0, limit)
+        entries::page(self.control.list_entries(), list, &after.0, limit)
     }
 
     #[zbus(out_args("outcome", "steps"))]
@@ -181,7 +187,7 @@ impl Manager {
             .next()
             .map_err(|error| invalid(&format!("This is no request: {error}.")))?
             .ok_or_else(|| invalid("This is no request."))?;
-        let explanation = self.gate.explain(&transaction(&request));
+        let explanation = self.control.explain(&transaction(&request));
         let steps = explanation.steps.iter().map(rows::from_step).collect();
         let enhanced_codes = request.etrn_domain.is_some();
         Ok((rows::from_explanation(&explanation, enhanced_codes), steps))
@@ -203,7 +209,7 @@ impl Manager {
     async fn forget(&self, filter: Options) -> Result<Dict, Error> {
         let caller = Caller::of_this_call()?;
         let (filter, everything) = arguments::forget_filter(&filter.0)?;
-        let removed = self.gate.forget(filter, everything).await?;
+        let removed = self.control.forget(filter, everything).await?;
         log::info!(
             "{caller} deleted {}, {} and {}",
             counted(removed.triplets, "triplet", "triplets"),
@@ -218,7 +224,7 @@ impl Manager {
         let client = arguments::client(client)?;
         let sender_bytes = arguments::address(SENDER, sender)?;
         let recipient_bytes = arguments::address(RECIPIENT, recipient)?;
-        let allowing = self.gate.allow(client, &sender_bytes, &recipient_bytes);
+        let allowing = self.control.allow(client, &sender_bytes, &recipient_bytes);
         allowing.await?;
         log::info!(
             "{caller} has let pass client {client}, sender {sender:?}, recipient {recipient:?}"
@@ -247,7 +253,7 @@ impl Manager {
 
     fn reset_statistics(&self) -> Result<(), Error> {
         let caller = Caller::of_this_call()?;
-        self.gate.reset_statistics();
+        self.control.reset_statistics();
         log::info!("{caller} has set the counters to zero");
         Ok(())
     }
@@ -256,7 +262,7 @@ impl Manager {
     async fn pause(&self, length: u64) -> Result<bool, Error> {
         let caller = Caller::of_this_call()?;
         let length = (length > 0).then(|| Span::from_seconds(length));
-        let stored = self.gate.pause(length).await;
+        let stored = self.control.pause(length).await;
         match length {
             Some(length) => log::warn!("{caller} has paused greylisting for {length}"),
             None => log::warn!("{caller} has paused greylisting until it is resumed"),
@@ -267,7 +273,7 @@ impl Manager {
     #[zbus(out_args("stored"))]
     async fn resume(&self) -> Result<bool, Error> {
         let caller = Caller::of_this_call()?;
-        let stored = self.gate.resume().await;
+        let stored = self.control.resume().await;
         log::warn!("{caller} has resumed greylisting");
         Ok(stored)
     }
@@ -275,7 +281,7 @@ impl Manager {
     async fn backup(&self, file: Fd<'_>) -> Result<(), Error> {
         let caller = Caller::of_this_call()?;
         let file = backup_file(file)?;
-        self.gate.backup(file).await?;
+        self.control.backup(file).await?;
         log::info!("{caller} has taken a backup");
         Ok(())
     }
@@ -290,7 +296,7 @@ impl Manager {
                 rows::to_record(row).map_err(|why| Error::refused_row(number, why))
             })
             .collect();
-        let taken = self.gate.import(records?, dry_run).await?;
+        let taken = self.control.import(records?, dry_run).await?;
         if !dry_run {
             log::info!(
                 "{caller} has imported {}: {} new, {} changed, {} unchanged",

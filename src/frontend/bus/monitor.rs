@@ -10,8 +10,9 @@ use super::Facts;
 use super::error::invalid;
 use super::history::{Stretch, with_totals};
 use crate::api::{Dict, Error, LISTS, REASONS, Row, S25R, SINCE, STORE_OK};
+use crate::control::{Control, Statistics};
 use crate::policy::ListName;
-use crate::service::{Gate, Statistics};
+use crate::service::Gate;
 use crate::types::Timestamp;
 
 /// Histories that are read at once.
@@ -23,15 +24,17 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The interface.
 pub(super) struct Monitor {
     gate: Gate,
+    control: Control,
     facts: Facts,
     reading: Semaphore,
 }
 
 impl Monitor {
     /// The interface to this gate.
-    pub(super) fn new(gate: Gate, facts: Facts) -> Self {
+    pub(super) fn new(control: Control, facts: Facts) -> Self {
         Self {
-            gate,
+            gate: control.gate(),
+            control,
             facts,
             reading: Semaphore::new(HISTORIES),
         }
@@ -65,7 +68,7 @@ fn uncounted() -> fdo::Error {
 impl Monitor {
     #[zbus(out_args("statistics"))]
     fn get_statistics(&self) -> Dict {
-        row(&self.gate.statistics())
+        row(&self.control.statistics())
     }
 
     #[zbus(out_args("rows"))]
@@ -73,7 +76,7 @@ impl Monitor {
         let stretch = Stretch::new(from, to, step)?;
         let reading = self.reading.acquire().await;
         let _reading = reading.map_err(|_| invalid("The daemon is ending."))?;
-        let hours = self.gate.history(stretch.from, stretch.to).await?;
+        let hours = self.control.history(stretch.from, stretch.to).await?;
         stretch.rows(&hours)
     }
 

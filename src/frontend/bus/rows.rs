@@ -14,10 +14,11 @@ use crate::api::{
     STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_TARPIT,
     STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
 };
+use crate::control::{Explained, Explanation, Finding, Removed, Row, RowKey};
 use crate::policy::{Client, ListName, Missing, Sleep, Step, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
-use crate::service::{Explained, Explanation, Finding, LastClient, Removed, Row, RowKey};
+use crate::service::LastClient;
 use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
 
 /// A record as a row.

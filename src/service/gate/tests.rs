@@ -8,6 +8,7 @@ use std::sync::mpsc::Receiver;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::control::Control;
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
     AddressList, ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Stage, Texts, Verdict,
@@ -18,16 +19,16 @@ use crate::types::Span;
 
 /// A clock that the test sets.
 #[derive(Debug, Default)]
-pub(in crate::service) struct ManualClock(AtomicU64);
+pub(crate) struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    pub(in crate::service) fn at(seconds: u64) -> Arc<Self> {
+    pub(crate) fn at(seconds: u64) -> Arc<Self> {
         let clock = Self::default();
         clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
         Arc::new(clock)
     }
 
-    pub(in crate::service) fn advance(&self, seconds: u64) {
+    pub(crate) fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds, Ordering::Relaxed);
     }
 }
@@ -143,7 +144,7 @@ async fn a_message_with_several_recipients_has_one_header() {
 async fn what_was_only_seen_counts_for_the_next_decision_and_is_written_at_the_end() {
     let clock = ManualClock::at(0);
     let store = MemoryStore::new();
-    let Start { gate, worker } = start(store.clone(), &clock);
+    let Start { gate, worker, .. } = start(store.clone(), &clock);
     let days = 86_400;
     let ask = |instance| tx("x", "a@b", instance, "joe@c");
     assert_eq!(judge(&gate, &ask("1")).await.1, Reason::New);
@@ -254,15 +255,18 @@ async fn a_store_that_refuses_degrades_what_needs_it_and_nothing_else() {
 async fn a_pause_counts_although_the_store_refuses_it() {
     let clock = ManualClock::at(0);
     let faulty = Faulty::default();
-    let Start { gate, .. } = start(faulty.clone(), &clock);
+    let Start {
+        gate, internals, ..
+    } = start(faulty.clone(), &clock);
+    let control = Control::new(internals);
     faulty.refuses.store(true, Ordering::Relaxed);
-    assert!(!gate.pause(None).await, "not stored");
+    assert!(!control.pause(None).await, "not stored");
     let paused = (Verdict::Pass, Reason::Paused);
     for instance in ["1", "1", "2"] {
         let stranger = tx("x", "a@b", instance, "joe@c");
         assert_eq!(judge(&gate, &stranger).await, paused);
     }
-    assert!(!gate.resume().await, "not stored");
+    assert!(!control.resume().await, "not stored");
     let stranger = tx("x", "a@b", "3", "joe@c");
     assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
 }
@@ -271,7 +275,7 @@ async fn a_pause_counts_although_the_store_refuses_it() {
 async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_alive() {
     let clock = ManualClock::at(0);
     let faulty = Faulty::default();
-    let Start { gate, worker } = start(faulty.clone(), &clock);
+    let Start { gate, worker, .. } = start(faulty.clone(), &clock);
     let (disk, hangs) = std::sync::mpsc::channel();
     *faulty.hangs.lock().unwrap() = Some(hangs);
 
@@ -370,8 +374,7 @@ async fn an_entry_that_makes_mail_wait_is_hit_as_one_that_lets_it_pass() {
         let (_, reason) = judge(&started.gate, &tx("mx.example", "s@a", to, to)).await;
         assert_eq!(reason, want, "{to}");
     }
-    let hits: Vec<u64> = started
-        .gate
+    let hits: Vec<u64> = Control::new(started.internals)
         .list_entries()
         .iter()
         .map(|entry| entry.hits)

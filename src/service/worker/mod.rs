@@ -38,16 +38,16 @@ const TICK: Duration = Duration::from_millis(250);
 const SPRINT: Duration = Duration::from_secs(1);
 
 /// A request that has to be remembered.
-pub(super) struct Work {
-    pub(super) query: Query,
-    pub(super) session: Session,
-    pub(super) now: Timestamp,
-    pub(super) rules: Arc<Ruleset>,
-    pub(super) answer: oneshot::Sender<Outcome>,
+pub(crate) struct Work {
+    pub(crate) query: Query,
+    pub(crate) session: Session,
+    pub(crate) now: Timestamp,
+    pub(crate) rules: Arc<Ruleset>,
+    pub(crate) answer: oneshot::Sender<Outcome>,
 }
 
 /// What the queue carries.
-pub(super) enum Message {
+pub(crate) enum Message {
     /// Decide and remember.
     Work(Box<Work>),
     /// Do something for an administrator.
@@ -57,18 +57,18 @@ pub(super) enum Message {
 }
 
 /// Something that an administrator wants to be written, in a transaction of its own.
-pub(super) struct Errand {
-    pub(super) job: Box<Job>,
+pub(crate) struct Errand {
+    pub(crate) job: Box<Job>,
     /// How its transaction ends.
-    pub(super) end: Commit,
+    pub(crate) end: Commit,
     /// What follows once it is committed, before anything else is written.
-    pub(super) then: Box<dyn FnOnce() + Send>,
-    pub(super) done: oneshot::Sender<Result<(), ErrandError>>,
+    pub(crate) then: Box<dyn FnOnce() + Send>,
+    pub(crate) done: oneshot::Sender<Result<(), ErrandError>>,
 }
 
 /// Why an errand was not done.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ErrandError {
+pub(crate) enum ErrandError {
     /// It was tried.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -93,7 +93,7 @@ pub struct Progress {
 
 /// What the gate sees of the thread.
 #[derive(Debug, Default)]
-pub(super) struct Pulse {
+pub(crate) struct Pulse {
     /// Counts the turns of the loop.
     turns: AtomicU64,
     /// Whether the thread is inside the store, where a slow disk may hold it.
@@ -104,7 +104,7 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// How far the thread is.
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         Progress {
             turns: self.turns.load(Ordering::Relaxed),
             is_in_store: self.in_store.load(Ordering::Relaxed),
@@ -115,14 +115,14 @@ impl Pulse {
 
 /// What the thread shares with the gate.
 #[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) state: Arc<StoreState>,
-    pub(super) touches: Arc<Touches>,
-    pub(super) pulse: Arc<Pulse>,
-    pub(super) pause: Arc<PauseSwitch>,
-    pub(super) clock: Arc<dyn Clock>,
-    pub(super) book: Arc<Book>,
-    pub(super) stats: Arc<Stats>,
+pub(crate) struct Shared {
+    pub(crate) state: Arc<StoreState>,
+    pub(crate) touches: Arc<Touches>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) pause: Arc<PauseSwitch>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) stats: Arc<Stats>,
 }
 
 /// How the store is.
@@ -135,7 +135,7 @@ enum Health {
 }
 
 /// The thread's own.
-pub(super) struct Worker {
+pub(crate) struct Worker {
     shared: Shared,
     opener: Box<dyn Opener>,
     writer: Option<Box<dyn Writer>>,
@@ -164,7 +164,7 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Opens the store. A failure is trouble, not an error, unless the options do not fit the database.
-    pub(super) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, PrivacyError> {
+    pub(crate) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, PrivacyError> {
         let mut worker = Self {
             shared,
             opener,
@@ -195,7 +195,7 @@ impl Worker {
     }
 
     /// Works until every sender of the queue is gone; then writes what waits and syncs.
-    pub(super) fn run(mut self, queue: &Receiver<Message>) {
+    pub(crate) fn run(mut self, queue: &Receiver<Message>) {
         // Every client is looked at: not before the first answer can be given.
         self.count_whitelisted();
         loop {

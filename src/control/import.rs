@@ -1,9 +1,8 @@
 //! Records of another database, taken in.
 
-use super::ControlError;
 use super::records::bits_of_triplets;
+use super::{Control, ControlError};
 use crate::policy::{Client, ClientKey, CountBy, Params, Sleep, SleepChange, Triplet, TripletKey};
-use crate::service::Gate;
 use crate::store::{Commit, Records, Row, RowKey, StoreError};
 use crate::types::{Prefix, Timestamp};
 
@@ -18,7 +17,7 @@ pub struct Taken {
     pub unchanged: u64,
 }
 
-impl Gate {
+impl Control {
     /// Takes rows in, all or none. What is there already stays if it is later. A triplet's network may be a
     /// client's address by itself.
     ///
@@ -26,7 +25,7 @@ impl Gate {
     ///
     /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
-        let params = self.rules().params;
+        let params = self.0.book.rules().params;
         let now = self.0.now();
         let jobs = rows
             .iter()

@@ -57,6 +57,10 @@ impl Site {
         self.start = Self::open(&self.store, &self.clock, self.params);
     }
 
+    fn control(&self) -> Control {
+        Control::new(self.start.internals.clone())
+    }
+
     fn gate(&self) -> &Gate {
         &self.start.gate
     }
@@ -71,7 +75,7 @@ impl Site {
 
     async fn all(&self) -> Vec<Row> {
         let page: Page = self
-            .gate()
+            .control()
             .page(Filter::default(), true, Vec::new(), 1000)
             .await
             .unwrap();
@@ -100,10 +104,10 @@ async fn what_is_added_is_in_force_at_once_and_after_a_restart_until_it_ends() {
     let list = ListName::Client;
     assert_eq!(site.ask("mx.friend.example", "1@x").await, Reason::New);
     let lifetime = Some(Span::from_seconds(100));
-    let add = site
-        .gate()
-        .add_entry(list, " Friend.Example ", "ours", lifetime);
+    let control = site.control();
+    let add = control.add_entry(list, " Friend.Example ", "ours", lifetime);
     add.await.unwrap();
+    drop(control);
     assert_eq!(
         site.ask("mx.friend.example", "2@x").await,
         Reason::ClientWhitelist
@@ -114,7 +118,7 @@ async fn what_is_added_is_in_force_at_once_and_after_a_restart_until_it_ends() {
         site.ask("mx.friend.example", "3@x").await,
         Reason::ClientWhitelist
     );
-    let views = site.gate().list_entries();
+    let views = site.control().list_entries();
     let shown: Vec<(&str, String)> = views
         .iter()
         .map(|view| (view.pattern.as_str(), view.source.to_string()))
@@ -133,18 +137,18 @@ async fn what_is_added_is_in_force_at_once_and_after_a_restart_until_it_ends() {
     );
     site.clock.advance(1);
     assert_eq!(site.ask("mx.friend.example", "5@x").await, Reason::New);
-    assert_eq!(site.gate().list_entries().len(), 1);
+    assert_eq!(site.control().list_entries().len(), 1);
 }
 
 #[tokio::test]
 async fn a_pause_lets_everything_pass_survives_a_restart_and_ends_by_itself() {
     let mut site = Site::new(Params::default());
     assert_eq!(site.ask("mx", "1@x").await, Reason::New);
-    assert!(site.gate().pause(Some(Span::from_seconds(100))).await);
+    assert!(site.control().pause(Some(Span::from_seconds(100))).await);
     for name in ["mx", "good.example"] {
         assert_eq!(site.ask(name, "1@x").await, Reason::Paused, "{name}");
     }
-    let explained = site.gate().explain(&tx("mx", "2@x", ""));
+    let explained = site.control().explain(&tx("mx", "2@x", ""));
     assert_eq!(explained.outcome.reason, Reason::Paused);
     assert_eq!(explained.steps.len(), 1);
 
@@ -156,11 +160,11 @@ async fn a_pause_lets_everything_pass_survives_a_restart_and_ends_by_itself() {
     assert_eq!(site.ask("mx", "2@x").await, Reason::New);
     assert_eq!(site.gate().paused(), None);
 
-    assert!(site.gate().pause(None).await);
+    assert!(site.control().pause(None).await);
     site.clock.advance(50 * 86_400);
     site.restart();
     assert_eq!(site.ask("mx", "3@x").await, Reason::Paused);
-    assert!(site.gate().resume().await);
+    assert!(site.control().resume().await);
     assert_eq!(site.ask("mx", "3@x").await, Reason::New);
     site.restart();
     assert_eq!(site.ask("mx", "4@x").await, Reason::New);
@@ -169,29 +173,32 @@ async fn a_pause_lets_everything_pass_survives_a_restart_and_ends_by_itself() {
 #[tokio::test]
 async fn only_what_was_added_can_be_removed() {
     let site = Site::new(Params::default());
-    let gate = site.gate();
+    let control = site.control();
     let list = ListName::Client;
-    gate.add_entry(list, "/^MX[0-9]/", "", None).await.unwrap();
+    control
+        .add_entry(list, "/^MX[0-9]/", "", None)
+        .await
+        .unwrap();
     assert_eq!(
         site.ask("mx1.example", "1@x").await,
         Reason::ClientWhitelist
     );
-    gate.remove_entry(list, "/^MX[0-9]/").await.unwrap();
+    control.remove_entry(list, "/^MX[0-9]/").await.unwrap();
     assert_eq!(site.ask("mx1.example", "2@x").await, Reason::New);
 
-    let in_file = gate.remove_entry(list, "Good.example").await;
+    let in_file = control.remove_entry(list, "Good.example").await;
     assert!(matches!(in_file, Err(ControlError::InFile(place)) if place == "list:7"));
     for (list, pattern) in [(list, "other.example"), (ListName::Sender, "good.example")] {
-        let unknown = gate.remove_entry(list, pattern).await;
+        let unknown = control.remove_entry(list, pattern).await;
         assert!(
             matches!(unknown, Err(ControlError::NoSuchEntry)),
             "{pattern}"
         );
     }
-    let bad = gate.add_entry(list, "two words", "", None).await;
+    let bad = control.add_entry(list, "two words", "", None).await;
     assert!(matches!(bad, Err(ControlError::Pattern { .. })));
     let long = "x".repeat(401);
-    let long = gate.add_entry(list, &long, "", None).await;
+    let long = control.add_entry(list, &long, "", None).await;
     assert!(matches!(long, Err(ControlError::TooLong { most: 400, .. })));
     for (list, pattern) in [
         (list, "*.example.org"),
@@ -210,7 +217,7 @@ async fn only_what_was_added_can_be_removed() {
         (ListName::Sender, "@example.org"),
         (ListName::Recipient, "two..dots"),
     ] {
-        let nothing = gate.add_entry(list, pattern, "", None).await;
+        let nothing = control.add_entry(list, pattern, "", None).await;
         assert!(
             matches!(nothing, Err(ControlError::MatchesNothing { .. })),
             "{pattern}"
@@ -224,10 +231,10 @@ async fn only_what_was_added_can_be_removed() {
         (ListName::Recipient, "abuse@"),
         (ListName::Recipient, "b\u{fc}cher.example"),
     ] {
-        gate.add_entry(list, pattern, "", None).await.unwrap();
+        control.add_entry(list, pattern, "", None).await.unwrap();
     }
     for list in [ListName::ClientAccess, ListName::GreylistRecipient] {
-        let closed = gate.add_entry(list, "x", "", None).await;
+        let closed = control.add_entry(list, "x", "", None).await;
         assert!(matches!(closed, Err(ControlError::FilesOnly)), "{list:?}");
     }
 }
@@ -236,7 +243,7 @@ async fn only_what_was_added_can_be_removed() {
 async fn an_entry_keeps_what_is_not_given_however_it_is_spelled() {
     use Lifetime::{Endless, Ends, Unchanged};
     let site = Site::new(Params::default());
-    let gate = site.gate();
+    let control = site.control();
     let list = ListName::Client;
     let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
     let hour = Ends(Span::from_seconds(3600));
@@ -271,12 +278,12 @@ async fn an_entry_keeps_what_is_not_given_however_it_is_spelled() {
         ("2001:db8::/32", Some(""), hour, Some("Bob"), "", at(3600)),
     ];
     for (pattern, comment, lifetime, before, now, end) in cases {
-        let put = gate.put_entry(list, pattern, comment, lifetime).await;
+        let put = control.put_entry(list, pattern, comment, lifetime).await;
         let put = put.unwrap();
         let was = put.before.as_ref().map(|entry| &*entry.comment);
         assert_eq!((was, &*put.entry.comment), (before, now), "{pattern}");
         assert_eq!(put.entry.expires, end, "{pattern}");
-        let views = gate.list_entries();
+        let views = control.list_entries();
         let added: Vec<_> = views.iter().filter(|view| view.added.is_some()).collect();
         assert_eq!(added.len(), 1, "{pattern}");
         assert_eq!(
@@ -286,11 +293,16 @@ async fn an_entry_keeps_what_is_not_given_however_it_is_spelled() {
     }
     // What is over is not there.
     site.clock.advance(3600);
-    let put = gate.put_entry(list, "2001:db8::/32", None, Unchanged).await;
+    let put = control
+        .put_entry(list, "2001:db8::/32", None, Unchanged)
+        .await;
     let put = put.unwrap();
     assert_eq!((put.before, put.entry.expires), (None, None));
-    gate.remove_entry(list, "2001:DB8:0:0::/32").await.unwrap();
-    let gone = gate.remove_entry(list, "2001:db8::/32").await;
+    control
+        .remove_entry(list, "2001:DB8:0:0::/32")
+        .await
+        .unwrap();
+    let gone = control.remove_entry(list, "2001:db8::/32").await;
     assert!(matches!(gone, Err(ControlError::NoSuchEntry)));
 }
 
@@ -299,13 +311,13 @@ async fn an_entry_that_is_given_again_is_replaced_and_keeps_its_hits() {
     let site = Site::new(Params::default());
     let list = ListName::Recipient;
     for comment in ["first", "second"] {
-        site.gate()
+        site.control()
             .add_entry(list, "joe@x", comment, None)
             .await
             .unwrap();
         assert_eq!(site.ask("mx", "joe@x").await, Reason::RecipientWhitelist);
     }
-    let views = site.gate().list_entries();
+    let views = site.control().list_entries();
     let joe: Vec<_> = views.iter().filter(|view| view.list == list).collect();
     assert_eq!(joe.len(), 1);
     assert_eq!((joe[0].hits, &*joe[0].comment), (2, "second"));
@@ -342,7 +354,7 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
                 ..tx(name, &to, &instance)
             };
             let before = site.all().await;
-            let explained = site.gate().explain(&tx);
+            let explained = site.control().explain(&tx);
             assert_eq!(site.all().await, before, "request {n}");
             let decision = site.gate().judge(&tx, None).await;
             assert_eq!(explained.reply, decision.reply, "request {n} {tx:?}");
@@ -353,7 +365,7 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
             site.clock.advance(mixed % 211);
         }
         assert_eq!(
-            site.gate().statistics().totals,
+            site.control().statistics().totals,
             site.gate().status().counts.totals()
         );
     }
@@ -369,7 +381,7 @@ async fn an_explanation_says_how_often_it_has_to_come_back() {
     assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
     for (after, want) in [(1, Some(3)), (299, Some(2)), (1, Some(1))] {
         site.clock.advance(after);
-        let explained = site.gate().explain(&ask);
+        let explained = site.control().explain(&ask);
         assert_eq!(
             (explained.retries, explained.passes_at),
             (want, None),
@@ -384,16 +396,16 @@ async fn an_explanation_says_when_it_will_pass() {
     let site = Site::new(Params::default());
     let ask = tx("mx", "joe@x", "");
     let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
-    let first = site.gate().explain(&ask);
+    let first = site.control().explain(&ask);
     assert_eq!((first.passes_at, first.until), (at(300), at(172_800)));
     assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
     site.clock.advance(100);
-    let second = site.gate().explain(&ask);
+    let second = site.control().explain(&ask);
     assert_eq!((second.passes_at, second.until), (at(300), at(172_800)));
     let last = second.steps.last().unwrap();
     assert_eq!(last.finding, Finding::Waiting);
     assert!(matches!(last.step, Step::Triplet(Some(_))), "{last:?}");
-    let listed = site.gate().explain(&tx("good.example", "joe@x", ""));
+    let listed = site.control().explain(&tx("good.example", "joe@x", ""));
     assert_eq!(listed.because.as_deref(), Some("list:7: good.example"));
     assert_eq!(listed.steps.len(), 1);
 }
@@ -411,8 +423,8 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
     for to in ["a@x", "b@x", "c@x"] {
         assert_eq!(site.ask("mx", to).await, Reason::New);
     }
-    let gate = site.gate();
-    let refused = gate.forget(Filter::default(), false).await;
+    let control = site.control();
+    let refused = control.forget(Filter::default(), false).await;
     assert!(matches!(refused, Err(ControlError::EmptyFilter)));
     let client = Some(Prefix::parse("192.0.2.99/32").unwrap());
     let filter = |sender: Option<&str>, recipient: Option<&str>, client| Filter {
@@ -440,15 +452,18 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
         ("by network", filter(Some("a@b"), None, client), triplets(1)),
     ];
     for (name, filter, want) in cases {
-        assert_eq!(gate.forget(filter, false).await.unwrap(), want, "{name}");
+        assert_eq!(control.forget(filter, false).await.unwrap(), want, "{name}");
     }
     let rest = site.all().await;
     assert!(matches!(rest[..], [Row::Sleep { .. }]), "{rest:?}");
     let own = Some(Prefix::parse("192.0.2.7/32").unwrap());
-    let gone = gate.forget(filter(None, None, own), false).await.unwrap();
+    let gone = control
+        .forget(filter(None, None, own), false)
+        .await
+        .unwrap();
     assert_eq!(gone.sleeps, 1);
     assert_eq!(site.ask("mx", "a@x").await, Reason::New);
-    let gone = gate.forget(Filter::default(), true).await.unwrap();
+    let gone = control.forget(Filter::default(), true).await.unwrap();
     assert_eq!((gone.triplets, gone.sleeps), (1, 1));
     assert_eq!(site.all().await, []);
 }
@@ -456,9 +471,9 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
 #[tokio::test]
 async fn forgetting_one_triplet_heeds_the_rest_of_the_filter() {
     let site = Site::new(Params::default());
-    let gate = site.gate();
+    let control = site.control();
     let client = ClientIp::parse(b"192.0.2.7").unwrap();
-    gate.allow(client, b"a@b", b"a@x").await.unwrap();
+    control.allow(client, b"a@b", b"a@x").await.unwrap();
     let filter = |network: &str, state| Filter {
         client: Some(Prefix::parse(network).unwrap()),
         sender: Some(b"a@b".to_vec()),
@@ -474,9 +489,9 @@ async fn forgetting_one_triplet_heeds_the_rest_of_the_filter() {
         ("192.0.2.0/24", Some(State::Passed), 0),
     ];
     for (network, state, want) in cases {
-        let page = gate.page(filter(network, state), false, Vec::new(), 10);
+        let page = control.page(filter(network, state), false, Vec::new(), 10);
         assert_eq!(page.await.unwrap().rows.len(), want, "{network} {state:?}");
-        let gone = gate.forget(filter(network, state), false).await.unwrap();
+        let gone = control.forget(filter(network, state), false).await.unwrap();
         assert_eq!(gone.triplets, want as u64, "{network} {state:?}");
     }
 }
@@ -512,7 +527,7 @@ async fn only_rows_that_a_decision_can_find_are_taken_in() {
         client("10.0.0.0/24"),
     ];
     for row in refused {
-        let taken = site.gate().import(vec![row.clone()], false).await;
+        let taken = site.control().import(vec![row.clone()], false).await;
         assert!(
             matches!(taken, Err(ControlError::Row { number: 1, .. })),
             "{row:?}"
@@ -529,7 +544,7 @@ async fn only_rows_that_a_decision_can_find_are_taken_in() {
         unchanged: 1,
     };
     for dry_run in [true, false] {
-        let taken = site.gate().import(rows.clone(), dry_run).await.unwrap();
+        let taken = site.control().import(rows.clone(), dry_run).await.unwrap();
         assert_eq!(taken, want, "{dry_run}");
     }
     let ahead = |row: &Row| match row {
@@ -546,7 +561,10 @@ async fn only_rows_that_a_decision_can_find_are_taken_in() {
 async fn thousands_of_entries_end_at_once_and_hits_of_the_others_go_on() {
     let site = Site::new(Params::default());
     let list = ListName::Sender;
-    site.gate().add_entry(list, "a@b", "", None).await.unwrap();
+    site.control()
+        .add_entry(list, "a@b", "", None)
+        .await
+        .unwrap();
     let many: Vec<crate::policy::Added> = (0..5000)
         .map(|n| crate::policy::Added {
             list,
@@ -558,14 +576,14 @@ async fn thousands_of_entries_end_at_once_and_hits_of_the_others_go_on() {
             last_hit: None,
         })
         .collect();
-    let own = site.gate().0.book.entries();
+    let own = site.control().0.book.entries();
     let now = Timestamp::from_seconds(START);
-    site.gate().0.book.load([own, many].concat(), Some(now));
-    assert_eq!(site.gate().list_entries().len(), 5002);
+    site.control().0.book.load([own, many].concat(), Some(now));
+    assert_eq!(site.control().list_entries().len(), 5002);
     assert_eq!(site.ask("mx", "1@x").await, Reason::SenderWhitelist);
     site.clock.advance(60);
     assert_eq!(site.ask("mx", "2@x").await, Reason::SenderWhitelist);
-    let views = site.gate().list_entries();
+    let views = site.control().list_entries();
     let left: Vec<_> = views.iter().filter(|view| view.list == list).collect();
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].hits, 2);
@@ -578,7 +596,7 @@ async fn what_is_allowed_passes_and_keeps_its_first_sight() {
     site.clock.advance(5);
     let client = ClientIp::parse(b"192.0.2.200").unwrap();
     for to in [b"a@x", b"b@x"] {
-        site.gate().allow(client, b"a@b", to).await.unwrap();
+        site.control().allow(client, b"a@b", to).await.unwrap();
     }
     for to in ["a@x", "b@x"] {
         let decision = site.gate().judge(&tx("mx", to, ""), None).await;
@@ -609,24 +627,24 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
 
     let to = Site::new(Params::default());
     to.clock.advance(300);
-    let gate = to.gate();
+    let control = to.control();
     let taken = |new, changed, unchanged| Taken {
         new,
         changed,
         unchanged,
     };
     assert_eq!(
-        gate.import(rows.clone(), true).await.unwrap(),
+        control.import(rows.clone(), true).await.unwrap(),
         taken(3, 0, 0)
     );
     assert_eq!(to.all().await, []);
     assert_eq!(
-        gate.import(rows.clone(), false).await.unwrap(),
+        control.import(rows.clone(), false).await.unwrap(),
         taken(3, 0, 0)
     );
     assert_eq!(to.all().await, rows);
     assert_eq!(
-        gate.import(rows.clone(), false).await.unwrap(),
+        control.import(rows.clone(), false).await.unwrap(),
         taken(0, 0, 3)
     );
 
@@ -638,8 +656,8 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
             last: Timestamp::from_seconds(START),
         },
     });
-    gate.forget(Filter::default(), true).await.unwrap();
-    let refused = gate.import(bad, false).await;
+    control.forget(Filter::default(), true).await.unwrap();
+    let refused = control.import(bad, false).await;
     assert!(matches!(refused, Err(ControlError::Row { number: 4, .. })));
     assert_eq!(to.all().await, []);
 
@@ -657,7 +675,7 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
         }
         Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => row,
     });
-    gate.import(own_address.collect(), false).await.unwrap();
+    control.import(own_address.collect(), false).await.unwrap();
     let network = Prefix::parse("192.0.2.0/24").unwrap();
     assert!(to.all().await.iter().all(|row| match row {
         Row::Triplet {
@@ -692,12 +710,12 @@ async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
         Reason::ClientWhitelist
     );
     site.clock.advance(10);
-    site.gate().reset_statistics();
+    site.control().reset_statistics();
     assert_eq!(
         site.ask("good.example", "c@x").await,
         Reason::ClientWhitelist
     );
-    let statistics = site.gate().statistics();
+    let statistics = site.control().statistics();
     assert_eq!(statistics.since.seconds(), START + 10);
     assert_eq!(
         (statistics.totals.requests, statistics.totals.greylisted),
@@ -716,12 +734,16 @@ async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
         params,
         start,
     } = site;
-    let Start { gate, worker } = start;
-    drop(gate);
+    let Start {
+        gate,
+        internals,
+        worker,
+    } = start;
+    drop((gate, internals));
     worker.join().unwrap();
-    let gate = Site::open(&store, &clock, params).gate;
+    let control = Control::new(Site::open(&store, &clock, params).internals);
     let from = Timestamp::from_seconds(START);
-    let hours = gate
+    let hours = control
         .history(from, from.after(Span::from_hours(1)))
         .await
         .unwrap();

@@ -1,10 +1,10 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
+use super::Control;
 use crate::policy::{
     self, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep, Step, Then,
     Transaction, Triplet, Unmatched, Verdict,
 };
-use crate::service::Gate;
 use crate::service::gate::PAUSED;
 use crate::types::{Reply, ReplyText, Timestamp, counted};
 
@@ -71,7 +71,7 @@ pub enum Finding {
     Passed,
 }
 
-impl Gate {
+impl Control {
     /// What would be decided, and every step on the way. Nothing is changed and nothing is counted.
     #[must_use]
     pub fn explain(&self, tx: &Transaction<'_>) -> Explanation {
@@ -80,13 +80,13 @@ impl Gate {
         if inner.book.is_due(now) && inner.state.expiry() == Expiry::Applies {
             inner.book.expire(now);
         }
-        let rules = self.rules();
+        let rules = self.0.book.rules();
         let mut steps = Vec::new();
         let mut record = None;
         let keys = inner.memory.keys(tx);
         let told = keys.and_then(|keys| inner.memory.answered(keys, now));
         let mut own_reply = None;
-        let outcome = if let Some(pause) = self.paused() {
+        let outcome = if let Some(pause) = inner.paused() {
             steps.push(Step::Paused(pause.until));
             PAUSED
         } else if let Some(outcome) = told {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ControlError;
+use super::{Control, ControlError};
 use crate::policy::{CountBy, Params, Query, Triplet, TripletKey};
-use crate::service::Gate;
+use crate::service::LastClient;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
 
@@ -119,7 +119,14 @@ fn network_of_counts(client: Prefix, params: &Params) -> Prefix {
     }
 }
 
-impl Gate {
+impl Control {
+    /// The client that last tried a waiting triplet; `None` when it is not remembered: after a restart, under
+    /// `--privacy`, or when many others were noted since.
+    #[must_use]
+    pub fn last_client(&self, row: &Row) -> Option<LastClient> {
+        self.0.last_clients.of(row)
+    }
+
     /// Some records: triplets, or with `all_kinds` all there are, from `after` on, which is empty at the beginning
     /// and [`Page::next`] from then on.
     ///
@@ -134,7 +141,7 @@ impl Gate {
         after: Vec<u8>,
         limit: u32,
     ) -> Result<Page, ControlError> {
-        let params = self.rules().params;
+        let params = self.0.book.rules().params;
         if let (Some(key), true) = (filter.key(&params), after.is_empty()) {
             return self.one(key, filter).await;
         }
@@ -186,7 +193,7 @@ impl Gate {
         if filter.is_empty() && !everything {
             return Err(ControlError::EmptyFilter);
         }
-        let params = self.rules().params;
+        let params = self.0.book.rules().params;
         if let Some(key) = filter.key(&params) {
             let found = self.one(key.clone(), filter).await?;
             let Some(row) = found.rows.first() else {
@@ -285,7 +292,7 @@ impl Gate {
         recipient: &[u8],
     ) -> Result<(), ControlError> {
         let now = self.0.now();
-        let network = self.rules().params.network(client);
+        let network = self.0.book.rules().params.network(client);
         let key = TripletKey::new(network, sender, recipient);
         let passes = Triplet::Passed {
             first: now,
@@ -312,7 +319,7 @@ impl Gate {
     /// Counts anew the clients that pass at once.
     pub(super) async fn count_whitelisted(&self) -> Result<(), ControlError> {
         use std::sync::atomic::Ordering;
-        let Some(threshold) = self.rules().params.auto_whitelist else {
+        let Some(threshold) = self.0.book.rules().params.auto_whitelist else {
             return Ok(());
         };
         let count = self

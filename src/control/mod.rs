@@ -19,10 +19,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-use super::Gate;
-use super::worker::{Errand, ErrandError, Message};
 use crate::policy::Dead;
 use crate::policy::pattern::PatternError;
+use crate::service::gate::Inner;
+use crate::service::worker::{Errand, ErrandError, Message};
+use crate::service::{Gate, Internals};
 use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
 
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
@@ -30,6 +31,8 @@ pub use explain::{Explained, Explanation, Finding};
 pub use import::Taken;
 pub use records::{Filter, Removed, State};
 pub use statistics::{Hour, Statistics};
+
+pub use crate::store::{Page, Row, RowKey};
 
 /// Why something is refused.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +135,26 @@ impl From<ErrandError> for ControlError {
     }
 }
 
-impl Gate {
+/// What administrators may ask. Cheap to clone; all clones are one.
+///
+/// It is made from what [`Gate::start`](crate::service::Gate::start) yields beside the gate, so that a front end
+/// that holds the gate alone cannot reach it.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+impl Control {
+    /// What administrators may ask of a gate.
+    #[must_use]
+    pub fn new(internals: Internals) -> Self {
+        Self(internals.0)
+    }
+
+    /// The gate itself: how it is, and by which rules it goes.
+    #[must_use]
+    pub fn gate(&self) -> Gate {
+        Gate::of(Arc::clone(&self.0))
+    }
+
     /// Has something written in a transaction of its own; yields what the job yields in the end.
     async fn write<T, E, F>(&self, job: F) -> Result<T, ControlError>
     where
@@ -214,6 +236,12 @@ impl Gate {
         let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
         let read = read.await.map_err(|_| StoreError::Closed)?;
         Ok(read.map_err(Into::into)?)
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
     }
 }
 

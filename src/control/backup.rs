@@ -5,15 +5,14 @@ use std::io::{self, PipeReader, Read};
 use std::os::fd::OwnedFd;
 use std::thread;
 
-use super::ControlError;
-use crate::service::Gate;
+use super::{Control, ControlError};
 use crate::service::clock::monotonic;
 use crate::store::{Reader, Refusal, RequestError, StoreError};
 
 /// Bytes that are brought to the disk at once.
 const PIECE: u64 = 1 << 20;
 
-impl Gate {
+impl Control {
     /// Writes a copy of the database into a file that is open for writing and empty, and has it on the disk before
     /// this is over. Half of the disk's time at least is left to those who wait for an answer.
     ///

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::ControlError;
+use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
-use crate::service::Gate;
 use crate::service::book::{Addition, has_ended, is_open};
 use crate::service::pattern::{never_matches, normal};
 use crate::store::StoreError;
@@ -54,12 +53,12 @@ pub struct EntryView {
     pub last_hit: Option<Timestamp>,
 }
 
-impl Gate {
+impl Control {
     /// The entries of all lists: list by list, first those of the files.
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
         let now = self.0.state.trusted(self.0.now());
-        let rules = self.rules();
+        let rules = self.0.book.rules();
         let added = self.0.book.entries();
         let mut views = Vec::new();
         for list in ListName::ALL {
@@ -104,11 +103,11 @@ impl Gate {
     ) -> Result<PutEntry, ControlError> {
         // One at a time: whether there is room must still be true when it is taken.
         let _alone = self.0.adding.lock().await;
-        let gate = self.clone();
+        let control = self.clone();
         let (pattern, comment) = (pattern.to_owned(), comment.map(str::to_owned));
         // Expressions take their time to compile: nobody who sends mail is to wait for it.
         let adding = tokio::task::spawn_blocking(move || {
-            gate.new_entry(list, &pattern, comment.as_deref(), lifetime)
+            control.new_entry(list, &pattern, comment.as_deref(), lifetime)
         });
         let (addition, before) = adding.await.map_err(|_| StoreError::Closed)??;
         let (entry, book) = (addition.entry().clone(), Arc::clone(&self.0.book));
@@ -204,7 +203,7 @@ impl Gate {
             Some(Err(_)) | None => (pattern.to_owned(), None),
         };
         let Some(known) = self.0.book.find(list, &text, meaning.as_ref()) else {
-            let rules = self.rules();
+            let rules = self.0.book.rules();
             let mut written = rules.lists.entries(list).iter();
             return Err(match written.find(|entry| is_meant(&entry.text)) {
                 Some(entry) => ControlError::InFile(entry.source.to_string()),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Control;
 use crate::policy::Pause;
-use crate::service::Gate;
 use crate::types::Span;
 
-impl Gate {
+impl Control {
     /// Lets everything pass from now on, for `length` or until [`Self::resume`]. Yields whether it is stored; if not,
     /// it counts all the same, but a restart before the store is well again forgets it.
     pub async fn pause(&self, length: Option<Span>) -> bool {
@@ -17,14 +17,6 @@ impl Gate {
     /// Goes on with greylisting. Yields whether that is stored, as [`Self::pause`] does.
     pub async fn resume(&self) -> bool {
         self.set_pause(None).await
-    }
-
-    /// The pause, while there is one.
-    #[must_use]
-    pub fn paused(&self) -> Option<Pause> {
-        let inner = &self.0;
-        let is_on = inner.pause.is_on(inner.now(), inner.state.expiry());
-        inner.pause.get().filter(|_| is_on)
     }
 
     async fn set_pause(&self, pause: Option<Pause>) -> bool {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ControlError;
+use super::{Control, ControlError};
 use crate::policy::{ListName, Reason, s25r};
-use crate::service::{Gate, Totals};
+use crate::service::Totals;
 use crate::types::Timestamp;
 
 /// The counters since the start or the last reset.
@@ -31,7 +31,7 @@ pub struct Hour {
     pub counters: BTreeMap<String, u64>,
 }
 
-impl Gate {
+impl Control {
     /// The counters since the start or the last reset.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
