@@ -6,7 +6,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use stargrey::config::{Findings, read_address_list, read_client_list, tables};
+use stargrey::config::{Diagnostics, read_address_list, read_client_list, tables};
 use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
@@ -83,9 +83,9 @@ fn subjects(bytes: &[u8]) -> Vec<&[u8]> {
 
 /// A client list: no line is lost, and what decides is one of its entries.
 pub fn client_list(bytes: &[u8]) {
-    let (list, complaints) = read_client_list(Path::new("list"), bytes);
+    let (list, errors) = read_client_list(Path::new("list"), bytes);
     let lines = bytes.split(|byte| *byte == b'\n').count();
-    assert!(list.entries().len() + complaints.len() <= lines + 1);
+    assert!(list.entries().len() + errors.len() <= lines + 1);
     let addresses: [&[u8]; 2] = [b"192.0.2.7", b"2001:db8::1"];
     for address in addresses {
         let address = ClientIp::parse(address).expect("an address");
@@ -99,9 +99,9 @@ pub fn client_list(bytes: &[u8]) {
 
 /// A recipient or sender list: the same.
 pub fn address_list(bytes: &[u8]) {
-    let (list, complaints) = read_address_list(Path::new("list"), bytes);
+    let (list, errors) = read_address_list(Path::new("list"), bytes);
     let lines = bytes.split(|byte| *byte == b'\n').count();
-    assert!(list.entries().len() + complaints.len() <= lines + 1);
+    assert!(list.entries().len() + errors.len() <= lines + 1);
     for address in subjects(bytes) {
         if let Some(found) = list.find(address) {
             assert!(list.entries().get(found).is_some());
@@ -111,7 +111,7 @@ pub fn address_list(bytes: &[u8]) {
 
 /// A table: what it answers fits into one line.
 pub fn table(bytes: &[u8]) {
-    let mut findings = Findings::default();
+    let mut findings = Diagnostics::default();
     let names = ["check_greylist".to_owned()];
     let lines = tables::read(Path::new("table"), bytes, &names, &mut findings);
     let mut found = AccessTables::default();

@@ -1,4 +1,4 @@
-//! The list files: text to lists, with every complaint.
+//! The list files: text to lists, with every error.
 //!
 //! # The file
 //!
@@ -6,23 +6,16 @@
 //! empty lines mean nothing (Postgrey 1.37). What an entry may be is said in
 //! [`pattern`](crate::policy::pattern).
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use nix::fcntl::OFlag;
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
 
-use super::complaint::{Complaint, Findings};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::options::Options;
-use super::tables;
-
-/// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
-pub const MAX_LIST_BYTES: u64 = 64 << 20;
+use super::{file, tables};
 
 /// Most entries of a file that are named because they never match: a whole list in a foreign form does not fill the
 /// log.
@@ -65,13 +58,13 @@ pub struct ListFiles {
 pub struct Loaded {
     /// The lists, without the entries complained about.
     pub lists: Lists,
-    /// Every complaint about a list.
-    pub complaints: Vec<Complaint>,
-    /// Every complaint about a client access table. A table with a line missing means something else, so one
-    /// with a complaint is of no use.
-    pub bad_tables: Vec<Complaint>,
+    /// Every error about a list.
+    pub errors: Vec<Diagnostic>,
+    /// Every error about a client access table. A table with a line missing means something else, so one
+    /// with an error is of no use.
+    pub table_errors: Vec<Diagnostic>,
     /// What is worth a word and not wrong: packaged files that are not there, entries that never match.
-    pub remarks: Vec<Complaint>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// What the entries of a list are.
@@ -143,12 +136,12 @@ impl ListFiles {
     /// file whose name ends in `.local` is as good as an empty one.
     #[must_use]
     pub fn load(&self) -> Loaded {
-        let mut findings = Findings::default();
+        let mut findings = Diagnostics::default();
         let clients = read_all(&self.clients, &CLIENTS, &mut findings);
         let recipients = read_all(&self.recipients, &ADDRESSES, &mut findings);
         let senders = read_all(&self.senders, &ADDRESSES, &mut findings);
         let (access, of_tables) = tables::load(&self.tables, &self.greylist_results);
-        findings.remarks.extend(of_tables.remarks);
+        findings.warnings.extend(of_tables.warnings);
         let exceptions = read_all(&self.s25r_exceptions, &CLIENTS, &mut findings);
         let opted_in = read_all(&self.greylist_recipients, &ADDRESSES, &mut findings);
         let lists = Lists {
@@ -173,62 +166,62 @@ impl ListFiles {
         };
         Loaded {
             lists,
-            complaints: findings.complaints,
-            bad_tables: of_tables.complaints,
-            remarks: findings.remarks,
+            errors: findings.errors,
+            table_errors: of_tables.errors,
+            warnings: findings.warnings,
         }
     }
 }
 
-/// The client list that the content of a file makes, and every complaint about it.
+/// The client list that the content of a file makes, and every error about it.
 #[must_use]
-pub fn read_client_list(path: &Path, bytes: &[u8]) -> (ClientList, Vec<Complaint>) {
-    let (entries, complaints) = read_one(path, bytes, &CLIENTS);
-    finished(path, ClientList::new(entries), complaints)
+pub fn read_client_list(path: &Path, bytes: &[u8]) -> (ClientList, Vec<Diagnostic>) {
+    let (entries, errors) = read_one(path, bytes, &CLIENTS);
+    finished(path, ClientList::new(entries), errors)
 }
 
-/// The recipient or sender list that the content of a file makes, and every complaint about it.
+/// The recipient or sender list that the content of a file makes, and every error about it.
 #[must_use]
-pub fn read_address_list(path: &Path, bytes: &[u8]) -> (AddressList, Vec<Complaint>) {
-    let (entries, complaints) = read_one(path, bytes, &ADDRESSES);
-    finished(path, AddressList::new(entries), complaints)
+pub fn read_address_list(path: &Path, bytes: &[u8]) -> (AddressList, Vec<Diagnostic>) {
+    let (entries, errors) = read_one(path, bytes, &ADDRESSES);
+    finished(path, AddressList::new(entries), errors)
 }
 
-/// The entries in the content of a file, and every complaint about it.
-fn read_one<P>(path: &Path, bytes: &[u8], kind: &Kind<P>) -> (Vec<(P, Entry)>, Vec<Complaint>) {
-    let (mut entries, mut findings) = (Vec::new(), Findings::default());
+/// The entries in the content of a file, and every error about it.
+fn read_one<P>(path: &Path, bytes: &[u8], kind: &Kind<P>) -> (Vec<(P, Entry)>, Vec<Diagnostic>) {
+    let (mut entries, mut findings) = (Vec::new(), Diagnostics::default());
     read_entries(path, bytes, kind, &mut entries, &mut findings);
-    (entries, findings.complaints)
+    (entries, findings.errors)
 }
 
-/// A list with its complaints; an empty one, and a complaint more, when it is too large.
+/// A list with its errors; an empty one, and another error, when it is too large.
 fn finished<T: Default>(
     path: &Path,
     list: Result<T, TooLarge>,
-    mut complaints: Vec<Complaint>,
-) -> (T, Vec<Complaint>) {
+    mut errors: Vec<Diagnostic>,
+) -> (T, Vec<Diagnostic>) {
     let list = list.unwrap_or_else(|error| {
-        complaints.push(Complaint::file(path, error));
+        errors.push(Diagnostic::file(path, error));
         T::default()
     });
-    (list, complaints)
+    (list, errors)
 }
 
-/// The list, or an empty one and a complaint.
-fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, findings: &mut Findings) -> T {
+/// The list, or an empty one and an error.
+fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, findings: &mut Diagnostics) -> T {
     list.unwrap_or_else(|error| {
         let paths = files.paths();
         let first = paths.first().map_or(Path::new("list"), PathBuf::as_path);
-        findings.complaints.push(Complaint::file(first, error));
+        findings.errors.push(Diagnostic::file(first, error));
         T::default()
     })
 }
 
 /// Reads the entries of several files.
-fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Findings) -> Vec<(P, Entry)> {
+fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Diagnostics) -> Vec<(P, Entry)> {
     let mut entries = Vec::new();
     for path in files.paths() {
-        match read_file(&path) {
+        match file::read(&path) {
             Ok(bytes) => {
                 read_entries(&path, &bytes, kind, &mut entries, findings);
             }
@@ -237,12 +230,12 @@ fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Findings) -> Vec<(P
                 if error.kind() == io::ErrorKind::NotFound
                     && matches!(files, Files::Default(_)) =>
             {
-                let remark = Complaint::file(&path, "there is no such file; the list is empty");
-                findings.remarks.push(remark);
+                let warning = Diagnostic::file(&path, "there is no such file; the list is empty");
+                findings.warnings.push(warning);
             }
             Err(error) => findings
-                .complaints
-                .push(Complaint::file(&path, explain(&path, &error))),
+                .errors
+                .push(Diagnostic::file(&path, file::explain(&path, &error))),
         }
     }
     entries
@@ -254,16 +247,16 @@ fn read_entries<P>(
     bytes: &[u8],
     kind: &Kind<P>,
     entries: &mut Vec<(P, Entry)>,
-    findings: &mut Findings,
+    findings: &mut Diagnostics,
 ) {
-    let complaints = &mut findings.complaints;
+    let errors = &mut findings.errors;
     let mut dead = 0_usize;
     let file: Arc<Path> = path.into();
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     for (line, bytes) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
         let content = bytes.split(|byte| *byte == b'#').next().unwrap_or_default();
         let Ok(text) = std::str::from_utf8(content) else {
-            complaints.push(Complaint::line(path, line, "this is not UTF-8"));
+            errors.push(Diagnostic::line(path, line, "this is not UTF-8"));
             continue;
         };
         let text = text.trim();
@@ -274,63 +267,26 @@ fn read_entries<P>(
             Ok(pattern) => {
                 if let Some(why) = (kind.dead)(&pattern) {
                     dead = dead.saturating_add(1);
-                    let remark = format!("{text:?} never matches: {why}");
-                    let told = (dead <= MOST_TOLD).then(|| Complaint::line(path, line, remark));
-                    findings.remarks.extend(told);
+                    let warning = format!("{text:?} never matches: {why}");
+                    let told = (dead <= MOST_TOLD).then(|| Diagnostic::line(path, line, warning));
+                    findings.warnings.extend(told);
                 }
                 entries.push((pattern, Entry::in_file(&file, line, text)));
             }
             Err(error) => {
-                complaints.push(Complaint::line(path, line, format!("{text:?}: {error}")));
+                errors.push(Diagnostic::line(path, line, format!("{text:?}: {error}")));
             }
         }
     }
     if dead > MOST_TOLD {
-        let remark = format!("{dead} entries never match; the first {MOST_TOLD} have been named");
-        findings.remarks.push(Complaint::file(path, remark));
+        let warning = format!("{dead} entries never match; the first {MOST_TOLD} have been named");
+        findings.warnings.push(Diagnostic::file(path, warning));
     }
-}
-
-/// The content of a file that is no larger than a list may be.
-pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // A pipe that nobody writes to must not hold anything up.
-    let file = File::options()
-        .read(true)
-        .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(path)?;
-    if file.metadata()?.file_type().is_fifo() {
-        return Err(io::Error::other("a pipe is no list"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_LIST_BYTES.saturating_add(1))
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_LIST_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            format!("larger than {MAX_LIST_BYTES} bytes"),
-        ));
-    }
-    Ok(bytes)
 }
 
 fn is_local(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension == "local")
-}
-
-/// The error, with advice where the unit's sandbox is the likely cause.
-pub(super) fn explain(path: &Path, error: &io::Error) -> String {
-    let hidden = ["/home", "/root", "/run/user"]
-        .iter()
-        .any(|hidden| path.starts_with(hidden));
-    if hidden && std::env::var_os("INVOCATION_ID").is_some() {
-        format!(
-            "{error}; the unit hides home directories: keep lists in /etc/stargrey, \
-             or add a drop-in with [Service] ProtectHome=read-only"
-        )
-    } else {
-        error.to_string()
-    }
 }
 
 #[cfg(test)]
@@ -340,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_complaint_has_file_and_line_and_the_rest_is_read() {
+    fn every_error_has_file_and_line_and_the_rest_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("clients");
         fs::write(
@@ -356,7 +312,7 @@ mod tests {
         }
         .load();
         assert_eq!(loaded.lists.clients.entries().len(), 2);
-        let complaints: Vec<String> = loaded.complaints.iter().map(ToString::to_string).collect();
+        let errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
         let begins = [
             format!("{}:4: \"two words\": ", path.display()),
             format!("{}:5: \"/(/\": ", path.display()),
@@ -364,9 +320,9 @@ mod tests {
             format!("{}:8: \"10.0.0.0/99\": ", path.display()),
             format!("{}: ", missing.display()),
         ];
-        assert_eq!(complaints.len(), begins.len(), "{complaints:?}");
-        for (complaint, begin) in complaints.iter().zip(&begins) {
-            assert!(complaint.starts_with(begin), "{complaint}");
+        assert_eq!(errors.len(), begins.len(), "{errors:?}");
+        for (error, begin) in errors.iter().zip(&begins) {
+            assert!(error.starts_with(begin), "{error}");
         }
     }
 
@@ -393,12 +349,12 @@ mod tests {
         )
         .unwrap();
         let loaded = client_list(&path).load();
-        assert_eq!(loaded.complaints, []);
+        assert_eq!(loaded.errors, []);
         assert_eq!(loaded.lists.clients.entries().len(), 3);
-        let remarks: Vec<String> = loaded.remarks.iter().map(ToString::to_string).collect();
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         let at = path.display();
         assert_eq!(
-            remarks,
+            warnings,
             [
                 format!(
                     "{at}:3: \"*.southwest.com\" never matches: no client has a name like this; write southwest.com"
@@ -411,9 +367,9 @@ mod tests {
         );
 
         fs::write(&path, "*.example\n".repeat(MOST_TOLD + 1)).unwrap();
-        let remarks = client_list(&path).load().remarks;
-        assert_eq!(remarks.len(), MOST_TOLD + 1);
-        let last = remarks.last().unwrap().to_string();
+        let warnings = client_list(&path).load().warnings;
+        assert_eq!(warnings.len(), MOST_TOLD + 1);
+        let last = warnings.last().unwrap().to_string();
         assert_eq!(
             last,
             format!("{at}: 101 entries never match; the first 100 have been named")
@@ -434,12 +390,12 @@ mod tests {
             greylist_results: Vec::new(),
         };
         let loaded = files.load();
-        assert_eq!((loaded.complaints, loaded.remarks), (vec![], vec![]));
+        assert_eq!((loaded.errors, loaded.warnings), (vec![], vec![]));
         assert!(loaded.lists.clients.entries().len() > 10);
     }
 
     #[test]
-    fn a_packaged_file_that_was_removed_is_worth_a_remark_and_no_complaint() {
+    fn a_packaged_file_that_was_removed_is_worth_a_warning_and_no_error() {
         let loaded = ListFiles {
             clients: Files::Default("no_such_list"),
             recipients: Files::Given(Vec::new()),
@@ -450,28 +406,28 @@ mod tests {
             greylist_results: Vec::new(),
         }
         .load();
-        assert_eq!(loaded.complaints, []);
-        assert_eq!(loaded.remarks.len(), 1);
+        assert_eq!(loaded.errors, []);
+        assert_eq!(loaded.warnings.len(), 1);
     }
 
-    fn complaints(path: &Path) -> usize {
-        client_list(path).load().complaints.len()
+    fn errors(path: &Path) -> usize {
+        client_list(path).load().errors.len()
     }
 
     #[test]
     fn a_list_has_a_limit_and_an_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("long");
-        let mut content = vec![b'#'; usize::try_from(MAX_LIST_BYTES).unwrap()];
+        let mut content = vec![b'#'; usize::try_from(crate::config::MAX_LIST_BYTES).unwrap()];
         fs::write(&path, &content).unwrap();
-        assert_eq!(complaints(&path), 0);
+        assert_eq!(errors(&path), 0);
         content.push(b'#');
         fs::write(&path, &content).unwrap();
-        assert_eq!(complaints(&path), 1);
-        assert_eq!(complaints(Path::new("/dev/zero")), 1);
-        assert_eq!(complaints(Path::new("/dev/null")), 0);
+        assert_eq!(errors(&path), 1);
+        assert_eq!(errors(Path::new("/dev/zero")), 1);
+        assert_eq!(errors(Path::new("/dev/null")), 0);
         let pipe = directory.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        assert_eq!(complaints(&pipe), 1);
+        assert_eq!(errors(&pipe), 1);
     }
 }

@@ -1,12 +1,14 @@
 //! From text to settings and lists: the command line and the list files.
 //!
 //! Nothing here logs and nothing is validated later: what comes out is right, or comes with
-//! [`Complaint`]s that say where it is wrong.
+//! [`Diagnostic`]s that say where it is wrong.
 
 #![forbid(unsafe_code)]
 
-mod complaint;
+mod diagnostic;
+mod endpoint;
 pub mod environment;
+mod file;
 mod lists;
 mod options;
 mod params;
@@ -14,10 +16,12 @@ mod settings;
 pub mod tables;
 mod value;
 
-pub use complaint::{Complaint, Findings};
-pub use lists::{Files, ListFiles, Loaded, MAX_LIST_BYTES, read_address_list, read_client_list};
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use endpoint::Endpoint;
+pub use file::MAX_LIST_BYTES;
+pub use lists::{Files, ListFiles, Loaded, read_address_list, read_client_list};
 pub use options::{Options, Refusal};
 pub use settings::{
-    DEFAULT_FACILITY, Endpoint, SYSLOG_NAME, Settings, StoreSettings, Surroundings, SyncMode,
-    TimeSource, Verbosity,
+    DEFAULT_FACILITY, SYSLOG_NAME, Settings, StoreSettings, Surroundings, SyncMode, TimeSource,
+    Verbosity,
 };

@@ -1,7 +1,7 @@
 //! The command line: the one place where an option, its default and its sentence of help are written.
 //!
 //! Values are kept as they were typed. [`Settings`](super::Settings) turns them into types and
-//! collects every complaint, so that `--check` can show all of them at once.
+//! collects every error, so that `--check` can show all of them at once.
 //!
 //! Names, short forms, defaults and repetition rules are Postgrey 1.37's where Postgrey has the
 //! option: of an option given twice the last wins, and the list options may be repeated. Unambiguous
@@ -13,9 +13,9 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
-use super::complaint::Complaint;
+use super::diagnostic::Diagnostic;
 
 /// What the database may grow to unless `--max-size` says otherwise: LMDB maps that much at once, and a machine of 32
 /// bit has little more than 2 GiB of addresses.
@@ -371,7 +371,7 @@ pub enum Refusal {
     Shown(String),
     /// Everything that is wrong with the command line itself, and what it says without that: its
     /// values may be wrong as well.
-    Wrong(Vec<Complaint>, Option<Box<Options>>),
+    Wrong(Vec<Diagnostic>, Option<Box<Options>>),
 }
 
 impl Options {
@@ -379,15 +379,18 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Shown`] for `--help` and `--version`; [`Refusal::Wrong`] with one complaint for
+    /// [`Refusal::Shown`] for `--help` and `--version`; [`Refusal::Wrong`] with one error for
     /// each argument that cannot be understood, the nearest right option named in it.
     pub fn parse_line(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
         let mut args: Vec<OsString> = args.into_iter().collect();
         let mut wrong = Vec::new();
         loop {
-            let parsed = Self::command()
-                .try_get_matches_from(&args)
-                .and_then(|matches| Self::from_arg_matches(&matches));
+            let mut command = Self::command();
+            let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| {
+                let options = Self::from_arg_matches(&matches)?;
+                wrong.extend(dollars(&command, &matches));
+                Ok(options)
+            });
             let error = match parsed {
                 Ok(options) if wrong.is_empty() => return Ok(options.without_empty()),
                 Ok(options) => {
@@ -399,7 +402,7 @@ impl Options {
             if !error.use_stderr() {
                 return Err(Refusal::Shown(error.render().to_string()));
             }
-            wrong.push(complaint(&error));
+            wrong.push(diagnostic(&error));
             if !drop_culprit(&mut args, &error) {
                 return Err(Refusal::Wrong(wrong, None));
             }
@@ -448,8 +451,30 @@ impl Options {
     }
 }
 
+/// systemd puts `$OPTIONS` on the command line without a shell, so a variable in a value stays as it is. Whatever the
+/// option, that is never meant.
+fn dollars(command: &Command, matches: &ArgMatches) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for option in command.get_arguments() {
+        let values = matches.try_get_raw(option.get_id().as_str());
+        let values = values.ok().flatten().into_iter().flatten();
+        for value in values.map(|value| value.to_string_lossy()) {
+            if value.contains('$') {
+                let name = option.get_long().unwrap_or_default();
+                found.push(Diagnostic::option(
+                    format!("--{name}"),
+                    format!(
+                        "{value:?} has a $ in it, and no shell replaces variables here; write out what it stands for"
+                    ),
+                ));
+            }
+        }
+    }
+    found
+}
+
 /// One sentence for what clap says in a paragraph.
-fn complaint(error: &clap::Error) -> Complaint {
+fn diagnostic(error: &clap::Error) -> Diagnostic {
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or_default();
     let mut message = first.trim_start_matches("error: ").to_owned();
@@ -458,7 +483,7 @@ fn complaint(error: &clap::Error) -> Complaint {
         message.push_str(near);
         message.push_str("'?");
     }
-    Complaint::command_line(message)
+    Diagnostic::command_line(message)
 }
 
 /// Takes the argument that an error is about out of the line, so that the next error shows too.

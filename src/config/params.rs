@@ -1,8 +1,7 @@
 //! The numbers of the core, from options.
 
-use super::complaint::Complaint;
+use super::diagnostic::Diagnostics;
 use super::options::Options;
-use super::settings::Reading;
 use super::value;
 use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, Tarpit, Unmatched};
 use crate::types::Span;
@@ -19,7 +18,7 @@ const BEHIND_SLEEP: [&str; 3] = ["DEFER_IF_PERMIT", "DEFER", "REJECT"];
 /// The action of a tarpit that only delays.
 const DELAY_ONLY: &str = "DUNNO";
 
-pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
+pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
     let most = u64::from(u32::MAX);
     let delay = value::number(&options.delay, 0, most).map(Span::from_seconds);
     let max_age = value::number(&options.max_age, 0, 36_500).map(Span::from_days);
@@ -30,8 +29,8 @@ pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
         let v4 = value::number(&options.ipv4cidr, 0, 32);
         let v6 = value::number(&options.ipv6cidr, 0, 128);
         (
-            or_default(reading.take("--ipv4cidr", v4, 0), 24),
-            or_default(reading.take("--ipv6cidr", v6, 0), 64),
+            or_default(found.take("--ipv4cidr", v4, 0), 24),
+            or_default(found.take("--ipv6cidr", v6, 0), 64),
         )
     };
     let threshold = value::number(&options.auto_whitelist_clients, 0, u32::MAX);
@@ -49,49 +48,45 @@ pub(super) fn read(options: &Options, reading: &mut Reading) -> Params {
     let between = value::number(&options.auto_whitelist_delay, 0, most).map(Span::from_seconds);
     let retry_count = value::number(&options.retry_count, 0, 1000);
     let params = Params {
-        delay: reading.take("--delay", delay, Span::ZERO),
-        retry_window: reading.take("--retry-window", window, Span::ZERO),
-        max_age: reading.take("--max-age", max_age, Span::ZERO),
+        delay: found.take("--delay", delay, Span::ZERO),
+        retry_window: found.take("--retry-window", window, Span::ZERO),
+        max_age: found.take("--max-age", max_age, Span::ZERO),
         ipv4_bits: v4_bits,
         ipv6_bits: v6_bits,
-        auto_whitelist: Some(reading.take("--auto-whitelist-clients", threshold, 0))
+        auto_whitelist: Some(found.take("--auto-whitelist-clients", threshold, 0))
             .filter(|threshold| *threshold > 0),
-        count_by: reading.take("--auto-whitelist-by", count_by, CountBy::Address),
-        auto_whitelist_delay: reading.take("--auto-whitelist-delay", between, Span::ZERO),
+        count_by: found.take("--auto-whitelist-by", count_by, CountBy::Address),
+        auto_whitelist_delay: found.take("--auto-whitelist-delay", between, Span::ZERO),
         // Zero means the default, as in taRgrey.
-        retry_count: reading.take("--retry-count", retry_count, 1).max(1),
+        retry_count: found.take("--retry-count", retry_count, 1).max(1),
         exempt_authenticated: !options.no_authenticated,
         recipients_opt_in: !options.greylist_recipients.is_empty(),
         s25r: options.s25r,
-        unmatched: unmatched(options, reading),
-        tarpit: tarpit(options, reading),
-        on_store_failure: reading.take(
-            "--on-store-failure",
-            on_store_failure,
-            OnStoreFailure::Pass,
-        ),
+        unmatched: unmatched(options, found),
+        tarpit: tarpit(options, found),
+        on_store_failure: found.take("--on-store-failure", on_store_failure, OnStoreFailure::Pass),
     };
-    if reading.complaints.is_empty() {
-        remark_on_what_cannot_work(options, &params, reading);
+    if found.errors.is_empty() {
+        warn_of_what_cannot_work(options, &params, found);
     }
     params
 }
 
 /// What is to be done with those about whom no test says anything.
-fn unmatched(options: &Options, reading: &mut Reading) -> Option<Unmatched> {
+fn unmatched(options: &Options, found: &mut Diagnostics) -> Option<Unmatched> {
     let words = [("pass", Unmatched::Pass), ("greylist", Unmatched::Greylist)];
     let asked = options.unmatched.as_ref()?;
     let unmatched = value::word(asked, &words);
-    Some(reading.take("--unmatched", unmatched, Unmatched::Pass))
+    Some(found.take("--unmatched", unmatched, Unmatched::Pass))
 }
 
-fn tarpit(options: &Options, reading: &mut Reading) -> Option<Tarpit> {
+fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
     let limit = value::number(&options.tarpit_limit, 0, 100_000);
-    let limit = reading.take("--tarpit-limit", limit, 0);
+    let limit = found.take("--tarpit-limit", limit, 0);
     let length = match &options.tarpit {
         // Zero means off, as in taRgrey.
         Some(text) if text == "0" && !options.targrey => return None,
-        Some(text) => reading.take("--tarpit", value::number(text, 1, 86_400), 1),
+        Some(text) => found.take("--tarpit", value::number(text, 1, 86_400), 1),
         None if options.targrey => TARGREY_SLEEP,
         None => return None,
     };
@@ -108,9 +103,7 @@ fn tarpit(options: &Options, reading: &mut Reading) -> Option<Tarpit> {
                  {DELAY_ONLY} to delay only",
                 BEHIND_SLEEP.join(", ")
             );
-            reading
-                .complaints
-                .push(Complaint::option("--greylist-action", message));
+            found.error("--greylist-action", message);
         }
         Scheme::Deferring
     };
@@ -122,45 +115,45 @@ fn tarpit(options: &Options, reading: &mut Reading) -> Option<Tarpit> {
 }
 
 /// Says what is allowed and cannot do what it is meant to.
-fn remark_on_what_cannot_work(options: &Options, params: &Params, reading: &mut Reading) {
+fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diagnostics) {
     if params.delay > params.retry_window {
-        reading.remark(
+        found.warn(
             "--delay",
             "is longer than the retry window: no stranger's mail will ever pass",
         );
     }
     if let Some(tarpit) = params.tarpit {
         if tarpit.length.seconds() >= PATIENCE {
-            reading.remark(
+            found.warn(
                 "--tarpit",
                 "is 300 seconds or more: no mail server need wait that long for an answer, and many will hang up",
             );
         }
         if tarpit.limit == 0 {
-            reading.remark("--tarpit-limit", "is 0: nobody will ever be tarpitted");
+            found.warn("--tarpit-limit", "is 0: nobody will ever be tarpitted");
         }
         if options.exim {
-            reading.remark(
+            found.warn(
                 "--tarpit",
                 "is for Postfix: Exim does not know the answer SLEEP",
             );
         }
     }
     if !options.s25r && !options.s25r_exceptions.is_empty() {
-        reading.remark(
+        found.warn(
             "--s25r-exceptions",
             "means nothing without --s25r; ignoring",
         );
     }
     if options.client_access.is_empty() && !options.greylist_result.is_empty() {
-        reading.remark(
+        found.warn(
             "--greylist-result",
             "means nothing without --client-access; ignoring",
         );
     }
     let has_tests = options.s25r || !options.client_access.is_empty();
     if !has_tests && params.unmatched == Some(Unmatched::Pass) {
-        reading.remark(
+        found.warn(
             "--unmatched",
             "is pass, and neither --s25r nor --client-access says who is suspicious: nobody is greylisted",
         );

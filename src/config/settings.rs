@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
-use super::complaint::Complaint;
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::endpoint::Endpoint;
 use super::lists::ListFiles;
 use super::options::Options;
 use super::{params, value};
@@ -17,7 +18,7 @@ const DATABASE_DIRECTORY: &str = "/var/lib/stargrey";
 /// The identifier of log records unless options say otherwise.
 pub const SYSLOG_NAME: &str = "stargrey";
 
-/// The syslog facility, mail, of complaints about options.
+/// The syslog facility, mail, of errors about options.
 pub const DEFAULT_FACILITY: u8 = 2;
 
 /// The text of a deferral unless options say otherwise.
@@ -50,19 +51,6 @@ const FACILITIES: &[(&str, u8)] = &[
     ("local6", 22),
     ("local7", 23),
 ];
-
-/// Where to listen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A host name or address, and a port.
-    Inet(String, u16),
-    /// A port on the loopback addresses of both families.
-    Localhost(u16),
-    /// A port on all addresses of both families.
-    Everywhere(u16),
-}
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +128,7 @@ pub struct Settings {
     /// Whether requests may bring their own time.
     pub requests_bring_time: bool,
     /// What was asked for and is not done, or not a good idea: to be logged once.
-    pub remarks: Vec<Complaint>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// What settings take from outside the command line.
@@ -158,34 +146,8 @@ pub struct Surroundings {
     pub is_root: bool,
 }
 
-/// Collects complaints while values are read.
-#[derive(Debug, Default)]
-pub(super) struct Reading {
-    pub(super) complaints: Vec<Complaint>,
-    remarks: Vec<Complaint>,
-}
-
-impl Reading {
-    /// The value, or a complaint and a stand-in that is never used.
-    pub(super) fn take<T>(
-        &mut self,
-        option: &'static str,
-        value: Result<T, String>,
-        stand_in: T,
-    ) -> T {
-        value.unwrap_or_else(|message| {
-            self.complaints.push(Complaint::option(option, message));
-            stand_in
-        })
-    }
-
-    pub(super) fn remark(&mut self, option: &'static str, message: &str) {
-        self.remarks.push(Complaint::option(option, message));
-    }
-}
-
 impl Settings {
-    /// The identifier under which complaints about options are logged: the one asked for, if it can be one.
+    /// The identifier under which errors about options are logged: the one asked for, if it can be one.
     #[must_use]
     pub fn syslog_name(asked: Option<&str>) -> String {
         asked
@@ -197,27 +159,26 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// Every complaint there is, not only the first.
-    pub fn new(options: &Options, around: &Surroundings) -> Result<Self, Vec<Complaint>> {
-        let mut reading = Reading::default();
-        refuse_dollars(options, &mut reading);
-        remark_on_what_is_ignored(options, around, &mut reading);
-        let params = params::read(options, &mut reading);
-        let texts = texts(options, around, &mut reading);
+    /// Every error there is, not only the first.
+    pub fn new(options: &Options, around: &Surroundings) -> Result<Self, Vec<Diagnostic>> {
+        let mut found = Diagnostics::default();
+        warn_of_what_is_ignored(options, around, &mut found);
+        let params = params::read(options, &mut found);
+        let texts = texts(options, around, &mut found);
         let settings = Self {
-            endpoints: endpoints(options, &mut reading),
-            socket_mode: reading.take("--socketmode", value::mode(&options.socketmode), 0),
-            backlog: reading.take(
+            endpoints: endpoints(options, &mut found),
+            socket_mode: found.take("--socketmode", value::mode(&options.socketmode), 0),
+            backlog: found.take(
                 "--listen-queue-size",
                 value::number(&options.listen_queue_size, 1, 65_535),
                 1,
             ),
             one_answer: options.exim,
-            store: store(options, around, &mut reading),
+            store: store(options, around, &mut found),
             params,
             texts: match texts {
                 Some(texts) => texts,
-                None => return Err(reading.complaints),
+                None => return Err(found.errors),
             },
             lists: ListFiles::new(options),
             verbosity: match (options.quiet, options.verbose) {
@@ -225,12 +186,12 @@ impl Settings {
                 (false, true) => Verbosity::Verbose,
                 (false, false) => Verbosity::Normal,
             },
-            facility: reading.take(
+            facility: found.take(
                 "--syslog-facility",
                 value::word(&options.syslog_facility, FACILITIES),
                 0,
             ),
-            syslog_name: reading.take(
+            syslog_name: found.take(
                 "--syslog-name",
                 value::syslog_name(&options.syslog_name),
                 String::new(),
@@ -242,83 +203,43 @@ impl Settings {
                 Some(path) => TimeSource::File(path.into()),
             },
             requests_bring_time: options.policy_test_time,
-            remarks: reading.remarks,
+            warnings: found.warnings,
         };
-        if reading.complaints.is_empty() {
+        if found.errors.is_empty() {
             Ok(settings)
         } else {
-            Err(reading.complaints)
-        }
-    }
-}
-
-/// systemd puts `$OPTIONS` on the command line without a shell, so a variable in it stays as it is.
-fn refuse_dollars(options: &Options, reading: &mut Reading) {
-    let mut look = |option, value: &str| {
-        if value.contains('$') {
-            reading.complaints.push(Complaint::option(
-                option,
-                format!("{value:?} has a $ in it, and no shell replaces variables here; write out what it stands for"),
-            ));
-        }
-    };
-    let texts = [
-        ("--greylist-text", options.greylist_text.as_deref()),
-        ("--greylist-action", Some(options.greylist_action.as_str())),
-        (
-            "--x-greylist-header",
-            Some(options.x_greylist_header.as_str()),
-        ),
-        ("--hostname", options.hostname.as_deref()),
-        ("--dbdir", options.dbdir.as_deref()),
-        ("--syslog-name", Some(options.syslog_name.as_str())),
-    ];
-    for (option, value) in texts {
-        look(option, value.unwrap_or_default());
-    }
-    for (option, values) in [
-        ("--unix", &options.unix),
-        ("--inet", &options.inet),
-        ("--whitelist-clients", &options.whitelist_clients),
-        ("--whitelist-recipients", &options.whitelist_recipients),
-        ("--whitelist-senders", &options.whitelist_senders),
-        ("--s25r-exceptions", &options.s25r_exceptions),
-        ("--client-access", &options.client_access),
-        ("--greylist-recipients", &options.greylist_recipients),
-    ] {
-        for value in values {
-            look(option, value);
+            Err(found.errors)
         }
     }
 }
 
 /// Says what is accepted and not done.
-fn remark_on_what_is_ignored(options: &Options, around: &Surroundings, reading: &mut Reading) {
+fn warn_of_what_is_ignored(options: &Options, around: &Surroundings, found: &mut Diagnostics) {
     if options.no_action {
-        reading.complaints.push(Complaint::option(
+        found.error(
             "--no-action",
             "there is no such mode; for a dry run put warn_if_reject before check_policy_service in main.cf",
-        ));
+        );
     }
     if options.daemonize {
-        reading.remark(
+        found.warn(
             "--daemonize",
             "does nothing here: the service manager keeps the daemon; ignoring",
         );
     }
     if options.pidfile.is_some() {
-        reading.remark(
+        found.warn(
             "--pidfile",
             "does nothing here: the service manager knows the process; ignoring",
         );
     }
     if options.lookup_by_subnet {
-        reading.remark("--lookup-by-subnet", "is the default; ignoring");
+        found.warn("--lookup-by-subnet", "is the default; ignoring");
     }
     if !around.is_root {
         for (option, value) in [("--user", &options.user), ("--group", &options.group)] {
             if value != "stargrey" {
-                reading.remark(
+                found.warn(
                     option,
                     "only root can become somebody else, and this is not root; ignoring",
                 );
@@ -327,29 +248,22 @@ fn remark_on_what_is_ignored(options: &Options, around: &Surroundings, reading: 
     }
 }
 
-fn endpoints(options: &Options, reading: &mut Reading) -> Vec<Endpoint> {
+fn endpoints(options: &Options, found: &mut Diagnostics) -> Vec<Endpoint> {
+    let unix = options.unix.iter();
+    let unix = unix.map(|path| ("--unix", Endpoint::unix(path)));
+    let inet = options.inet.iter();
+    let inet = inet.map(|address| ("--inet", Endpoint::inet(address)));
     let mut endpoints = Vec::new();
-    for path in &options.unix {
-        if path.is_empty() {
-            let message = "the path is empty";
-            reading
-                .complaints
-                .push(Complaint::option("--unix", message));
-        }
-        endpoints.push(Endpoint::Unix(path.into()));
-    }
-    for address in &options.inet {
-        match value::inet(address) {
+    for (option, endpoint) in unix.chain(inet) {
+        match endpoint {
             Ok(endpoint) => endpoints.push(endpoint),
-            Err(message) => reading
-                .complaints
-                .push(Complaint::option("--inet", message)),
+            Err(message) => found.error(option, message),
         }
     }
     endpoints
 }
 
-fn texts(options: &Options, around: &Surroundings, reading: &mut Reading) -> Option<Texts> {
+fn texts(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> Option<Texts> {
     let not_empty = |text: &&String| !text.is_empty();
     let postgrey_text = around.postgrey_text.as_ref().filter(not_empty);
     let text = options.greylist_text.as_ref().or(postgrey_text);
@@ -361,25 +275,25 @@ fn texts(options: &Options, around: &Surroundings, reading: &mut Reading) -> Opt
         around.zone.clone().unwrap_or(TimeZone::UTC),
     );
     texts
-        .map_err(|(option, error)| reading.complaints.push(Complaint::option(option, error)))
+        .map_err(|(option, error)| found.error(option, error))
         .ok()
 }
 
-fn store(options: &Options, around: &Surroundings, reading: &mut Reading) -> StoreSettings {
+fn store(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> StoreSettings {
     let sync = value::word(
         &options.sync,
         &[("data", SyncMode::Data), ("full", SyncMode::Full)],
     );
     StoreSettings {
-        directory: directory(options, around, reading),
-        max_size: reading.take("--max-size", value::size(&options.max_size, LEAST_SIZE), 0),
-        sync: reading.take("--sync", sync, SyncMode::Full),
+        directory: directory(options, around, found),
+        max_size: found.take("--max-size", value::size(&options.max_size, LEAST_SIZE), 0),
+        sync: found.take("--sync", sync, SyncMode::Full),
         privacy: options.privacy,
     }
 }
 
 /// The unit's state directory is the only one that its sandbox lets the daemon write to.
-fn directory(options: &Options, around: &Surroundings, reading: &mut Reading) -> PathBuf {
+fn directory(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> PathBuf {
     let state = around.state_directory.as_ref().and_then(|list| {
         let list = list.to_string_lossy();
         list.split(':')
@@ -389,9 +303,9 @@ fn directory(options: &Options, around: &Surroundings, reading: &mut Reading) ->
     });
     match (&options.dbdir, state) {
         (Some(asked), Some(state)) if !Path::new(asked).starts_with(&state) => {
-            reading.remark(
+            found.warn(
                 "--dbdir",
-                &format!(
+                format!(
                     "{asked:?} is outside the unit's state directory, using {} instead",
                     state.display()
                 ),

@@ -1,5 +1,5 @@
 //! Tables of expressions about clients: files in the form of
-//! `regexp_table(5)`, with every complaint.
+//! `regexp_table(5)`, with every error.
 //!
 //! # The file
 //!
@@ -19,10 +19,10 @@
 //! [`access::Expression`](crate::policy::access::Expression), results by
 //! [`AccessResult`].
 //!
-//! # Complaints
+//! # Errors
 //!
 //! Whatever Postfix passes over with a warning is complained about, and passed over in the same way. A backslash that
-//! does not mean what it does in a Perl expression is worth a remark.
+//! does not mean what it does in a Perl expression is worth a warning.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,8 +33,8 @@ use crate::policy::access::{
 };
 use crate::policy::{Entry, TooLarge};
 
-use super::complaint::{Complaint, Findings};
-use super::lists::{explain, read_file};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::file;
 
 /// Why a line means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -74,21 +74,21 @@ enum LineError {
 /// Reads tables. What cannot be read or understood is left out and complained about. Lines whose
 /// result is one of `greylist_results` greylist.
 #[must_use]
-pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Findings) {
+pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Diagnostics) {
     let mut tables = AccessTables::default();
-    let mut findings = Findings::default();
+    let mut findings = Diagnostics::default();
     for path in paths {
-        let bytes = match read_file(path) {
+        let bytes = match file::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let complaint = Complaint::file(path, explain(path, &error));
-                findings.complaints.push(complaint);
+                let error = Diagnostic::file(path, file::explain(path, &error));
+                findings.errors.push(error);
                 continue;
             }
         };
         let lines = read(path, &bytes, greylist_results, &mut findings);
         if let Err(error @ TooLarge) = tables.push(lines) {
-            findings.complaints.push(Complaint::file(path, error));
+            findings.errors.push(Diagnostic::file(path, error));
         }
     }
     (tables, findings)
@@ -100,7 +100,7 @@ pub fn read(
     path: &Path,
     bytes: &[u8],
     greylist_results: &[String],
-    findings: &mut Findings,
+    findings: &mut Diagnostics,
 ) -> Vec<Line> {
     let mut reading = Reading {
         path,
@@ -122,7 +122,7 @@ struct Reading<'a> {
     lines: Vec<Line>,
     /// Where the `if`s are that are open.
     open: Vec<u32>,
-    findings: &'a mut Findings,
+    findings: &'a mut Diagnostics,
 }
 
 impl Reading<'_> {
@@ -138,8 +138,8 @@ impl Reading<'_> {
     }
 
     fn complain(&mut self, number: u32, error: &LineError) {
-        let complaint = Complaint::line(self.path, number, error);
-        self.findings.complaints.push(complaint);
+        let error = Diagnostic::line(self.path, number, error);
+        self.findings.errors.push(error);
     }
 
     fn line(&mut self, number: u32, bytes: &[u8]) -> Result<(), LineError> {
@@ -192,8 +192,8 @@ impl Reading<'_> {
     fn condition(&mut self, number: u32, rest: &mut &str) -> Result<Condition, LineError> {
         let condition = condition(rest)?;
         if let Some(misread) = condition.expression.misread() {
-            let remark = Complaint::line(self.path, number, misread);
-            self.findings.remarks.push(remark);
+            let warning = Diagnostic::line(self.path, number, misread);
+            self.findings.warnings.push(warning);
         }
         Ok(condition)
     }

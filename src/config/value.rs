@@ -4,8 +4,6 @@ use std::str::FromStr;
 
 use crate::types::Span;
 
-use super::settings::Endpoint;
-
 /// A whole number from `least` to `most`.
 pub(super) fn number<T>(text: &str, least: T, most: T) -> Result<T, String>
 where
@@ -87,31 +85,6 @@ pub(super) fn syslog_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// `[HOST:]PORT`; an IPv6 address in brackets, or without them if the last colon is the port's.
-pub(super) fn inet(text: &str) -> Result<Endpoint, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (Some(host), port),
-        None => (None, text),
-    };
-    let port = number(port, 1, u16::MAX).map_err(|_| {
-        format!("{text:?} is no [HOST:]PORT with a port from 1 to 65535; write an IPv6 address in brackets")
-    })?;
-    let host = host.map(|host| {
-        host.strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'))
-            .unwrap_or(host)
-    });
-    match host {
-        None => Ok(Endpoint::Localhost(port)),
-        Some("*") => Ok(Endpoint::Everywhere(port)),
-        Some("") => Err(format!("{text:?} has no host before the colon")),
-        Some(host) if host.contains(['[', ']']) => {
-            Err(format!("{text:?} has a bracket too few or too many"))
-        }
-        Some(host) => Ok(Endpoint::Inet(host.to_owned(), port)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,29 +106,6 @@ mod tests {
         }
         for text in ["", "G", "1P", "1GB", "-1", "1", "99999999999T"] {
             assert!(size(text, 1 << 20).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn endpoints_are_parsed() {
-        let host = |host: &str, port| Endpoint::Inet(host.to_owned(), port);
-        let cases = [
-            ("10023", Some(Endpoint::Localhost(10023))),
-            ("127.0.0.1:10023", Some(host("127.0.0.1", 10023))),
-            ("[::1]:10023", Some(host("::1", 10023))),
-            ("::1:10023", Some(host("::1", 10023))),
-            ("localhost:60000", Some(host("localhost", 60000))),
-            ("*:10023", Some(Endpoint::Everywhere(10023))),
-            (":10023", None),
-            ("0", None),
-            ("host", None),
-            ("[::1]", None),
-            ("[::1", None),
-            ("::1]:10023", None),
-            ("65536", None),
-        ];
-        for (text, want) in cases {
-            assert_eq!(inet(text).ok(), want, "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::exit;
-use crate::config::Complaint;
+use crate::config::Diagnostic;
 use crate::frontend::BindError;
 use crate::service::StartError;
 use crate::store::LockError;
@@ -13,7 +13,7 @@ use crate::store::LockError;
 pub(super) enum Failure {
     /// Options or lists are wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Wrong(Vec<Complaint>),
+    Wrong(Vec<Diagnostic>),
     /// There is nothing to listen on.
     #[error("no socket: start stargrey.socket, or give --unix or --inet")]
     NoSocket,

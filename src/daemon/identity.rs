@@ -5,7 +5,7 @@ use std::io;
 use nix::unistd::{Gid, Group, Uid, User, setgid, setgroups, setuid};
 
 use super::failure::Failure;
-use crate::config::{Complaint, Settings};
+use crate::config::{Diagnostic, Settings};
 
 /// The user and group to become.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ impl Identity {
             return Ok(None);
         }
         let missing = |option, name: &str| {
-            Failure::Wrong(vec![Complaint::option(
+            Failure::Wrong(vec![Diagnostic::option(
                 option,
                 format!("{name:?} does not exist; create it, or name another"),
             )])

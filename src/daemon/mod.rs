@@ -24,7 +24,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    Complaint, DEFAULT_FACILITY, ListFiles, Options, Refusal, SYSLOG_NAME, Settings, Surroundings,
+    DEFAULT_FACILITY, Diagnostic, ListFiles, Options, Refusal, SYSLOG_NAME, Settings, Surroundings,
     SyncMode, TimeSource, Verbosity,
 };
 use crate::frontend;
@@ -49,14 +49,14 @@ pub fn main() -> ExitCode {
     if let Some(packaged) = &packaged {
         arguments.extend_from_slice(&packaged.options);
     }
-    let (options, mut complaints) = match Options::parse_line(arguments.iter().cloned()) {
+    let (options, mut errors) = match Options::parse_line(arguments.iter().cloned()) {
         Ok(options) => (options, Vec::new()),
         Err(Refusal::Shown(text)) => return show(&text),
-        Err(Refusal::Wrong(complaints, Some(rest))) => (*rest, complaints),
-        Err(Refusal::Wrong(complaints, None)) => {
+        Err(Refusal::Wrong(errors, Some(rest))) => (*rest, errors),
+        Err(Refusal::Wrong(errors, None)) => {
             let name = Options::syslog_name_of(&arguments);
             let place = packaged.as_ref().map(|packaged| packaged.place.as_str());
-            return refuse(name.as_deref(), place.unwrap_or_default(), &complaints);
+            return refuse(name.as_deref(), place.unwrap_or_default(), &errors);
         }
     };
     if options.man {
@@ -65,15 +65,15 @@ pub fn main() -> ExitCode {
     let settings = match Settings::new(&options, &surroundings(packaged.as_ref())) {
         Ok(settings) => Some(settings),
         Err(more) => {
-            complaints.extend(more);
+            errors.extend(more);
             None
         }
     };
     if options.check {
-        return check(&options, settings.as_ref(), complaints, packaged);
+        return check(&options, settings.as_ref(), errors, packaged);
     }
-    let Some(settings) = settings.filter(|_| complaints.is_empty()) else {
-        return refuse(Some(&options.syslog_name), "", &complaints);
+    let Some(settings) = settings.filter(|_| errors.is_empty()) else {
+        return refuse(Some(&options.syslog_name), "", &errors);
     };
     logging::start(&settings.syslog_name, settings.verbosity, settings.facility);
     let code = match start(&settings) {
@@ -91,8 +91,8 @@ pub fn main() -> ExitCode {
 
 /// The order of start-up.
 fn start(settings: &Settings) -> Result<(), Failure> {
-    for remark in &settings.remarks {
-        log::warn!("{remark}");
+    for warning in &settings.warnings {
+        log::warn!("{warning}");
     }
     let identity = Identity::wanted(settings)?;
     let inherited = frontend::inherited()?;
@@ -116,14 +116,14 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         identity.assume()?;
     }
     let loaded = settings.lists.load();
-    if !loaded.bad_tables.is_empty() {
-        return Err(Failure::Wrong(loaded.bad_tables));
+    if !loaded.table_errors.is_empty() {
+        return Err(Failure::Wrong(loaded.table_errors));
     }
     reload::report(&loaded);
-    for complaint in &loaded.complaints {
-        log::warn!("{complaint}; ignoring");
+    for error in &loaded.errors {
+        log::warn!("{error}; ignoring");
     }
-    let list_errors = loaded.complaints.len();
+    let list_errors = loaded.errors.len();
     let rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
     let clock: Arc<dyn Clock> = match &settings.time {
         TimeSource::System => Arc::new(SystemClock),
@@ -143,36 +143,36 @@ fn start(settings: &Settings) -> Result<(), Failure> {
 fn check(
     options: &Options,
     settings: Option<&Settings>,
-    mut complaints: Vec<Complaint>,
+    mut errors: Vec<Diagnostic>,
     packaged: Option<Packaged>,
 ) -> ExitCode {
-    let mut remarks = Vec::new();
+    let mut warnings = Vec::new();
     if let Some(settings) = settings {
-        remarks.extend_from_slice(&settings.remarks);
+        warnings.extend_from_slice(&settings.warnings);
         // The unit says who the daemon is.
         if packaged.is_none()
             && let Err(Failure::Wrong(more)) = Identity::wanted(settings)
         {
-            complaints.extend(more);
+            errors.extend(more);
         }
     }
     let packaged = packaged.unwrap_or_default();
-    let about_options = |complaint: &Complaint| format!("{}{complaint}", packaged.place);
-    let mut remarks: Vec<String> = remarks.iter().map(about_options).collect();
-    let mut complaints: Vec<String> = complaints.iter().map(about_options).collect();
+    let about_options = |error: &Diagnostic| format!("{}{error}", packaged.place);
+    let mut warnings: Vec<String> = warnings.iter().map(about_options).collect();
+    let mut errors: Vec<String> = errors.iter().map(about_options).collect();
     let loaded = ListFiles::new(options).load();
-    remarks.extend(loaded.remarks.iter().map(ToString::to_string));
-    for more in [packaged.complaints, loaded.complaints, loaded.bad_tables] {
-        complaints.extend(more.iter().map(ToString::to_string));
+    warnings.extend(loaded.warnings.iter().map(ToString::to_string));
+    for more in [packaged.errors, loaded.errors, loaded.table_errors] {
+        errors.extend(more.iter().map(ToString::to_string));
     }
     if logging::goes_to_journal() {
-        report(Some(&options.syslog_name), &remarks, &complaints);
+        report(Some(&options.syslog_name), &warnings, &errors);
     } else {
-        for line in remarks.iter().chain(&complaints) {
+        for line in warnings.iter().chain(&errors) {
             logging::say(line);
         }
     }
-    ExitCode::from(if complaints.is_empty() {
+    ExitCode::from(if errors.is_empty() {
         exit::OK
     } else {
         exit::CONFIG
@@ -240,11 +240,11 @@ fn report(name: Option<&str>, warnings: &[String], errors: &[String]) {
     log::logger().flush();
 }
 
-/// Logs every complaint about the options where the daemon logs.
-fn refuse(name: Option<&str>, place: &str, complaints: &[Complaint]) -> ExitCode {
-    let about_options = |complaint: &Complaint| format!("{place}{complaint}");
-    let complaints: Vec<String> = complaints.iter().map(about_options).collect();
-    report(name, &[], &complaints);
+/// Logs every error about the options where the daemon logs.
+fn refuse(name: Option<&str>, place: &str, errors: &[Diagnostic]) -> ExitCode {
+    let about_options = |error: &Diagnostic| format!("{place}{error}");
+    let errors: Vec<String> = errors.iter().map(about_options).collect();
+    report(name, &[], &errors);
     ExitCode::from(exit::CONFIG)
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::config::Complaint;
+use crate::config::Diagnostic;
 use crate::config::environment::{Assignment, assignments, words};
 use crate::types::{decoded, is_undecodable};
 
@@ -27,7 +27,7 @@ pub(super) struct Packaged {
     /// `POSTGREY_TEXT`.
     pub(super) postgrey_text: Option<String>,
     /// What systemd would refuse or ignore.
-    pub(super) complaints: Vec<Complaint>,
+    pub(super) errors: Vec<Diagnostic>,
 }
 
 impl Packaged {
@@ -46,12 +46,12 @@ impl Packaged {
             match std::fs::read(path) {
                 Ok(bytes) => match loaded(path, &bytes) {
                     Ok(found) => packaged.take(path, found),
-                    Err(complaints) => packaged.complaints.extend(complaints),
+                    Err(errors) => packaged.errors.extend(errors),
                 },
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
-                    let complaint = Complaint::file(path, format!("{error}: {IGNORED}"));
-                    packaged.complaints.push(complaint);
+                    let error = Diagnostic::file(path, format!("{error}: {IGNORED}"));
+                    packaged.errors.push(error);
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Packaged {
             if is_below_comment {
                 let message = "systemd before version 254 takes this line for a part of the comment above it, which ends in \\: \
                                remove that \\";
-                self.complaints.push(Complaint::line(path, line, message));
+                self.errors.push(Diagnostic::line(path, line, message));
             }
             let is_name = name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric())
                 && !name.starts_with(|c: char| c.is_ascii_digit());
@@ -86,7 +86,7 @@ impl Packaged {
                     "POSTGREY_TEXT" => self.postgrey_text = Some(value),
                     _ => {}
                 },
-                Some(_) | None => self.complaints.push(Complaint::line(
+                Some(_) | None => self.errors.push(Diagnostic::line(
                     path,
                     line,
                     format!(
@@ -100,10 +100,10 @@ impl Packaged {
 
 /// The assignments of a file, or why systemd does not load it. To bytes that are not UTF-8 it objects in names and
 /// values alone.
-fn loaded(path: &Path, bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Complaint>> {
+fn loaded(path: &Path, bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Diagnostic>> {
     if bytes.contains(&0) {
         let message = format!("there is a NUL byte in it: {IGNORED}");
-        return Err(vec![Complaint::file(path, message)]);
+        return Err(vec![Diagnostic::file(path, message)]);
     }
     let found = assignments(&decoded(bytes));
     let is_undecodable = |assignment: &&Assignment| {
@@ -112,17 +112,17 @@ fn loaded(path: &Path, bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Complaint>> 
             assignment.name.contains(is_undecodable) || value.contains(is_undecodable)
         })
     };
-    let complaints: Vec<_> = found
+    let errors: Vec<_> = found
         .iter()
         .filter(is_undecodable)
         .map(|assignment| {
             let message = format!("this is not UTF-8: {IGNORED}");
-            Complaint::line(path, assignment.line, message)
+            Diagnostic::line(path, assignment.line, message)
         })
         .collect();
-    if complaints.is_empty() {
+    if errors.is_empty() {
         Ok(found)
     } else {
-        Err(complaints)
+        Err(errors)
     }
 }

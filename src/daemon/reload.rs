@@ -1,7 +1,7 @@
 //! SIGHUP, or a word over D-Bus: every list file is read again, all or nothing.
 
 use super::notify::Notifier;
-use crate::config::{Complaint, Loaded, Settings};
+use crate::config::{Diagnostic, Loaded, Settings};
 use crate::frontend::bus::Reloaded;
 use crate::service::Gate;
 
@@ -11,25 +11,25 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
     notifier.reloading();
     let files = settings.lists.clone();
     let reloaded = match tokio::task::spawn_blocking(move || files.load()).await {
-        Ok(loaded) if loaded.complaints.is_empty() && loaded.bad_tables.is_empty() => {
+        Ok(loaded) if loaded.errors.is_empty() && loaded.table_errors.is_empty() => {
             report(&loaded);
             gate.set_lists(loaded.lists);
             gate.set_list_errors(0);
             Ok(())
         }
         Ok(loaded) => {
-            for complaint in loaded.complaints.iter().chain(&loaded.bad_tables) {
-                log::error!("{complaint}");
+            for error in loaded.errors.iter().chain(&loaded.table_errors) {
+                log::error!("{error}");
             }
             log::error!(
                 "the lists were not read again: mend them first; the old ones stay in force"
             );
-            Err([loaded.complaints, loaded.bad_tables].concat())
+            Err([loaded.errors, loaded.table_errors].concat())
         }
         Err(error) => {
             let text = format!("the lists were not read again: {error}");
             log::error!("{text}");
-            Err(vec![Complaint::command_line(text)])
+            Err(vec![Diagnostic::command_line(text)])
         }
     };
     notifier.ready();
@@ -38,8 +38,8 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
 
 /// Says what is in the lists that come into force, and what is odd about them.
 pub(super) fn report(loaded: &Loaded) {
-    for remark in &loaded.remarks {
-        log::warn!("{remark}");
+    for warning in &loaded.warnings {
+        log::warn!("{warning}");
     }
     let lists = &loaded.lists;
     log::info!(

@@ -21,18 +21,18 @@ fn settings(args: &[&str]) -> Settings {
     Settings::new(&parse(args).unwrap(), &around()).unwrap()
 }
 
-fn complaints(args: &[&str]) -> Vec<String> {
-    let complaints = match parse(args) {
-        Err(Refusal::Wrong(complaints, _)) => complaints,
+fn errors(args: &[&str]) -> Vec<String> {
+    let errors = match parse(args) {
+        Err(Refusal::Wrong(errors, _)) => errors,
         Err(Refusal::Shown(_)) => panic!("shown"),
         Ok(options) => Settings::new(&options, &around()).err().unwrap_or_default(),
     };
-    complaints.iter().map(ToString::to_string).collect()
+    errors.iter().map(ToString::to_string).collect()
 }
 
-fn remarks(args: &[&str], around: &Surroundings) -> Vec<String> {
+fn warnings(args: &[&str], around: &Surroundings) -> Vec<String> {
     let settings = Settings::new(&parse(args).unwrap(), around).unwrap();
-    settings.remarks.iter().map(ToString::to_string).collect()
+    settings.warnings.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -112,10 +112,10 @@ fn a_name_in_the_log_is_one_that_readers_of_syslog_can_find() {
         "a\t",
         &"x".repeat(49),
     ] {
-        let complaints = complaints(&["--syslog-name", name]);
+        let errors = errors(&["--syslog-name", name]);
         assert!(
-            complaints.concat().contains("--syslog-name: "),
-            "{name:?}: {complaints:?}"
+            errors.concat().contains("--syslog-name: "),
+            "{name:?}: {errors:?}"
         );
     }
 }
@@ -136,8 +136,8 @@ fn what_postgrey_takes_empty_is_the_default() {
 }
 
 #[test]
-fn every_complaint_is_made_and_names_its_option() {
-    let wrong = complaints(&[
+fn every_error_is_made_and_names_its_option() {
+    let wrong = errors(&[
         "--delay=soon",
         "--retry-window=2d",
         "--sync=maybe",
@@ -150,33 +150,62 @@ fn every_complaint_is_made_and_names_its_option() {
         );
     }
     assert_eq!(wrong.len(), 4);
-    let mistyped = complaints(&["--dealy=3", "--privcy"]);
+    let mistyped = errors(&["--dealy=3", "--privcy"]);
     assert_eq!(mistyped.len(), 2, "{mistyped:?}");
     assert!(mistyped[0].contains("'--delay'"), "{mistyped:?}");
     assert!(mistyped[1].contains("'--privacy'"), "{mistyped:?}");
 }
 
 #[test]
-fn what_no_shell_expands_is_refused_with_advice() {
-    let wrong = complaints(&["--hostname=$HOSTNAME"]);
-    assert!(
-        wrong[0].starts_with("--hostname: ") && wrong[0].contains("no shell"),
-        "{wrong:?}"
-    );
+fn a_dollar_in_the_value_of_any_option_is_refused_with_advice() {
+    use clap::CommandFactory;
+    let command = Options::command();
+    let options = command.get_arguments();
+    let names: Vec<String> = options
+        .filter(|option| option.get_action().takes_values())
+        .filter_map(|option| Some(format!("--{}", option.get_long()?)))
+        .collect();
+    assert!(names.len() > 30, "{names:?}");
+    for name in names {
+        let wrong = errors(&[&format!("{name}=${{X}}")]);
+        let begin = format!("{name}: \"${{X}}\" has a $ in it, and no shell");
+        assert!(wrong[0].starts_with(&begin), "{name}: {wrong:?}");
+    }
+}
+
+#[test]
+fn every_dollar_is_refused_and_the_other_options_are_read() {
+    let line = [
+        "-u$A",
+        "--unix=/run/b",
+        "--unix=$C",
+        "--hostname=$",
+        "--sync=x",
+    ];
+    let Err(Refusal::Wrong(refused, Some(rest))) = parse(&line) else {
+        panic!("not refused");
+    };
+    let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
+    let places: Vec<&str> = refused
+        .iter()
+        .filter_map(|text| text.split(": ").next())
+        .collect();
+    assert_eq!(places, ["--unix", "--unix", "--hostname"]);
+    assert_eq!(Settings::new(&rest, &around()).unwrap_err().len(), 1);
 }
 
 #[test]
 fn what_is_accepted_and_not_done_is_said() {
-    let ignored = remarks(&["-d", "--pidfile=/x", "--lookup-by-subnet"], &around());
+    let ignored = warnings(&["-d", "--pidfile=/x", "--lookup-by-subnet"], &around());
     assert_eq!(ignored.len(), 3, "{ignored:?}");
     let unprivileged = Surroundings {
         is_root: false,
         ..around()
     };
-    assert_eq!(remarks(&["--user=nobody"], &unprivileged).len(), 1);
-    assert!(complaints(&["-n"])[0].contains("warn_if_reject"));
+    assert_eq!(warnings(&["--user=nobody"], &unprivileged).len(), 1);
+    assert!(errors(&["-n"])[0].contains("warn_if_reject"));
     assert_eq!(
-        remarks(&["--delay=7200", "--retry-window=1h"], &around()).len(),
+        warnings(&["--delay=7200", "--retry-window=1h"], &around()).len(),
         1
     );
 }
@@ -199,7 +228,7 @@ fn the_units_state_directory_is_where_the_database_goes() {
     for (args, want, want_remarks) in cases {
         let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
         assert_eq!(settings.store.directory, Path::new(want), "{args:?}");
-        assert_eq!(settings.remarks.len(), want_remarks, "{args:?}");
+        assert_eq!(settings.warnings.len(), want_remarks, "{args:?}");
     }
 }
 
@@ -261,7 +290,7 @@ fn a_tarpit_is_what_targrey_would_make_of_the_options() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_or_remarked_on() {
+fn what_cannot_work_is_refused_or_warned_of() {
     let refused: [&[&str]; 5] = [
         &["--tarpit", "--greylist-action=450"],
         &["--targrey", "--tarpit=0"],
@@ -270,8 +299,8 @@ fn what_cannot_work_is_refused_or_remarked_on() {
         &["--s25r", "--unmatched=maybe"],
     ];
     for args in refused {
-        let complaints = Settings::new(&parse(args).unwrap(), &around()).unwrap_err();
-        assert_eq!(complaints.len(), 1, "{args:?}");
+        let errors = Settings::new(&parse(args).unwrap(), &around()).unwrap_err();
+        assert_eq!(errors.len(), 1, "{args:?}");
     }
     let remarked: [(&[&str], &str); 7] = [
         (&["--tarpit=300"], "--tarpit: "),
@@ -284,9 +313,9 @@ fn what_cannot_work_is_refused_or_remarked_on() {
     ];
     for (args, want) in remarked {
         let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
-        let remarks: Vec<String> = settings.remarks.iter().map(ToString::to_string).collect();
-        assert_eq!(remarks.len(), 1, "{args:?} {remarks:?}");
-        assert!(remarks[0].starts_with(want), "{args:?} {remarks:?}");
+        let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), 1, "{args:?} {warnings:?}");
+        assert!(warnings[0].starts_with(want), "{args:?} {warnings:?}");
     }
     for (args, want) in [
         (&["--unmatched=pass"][..], Some(Unmatched::Pass)),
@@ -297,7 +326,7 @@ fn what_cannot_work_is_refused_or_remarked_on() {
         assert_eq!(settings.params.unmatched, want, "{args:?}");
     }
     let settings = Settings::new(&parse(&["--tarpit=299"]).unwrap(), &around()).unwrap();
-    assert_eq!(settings.remarks, []);
+    assert_eq!(settings.warnings, []);
 }
 
 #[test]

@@ -13,19 +13,19 @@ fn read(text: &[u8]) -> (AccessTables, Vec<String>) {
     let path = directory.path().join("table");
     fs::write(&path, text).unwrap();
     let (tables, findings) = load(&[path], &["my_class".to_owned()]);
-    let complaints = findings.complaints.iter().map(|complaint| {
-        let text = complaint.to_string();
+    let errors = findings.errors.iter().map(|error| {
+        let text = error.to_string();
         let (_, behind) = text.split_once("/table:").unwrap();
         behind.to_owned()
     });
-    (tables, complaints.collect())
+    (tables, errors.collect())
 }
 
 #[test]
 fn a_line_goes_on_where_white_space_begins_the_next() {
     let text = b"# comment\n/a/\n  OK\n\n  # comment\n\tand more\n/b/ DUNNO\r\n \n!/c/ MY_CLASS";
-    let (tables, complaints) = read(text);
-    assert_eq!(complaints, [""; 0]);
+    let (tables, errors) = read(text);
+    assert_eq!(errors, [""; 0]);
     let lines: Vec<(u32, &str)> = (0..3)
         .map(|number| tables.entries().get(number).unwrap())
         .map(|entry| (entry.line().unwrap(), &*entry.text))
@@ -46,7 +46,7 @@ fn every_bad_line_is_complained_about_and_the_rest_is_read() {
     let text = b"  /a/ OK\n/b/ OK\n/c OK\n/d/y OK\n/e/\n/f/ HOLD\n/(/ OK\n/g/ REJECT $1\n\
         endif\nif /h/ OK\nendif x\nif /i/\nwhat\n/\xff/ OK\n/j\0/ OK\n!\n/k/!/( OK\n! !/l/ OK\n\
         \xc3\xa4m\xc3\xa4 OK\nIF#n#ix\nENDIF\nif /o/\n/(a|b)/ REJECT $1\n";
-    let (tables, complaints) = read(text);
+    let (tables, errors) = read(text);
     let begins = [
         "1: white space at the beginning",
         "3: no '/' that ends",
@@ -68,9 +68,9 @@ fn every_bad_line_is_complained_about_and_the_rest_is_read() {
         "12: if without endif",
         "22: if without endif",
     ];
-    assert_eq!(complaints.len(), begins.len(), "{complaints:#?}");
-    for (complaint, begin) in complaints.iter().zip(begins) {
-        assert!(complaint.starts_with(begin), "{complaint} {begin}");
+    assert_eq!(errors.len(), begins.len(), "{errors:#?}");
+    for (error, begin) in errors.iter().zip(begins) {
+        assert!(error.starts_with(begin), "{error} {begin}");
     }
     assert_eq!(tables.entries().len(), 2);
 }
@@ -78,14 +78,14 @@ fn every_bad_line_is_complained_about_and_the_rest_is_read() {
 #[test]
 fn a_file_that_cannot_be_read_is_complained_about() {
     let (tables, findings) = load(&["/nowhere/table".into()], &[]);
-    assert_eq!(findings.complaints.len(), 1);
+    assert_eq!(findings.errors.len(), 1);
     assert!(tables.entries().is_empty());
 }
 
 #[test]
 fn two_expressions_hold_together() {
-    let (tables, complaints) = read(b"/a/!/b/ OK\n/c/!!/d/i REJECT\n");
-    assert_eq!(complaints, [""; 0]);
+    let (tables, errors) = read(b"/a/!/b/ OK\n/c/!!/d/i REJECT\n");
+    assert_eq!(errors, [""; 0]);
     let cases = [("a", Some(1)), ("ab", None), ("cd", Some(2)), ("cD", None)];
     for (name, want) in cases {
         let found = tables.find(name.as_bytes(), b"");
@@ -115,7 +115,7 @@ proptest! {
     #[test]
     fn no_result_that_was_read_is_changed_when_it_is_written(result in result(), name in "[ -~\\x00\t\u{200b}]{0,9}") {
         let table = format!("/^(.*)(..)$/ {result}\n");
-        let mut findings = Findings::default();
+        let mut findings = Diagnostics::default();
         let lines = super::read(Path::new("table"), table.as_bytes(), &[], &mut findings);
         let mut tables = AccessTables::default();
         tables.push(lines).unwrap();
@@ -128,7 +128,7 @@ proptest! {
             write_reply(&mut answer, &reply, Style { greylist_action, enhanced_codes: true });
             prop_assert_eq!(answer, format!("action={text}\n\n").into_bytes());
         } else {
-            prop_assert!(!findings.complaints.is_empty(), "{:?}", table);
+            prop_assert!(!findings.errors.is_empty(), "{:?}", table);
         }
     }
 }
@@ -146,23 +146,23 @@ fn white_space_in_a_result_is_answered_with_blanks() {
         (" REJECT", "REJECT"),
     ];
     for (result, want) in cases {
-        let (tables, complaints) = read(format!("/a/{result}\n").as_bytes());
-        assert_eq!(complaints, [""; 0], "{result:?}");
+        let (tables, errors) = read(format!("/a/{result}\n").as_bytes());
+        assert_eq!(errors, [""; 0], "{result:?}");
         assert_eq!(tables.lookup(0, b"a").unwrap().text(), want, "{result:?}");
     }
 }
 
 #[test]
-fn what_a_perl_expression_would_mean_and_this_does_not_is_remarked_on() {
+fn what_a_perl_expression_would_mean_and_this_does_not_is_warned_of() {
     let text =
         b"/^\\d+\\.example$/ OK\nif /x/\n!/a/!/b[\\s-]/ OK\nendif\nif /\\Aa\\.b\\w\\-/\nendif\n\
         /[\\.a]\\.\\b/ OK\n";
-    let mut findings = Findings::default();
+    let mut findings = Diagnostics::default();
     let lines = super::read(Path::new("table"), text, &[], &mut findings);
-    assert_eq!((lines.len(), &findings.complaints[..]), (7, &[][..]));
-    let remarks: Vec<String> = findings.remarks.iter().map(ToString::to_string).collect();
+    assert_eq!((lines.len(), &findings.errors[..]), (7, &[][..]));
+    let warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
-        remarks,
+        warnings,
         [
             "table:1: \\d is the letter d here, as in Postfix; write [0-9]",
             "table:3: \\s between brackets is a backslash and the letter s, as in Postfix; write [:space:]",

@@ -40,7 +40,7 @@ mod unpacking;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Complaint;
+use crate::config::Diagnostic;
 use crate::types::Timestamp;
 
 pub use connection::serve;
@@ -55,7 +55,7 @@ pub struct Facts {
 }
 
 /// What became of a reload: the complaints for which it was refused.
-pub type Reloaded = Result<(), Vec<Complaint>>;
+pub type Reloaded = Result<(), Vec<Diagnostic>>;
 
 /// Asks for a reload; what became of it is sent back.
 pub type ReloadSender = mpsc::Sender<oneshot::Sender<Reloaded>>;

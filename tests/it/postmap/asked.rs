@@ -87,8 +87,8 @@ impl Desk {
         let path = self.0.path().join("table");
         fs::write(&path, table).unwrap();
         let (tables, findings) = tables::load(&[path], &[]);
-        let refused = findings.complaints.iter().map(|complaint| {
-            let text = complaint.to_string();
+        let refused = findings.errors.iter().map(|error| {
+            let text = error.to_string();
             let number = text.split("/table:").nth(1).unwrap();
             number[..number.find(':').unwrap()].parse().unwrap()
         });
@@ -106,8 +106,8 @@ impl Desk {
         let path = self.0.path().join("table");
         fs::write(&path, table).unwrap();
         let (_, findings) = tables::load(&[path], &[]);
-        let mut all = findings.complaints.iter().map(ToString::to_string);
-        all.any(|complaint| complaint.contains(reason))
+        let mut all = findings.errors.iter().map(ToString::to_string);
+        all.any(|error| error.contains(reason))
     }
 
     /// The table of stargrey.

@@ -1,22 +1,48 @@
-//! What is wrong with options and lists, and where.
+//! Diagnostics: what is wrong with options and files, and where.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What is said about files while they are read.
+/// What is found while options or files are read.
 #[derive(Debug, Default)]
-pub struct Findings {
-    /// What is wrong.
-    pub complaints: Vec<Complaint>,
-    /// What is worth a word and not wrong.
-    pub remarks: Vec<Complaint>,
+pub struct Diagnostics {
+    /// What is refused.
+    pub errors: Vec<Diagnostic>,
+    /// What is accepted, and likely not meant.
+    pub warnings: Vec<Diagnostic>,
 }
 
-/// One thing that is wrong.
+/// An error or a warning: what is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub struct Diagnostic {
     place: Place,
     message: String,
+}
+
+impl Diagnostics {
+    /// The value, or an error about the option and a stand-in that is never used.
+    pub(super) fn take<T>(
+        &mut self,
+        option: &'static str,
+        value: Result<T, String>,
+        stand_in: T,
+    ) -> T {
+        value.unwrap_or_else(|message| {
+            self.error(option, message);
+            stand_in
+        })
+    }
+
+    /// Refuses an option.
+    pub(super) fn error(&mut self, option: &'static str, message: impl fmt::Display) {
+        self.errors.push(Diagnostic::option(option, message));
+    }
+
+    /// Warns of an option that is accepted.
+    pub(super) fn warn(&mut self, option: &'static str, message: impl fmt::Display) {
+        self.warnings.push(Diagnostic::option(option, message));
+    }
 }
 
 /// Where it is.
@@ -25,22 +51,22 @@ enum Place {
     /// The command line as a whole.
     CommandLine,
     /// An option, by its name.
-    Option(&'static str),
+    Option(Cow<'static, str>),
     /// A file as a whole.
     File(PathBuf),
     /// A line of a file, from 1.
     Line(PathBuf, u32),
 }
 
-impl Complaint {
+impl Diagnostic {
     /// About the command line as a whole.
     pub fn command_line(message: impl fmt::Display) -> Self {
         Self::new(Place::CommandLine, message)
     }
 
     /// About an option, `--delay` say.
-    pub fn option(name: &'static str, message: impl fmt::Display) -> Self {
-        Self::new(Place::Option(name), message)
+    pub fn option(name: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
+        Self::new(Place::Option(name.into()), message)
     }
 
     /// About a file.
@@ -61,7 +87,7 @@ impl Complaint {
     }
 }
 
-impl fmt::Display for Complaint {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::CommandLine => {}

@@ -1,0 +1,81 @@
+//! Where to listen: the values of `--unix` and `--inet`.
+
+use std::path::PathBuf;
+
+use super::value;
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Endpoint {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A host name or address, and a port.
+    Inet(String, u16),
+    /// A port on the loopback addresses of both families.
+    Localhost(u16),
+    /// A port on all addresses of both families.
+    Everywhere(u16),
+}
+
+impl Endpoint {
+    /// `[HOST:]PORT`; an IPv6 address in brackets, or without them if the last colon is the port's.
+    pub(super) fn inet(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (Some(host), port),
+            None => (None, text),
+        };
+        let port = value::number(port, 1, u16::MAX).map_err(|_| {
+            format!("{text:?} is no [HOST:]PORT with a port from 1 to 65535; write an IPv6 address in brackets")
+        })?;
+        let host = host.map(|host| {
+            host.strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'))
+                .unwrap_or(host)
+        });
+        match host {
+            None => Ok(Self::Localhost(port)),
+            Some("*") => Ok(Self::Everywhere(port)),
+            Some("") => Err(format!("{text:?} has no host before the colon")),
+            Some(host) if host.contains(['[', ']']) => {
+                Err(format!("{text:?} has a bracket too few or too many"))
+            }
+            Some(host) => Ok(Self::Inet(host.to_owned(), port)),
+        }
+    }
+
+    /// The path of a unix socket.
+    pub(super) fn unix(path: &str) -> Result<Self, String> {
+        if path.is_empty() {
+            return Err("the path is empty".to_owned());
+        }
+        Ok(Self::Unix(path.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_are_parsed() {
+        let host = |host: &str, port| Endpoint::Inet(host.to_owned(), port);
+        let cases = [
+            ("10023", Some(Endpoint::Localhost(10023))),
+            ("127.0.0.1:10023", Some(host("127.0.0.1", 10023))),
+            ("[::1]:10023", Some(host("::1", 10023))),
+            ("::1:10023", Some(host("::1", 10023))),
+            ("localhost:60000", Some(host("localhost", 60000))),
+            ("*:10023", Some(Endpoint::Everywhere(10023))),
+            (":10023", None),
+            ("0", None),
+            ("host", None),
+            ("[::1]", None),
+            ("[::1", None),
+            ("::1]:10023", None),
+            ("65536", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Endpoint::inet(text).ok(), want, "{text}");
+        }
+    }
+}

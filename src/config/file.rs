@@ -1,0 +1,48 @@
+//! Files of lists and tables, read within a limit.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+/// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
+pub const MAX_LIST_BYTES: u64 = 64 << 20;
+
+/// The content of a file that is no larger than a list may be.
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // A pipe that nobody writes to must not hold anything up.
+    let file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("a pipe is no list"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_LIST_BYTES.saturating_add(1))
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_LIST_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than {MAX_LIST_BYTES} bytes"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// The error, with advice where the unit's sandbox is the likely cause.
+pub(super) fn explain(path: &Path, error: &io::Error) -> String {
+    let hidden = ["/home", "/root", "/run/user"]
+        .iter()
+        .any(|hidden| path.starts_with(hidden));
+    if hidden && std::env::var_os("INVOCATION_ID").is_some() {
+        format!(
+            "{error}; the unit hides home directories: keep lists in /etc/stargrey, \
+             or add a drop-in with [Service] ProtectHome=read-only"
+        )
+    } else {
+        error.to_string()
+    }
+}
