@@ -2,7 +2,9 @@
 
 use super::records::bits_of_triplets;
 use super::{Control, ControlError};
-use crate::policy::{Client, ClientKey, CountBy, Params, Sleep, SleepChange, Triplet, TripletKey};
+use crate::policy::{
+    Client, ClientKey, CountBy, Expiry, Params, Sleep, SleepChange, Triplet, TripletKey,
+};
 use crate::store::{Commit, Records, Row, RowKey, StoreError};
 use crate::types::{Prefix, Timestamp};
 
@@ -13,20 +15,21 @@ pub struct Taken {
     pub new: u64,
     /// Changed what was there.
     pub changed: u64,
-    /// Changed nothing: what was there is later.
+    /// Changed nothing: what was there says as much.
     pub unchanged: u64,
 }
 
 impl Control {
-    /// Takes rows in, all or none. What is there already stays if it is later. A triplet's network may be a
-    /// client's address by itself.
+    /// Takes rows in, all or none. What is there already and what comes are merged; what has expired counts as
+    /// nothing beside what has not. Of sleeps the later one stays. A triplet's network may be a client's address by
+    /// itself.
     ///
     /// # Errors
     ///
     /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
         let params = self.0.book.rules().params;
-        let now = self.0.now();
+        let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
         let jobs = rows
             .iter()
             .enumerate()
@@ -37,6 +40,11 @@ impl Control {
                 })
             })
             .collect::<Result<Vec<Job>, ControlError>>()?;
+        let expired = Expired {
+            now,
+            expiry,
+            params,
+        };
         let end = if dry_run {
             Commit::Discard
         } else {
@@ -46,7 +54,7 @@ impl Control {
             move |records| {
                 let mut taken = Taken::default();
                 for job in &jobs {
-                    job.run(records, &mut taken)?;
+                    job.run(records, &expired, &mut taken)?;
                 }
                 Ok::<_, StoreError>(taken)
             },
@@ -148,64 +156,77 @@ fn not_ahead(record: Triplet, now: Timestamp) -> Triplet {
     }
 }
 
-impl Job {
-    fn run(&self, records: &mut dyn Records, taken: &mut Taken) -> Result<(), StoreError> {
-        let (is_new, is_later) = match self {
-            Self::Triplet(key, record) => {
-                let known = records.triplet(key)?;
-                (
-                    known.is_none(),
-                    known.is_none_or(|known| is_later(known, *record)),
-                )
-            }
-            Self::Client(key, record) => {
-                let known = records.client(key)?;
-                let beats = |known: Client| record.count > known.count || record.last > known.last;
-                (known.is_none(), known.is_none_or(beats))
-            }
-            Self::Sleep(key, record) => {
-                let known = records.sleep(key)?;
-                (
-                    known.is_none(),
-                    known.is_none_or(|known| record.seen > known.seen),
-                )
-            }
+/// Which records have expired: none while expiry is suspended.
+struct Expired {
+    now: Timestamp,
+    expiry: Expiry,
+    params: Params,
+}
+
+impl Expired {
+    /// The record to keep: both versions together, where both are live.
+    fn merge<T: Copy>(
+        &self,
+        (known, record): (Option<T>, T),
+        is_expired: impl Fn(T, Timestamp, &Params) -> bool,
+        merge: impl FnOnce(T, T) -> T,
+    ) -> T {
+        let is_live = |record: &T| {
+            self.expiry == Expiry::Suspended || !is_expired(*record, self.now, &self.params)
         };
-        let counter = match (is_new, is_later) {
-            (true, _) => &mut taken.new,
-            (false, true) => &mut taken.changed,
-            (false, false) => &mut taken.unchanged,
-        };
-        *counter = counter.saturating_add(1);
-        if !is_later {
-            return Ok(());
-        }
-        match self {
-            Self::Triplet(key, record) => records.put_triplet(key, *record),
-            Self::Client(key, record) => {
-                let known = records.client(key)?;
-                records.put_client(
-                    key,
-                    Client {
-                        count: known.map_or(record.count, |known| known.count.max(record.count)),
-                        last: known.map_or(record.last, |known| known.last.max(record.last)),
-                    },
-                )
-            }
-            Self::Sleep(key, record) => records.change_sleep(key, SleepChange::Keep(*record)),
+        match known.filter(is_live) {
+            Some(known) if is_live(&record) => merge(known, record),
+            Some(known) => known,
+            None => record,
         }
     }
 }
 
-/// Whether a triplet's record tells more than the one that is known: to have passed is more than to wait, and
-/// otherwise what was seen later.
-fn is_later(known: Triplet, record: Triplet) -> bool {
-    match (known, record) {
-        (Triplet::Waiting { .. }, Triplet::Passed { .. }) => true,
-        (Triplet::Passed { .. }, Triplet::Waiting { .. }) => false,
-        (
-            Triplet::Waiting { last: known, .. } | Triplet::Passed { last: known, .. },
-            Triplet::Waiting { last, .. } | Triplet::Passed { last, .. },
-        ) => last > known,
+impl Job {
+    fn run(
+        &self,
+        records: &mut dyn Records,
+        expired: &Expired,
+        taken: &mut Taken,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Triplet(key, record) => {
+                let known = records.triplet(key)?;
+                let next = expired.merge((known, *record), Triplet::is_expired, Triplet::merge);
+                if taken.count(known, next) {
+                    records.put_triplet(key, next)?;
+                }
+            }
+            Self::Client(key, record) => {
+                let known = records.client(key)?;
+                let next = expired.merge((known, *record), Client::is_expired, Client::merge);
+                if taken.count(known, next) {
+                    records.put_client(key, next)?;
+                }
+            }
+            Self::Sleep(key, record) => {
+                let known = records.sleep(key)?;
+                let next = known
+                    .filter(|known| known.seen >= record.seen)
+                    .unwrap_or(*record);
+                if taken.count(known, next) {
+                    records.change_sleep(key, SleepChange::Keep(next))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Taken {
+    /// Counts a row; says whether it changes anything.
+    fn count<T: PartialEq>(&mut self, known: Option<T>, next: T) -> bool {
+        let (counter, is_change) = match known {
+            None => (&mut self.new, true),
+            Some(known) if known != next => (&mut self.changed, true),
+            Some(_) => (&mut self.unchanged, false),
+        };
+        *counter = counter.saturating_add(1);
+        is_change
     }
 }

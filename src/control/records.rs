@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Control, ControlError};
-use crate::policy::{CountBy, Params, Query, Triplet, TripletKey};
+use crate::policy::{CountBy, Expiry, Params, Query, Triplet, TripletKey};
 use crate::service::LastClient;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
@@ -291,8 +291,9 @@ impl Control {
         sender: &[u8],
         recipient: &[u8],
     ) -> Result<(), ControlError> {
-        let now = self.0.now();
-        let network = self.0.book.rules().params.network(client);
+        let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
+        let params = self.0.book.rules().params;
+        let network = params.network(client);
         let key = TripletKey::new(network, sender, recipient);
         let passes = Triplet::Passed {
             first: now,
@@ -301,16 +302,12 @@ impl Control {
             mails: 0,
         };
         self.write(move |records| {
-            let record = match records.triplet(&key)? {
-                Some(known @ Triplet::Passed { .. }) => known.merge(passes),
-                Some(Triplet::Waiting { first, last, .. }) => Triplet::Passed {
-                    first,
-                    passed: now,
-                    last: last.max(now),
-                    mails: 0,
-                },
-                None => passes,
-            };
+            let known = records.triplet(&key)?;
+            let is_live =
+                |known: &Triplet| expiry == Expiry::Suspended || !known.is_expired(now, &params);
+            let record = known
+                .filter(is_live)
+                .map_or(passes, |known| known.merge(passes));
             records.put_triplet(&key, record)
         })
         .await

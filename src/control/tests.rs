@@ -558,6 +558,120 @@ async fn only_rows_that_a_decision_can_find_are_taken_in() {
 }
 
 #[tokio::test]
+async fn an_import_merges_what_is_live_of_both_sides_whichever_is_older() {
+    // Times in seconds before now.
+    let at = |before: u64| Timestamp::from_seconds(START - before);
+    let waiting = |first, last, retries| Triplet::Waiting {
+        first: at(first),
+        last: at(last),
+        retries,
+        counted: 0,
+    };
+    let passed = |first, passed, last, mails| Triplet::Passed {
+        first: at(first),
+        passed: at(passed),
+        last: at(last),
+        mails,
+    };
+    const LONG_AGO: u64 = 99 * 86_400;
+    let long_ago = waiting(LONG_AGO, LONG_AGO, 9);
+    let (known, seen) = (waiting(900, 800, 1), waiting(900, 500, 2));
+    let old = passed(5000, 4000, 3000, 7);
+    let cases = [
+        ("older", known, waiting(1000, 950, 3), waiting(1000, 800, 3)),
+        ("newer", known, waiting(300, 200, 0), waiting(900, 200, 1)),
+        ("the same, later", known, seen, seen),
+        ("the same, earlier", seen, known, seen),
+        ("passed", known, old, passed(5000, 4000, 800, 7)),
+        (
+            "not passed",
+            old,
+            waiting(6000, 6000, 0),
+            passed(6000, 4000, 3000, 7),
+        ),
+        ("expired", known, long_ago, known),
+        ("over an expired one", long_ago, known, known),
+        (
+            "passed and expired",
+            known,
+            passed(LONG_AGO, LONG_AGO, LONG_AGO, 9),
+            known,
+        ),
+    ];
+    for (name, known, record, want) in cases {
+        let site = Site::new(Params::default());
+        let row = |record| Row::Triplet {
+            key: RowKey::Plain(crate::policy::TripletParts {
+                network: Prefix::parse("192.0.2.0/24").unwrap(),
+                sender: b"a@b".to_vec(),
+                recipient: b"a@x".to_vec(),
+            }),
+            record,
+        };
+        // In one transaction: the sweep cannot come between.
+        let rows = vec![row(known), row(record), row(record)];
+        let taken = site.control().import(rows, false).await.unwrap();
+        assert_eq!(site.all().await, [row(want)], "{name}");
+        let changed = u64::from(want != known);
+        let want = Taken {
+            new: 1,
+            changed,
+            unchanged: 2 - changed,
+        };
+        assert_eq!(taken, want, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
+    let site = Site::new(Params::default());
+    assert_eq!(site.ask("mx", "a@x").await, Reason::New);
+    site.clock.advance(100);
+    assert_eq!(site.ask("mx", "a@x").await, Reason::EarlyRetry);
+    let Some(Row::Triplet { key, record }) = site.all().await.into_iter().next() else {
+        panic!("no triplet");
+    };
+    let first = Timestamp::from_seconds(START - 150);
+    let older = Triplet::Waiting {
+        first,
+        last: first,
+        retries: 0,
+        counted: 0,
+    };
+    assert!(record.first() > first);
+    let row = Row::Triplet { key, record: older };
+    assert_eq!(
+        site.control()
+            .import(vec![row], false)
+            .await
+            .unwrap()
+            .changed,
+        1
+    );
+    let query = crate::policy::Query {
+        client: None,
+        triplet: Some(crate::policy::TripletKey::new(
+            Prefix::parse("192.0.2.0/24").unwrap(),
+            b"a@b",
+            b"a@x",
+        )),
+        sleep: None,
+        suspicion: None,
+        is_stressed: false,
+    };
+    let inner = &site.control().0;
+    let mut facts = inner.state.read(|reader| reader.facts(&query)).unwrap();
+    inner.touches.overlay(&query, &mut facts);
+    let want = Triplet::Waiting {
+        first,
+        last: Timestamp::from_seconds(START + 100),
+        retries: 1,
+        counted: 0,
+    };
+    assert_eq!(facts.triplet, Some(want));
+}
+
+#[tokio::test]
 async fn thousands_of_entries_end_at_once_and_hits_of_the_others_go_on() {
     let site = Site::new(Params::default());
     let list = ListName::Sender;

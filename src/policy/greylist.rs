@@ -86,10 +86,15 @@ impl Triplet {
         matches!(self, Self::Passed { .. })
     }
 
-    /// Whether `other` is the same record at another moment of the same state.
+    /// Whether `other` is the same record at another moment of the same state: one that has not passed since, and
+    /// was not begun anew, which is after everything that the older one has seen. An import may have set `first`
+    /// back.
     #[must_use]
     pub fn same_state(self, other: Self) -> bool {
-        self.is_passed() == other.is_passed() && self.first() == other.first()
+        let end = |record: Self| record.first().max(record.last());
+        self.is_passed() == other.is_passed()
+            && self.first() <= end(other)
+            && other.first() <= end(self)
     }
 
     /// What two versions of one record say together, for instance the one in the store and the one in the
@@ -145,10 +150,10 @@ impl Triplet {
                     mails,
                     ..
                 },
-                Self::Waiting { .. },
+                Self::Waiting { last: tried, .. },
             )
             | (
-                Self::Waiting { .. },
+                Self::Waiting { last: tried, .. },
                 Self::Passed {
                     passed,
                     last,
@@ -158,7 +163,7 @@ impl Triplet {
             ) => Self::Passed {
                 first: begun,
                 passed,
-                last,
+                last: last.max(tried),
                 mails,
             },
         }

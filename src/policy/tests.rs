@@ -678,3 +678,34 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
     };
     assert!(matches!(plan(&data, &rules), Plan::Needs(_)));
 }
+
+#[test]
+fn a_record_is_the_same_until_it_passes_or_begins_anew() {
+    let at = Timestamp::from_seconds;
+    let waiting = |first, last| Triplet::Waiting {
+        first: at(first),
+        last: at(last),
+        retries: 0,
+        counted: 0,
+    };
+    let passed = |first, last| Triplet::Passed {
+        first: at(first),
+        passed: at(first),
+        last: at(last),
+        mails: 1,
+    };
+    let one = waiting(1000, 1200);
+    for (name, other, want) in [
+        ("itself", one, true),
+        ("tried again", waiting(1000, 9000), true),
+        ("first set back by an import", waiting(500, 1200), true),
+        ("begun anew", waiting(1201, 1201), false),
+        ("begun anew and tried again", waiting(5000, 6000), false),
+        ("passed", passed(1000, 1200), false),
+    ] {
+        assert_eq!(one.same_state(other), want, "{name}");
+        assert_eq!(other.same_state(one), want, "{name}, the other way");
+    }
+    assert!(passed(1000, 1200).same_state(passed(900, 5000)));
+    assert!(!passed(1000, 1200).same_state(passed(5000, 5000)));
+}

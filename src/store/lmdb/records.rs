@@ -108,7 +108,12 @@ impl Records for LmdbRecords<'_> {
         let found = self.find(&stored.key)?;
         let place = match (record, found) {
             (Triplet::Passed { .. }, _) => Place::Passed,
-            (Triplet::Waiting { .. }, Some((old, place))) if old.same_state(record) => place,
+            // The slot goes by the beginning: one that has moved may have outlived its slot.
+            (Triplet::Waiting { first, .. }, Some((old, place)))
+                if !old.is_passed() && old.first() == first =>
+            {
+                place
+            }
             // By the greater time, for `first` may be of a clock that was behind.
             (Triplet::Waiting { first, last, .. }, _) => {
                 let at = self.slots.take(first.max(last), self.window);
