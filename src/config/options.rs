@@ -73,11 +73,11 @@ pub struct Options {
     )]
     pub listen_queue_size: String,
 
-    /// Close the connection after each answer, as Exim's readsocket wants it
+    /// Close the connection after each reply, as Exim's readsocket requires
     #[arg(long, help_heading = "Listening")]
     pub exim: bool,
 
-    /// Seconds a stranger has to wait; 0 lets everybody pass at once
+    /// Seconds for which an unknown triplet is deferred; 0 accepts it at once
     #[arg(
         long,
         value_name = "N",
@@ -86,7 +86,7 @@ pub struct Options {
     )]
     pub delay: String,
 
-    /// Days after which a record that was not seen again is forgotten
+    /// Days to keep a record that is not seen again
     #[arg(
         long,
         value_name = "N",
@@ -95,7 +95,7 @@ pub struct Options {
     )]
     pub max_age: String,
 
-    /// Days, or hours with an h behind it, within which the first retry must come
+    /// Days, or hours with a trailing h, within which the first retry must come
     #[arg(
         long,
         value_name = "N[h]",
@@ -104,7 +104,7 @@ pub struct Options {
     )]
     pub retry_window: String,
 
-    /// What Postfix is told to do with a greylisted recipient
+    /// Action returned to Postfix for a greylisted recipient
     #[arg(
         long,
         value_name = "ACTION",
@@ -113,7 +113,7 @@ pub struct Options {
     )]
     pub greylist_action: String,
 
-    /// Text of the answer: %s seconds to wait, %r the recipient's domain, %H the host name
+    /// Text of the reply: %s seconds to wait, %r the recipient's domain, %H the host name
     /// [default: the environment's POSTGREY_TEXT, else Greylisted, please try again in %s seconds]
     #[arg(
         long,
@@ -123,7 +123,7 @@ pub struct Options {
     )]
     pub greylist_text: Option<String>,
 
-    /// Header of mail that had to wait: %t seconds waited, %v version, %h host name, %d date
+    /// Header of mail that was deferred: %t seconds of delay, %v version, %h host name, %d date
     #[arg(
         long,
         value_name = "TEXT",
@@ -162,11 +162,11 @@ pub struct Options {
     )]
     pub ipv6cidr: String,
 
-    /// Greylisted mails that a client must get through before it passes at once; 0 switches this off
+    /// Number of greylisted mails after which a client is auto-whitelisted; 0 switches this off
     #[arg(long, value_name = "N", default_value = "5", num_args = 0..=1, default_missing_value = "5", help_heading = "Greylisting")]
     pub auto_whitelist_clients: String,
 
-    /// Whom the auto-whitelist counts: the client's address, or its subnet
+    /// Count for the auto-whitelist by client address, or by subnet
     #[arg(
         long,
         value_name = "address|subnet",
@@ -175,7 +175,7 @@ pub struct Options {
     )]
     pub auto_whitelist_by: String,
 
-    /// Seconds since a client was last counted for the auto-whitelist before it counts again
+    /// Minimum seconds between two counts of the same client for the auto-whitelist
     #[arg(
         long,
         value_name = "N",
@@ -184,7 +184,7 @@ pub struct Options {
     )]
     pub auto_whitelist_delay: String,
 
-    /// Retries that must come once the delay is over, 1 to 1000; 0 is the default
+    /// Retries required after the delay, 1 to 1000; 0 means the default
     #[arg(
         long,
         value_name = "N",
@@ -193,42 +193,46 @@ pub struct Options {
     )]
     pub retry_count: String,
 
-    /// Greylist authenticated clients (SASL) as all others; without this they are exempt
+    /// Greylist authenticated clients (SASL) too (default: they are exempt)
     #[arg(long, help_heading = "Greylisting")]
     pub no_authenticated: bool,
 
-    /// Greylist only clients whose names look like end users' lines (S25R)
-    #[arg(long, help_heading = "Suspicion")]
+    /// Greylist only clients whose names look like end-user connections (S25R)
+    #[arg(long, help_heading = "Suspicious clients")]
     pub s25r: bool,
 
     /// List of clients that S25R does not apply to (repeatable; replaces the default lists)
     /// [default: /etc/stargrey/s25r_exceptions and s25r_exceptions.local]
-    #[arg(long, value_name = "FILE", help_heading = "Suspicion")]
+    #[arg(long, value_name = "FILE", help_heading = "Suspicious clients")]
     pub s25r_exceptions: Vec<String>,
 
-    /// Postfix regexp table that says who is greylisted, passes or is turned away (repeatable, in order)
-    #[arg(long, value_name = "FILE", help_heading = "Suspicion")]
+    /// Postfix regexp table of clients to greylist, exempt, reject or defer (repeatable, in order)
+    #[arg(long, value_name = "FILE", help_heading = "Suspicious clients")]
     pub client_access: Vec<String>,
 
-    /// Another result in these tables that means: greylist (repeatable; besides greylist and check_greylist)
-    #[arg(long, value_name = "NAME", help_heading = "Suspicion")]
+    /// Additional table result that means: greylist (repeatable; greylist and check_greylist always do)
+    #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
     pub greylist_result: Vec<String>,
 
-    /// What becomes of clients about which none of this says anything: pass or greylist
-    /// [default: pass, if --s25r or a table greylists anybody, else greylist]
-    #[arg(long, value_name = "pass|greylist", help_heading = "Suspicion")]
+    /// What to do with a client that neither S25R nor a table matches: pass or greylist
+    /// [default: pass, if --s25r or a table can greylist, else greylist]
+    #[arg(
+        long,
+        value_name = "pass|greylist",
+        help_heading = "Suspicious clients"
+    )]
     pub unmatched: Option<String>,
 
-    /// Let Postfix wait N seconds before it defers; 0 switches this off
+    /// Make Postfix delay its reply by N seconds; 0 switches this off
     /// [default: off; without N 65; with --targrey 125]
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "65", help_heading = "Tarpit")]
     pub tarpit: Option<String>,
 
-    /// Let strangers wait in the tarpit, and greylist only those that have hung up there
+    /// Tarpit unknown clients, and greylist only those that hang up during the sleep
     #[arg(long, help_heading = "Tarpit")]
     pub targrey: bool,
 
-    /// Most clients that may wait in the tarpit at once; more are greylisted
+    /// Maximum number of concurrent sleeps; further clients are greylisted
     #[arg(long, value_name = "N", default_value = "50", help_heading = "Tarpit")]
     pub tarpit_limit: String,
 
@@ -256,7 +260,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Database")]
     pub dbdir: Option<String>,
 
-    /// Most that the database may grow to, in bytes or with K, M, G or T behind it [default: 16G, 1G on a 32-bit machine]
+    /// Maximum size of the database, in bytes or with suffix K, M, G or T [default: 16G, 1G on a 32-bit machine]
     #[arg(
         long,
         value_name = "SIZE",
@@ -266,7 +270,7 @@ pub struct Options {
     )]
     pub max_size: String,
 
-    /// What an answer waits for: data (survives a kill) or full (survives a power cut too)
+    /// What is on disk before a reply: data (survives a process crash) or full (a power failure too)
     #[arg(
         long,
         value_name = "data|full",
@@ -275,7 +279,7 @@ pub struct Options {
     )]
     pub sync: String,
 
-    /// What strangers are told while the database cannot be used: dunno (mail flows) or defer
+    /// Reply to requests that need the database while it is unavailable: dunno (accept) or defer
     #[arg(
         long,
         value_name = "dunno|defer",
@@ -284,11 +288,11 @@ pub struct Options {
     )]
     pub on_store_failure: String,
 
-    /// Keep only keyed hashes of addresses in the database
+    /// Store only keyed hashes of addresses in the database
     #[arg(long, help_heading = "Database")]
     pub privacy: bool,
 
-    /// Log more: every repeated question, and what the daemon does besides
+    /// Log more: repeated requests, and debug messages of the daemon
     #[arg(short = 'v', long, help_heading = "Log")]
     pub verbose: bool,
 
@@ -342,7 +346,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Process")]
     pub pidfile: Option<String>,
 
-    /// Read options and lists, print every complaint with file and line, and end with 0 or 78; without other
+    /// Read options and lists, print all errors and warnings with file and line, and exit with 0 or 78; without other
     /// options, check those in /etc/default/stargrey and /etc/sysconfig/stargrey
     #[arg(long, help_heading = "Process")]
     pub check: bool,

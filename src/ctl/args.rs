@@ -17,7 +17,7 @@ use crate::types::ListName;
 #[command(
     name = "stargreyctl",
     version,
-    about = "Asks and tells stargreyd, the greylisting policy server",
+    about = "Query and control stargreyd, the greylisting policy server",
     after_help = "Without a verb: status. Everything else: stargreyctl(1).",
     infer_long_args = true,
     max_term_width = 100
@@ -27,7 +27,7 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Leave out headings and the lines that count
+    /// Omit headings and summary lines
     #[arg(long, global = true)]
     pub no_legend: bool,
 
@@ -39,19 +39,19 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
-    /// Show how the daemon is, and what it keeps (the default)
+    /// Show the daemon's state and record counts (default)
     Status,
-    /// Show what was decided, and why, in bars
+    /// Show decision counts by reason as bar charts
     Statistics(Statistics),
     /// Set the counters of the statistics to zero
     ResetStatistics,
     /// List the entries of the lists, or of one list
     List {
-        /// The list; all without
+        /// Show only this list (default: all)
         #[arg(value_enum)]
         list: Option<List>,
     },
-    /// Add an entry to a list, from the next request on
+    /// Add an entry to a list; it takes effect with the next request
     Allow(Allow),
     /// Remove an entry that was added with allow
     Remove {
@@ -61,9 +61,9 @@ pub enum Verb {
         /// The entry, as list shows it
         pattern: String,
     },
-    /// List who is waiting, the most promising first
+    /// List waiting triplets, those with the most attempts first
     Pending(Pending),
-    /// Say what would be decided about a client, and why
+    /// Show what would be decided about a client, and why
     Explain(Explain),
     /// Let a client, sender and recipient pass from now on
     Pass {
@@ -74,7 +74,7 @@ pub enum Verb {
         /// The recipient
         recipient: String,
     },
-    /// Forget records: what they were about is a stranger again
+    /// Delete records
     Forget(Forget),
     /// Pause greylisting: all mail passes
     Pause {
@@ -84,7 +84,7 @@ pub enum Verb {
     },
     /// Resume greylisting after a pause
     Resume,
-    /// Read the lists again
+    /// Reload the lists and tables
     Reload,
     /// Copy the database into a file while the daemon runs
     Backup {
@@ -94,12 +94,12 @@ pub enum Verb {
         #[arg(long)]
         force: bool,
     },
-    /// Take over the records of another greylister, or of an export
+    /// Import the records of another greylisting server, or of an export
     #[command(subcommand)]
     Import(Import),
     /// Write all records, and the entries added with allow, as JSON, one a line
     Export {
-        /// The file; standard output without
+        /// Output file (default: standard output)
         file: Option<PathBuf>,
         /// Replace the file if it exists
         #[arg(long, requires = "file")]
@@ -189,11 +189,11 @@ pub struct Allow {
     /// What is listed: an address, a network, a domain, /expression/; see stargrey-lists(5)
     pub pattern: String,
 
-    /// Why, or for whom; list shows it [default: that of the entry if it exists]
+    /// Note that list shows: why, or for whom [default: that of the entry if it exists]
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
 
-    /// How long: 12h, 30d, 2w, forever [default: as the entry has it if it exists, or else forever]
+    /// Let the entry expire after SPAN: 12h, 30d, 2w, forever [default: unchanged if the entry exists, or else forever]
     #[arg(
         long = "for",
         value_name = "SPAN",
@@ -206,7 +206,7 @@ pub struct Allow {
 /// Which triplets.
 #[derive(Debug, Clone, Args)]
 pub struct Pending {
-    /// Only those that have come back: they behave like mail servers
+    /// Only triplets that were retried at least once, as mail servers do
     #[arg(long)]
     pub retrying: bool,
 
@@ -222,7 +222,7 @@ pub struct Pending {
     #[arg(long, value_name = "RECIPIENT")]
     pub recipient: Option<String>,
 
-    /// Show no more than so many
+    /// Show at most N triplets
     #[arg(
         long,
         value_name = "N",
@@ -244,15 +244,15 @@ pub struct Explain {
     /// The recipient
     pub recipient: Option<String>,
 
-    /// Take this for the name of the client that Postfix has verified
+    /// Client name that Postfix has verified
     #[arg(long)]
     pub name: Option<String>,
 
-    /// Take this for the address of the client
+    /// Address of the client
     #[arg(long)]
     pub address: Option<IpAddr>,
 
-    /// Ask no DNS: what is not given is unknown
+    /// Do not query DNS; without --name the client name is "unknown"
     #[arg(long)]
     pub no_lookup: bool,
 }
@@ -261,15 +261,15 @@ pub struct Explain {
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub struct Forget {
-    /// What is known of this client: an address, a network, or `NAME[ADDRESS]`
+    /// Only records of this client: an address, a network, or `NAME[ADDRESS]`
     #[arg(long, value_name = "CLIENT", group = "what")]
     pub client: Option<String>,
 
-    /// What is known of this sender; empty or <> for bounces
+    /// Only records of this sender; empty or <> for bounces
     #[arg(long, value_name = "SENDER", group = "what")]
     pub sender: Option<String>,
 
-    /// What is known of this recipient
+    /// Only records of this recipient
     #[arg(long, value_name = "RECIPIENT", group = "what")]
     pub recipient: Option<String>,
 
@@ -277,7 +277,7 @@ pub struct Forget {
     #[arg(long, value_enum, group = "what")]
     pub state: Option<State>,
 
-    /// All records, of everybody
+    /// Delete all records
     #[arg(long, group = "what", conflicts_with_all = ["client", "sender", "recipient", "state"])]
     pub everything: bool,
 }
@@ -285,16 +285,16 @@ pub struct Forget {
 /// The state of a triplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum State {
-    /// It has not come back after the delay
+    /// Not yet passed; it may have been retried after the delay (--retry-count)
     Waiting,
-    /// It has
+    /// Passed at least once
     Passed,
 }
 
 /// Whose records.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Import {
-    /// Of Postgrey or taRgrey, which must not run
+    /// Import from Postgrey or taRgrey, which must not run
     Postgrey {
         /// Its database directory, a file that `db_dump` wrote, or - for standard input;
         /// without, /var/lib/postgrey or /var/spool/postfix/postgrey
@@ -308,7 +308,7 @@ pub enum Import {
         #[arg(long, value_name = "N", default_value = "1")]
         retry_count: u32,
 
-        /// Take nothing, only say what would come
+        /// Write nothing, only count what would be imported
         #[arg(long)]
         dry_run: bool,
     },
@@ -318,7 +318,7 @@ pub enum Import {
         /// [default: /etc/default/postgrey, or else /etc/sysconfig/postgrey]
         source: Option<PathBuf>,
     },
-    /// Of milter-greylist
+    /// Import from milter-greylist
     MilterGreylist {
         /// Its greylist.db, or - for standard input
         source: PathBuf,
@@ -331,16 +331,16 @@ pub enum Import {
         #[arg(long, value_name = "N", default_value = "86400")]
         autowhite: u64,
 
-        /// Take nothing, only say what would come
+        /// Write nothing, only count what would be imported
         #[arg(long)]
         dry_run: bool,
     },
-    /// What export has written
+    /// Import what export has written
     Json {
         /// The file, or - for standard input
         source: PathBuf,
 
-        /// Take nothing, only say what would come
+        /// Write nothing, only count what would be imported
         #[arg(long)]
         dry_run: bool,
     },
