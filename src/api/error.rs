@@ -11,7 +11,7 @@ pub enum Error {
     /// The bus's own trouble.
     #[zbus(error)]
     ZBus(zbus::Error),
-    /// The pattern means nothing in this list.
+    /// The pattern is not valid for this list.
     InvalidPattern(String),
     /// An argument cannot be used: an address that is none, a limit of zero, an unknown filter.
     InvalidArgument(String),

@@ -12,7 +12,7 @@ where
     text.parse()
         .ok()
         .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| format!("{text:?} is no whole number from {least} to {most}"))
+        .ok_or_else(|| format!("{text:?} is not an integer from {least} to {most}"))
 }
 
 /// Days, or hours with an `h` behind them.

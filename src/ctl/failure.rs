@@ -20,7 +20,7 @@ pub enum Failure {
     #[error("nobody reads the output any more")]
     Pipe,
     /// There is no bus.
-    #[error("there is no system bus, and stargreyd is reached over nothing else ({0})")]
+    #[error("cannot connect to the system bus, the only way to reach stargreyd: {0}")]
     NoBus(zbus::Error),
     /// Nobody has the name on the bus.
     #[error(
@@ -72,7 +72,7 @@ pub enum Failure {
     #[error("the lists are as they were, for there are errors in them:\n{0}")]
     Lists(String),
     /// The answer makes no sense.
-    #[error("stargreyd answers what stargreyctl does not understand: {0}")]
+    #[error("unexpected reply from stargreyd (different version?): {0}")]
     Answer(String),
     /// An argument makes no sense.
     #[error("{0}")]
@@ -133,7 +133,7 @@ pub enum Failure {
     #[error("{0}")]
     System(io::Error),
     /// There is something to read, and none of it can be taken.
-    #[error("nothing in {name} is a record that can be taken: {why}")]
+    #[error("no valid records in {name}: {why}")]
     NoRecords {
         /// In what.
         name: String,
@@ -410,7 +410,7 @@ mod tests {
             (
                 fdo::Error::UnknownMethod(said()),
                 exit::SOFTWARE,
-                "does not understand",
+                "unexpected reply",
             ),
         ];
         for (error, want, text) in cases {

@@ -54,7 +54,7 @@ impl Told {
     pub(super) fn wait(self) {
         // Nothing is ever sent: the other end goes away.
         if self.0.recv_timeout(LAST_NEWS) == Err(RecvTimeoutError::Timeout) {
-            log::warn!("the service manager does not listen, ignoring");
+            log::warn!("timeout while sending the last status to the service manager; ignoring");
         }
     }
 }

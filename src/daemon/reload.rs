@@ -22,12 +22,12 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
                 log::error!("{error}");
             }
             log::error!(
-                "the lists were not read again: mend them first; the old ones stay in force"
+                "reload failed, keeping the old lists: fix the errors above and reload again"
             );
             Err([loaded.errors, loaded.table_errors].concat())
         }
         Err(error) => {
-            let text = format!("the lists were not read again: {error}");
+            let text = format!("reload failed, keeping the old lists: {error}");
             log::error!("{text}");
             Err(vec![Diagnostic::command_line(text)])
         }

@@ -149,7 +149,7 @@ async fn serve_all(
         }
     }
     notifier.stopping(&gate);
-    log::info!("ending: what was asked is answered first");
+    log::info!("shutting down: answering pending requests first");
     end(&shutdown, listeners).await;
     for chore in chores {
         chore.abort();

@@ -75,7 +75,7 @@ pub enum BindError {
     #[error("{0} is in use: another server answers there")]
     InUse(String),
     /// A file that is no socket is in the way.
-    #[error("{0} is no socket; it is left alone")]
+    #[error("{0} exists and is not a socket; remove it or use another path")]
     NoSocket(PathBuf),
     /// Everything else.
     #[error("{place}: {source}{advice}")]

@@ -133,7 +133,7 @@ impl Registry {
                 .is_multiple_of(EVERY)
         {
             log::warn!(
-                "too many connections ({} are allowed): the longest idle ones have to go",
+                "too many connections (limit {}): closing those idle longest",
                 self.limit
             );
         }

@@ -1,4 +1,5 @@
-//! A future that is polled only when it asked to be.
+//! Wrapper that polls a future only after it has been woken, so that `select!` does not poll (and lock) the rarely
+//! ready branches on every read.
 //!
 //! A connection waits for its next request, for its end by the registry and for the end of the daemon at once.
 //! The latter two happen once at most, but whoever selects among all polls all whenever bytes come, and each

@@ -9,7 +9,7 @@ use crate::types::{Span, Timestamp};
 /// Places of a set: with the number of the next one they fill a line of the processor's cache.
 const WAYS: usize = 7;
 
-/// How long what was told is believed: longer than the questions about one message take.
+/// Lifetime of a cached reply: longer than all requests for one message take.
 const LIFETIME: Span = Span::from_seconds(600);
 
 /// A hash under a key of this process's own, and not zero. That two of those which are looked for are the same

@@ -91,7 +91,7 @@ impl StoreState {
         let text = error.to_string();
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&text) {
-            log::error!("the database cannot be used, trying again every ten seconds: {text}");
+            log::error!("database unavailable, retrying every 10 s: {text}");
             *trouble = Some(text);
         }
     }
@@ -101,7 +101,7 @@ impl StoreState {
         self.stalled.store(false, Ordering::Relaxed);
         let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
         if trouble.take().is_some() {
-            log::warn!("the database can be used again");
+            log::warn!("the database is available again");
         }
     }
 
@@ -185,7 +185,7 @@ impl StoreState {
             Expiry::Suspended => log::warn!(
                 "the clock has jumped by more than an hour: nothing expires until that is undone, or 24 hours are over"
             ),
-            Expiry::Applies => log::warn!("the clock is believed again: records expire"),
+            Expiry::Applies => log::warn!("clock is plausible again: expiry resumed"),
         }
     }
 }

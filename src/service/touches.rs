@@ -1,4 +1,5 @@
-//! What was seen and not promised: records waiting to ride along with a later commit.
+//! Write-behind buffer: record updates (last seen, retry counts) that no reply depends on. Reads see the buffered
+//! value. A crash loses the buffer.
 //!
 //! A retry that comes too early, or mail of a known triplet, changes only when the record was last seen and
 //! how often. Such traffic is answered from a read transaction; the changed record waits here and is laid over

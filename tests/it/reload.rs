@@ -33,7 +33,7 @@ fn a_good_set_comes_into_force_and_a_bad_one_is_refused_as_a_whole() {
         "the new one is refused"
     );
     let place = format!("{}:2: ", list.display());
-    daemon.log_until(|log| log.contains(&place) && log.contains("the old ones stay in force"));
+    daemon.log_until(|log| log.contains(&place) && log.contains("keeping the old lists"));
 
     fs::write(&list, "three.example\n").unwrap();
     daemon.reload();

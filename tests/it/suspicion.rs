@@ -138,7 +138,7 @@ fn a_bad_table_at_reload_leaves_the_old_set_in_force() {
     assert_eq!(ask(&daemon, MAIL), "REJECT old");
     assert_eq!(ask(&daemon, "www.example.org"), GREYLISTED, "lists neither");
     let place = format!("{}:2: if without endif", path.display());
-    daemon.log_until(|log| log.contains(&place) && log.contains("the old ones stay in force"));
+    daemon.log_until(|log| log.contains(&place) && log.contains("keeping the old lists"));
 
     fs::write(&path, "/^mail\\./ REJECT new\n").unwrap();
     daemon.reload();

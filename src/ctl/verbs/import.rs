@@ -30,7 +30,7 @@ const BATCH: usize = 100;
 const TOLERATED: u64 = 10;
 
 /// What is said behind the counts of a dry run.
-const DRY: &str = "Nothing was taken: this was a dry run. What comes twice was counted twice.\n";
+const DRY: &str = "Dry run: nothing was imported. Duplicate records were counted twice.\n";
 
 /// What has become of the records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -349,7 +349,7 @@ Unchanged: 900
         }
         assert_eq!(tally.left_out(), tally.read);
         let failure = tally.useless("/etc/passwd".to_owned());
-        let want = "nothing in /etc/passwd is a record that can be taken: 2: the key is neither a \
+        let want = "no valid records in /etc/passwd: 2: the key is neither a \
                     triplet nor an address; 1: the client is not an IP address";
         assert_eq!(failure.to_string(), want);
         assert_eq!(failure.code(), crate::ctl::exit::DATAERR);

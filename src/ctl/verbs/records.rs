@@ -99,7 +99,7 @@ fn answer(forgotten: &Dict, view: &View) -> Answer {
             counted(sleeps, "sleep", "sleeps")
         )
     } else {
-        "Nothing like that was known.\n".to_owned()
+        "No matching records.\n".to_owned()
     };
     let code = if is_any { exit::OK } else { exit::NO };
     Answer { text, code }
@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(
             answer(&row(0, 0), &view),
-            Answer::no("Nothing like that was known.\n")
+            Answer::no("No matching records.\n")
         );
         let json = answer(&row(2, 1), &View::of_json());
         let want = "{\n  \"clients\": 1,\n  \"sleeps\": 0,\n  \"triplets\": 2\n}\n";

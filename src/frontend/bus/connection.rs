@@ -70,9 +70,9 @@ impl Object {
                     mut news,
                 }) => {
                     if is_missed {
-                        log::warn!("D-Bus is back: {NAME} can be asked again");
+                        log::warn!("D-Bus is back: acquired name {NAME} again");
                     } else {
-                        log::info!("D-Bus: {NAME} can be asked");
+                        log::info!("D-Bus: acquired name {NAME}");
                     }
                     tokio::select! {
                         () = connection.closed() => {}
@@ -80,13 +80,13 @@ impl Object {
                         () = news.tell(&connection) => {}
                     }
                     log::warn!(
-                        "D-Bus is lost: stargreyctl finds nobody until it is back; mail is served as before"
+                        "D-Bus is lost: stargreyctl will not work until it is back; mail is not affected"
                     );
                     is_missed = true;
                 }
                 Err(error) if !is_missed => {
                     log::warn!(
-                        "no D-Bus ({error}): stargreyctl finds nobody until there is one; mail is served all the same"
+                        "no D-Bus ({error}): stargreyctl will not work until it is available; mail is not affected"
                     );
                     is_missed = true;
                 }

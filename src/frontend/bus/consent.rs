@@ -291,7 +291,7 @@ impl Interface for Guarded {
     }
 }
 
-/// What follows from what polkit says.
+/// Turns polkit's answer into the authorized caller or an error.
 fn decided(
     consent: Result<bool, zbus::Error>,
     uid: u32,

@@ -234,7 +234,7 @@ impl Manager {
 
     async fn reload(&self) -> Result<(), Error> {
         let caller = Caller::of_this_call()?;
-        log::info!("{caller} wants the lists to be read again");
+        log::info!("{caller} requested a reload");
         let ending = |()| Error::ReloadRefused("The daemon is ending.".to_owned());
         let (answer, answered) = oneshot::channel();
         let sent = self.reload.send(answer).await;

@@ -245,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// Does an errand. A full store can still be made smaller.
+    /// Runs an admin task. A full store still accepts deletions.
     fn run_errand(&mut self, mut errand: Errand) {
         if errand.done.is_closed() {
             return;

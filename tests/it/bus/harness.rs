@@ -12,7 +12,7 @@ use stargrey::api::{Error, ManagerProxy, NAME, PATH};
 use tokio::runtime::{Builder, Runtime};
 
 /// What the daemon logs when it has its name.
-pub(crate) const THERE: &str = "D-Bus: org.stargrey.Greylist1 can be asked";
+pub(crate) const THERE: &str = "D-Bus: acquired name org.stargrey.Greylist1";
 
 /// A user that is not root and owns nothing.
 pub(crate) const NOBODY: &str = "65534";

@@ -275,7 +275,7 @@ fn a_full_database_can_be_made_smaller_and_is_well_again_then() {
         .good();
     assert!(!gone.contains("\"triplets\" t 0"), "{gone}");
     on.daemon
-        .log_until(|log| log.contains("the database can be used again"));
+        .log_until(|log| log.contains("the database is available again"));
     let stranger = rcpt("x", "198.51.100.7", "E@f", "g@h");
     assert!(client.ask(&stranger).contains("Greylisted"));
 }

@@ -142,7 +142,11 @@ fn kills_alone_close_no_database() {
     }
     assert!(daemon.stop().success());
     assert!(!daemon.path().join("db/stargrey.unclean").exists());
-    assert!(!daemon.log().contains("cannot be used"), "{}", daemon.log());
+    assert!(
+        !daemon.log().contains("database unavailable"),
+        "{}",
+        daemon.log()
+    );
 }
 
 #[test]
@@ -163,7 +167,7 @@ fn a_daemon_that_dies_again_and_again_serves_without_its_database() {
     daemon.start_again();
     daemon.wait_for("STATUS=DEGRADED: ");
     fs::remove_file(path).unwrap();
-    daemon.log_until(|log| log.contains("the database can be used again"));
+    daemon.log_until(|log| log.contains("the database is available again"));
     let answer = daemon.connect().ask(&nth_request(5000));
     assert!(answer.contains("Greylisted"), "{answer}");
     assert!(daemon.stop().success());
@@ -188,7 +192,7 @@ fn a_file_that_ended_the_daemon_stays_closed_until_a_good_one_is_in_its_place() 
     assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
     fs::write(db.join("good"), &good).unwrap();
     fs::rename(db.join("good"), db.join("data.mdb")).unwrap();
-    daemon.log_until(|log| log.contains("the database can be used again"));
+    daemon.log_until(|log| log.contains("the database is available again"));
     assert!(
         daemon
             .connect()

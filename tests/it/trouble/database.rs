@@ -29,7 +29,7 @@ fn assert_recovers(mut daemon: Daemon, data: &std::path::Path, good: &[u8], want
     assert!(fs::read(data).unwrap() == bad, "it is left alone");
     fs::write(data.with_extension("good"), good).unwrap();
     fs::rename(data.with_extension("good"), data).unwrap();
-    daemon.log_until(|log| log.contains("the database can be used again"));
+    daemon.log_until(|log| log.contains("the database is available again"));
     let triplets = "2000 triplets waiting";
     daemon.wait_until_told(|status| status.contains(triplets));
     assert!(daemon.connect().ask(&nth_request(0)).contains("Greylisted"));
@@ -51,7 +51,7 @@ fn a_full_database_degrades_as_it_was_told_to() {
         });
         assert!(full.expect("it fills up").starts_with(want), "{option}");
         daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
-        daemon.log_until(|log| log.matches("cannot be used").count() == 1);
+        daemon.log_until(|log| log.matches("database unavailable").count() == 1);
         assert!(
             client.ask(&nth_request(0)).contains("Greylisted"),
             "reading goes on"
@@ -73,13 +73,13 @@ fn a_full_database_is_well_again_when_something_has_expired() {
     let full = (0..100_000).find(|n| client.ask(&nth_request(*n)).contains("out of order"));
     daemon.wait_for("STATUS=DEGRADED: the database has reached --max-size");
     clock.advance(3 * 86_400);
-    daemon.log_until(|log| log.contains("the database can be used again"));
+    daemon.log_until(|log| log.contains("the database is available again"));
     let answer = client.ask(&nth_request(full.unwrap() + 1));
     assert!(answer.contains("Greylisted"), "{answer}");
     for n in 200_000..201_000 {
         assert!(client.ask(&nth_request(n)).contains("Greylisted"), "{n}");
     }
-    assert_eq!(daemon.log().matches("cannot be used").count(), 1);
+    assert_eq!(daemon.log().matches("database unavailable").count(), 1);
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_foreign_file_degrades_is_left_alone_and_is_well_again_when_it_is_gone() {
         "this is somebody's letter"
     );
     fs::remove_file(&data).unwrap();
-    daemon.log_until(|log| log.contains("the database can be used again"));
+    daemon.log_until(|log| log.contains("the database is available again"));
     assert!(daemon.connect().ask(&nth_request(0)).starts_with("DEFER"));
 }
 

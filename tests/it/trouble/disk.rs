@@ -9,7 +9,7 @@ use super::mount::Mount;
 use super::{DEFERRED, START};
 use crate::support::{Daemon, TestClock, nth_request};
 
-const AGAIN: &str = "the database can be used again";
+const AGAIN: &str = "the database is available again";
 
 /// A daemon that defers in trouble, with a database on a file system of its own; `None` where there can be none.
 fn prepare(mount: impl Fn(&Daemon) -> Option<Mount>) -> Option<(Daemon, TestClock, Mount)> {
@@ -56,7 +56,7 @@ fn a_full_file_system_degrades_and_is_well_again_when_there_is_room() {
     daemon.log_until(|log| log.contains(AGAIN));
     daemon.wait_until_told(|status| !status.contains("DEGRADED"));
     assert!(client.ask(&nth_request(full)).contains("Greylisted"));
-    assert_eq!(daemon.log().matches("cannot be used").count(), 1);
+    assert_eq!(daemon.log().matches("database unavailable").count(), 1);
     daemon.kill();
     daemon.start_again();
     clock.advance(300);

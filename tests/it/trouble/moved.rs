@@ -26,7 +26,7 @@ fn assert_noticed(happens: impl FnOnce(&Path)) {
         status.contains("was moved, removed or replaced"),
         "{status}"
     );
-    daemon.log_until(|log| log.contains("the database can be used again"));
+    daemon.log_until(|log| log.contains("the database is available again"));
     assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
     assert!(daemon.stop().success());
     daemon.start_again();
