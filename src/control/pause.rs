@@ -1,37 +1,46 @@
 //! Pausing greylisting, and going on with it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Control;
 use crate::policy::Pause;
 use crate::types::Span;
 
+/// How long a caller waits for a pause to be stored: it is in effect before that.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 impl Control {
     /// Lets everything pass from now on, for `length` or until [`Self::resume`]. Yields whether it is stored; if not,
-    /// it counts all the same, but a restart before the store is well again forgets it.
+    /// because the store is unavailable or takes longer than two seconds, it counts all the same, but a restart before
+    /// it is stored forgets it.
     pub async fn pause(&self, length: Option<Span>) -> bool {
         let until = length.map(|length| self.0.now().after(length));
-        self.set_pause(Some(Pause { until })).await
+        let boot = self.0.clock.since_boot();
+        let deadline = length
+            .map(|length| Span::from_seconds(boot.seconds().saturating_add(length.seconds())));
+        self.set_pause(Some(Pause { until }), deadline).await
     }
 
     /// Goes on with greylisting. Yields whether that is stored, as [`Self::pause`] does.
     pub async fn resume(&self) -> bool {
-        self.set_pause(None).await
+        self.set_pause(None, None).await
     }
 
-    async fn set_pause(&self, pause: Option<Pause>) -> bool {
+    async fn set_pause(&self, pause: Option<Pause>, deadline: Option<Span>) -> bool {
         let switch = Arc::clone(&self.0.pause);
-        switch.set(pause);
-        let written = self.write_then(
+        switch.set(pause, deadline);
+        let writing = self.write_then(
             move |records| records.put_pause(pause),
             move || switch.written(pause),
         );
-        match written.await {
-            Ok(()) => true,
-            Err(error) => {
-                log::warn!("the pause is not stored yet: {error}");
-                false
-            }
-        }
+        // What is not stored in time is stored by the writer thread as soon as it can.
+        let why = match tokio::time::timeout(PATIENCE, writing).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no commit within {} s", PATIENCE.as_secs()),
+        };
+        log::warn!("the pause is not stored yet: {why}");
+        false
     }
 }

@@ -183,7 +183,7 @@ impl Gate {
             inner.book.expire(now);
         }
         let rules = inner.book.rules();
-        if inner.pause.is_on(now, expiry) {
+        if inner.pause.is_on(now, expiry, inner.clock.as_ref()) {
             return inner.let_pass(now, rules);
         }
         let keys = inner.memory.keys(tx);
@@ -300,8 +300,10 @@ impl Inner {
 
     /// The pause, while there is one.
     pub(crate) fn paused(&self) -> Option<Pause> {
-        let is_on = self.pause.is_on(self.now(), self.state.expiry());
-        self.pause.get().filter(|_| is_on)
+        let (now, clock) = (self.now(), self.clock.as_ref());
+        let is_on = self.pause.is_on(now, self.state.expiry(), clock);
+        let pause = self.pause.get_at(now, clock.since_boot());
+        pause.filter(|_| is_on)
     }
 
     /// The time that records get.

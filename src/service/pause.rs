@@ -3,14 +3,16 @@
 //! What is here counts at once. The store keeps it, so that it survives a restart; while the store is
 //! unavailable the change waits here, and the writer thread stores it as soon as it can.
 //!
-//! A pause ends by itself when its time is over. While the clock is not trusted it does not end, as no record expires
-//! then.
+//! A pause ends by itself when its time is over. One that was begun by this process lasts as long as was asked by the
+//! boot clock, whatever the wall clock does meanwhile. One from the store is known by the wall clock alone: while that
+//! is not trusted it does not end, as no record expires then.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::clock::Clock;
 use crate::policy::{Expiry, Pause};
-use crate::types::Timestamp;
+use crate::types::{Span, Timestamp};
 
 /// Greylisting is on.
 const NO_PAUSE: u64 = 0;
@@ -18,11 +20,19 @@ const NO_PAUSE: u64 = 0;
 /// The pause lasts until it is ended by hand.
 const OPEN_END: u64 = u64::MAX;
 
+/// The boot clock does not end the pause.
+const NO_DEADLINE: u64 = u64::MAX;
+
+/// Seconds by which the end of a pause may differ between the two clocks without being told anew.
+const DRIFT: u64 = 2;
+
 /// Whether greylisting is paused.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PauseSwitch {
     /// When the pause ends, in seconds since the epoch, or one of the two constants.
     until: AtomicU64,
+    /// When it ends by the boot clock, in seconds since the boot.
+    deadline: AtomicU64,
     stored: Mutex<Stored>,
 }
 
@@ -33,6 +43,16 @@ struct Stored {
     is_loaded: bool,
     /// Whether the store does not have the pause as it is now.
     is_unwritten: bool,
+}
+
+impl Default for PauseSwitch {
+    fn default() -> Self {
+        Self {
+            until: AtomicU64::new(NO_PAUSE),
+            deadline: AtomicU64::new(NO_DEADLINE),
+            stored: Mutex::default(),
+        }
+    }
 }
 
 impl PauseSwitch {
@@ -47,18 +67,36 @@ impl PauseSwitch {
         }
     }
 
+    /// The pause with its end by the wall clock as it is now, which may have been set since the pause began.
+    pub(crate) fn get_at(&self, now: Timestamp, boot: Span) -> Option<Pause> {
+        let pause = self.get()?;
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        if let (Some(until), true) = (pause.until, deadline != NO_DEADLINE) {
+            let by_boot = now.after(Span::from_seconds(deadline).less(boot));
+            if by_boot.seconds().abs_diff(until.seconds()) > DRIFT {
+                return Some(Pause {
+                    until: Some(by_boot),
+                });
+            }
+        }
+        Some(pause)
+    }
+
     /// Whether everything passes at `now`. Costs one load while there is no pause.
-    pub(crate) fn is_on(&self, now: Timestamp, expiry: Expiry) -> bool {
-        match self.until.load(Ordering::Relaxed) {
+    pub(crate) fn is_on(&self, now: Timestamp, expiry: Expiry, clock: &dyn Clock) -> bool {
+        match self.until.load(Ordering::Acquire) {
             NO_PAUSE => false,
-            until => now.seconds() < until || expiry == Expiry::Suspended,
+            until => match self.deadline.load(Ordering::Relaxed) {
+                NO_DEADLINE => now.seconds() < until || expiry == Expiry::Suspended,
+                deadline => clock.since_boot().seconds() < deadline,
+            },
         }
     }
 
-    /// Begins a pause, or ends it.
-    pub(crate) fn set(&self, pause: Option<Pause>) {
+    /// Begins a pause, or ends it. `deadline` is its end by the boot clock, if it has one.
+    pub(crate) fn set(&self, pause: Option<Pause>, deadline: Option<Span>) {
         let mut state = self.lock();
-        self.store(pause);
+        self.store(pause, deadline);
         state.is_unwritten = true;
     }
 
@@ -72,7 +110,7 @@ impl PauseSwitch {
             return false;
         }
         if is_first {
-            self.store(stored);
+            self.store(stored, None);
         } else {
             state.is_unwritten = true;
         }
@@ -84,13 +122,17 @@ impl PauseSwitch {
         !matches!(self.until.load(Ordering::Relaxed), NO_PAUSE | OPEN_END)
     }
 
-    /// Ends the pause if its time is over; says whether it did.
-    pub(crate) fn end(&self, now: Timestamp) -> bool {
+    /// Ends the pause if its time is over; says whether it did. `now` is `None` while the wall clock is not trusted.
+    pub(crate) fn end(&self, now: Option<Timestamp>, boot: Span) -> bool {
         let mut state = self.lock();
         let until = self.until.load(Ordering::Relaxed);
-        let is_over = until != NO_PAUSE && until <= now.seconds();
+        let is_over = until != NO_PAUSE
+            && match self.deadline.load(Ordering::Relaxed) {
+                NO_DEADLINE => now.is_some_and(|now| until <= now.seconds()),
+                deadline => deadline <= boot.seconds(),
+            };
         if is_over {
-            self.store(None);
+            self.store(None, None);
             state.is_unwritten = true;
         }
         is_over
@@ -106,13 +148,16 @@ impl PauseSwitch {
         self.lock().is_unwritten = self.get() != pause;
     }
 
-    fn store(&self, pause: Option<Pause>) {
+    fn store(&self, pause: Option<Pause>, deadline: Option<Span>) {
         let until = match pause {
             None => NO_PAUSE,
             Some(Pause { until: None }) => OPEN_END,
             Some(Pause { until: Some(end) }) => end.seconds(),
         };
-        self.until.store(until, Ordering::Relaxed);
+        let deadline = deadline.map_or(NO_DEADLINE, Span::seconds);
+        // Whoever sees the new end sees the new deadline, too.
+        self.deadline.store(deadline, Ordering::Relaxed);
+        self.until.store(until, Ordering::Release);
     }
 
     fn lock(&self) -> MutexGuard<'_, Stored> {
@@ -123,6 +168,7 @@ impl PauseSwitch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::gate::tests::ManualClock;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_seconds(1_800_000_000 + seconds)
@@ -154,13 +200,13 @@ mod tests {
         ];
         for (name, pause, now, expiry, want) in cases {
             let switch = PauseSwitch::default();
-            switch.set(pause);
+            switch.set(pause, None);
             assert_eq!(switch.get(), pause, "{name}");
-            assert_eq!(switch.is_on(at(now), expiry), want, "{name}");
-            if expiry == Applies {
-                let ends = pause.is_some() && !want;
-                assert_eq!(switch.end(at(now)), ends, "{name}");
-            }
+            let clock = ManualClock::at(now);
+            assert_eq!(switch.is_on(at(now), expiry, &*clock), want, "{name}");
+            let trusted = (expiry == Applies).then_some(at(now));
+            let ends = pause.is_some() && !want;
+            assert_eq!(switch.end(trusted, clock.since_boot()), ends, "{name}");
         }
     }
 
@@ -169,7 +215,7 @@ mod tests {
         let switch = PauseSwitch::default();
         assert!(switch.load(Some(until(60))), "at the start");
         assert!(!switch.is_unwritten());
-        switch.set(None);
+        switch.set(None, None);
         assert!(!switch.load(Some(until(60))));
         assert_eq!(switch.get(), None);
         switch.written(Some(until(60)));

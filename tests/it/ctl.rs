@@ -450,7 +450,7 @@ fn arguments_arrive() {
     assert_eq!((code, &*stdout), (0, want));
     let (code, stdout, _) = service.bus.run(&["resume"]);
     assert_eq!(code, 0);
-    assert!(stdout.contains("The database is unavailable"), "{stdout}");
+    assert!(stdout.contains("not in the database yet"), "{stdout}");
     let want = [
         "put recipient-whitelist bob@ Some(\"for Bob\") Some(43200)",
         "allow 192.0.2.7  bob@example.net",

@@ -37,7 +37,7 @@ fn paused(length: u64, is_stored: bool, view: &View) -> String {
     let warning = if is_stored {
         ""
     } else {
-        "\nThe database is unavailable: if the daemon restarts before it is ok again, the pause ends."
+        "\nThe pause is not in the database yet: if the daemon restarts before it is stored, the pause ends."
     };
     format!("Greylisting is paused until {until}; all mail passes.{warning}")
 }
@@ -47,7 +47,7 @@ fn resumed(is_stored: bool) -> String {
     let warning = if is_stored {
         ""
     } else {
-        "\nThe database is unavailable: if the daemon restarts before it is ok again, greylisting is paused again."
+        "\nThis is not in the database yet: if the daemon restarts before it is stored, greylisting is paused again."
     };
     format!("Greylisting is resumed.{warning}")
 }

@@ -262,20 +262,19 @@ impl Manager {
     async fn pause(&self, length: u64) -> Result<bool, Error> {
         let caller = Caller::of_this_call()?;
         let length = (length > 0).then(|| Span::from_seconds(length));
-        let stored = self.control.pause(length).await;
+        // Said before it is stored, which a slow disk may hold up.
         match length {
             Some(length) => log::warn!("{caller} has paused greylisting for {length}"),
             None => log::warn!("{caller} has paused greylisting until it is resumed"),
         }
-        Ok(stored)
+        Ok(self.control.pause(length).await)
     }
 
     #[zbus(out_args("stored"))]
     async fn resume(&self) -> Result<bool, Error> {
         let caller = Caller::of_this_call()?;
-        let stored = self.control.resume().await;
         log::warn!("{caller} has resumed greylisting");
-        Ok(stored)
+        Ok(self.control.resume().await)
     }
 
     async fn backup(&self, file: Fd<'_>) -> Result<(), Error> {

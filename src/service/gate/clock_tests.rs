@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::{defer, judge, rules, tx};
 use super::*;
+use crate::control::Control;
 use crate::policy::{Expiry, OnStoreFailure, Verdict};
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
@@ -76,6 +77,45 @@ async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_rig
         assert_eq!(judge(&gate, &waits("7")).await, early, "{jump}");
         assert_eq!(gate.status().expiry, Expiry::Applies, "{jump}");
         assert_eq!(gate.status().trouble, None);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_is_as_long_as_was_asked_whatever_the_clock_does() {
+    const YEAR: i64 = 365 * 86_400;
+    let jumps = [
+        (0, 0),
+        (0, YEAR),
+        (0, -YEAR),
+        (0, -1800),
+        (0, 1800),
+        (YEAR, 0),
+        (YEAR, -YEAR),
+        (-3700, 3700),
+    ];
+    for (before, during) in jumps {
+        let name = format!("{before} {during}");
+        let clock = Arc::new(TwoFaces::default());
+        clock.advance(1_800_000_000);
+        let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+        let opener = Box::new(MemoryStore::new());
+        let started = Gate::start(rules(OnStoreFailure::Defer), opener, as_clock).unwrap();
+        let (gate, control) = (started.gate, Control::new(started.internals));
+        let reason =
+            async |instance: &str| judge(&gate, &tx("x", "a@b", instance, "joe@c")).await.1;
+        clock.jump(before);
+        assert!(control.pause(Some(Span::from_seconds(60))).await, "{name}");
+        clock.advance(30);
+        clock.jump(during);
+        assert_eq!(reason("1").await, Reason::Paused, "{name}");
+        let now = gate.judge(&tx("x", "a@b", "2", "joe@c"), None).await.now;
+        let until = gate.paused().unwrap().until.unwrap();
+        assert_eq!(until.since(now), Span::from_seconds(30), "{name}");
+        clock.advance(29);
+        assert_eq!(reason("3").await, Reason::Paused, "{name}");
+        clock.advance(1);
+        assert_eq!(reason("4").await, Reason::New, "{name}");
+        assert_eq!(gate.paused(), None, "{name}");
     }
 }
 

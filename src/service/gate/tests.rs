@@ -11,7 +11,8 @@ use super::*;
 use crate::control::Control;
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    AddressList, ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Stage, Texts, Verdict,
+    AddressList, ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Pause, Stage, Texts,
+    Verdict,
 };
 use crate::store::memory::MemoryStore;
 use crate::store::{Commit, Halves, Job, OpenError, RequestError, Swept, Writer};
@@ -269,6 +270,35 @@ async fn a_pause_counts_although_the_store_refuses_it() {
     assert!(!control.resume().await, "not stored");
     let stranger = tx("x", "a@b", "3", "joe@c");
     assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
+}
+
+#[tokio::test]
+async fn a_pause_waits_two_seconds_for_a_disk_that_hangs_and_is_stored_when_it_is_alive() {
+    let clock = ManualClock::at(0);
+    let faulty = Faulty::default();
+    let Start {
+        gate,
+        worker,
+        internals,
+    } = start(faulty.clone(), &clock);
+    let control = Control::new(internals);
+    let (disk, hangs) = std::sync::mpsc::channel();
+    *faulty.hangs.lock().unwrap() = Some(hangs);
+
+    // From here on the runtime's time moves by itself; the disk's does not.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    assert!(!control.pause(None).await, "not stored");
+    assert_eq!(before.elapsed(), Duration::from_secs(2));
+    let stranger = tx("x", "a@b", "1", "joe@c");
+    assert_eq!(judge(&gate, &stranger).await.1, Reason::Paused);
+
+    tokio::time::resume();
+    drop(disk);
+    drop((gate, control));
+    worker.join().unwrap();
+    let (reader, _) = faulty.open().unwrap();
+    assert_eq!(reader.pause().unwrap(), Some(Pause { until: None }));
 }
 
 #[tokio::test]

@@ -122,9 +122,8 @@ impl Worker {
         if !self.shared.pause.has_end() {
             return;
         }
-        if let Some(now) = self.trusted_now()
-            && self.shared.pause.end(now)
-        {
+        let boot = self.shared.clock.since_boot();
+        if self.shared.pause.end(self.trusted_now(), boot) {
             log::warn!("the pause is over: greylisting resumed");
         }
     }

@@ -344,10 +344,16 @@ impl Worker {
             self.shared.state.watch_clock(guard);
             self.is_watching = true;
         }
-        let now = self.now();
-        let trusted = self.shared.state.trusted(now);
-        self.shared.book.load(reader.entries()?, trusted);
-        if self.shared.pause.load(reader.pause()?) {
+        let (now, expiry) = self.check_clock();
+        let Shared {
+            state,
+            pause,
+            clock,
+            ..
+        } = &self.shared;
+        self.shared.book.load(reader.entries()?, state.trusted(now));
+        let has_begun = pause.load(reader.pause()?);
+        if has_begun && pause.is_on(now, expiry, clock.as_ref()) {
             log::warn!("greylisting is paused: everything passes");
         }
         self.writer = Some(writer);

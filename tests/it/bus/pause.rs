@@ -17,6 +17,23 @@ fn state(on: &OnBus) -> String {
 }
 
 #[test]
+fn a_pause_that_was_over_before_the_start_is_not_announced() {
+    const ANNOUNCED: &str = "greylisting is paused: everything passes";
+    let daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), 1_800_000_000);
+    let mut on = OnBus::start_prepared(daemon, &[&clock.option()]);
+    assert_eq!(on.manager(&["Pause", "t", "60"]).good(), "b true");
+    on.kill_and_start_again();
+    assert_eq!(on.daemon.log().matches(ANNOUNCED).count(), 1);
+    on.daemon.kill();
+    clock.advance(60);
+    on.kill_and_start_again();
+    assert_eq!(state(&on), "b false\nt 0");
+    let log = on.daemon.log();
+    assert_eq!(log.matches(ANNOUNCED).count(), 1, "{log}");
+}
+
+#[test]
 fn a_pause_counts_at_once_survives_a_kill_and_ends() {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), 1_800_000_000);
