@@ -5,6 +5,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -49,7 +50,7 @@ pub enum Verb {
     List {
         /// Show only this list (default: all)
         #[arg(value_enum)]
-        list: Option<List>,
+        list: Option<ShownList>,
     },
     /// Add an entry to a list; it takes effect with the next request
     Allow(Allow),
@@ -149,6 +150,57 @@ impl List {
             Self::Recipient => ListName::Recipient.word(),
             Self::Sender => ListName::Sender.word(),
             Self::S25rExceptions => ListName::S25rException.word(),
+        }
+    }
+}
+
+/// A list that is shown: one that can be added to, or one whose entries are in files only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShownList {
+    /// One that can be added to.
+    Open(List),
+    /// Recipients that are greylisted, where no others are.
+    GreylistRecipients,
+    /// The lines of the client access tables.
+    ClientAccess,
+}
+
+impl ShownList {
+    /// Its name on the bus.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Open(list) => list.word(),
+            Self::GreylistRecipients => ListName::GreylistRecipient.word(),
+            Self::ClientAccess => ListName::ClientAccess.word(),
+        }
+    }
+}
+
+impl ValueEnum for ShownList {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Open(List::Client),
+            Self::Open(List::Recipient),
+            Self::Open(List::Sender),
+            Self::Open(List::S25rExceptions),
+            Self::GreylistRecipients,
+            Self::ClientAccess,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let named = PossibleValue::new(self.word());
+        match self {
+            Self::Open(list) => list.to_possible_value(),
+            Self::GreylistRecipients => {
+                let help = "Recipients that are greylisted, and no others (short: greylist)";
+                Some(named.alias("greylist").help(help))
+            }
+            Self::ClientAccess => {
+                let help = "Lines of the client access tables (short: access)";
+                Some(named.alias("access").help(help))
+            }
         }
     }
 }

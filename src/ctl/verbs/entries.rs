@@ -7,7 +7,7 @@ use crate::api::{
     COMMENT, Dict, EXPIRES, FromRow, HITS, LAST_HIT, LIFETIME, LIST, MOST_ROWS, OLD_COMMENT,
     PATTERN, Row, SOURCE, SOURCE_BUS,
 };
-use crate::ctl::args::{Allow, List};
+use crate::ctl::args::{Allow, List, ShownList};
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
 use crate::ctl::render::{Cell, Column, Plain, Style, Table};
@@ -25,7 +25,7 @@ const ACCESS: &str = ListName::ClientAccess.word();
 const NULL: &str = "/^$/";
 
 /// Lists the entries.
-pub(super) async fn list(session: &Session, list: Option<List>) -> Result<Answer, Failure> {
+pub(super) async fn list(session: &Session, list: Option<ShownList>) -> Result<Answer, Failure> {
     let rows = entries(session, list, Consent::Asked).await?;
     Ok(Answer::yes(text(&rows, list, &session.view)))
 }
@@ -40,11 +40,13 @@ pub(super) enum Consent {
 /// The entries, from all pages.
 pub(super) async fn entries(
     session: &Session,
-    list: Option<List>,
+    list: Option<ShownList>,
     consent: Consent,
 ) -> Result<Vec<Dict>, Failure> {
     let manager = session.manager().await?;
-    let filter = Row::new().with_some(LIST, list.map(List::word)).build();
+    let filter = Row::new()
+        .with_some(LIST, list.map(ShownList::word))
+        .build();
     let mut rows = Vec::new();
     let mut after = Vec::new();
     loop {
@@ -69,7 +71,7 @@ pub(super) async fn removable(session: &Session, list: List) -> Result<Answer, F
     if !session.has_daemon().await {
         return Ok(Answer::yes(""));
     }
-    let rows = entries(session, Some(list), Consent::NotAsked).await?;
+    let rows = entries(session, Some(ShownList::Open(list)), Consent::NotAsked).await?;
     let mut text = String::new();
     for row in rows.iter().filter(|row| is_added(row)) {
         let pattern = row.text(PATTERN).unwrap_or_default();
@@ -175,7 +177,7 @@ fn named(pattern: &str) -> Cow<'_, str> {
 }
 
 /// The entries, of one list or all.
-fn text(rows: &[Dict], list: Option<List>, view: &View) -> String {
+fn text(rows: &[Dict], list: Option<ShownList>, view: &View) -> String {
     if view.json {
         return json::shown(&json::array(rows));
     }
@@ -330,7 +332,11 @@ postmaster@  whitelist_recipients:7     0
 
 1 entry listed.
 ";
-        let got = text(&rows()[2..3], Some(List::Recipient), &View::of_80_columns());
+        let got = text(
+            &rows()[2..3],
+            Some(ShownList::Open(List::Recipient)),
+            &View::of_80_columns(),
+        );
         assert_eq!(format!("\n{got}"), want);
     }
 

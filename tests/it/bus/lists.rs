@@ -70,6 +70,31 @@ fn each_list_takes_entries() {
 }
 
 #[test]
+fn lists_that_are_in_files_only_can_be_listed_by_their_names() {
+    let daemon = Daemon::prepare();
+    let (recipients, table) = (daemon.path().join("opt-in"), daemon.path().join("table"));
+    fs::write(&recipients, "joe@example.org\n").unwrap();
+    fs::write(&table, "/^unknown$/ greylist\n/x/ OK\n").unwrap();
+    let options = [
+        format!("--greylist-recipients={}", recipients.display()),
+        format!("--client-access={}", table.display()),
+    ];
+    let on = OnBus::start_prepared(daemon, &[&options[0], &options[1]]);
+    let cases = [
+        ("greylist-recipients", "greylist-recipients", 1),
+        ("greylist", "greylist-recipients", 1),
+        ("client-access", "client-access", 2),
+        ("access", "client-access", 2),
+    ];
+    for (typed, list, want) in cases {
+        let (code, rows) = on.ctl_json(&["list", typed]);
+        let rows = rows.as_array().unwrap();
+        assert_eq!((code, rows.len()), (0, want), "{typed}: {rows:?}");
+        assert!(rows.iter().all(|row| row["list"] == list), "{rows:?}");
+    }
+}
+
+#[test]
 fn an_entry_that_is_allowed_again_keeps_what_is_not_given() {
     let mut daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), 1_800_000_000);
