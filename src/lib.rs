@@ -8,7 +8,7 @@
 //! # The way of a request
 //!
 //! ```text
-//! socket → frontend → protocol::policy::Decoder → policy::Transaction
+//! socket → frontend → protocol::policy::Decoder → policy::Attempt
 //!        → service::Gate        (reads the clock once)
 //!        → policy::plan         settled by the lists alone? answer
 //!        → store: facts         read on the connection's own task
@@ -19,7 +19,7 @@
 //!        → one log record, one counter → protocol::policy::write_reply → socket
 //! ```
 //!
-//! The decision itself is a pure function of transaction, records, time and rules. Nothing in
+//! The decision itself is a pure function of attempt, records, time and rules. Nothing in
 //! [`policy`] reads a clock, a file, a socket or the environment, and nothing in it logs.
 //!
 //! # The modules, and who may use whom

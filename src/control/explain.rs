@@ -2,8 +2,8 @@
 
 use super::Control;
 use crate::policy::{
-    self, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep, Step, Then,
-    Transaction, Triplet, Unmatched, Verdict,
+    self, Attempt, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep,
+    Step, Then, Triplet, Unmatched, Verdict,
 };
 use crate::service::gate::PAUSED;
 use crate::types::{Reply, ReplyText, Timestamp, counted};
@@ -74,7 +74,7 @@ pub enum Finding {
 impl Control {
     /// What would be decided, and every step on the way. Nothing is changed and nothing is counted.
     #[must_use]
-    pub fn explain(&self, tx: &Transaction<'_>) -> Explanation {
+    pub fn explain(&self, tx: &Attempt<'_>) -> Explanation {
         let inner = &self.0;
         let now = inner.now();
         if inner.book.is_due(now) && inner.state.expiry() == Expiry::Applies {

@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use super::*;
 use crate::policy::pattern::ClientPattern;
 use crate::policy::{
-    ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Step, Tarpit,
-    Texts, Transaction, Triplet, Verdict,
+    Attempt, ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Step,
+    Tarpit, Texts, Triplet, Verdict,
 };
 use crate::service::clock::Clock;
 use crate::service::gate::{Start, tests::ManualClock};
@@ -84,8 +84,8 @@ impl Site {
     }
 }
 
-fn tx<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Transaction<'a> {
-    Transaction {
+fn tx<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Attempt<'a> {
+    Attempt {
         stage: Stage::Recipient,
         client_address: Some(b"192.0.2.7"),
         client_name: Some(name.as_bytes()),
@@ -344,7 +344,7 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
                 ["unknown", "mx.example", "good.example", "a1b2.example"][(mixed % 4) as usize];
             let to = format!("{}@x", mixed % 7);
             let instance = format!("{}", n / 3);
-            let tx = Transaction {
+            let tx = Attempt {
                 stage: if mixed % 5 == 0 {
                     Stage::Data
                 } else {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::registry::{Doing, Ending, Place};
 use super::seldom::Seldom;
-use crate::policy::{Stage, Transaction};
+use crate::policy::{Attempt, Stage};
 use crate::protocol::policy::{DecodeError, Decoder, Request, Style, write_reply};
 use crate::service::{Gate, journal};
 use crate::types::Timestamp;
@@ -130,7 +130,7 @@ where
 /// Answers one request. Postfix 2.3 and later send `etrn_domain`, empty or not, and accept an enhanced status
 /// code in the reply.
 async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: Manner) {
-    let tx = transaction(request);
+    let tx = attempt(request);
     let time = request
         .policy_test_time
         .filter(|_| manner.requests_bring_time)
@@ -146,8 +146,8 @@ async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: M
 }
 
 /// What the request says, in the core's words.
-pub(super) fn transaction<'a>(request: &Request<'a>) -> Transaction<'a> {
-    Transaction {
+pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
+    Attempt {
         stage: match request.protocol_state {
             None | Some(b"" | b"RCPT") => Stage::Recipient,
             Some(b"DATA") => Stage::Data,

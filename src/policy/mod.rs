@@ -23,6 +23,7 @@
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
 pub mod access;
+mod attempt;
 mod dead;
 mod decide;
 mod ere;
@@ -39,9 +40,9 @@ mod set;
 pub mod tarpit;
 mod text;
 mod trace;
-mod transaction;
 
 pub use access::{AccessTables, Severity};
+pub use attempt::{Attempt, Stage};
 pub use dead::Dead;
 pub use decide::{decide, decide_traced};
 pub use greylist::Triplet;
@@ -57,12 +58,11 @@ pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
 pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
 pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
-pub use transaction::{Stage, Transaction};
 
 pub use crate::types::{ListName, Reason};
 use crate::types::{ReplyText, Timestamp};
 
-/// What [`plan`] makes of a transaction.
+/// What [`plan`] makes of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 pub enum Plan {

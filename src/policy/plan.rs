@@ -2,19 +2,19 @@
 
 use super::access::AccessResult;
 use super::{
-    Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage, Step,
-    Suspicion, Trace, Transaction, TripletKey, Unmatched, Verdict, s25r,
+    Attempt, Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage,
+    Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
 };
 use super::{Plan, Query};
 use crate::types::{ClientIp, ReplyText};
 
 /// Settles what can be settled without the store.
-pub fn plan(tx: &Transaction<'_>, rules: &Ruleset) -> Plan {
+pub fn plan(tx: &Attempt<'_>, rules: &Ruleset) -> Plan {
     plan_traced(tx, rules, &mut ())
 }
 
 /// The same, with a listener to the steps.
-pub fn plan_traced(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
+pub fn plan_traced(tx: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
     match query(tx, rules, trace) {
         Ok(query) => Plan::Needs(query),
         Err(Settled(verdict, reason, because, text)) => {
@@ -36,15 +36,15 @@ const fn pass(reason: Reason, because: Because) -> Settled {
 }
 
 /// The records that are needed, unless it is settled without.
-fn query(tx: &Transaction<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Query, Settled> {
-    let attempt = Attempt::read(tx, rules)?;
-    attempt.pass_lists(rules, trace)?;
-    let suspicion = attempt.suspicion(rules, trace)?;
-    Ok(attempt.query(rules, suspicion))
+fn query(tx: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Query, Settled> {
+    let parts = Parts::read(tx, rules)?;
+    parts.pass_lists(rules, trace)?;
+    let suspicion = parts.suspicion(rules, trace)?;
+    Ok(parts.query(rules, suspicion))
 }
 
-/// A transaction with everything in it that a decision needs.
-struct Attempt<'a> {
+/// An attempt with everything in it that a decision needs.
+struct Parts<'a> {
     name: &'a [u8],
     address: &'a [u8],
     client: ClientIp,
@@ -55,9 +55,9 @@ struct Attempt<'a> {
     is_authenticated: bool,
 }
 
-impl<'a> Attempt<'a> {
+impl<'a> Parts<'a> {
     /// The attempt, unless it has no parts to decide on.
-    fn read(tx: &Transaction<'a>, rules: &Ruleset) -> Result<Self, Settled> {
+    fn read(tx: &Attempt<'a>, rules: &Ruleset) -> Result<Self, Settled> {
         let missing = |name| pass(Reason::AttributeMissing, Because::Missing(name));
         let address = tx.client_address.ok_or(missing("client_address"))?;
         let name = tx.client_name.ok_or(missing("client_name"))?;

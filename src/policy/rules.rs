@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::access::{AccessResult, AccessTables};
+use super::attempt::Attempt;
 use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
 use super::outcome::{Outcome, Verdict};
 use super::tarpit::{Scheme, Tarpit};
 use super::text::Texts;
-use super::transaction::Transaction;
 use crate::types::{ClientIp, ListName, Prefix, Reply, ReplyText, Span, Timestamp};
 
 /// Whom the auto-whitelist counts.
@@ -179,14 +179,14 @@ impl Ruleset {
     }
 
     /// The reply for an outcome that no table has replied to.
-    pub fn reply(&self, tx: &Transaction<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+    pub fn reply(&self, tx: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
         let recipient = tx.recipient.unwrap_or_default();
         self.texts
             .reply(outcome.verdict, recipient, now, self.params.delay)
     }
 
     /// The reply to a request that is repeated. A table is searched again; it may be another one now.
-    pub fn repeated_reply(&self, tx: &Transaction<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+    pub fn repeated_reply(&self, tx: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
         let client = (tx.client_name, tx.client_address);
         if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
             let found = self.lists.access.find(name, address);

@@ -48,13 +48,8 @@ fn with_lists(change: impl FnOnce(&mut Params), add: impl FnOnce(&mut Lists)) ->
     Ruleset::new(params, lists, texts)
 }
 
-fn transaction<'a>(
-    name: &'a str,
-    address: &'a str,
-    sender: &'a str,
-    to: &'a str,
-) -> Transaction<'a> {
-    Transaction {
+fn attempt<'a>(name: &'a str, address: &'a str, sender: &'a str, to: &'a str) -> Attempt<'a> {
+    Attempt {
         stage: Stage::Recipient,
         client_address: Some(address.as_bytes()),
         client_name: Some(name.as_bytes()),
@@ -144,7 +139,7 @@ fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: E
 
 /// What a stranger's attempt needs.
 fn query(rules: &Ruleset) -> Query {
-    match plan(&transaction("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
+    match plan(&attempt("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
         Plan::Needs(query) => query,
         Plan::Settled(outcome) | Plan::Replied(outcome, _) => panic!("{outcome:?}"),
     }
@@ -332,11 +327,11 @@ fn a_whitelisted_client_passes_at_once_until_it_is_forgotten() {
 
 #[test]
 fn the_lists_settle_before_the_store_is_asked() {
-    let stranger = transaction("x.example", "192.0.2.7", "a@b.example", "joe@c.example");
+    let stranger = attempt("x.example", "192.0.2.7", "a@b.example", "joe@c.example");
     let cases = [
         (
             "client",
-            Transaction {
+            Attempt {
                 client_name: Some(b"mx.good.example"),
                 ..stranger
             },
@@ -344,7 +339,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
         (
             "recipient",
-            Transaction {
+            Attempt {
                 recipient: Some(b"abuse@c.example"),
                 ..stranger
             },
@@ -352,7 +347,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
         (
             "sender",
-            Transaction {
+            Attempt {
                 sender: Some(b"friend@example.com"),
                 ..stranger
             },
@@ -360,7 +355,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
         (
             "client before recipient",
-            Transaction {
+            Attempt {
                 client_name: Some(b"good.example"),
                 recipient: Some(b"abuse@x"),
                 ..stranger
@@ -369,7 +364,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
         (
             "another stage",
-            Transaction {
+            Attempt {
                 stage: Stage::Other,
                 ..stranger
             },
@@ -377,7 +372,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
         (
             "no address",
-            Transaction {
+            Attempt {
                 client_address: Some(b"unknown"),
                 ..stranger
             },
@@ -385,7 +380,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
         (
             "an attribute missing",
-            Transaction {
+            Attempt {
                 sender: None,
                 ..stranger
             },
@@ -404,7 +399,7 @@ fn the_lists_settle_before_the_store_is_asked() {
         );
     }
     assert!(matches!(plan(&stranger, &rules), Plan::Needs(_)));
-    let null_sender = Transaction {
+    let null_sender = Attempt {
         sender: Some(b""),
         ..stranger
     };
@@ -414,7 +409,7 @@ fn the_lists_settle_before_the_store_is_asked() {
 #[test]
 fn the_auto_whitelist_counts_whom_it_is_told_to() {
     let client_key =
-        |rules: &Ruleset, address| match plan(&transaction("x", address, "a@b", "c@d"), rules) {
+        |rules: &Ruleset, address| match plan(&attempt("x", address, "a@b", "c@d"), rules) {
             Plan::Needs(query) => query.client,
             Plan::Settled(_) | Plan::Replied(..) => panic!("settled"),
         };
@@ -462,10 +457,7 @@ fn s25r_makes_suspicious_what_is_no_exception() {
         ),
     ];
     for (name, unmatched, want) in cases {
-        let planned = plan(
-            &transaction(name, "192.0.2.7", "a@b", "c@d"),
-            &with(unmatched),
-        );
+        let planned = plan(&attempt(name, "192.0.2.7", "a@b", "c@d"), &with(unmatched));
         let got = match planned {
             Plan::Needs(query) => Ok(query.suspicion),
             Plan::Replied(..) => panic!("{name}"),
@@ -478,7 +470,7 @@ fn s25r_makes_suspicious_what_is_no_exception() {
         assert_eq!(got, want, "{name} {unmatched:?}");
     }
     let listed = plan(
-        &transaction("a1b2.good.example", "192.0.2.7", "a@b", "c@d"),
+        &attempt("a1b2.good.example", "192.0.2.7", "a@b", "c@d"),
         &with(None),
     );
     assert!(matches!(listed, Plan::Settled(outcome) if outcome.reason == Reason::ClientWhitelist));
@@ -555,7 +547,7 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
             |params| params.s25r = s25r,
             |lists| lists.access = access(lines),
         );
-        let tx = transaction(name, "192.0.2.7", "a@b", "c@d");
+        let tx = attempt(name, "192.0.2.7", "a@b", "c@d");
         let got = match plan(&tx, &rules) {
             Plan::Needs(query) => Ok(query.suspicion),
             Plan::Settled(outcome) => Err((outcome.reason, rules.reply(&tx, &outcome, at(0)))),
@@ -591,9 +583,9 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
             },
             |lists| lists.access = access(&lines),
         );
-        let tx = Transaction {
+        let tx = Attempt {
             is_authenticated: true,
-            ..transaction(name, "192.0.2.7", "a@b", "c@d")
+            ..attempt(name, "192.0.2.7", "a@b", "c@d")
         };
         let got = match plan(&tx, &rules) {
             Plan::Needs(_) => None,
@@ -657,7 +649,7 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
                 lists.access = access(&[("^bad\\.", "REJECT go away")]);
             },
         );
-        let got = match plan(&transaction(name, "192.0.2.7", "a@b", to), &rules) {
+        let got = match plan(&attempt(name, "192.0.2.7", "a@b", to), &rules) {
             Plan::Needs(query) => Ok(query.suspicion),
             Plan::Settled(outcome) | Plan::Replied(outcome, _) => Err(outcome.reason),
         };
@@ -672,9 +664,9 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
             limit: 50,
         });
     });
-    let data = Transaction {
+    let data = Attempt {
         stage: Stage::Data,
-        ..transaction("mx.example", "192.0.2.7", "a@b", "")
+        ..attempt("mx.example", "192.0.2.7", "a@b", "")
     };
     assert!(matches!(plan(&data, &rules), Plan::Needs(_)));
 }

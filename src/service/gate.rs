@@ -20,8 +20,8 @@ use super::stats::Stats;
 use super::touches::Touches;
 use super::worker::{Message, Progress, Pulse, Shared, Work, Worker};
 use crate::policy::{
-    self, Because, Expiry, Lists, Outcome, Pause, Plan, Query, Reason, Ruleset, Session,
-    Transaction, Verdict,
+    self, Attempt, Because, Expiry, Lists, Outcome, Pause, Plan, Query, Reason, Ruleset, Session,
+    Verdict,
 };
 use crate::store::{Opener, PrivacyError, StoreError};
 use crate::types::{Reply, Timestamp};
@@ -172,7 +172,7 @@ impl Gate {
     }
 
     /// Decides. `now` is read from the clock unless it is given.
-    pub async fn judge(&self, tx: &Transaction<'_>, now: Option<Timestamp>) -> Decision {
+    pub async fn judge(&self, tx: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let inner = &self.0;
         // A jump of the clock is seen by the first decision after it, not by a later look.
         let (now, expiry) = match now {

@@ -18,7 +18,7 @@ use log::{Level, Record};
 
 use super::Decision;
 use crate::policy::{
-    Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Transaction, Verdict,
+    Attempt, Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Verdict,
 };
 use crate::types::{Printable, Unbroken};
 
@@ -45,7 +45,7 @@ const TARGET: &str = "stargrey::decision";
 
 /// Logs a decision; a repeat is told only to those who want to hear everything. Without `each` only the
 /// client that is whitelisted from now on is worth a line.
-pub fn record(tx: &Transaction<'_>, decision: &Decision, each: bool) {
+pub fn record(tx: &Attempt<'_>, decision: &Decision, each: bool) {
     let level = if decision.is_repeat {
         Level::Debug
     } else {
@@ -77,7 +77,7 @@ pub fn record(tx: &Transaction<'_>, decision: &Decision, each: bool) {
 }
 
 /// The attributes that line and fields show, in the line's order.
-fn shown<'a>(tx: &Transaction<'a>) -> [(&'static str, &'static str, &'a [u8]); 4] {
+fn shown<'a>(tx: &Attempt<'a>) -> [(&'static str, &'static str, &'a [u8]); 4] {
     let shown = |attribute: Option<&'a [u8]>| attribute.unwrap_or_default();
     [
         ("client_name", "STARGREY_CLIENT_NAME", shown(tx.client_name)),
@@ -92,7 +92,7 @@ fn shown<'a>(tx: &Transaction<'a>) -> [(&'static str, &'static str, &'a [u8]); 4
 }
 
 /// The line.
-fn line(tx: &Transaction<'_>, decision: &Decision) -> String {
+fn line(tx: &Attempt<'_>, decision: &Decision) -> String {
     let mut line = String::with_capacity(200);
     if let Err(error) = write_line(&mut line, tx, decision) {
         log::debug!("{error}, ignoring");
@@ -100,7 +100,7 @@ fn line(tx: &Transaction<'_>, decision: &Decision) -> String {
     line
 }
 
-fn write_line(line: &mut String, tx: &Transaction<'_>, decision: &Decision) -> std::fmt::Result {
+fn write_line(line: &mut String, tx: &Attempt<'_>, decision: &Decision) -> std::fmt::Result {
     let outcome = &decision.outcome;
     if let Some(queue_id) = tx.queue_id.filter(|id| !id.is_empty()) {
         write!(line, "{}: ", Unbroken(queue_id))?;
@@ -152,7 +152,7 @@ fn tarpit(outcome: &Outcome) -> Option<String> {
 }
 
 /// The fields.
-fn fields(tx: &Transaction<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
+fn fields(tx: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
     let outcome = &decision.outcome;
     let mut fields = vec![
         (

@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::recent::Key;
-use crate::policy::{Outcome, Query, Transaction, Triplet, TripletKey};
+use crate::policy::{Attempt, Outcome, Query, Triplet, TripletKey};
 use crate::store::{Row, RowKey};
 use crate::types::ClientIp;
 
@@ -60,7 +60,7 @@ impl LastClients {
     }
 
     /// Notes the client of a request after which its triplet waits.
-    pub(crate) fn note(&self, tx: &Transaction<'_>, query: &Query, outcome: &Outcome) {
+    pub(crate) fn note(&self, tx: &Attempt<'_>, query: &Query, outcome: &Outcome) {
         let Some(Triplet::Waiting { .. }) = outcome.changes.triplet else {
             return;
         };
@@ -161,7 +161,7 @@ mod tests {
 
     /// Has a request of triplet `number` noted, after which its record is `next`.
     fn note(clients: &LastClients, number: usize, name: &[u8], next: Triplet) {
-        let tx = Transaction {
+        let tx = Attempt {
             stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(name),

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::recent::{Key, Recent};
-use crate::policy::{Because, Outcome, Params, Reason, Stage, Transaction, Verdict};
+use crate::policy::{Attempt, Because, Outcome, Params, Reason, Stage, Verdict};
 use crate::types::Timestamp;
 
 /// Sets of answers: 8 MiB when all are full.
@@ -24,7 +24,7 @@ const ANSWERS: usize = 16_384;
 /// Sets of messages that had something. Few have.
 const MESSAGES: usize = 2048;
 
-/// The two keys of a transaction.
+/// The two keys of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys {
     /// The question.
@@ -68,8 +68,8 @@ impl InstanceMemory {
         }
     }
 
-    /// The keys of a transaction; `None` without an instance.
-    pub(crate) fn keys(&self, tx: &Transaction<'_>) -> Option<Keys> {
+    /// The keys of an attempt; `None` without an instance.
+    pub(crate) fn keys(&self, tx: &Attempt<'_>) -> Option<Keys> {
         let instance = tx.instance.filter(|instance| !instance.is_empty())?;
         let stage = match tx.stage {
             Stage::Recipient => 0_u8,
@@ -148,8 +148,8 @@ mod tests {
     use super::*;
     use crate::types::Span;
 
-    fn tx<'a>(instance: &'a str, recipient: &'a str) -> Transaction<'a> {
-        Transaction {
+    fn tx<'a>(instance: &'a str, recipient: &'a str) -> Attempt<'a> {
+        Attempt {
             stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(b"mx.example"),
@@ -197,7 +197,7 @@ mod tests {
     fn nothing_is_remembered_without_an_instance() {
         let memory = InstanceMemory::new();
         assert!(memory.keys(&tx("", "joe@x")).is_none());
-        let without = Transaction {
+        let without = Attempt {
             instance: None,
             ..tx("", "joe@x")
         };

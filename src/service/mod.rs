@@ -1,4 +1,4 @@
-//! The one use case: a transaction comes in, a decision goes out.
+//! The one use case: an attempt comes in, a decision goes out.
 //!
 //! [`Gate`] is what front ends hold. It reads the clock once, asks the core what can be settled without
 //! the store, reads the records on the caller's own task, and hands what has to be remembered to the

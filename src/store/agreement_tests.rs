@@ -8,12 +8,12 @@ use super::memory::MemoryStore;
 use super::tests::lmdb;
 use super::*;
 use crate::policy::{
-    self, Lists, Outcome, Plan, Ruleset, Scheme, Session, Stage, Tarpit, Texts, Transaction,
+    self, Attempt, Lists, Outcome, Plan, Ruleset, Scheme, Session, Stage, Tarpit, Texts,
 };
 
 /// One attempt, and whether a slice is swept before it.
 #[derive(Debug, Clone)]
-struct Attempt {
+struct Step {
     after: u64,
     client: u8,
     sender: u8,
@@ -21,7 +21,7 @@ struct Attempt {
     sweeps: bool,
 }
 
-fn attempt() -> impl Strategy<Value = Attempt> {
+fn attempt() -> impl Strategy<Value = Step> {
     let after = prop_oneof![Just(0), 0..400_u64, Just(3600), 0..4 * 86_400_u64];
     (
         after,
@@ -30,7 +30,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         prop::bool::weighted(0.3),
         prop::bool::weighted(0.1),
     )
-        .prop_map(|(after, client, sender, is_data, sweeps)| Attempt {
+        .prop_map(|(after, client, sender, is_data, sweeps)| Step {
             after,
             client,
             sender,
@@ -48,7 +48,7 @@ fn sender(number: u8) -> Vec<u8> {
 }
 
 /// All that a store leads to. When it removes what is over is its own affair; nobody may notice.
-fn play(opener: &dyn Opener, attempts: &[Attempt], rules: &Ruleset) -> Vec<Option<Outcome>> {
+fn play(opener: &dyn Opener, attempts: &[Step], rules: &Ruleset) -> Vec<Option<Outcome>> {
     let (reader, mut writer) = opener.open().unwrap();
     let mut now = Timestamp::from_seconds(1_800_000_000);
     let attempts = attempts.iter().map(|attempt| {
@@ -62,7 +62,7 @@ fn play(opener: &dyn Opener, attempts: &[Attempt], rules: &Ruleset) -> Vec<Optio
 }
 
 fn decide(
-    attempt: &Attempt,
+    attempt: &Step,
     (reader, writer): (&dyn Reader, &mut dyn Writer),
     now: Timestamp,
     rules: &Ruleset,
@@ -71,7 +71,7 @@ fn decide(
         format!("192.0.2.{}", attempt.client),
         sender(attempt.sender),
     );
-    let tx = Transaction {
+    let tx = Attempt {
         stage: if attempt.is_data {
             Stage::Data
         } else {

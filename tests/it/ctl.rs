@@ -702,7 +702,10 @@ fn nothing_is_sent_of_a_file_with_an_error_in_it() {
     let import = ["import", "milter-greylist", path.to_str().unwrap()];
     let (code, stdout, stderr) = service.bus.run(&import);
     assert_eq!((code, &*stdout), (65, ""));
-    assert!(stderr.starts_with("stargreyctl: no valid records in "), "{stderr}");
+    assert!(
+        stderr.starts_with("stargreyctl: no valid records in "),
+        "{stderr}"
+    );
     assert!(service.notes.take().is_empty());
 }
 

@@ -1,7 +1,6 @@
 //! The interface for administrators, behind its guard: whoever gets here may. What changes something has its line in
 //! the log.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Seek;
 use std::os::fd::OwnedFd;
@@ -12,13 +11,13 @@ use zbus::Fd;
 
 use super::consent::Caller;
 use super::error::invalid;
+use super::given::Given;
 use super::unpacking::{Attributes, Cursor, Options, Rows};
 use super::{ReloadSender, arguments, entries, rows};
 use crate::api::{CHANGED, Dict, Error, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
 use crate::control::{Control, Filter};
-use crate::frontend::policy::transaction;
+use crate::frontend::policy::attempt;
 use crate::policy::ListName;
-use crate::protocol::policy::Decoder;
 use crate::types::{Span, counted};
 
 /// Complaints of a refused reload that are told.
@@ -92,25 +91,6 @@ fn backup_file(file: Fd<'_>) -> Result<File, Error> {
     Ok(file)
 }
 
-/// The attributes as Postfix would send them: what it could not send is refused here as there.
-fn request(attributes: &HashMap<String, String>) -> Result<Vec<u8>, Error> {
-    let mut bytes = b"request=smtpd_access_policy\n".to_vec();
-    for (name, value) in attributes {
-        if name.is_empty() || name.contains(['=', '\n', '\0']) {
-            return Err(invalid(&format!("{name:?} is no name of an attribute.")));
-        }
-        if name == "request" {
-            continue;
-        }
-        bytes.extend_from_slice(name.as_bytes());
-        bytes.push(b'=');
-        bytes.extend_from_slice(&arguments::address(name, value)?);
-        bytes.push(b'\n');
-    }
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
 #[zbus::interface(name = "org.stargrey.Greylist1.Manager", introspection_docs = false)]
 impl Manager {
     async fn add_entry(
@@ -181,13 +161,9 @@ impl Manager {
     )]
     fn explain(&self, attributes: Attributes) -> Result<(Dict, Vec<Dict>), Error> {
         Caller::of_this_call()?;
-        let mut decoder = Decoder::new();
-        decoder.feed(&request(&attributes.0)?);
-        let request = decoder
-            .next()
-            .map_err(|error| invalid(&format!("This is no request: {error}.")))?
-            .ok_or_else(|| invalid("This is no request."))?;
-        let explanation = self.control.explain(&transaction(&request));
+        let given = Given::new(&attributes.0)?;
+        let request = given.request();
+        let explanation = self.control.explain(&attempt(&request));
         let steps = explanation.steps.iter().map(rows::from_step).collect();
         let enhanced_codes = request.etrn_domain.is_some();
         Ok((rows::from_explanation(&explanation, enhanced_codes), steps))

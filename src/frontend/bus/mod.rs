@@ -31,6 +31,7 @@ mod connection;
 mod consent;
 mod entries;
 mod error;
+mod given;
 mod history;
 mod manager;
 mod monitor;

@@ -71,7 +71,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
         if matches!(event, Anew | AnewData) {
             started = start();
         }
-        let tx = Transaction {
+        let tx = Attempt {
             stage: match event {
                 Rcpt | Stress | Anew => Stage::Recipient,
                 Data | AnewData => Stage::Data,
@@ -281,7 +281,7 @@ async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
         ("220-139-165-188.dynamic.example.net", Reason::StoreFailure),
     ];
     for (name, want) in cases {
-        let tx = Transaction {
+        let tx = Attempt {
             stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(name.as_bytes()),

@@ -64,8 +64,8 @@ pub(super) fn tx<'a>(
     sender: &'a str,
     instance: &'a str,
     to: &'a str,
-) -> Transaction<'a> {
-    Transaction {
+) -> Attempt<'a> {
+    Attempt {
         stage: Stage::Recipient,
         client_address: Some(b"192.0.2.7"),
         client_name: Some(name.as_bytes()),
@@ -83,7 +83,7 @@ fn start(opener: impl Opener + 'static, clock: &Arc<ManualClock>) -> Start {
     Gate::start(rules(OnStoreFailure::Defer), Box::new(opener), clock).unwrap()
 }
 
-pub(super) async fn judge(gate: &Gate, tx: &Transaction<'_>) -> (Verdict, Reason) {
+pub(super) async fn judge(gate: &Gate, tx: &Attempt<'_>) -> (Verdict, Reason) {
     let outcome = gate.judge(tx, None).await.outcome;
     (outcome.verdict, outcome.reason)
 }

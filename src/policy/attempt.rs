@@ -13,7 +13,7 @@ pub enum Stage {
 
 /// The attempt. What the front end did not say is `None`; addresses are bytes as they came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Transaction<'a> {
+pub struct Attempt<'a> {
     /// Where in the dialogue.
     pub stage: Stage,
     /// The client's address as text.
