@@ -193,14 +193,14 @@ impl Job {
             Self::Triplet(key, record) => {
                 let known = records.triplet(key)?;
                 let next = expired.merge((known, *record), Triplet::is_expired, Triplet::merge);
-                if taken.count(known, next) {
+                if taken.count(known, &next) {
                     records.put_triplet(key, next)?;
                 }
             }
             Self::Client(key, record) => {
                 let known = records.client(key)?;
                 let next = expired.merge((known, *record), Client::is_expired, Client::merge);
-                if taken.count(known, next) {
+                if taken.count(known, &next) {
                     records.put_client(key, next)?;
                 }
             }
@@ -209,7 +209,7 @@ impl Job {
                 let next = known
                     .filter(|known| known.seen >= record.seen)
                     .unwrap_or(*record);
-                if taken.count(known, next) {
+                if taken.count(known, &next) {
                     records.change_sleep(key, SleepChange::Keep(next))?;
                 }
             }
@@ -220,10 +220,10 @@ impl Job {
 
 impl Taken {
     /// Counts a row; says whether it changes anything.
-    fn count<T: PartialEq>(&mut self, known: Option<T>, next: T) -> bool {
+    fn count<T: PartialEq>(&mut self, known: Option<T>, next: &T) -> bool {
         let (counter, is_change) = match known {
             None => (&mut self.new, true),
-            Some(known) if known != next => (&mut self.changed, true),
+            Some(known) if known != *next => (&mut self.changed, true),
             Some(_) => (&mut self.unchanged, false),
         };
         *counter = counter.saturating_add(1);

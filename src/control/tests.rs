@@ -573,8 +573,8 @@ async fn an_import_merges_what_is_live_of_both_sides_whichever_is_older() {
         last: at(last),
         mails,
     };
-    const LONG_AGO: u64 = 99 * 86_400;
-    let long_ago = waiting(LONG_AGO, LONG_AGO, 9);
+    let days_99 = 99 * 86_400;
+    let long_ago = waiting(days_99, days_99, 9);
     let (known, seen) = (waiting(900, 800, 1), waiting(900, 500, 2));
     let old = passed(5000, 4000, 3000, 7);
     let cases = [
