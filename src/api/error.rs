@@ -29,6 +29,8 @@ pub enum Error {
     StoreUnavailable(String),
     /// The copy cannot be written; the database is not affected.
     CopyFailed(String),
+    /// The file is no backup that can be restored; the database is as it was.
+    InvalidBackup(String),
     /// The database has only hashes, so this cannot be done.
     Hashed(String),
     /// The lists were not read again: the message has every complaint, one a line.

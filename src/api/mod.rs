@@ -61,5 +61,6 @@ pub const ACTIONS: &[(&str, &[&str])] = &[
         &["Reload", "ResetStatistics"],
     ),
     ("org.stargrey.Greylist1.backup", &["Backup"]),
+    ("org.stargrey.Greylist1.restore", &["Restore"]),
     ("org.stargrey.Greylist1.pause", &["Pause", "Resume"]),
 ];

@@ -178,6 +178,10 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn backup(&self, file: Fd<'_>) -> Result<(), Error>;
 
+    /// Puts a backup in place of the database: a file that the caller has opened.
+    #[zbus(allow_interactive_auth)]
+    fn restore(&self, file: Fd<'_>) -> Result<(), Error>;
+
     /// Takes rows as Export gives them, all or none; yields how many were new, changed and unchanged.
     #[zbus(allow_interactive_auth)]
     fn import(&self, rows: &[Dict], dry_run: bool) -> Result<Dict, Error>;

@@ -1,7 +1,7 @@
 //! The copy of the database.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read};
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::thread;
 
@@ -49,8 +49,8 @@ fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), RequestError>
 }
 
 /// Writes pieces, each to the disk, and rests for as long as that took.
-fn write_gently(pieces: PipeReader, file: &mut File) -> io::Result<()> {
-    let mut pieces = pieces.take(PIECE);
+pub(super) fn write_gently(source: impl Read, file: &mut File) -> io::Result<()> {
+    let mut pieces = source.take(PIECE);
     while io::copy(&mut pieces, file)? > 0 {
         let begun = monotonic();
         file.sync_data()?;

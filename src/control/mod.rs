@@ -13,6 +13,7 @@ mod explain;
 mod import;
 mod pause;
 mod records;
+mod restore;
 mod statistics;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +33,7 @@ pub use import::Taken;
 pub use records::{Filter, Removed, State};
 pub use statistics::{Hour, Statistics};
 
-pub use crate::store::{Page, Row, RowKey};
+pub use crate::store::{Page, RestoreError, Row, RowKey};
 
 /// Why something is refused.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,9 @@ pub enum ControlError {
     /// The store is in trouble that was logged already.
     #[error("{0}")]
     Trouble(String),
+    /// The backup is not in place of the database.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
 }
 
 impl From<RequestError> for ControlError {

@@ -594,7 +594,7 @@ async fn an_import_merges_what_is_live_of_both_sides_whichever_is_older() {
         (
             "passed and expired",
             known,
-            passed(LONG_AGO, LONG_AGO, LONG_AGO, 9),
+            passed(days_99, days_99, days_99, 9),
             known,
         ),
     ];

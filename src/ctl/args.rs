@@ -95,6 +95,11 @@ pub enum Verb {
         #[arg(long)]
         force: bool,
     },
+    /// Put a backup in place of the database while the daemon runs
+    Restore {
+        /// The file that backup has written
+        file: PathBuf,
+    },
     /// Import the records of another greylisting server, or of an export
     #[command(subcommand)]
     Import(Import),

@@ -257,7 +257,8 @@ impl Failure {
             | api::Error::InvalidArgument(said)
             | api::Error::UnknownList(said)
             | api::Error::EntryInFile(said)
-            | api::Error::EmptyFilter(said) => Self::Refused(said),
+            | api::Error::EmptyFilter(said)
+            | api::Error::InvalidBackup(said) => Self::Refused(said),
             api::Error::InvalidRow(said) => Self::Record(said),
         }
     }
@@ -377,6 +378,7 @@ mod tests {
             (api::Error::Hashed(said()), exit::DATAERR),
             (api::Error::InvalidRow(said()), exit::DATAERR),
             (api::Error::CopyFailed(said()), exit::CANTCREAT),
+            (api::Error::InvalidBackup(said()), exit::DATAERR),
             (api::Error::NoSuchEntry(said()), exit::NO),
             (api::Error::NotAuthorized(said()), exit::NOPERM),
             (api::Error::StoreUnavailable(said()), exit::UNAVAILABLE),

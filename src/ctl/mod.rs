@@ -153,6 +153,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Pause { .. }
         | Verb::Resume
         | Verb::Reload
+        | Verb::Restore { .. }
         | Verb::CheckPostfix(_)
         | Verb::Completion { .. } => false,
     }

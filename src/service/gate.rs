@@ -80,9 +80,12 @@ pub(crate) struct Inner {
     pub(crate) sleeps: Sleeps,
     pub(crate) stats: Arc<Stats>,
     pub(crate) queue: SyncSender<Message>,
+    pub(crate) opener: Arc<dyn Opener>,
     list_errors: AtomicUsize,
     /// Held while an entry is added.
     pub(crate) adding: tokio::sync::Mutex<()>,
+    /// Held while a backup is restored.
+    pub(crate) restoring: tokio::sync::Mutex<()>,
 }
 
 /// A running gate and its thread.
@@ -139,7 +142,8 @@ impl Gate {
             stats: Arc::clone(&stats),
         };
         let last_clients = LastClients::new(opener.is_hashed());
-        let worker = Worker::new(shared, opener)?;
+        let opener: Arc<dyn Opener> = Arc::from(opener);
+        let worker = Worker::new(shared, Arc::clone(&opener))?;
         let worker = thread::Builder::new()
             .name("writer".to_owned())
             .spawn(move || worker.run(&receiver))
@@ -156,8 +160,10 @@ impl Gate {
             sleeps: Sleeps::default(),
             stats,
             queue: sender,
+            opener,
             list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
+            restoring: tokio::sync::Mutex::default(),
         });
         Ok(Start {
             gate: Self(Arc::clone(&inner)),

@@ -132,6 +132,12 @@ impl InstanceMemory {
         }
     }
 
+    /// Forgets all answers and messages.
+    pub(crate) fn clear(&self) {
+        let mut told = self.told();
+        (told.answers, told.messages) = (Recent::new(), Recent::new());
+    }
+
     fn told(&self) -> MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }

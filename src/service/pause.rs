@@ -117,6 +117,12 @@ impl PauseSwitch {
         is_first && stored.is_some()
     }
 
+    /// Has the next [`load`](Self::load) take what the store has, as at a start: an administrator has put a backup in
+    /// place of the database.
+    pub(super) fn unload(&self) {
+        *self.lock() = Stored::default();
+    }
+
     /// Whether there is a pause that ends by itself.
     pub(crate) fn has_end(&self) -> bool {
         !matches!(self.until.load(Ordering::Relaxed), NO_PAUSE | OPEN_END)

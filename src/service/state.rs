@@ -86,6 +86,17 @@ impl StoreState {
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
     }
 
+    /// Takes the reader away unless somebody keeps it; says whether it is gone.
+    pub(super) fn take_reader(&self) -> bool {
+        let mut reader = self.reader.write().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = |reader: &Arc<_>| Arc::strong_count(reader) > 1;
+        let is_kept = reader.as_ref().is_some_and(is_kept);
+        if !is_kept {
+            *reader = None;
+        }
+        !is_kept
+    }
+
     /// Enters trouble, with one line in the log when it begins or changes.
     pub(crate) fn degrade(&self, error: &dyn Display) {
         let text = error.to_string();

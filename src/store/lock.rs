@@ -19,7 +19,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::lmdb::LmdbOpener;
 use super::unclean::Unclean;
-use super::{Halves, OpenError, Opener};
+use super::{Candidate, Fill, Halves, OpenError, Opener, RestoreError, restore};
 
 /// The name of the lock file.
 const NAME: &str = "stargrey.lock";
@@ -88,6 +88,9 @@ impl Locked {
     /// is gone. The daemon was started at `since_boot`, the time since boot.
     #[must_use]
     pub fn new(opener: LmdbOpener, lock: Option<Lock>, since_boot: Duration) -> Self {
+        if lock.is_some() {
+            restore::clear(&opener.directory);
+        }
         Self {
             opener,
             held: Arc::new(Mutex::new(Held {
@@ -135,6 +138,11 @@ impl Opener for Locked {
 
     fn keep(&self) -> Result<bool, LockError> {
         self.held().keep(&self.opener.directory)
+    }
+
+    fn stage(&self, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+        self.keep().map_err(OpenError::from)?;
+        restore::stage(&self.opener, fill)
     }
 
     fn settle(&self) {

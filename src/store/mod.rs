@@ -20,6 +20,7 @@ mod lock;
 pub mod memory;
 mod open;
 mod privacy;
+mod restore;
 mod rows;
 pub mod schema;
 mod unclean;
@@ -37,6 +38,7 @@ pub use error::{Refusal, RequestError, StoreError};
 pub use lock::{Lock, LockError, Locked};
 pub use open::{Halves, OpenError, Opener};
 pub use privacy::PrivacyError;
+pub use restore::{Candidate, Fill, RestoreError, Unfit};
 pub use rows::{Page, Row, RowKey, Scope};
 pub use unclean::{UncleanError, prove_database};
 

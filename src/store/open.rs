@@ -4,7 +4,10 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{LockError, PrivacyError, Reader, StoreError, UncleanError, Writer};
+use super::{
+    Candidate, Fill, LockError, PrivacyError, Reader, RestoreError, StoreError, UncleanError,
+    Writer,
+};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +70,7 @@ impl From<heed::Error> for OpenError {
 pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
 
 /// Opens a store, again and again if it must be.
-pub trait Opener: Send {
+pub trait Opener: Send + Sync {
     /// Opens it. The halves of an earlier opening must be gone.
     ///
     /// # Errors
@@ -87,6 +90,16 @@ pub trait Opener: Send {
     /// [`LockError`] when it cannot be put there.
     fn keep(&self) -> Result<bool, LockError> {
         Ok(true)
+    }
+
+    /// Copies a backup that `fill` writes and proves the copy, while the store is in use. Takes as long as the backup
+    /// is large.
+    ///
+    /// # Errors
+    ///
+    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::Failed`] when it cannot be copied.
+    fn stage(&self, _fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+        Err(OpenError::Store(StoreError::Closed).into())
     }
 
     /// Notes that what was opened does its work, or was closed in good order.

@@ -355,6 +355,20 @@ fn identity(metadata: &Metadata) -> Identity {
     )
 }
 
+/// Has a child read the database, however long that takes; says whether it has survived that without finding damage.
+///
+/// # Errors
+///
+/// [`UncleanError::Child`] when there is no child.
+pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError> {
+    let ended = start(opener).and_then(|mut prover| prover.0.wait());
+    let status = ended.map_err(|source| UncleanError::Child {
+        path: opener.data(),
+        source,
+    })?;
+    Ok(status.success())
+}
+
 /// Starts the program itself once more, to read the database.
 fn start(opener: &LmdbOpener) -> io::Result<Prover> {
     // The same program, even if an upgrade has put another in its place.

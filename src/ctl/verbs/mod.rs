@@ -14,6 +14,7 @@ mod network;
 mod pause;
 mod pending;
 mod records;
+mod restore;
 mod statistics;
 mod status;
 
@@ -94,6 +95,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::Resume => pause::resume(session).await,
         Verb::Reload => reload(session).await,
         Verb::Backup { file, force } => backup::run(session, file, *force).await,
+        Verb::Restore { file } => restore::run(session, file).await,
         Verb::Import(options) => import::run(session, options).await,
         Verb::Export { file, force } => export::run(session, file.as_deref(), *force).await,
         // They need no bus, and are done by then.

@@ -1,7 +1,7 @@
 //! Refusals of the gate as errors of the bus, each with what to do about it.
 
 use crate::api::Error;
-use crate::control::ControlError;
+use crate::control::{ControlError, RestoreError};
 
 impl From<ControlError> for Error {
     fn from(error: ControlError) -> Self {
@@ -37,6 +37,21 @@ impl From<ControlError> for Error {
         ControlError::TooMany { .. } => {
             invalid(&format!("{error}. Remove some, or put them into a file."))
         }
+        ControlError::Restore(RestoreError::Unfit(why)) => Error::InvalidBackup(format!(
+            "This backup cannot be restored: {why}. The database is as it was."
+        )),
+        ControlError::Restore(RestoreError::InUse) => Error::StoreUnavailable(
+            "The database is being read, by a backup, a listing or an export, and cannot be replaced: \
+             try again when that is done."
+                .to_owned(),
+        ),
+        ControlError::Restore(RestoreError::Failed(why)) => Error::CopyFailed(format!(
+            "Restore failed: {why}. The database is as it was."
+        )),
+        ControlError::Restore(RestoreError::Closed(why)) => Error::StoreUnavailable(format!(
+            "The database cannot be opened: {why}. Mail is served all the same; \
+             the database before the restore is in data.mdb.before-restore."
+        )),
         ControlError::Row { number, why } => Error::refused_row(number, why),
         ControlError::Store(_) | ControlError::Trouble(_) => Error::StoreUnavailable(format!(
             "The database cannot be used: {error}. Mail is served all the same; \
@@ -58,7 +73,7 @@ mod tests {
     use super::*;
     use crate::policy::Dead;
     use crate::policy::pattern::PatternError;
-    use crate::store::StoreError;
+    use crate::store::{OpenError, StoreError, Unfit};
 
     #[test]
     fn every_refusal_has_its_name_and_a_sentence() {
@@ -101,6 +116,19 @@ mod tests {
             (
                 ControlError::Copy(std::io::Error::other("no room").into()),
                 "CopyFailed",
+            ),
+            (ControlError::Restore(Unfit::Empty.into()), "InvalidBackup"),
+            (
+                ControlError::Restore(RestoreError::InUse),
+                "StoreUnavailable",
+            ),
+            (
+                ControlError::Restore(OpenError::Store(StoreError::Full).into()),
+                "CopyFailed",
+            ),
+            (
+                ControlError::Restore(RestoreError::Closed("gone".to_owned())),
+                "StoreUnavailable",
             ),
             (ControlError::Store(StoreError::Closed), "StoreUnavailable"),
             (ControlError::Trouble("full".to_owned()), "StoreUnavailable"),

@@ -75,20 +75,29 @@ impl Manager {
     }
 }
 
-/// The file that a caller has opened: an empty one that can be written to.
+/// The file that a caller has opened for a backup: an empty one that can be written to.
 fn backup_file(file: Fd<'_>) -> Result<File, Error> {
-    let unusable =
-        || invalid("This is no file for a backup: open a new, empty, regular one for writing.");
-    let mut file = File::from(OwnedFd::try_from(file).map_err(|_| unusable())?);
-    let about = file.metadata().map_err(|_| unusable())?;
-    let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|_| unusable())?;
+    let file = regular_file(file, OFlag::O_RDONLY);
+    let file = file.filter(|file| file.metadata().is_ok_and(|about| about.len() == 0));
+    file.ok_or_else(|| {
+        invalid("This is no file for a backup: open a new, empty, regular one for writing.")
+    })
+}
+
+/// The file with a backup that a caller has opened.
+fn restore_file(file: Fd<'_>) -> Result<File, Error> {
+    let file = regular_file(file, OFlag::O_WRONLY);
+    file.ok_or_else(|| invalid("This is no file with a backup: open a regular one for reading."))
+}
+
+/// The beginning of a regular file that is not open in this way alone.
+fn regular_file(file: Fd<'_>, unusable: OFlag) -> Option<File> {
+    let mut file = File::from(OwnedFd::try_from(file).ok()?);
+    let flags = fcntl(&file, FcntlArg::F_GETFL).ok()?;
     let mode = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
-    if !about.is_file() || about.len() > 0 || mode == OFlag::O_RDONLY {
-        return Err(unusable());
-    }
-    // The caller may have moved on in it: what is left out would be zeros, and the copy no database.
-    file.rewind().map_err(|_| unusable())?;
-    Ok(file)
+    let is_usable = file.metadata().ok()?.is_file() && mode != unusable;
+    // The caller may have moved on in it: what is left out would be missing in the copy.
+    (is_usable && file.rewind().is_ok()).then_some(file)
 }
 
 #[zbus::interface(name = "org.stargrey.Greylist1.Manager", introspection_docs = false)]
@@ -258,6 +267,17 @@ impl Manager {
         let file = backup_file(file)?;
         self.control.backup(file).await?;
         log::info!("{caller} has taken a backup");
+        Ok(())
+    }
+
+    async fn restore(&self, file: Fd<'_>) -> Result<(), Error> {
+        let caller = Caller::of_this_call()?;
+        let file = restore_file(file)?;
+        self.control.restore(file).await?;
+        log::warn!(
+            "{caller} has restored a backup: the records are those of the backup, and the database before it is \
+             in data.mdb.before-restore"
+        );
         Ok(())
     }
 

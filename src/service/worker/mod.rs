@@ -6,6 +6,7 @@
 //! tried again.
 
 mod chores;
+mod restore;
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::store::{
     Commit, OpenError, Opener, PrivacyError, Records, RequestError, StoreError, Writer,
 };
 use crate::types::Timestamp;
+pub(crate) use restore::Restore;
 
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
 const BATCH: usize = 1024;
@@ -52,6 +54,8 @@ pub(crate) enum Message {
     Work(Box<Work>),
     /// Do something for an administrator.
     Errand(Box<Errand>),
+    /// Put a backup in place of the database.
+    Restore(Box<Restore>),
     /// A reader came upon this.
     ReadFailed(StoreError),
 }
@@ -137,7 +141,7 @@ enum Health {
 /// The thread's own.
 pub(crate) struct Worker {
     shared: Shared,
-    opener: Box<dyn Opener>,
+    opener: Arc<dyn Opener>,
     writer: Option<Box<dyn Writer>>,
     health: Health,
     /// By the monotonic clock: when each duty was last done.
@@ -164,7 +168,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Opens the store. A failure is trouble, not an error, unless the options do not fit the database.
-    pub(crate) fn new(shared: Shared, opener: Box<dyn Opener>) -> Result<Self, PrivacyError> {
+    pub(crate) fn new(shared: Shared, opener: Arc<dyn Opener>) -> Result<Self, PrivacyError> {
         let mut worker = Self {
             shared,
             opener,
@@ -227,11 +231,13 @@ impl Worker {
     fn take(&mut self, first: Message, queue: &Receiver<Message>) {
         let mut batch = Vec::new();
         let mut errands = Vec::new();
+        let mut restores = Vec::new();
         let others = std::iter::from_fn(|| queue.try_recv().ok());
         for message in std::iter::once(first).chain(others.take(BATCH - 1)) {
             match message {
                 Message::Work(work) => batch.push(*work),
                 Message::Errand(errand) => errands.push(*errand),
+                Message::Restore(restore) => restores.push(*restore),
                 Message::ReadFailed(error) => self.fail(&error),
             }
         }
@@ -242,6 +248,9 @@ impl Worker {
         }
         for errand in errands {
             self.run_errand(errand);
+        }
+        for restore in restores {
+            self.restore(restore);
         }
     }
 

@@ -222,6 +222,15 @@ impl LmdbOpener {
         self.directory.join("data.mdb")
     }
 
+    /// Looks at the data file without opening it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Torn`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
+    pub(super) fn examine(&self) -> Result<(), OpenError> {
+        file::examine(&self.data())
+    }
+
     fn open_environment(&self, data: &Path) -> Result<Env<WithTls>, OpenError> {
         let mut options = EnvOpenOptions::new();
         let databases = u32::try_from(SLOTS)

@@ -9,6 +9,7 @@ mod pause;
 mod presence;
 mod records;
 mod refusals;
+mod restore;
 
 use stargrey::api::{MANAGER, MONITOR};
 

@@ -11,7 +11,7 @@ use crate::support::{Daemon, TestClock, nth_request, rcpt};
 
 const NOW: u64 = 1_800_000_000;
 
-fn started(options: &[&str]) -> (OnBus, TestClock) {
+pub(super) fn started(options: &[&str]) -> (OnBus, TestClock) {
     let daemon = Daemon::prepare();
     let clock = TestClock::at(daemon.path(), NOW);
     let clocked = clock.option();

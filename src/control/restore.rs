@@ -1,0 +1,63 @@
+//! A backup put in place of the database.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::backup::write_gently;
+use super::{Control, ControlError};
+use crate::service::worker::{Message, Restore};
+use crate::store::{Candidate, RestoreError, StoreError};
+
+/// How often it is tried while the database is being read, and how long after each time.
+const ATTEMPTS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Control {
+    /// Puts a backup in place of the database: its records, added entries, counters and pause are in force then. What
+    /// was recorded since the backup is lost. The backup is copied and proved while mail is served.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::Restore`]; the database is as it was unless that is [`RestoreError::Closed`].
+    pub async fn restore(&self, file: File) -> Result<(), ControlError> {
+        let _one = self.0.restoring.lock().await;
+        let opener = Arc::clone(&self.0.opener);
+        let staging = tokio::task::spawn_blocking(move || {
+            // Whoever writes to the file meanwhile makes it longer in vain.
+            opener.stage(&mut |copy| write_gently((&file).take(file.metadata()?.len()), copy))
+        });
+        let candidate = Arc::new(staging.await.map_err(|_| gone())??);
+        let mut attempts = 0_u32;
+        while let Err(error) = self.put_in_place(&candidate).await {
+            attempts = attempts.saturating_add(1);
+            if !matches!(error, RestoreError::InUse) || attempts >= ATTEMPTS {
+                return Err(error.into());
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.count_whitelisted().await
+    }
+
+    /// Has the thread that writes put it in place.
+    async fn put_in_place(&self, candidate: &Arc<Candidate>) -> Result<(), RestoreError> {
+        let (done, is_done) = oneshot::channel();
+        let inner = Arc::clone(&self.0);
+        let restore = Box::new(Restore {
+            candidate: Arc::clone(candidate),
+            then: Box::new(move || inner.memory.clear()),
+            done,
+        });
+        let queued = self.0.queue.try_send(Message::Restore(restore));
+        queued.map_err(|_| gone())?;
+        is_done.await.map_err(|_| gone())?
+    }
+}
+
+/// The thread that writes, or another, is gone.
+fn gone() -> RestoreError {
+    RestoreError::Closed(StoreError::Closed.to_string())
+}

@@ -1,0 +1,26 @@
+//! `restore`: a backup, in a file that is opened here, in place of the database.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::Answer;
+use crate::ctl::failure::Failure;
+use crate::ctl::session::Session;
+use crate::types::Printable;
+
+/// Has the daemon copy the file, prove the copy and use it.
+pub(super) async fn run(session: &Session, path: &Path) -> Result<Answer, Failure> {
+    let manager = session.manager().await?;
+    let file = File::open(path).map_err(|source| Failure::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    let restoring = manager.restore(zbus::Fd::from(&file));
+    session.ask("Restore", restoring).await?;
+    let name = path.as_os_str().as_encoded_bytes();
+    let sentence = format!(
+        "The database is that of {}. The one before is in data.mdb.before-restore beside it.",
+        Printable(name)
+    );
+    Ok(Answer::done(&session.view, &sentence))
+}

@@ -1,0 +1,226 @@
+//! A backup that takes the place of the database while the daemon runs.
+//!
+//! | step | in the directory of the database |
+//! | --- | --- |
+//! | [`stage`]: the backup is copied, and the copy is proved | `restore.new/data.mdb` |
+//! | [`Candidate::take_place`]: the database gets a second name | `data.mdb.before-restore` |
+//! | and the copy is renamed | `data.mdb` |
+//!
+//! At every moment `data.mdb` is there: the old one or the new one, each complete and on the disk. A kill in between
+//! leaves `restore.new` behind, which the next start removes.
+//!
+//! What the caller's file is changed to meanwhile does no harm, for only the copy is proved and used. The copy is read
+//! by a child process first, because a damaged one can end the process that reads it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::lmdb::LmdbOpener;
+use super::{OpenError, Opener, PrivacyError, StoreError, unclean};
+
+/// The directory in which the copy is proved.
+const STAGING: &str = "restore.new";
+
+/// The name that the database before the last restore keeps.
+const BEFORE: &str = "data.mdb.before-restore";
+
+/// The key of `--privacy`.
+const KEY: &str = "privacy.key";
+
+/// Writes the backup into an empty file and brings it to the disk.
+pub type Fill<'a> = dyn FnMut(&mut File) -> io::Result<()> + 'a;
+
+/// Why a backup cannot take the place of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It has no bytes.
+    #[error("it is empty")]
+    Empty,
+    /// It is of something else.
+    #[error("it is no database of stargrey")]
+    Foreign,
+    /// It ends before its data do.
+    #[error("it is incomplete: it has {found} bytes and needs {needed}")]
+    Torn {
+        /// Its size in bytes.
+        found: u64,
+        /// The least size that holds its data.
+        needed: u64,
+    },
+    /// Written by a later stargrey.
+    #[error(
+        "it has format {found} and this stargrey knows up to {known}; install a later stargrey"
+    )]
+    Newer {
+        /// The format found.
+        found: u32,
+        /// The last format known.
+        known: u32,
+    },
+    /// Filled under the other mode.
+    #[error(
+        "it was filled {} and the daemon runs {}",
+        if *.hashed { "with --privacy" } else { "without --privacy" },
+        if *.hashed { "without" } else { "with it" }
+    )]
+    Mode {
+        /// Whether its keys are hashes.
+        hashed: bool,
+    },
+    /// Filled under another key.
+    #[error("it was filled with another privacy.key than the one beside the database")]
+    WrongKey,
+    /// It cannot be read to its end.
+    #[error("it is damaged")]
+    Damaged,
+}
+
+/// Why a backup is not in place of the database.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup cannot be used. The database is as it was.
+    #[error("the backup cannot be restored: {0}")]
+    Unfit(#[from] Unfit),
+    /// Somebody reads the database, for longer than a request does. The database is as it was.
+    #[error("the database is being read, by a backup, a listing or an export")]
+    InUse,
+    /// The backup cannot be copied, proved or put in place. The database is as it was.
+    #[error(transparent)]
+    Failed(#[from] OpenError),
+    /// What is there now cannot be opened.
+    #[error("{0}")]
+    Closed(String),
+}
+
+/// A proved copy of a backup, beside the database. It is removed with its directory if it does not take the place.
+#[derive(Debug)]
+pub struct Candidate {
+    directory: PathBuf,
+}
+
+/// Copies a backup and proves the copy: complete, of this machine, of a known format and the right mode and key, and
+/// every page and record of it can be read.
+///
+/// # Errors
+///
+/// [`RestoreError::Unfit`] when it cannot be used, [`RestoreError::Failed`] when the copy cannot be made.
+pub(super) fn stage(opener: &LmdbOpener, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+    clear(&opener.directory);
+    let candidate = Candidate {
+        directory: opener.directory.clone(),
+    };
+    let staged = LmdbOpener {
+        directory: candidate.staging(),
+        ..opener.clone()
+    };
+    let written = DirBuilder::new()
+        .mode(0o700)
+        .create(&staged.directory)
+        .and_then(|()| {
+            let mut options = File::options();
+            options.write(true).create_new(true).mode(0o600);
+            fill(&mut options.open(staged.data())?)
+        })
+        .and_then(|()| fs::metadata(staged.data()));
+    if written.map_err(at(&staged.data()))?.len() == 0 {
+        return Err(Unfit::Empty.into());
+    }
+    let key = opener.directory.join(KEY);
+    match fs::copy(&key, staged.directory.join(KEY)) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(at(&key)(source).into());
+        }
+        Ok(_) | Err(_) => {}
+    }
+    staged.examine().map_err(unfit)?;
+    if !unclean::survives_reading(&staged).map_err(OpenError::from)? {
+        return Err(Unfit::Damaged.into());
+    }
+    let (reader, mut writer) = staged.open().map_err(unfit)?;
+    writer.sync().map_err(OpenError::from)?;
+    drop((reader, writer));
+    File::open(staged.data())
+        .and_then(|file| file.sync_all())
+        .map_err(at(&staged.data()))?;
+    Ok(candidate)
+}
+
+/// Removes what an interrupted restore has left.
+pub(super) fn clear(directory: &Path) {
+    // What stays is in the way of the next copy, which says so.
+    drop(fs::remove_dir_all(directory.join(STAGING)));
+}
+
+impl Candidate {
+    /// Puts the copy in place of the database, which nobody has open. The database keeps a second name; what had that
+    /// name from an earlier restore is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::File`]; the database is as it was then.
+    pub fn take_place(&self) -> Result<(), OpenError> {
+        let data = self.directory.join("data.mdb");
+        let before = self.directory.join(BEFORE);
+        unless_missing(fs::remove_file(&before))
+            .and_then(|()| unless_missing(fs::hard_link(&data, &before)))
+            .map_err(at(&before))?;
+        fs::rename(self.staging().join("data.mdb"), &data).map_err(at(&data))
+    }
+
+    /// Brings the names to the disk: after a power cut, too, the database is the copy.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::File`].
+    pub fn sync(&self) -> Result<(), OpenError> {
+        File::open(&self.directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(at(&self.directory))
+    }
+
+    fn staging(&self) -> PathBuf {
+        self.directory.join(STAGING)
+    }
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        clear(&self.directory);
+    }
+}
+
+/// What was done, or could not be for want of a file.
+fn unless_missing(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// An error with the file it is about.
+fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+    move |source| OpenError::File {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// What an error of opening says of a backup.
+fn unfit(error: OpenError) -> RestoreError {
+    RestoreError::Unfit(match error {
+        OpenError::Foreign(_) => Unfit::Foreign,
+        OpenError::Torn { found, needed, .. } => Unfit::Torn { found, needed },
+        OpenError::Newer { found, known } => Unfit::Newer { found, known },
+        OpenError::Privacy(PrivacyError::Mode { hashed }) => Unfit::Mode { hashed },
+        OpenError::Privacy(PrivacyError::WrongKey(_)) => Unfit::WrongKey,
+        OpenError::Store(
+            StoreError::Record | StoreError::Damaged(_) | StoreError::Lmdb(heed::Error::Mdb(_)),
+        ) => Unfit::Damaged,
+        OpenError::Store(_)
+        | OpenError::Lock(_)
+        | OpenError::Unclean(_)
+        | OpenError::File { .. } => return RestoreError::Failed(error),
+    })
+}
