@@ -67,6 +67,9 @@ pub(crate) fn said(output: &Output) -> (i32, String, String) {
     )
 }
 
+/// A time that is far away: seconds since the epoch.
+const FAR: u64 = 1 << 36;
+
 /// Takes notes.
 #[derive(Clone, Default)]
 struct Notes(Arc<Mutex<Vec<String>>>);
@@ -87,19 +90,16 @@ impl Notes {
         self.note(format!("add {list} {pattern} {comment} {lifetime}"));
     }
 
-    /// Has all but one entry, with a comment and an end.
+    /// Has two entries, with a comment and an end.
     fn put_entry(&self, list: &str, pattern: &str, changes: Dict) -> Dict {
         let (comment, lifetime) = (changes.text("comment"), changes.number("lifetime"));
         self.note(format!("put {list} {pattern} {comment:?} {lifetime:?}"));
-        let is_new = pattern == "c.example";
-        let (old, end) = if is_new {
-            ("", 0)
-        } else {
-            ("Ann asked", 1 << 36)
-        };
+        let is_new = !["A.example", "b.example"].contains(&pattern);
+        let (old, end) = if is_new { ("", 0) } else { ("Ann asked", FAR) };
+        let end = lifetime.map_or(end, |lifetime| if lifetime == 0 { 0 } else { FAR });
         Row::new()
             .with("comment", comment.unwrap_or(old))
-            .with("expires", lifetime.unwrap_or(end))
+            .with("expires", end)
             .with_some("old_comment", (!is_new).then_some(old))
             .build()
     }
