@@ -29,7 +29,7 @@ pub enum Error {
     StoreUnavailable(String),
     /// The copy cannot be written; the database is not affected.
     CopyFailed(String),
-    /// The file is no backup that can be restored; the database is as it was.
+    /// The file is not a usable backup. The database is unchanged.
     InvalidBackup(String),
     /// The database has only hashes, so this cannot be done.
     Hashed(String),

@@ -113,7 +113,7 @@ pub const SOURCE: &str = "source";
 pub const COMMENT: &str = "comment";
 /// The comment that an entry had before it was changed; absent for a new one.
 pub const OLD_COMMENT: &str = "old_comment";
-/// How long an entry is to stay: seconds, 0 for ever.
+/// The lifetime of an entry in seconds; 0: it never expires.
 pub const LIFETIME: &str = "lifetime";
 /// When an entry was added: seconds since the epoch.
 pub const ADDED: &str = "added";

@@ -18,7 +18,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
         .custom_flags(OFlag::O_NONBLOCK.bits())
         .open(path)?;
     if file.metadata()?.file_type().is_fifo() {
-        return Err(io::Error::other("a pipe is no list"));
+        return Err(io::Error::other("a list cannot be read from a named pipe"));
     }
     let mut bytes = Vec::new();
     file.take(MAX_LIST_BYTES.saturating_add(1))

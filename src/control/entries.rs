@@ -12,14 +12,14 @@ use crate::types::{Span, Timestamp};
 /// Most entries that can be added: each change builds their lists anew.
 pub const MOST_ENTRIES: u32 = 10_000;
 
-/// How long an entry is to stay.
+/// The lifetime that an entry is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// As long as it would without the change: a new one for ever.
+    /// The one that it has; a new entry never expires.
     Unchanged,
-    /// For so long from now on.
+    /// It expires after this time.
     Ends(Span),
-    /// For ever.
+    /// It never expires.
     Endless,
 }
 

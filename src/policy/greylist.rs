@@ -26,11 +26,14 @@
 //! # Steps of the clock
 //!
 //! `last` is never set back: otherwise a record that is used while the clock is behind would be too old when the
-//! clock is right again. It shows in a waiting record that the clock was behind meanwhile: its `last` is more than
-//! `retry_window` after its `first`, and no other record lives that long; or its `last` is `delay` or more after its
-//! `first`, and no such retry was counted. Once `last` has come, the wait of the one counts from then; that of the
-//! other does so when its window would be over. (A clock that was behind by less than `delay` leaves no trace, and
-//! takes that much of the window.)
+//! clock is right again. A waiting record shows in two ways that it was used while the clock was behind:
+//!
+//! - `last` is more than `retry_window` after `first`. No other record lives that long, so the wait counts from `last`
+//!   as soon as the clock has reached it.
+//! - `last` is `delay` or more after `first`, and no retry was counted. The wait counts from `last` once the window
+//!   from `first` is over.
+//!
+//! A clock that was behind by less than `delay` leaves no trace; the window is shorter by that much.
 
 use super::outcome::{Missing, Verdict};
 use super::rules::Params;
