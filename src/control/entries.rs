@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
-use crate::service::book::{Addition, has_ended, is_open};
+use crate::service::live_rules::{Addition, has_ended, is_open};
 use crate::service::pattern::{never_matches, normal};
 use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
@@ -58,8 +58,8 @@ impl Control {
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
         let now = self.0.state.trusted(self.0.now());
-        let rules = self.0.book.rules();
-        let added = self.0.book.entries();
+        let rules = self.0.live_rules.rules();
+        let added = self.0.live_rules.entries();
         let mut views = Vec::new();
         for list in ListName::ALL {
             let of_files = rules.lists.entries(list).iter();
@@ -110,7 +110,7 @@ impl Control {
             control.new_entry(list, &pattern, comment.as_deref(), lifetime)
         });
         let (addition, before) = adding.await.map_err(|_| StoreError::Closed)??;
-        let (entry, book) = (addition.entry().clone(), Arc::clone(&self.0.book));
+        let (entry, live_rules) = (addition.entry().clone(), Arc::clone(&self.0.live_rules));
         let put = PutEntry {
             entry: entry.clone(),
             before,
@@ -118,7 +118,7 @@ impl Control {
         let now = self.0.state.trusted(self.0.now());
         self.write_then(
             move |records| records.put_entry(&entry),
-            move || book.put(addition, now),
+            move || live_rules.put(addition, now),
         )
         .await?;
         Ok(put)
@@ -158,9 +158,9 @@ impl Control {
             });
         }
         let now = self.0.now();
-        let old = self.0.book.find(list, &text, Some(&meaning));
+        let old = self.0.live_rules.find(list, &text, Some(&meaning));
         let most = usize::try_from(MOST_ENTRIES).unwrap_or(usize::MAX);
-        if old.is_none() && self.0.book.len() >= most {
+        if old.is_none() && self.0.live_rules.len() >= most {
             return Err(ControlError::TooMany { most: MOST_ENTRIES });
         }
         let trusted = self.0.state.trusted(now);
@@ -180,7 +180,7 @@ impl Control {
             last_hit: old.as_ref().and_then(|old| old.last_hit),
             text: old.map_or(text, |old| old.text),
         };
-        let addition = self.0.book.prepare(entry, meaning);
+        let addition = self.0.live_rules.prepare(entry, meaning);
         let addition = addition.map_err(|_| ControlError::TooLarge)?;
         Ok((addition, before))
     }
@@ -202,8 +202,8 @@ impl Control {
             Some(Ok((text, meaning))) => (text, Some(meaning)),
             Some(Err(_)) | None => (pattern.to_owned(), None),
         };
-        let Some(known) = self.0.book.find(list, &text, meaning.as_ref()) else {
-            let rules = self.0.book.rules();
+        let Some(known) = self.0.live_rules.find(list, &text, meaning.as_ref()) else {
+            let rules = self.0.live_rules.rules();
             let mut written = rules.lists.entries(list).iter();
             return Err(match written.find(|entry| is_meant(&entry.text)) {
                 Some(entry) => ControlError::InFile(entry.source.to_string()),
@@ -211,11 +211,11 @@ impl Control {
             });
         };
         let (entry, gone) = (known.clone(), [known]);
-        let book = Arc::clone(&self.0.book);
+        let live_rules = Arc::clone(&self.0.live_rules);
         let now = self.0.state.trusted(self.0.now());
         self.write_then(
             move |records| records.remove_entry(list, &entry.text).map(drop),
-            move || book.remove(&gone, now),
+            move || live_rules.remove(&gone, now),
         )
         .await
     }

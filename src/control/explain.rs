@@ -2,7 +2,7 @@
 
 use super::Control;
 use crate::policy::{
-    self, Attempt, Client, EntryRef, Expiry, ListName, Missing, Outcome, Plan, Ruleset, Sleep,
+    self, Attempt, Client, EntryRef, Expiry, ListName, Outcome, Plan, Remaining, Ruleset, Sleep,
     Step, Then, Triplet, Unmatched, Verdict,
 };
 use crate::service::gate::PAUSED;
@@ -74,47 +74,47 @@ pub enum Finding {
 impl Control {
     /// What would be decided, and every step on the way. Nothing is changed and nothing is counted.
     #[must_use]
-    pub fn explain(&self, tx: &Attempt<'_>) -> Explanation {
+    pub fn explain(&self, attempt: &Attempt<'_>) -> Explanation {
         let inner = &self.0;
         let now = inner.now();
-        if inner.book.is_due(now) && inner.state.expiry() == Expiry::Applies {
-            inner.book.expire(now);
+        if inner.live_rules.is_due(now) && inner.state.expiry() == Expiry::Applies {
+            inner.live_rules.expire(now);
         }
-        let rules = self.0.book.rules();
+        let rules = self.0.live_rules.rules();
         let mut steps = Vec::new();
         let mut record = None;
-        let keys = inner.memory.keys(tx);
-        let told = keys.and_then(|keys| inner.memory.answered(keys, now));
+        let keys = inner.instance_cache.keys(attempt);
+        let told = keys.and_then(|keys| inner.instance_cache.answered(keys, now));
         let mut own_reply = None;
         let outcome = if let Some(pause) = inner.paused() {
             steps.push(Step::Paused(pause.until));
             PAUSED
         } else if let Some(outcome) = told {
-            own_reply = Some(rules.repeated_reply(tx, &outcome, now));
+            own_reply = Some(rules.repeated_reply(attempt, &outcome, now));
             outcome
         } else {
-            match policy::plan_traced(tx, &rules, &mut steps) {
+            match policy::plan_traced(attempt, &rules, &mut steps) {
                 Plan::Settled(outcome) => outcome,
                 Plan::Replied(outcome, text) => {
                     own_reply = Some(Reply::Access(text));
                     outcome
                 }
-                Plan::Needs(query) => {
+                Plan::Needs(case) => {
                     let session = inner.session(keys, &rules, now, inner.state.expiry());
-                    let facts = inner.state.read(|reader| reader.facts(&query));
+                    let facts = inner.state.read(|reader| reader.facts(&case));
                     match facts {
-                        Err(_) => policy::without_store(&query, &rules),
+                        Err(_) => policy::without_store(&case, &rules),
                         Ok(mut facts) => {
-                            inner.touches.overlay(&query, &mut facts);
-                            let asked = (&query, &facts);
+                            inner.write_behind.merge_into(&case, &mut facts);
+                            let asked = (&case, &facts);
                             let outcome =
                                 policy::decide_traced(asked, session, now, &rules, &mut steps);
                             record = outcome.changes.triplet;
                             // What cannot be kept cannot be promised.
                             let is_ill =
                                 inner.state.trouble().is_some() || inner.state.is_stalled();
-                            if is_ill && outcome.changes.promised {
-                                policy::without_store(&query, &rules)
+                            if is_ill && outcome.changes.durable {
+                                policy::without_store(&case, &rules)
                             } else {
                                 outcome
                             }
@@ -124,16 +124,16 @@ impl Control {
             }
         };
         let entry = outcome.entry();
-        let missing = outcome.verdict.missing();
+        let remaining = outcome.verdict.remaining();
         let retries =
-            missing.and_then(|missing| retries(missing, record, rules.params.retry_count));
+            remaining.and_then(|remaining| retries(remaining, record, rules.params.retry_count));
         Explanation {
-            reply: own_reply.unwrap_or_else(|| rules.reply(tx, &outcome, now)),
+            reply: own_reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now)),
             greylist_action: rules.texts.greylist_action().clone(),
             now,
             passes_at: passes_at(outcome.verdict, now).filter(|_| retries.is_none()),
             retries,
-            until: missing
+            until: remaining
                 .and(record)
                 .map(|record| record.first().after(rules.params.retry_window)),
             because: entry.and_then(|entry| named(&rules, entry)),
@@ -144,10 +144,10 @@ impl Control {
 }
 
 /// How many attempts are still missing, if more than one is, of the `needed`.
-fn retries(missing: Missing, record: Option<Triplet>, needed: u32) -> Option<u32> {
-    match missing {
-        Missing::Retries(retries) => Some(retries),
-        Missing::Time(_) => {
+fn retries(remaining: Remaining, record: Option<Triplet>, needed: u32) -> Option<u32> {
+    match remaining {
+        Remaining::Retries(retries) => Some(retries),
+        Remaining::Time(_) => {
             let counted = match record? {
                 Triplet::Waiting { counted, .. } => counted,
                 Triplet::Passed { .. } => return None,
@@ -166,13 +166,13 @@ fn passes_at(verdict: Verdict, now: Timestamp) -> Option<Timestamp> {
             length,
             then: Then::Pass,
         } => Some(now.after(length)),
-        Verdict::Defer { missing }
+        Verdict::Defer { remaining }
         | Verdict::Tarpit {
-            then: Then::Defer(missing),
+            then: Then::Defer(remaining),
             ..
-        } => match missing {
-            Missing::Time(time) => Some(now.after(time)),
-            Missing::Retries(_) => None,
+        } => match remaining {
+            Remaining::Time(time) => Some(now.after(time)),
+            Remaining::Retries(_) => None,
         },
         Verdict::Reply(_) | Verdict::Unavailable => None,
     }

@@ -28,7 +28,7 @@ impl Control {
     ///
     /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
-        let params = self.0.book.rules().params;
+        let params = self.0.live_rules.rules().params;
         let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
         let jobs = rows
             .iter()
@@ -39,7 +39,7 @@ impl Control {
                     why,
                 })
             })
-            .collect::<Result<Vec<Job>, ControlError>>()?;
+            .collect::<Result<Vec<Item>, ControlError>>()?;
         let expired = Expired {
             now,
             expiry,
@@ -69,14 +69,14 @@ impl Control {
 }
 
 /// A row with the key that it is kept by.
-enum Job {
+enum Item {
     Triplet(TripletKey, Triplet),
     Client(ClientKey, Client),
     Sleep(ClientKey, Sleep),
 }
 
 /// What is to be done with a row; else why it cannot be.
-fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Job, &'static str> {
+fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str> {
     let hashed = "a hash cannot be taken in";
     let fits = |network: Prefix, bits: u8| {
         let most = if network.address().is_ipv4() { 32 } else { 128 };
@@ -93,7 +93,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Job, &'static str> 
             record,
         } => {
             let network = fits(parts.network, bits_of_triplets(parts.network, params))?;
-            Ok(Job::Triplet(
+            Ok(Item::Triplet(
                 TripletKey::new(network, &parts.sender, &parts.recipient),
                 not_ahead(*record, now),
             ))
@@ -110,7 +110,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Job, &'static str> 
                 last: record.last.min(now),
                 ..*record
             };
-            Ok(Job::Client(ClientKey::new(fits(*network, bits)?), record))
+            Ok(Item::Client(ClientKey::new(fits(*network, bits)?), record))
         }
         Row::Sleep {
             key: RowKey::Plain(network),
@@ -122,7 +122,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Job, &'static str> 
                 seen: record.seen.min(now),
                 ..*record
             };
-            Ok(Job::Sleep(ClientKey::new(address), record))
+            Ok(Item::Sleep(ClientKey::new(address), record))
         }
         Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => Err(hashed),
     }
@@ -182,7 +182,7 @@ impl Expired {
     }
 }
 
-impl Job {
+impl Item {
     fn run(
         &self,
         records: &mut dyn Records,

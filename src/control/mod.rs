@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::policy::Dead;
 use crate::policy::pattern::PatternError;
 use crate::service::gate::Inner;
-use crate::service::worker::{Errand, ErrandError, Message};
+use crate::service::worker::{AdminTask, AdminTaskError, Message};
 use crate::service::{Gate, Internals};
 use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
 
@@ -130,11 +130,11 @@ impl From<RequestError> for ControlError {
     }
 }
 
-impl From<ErrandError> for ControlError {
-    fn from(error: ErrandError) -> Self {
+impl From<AdminTaskError> for ControlError {
+    fn from(error: AdminTaskError) -> Self {
         match error {
-            ErrandError::Request(error) => error.into(),
-            ErrandError::Trouble(trouble) => Self::Trouble(trouble),
+            AdminTaskError::Request(error) => error.into(),
+            AdminTaskError::Trouble(trouble) => Self::Trouble(trouble),
         }
     }
 }
@@ -176,7 +176,7 @@ impl Control {
         F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
         E: Into<RequestError> + Send + 'static,
     {
-        self.send_errand(job, end, || {}).await
+        self.send_task(job, end, || {}).await
     }
 
     /// The same, and what follows from it once it is committed: done by the thread that writes, so that
@@ -191,10 +191,10 @@ impl Control {
         F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
         E: Into<RequestError> + Send + 'static,
     {
-        self.send_errand(job, Commit::Keep, then).await
+        self.send_task(job, Commit::Keep, then).await
     }
 
-    async fn send_errand<T, E, F>(
+    async fn send_task<T, E, F>(
         &self,
         mut job: F,
         end: Commit,
@@ -208,7 +208,7 @@ impl Control {
         let value = Arc::new(Mutex::new(None));
         let for_job = Arc::clone(&value);
         let (done, is_done) = oneshot::channel();
-        let errand = Errand {
+        let task = AdminTask {
             job: Box::new(move |records| {
                 let yielded = job(records).map_err(Into::into)?;
                 *for_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(yielded);
@@ -218,7 +218,7 @@ impl Control {
             then: Box::new(then),
             done,
         };
-        let queued = self.0.queue.try_send(Message::Errand(Box::new(errand)));
+        let queued = self.0.queue.try_send(Message::AdminTask(Box::new(task)));
         queued.map_err(|_| StoreError::Closed)?;
         is_done.await.map_err(|_| StoreError::Closed)??;
         let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();

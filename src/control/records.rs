@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Control, ControlError};
-use crate::policy::{CountBy, Expiry, Params, Query, Triplet, TripletKey};
+use crate::policy::{Case, CountBy, Expiry, Params, Triplet, TripletKey};
 use crate::service::LastClient;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
@@ -141,7 +141,7 @@ impl Control {
         after: Vec<u8>,
         limit: u32,
     ) -> Result<Page, ControlError> {
-        let params = self.0.book.rules().params;
+        let params = self.0.live_rules.rules().params;
         if let (Some(key), true) = (filter.key(&params), after.is_empty()) {
             return self.one(key, filter).await;
         }
@@ -164,14 +164,14 @@ impl Control {
 
     /// The page with the one triplet that a filter names. It is found under `--privacy` too.
     async fn one(&self, key: TripletKey, filter: Filter) -> Result<Page, ControlError> {
-        let query = Query {
+        let case = Case {
             client: None,
             triplet: Some(key.clone()),
             sleep: None,
             suspicion: None,
             is_stressed: false,
         };
-        let facts = self.read(move |reader| reader.facts(&query)).await?;
+        let facts = self.read(move |reader| reader.facts(&case)).await?;
         let row = key.parts().zip(facts.triplet).map(|(parts, record)| {
             let key = RowKey::Plain(parts);
             Row::Triplet { key, record }
@@ -193,17 +193,17 @@ impl Control {
         if filter.is_empty() && !everything {
             return Err(ControlError::EmptyFilter);
         }
-        let params = self.0.book.rules().params;
+        let params = self.0.live_rules.rules().params;
         if let Some(key) = filter.key(&params) {
             let found = self.one(key.clone(), filter).await?;
             let Some(row) = found.rows.first() else {
                 return Ok(Removed::default());
             };
             self.0.last_clients.forget(row);
-            let touches = Arc::clone(&self.0.touches);
+            let write_behind = Arc::clone(&self.0.write_behind);
             let removing = self.write_then(
                 move |records| records.remove_triplet(&key),
-                move || touches.clear(),
+                move || write_behind.clear(),
             );
             let is_gone = removing.await?;
             return Ok(Removed {
@@ -264,10 +264,10 @@ impl Control {
             for row in &rows {
                 self.0.last_clients.forget(row);
             }
-            let touches = Arc::clone(&self.0.touches);
+            let write_behind = Arc::clone(&self.0.write_behind);
             let removing = self.write_then(
                 move |records| remove_rows(records, &rows),
-                move || touches.clear(),
+                move || write_behind.clear(),
             );
             let gone = removing.await?;
             removed.triplets = removed.triplets.saturating_add(gone.triplets);
@@ -292,7 +292,7 @@ impl Control {
         recipient: &[u8],
     ) -> Result<(), ControlError> {
         let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
-        let params = self.0.book.rules().params;
+        let params = self.0.live_rules.rules().params;
         let network = params.network(client);
         let key = TripletKey::new(network, sender, recipient);
         let passes = Triplet::Passed {
@@ -316,7 +316,7 @@ impl Control {
     /// Counts anew the clients that pass at once.
     pub(super) async fn count_whitelisted(&self) -> Result<(), ControlError> {
         use std::sync::atomic::Ordering;
-        let Some(threshold) = self.0.book.rules().params.auto_whitelist else {
+        let Some(threshold) = self.0.live_rules.rules().params.auto_whitelist else {
             return Ok(());
         };
         let count = self

@@ -48,7 +48,7 @@ impl Control {
         let inner = Arc::clone(&self.0);
         let restore = Box::new(Restore {
             candidate: Arc::clone(candidate),
-            then: Box::new(move || inner.memory.clear()),
+            then: Box::new(move || inner.instance_cache.clear()),
             done,
         });
         let queued = self.0.queue.try_send(Message::Restore(restore));

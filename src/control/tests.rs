@@ -67,7 +67,7 @@ impl Site {
 
     async fn ask(&self, name: &str, to: &str) -> Reason {
         self.gate()
-            .judge(&tx(name, to, ""), None)
+            .judge(&attempt(name, to, ""), None)
             .await
             .outcome
             .reason
@@ -84,7 +84,7 @@ impl Site {
     }
 }
 
-fn tx<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Attempt<'a> {
+fn attempt<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Attempt<'a> {
     Attempt {
         stage: Stage::Recipient,
         client_address: Some(b"192.0.2.7"),
@@ -148,7 +148,7 @@ async fn a_pause_lets_everything_pass_survives_a_restart_and_ends_by_itself() {
     for name in ["mx", "good.example"] {
         assert_eq!(site.ask(name, "1@x").await, Reason::Paused, "{name}");
     }
-    let explained = site.control().explain(&tx("mx", "2@x", ""));
+    let explained = site.control().explain(&attempt("mx", "2@x", ""));
     assert_eq!(explained.outcome.reason, Reason::Paused);
     assert_eq!(explained.steps.len(), 1);
 
@@ -344,20 +344,20 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
                 ["unknown", "mx.example", "good.example", "a1b2.example"][(mixed % 4) as usize];
             let to = format!("{}@x", mixed % 7);
             let instance = format!("{}", n / 3);
-            let tx = Attempt {
+            let attempt = Attempt {
                 stage: if mixed % 5 == 0 {
                     Stage::Data
                 } else {
                     Stage::Recipient
                 },
                 is_stressed: mixed % 11 == 0,
-                ..tx(name, &to, &instance)
+                ..attempt(name, &to, &instance)
             };
             let before = site.all().await;
-            let explained = site.control().explain(&tx);
+            let explained = site.control().explain(&attempt);
             assert_eq!(site.all().await, before, "request {n}");
-            let decision = site.gate().judge(&tx, None).await;
-            assert_eq!(explained.reply, decision.reply, "request {n} {tx:?}");
+            let decision = site.gate().judge(&attempt, None).await;
+            assert_eq!(explained.reply, decision.reply, "request {n} {attempt:?}");
             assert_eq!(
                 explained.outcome.reason, decision.outcome.reason,
                 "request {n}"
@@ -377,7 +377,7 @@ async fn an_explanation_says_how_often_it_has_to_come_back() {
         retry_count: 3,
         ..Params::default()
     });
-    let ask = tx("mx", "joe@x", "");
+    let ask = attempt("mx", "joe@x", "");
     assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
     for (after, want) in [(1, Some(3)), (299, Some(2)), (1, Some(1))] {
         site.clock.advance(after);
@@ -394,7 +394,7 @@ async fn an_explanation_says_how_often_it_has_to_come_back() {
 #[tokio::test]
 async fn an_explanation_says_when_it_will_pass() {
     let site = Site::new(Params::default());
-    let ask = tx("mx", "joe@x", "");
+    let ask = attempt("mx", "joe@x", "");
     let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
     let first = site.control().explain(&ask);
     assert_eq!((first.passes_at, first.until), (at(300), at(172_800)));
@@ -405,7 +405,9 @@ async fn an_explanation_says_when_it_will_pass() {
     let last = second.steps.last().unwrap();
     assert_eq!(last.finding, Finding::Waiting);
     assert!(matches!(last.step, Step::Triplet(Some(_))), "{last:?}");
-    let listed = site.control().explain(&tx("good.example", "joe@x", ""));
+    let listed = site
+        .control()
+        .explain(&attempt("good.example", "joe@x", ""));
     assert_eq!(listed.because.as_deref(), Some("list:7: good.example"));
     assert_eq!(listed.steps.len(), 1);
 }
@@ -648,7 +650,7 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
             .changed,
         1
     );
-    let query = crate::policy::Query {
+    let case = crate::policy::Case {
         client: None,
         triplet: Some(crate::policy::TripletKey::new(
             Prefix::parse("192.0.2.0/24").unwrap(),
@@ -660,8 +662,8 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
         is_stressed: false,
     };
     let inner = &site.control().0;
-    let mut facts = inner.state.read(|reader| reader.facts(&query)).unwrap();
-    inner.touches.overlay(&query, &mut facts);
+    let mut facts = inner.state.read(|reader| reader.facts(&case)).unwrap();
+    inner.write_behind.merge_into(&case, &mut facts);
     let want = Triplet::Waiting {
         first,
         last: Timestamp::from_seconds(START + 100),
@@ -690,9 +692,12 @@ async fn thousands_of_entries_end_at_once_and_hits_of_the_others_go_on() {
             last_hit: None,
         })
         .collect();
-    let own = site.control().0.book.entries();
+    let own = site.control().0.live_rules.entries();
     let now = Timestamp::from_seconds(START);
-    site.control().0.book.load([own, many].concat(), Some(now));
+    site.control()
+        .0
+        .live_rules
+        .load([own, many].concat(), Some(now));
     assert_eq!(site.control().list_entries().len(), 5002);
     assert_eq!(site.ask("mx", "1@x").await, Reason::SenderWhitelist);
     site.clock.advance(60);
@@ -713,7 +718,7 @@ async fn what_is_allowed_passes_and_keeps_its_first_sight() {
         site.control().allow(client, b"a@b", to).await.unwrap();
     }
     for to in ["a@x", "b@x"] {
-        let decision = site.gate().judge(&tx("mx", to, ""), None).await;
+        let decision = site.gate().judge(&attempt("mx", to, ""), None).await;
         assert_eq!(decision.outcome.verdict, Verdict::Pass);
     }
     let firsts: Vec<u64> = site

@@ -130,14 +130,14 @@ where
 /// Answers one request. Postfix 2.3 and later send `etrn_domain`, empty or not, and accept an enhanced status
 /// code in the reply.
 async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: Manner) {
-    let tx = attempt(request);
+    let attempt = attempt(request);
     let time = request
         .policy_test_time
         .filter(|_| manner.requests_bring_time)
         .and_then(|time| std::str::from_utf8(time).ok()?.parse().ok())
         .map(Timestamp::from_seconds);
-    let decision = gate.judge(&tx, time).await;
-    journal::record(&tx, &decision, manner.log_decisions);
+    let decision = gate.judge(&attempt, time).await;
+    journal::record(&attempt, &decision, manner.log_decisions);
     let style = Style {
         greylist_action: decision.rules.texts.greylist_action(),
         enhanced_codes: request.etrn_domain.is_some(),

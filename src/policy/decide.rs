@@ -2,25 +2,25 @@
 
 use super::tarpit::{self, SleepChange};
 use super::{
-    Because, Changes, Client, Expiry, Facts, Outcome, Params, Query, Reason, Ruleset, Session,
+    Because, Case, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset, Session,
     Sleep, Step, Trace, Triplet, Verdict, greylist, reputation,
 };
 use crate::types::Timestamp;
 
 /// Decides on the records that [`plan`](super::plan) asked for.
 pub fn decide(
-    query: &Query,
+    case: &Case,
     facts: &Facts,
     session: Session,
     now: Timestamp,
     rules: &Ruleset,
 ) -> Outcome {
-    decide_traced((query, facts), session, now, rules, &mut ())
+    decide_traced((case, facts), session, now, rules, &mut ())
 }
 
 /// The same, with a listener to the steps.
 pub fn decide_traced(
-    (query, facts): (&Query, &Facts),
+    (case, facts): (&Case, &Facts),
     session: Session,
     now: Timestamp,
     rules: &Ruleset,
@@ -34,16 +34,16 @@ pub fn decide_traced(
     let outcome = if let Some(outcome) = live.by_reputation(now, params) {
         outcome
     } else {
-        if query.triplet.is_some() {
+        if case.triplet.is_some() {
             trace.note(Step::Triplet(live.triplet));
         }
-        if query.sleep.is_some() {
+        if case.sleep.is_some() {
             trace.note(Step::Sleep(live.sleep));
         }
-        live.undecided((query, session), now, params)
+        live.undecided((case, session), now, params)
     };
     Outcome {
-        suspicion: query.suspicion,
+        suspicion: case.suspicion,
         ..outcome
     }
 }
@@ -86,7 +86,7 @@ impl Live {
     }
 
     /// The outcome for a client that does not pass at once.
-    fn undecided(&self, asked: (&Query, Session), now: Timestamp, params: &Params) -> Outcome {
+    fn undecided(&self, asked: (&Case, Session), now: Timestamp, params: &Params) -> Outcome {
         if asked.0.triplet.is_some() {
             self.at_recipient(asked, now, params)
         } else {
@@ -97,7 +97,7 @@ impl Live {
     /// The triplet moves on; a deferral may become a sleep.
     fn at_recipient(
         &self,
-        (query, session): (&Query, Session),
+        (case, session): (&Case, Session),
         now: Timestamp,
         params: &Params,
     ) -> Outcome {
@@ -111,19 +111,19 @@ impl Live {
                 triplet: Some(step.next),
                 client: counted,
                 sleep: None,
-                promised: step.promised,
+                durable: step.durable,
             },
             waited: step.waited,
             whitelisted: becomes_whitelisted(counted, params),
             ..Outcome::new(step.verdict, step.reason, Because::Triplet)
         };
         match (step.verdict, params.tarpit) {
-            (Verdict::Defer { missing }, Some(tarpit)) => {
-                let ordered = tarpit::order(tarpit, missing, self.sleep, (query, session), now);
+            (Verdict::Defer { remaining }, Some(tarpit)) => {
+                let ordered = tarpit::order(tarpit, remaining, self.sleep, (case, session), now);
                 outcome.verdict = ordered.verdict;
                 outcome.reason = ordered.reason.unwrap_or(outcome.reason);
                 outcome.changes.sleep = ordered.change;
-                outcome.changes.promised |= ordered.change.is_some();
+                outcome.changes.durable |= ordered.change.is_some();
                 outcome.tarpitting = ordered.tarpitting;
             }
             (verdict, _) if session.header_given => outcome.verdict = verdict.repeated(),
@@ -149,7 +149,7 @@ impl Live {
             Ok(()) => Outcome {
                 changes: Changes {
                     sleep: Some(SleepChange::Remove),
-                    promised: true,
+                    durable: true,
                     ..changes
                 },
                 whitelisted,
@@ -158,7 +158,7 @@ impl Live {
             Err((reason, left)) => Outcome {
                 changes: Changes {
                     // A client's first record is stored at once; there is none yet that a later one could replace.
-                    promised: whitelisted || (counted.is_some() && self.client.is_none()),
+                    durable: whitelisted || (counted.is_some() && self.client.is_none()),
                     ..changes
                 },
                 whitelisted,

@@ -35,7 +35,7 @@
 //!
 //! A clock that was behind by less than `delay` leaves no trace; the window is shorter by that much.
 
-use super::outcome::{Missing, Verdict};
+use super::outcome::{Remaining, Verdict};
 use super::rules::Params;
 use crate::types::{Reason, Span, Timestamp};
 
@@ -219,7 +219,7 @@ pub struct Step {
     /// The record to keep.
     pub next: Triplet,
     /// Whether the answer promises the record.
-    pub promised: bool,
+    pub durable: bool,
     /// The time waited, when this is the first pass.
     pub waited: Option<Span>,
 }
@@ -241,7 +241,7 @@ pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
             let last = last.max(first).max(now);
             let step = retry((began, last), (retries, counted), now, params);
             Step {
-                promised: step.promised || began != first,
+                durable: step.durable || began != first,
                 ..step
             }
         }
@@ -259,7 +259,7 @@ pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
                 last: last.max(now),
                 mails: mails.saturating_add(1),
             },
-            promised: false,
+            durable: false,
             waited: None,
         },
     }
@@ -286,15 +286,15 @@ fn retry(
     if first > now {
         first_sight(waiting(now, last, retries, counted), now, params)
     } else if waited < params.delay {
-        let missing = Missing::Time(params.delay.less(waited));
+        let remaining = Remaining::Time(params.delay.less(waited));
         let retries = retries.saturating_add(1);
-        early(missing, waiting(first, last, retries, counted))
+        early(remaining, waiting(first, last, retries, counted))
     } else if counted_now < params.retry_count {
-        let missing = params.retry_count.saturating_sub(counted_now);
+        let remaining = params.retry_count.saturating_sub(counted_now);
         let next = waiting(first, last, retries, counted_now);
         Step {
-            promised: true,
-            ..early(Missing::Retries(missing), next)
+            durable: true,
+            ..early(Remaining::Retries(remaining), next)
         }
     } else {
         first_pass(first, last, now)
@@ -302,12 +302,12 @@ fn retry(
 }
 
 /// A retry that is not the last one needed.
-fn early(missing: Missing, next: Triplet) -> Step {
+fn early(remaining: Remaining, next: Triplet) -> Step {
     Step {
-        verdict: Verdict::Defer { missing },
+        verdict: Verdict::Defer { remaining },
         reason: Reason::EarlyRetry,
         next,
-        promised: false,
+        durable: false,
         waited: None,
     }
 }
@@ -319,11 +319,11 @@ fn first_sight(next: Triplet, now: Timestamp, params: &Params) -> Step {
     }
     Step {
         verdict: Verdict::Defer {
-            missing: Missing::Time(params.delay),
+            remaining: Remaining::Time(params.delay),
         },
         reason: Reason::New,
         next,
-        promised: true,
+        durable: true,
         waited: None,
     }
 }
@@ -344,7 +344,7 @@ fn first_pass(first: Timestamp, last: Timestamp, now: Timestamp) -> Step {
             last,
             mails: 1,
         },
-        promised: true,
+        durable: true,
         waited: Some(waited),
     }
 }

@@ -51,7 +51,7 @@ pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
     Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };
-pub use outcome::{Because, Changes, Missing, Outcome, Suspicion, Tarpitting, Then, Verdict};
+pub use outcome::{Because, Changes, Outcome, Remaining, Suspicion, Tarpitting, Then, Verdict};
 pub use plan::{plan, plan_traced};
 pub use reputation::Client;
 pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
@@ -71,12 +71,12 @@ pub enum Plan {
     /// Settled by a table that has its own reply.
     Replied(Outcome, ReplyText),
     /// The store has to be asked for these records.
-    Needs(Query),
+    Needs(Case),
 }
 
 /// The records a decision needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
+pub struct Case {
     /// The client's record, unless the auto-whitelist is off.
     pub client: Option<ClientKey>,
     /// The triplet's record; `None` at DATA.
@@ -133,13 +133,13 @@ pub struct Session {
 }
 
 /// The outcome while the store cannot be asked. At DATA nothing is at stake but what would be learned.
-pub fn without_store(query: &Query, rules: &Ruleset) -> Outcome {
+pub fn without_store(case: &Case, rules: &Ruleset) -> Outcome {
     let verdict = match rules.params.on_store_failure {
-        OnStoreFailure::Defer if query.triplet.is_some() => Verdict::Unavailable,
+        OnStoreFailure::Defer if case.triplet.is_some() => Verdict::Unavailable,
         OnStoreFailure::Defer | OnStoreFailure::Pass => Verdict::Pass,
     };
     Outcome {
-        suspicion: query.suspicion,
+        suspicion: case.suspicion,
         ..Outcome::new(verdict, Reason::StoreFailure, Because::Store)
     }
 }

@@ -9,14 +9,14 @@ use crate::types::{Action, Reason, Span};
 
 /// What an attempt still lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
+pub enum Remaining {
     /// So much time.
     Time(Span),
     /// So many retries, this one counted already; the time is over.
     Retries(u32),
 }
 
-impl Missing {
+impl Remaining {
     /// When to try again: after the time that is missing, or `delay` if only retries are, which count at any time.
     #[must_use]
     pub const fn try_again_in(self, delay: Span) -> Span {
@@ -33,7 +33,7 @@ pub enum Then {
     /// Nothing: the other restrictions decide.
     Pass,
     /// The deferral.
-    Defer(Missing),
+    Defer(Remaining),
 }
 
 /// What the client is told.
@@ -50,7 +50,7 @@ pub enum Verdict {
     /// Come back later.
     Defer {
         /// What it still lacks.
-        missing: Missing,
+        remaining: Remaining,
     },
     /// Wait for the answer.
     Tarpit {
@@ -74,22 +74,22 @@ impl Verdict {
                 then: Then::Pass, ..
             } => Self::Pass,
             Self::Tarpit {
-                then: Then::Defer(missing),
+                then: Then::Defer(remaining),
                 ..
-            } => Self::Defer { missing },
+            } => Self::Defer { remaining },
             Self::Pass | Self::Defer { .. } | Self::Reply(_) | Self::Unavailable => self,
         }
     }
 
     /// What the attempt lacks, if it has to come back.
     #[must_use]
-    pub const fn missing(self) -> Option<Missing> {
+    pub const fn remaining(self) -> Option<Remaining> {
         match self {
-            Self::Defer { missing }
+            Self::Defer { remaining }
             | Self::Tarpit {
-                then: Then::Defer(missing),
+                then: Then::Defer(remaining),
                 ..
-            } => Some(missing),
+            } => Some(remaining),
             Self::Pass
             | Self::PassWithHeader { .. }
             | Self::Tarpit {
@@ -119,7 +119,7 @@ pub enum Because {
     /// The request itself, or a rule without a record.
     Request,
     /// The attribute of this name is missing.
-    Missing(&'static str),
+    MissingAttribute(&'static str),
     /// An entry of a list; [`Ruleset::entry`](super::Ruleset::entry) has it.
     Entry(EntryRef),
     /// The client's auto-whitelist record.
@@ -170,7 +170,7 @@ pub struct Changes {
     pub sleep: Option<SleepChange>,
     /// Whether the answer promises them: then they are on disk before it is given. What is not
     /// promised (when something was last seen, how often it retried early) may be lost by a kill.
-    pub promised: bool,
+    pub durable: bool,
 }
 
 impl Changes {
@@ -179,7 +179,7 @@ impl Changes {
         triplet: None,
         client: None,
         sleep: None,
-        promised: false,
+        durable: false,
     };
 
     /// Whether there is nothing to remember.

@@ -5,18 +5,18 @@ use super::{
     Attempt, Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage,
     Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
 };
-use super::{Plan, Query};
+use super::{Case, Plan};
 use crate::types::{ClientIp, ReplyText};
 
 /// Settles what can be settled without the store.
-pub fn plan(tx: &Attempt<'_>, rules: &Ruleset) -> Plan {
-    plan_traced(tx, rules, &mut ())
+pub fn plan(attempt: &Attempt<'_>, rules: &Ruleset) -> Plan {
+    plan_traced(attempt, rules, &mut ())
 }
 
 /// The same, with a listener to the steps.
-pub fn plan_traced(tx: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
-    match query(tx, rules, trace) {
-        Ok(query) => Plan::Needs(query),
+pub fn plan_traced(attempt: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
+    match case(attempt, rules, trace) {
+        Ok(case) => Plan::Needs(case),
         Err(Settled(verdict, reason, because, text)) => {
             let outcome = Outcome::new(verdict, reason, because);
             match text {
@@ -36,11 +36,11 @@ const fn pass(reason: Reason, because: Because) -> Settled {
 }
 
 /// The records that are needed, unless it is settled without.
-fn query(tx: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Query, Settled> {
-    let parts = Parts::read(tx, rules)?;
+fn case(attempt: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Case, Settled> {
+    let parts = Parts::read(attempt, rules)?;
     parts.pass_lists(rules, trace)?;
     let suspicion = parts.suspicion(rules, trace)?;
-    Ok(parts.query(rules, suspicion))
+    Ok(parts.case(rules, suspicion))
 }
 
 /// An attempt with everything in it that a decision needs.
@@ -57,15 +57,15 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// The attempt, unless it has no parts to decide on.
-    fn read(tx: &Attempt<'a>, rules: &Ruleset) -> Result<Self, Settled> {
-        let missing = |name| pass(Reason::AttributeMissing, Because::Missing(name));
-        let address = tx.client_address.ok_or(missing("client_address"))?;
-        let name = tx.client_name.ok_or(missing("client_name"))?;
-        let recipient = tx.recipient.ok_or(missing("recipient"))?;
-        let sender = tx.sender.ok_or(missing("sender"))?;
+    fn read(attempt: &Attempt<'a>, rules: &Ruleset) -> Result<Self, Settled> {
+        let missing = |name| pass(Reason::AttributeMissing, Because::MissingAttribute(name));
+        let address = attempt.client_address.ok_or(missing("client_address"))?;
+        let name = attempt.client_name.ok_or(missing("client_name"))?;
+        let recipient = attempt.recipient.ok_or(missing("recipient"))?;
+        let sender = attempt.sender.ok_or(missing("sender"))?;
         let client = ClientIp::parse(address)
             .ok_or_else(|| pass(Reason::AddressUnparsable, Because::Request))?;
-        let is_data = match tx.stage {
+        let is_data = match attempt.stage {
             Stage::Recipient => false,
             Stage::Data if rules.params.is_targrey() => true,
             Stage::Data | Stage::Other => return Err(pass(Reason::OtherState, Because::Request)),
@@ -77,8 +77,8 @@ impl<'a> Parts<'a> {
             sender,
             recipient,
             is_data,
-            is_stressed: tx.is_stressed,
-            is_authenticated: tx.is_authenticated,
+            is_stressed: attempt.is_stressed,
+            is_authenticated: attempt.is_authenticated,
         })
     }
 
@@ -196,7 +196,7 @@ impl<'a> Parts<'a> {
     }
 
     /// The records that decide.
-    fn query(&self, rules: &Ruleset, suspicion: Option<Suspicion>) -> Query {
+    fn case(&self, rules: &Ruleset, suspicion: Option<Suspicion>) -> Case {
         let params = &rules.params;
         let network = params.network(self.client);
         let address = self.client.network(32, 128);
@@ -204,7 +204,7 @@ impl<'a> Parts<'a> {
             CountBy::Address => address,
             CountBy::Subnet => network,
         };
-        Query {
+        Case {
             client: params.auto_whitelist.map(|_| ClientKey::new(counted)),
             triplet: (!self.is_data).then(|| TripletKey::new(network, self.sender, self.recipient)),
             sleep: params.is_targrey().then(|| ClientKey::new(address)),

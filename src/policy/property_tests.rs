@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::types::{ClientIp, Span};
 
-fn query() -> Query {
+fn case() -> Case {
     let client = ClientIp::parse(b"192.0.2.7").unwrap();
-    Query {
+    Case {
         client: Some(ClientKey::new(client.network(32, 128))),
         triplet: Some(TripletKey::new(client.network(24, 64), b"a@b", b"c@d")),
         sleep: Some(ClientKey::new(client.network(32, 128))),
@@ -24,10 +24,10 @@ fn rules(params: Params) -> Ruleset {
 }
 
 /// How much better one verdict is than another: the seconds still to wait, none for a pass.
-fn missing(verdict: Verdict) -> u64 {
-    match verdict.missing() {
-        Some(Missing::Time(time)) => time.seconds(),
-        Some(Missing::Retries(_)) | None => 0,
+fn remaining(verdict: Verdict) -> u64 {
+    match verdict.remaining() {
+        Some(Remaining::Time(time)) => time.seconds(),
+        Some(Remaining::Retries(_)) | None => 0,
     }
 }
 
@@ -114,16 +114,10 @@ fn a_triplet_that_was_used_while_the_clock_was_behind_keeps_its_window() {
         let mut facts = Facts::default();
         let now = 200 * DAY;
         for attempt in [now, now - behind] {
-            let outcome = decide(&query(), &facts, Session::default(), at(attempt), &rules);
+            let outcome = decide(&case(), &facts, Session::default(), at(attempt), &rules);
             facts.triplet = outcome.changes.triplet;
         }
-        let outcome = decide(
-            &query(),
-            &facts,
-            Session::default(),
-            at(now + later),
-            &rules,
-        );
+        let outcome = decide(&case(), &facts, Session::default(), at(now + later), &rules);
         assert_eq!(outcome.reason, want, "{behind} {later}");
     }
 }
@@ -146,11 +140,11 @@ proptest! {
         };
         let rules = rules(params);
         let session = Session { header_given, ..Session::default() };
-        let verdict = |now| decide(&query(), &facts, session, at(now), &rules).verdict;
+        let verdict = |now| decide(&case(), &facts, session, at(now), &rules).verdict;
         let (early, late) = (one.min(other), one.max(other));
         let (sooner, later) = (verdict(early), verdict(late));
         prop_assert!(is_pass(later) || !is_pass(sooner), "{:?} {:?}", sooner, later);
-        prop_assert!(missing(later) <= missing(sooner), "{:?} {:?}", sooner, later);
+        prop_assert!(remaining(later) <= remaining(sooner), "{:?} {:?}", sooner, later);
     }
 
     #[test]
@@ -163,7 +157,7 @@ proptest! {
         times.sort_unstable();
         let first = times[0];
         for now in times {
-            let outcome = decide(&query(), &facts, Session::default(), at(now), &rules);
+            let outcome = decide(&case(), &facts, Session::default(), at(now), &rules);
             let is_known = now - first >= DELAY;
             prop_assert_eq!(is_pass(outcome.verdict), is_known, "{} {:?}", now, outcome);
             facts.triplet = outcome.changes.triplet.or(facts.triplet);
@@ -188,7 +182,7 @@ proptest! {
             if behind > 0 && is_stranger {
                 return Ok(());
             }
-            let told = decide(&query(), &stepping, session, at(now - behind), &rules);
+            let told = decide(&case(), &stepping, session, at(now - behind), &rules);
             let before = stepping;
             stepping.triplet = told.changes.triplet.or(stepping.triplet);
             stepping.client = told.changes.client.or(stepping.client);
@@ -196,10 +190,10 @@ proptest! {
             prop_assert!(times(&stepping) >= times(&before), "{:?} {:?}", before, stepping);
 
             if behind == 0 {
-                let wanted = decide(&query(), &right, session, at(now), &rules);
+                let wanted = decide(&case(), &right, session, at(now), &rules);
                 right.triplet = wanted.changes.triplet.or(right.triplet);
                 right.client = wanted.changes.client.or(right.client);
-                let is_worse = missing(told.verdict) > missing(wanted.verdict);
+                let is_worse = remaining(told.verdict) > remaining(wanted.verdict);
                 prop_assert!(!is_worse, "{:?} {:?}", told, wanted);
             }
         }
@@ -216,11 +210,11 @@ proptest! {
         let rules = rules(Params { auto_whitelist: None, ..Params::default() });
         let verdict = |triplet: Triplet| {
             let facts = Facts { triplet: Some(triplet), ..Facts::default() };
-            decide(&query(), &facts, Session::default(), at(4_000 + now), &rules).verdict
+            decide(&case(), &facts, Session::default(), at(4_000 + now), &rules).verdict
         };
         let (merged, alone) = (verdict(one.merge(two)), verdict(one));
         prop_assert!(is_pass(merged) || !is_pass(alone));
-        prop_assert!(missing(merged) <= missing(alone));
+        prop_assert!(remaining(merged) <= remaining(alone));
     }
 
     #[test]

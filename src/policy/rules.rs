@@ -179,15 +179,20 @@ impl Ruleset {
     }
 
     /// The reply for an outcome that no table has replied to.
-    pub fn reply(&self, tx: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
-        let recipient = tx.recipient.unwrap_or_default();
+    pub fn reply(&self, attempt: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+        let recipient = attempt.recipient.unwrap_or_default();
         self.texts
             .reply(outcome.verdict, recipient, now, self.params.delay)
     }
 
     /// The reply to a request that is repeated. A table is searched again; it may be another one now.
-    pub fn repeated_reply(&self, tx: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
-        let client = (tx.client_name, tx.client_address);
+    pub fn repeated_reply(
+        &self,
+        attempt: &Attempt<'_>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Reply {
+        let client = (attempt.client_name, attempt.client_address);
         if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
             let found = self.lists.access.find(name, address);
             return match found {
@@ -197,7 +202,7 @@ impl Ruleset {
                 Some(_) | None => Reply::Continue,
             };
         }
-        self.reply(tx, outcome, now)
+        self.reply(attempt, outcome, now)
     }
 
     /// The entry that `find` comes upon: in the files, or else among what was added.

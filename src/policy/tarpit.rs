@@ -25,9 +25,9 @@
 //! processes. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the
 //! future (the clock was set back) runs at a recipient and is over at DATA: nobody loses by the step.
 
-use super::outcome::{Missing, Tarpitting, Then, Verdict};
+use super::outcome::{Remaining, Tarpitting, Then, Verdict};
 use super::rules::Params;
-use super::{Query, Session};
+use super::{Case, Session};
 use crate::types::{Reason, Span, Timestamp};
 
 /// A client that has hung up is noted as seen at most this often (taRgrey 0.31).
@@ -112,12 +112,12 @@ impl Ordered {
 /// Where a deferral leads under a tarpit. An expired `record` must have been left out.
 pub(super) fn order(
     tarpit: Tarpit,
-    missing: Missing,
+    remaining: Remaining,
     record: Option<Sleep>,
-    (query, session): (&Query, Session),
+    (case, session): (&Case, Session),
     now: Timestamp,
 ) -> Ordered {
-    let defer = Verdict::Defer { missing };
+    let defer = Verdict::Defer { remaining };
     if session.tarpitted.is_some() {
         return match tarpit.scheme {
             Scheme::Deferring => Ordered::new(defer, Tarpitting::Done),
@@ -135,12 +135,12 @@ pub(super) fn order(
             ..Ordered::new(defer, Tarpitting::HungUp)
         };
     }
-    if query.is_stressed || !session.has_room {
+    if case.is_stressed || !session.has_room {
         let verdict = match tarpit.scheme {
             Scheme::Delaying => Verdict::Pass,
             Scheme::Deferring | Scheme::Targrey => defer,
         };
-        let hindrance = if query.is_stressed {
+        let hindrance = if case.is_stressed {
             Tarpitting::Stress
         } else {
             Tarpitting::Limit
@@ -151,7 +151,7 @@ pub(super) fn order(
     let verdict = Verdict::Tarpit {
         length: tarpit.length,
         then: match tarpit.scheme {
-            Scheme::Deferring => Then::Defer(missing),
+            Scheme::Deferring => Then::Defer(remaining),
             Scheme::Delaying | Scheme::Targrey => Then::Pass,
         },
     };

@@ -86,7 +86,7 @@ const fn passed(first: u64, passed: u64, last: u64, mails: u32) -> Triplet {
 
 const fn defer(wait: u64) -> Verdict {
     Verdict::Defer {
-        missing: Missing::Time(Span::from_seconds(wait)),
+        remaining: Remaining::Time(Span::from_seconds(wait)),
     }
 }
 
@@ -134,13 +134,13 @@ fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: E
         expiry,
         ..Session::default()
     };
-    decide(&query(rules), &facts, session, now, rules)
+    decide(&case(rules), &facts, session, now, rules)
 }
 
 /// What a stranger's attempt needs.
-fn query(rules: &Ruleset) -> Query {
+fn case(rules: &Ruleset) -> Case {
     match plan(&attempt("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
-        Plan::Needs(query) => query,
+        Plan::Needs(case) => case,
         Plan::Settled(outcome) | Plan::Replied(outcome, _) => panic!("{outcome:?}"),
     }
 }
@@ -157,7 +157,7 @@ fn the_state_table_holds() {
         let is_promise = is_moved
             || row.want_verdict != Verdict::Pass
                 && matches!(row.want_verdict, Verdict::PassWithHeader { .. });
-        assert_eq!(outcome.changes.promised, is_promise, "{}", row.name);
+        assert_eq!(outcome.changes.durable, is_promise, "{}", row.name);
     }
 }
 
@@ -218,7 +218,7 @@ fn a_message_has_its_header_once() {
         ..Session::default()
     };
     let rules = rules(|_| {});
-    let outcome = decide(&query(&rules), &facts, session, at(300), &rules);
+    let outcome = decide(&case(&rules), &facts, session, at(300), &rules);
     assert_eq!(outcome.verdict, Verdict::Pass);
     assert_eq!(outcome.waited, Some(Span::from_seconds(300)));
 }
@@ -284,7 +284,7 @@ fn a_client_is_whitelisted_by_its_passes() {
     ];
     for (name, client, triplet, now, want, want_announced) in cases {
         let outcome = decide(
-            &query(&rules),
+            &case(&rules),
             &Facts {
                 client,
                 triplet,
@@ -309,14 +309,14 @@ fn a_whitelisted_client_passes_at_once_until_it_is_forgotten() {
         }),
         ..Facts::default()
     };
-    let outcome = decide(&query(&rules), &facts, Session::default(), at(100), &rules);
+    let outcome = decide(&case(&rules), &facts, Session::default(), at(100), &rules);
     assert_eq!(
         (outcome.verdict, outcome.reason),
         (Verdict::Pass, Reason::ClientAwl)
     );
     assert!(outcome.changes.is_empty());
     let outcome = decide(
-        &query(&rules),
+        &case(&rules),
         &facts,
         Session::default(),
         at(MAX_AGE + 1),
@@ -388,8 +388,8 @@ fn the_lists_settle_before_the_store_is_asked() {
         ),
     ];
     let rules = rules(|_| {});
-    for (name, tx, want) in cases {
-        let Plan::Settled(outcome) = plan(&tx, &rules) else {
+    for (name, attempt, want) in cases {
+        let Plan::Settled(outcome) = plan(&attempt, &rules) else {
             panic!("{name} is not settled");
         };
         assert_eq!(
@@ -410,7 +410,7 @@ fn the_lists_settle_before_the_store_is_asked() {
 fn the_auto_whitelist_counts_whom_it_is_told_to() {
     let client_key =
         |rules: &Ruleset, address| match plan(&attempt("x", address, "a@b", "c@d"), rules) {
-            Plan::Needs(query) => query.client,
+            Plan::Needs(case) => case.client,
             Plan::Settled(_) | Plan::Replied(..) => panic!("settled"),
         };
     let by_address = rules(|_| {});
@@ -459,7 +459,7 @@ fn s25r_makes_suspicious_what_is_no_exception() {
     for (name, unmatched, want) in cases {
         let planned = plan(&attempt(name, "192.0.2.7", "a@b", "c@d"), &with(unmatched));
         let got = match planned {
-            Plan::Needs(query) => Ok(query.suspicion),
+            Plan::Needs(case) => Ok(case.suspicion),
             Plan::Replied(..) => panic!("{name}"),
             Plan::Settled(outcome) => {
                 assert_eq!(outcome.reason, Reason::NotSuspicious, "{name}");
@@ -547,10 +547,10 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
             |params| params.s25r = s25r,
             |lists| lists.access = access(lines),
         );
-        let tx = attempt(name, "192.0.2.7", "a@b", "c@d");
-        let got = match plan(&tx, &rules) {
-            Plan::Needs(query) => Ok(query.suspicion),
-            Plan::Settled(outcome) => Err((outcome.reason, rules.reply(&tx, &outcome, at(0)))),
+        let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
+        let got = match plan(&attempt, &rules) {
+            Plan::Needs(case) => Ok(case.suspicion),
+            Plan::Settled(outcome) => Err((outcome.reason, rules.reply(&attempt, &outcome, at(0)))),
             Plan::Replied(outcome, text) => Err((outcome.reason, Reply::Access(text))),
         };
         assert_eq!(got, want, "{name}");
@@ -583,11 +583,11 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
             },
             |lists| lists.access = access(&lines),
         );
-        let tx = Attempt {
+        let attempt = Attempt {
             is_authenticated: true,
             ..attempt(name, "192.0.2.7", "a@b", "c@d")
         };
-        let got = match plan(&tx, &rules) {
+        let got = match plan(&attempt, &rules) {
             Plan::Needs(_) => None,
             Plan::Settled(outcome) | Plan::Replied(outcome, _) => Some(outcome.reason),
         };
@@ -650,7 +650,7 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
             },
         );
         let got = match plan(&attempt(name, "192.0.2.7", "a@b", to), &rules) {
-            Plan::Needs(query) => Ok(query.suspicion),
+            Plan::Needs(case) => Ok(case.suspicion),
             Plan::Settled(outcome) | Plan::Replied(outcome, _) => Err(outcome.reason),
         };
         assert_eq!(got, want, "{name} {to} {s25r}");

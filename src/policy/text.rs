@@ -120,13 +120,13 @@ impl Texts {
                 length,
                 then: match then {
                     Then::Pass => None,
-                    Then::Defer(missing) => {
-                        Some(self.deferral(missing.try_again_in(delay), recipient))
+                    Then::Defer(remaining) => {
+                        Some(self.deferral(remaining.try_again_in(delay), recipient))
                     }
                 },
             },
-            Verdict::Defer { missing } => Reply::Greylist {
-                text: self.deferral(missing.try_again_in(delay), recipient),
+            Verdict::Defer { remaining } => Reply::Greylist {
+                text: self.deferral(remaining.try_again_in(delay), recipient),
                 has_code: self.text.starts_with(|c: char| c.is_ascii_digit()),
             },
         }
@@ -194,7 +194,7 @@ fn expand(template: &str, out: &mut String, replace: impl Fn(char, &mut String) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Missing;
+    use crate::policy::Remaining;
 
     fn texts(text: &str, header: &str) -> Texts {
         Texts::new(
@@ -208,29 +208,29 @@ mod tests {
     }
 
     fn deferred(text: &str, recipient: &[u8]) -> Reply {
-        let missing = Missing::Time(Span::from_seconds(12));
-        deferred_for(missing, text, recipient)
+        let remaining = Remaining::Time(Span::from_seconds(12));
+        deferred_for(remaining, text, recipient)
     }
 
-    fn deferred_for(missing: Missing, text: &str, recipient: &[u8]) -> Reply {
+    fn deferred_for(remaining: Remaining, text: &str, recipient: &[u8]) -> Reply {
         let (now, delay) = (Timestamp::default(), Span::from_seconds(300));
-        texts(text, "X: y").reply(Verdict::Defer { missing }, recipient, now, delay)
+        texts(text, "X: y").reply(Verdict::Defer { remaining }, recipient, now, delay)
     }
 
     #[test]
     fn nobody_is_told_to_come_back_in_0_seconds() {
         let cases = [
-            (Missing::Time(Span::from_seconds(12)), "12"),
-            (Missing::Retries(1), "300"),
-            (Missing::Retries(7), "300"),
+            (Remaining::Time(Span::from_seconds(12)), "12"),
+            (Remaining::Retries(1), "300"),
+            (Remaining::Retries(7), "300"),
         ];
-        for (missing, want) in cases {
-            let got = deferred_for(missing, "in %s seconds", b"a@b");
+        for (remaining, want) in cases {
+            let got = deferred_for(remaining, "in %s seconds", b"a@b");
             let want = Reply::Greylist {
                 text: ReplyText::new(format!("in {want} seconds")),
                 has_code: false,
             };
-            assert_eq!(got, want, "{missing:?}");
+            assert_eq!(got, want, "{remaining:?}");
         }
     }
 

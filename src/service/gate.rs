@@ -9,18 +9,18 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::book::Book;
 use super::clock::{Clock, ClockGuard};
+use super::instance_cache::{InstanceCache, Keys, MessageState};
 use super::last_clients::LastClients;
-use super::memory::{Had, InstanceMemory, Keys};
+use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
-use super::touches::Touches;
-use super::worker::{Message, Progress, Pulse, Shared, Work, Worker};
+use super::worker::{Message, PendingRequest, Progress, Pulse, Shared, Worker};
+use super::write_behind::WriteBehind;
 use crate::policy::{
-    self, Attempt, Because, Expiry, Lists, Outcome, Pause, Plan, Query, Reason, Ruleset, Session,
+    self, Attempt, Because, Case, Expiry, Lists, Outcome, Pause, Plan, Reason, Ruleset, Session,
     Verdict,
 };
 use crate::store::{Opener, PrivacyError, StoreError};
@@ -70,12 +70,12 @@ pub struct Internals(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) book: Arc<Book>,
+    pub(crate) live_rules: Arc<LiveRules>,
     pub(crate) state: Arc<StoreState>,
-    pub(crate) touches: Arc<Touches>,
+    pub(crate) write_behind: Arc<WriteBehind>,
     pulse: Arc<Pulse>,
     pub(crate) pause: Arc<PauseSwitch>,
-    pub(crate) memory: InstanceMemory,
+    pub(crate) instance_cache: InstanceCache,
     pub(crate) last_clients: LastClients,
     pub(crate) sleeps: Sleeps,
     pub(crate) stats: Arc<Stats>,
@@ -126,19 +126,19 @@ impl Gate {
         clock: Arc<dyn Clock>,
     ) -> Result<Start, StartError> {
         let (sender, receiver) = sync_channel(QUEUE);
-        let book = Arc::new(Book::new(rules));
+        let live_rules = Arc::new(LiveRules::new(rules));
         let stats = Arc::new(Stats::new(clock.now()));
         let guard = ClockGuard::new(clock.as_ref(), None);
         let store_state = Arc::new(StoreState::new(guard));
-        let (touches, pulse) = <(Arc<Touches>, Arc<Pulse>)>::default();
+        let (write_behind, pulse) = <(Arc<WriteBehind>, Arc<Pulse>)>::default();
         let pause = Arc::<PauseSwitch>::default();
         let shared = Shared {
             state: Arc::clone(&store_state),
-            touches: Arc::clone(&touches),
+            write_behind: Arc::clone(&write_behind),
             pulse: Arc::clone(&pulse),
             pause: Arc::clone(&pause),
             clock: Arc::clone(&clock),
-            book: Arc::clone(&book),
+            live_rules: Arc::clone(&live_rules),
             stats: Arc::clone(&stats),
         };
         let last_clients = LastClients::new(opener.is_hashed());
@@ -150,12 +150,12 @@ impl Gate {
             .map_err(StartError::Thread)?;
         let inner = Arc::new(Inner {
             clock,
-            book,
+            live_rules,
             state: store_state,
-            touches,
+            write_behind,
             pulse,
             pause,
-            memory: InstanceMemory::new(),
+            instance_cache: InstanceCache::new(),
             last_clients,
             sleeps: Sleeps::default(),
             stats,
@@ -178,42 +178,42 @@ impl Gate {
     }
 
     /// Decides. `now` is read from the clock unless it is given.
-    pub async fn judge(&self, tx: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
+    pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let inner = &self.0;
         // A jump of the clock is seen by the first decision after it, not by a later look.
         let (now, expiry) = match now {
             None => inner.state.time(inner.clock.as_ref()),
             Some(now) => (now, inner.state.expiry()),
         };
-        if inner.book.is_due(now) && expiry == Expiry::Applies {
-            inner.book.expire(now);
+        if inner.live_rules.is_due(now) && expiry == Expiry::Applies {
+            inner.live_rules.expire(now);
         }
-        let rules = inner.book.rules();
+        let rules = inner.live_rules.rules();
         if inner.pause.is_on(now, expiry, inner.clock.as_ref()) {
             return inner.let_pass(now, rules);
         }
-        let keys = inner.memory.keys(tx);
-        if let Some(outcome) = keys.and_then(|keys| inner.memory.answered(keys, now)) {
+        let keys = inner.instance_cache.keys(attempt);
+        if let Some(outcome) = keys.and_then(|keys| inner.instance_cache.answered(keys, now)) {
             return Decision {
                 outcome,
-                reply: rules.repeated_reply(tx, &outcome, now),
+                reply: rules.repeated_reply(attempt, &outcome, now),
                 now,
                 rules,
                 is_repeat: true,
             };
         }
         let mut text = None;
-        let outcome = match policy::plan(tx, &rules) {
+        let outcome = match policy::plan(attempt, &rules) {
             Plan::Settled(outcome) => outcome,
             Plan::Replied(outcome, own) => {
                 text = Some(own);
                 outcome
             }
-            Plan::Needs(query) => {
+            Plan::Needs(case) => {
                 let session = inner.session(keys, &rules, now, expiry);
-                let asked = inner.ask_store(&query, session, now, &rules).await;
-                let outcome = asked.unwrap_or_else(|_| policy::without_store(&query, &rules));
-                inner.last_clients.note(tx, &query, &outcome);
+                let asked = inner.ask_store(&case, session, now, &rules).await;
+                let outcome = asked.unwrap_or_else(|_| policy::without_store(&case, &rules));
+                inner.last_clients.note(attempt, &case, &outcome);
                 outcome
             }
         };
@@ -221,7 +221,7 @@ impl Gate {
             && outcome.reason != Reason::StoreFailure
         {
             let params = &rules.params;
-            inner.memory.remember(keys, &outcome, now, params);
+            inner.instance_cache.remember(keys, &outcome, now, params);
         }
         if let Some(entry) = outcome.entry()
             && let Some(entry) = rules.entry(entry)
@@ -229,10 +229,10 @@ impl Gate {
             entry.hits.note(now);
         }
         inner.stats.count(&outcome);
-        inner.sleeps.watch(&rules.params, tx.stage, &outcome);
+        inner.sleeps.watch(&rules.params, attempt.stage, &outcome);
         Decision {
             outcome,
-            reply: text.map_or_else(|| rules.reply(tx, &outcome, now), Reply::Access),
+            reply: text.map_or_else(|| rules.reply(attempt, &outcome, now), Reply::Access),
             now,
             rules,
             is_repeat: false,
@@ -242,7 +242,7 @@ impl Gate {
     /// Puts other lists in force; a decision that has begun goes on with those it began with. An entry
     /// that was there before keeps its hits.
     pub fn set_lists(&self, lists: Lists) {
-        self.0.book.set_lists(lists);
+        self.0.live_rules.set_lists(lists);
     }
 
     /// Notes how many errors there were in the files of the lists that are active.
@@ -259,7 +259,7 @@ impl Gate {
     /// The rules in force.
     #[must_use]
     pub fn rules(&self) -> Arc<Ruleset> {
-        self.0.book.rules()
+        self.0.live_rules.rules()
     }
 
     /// How things are.
@@ -325,7 +325,9 @@ impl Inner {
         now: Timestamp,
         expiry: Expiry,
     ) -> Session {
-        let had = keys.map_or_else(Had::default, |keys| self.memory.had(keys, now));
+        let had = keys.map_or_else(MessageState::default, |keys| {
+            self.instance_cache.had(keys, now)
+        });
         Session {
             header_given: had.header,
             tarpitted: had.sleep,
@@ -338,12 +340,12 @@ impl Inner {
     /// Decides on records. What has to be promised goes to the thread that writes.
     async fn ask_store(
         &self,
-        query: &Query,
+        case: &Case,
         mut session: Session,
         now: Timestamp,
         rules: &Arc<Ruleset>,
     ) -> Result<Outcome, CommitError> {
-        let mut facts = match self.state.read(|reader| reader.facts(query)) {
+        let mut facts = match self.state.read(|reader| reader.facts(case)) {
             Ok(facts) => facts,
             Err(error) => {
                 if !matches!(error, StoreError::Closed) {
@@ -354,20 +356,20 @@ impl Inner {
             }
         };
         let mut place = None;
-        let mut outcome = self.touches.decide(query, &mut facts, |facts| {
-            let outcome = policy::decide(query, facts, session, now, rules);
+        let mut outcome = self.write_behind.decide(case, &mut facts, |facts| {
+            let outcome = policy::decide(case, facts, session, now, rules);
             if matches!(outcome.verdict, Verdict::Tarpit { .. }) {
                 place = self.sleeps.reserve(&rules.params, now);
                 if place.is_none() {
                     session.has_room = false;
-                    return policy::decide(query, facts, session, now, rules);
+                    return policy::decide(case, facts, session, now, rules);
                 }
             }
             outcome
         });
-        if outcome.changes.promised {
+        if outcome.changes.durable {
             session.has_room = place.is_some();
-            outcome = self.ask_writer(query, session, now, rules).await?;
+            outcome = self.ask_writer(case, session, now, rules).await?;
         }
         if let Some(place) = place {
             place.settle(&outcome, now);
@@ -378,7 +380,7 @@ impl Inner {
     /// Decides once more, on the thread that writes, inside its transaction.
     async fn ask_writer(
         &self,
-        query: &Query,
+        case: &Case,
         session: Session,
         now: Timestamp,
         rules: &Arc<Ruleset>,
@@ -387,14 +389,14 @@ impl Inner {
             return Err(CommitError::Slow(COMMIT_SECONDS));
         }
         let (answer, answered) = oneshot::channel();
-        let work = Box::new(Work {
-            query: query.clone(),
+        let work = Box::new(PendingRequest {
+            case: case.clone(),
             session,
             now,
             rules: Arc::clone(rules),
             answer,
         });
-        match self.queue.try_send(Message::Work(work)) {
+        match self.queue.try_send(Message::PendingRequest(work)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 let error = CommitError::Busy(QUEUE);

@@ -18,7 +18,7 @@ use log::{Level, Record};
 
 use super::Decision;
 use crate::policy::{
-    Attempt, Because, Missing, Outcome, Reason, Stage, Suspicion, Tarpitting, Verdict,
+    Attempt, Because, Outcome, Reason, Remaining, Stage, Suspicion, Tarpitting, Verdict,
 };
 use crate::types::{Printable, Unbroken};
 
@@ -45,15 +45,15 @@ const TARGET: &str = "stargrey::decision";
 
 /// Logs a decision; a repeat is told only to those who want to hear everything. Without `each` only the
 /// client that is whitelisted from now on is worth a line.
-pub fn record(tx: &Attempt<'_>, decision: &Decision, each: bool) {
+pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
     let level = if decision.is_repeat {
         Level::Debug
     } else {
         Level::Info
     };
     if each && log::log_enabled!(target: TARGET, level) {
-        let line = line(tx, decision);
-        let fields = fields(tx, decision);
+        let line = line(attempt, decision);
+        let fields = fields(attempt, decision);
         log::logger().log(
             &Record::builder()
                 .level(level)
@@ -64,45 +64,49 @@ pub fn record(tx: &Attempt<'_>, decision: &Decision, each: bool) {
         );
     }
     if decision.outcome.whitelisted {
-        let how = match tx.stage {
+        let how = match attempt.stage {
             Stage::Data => "tarpit whitelisted",
             Stage::Recipient | Stage::Other => "whitelisted",
         };
         log::info!(
             "{how}: {}[{}]",
-            Unbroken(tx.client_name.unwrap_or_default()),
-            Unbroken(tx.client_address.unwrap_or_default())
+            Unbroken(attempt.client_name.unwrap_or_default()),
+            Unbroken(attempt.client_address.unwrap_or_default())
         );
     }
 }
 
 /// The attributes that line and fields show, in the line's order.
-fn shown<'a>(tx: &Attempt<'a>) -> [(&'static str, &'static str, &'a [u8]); 4] {
+fn shown<'a>(attempt: &Attempt<'a>) -> [(&'static str, &'static str, &'a [u8]); 4] {
     let shown = |attribute: Option<&'a [u8]>| attribute.unwrap_or_default();
     [
-        ("client_name", "STARGREY_CLIENT_NAME", shown(tx.client_name)),
+        (
+            "client_name",
+            "STARGREY_CLIENT_NAME",
+            shown(attempt.client_name),
+        ),
         (
             "client_address",
             "STARGREY_CLIENT_ADDRESS",
-            shown(tx.client_address),
+            shown(attempt.client_address),
         ),
-        ("sender", "STARGREY_SENDER", shown(tx.sender)),
-        ("recipient", "STARGREY_RECIPIENT", shown(tx.recipient)),
+        ("sender", "STARGREY_SENDER", shown(attempt.sender)),
+        ("recipient", "STARGREY_RECIPIENT", shown(attempt.recipient)),
     ]
 }
 
 /// The line.
-fn line(tx: &Attempt<'_>, decision: &Decision) -> String {
+fn line(attempt: &Attempt<'_>, decision: &Decision) -> String {
     let mut line = String::with_capacity(200);
-    if let Err(error) = write_line(&mut line, tx, decision) {
+    if let Err(error) = write_line(&mut line, attempt, decision) {
         log::debug!("{error}, ignoring");
     }
     line
 }
 
-fn write_line(line: &mut String, tx: &Attempt<'_>, decision: &Decision) -> std::fmt::Result {
+fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> std::fmt::Result {
     let outcome = &decision.outcome;
-    if let Some(queue_id) = tx.queue_id.filter(|id| !id.is_empty()) {
+    if let Some(queue_id) = attempt.queue_id.filter(|id| !id.is_empty()) {
         write!(line, "{}: ", Unbroken(queue_id))?;
     }
     write!(
@@ -111,22 +115,22 @@ fn write_line(line: &mut String, tx: &Attempt<'_>, decision: &Decision) -> std::
         outcome.verdict.action().word(),
         outcome.reason.text().log_text
     )?;
-    match (outcome.reason, outcome.verdict.missing(), outcome.because) {
-        (Reason::EarlyRetry, Some(Missing::Time(time)), _) => {
+    match (outcome.reason, outcome.verdict.remaining(), outcome.because) {
+        (Reason::EarlyRetry, Some(Remaining::Time(time)), _) => {
             write!(line, " ({}s missing)", time.seconds())?;
         }
-        (Reason::EarlyRetry, Some(Missing::Retries(1)), _) => line.push_str(" (1 retry missing)"),
-        (Reason::EarlyRetry, Some(Missing::Retries(retries)), _) => {
+        (Reason::EarlyRetry, Some(Remaining::Retries(1)), _) => line.push_str(" (1 retry missing)"),
+        (Reason::EarlyRetry, Some(Remaining::Retries(retries)), _) => {
             write!(line, " ({retries} retries missing)")?;
         }
         (Reason::EarlyData, ..) => write!(line, " ({}s missing)", outcome.left.seconds())?,
-        (Reason::AttributeMissing, _, Because::Missing(name)) => write!(line, ": {name}")?,
+        (Reason::AttributeMissing, _, Because::MissingAttribute(name)) => write!(line, ": {name}")?,
         _ => {}
     }
     if let Some(waited) = outcome.waited {
         write!(line, ", delay={}", waited.seconds())?;
     }
-    for (name, _, value) in shown(tx) {
+    for (name, _, value) in shown(attempt) {
         if !value.is_empty() {
             write!(line, ", {name}={}", Unbroken(value))?;
         }
@@ -152,7 +156,7 @@ fn tarpit(outcome: &Outcome) -> Option<String> {
 }
 
 /// The fields.
-fn fields(tx: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
+fn fields(attempt: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
     let outcome = &decision.outcome;
     let mut fields = vec![
         (
@@ -164,9 +168,11 @@ fn fields(tx: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, String)> 
     if let Some(waited) = outcome.waited {
         fields.push(("STARGREY_DELAY", waited.seconds().to_string()));
     }
-    match outcome.verdict.missing() {
-        Some(Missing::Time(time)) => fields.push(("STARGREY_MISSING", time.seconds().to_string())),
-        Some(Missing::Retries(retries)) => {
+    match outcome.verdict.remaining() {
+        Some(Remaining::Time(time)) => {
+            fields.push(("STARGREY_MISSING", time.seconds().to_string()));
+        }
+        Some(Remaining::Retries(retries)) => {
             fields.push(("STARGREY_RETRIES_MISSING", retries.to_string()));
         }
         None => {}
@@ -178,10 +184,18 @@ fn fields(tx: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, String)> 
         fields.push(("STARGREY_TARPIT", tarpit));
     }
     let ids = [
-        ("", "STARGREY_INSTANCE", tx.instance.unwrap_or_default()),
-        ("", "STARGREY_QUEUE_ID", tx.queue_id.unwrap_or_default()),
+        (
+            "",
+            "STARGREY_INSTANCE",
+            attempt.instance.unwrap_or_default(),
+        ),
+        (
+            "",
+            "STARGREY_QUEUE_ID",
+            attempt.queue_id.unwrap_or_default(),
+        ),
     ];
-    for (_, field, value) in shown(tx).into_iter().chain(ids) {
+    for (_, field, value) in shown(attempt).into_iter().chain(ids) {
         if !value.is_empty() {
             fields.push((field, Printable(value).to_string()));
         }

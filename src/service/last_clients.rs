@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::recent::Key;
-use crate::policy::{Attempt, Outcome, Query, Triplet, TripletKey};
+use super::set_cache::Key;
+use crate::policy::{Attempt, Case, Outcome, Triplet, TripletKey};
 use crate::store::{Row, RowKey};
 use crate::types::ClientIp;
 
@@ -60,15 +60,15 @@ impl LastClients {
     }
 
     /// Notes the client of a request after which its triplet waits.
-    pub(crate) fn note(&self, tx: &Attempt<'_>, query: &Query, outcome: &Outcome) {
+    pub(crate) fn note(&self, attempt: &Attempt<'_>, case: &Case, outcome: &Outcome) {
         let Some(Triplet::Waiting { .. }) = outcome.changes.triplet else {
             return;
         };
-        let address = tx.client_address.and_then(ClientIp::parse);
+        let address = attempt.client_address.and_then(ClientIp::parse);
         if let (Some(mut clients), Some(triplet), Some(address)) =
-            (self.lock(), &query.triplet, address)
+            (self.lock(), &case.triplet, address)
         {
-            let name = tx.client_name.unwrap_or_default();
+            let name = attempt.client_name.unwrap_or_default();
             let name = Some(name).filter(|name| name.len() <= LONGEST_NAME);
             let name = name.unwrap_or_default().into();
             clients.insert(self.key(triplet), LastClient { name, address });
@@ -161,7 +161,7 @@ mod tests {
 
     /// Has a request of triplet `number` noted, after which its record is `next`.
     fn note(clients: &LastClients, number: usize, name: &[u8], next: Triplet) {
-        let tx = Attempt {
+        let attempt = Attempt {
             stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(name),
@@ -172,7 +172,7 @@ mod tests {
             is_stressed: false,
             is_authenticated: false,
         };
-        let query = Query {
+        let case = Case {
             client: None,
             triplet: Some(parts(number).key()),
             sleep: None,
@@ -184,7 +184,7 @@ mod tests {
             triplet: Some(next),
             ..Changes::NONE
         };
-        clients.note(&tx, &query, &outcome);
+        clients.note(&attempt, &case, &outcome);
     }
 
     fn name(clients: &LastClients, row: &Row) -> Option<Vec<u8>> {

@@ -13,20 +13,20 @@
 
 #![forbid(unsafe_code)]
 
-pub(crate) mod book;
 pub mod clock;
 pub(crate) mod gate;
+mod instance_cache;
 pub mod journal;
 mod last_clients;
-mod memory;
+pub(crate) mod live_rules;
 pub(crate) mod pattern;
 mod pause;
-mod recent;
+mod set_cache;
 mod sleeps;
 mod state;
 mod stats;
-mod touches;
 pub(crate) mod worker;
+mod write_behind;
 
 pub use gate::{Decision, Gate, Internals, Start, StartError};
 pub use last_clients::LastClient;

@@ -221,17 +221,17 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Because, Missing, Severity, Then};
+    use crate::policy::{Because, Remaining, Severity, Then};
     use crate::types::Span;
 
     #[test]
     fn only_what_nobody_stopped_has_passed_now_and_in_the_history() {
-        let missing = Missing::Time(Span::from_seconds(1));
+        let remaining = Remaining::Time(Span::from_seconds(1));
         let length = Span::from_seconds(1);
         let verdicts = [
             (Verdict::Pass, true),
             (Verdict::PassWithHeader { waited: length }, true),
-            (Verdict::Defer { missing }, false),
+            (Verdict::Defer { remaining }, false),
             (Verdict::Unavailable, false),
             (
                 Verdict::Tarpit {
@@ -267,10 +267,10 @@ mod tests {
         for reason in Reason::ALL {
             stats.count(&Outcome::new(Verdict::Pass, reason, Because::Request));
         }
-        let missing = Missing::Time(Span::from_seconds(1));
+        let remaining = Remaining::Time(Span::from_seconds(1));
         stats.count(&Outcome {
             suspicion: Some(Suspicion::S25r(3)),
-            ..Outcome::new(Verdict::Defer { missing }, Reason::New, Because::Triplet)
+            ..Outcome::new(Verdict::Defer { remaining }, Reason::New, Because::Triplet)
         });
         let counts = stats.counts();
         for reason in Reason::ALL {

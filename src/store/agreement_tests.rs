@@ -71,7 +71,7 @@ fn decide(
         format!("192.0.2.{}", attempt.client),
         sender(attempt.sender),
     );
-    let tx = Attempt {
+    let attempt = Attempt {
         stage: if attempt.is_data {
             Stage::Data
         } else {
@@ -90,17 +90,17 @@ fn decide(
         has_room: true,
         ..Session::default()
     };
-    let Plan::Needs(query) = policy::plan(&tx, rules) else {
+    let Plan::Needs(case) = policy::plan(&attempt, rules) else {
         return None;
     };
-    let seen = reader.facts(&query).unwrap();
+    let seen = reader.facts(&case).unwrap();
     let mut decided = None;
     writer
         .transact(&mut |records| {
-            let facts = records.facts(&query)?;
+            let facts = records.facts(&case)?;
             assert_eq!(facts, seen, "both halves see the same");
-            let outcome = policy::decide(&query, &facts, session, now, rules);
-            records.apply(&query, &outcome.changes)?;
+            let outcome = policy::decide(&case, &facts, session, now, rules);
+            records.apply(&case, &outcome.changes)?;
             decided = Some(outcome);
             Ok(())
         })

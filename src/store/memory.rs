@@ -13,7 +13,7 @@ use super::{
     RequestError, Row, RowKey, Scope, StoreError, Swept, Tally, Writer, add_up,
 };
 use crate::policy::{
-    Added, Client, ClientKey, Facts, ListName, Params, Pause, Query, Sleep, SleepChange, Triplet,
+    Added, Case, Client, ClientKey, Facts, ListName, Params, Pause, Sleep, SleepChange, Triplet,
     TripletKey,
 };
 use crate::types::{Prefix, Timestamp};
@@ -177,8 +177,8 @@ impl Records for Tables {
 }
 
 impl Reader for MemoryStore {
-    fn facts(&self, query: &Query) -> Result<Facts, StoreError> {
-        self.tables().facts(query)
+    fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
+        self.tables().facts(case)
     }
 
     fn figures(&self) -> Result<Figures, StoreError> {

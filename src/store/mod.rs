@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use crate::policy::{
-    Added, Changes, Client, ClientKey, Facts, ListName, Params, Pause, Query, Sleep, SleepChange,
+    Added, Case, Changes, Client, ClientKey, Facts, ListName, Params, Pause, Sleep, SleepChange,
     Triplet, TripletKey,
 };
 use crate::types::{Span, Timestamp};
@@ -77,7 +77,7 @@ pub trait Reader: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
-    fn facts(&self, query: &Query) -> Result<Facts, StoreError>;
+    fn facts(&self, case: &Case) -> Result<Facts, StoreError>;
 
     /// How many records there are.
     ///
@@ -262,10 +262,10 @@ pub trait Records {
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
-    fn facts(&self, query: &Query) -> Result<Facts, StoreError> {
-        let client = query.client.as_ref().map(|key| self.client(key));
-        let triplet = query.triplet.as_ref().map(|key| self.triplet(key));
-        let sleep = query.sleep.as_ref().map(|key| self.sleep(key));
+    fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
+        let client = case.client.as_ref().map(|key| self.client(key));
+        let triplet = case.triplet.as_ref().map(|key| self.triplet(key));
+        let sleep = case.sleep.as_ref().map(|key| self.sleep(key));
         Ok(Facts {
             client: client.transpose()?.flatten(),
             triplet: triplet.transpose()?.flatten(),
@@ -278,14 +278,14 @@ pub trait Records {
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be kept.
-    fn apply(&mut self, query: &Query, changes: &Changes) -> Result<(), StoreError> {
-        if let (Some(key), Some(triplet)) = (&query.triplet, changes.triplet) {
+    fn apply(&mut self, case: &Case, changes: &Changes) -> Result<(), StoreError> {
+        if let (Some(key), Some(triplet)) = (&case.triplet, changes.triplet) {
             self.put_triplet(key, triplet)?;
         }
-        if let (Some(key), Some(client)) = (&query.client, changes.client) {
+        if let (Some(key), Some(client)) = (&case.client, changes.client) {
             self.put_client(key, client)?;
         }
-        if let (Some(key), Some(change)) = (&query.sleep, changes.sleep) {
+        if let (Some(key), Some(change)) = (&case.sleep, changes.sleep) {
             self.change_sleep(key, change)?;
         }
         Ok(())

@@ -5,9 +5,9 @@ use super::memory::MemoryStore;
 use super::*;
 use crate::types::{ClientIp, Span};
 
-fn query(sender: &str) -> Query {
+fn case(sender: &str) -> Case {
     let client = ClientIp::parse(b"192.0.2.7").unwrap();
-    Query {
+    Case {
         client: Some(ClientKey::new(client.network(32, 128))),
         triplet: Some(triplet(sender)),
         sleep: Some(ClientKey::new(client.network(32, 128))),
@@ -77,7 +77,7 @@ fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
         length: Span::from_seconds(125),
         seen: at(seen),
     };
-    let asked = query("a@b");
+    let asked = case("a@b");
     for seen in [0, 300] {
         let kept = Changes {
             sleep: Some(SleepChange::Keep(sleep(seen))),
@@ -108,7 +108,7 @@ fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
 fn scenario(opener: &dyn Opener) {
     let (reader, mut writer) = opener.open().unwrap();
     let writer = writer.as_mut();
-    assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
+    assert_eq!(reader.facts(&case("a@b")).unwrap(), Facts::default());
     assert_eq!(reader.latest().unwrap(), None);
 
     // A transaction is all or nothing.
@@ -120,7 +120,7 @@ fn scenario(opener: &dyn Opener) {
         failed,
         Err(RequestError::Store(StoreError::Closed))
     ));
-    assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
+    assert_eq!(reader.facts(&case("a@b")).unwrap(), Facts::default());
 
     // So is one that is only tried: what the job has seen is undone.
     let trial = writer.run(
@@ -132,7 +132,7 @@ fn scenario(opener: &dyn Opener) {
         Commit::Discard,
     );
     trial.unwrap();
-    assert_eq!(reader.facts(&query("a@b")).unwrap(), Facts::default());
+    assert_eq!(reader.facts(&case("a@b")).unwrap(), Facts::default());
 
     // What is put is read, inside the transaction and outside.
     let client = Client {
@@ -141,14 +141,14 @@ fn scenario(opener: &dyn Opener) {
     };
     writer
         .transact(&mut |records| {
-            let query = query("a@b");
+            let case = case("a@b");
             records.put_triplet(&triplet("a@b"), waiting(0))?;
-            records.put_client(query.client.as_ref().unwrap(), client)?;
-            assert_eq!(records.facts(&query)?.triplet, Some(waiting(0)));
+            records.put_client(case.client.as_ref().unwrap(), client)?;
+            assert_eq!(records.facts(&case)?.triplet, Some(waiting(0)));
             Ok(())
         })
         .unwrap();
-    let facts = reader.facts(&query("A@B")).unwrap();
+    let facts = reader.facts(&case("A@B")).unwrap();
     assert_eq!(
         (facts.triplet, facts.client),
         (Some(waiting(0)), Some(client))
@@ -159,7 +159,7 @@ fn scenario(opener: &dyn Opener) {
     // A triplet has one record, whichever way it went.
     for record in [passed(0, 300), waiting(86_400), passed(86_400, 90_000)] {
         put(writer, "a@b", record);
-        assert_eq!(reader.facts(&query("a@b")).unwrap().triplet, Some(record));
+        assert_eq!(reader.facts(&case("a@b")).unwrap().triplet, Some(record));
         let figures = reader.figures().unwrap();
         assert_eq!(figures.waiting + figures.passed, 1);
     }
@@ -173,7 +173,7 @@ fn scenario(opener: &dyn Opener) {
         put(writer, sender, waiting(n));
     }
     for (n, sender) in (0..).zip(&long) {
-        let facts = reader.facts(&query(sender)).unwrap();
+        let facts = reader.facts(&case(sender)).unwrap();
         assert_eq!(facts.triplet, Some(waiting(n)), "{}", sender.len());
     }
 
@@ -182,7 +182,7 @@ fn scenario(opener: &dyn Opener) {
     let days = |days: u64| at(days * 86_400);
     assert_eq!(sweep_all(writer, days(1)), 0);
     assert!(sweep_all(writer, days(5)) >= 12);
-    assert_eq!(reader.facts(&query("late@b")).unwrap().triplet, None);
+    assert_eq!(reader.facts(&case("late@b")).unwrap().triplet, None);
     assert_eq!(reader.figures().unwrap().passed, 1);
     assert_eq!(reader.figures().unwrap().clients, 1);
     assert_eq!(reader.figures().unwrap().sleeps, 0);

@@ -240,8 +240,8 @@ fn debians_text_is_used_unless_an_option_has_one() {
     };
     let text = |args: &[&str]| {
         let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
-        let missing = crate::policy::Missing::Time(Span::ZERO);
-        let verdict = crate::policy::Verdict::Defer { missing };
+        let remaining = crate::policy::Remaining::Time(Span::ZERO);
+        let verdict = crate::policy::Verdict::Defer { remaining };
         let now = crate::types::Timestamp::default();
         settings.texts.reply(verdict, b"a@b", now, Span::ZERO)
     };

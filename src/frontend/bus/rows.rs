@@ -15,7 +15,7 @@ use crate::api::{
     STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
 };
 use crate::control::{Explained, Explanation, Finding, Removed, Row, RowKey};
-use crate::policy::{Client, ListName, Missing, Sleep, Step, Triplet, TripletParts, Verdict};
+use crate::policy::{Client, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
 use crate::service::LastClient;
@@ -218,9 +218,9 @@ pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) 
         enhanced_codes,
     };
     let verdict = explanation.outcome.verdict;
-    let seconds = match verdict.missing() {
-        Some(Missing::Time(span)) => Some(span.seconds()),
-        Some(Missing::Retries(_)) | None => None,
+    let seconds = match verdict.remaining() {
+        Some(Remaining::Time(span)) => Some(span.seconds()),
+        Some(Remaining::Retries(_)) | None => None,
     };
     let length = match verdict {
         Verdict::Tarpit { length, .. } => Some(length.seconds()),

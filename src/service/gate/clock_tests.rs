@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicU64;
 
 use proptest::prelude::*;
 
-use super::tests::{defer, judge, rules, tx};
+use super::tests::{attempt, defer, judge, rules};
 use super::*;
 use crate::control::Control;
 use crate::policy::{Expiry, OnStoreFailure, Verdict};
@@ -51,8 +51,8 @@ async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_rig
         let opener = Box::new(MemoryStore::new());
         let Start { gate, .. } =
             Gate::start(rules(OnStoreFailure::Defer), opener, as_clock).unwrap();
-        let known = |instance| tx("x", "known@b", instance, "joe@c");
-        let waits = |instance| tx("x", "waits@b", instance, "joe@c");
+        let known = |instance| attempt("x", "known@b", instance, "joe@c");
+        let waits = |instance| attempt("x", "waits@b", instance, "joe@c");
         assert_eq!(judge(&gate, &known("1")).await.1, Reason::New);
         clock.advance(300);
         assert_eq!(judge(&gate, &known("2")).await.1, Reason::TripletFound);
@@ -67,7 +67,7 @@ async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_rig
         }
         let passes = (Verdict::Pass, Reason::TripletFound);
         assert_eq!(judge(&gate, &known("4")).await, passes, "{jump}");
-        let stranger = tx("x", "new@b", "5", "joe@c");
+        let stranger = attempt("x", "new@b", "5", "joe@c");
         assert_eq!(judge(&gate, &stranger).await, (defer(300), Reason::New));
         assert_eq!(gate.status().expiry, Expiry::Suspended, "{jump}");
 
@@ -101,14 +101,20 @@ async fn a_pause_is_as_long_as_was_asked_whatever_the_clock_does() {
         let opener = Box::new(MemoryStore::new());
         let started = Gate::start(rules(OnStoreFailure::Defer), opener, as_clock).unwrap();
         let (gate, control) = (started.gate, Control::new(started.internals));
-        let reason =
-            async |instance: &str| judge(&gate, &tx("x", "a@b", instance, "joe@c")).await.1;
+        let reason = async |instance: &str| {
+            judge(&gate, &attempt("x", "a@b", instance, "joe@c"))
+                .await
+                .1
+        };
         clock.jump(before);
         assert!(control.pause(Some(Span::from_seconds(60))).await, "{name}");
         clock.advance(30);
         clock.jump(during);
         assert_eq!(reason("1").await, Reason::Paused, "{name}");
-        let now = gate.judge(&tx("x", "a@b", "2", "joe@c"), None).await.now;
+        let now = gate
+            .judge(&attempt("x", "a@b", "2", "joe@c"), None)
+            .await
+            .now;
         let until = gate.paused().unwrap().until.unwrap();
         assert_eq!(until.since(now), Span::from_seconds(30), "{name}");
         clock.advance(29);
@@ -134,8 +140,8 @@ enum Event {
 
 /// The seconds that a client still has to wait; none when it passes.
 fn wait(verdict: Verdict) -> u64 {
-    let missing = verdict.missing();
-    missing.map_or(0, |missing| missing.try_again_in(Span::ZERO).seconds())
+    let remaining = verdict.remaining();
+    remaining.map_or(0, |remaining| remaining.try_again_in(Span::ZERO).seconds())
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -203,9 +209,9 @@ proptest! {
                 Event::IsPutRight => jumping.jump_to(0),
                 Event::Asks(sender) => {
                     let (sender, instance) = (format!("{sender}@b"), number.to_string());
-                    let tx = tx("x", &sender, &instance, "joe@c");
-                    let want = runtime.block_on(judge(&right.gate, &tx));
-                    let got = runtime.block_on(judge(&jumping.gate, &tx));
+                    let attempt = attempt("x", &sender, &instance, "joe@c");
+                    let want = runtime.block_on(judge(&right.gate, &attempt));
+                    let got = runtime.block_on(judge(&jumping.gate, &attempt));
                     // While a jump is not believed nothing expires, so it may even be better.
                     prop_assert!(wait(got.0) <= wait(want.0), "{}: {:?} {:?}", number, got, want);
                 }

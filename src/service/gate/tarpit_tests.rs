@@ -71,7 +71,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
         if matches!(event, Anew | AnewData) {
             started = start();
         }
-        let tx = Attempt {
+        let attempt = Attempt {
             stage: match event {
                 Rcpt | Stress | Anew => Stage::Recipient,
                 Data | AnewData => Stage::Data,
@@ -85,7 +85,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             is_stressed: matches!(event, Stress),
             is_authenticated: false,
         };
-        let decision = started.gate.judge(&tx, None).await;
+        let decision = started.gate.judge(&attempt, None).await;
         let style = Style {
             greylist_action: decision.rules.texts.greylist_action(),
             enhanced_codes: false,
@@ -281,7 +281,7 @@ async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
         ("220-139-165-188.dynamic.example.net", Reason::StoreFailure),
     ];
     for (name, want) in cases {
-        let tx = Attempt {
+        let attempt = Attempt {
             stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(name.as_bytes()),
@@ -292,7 +292,11 @@ async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
             is_stressed: false,
             is_authenticated: false,
         };
-        assert_eq!(gate.judge(&tx, None).await.outcome.reason, want, "{name}");
+        assert_eq!(
+            gate.judge(&attempt, None).await.outcome.reason,
+            want,
+            "{name}"
+        );
     }
     assert_eq!(gate.status().counts.of_rule(0), 1);
     assert_eq!(s25r::rule(b"220-139-165-188.dynamic.example.net"), Some(1));

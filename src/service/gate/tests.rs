@@ -11,7 +11,7 @@ use super::*;
 use crate::control::Control;
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    AddressList, ClientList, Entry, Lists, Missing, OnStoreFailure, Params, Pause, Stage, Texts,
+    AddressList, ClientList, Entry, Lists, OnStoreFailure, Params, Pause, Remaining, Stage, Texts,
     Verdict,
 };
 use crate::store::memory::MemoryStore;
@@ -59,7 +59,7 @@ pub(super) fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
     Ruleset::new(params, lists, texts)
 }
 
-pub(super) fn tx<'a>(
+pub(super) fn attempt<'a>(
     name: &'a str,
     sender: &'a str,
     instance: &'a str,
@@ -83,14 +83,14 @@ fn start(opener: impl Opener + 'static, clock: &Arc<ManualClock>) -> Start {
     Gate::start(rules(OnStoreFailure::Defer), Box::new(opener), clock).unwrap()
 }
 
-pub(super) async fn judge(gate: &Gate, tx: &Attempt<'_>) -> (Verdict, Reason) {
-    let outcome = gate.judge(tx, None).await.outcome;
+pub(super) async fn judge(gate: &Gate, attempt: &Attempt<'_>) -> (Verdict, Reason) {
+    let outcome = gate.judge(attempt, None).await.outcome;
     (outcome.verdict, outcome.reason)
 }
 
 pub(super) const fn defer(seconds: u64) -> Verdict {
     Verdict::Defer {
-        missing: Missing::Time(Span::from_seconds(seconds)),
+        remaining: Remaining::Time(Span::from_seconds(seconds)),
     }
 }
 
@@ -98,15 +98,15 @@ pub(super) const fn defer(seconds: u64) -> Verdict {
 async fn a_message_asked_about_again_and_again_counts_once() {
     let clock = ManualClock::at(0);
     let Start { gate, .. } = start(MemoryStore::new(), &clock);
-    let first = tx("x.example", "a@b", "1", "joe@c");
+    let first = attempt("x.example", "a@b", "1", "joe@c");
     for _ in 0..4 {
         assert_eq!(judge(&gate, &first).await, (defer(300), Reason::New));
     }
     assert_eq!(gate.status().counts.totals().requests, 1);
 
     clock.advance(300);
-    let other = tx("x.example", "a@b", "2", "jim@c");
-    let second = tx("x.example", "a@b", "2", "joe@c");
+    let other = attempt("x.example", "a@b", "2", "jim@c");
+    let second = attempt("x.example", "a@b", "2", "joe@c");
     let waited = Span::from_seconds(300);
     let with_header = Verdict::PassWithHeader { waited };
     let rows = [
@@ -116,8 +116,8 @@ async fn a_message_asked_about_again_and_again_counts_once() {
         (&other, defer(300), Reason::New),
         (&second, Verdict::Pass, Reason::TripletFound),
     ];
-    for (tx, want_verdict, want_reason) in rows {
-        assert_eq!(judge(&gate, tx).await, (want_verdict, want_reason));
+    for (attempt, want_verdict, want_reason) in rows {
+        assert_eq!(judge(&gate, attempt).await, (want_verdict, want_reason));
     }
     assert_eq!(gate.status().counts.totals().requests, 3);
 }
@@ -128,13 +128,13 @@ async fn a_message_with_several_recipients_has_one_header() {
     let Start { gate, .. } = start(MemoryStore::new(), &clock);
     let recipients = ["joe@c", "jim@c", "jane@c"];
     for to in recipients {
-        let (_, reason) = judge(&gate, &tx("x", "a@b", "1", to)).await;
+        let (_, reason) = judge(&gate, &attempt("x", "a@b", "1", to)).await;
         assert_eq!(reason, Reason::New);
     }
     clock.advance(300);
     let mut headers = 0;
     for to in recipients {
-        let (verdict, reason) = judge(&gate, &tx("x", "a@b", "2", to)).await;
+        let (verdict, reason) = judge(&gate, &attempt("x", "a@b", "2", to)).await;
         assert_eq!(reason, Reason::TripletFound);
         headers += u32::from(matches!(verdict, Verdict::PassWithHeader { .. }));
     }
@@ -147,7 +147,7 @@ async fn what_was_only_seen_counts_for_the_next_decision_and_is_written_at_the_e
     let store = MemoryStore::new();
     let Start { gate, worker, .. } = start(store.clone(), &clock);
     let days = 86_400;
-    let ask = |instance| tx("x", "a@b", instance, "joe@c");
+    let ask = |instance| attempt("x", "a@b", instance, "joe@c");
     assert_eq!(judge(&gate, &ask("1")).await.1, Reason::New);
     clock.advance(300);
     assert_eq!(judge(&gate, &ask("2")).await.1, Reason::TripletFound);
@@ -169,10 +169,10 @@ async fn what_was_only_seen_counts_for_the_next_decision_and_is_written_at_the_e
 async fn a_decision_goes_by_the_rules_in_force() {
     let clock = ManualClock::at(0);
     let Start { gate, .. } = start(MemoryStore::new(), &clock);
-    let listed = tx("mx.good.example", "a@b", "1", "joe@c");
+    let listed = attempt("mx.good.example", "a@b", "1", "joe@c");
     assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
     gate.set_lists(Lists::default());
-    let again = tx("mx.good.example", "a@b", "2", "joe@c");
+    let again = attempt("mx.good.example", "a@b", "2", "joe@c");
     assert_eq!(judge(&gate, &again).await.1, Reason::New);
 }
 
@@ -236,19 +236,19 @@ async fn a_store_that_refuses_degrades_what_needs_it_and_nothing_else() {
     let clock = ManualClock::at(0);
     let faulty = Faulty::default();
     let Start { gate, .. } = start(faulty.clone(), &clock);
-    let known = tx("x", "known@b", "1", "joe@c");
+    let known = attempt("x", "known@b", "1", "joe@c");
     assert_eq!(judge(&gate, &known).await.1, Reason::New);
 
     faulty.refuses.store(true, Ordering::Relaxed);
     let unavailable = (Verdict::Unavailable, Reason::StoreFailure);
     for instance in ["2", "3"] {
-        let stranger = tx("x", "new@b", instance, "joe@c");
+        let stranger = attempt("x", "new@b", instance, "joe@c");
         assert_eq!(judge(&gate, &stranger).await, unavailable);
     }
     assert!(gate.status().trouble.is_some());
-    let listed = tx("good.example", "new@b", "4", "joe@c");
+    let listed = attempt("good.example", "new@b", "4", "joe@c");
     assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
-    let early = tx("x", "known@b", "5", "joe@c");
+    let early = attempt("x", "known@b", "5", "joe@c");
     assert_eq!(judge(&gate, &early).await.1, Reason::EarlyRetry);
 }
 
@@ -264,11 +264,11 @@ async fn a_pause_counts_although_the_store_refuses_it() {
     assert!(!control.pause(None).await, "not stored");
     let paused = (Verdict::Pass, Reason::Paused);
     for instance in ["1", "1", "2"] {
-        let stranger = tx("x", "a@b", instance, "joe@c");
+        let stranger = attempt("x", "a@b", instance, "joe@c");
         assert_eq!(judge(&gate, &stranger).await, paused);
     }
     assert!(!control.resume().await, "not stored");
-    let stranger = tx("x", "a@b", "3", "joe@c");
+    let stranger = attempt("x", "a@b", "3", "joe@c");
     assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
 }
 
@@ -290,7 +290,7 @@ async fn a_pause_waits_two_seconds_for_a_disk_that_hangs_and_is_stored_when_it_i
     let before = tokio::time::Instant::now();
     assert!(!control.pause(None).await, "not stored");
     assert_eq!(before.elapsed().as_secs(), 2);
-    let stranger = tx("x", "a@b", "1", "joe@c");
+    let stranger = attempt("x", "a@b", "1", "joe@c");
     assert_eq!(judge(&gate, &stranger).await.1, Reason::Paused);
 
     tokio::time::resume();
@@ -311,7 +311,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
 
     let asking = gate.clone();
     let first = tokio::spawn(async move {
-        let stranger = tx("x", "a@b", "1", "joe@c");
+        let stranger = attempt("x", "a@b", "1", "joe@c");
         judge(&asking, &stranger).await
     });
     while !gate.progress().is_in_store {
@@ -323,7 +323,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
     assert_eq!(first.await.unwrap(), unavailable);
     assert!(gate.status().trouble.is_some());
     let before = tokio::time::Instant::now();
-    let next = tx("x", "b@b", "2", "joe@c");
+    let next = attempt("x", "b@b", "2", "joe@c");
     assert_eq!(judge(&gate, &next).await, unavailable);
     assert_eq!(before.elapsed(), Duration::ZERO, "at once");
 
@@ -332,7 +332,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
     while gate.status().trouble.is_some() {
         std::thread::yield_now();
     }
-    let later = tx("x", "c@b", "3", "joe@c");
+    let later = attempt("x", "c@b", "3", "joe@c");
     assert_eq!(judge(&gate, &later).await, (defer(300), Reason::New));
     drop(gate);
     worker.join().unwrap();
@@ -361,7 +361,7 @@ async fn a_store_that_cannot_be_opened_is_trouble_and_not_the_end() {
         MemoryStore::new(),
     );
     let Start { gate, .. } = start(opener, &clock);
-    let stranger = tx("x", "a@b", "1", "joe@c");
+    let stranger = attempt("x", "a@b", "1", "joe@c");
     assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
     assert!(gate.status().trouble.is_some());
     assert_eq!(gate.status().figures, None);
@@ -401,7 +401,7 @@ async fn an_entry_that_makes_mail_wait_is_hit_as_one_that_lets_it_pass() {
         ("a@x.example", Reason::New),
         ("a@other.example", Reason::RecipientNotListed),
     ] {
-        let (_, reason) = judge(&started.gate, &tx("mx.example", "s@a", to, to)).await;
+        let (_, reason) = judge(&started.gate, &attempt("mx.example", "s@a", to, to)).await;
         assert_eq!(reason, want, "{to}");
     }
     let hits: Vec<u64> = Control::new(started.internals)

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{BATCH, Health, TICK, Worker};
 use crate::policy::Expiry;
-use crate::service::book::has_ended;
 use crate::service::clock::monotonic;
+use crate::service::live_rules::has_ended;
 use crate::service::state::StoreState;
 use crate::store::{RequestError, StoreError};
 use crate::types::{Span, counted};
@@ -74,7 +74,7 @@ impl Worker {
         let (now, expiry) = self.check_clock();
         let is_trusted = expiry == Expiry::Applies;
         if std::mem::replace(&mut self.was_trusted, is_trusted) != is_trusted {
-            self.shared.book.rebuild(state.trusted(now));
+            self.shared.live_rules.rebuild(state.trusted(now));
         }
         if mono.saturating_sub(self.looked) >= LOOK {
             self.looked = mono;
@@ -86,9 +86,9 @@ impl Worker {
             }
         }
         if mono.saturating_sub(self.flushed) >= FLUSH {
-            self.shared.touches.begin_flush();
+            self.shared.write_behind.begin_flush();
             let is_more = self.flush();
-            self.keep_books();
+            self.flush_counters();
             self.note_time();
             // The next batch is due soon, but not before strangers have had their turn.
             self.flushed = if is_more {
@@ -167,7 +167,7 @@ impl Worker {
             return false;
         }
         for batch in FLUSH_BATCHES {
-            let waiting = self.shared.touches.waiting(batch);
+            let waiting = self.shared.write_behind.waiting(batch);
             if waiting.is_empty() {
                 return false;
             }
@@ -182,16 +182,16 @@ impl Worker {
                     return false;
                 }
             }
-            self.shared.touches.written(&waiting);
+            self.shared.write_behind.written(&waiting);
             return waiting.len() >= batch;
         }
         false
     }
 
     /// Writes the counters of the hour, and of the entries that were added those that have decided; entries
-    /// whose time is over go. Only this thread changes what was added, in the store and in the book, so the two are
+    /// whose time is over go. Only this thread changes what was added, in the store and in the live rules, so the two are
     /// always in step.
-    pub(super) fn keep_books(&mut self) {
+    pub(super) fn flush_counters(&mut self) {
         if self.health != Health::Well {
             return;
         }
@@ -199,9 +199,9 @@ impl Worker {
         let trusted = self.trusted_now();
         let counts = self.shared.stats.counts();
         let tally = counts.since(&self.told).tally();
-        let mut ended = self.shared.book.entries();
+        let mut ended = self.shared.live_rules.entries();
         ended.retain(|entry| has_ended(entry, trusted));
-        let mut hit = self.shared.book.unwritten();
+        let mut hit = self.shared.live_rules.unwritten();
         hit.retain(|entry| !has_ended(entry, trusted));
         if tally.is_empty() && ended.is_empty() && hit.is_empty() {
             return;
@@ -223,9 +223,9 @@ impl Worker {
         match written {
             Ok(()) => {
                 self.told = counts;
-                self.shared.book.written(&hit);
+                self.shared.live_rules.written(&hit);
                 if !ended.is_empty() {
-                    self.shared.book.remove(&ended, trusted);
+                    self.shared.live_rules.remove(&ended, trusted);
                 }
                 self.wrote();
             }
@@ -255,7 +255,7 @@ impl Worker {
         if self.swept.is_some_and(rests) {
             return false;
         }
-        let params = self.shared.book.rules().params;
+        let params = self.shared.live_rules.rules().params;
         let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
             return false;
         };
@@ -272,14 +272,14 @@ impl Worker {
 
     /// Counts the clients that pass at once.
     pub(super) fn count_whitelisted(&self) {
-        if let Some(threshold) = self.shared.book.rules().params.auto_whitelist {
+        if let Some(threshold) = self.shared.live_rules.rules().params.auto_whitelist {
             self.in_store(|| count(&self.shared.state, threshold));
         }
     }
 
     /// The same while others are served: every client is looked at.
     fn count_whitelisted_aside(&self) {
-        let Some(threshold) = self.shared.book.rules().params.auto_whitelist else {
+        let Some(threshold) = self.shared.live_rules.rules().params.auto_whitelist else {
             return;
         };
         let state = Arc::clone(&self.shared.state);

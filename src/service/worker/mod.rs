@@ -6,6 +6,7 @@
 //! tried again.
 
 mod chores;
+mod queue;
 mod restore;
 
 use std::fmt::Display;
@@ -14,19 +15,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::book::Book;
 use super::clock::{Clock, ClockGuard, monotonic};
+use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
 use super::state::StoreState;
 use super::stats::{Counts, Stats};
-use super::touches::Touches;
-use crate::policy::{self, Expiry, Outcome, Query, Ruleset, Session};
-use crate::store::{
-    Commit, OpenError, Opener, PrivacyError, Records, RequestError, StoreError, Writer,
-};
+use super::write_behind::WriteBehind;
+use crate::policy::{self, Expiry};
+use crate::store::{Commit, OpenError, Opener, PrivacyError, RequestError, StoreError, Writer};
 use crate::types::Timestamp;
+pub(crate) use queue::{AdminTask, AdminTaskError, Message, PendingRequest};
 pub(crate) use restore::Restore;
 
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
@@ -38,51 +36,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// How long a full store is swept without a rest in one attempt to make room.
 const SPRINT: Duration = Duration::from_secs(1);
-
-/// A request that has to be remembered.
-pub(crate) struct Work {
-    pub(crate) query: Query,
-    pub(crate) session: Session,
-    pub(crate) now: Timestamp,
-    pub(crate) rules: Arc<Ruleset>,
-    pub(crate) answer: oneshot::Sender<Outcome>,
-}
-
-/// What the queue carries.
-pub(crate) enum Message {
-    /// Decide and remember.
-    Work(Box<Work>),
-    /// Do something for an administrator.
-    Errand(Box<Errand>),
-    /// Put a backup in place of the database.
-    Restore(Box<Restore>),
-    /// A reader came upon this.
-    ReadFailed(StoreError),
-}
-
-/// Something that an administrator wants to be written, in a transaction of its own.
-pub(crate) struct Errand {
-    pub(crate) job: Box<Job>,
-    /// How its transaction ends.
-    pub(crate) end: Commit,
-    /// What follows once it is committed, before anything else is written.
-    pub(crate) then: Box<dyn FnOnce() + Send>,
-    pub(crate) done: oneshot::Sender<Result<(), ErrandError>>,
-}
-
-/// Why an errand was not done.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ErrandError {
-    /// It was tried.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// The store was in trouble before.
-    #[error("{0}")]
-    Trouble(String),
-}
-
-/// A piece of work inside a transaction.
-type Job = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + Send;
 
 /// How far the thread is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,11 +74,11 @@ impl Pulse {
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) state: Arc<StoreState>,
-    pub(crate) touches: Arc<Touches>,
+    pub(crate) write_behind: Arc<WriteBehind>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) pause: Arc<PauseSwitch>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) book: Arc<Book>,
+    pub(crate) live_rules: Arc<LiveRules>,
     pub(crate) stats: Arc<Stats>,
 }
 
@@ -217,10 +170,10 @@ impl Worker {
         }
         // What a flush has left, and what was noted since.
         for _ in 0..2 {
-            self.shared.touches.begin_flush();
+            self.shared.write_behind.begin_flush();
             while self.flush() {}
         }
-        self.keep_books();
+        self.flush_counters();
         self.with_writer(|writer| writer.sync());
         if self.writer.take().is_some() {
             self.opener.settle();
@@ -230,13 +183,13 @@ impl Worker {
     /// Takes a message and all that stand behind it, as far as a batch goes.
     fn take(&mut self, first: Message, queue: &Receiver<Message>) {
         let mut batch = Vec::new();
-        let mut errands = Vec::new();
+        let mut tasks = Vec::new();
         let mut restores = Vec::new();
         let others = std::iter::from_fn(|| queue.try_recv().ok());
         for message in std::iter::once(first).chain(others.take(BATCH - 1)) {
             match message {
-                Message::Work(work) => batch.push(*work),
-                Message::Errand(errand) => errands.push(*errand),
+                Message::PendingRequest(work) => batch.push(*work),
+                Message::AdminTask(task) => tasks.push(*task),
                 Message::Restore(restore) => restores.push(*restore),
                 Message::ReadFailed(error) => self.fail(&error),
             }
@@ -246,8 +199,8 @@ impl Worker {
         if self.health == Health::Well && !batch.is_empty() {
             self.decide(batch);
         }
-        for errand in errands {
-            self.run_errand(errand);
+        for task in tasks {
+            self.run_task(task);
         }
         for restore in restores {
             self.restore(restore);
@@ -255,26 +208,26 @@ impl Worker {
     }
 
     /// Runs an admin task. A full store still accepts deletions.
-    fn run_errand(&mut self, mut errand: Errand) {
-        if errand.done.is_closed() {
+    fn run_task(&mut self, mut task: AdminTask) {
+        if task.done.is_closed() {
             return;
         }
         if self.health == Health::Ill {
             let trouble = self.shared.state.trouble().unwrap_or_default();
-            if errand
+            if task
                 .done
-                .send(Err(ErrandError::Trouble(trouble)))
+                .send(Err(AdminTaskError::Trouble(trouble)))
                 .is_err()
             {
-                log::debug!("an errand was not waited for");
+                log::debug!("an task was not waited for");
             }
             return;
         }
-        let done = self.attempt(|writer| writer.run(&mut *errand.job, errand.end));
+        let done = self.attempt(|writer| writer.run(&mut *task.job, task.end));
         match &done {
-            Ok(()) if errand.end == Commit::Discard => {}
+            Ok(()) if task.end == Commit::Discard => {}
             Ok(()) => {
-                (errand.then)();
+                (task.then)();
                 self.wrote();
                 if self.health == Health::Full {
                     // That may have made room.
@@ -285,24 +238,24 @@ impl Worker {
             Err(RequestError::Store(StoreError::Full)) if self.health == Health::Full => {}
             Err(RequestError::Store(error)) => self.fail(error),
         }
-        if errand.done.send(done.map_err(ErrandError::from)).is_err() {
-            log::debug!("an errand was not waited for");
+        if task.done.send(done.map_err(AdminTaskError::from)).is_err() {
+            log::debug!("an task was not waited for");
         }
     }
 
     /// Decides a batch in one transaction, commits it, and answers. Dropped answers tell of a failure.
-    fn decide(&mut self, batch: Vec<Work>) {
-        let touches = Arc::clone(&self.shared.touches);
+    fn decide(&mut self, batch: Vec<PendingRequest>) {
+        let write_behind = Arc::clone(&self.shared.write_behind);
         let mut outcomes = Vec::with_capacity(batch.len());
         let done = self.attempt(|writer| {
             writer.transact(&mut |records| {
                 outcomes.clear();
                 for work in &batch {
-                    let mut facts = records.facts(&work.query)?;
-                    touches.overlay(&work.query, &mut facts);
+                    let mut facts = records.facts(&work.case)?;
+                    write_behind.merge_into(&work.case, &mut facts);
                     let outcome =
-                        policy::decide(&work.query, &facts, work.session, work.now, &work.rules);
-                    records.apply(&work.query, &outcome.changes)?;
+                        policy::decide(&work.case, &facts, work.session, work.now, &work.rules);
+                    records.apply(&work.case, &outcome.changes)?;
                     outcomes.push(outcome);
                 }
                 Ok(())
@@ -316,7 +269,7 @@ impl Worker {
             Err(error) => return self.fail_request(&error),
         }
         for (work, outcome) in batch.into_iter().zip(outcomes) {
-            touches.superseded(&work.query, &outcome.changes);
+            write_behind.superseded(&work.case, &outcome.changes);
             if outcome.whitelisted {
                 self.shared
                     .state
@@ -330,7 +283,7 @@ impl Worker {
     }
 
     /// Decides a batch that there was no room for at once: less at a time needs less room.
-    fn decide_in_halves(&mut self, mut batch: Vec<Work>) {
+    fn decide_in_halves(&mut self, mut batch: Vec<PendingRequest>) {
         let rest = batch.split_off(batch.len() / 2);
         for half in [batch, rest] {
             if self.health == Health::Well {
@@ -360,7 +313,9 @@ impl Worker {
             clock,
             ..
         } = &self.shared;
-        self.shared.book.load(reader.entries()?, state.trusted(now));
+        self.shared
+            .live_rules
+            .load(reader.entries()?, state.trusted(now));
         let has_begun = pause.load(reader.pause()?);
         if has_begun && pause.is_on(now, expiry, clock.as_ref()) {
             log::warn!("greylisting is paused: everything passes");
@@ -402,7 +357,7 @@ impl Worker {
         let Some(now) = self.trusted_now() else {
             return false;
         };
-        let params = self.shared.book.rules().params;
+        let params = self.shared.live_rules.rules().params;
         let begun = monotonic();
         while monotonic().saturating_sub(begun) < SPRINT {
             match self.with_writer(|writer| writer.sweep(now, &params)) {

@@ -41,7 +41,7 @@ impl Worker {
         then: Box<dyn FnOnce() + Send>,
     ) -> Result<(), RestoreError> {
         // The old database keeps what was counted in it.
-        self.keep_books();
+        self.flush_counters();
         self.with_writer(|writer| writer.sync());
         // While somebody reads, LMDB does not let go of it, and does not open another in its place.
         if !self.shared.state.take_reader() {
@@ -51,7 +51,7 @@ impl Worker {
         self.opened = None;
         let placed = self.in_store(|| candidate.take_place());
         if placed.is_ok() {
-            self.shared.touches.clear();
+            self.shared.write_behind.clear();
             self.shared.pause.unload();
             then();
         }

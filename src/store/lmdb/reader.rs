@@ -6,7 +6,7 @@ use std::ops::Bound;
 use heed::{CompactionOption, Error, MdbError};
 
 use super::{Core, pages};
-use crate::policy::{Added, Facts, Pause, Query};
+use crate::policy::{Added, Case, Facts, Pause};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
 use crate::store::{Figures, Page, Reader, Refusal, RequestError, Row, Scope, StoreError, Tally};
@@ -25,22 +25,22 @@ impl LmdbReader {
 }
 
 impl Reader for LmdbReader {
-    fn facts(&self, query: &Query) -> Result<Facts, StoreError> {
+    fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
         let txn = self.core.env.read_txn()?;
         let key = self.core.key.as_ref();
         let tables = &self.core.tables;
         let mut facts = Facts::default();
-        if let Some(client) = &query.client {
+        if let Some(client) = &case.client {
             let stored = stored_key(client.as_bytes(), key);
             let bytes = tables.clients.get(&txn, &stored.key)?;
             facts.client = bytes.map(schema::decode_client).transpose()?;
         }
-        if let Some(triplet) = &query.triplet {
+        if let Some(triplet) = &case.triplet {
             let stored = stored_key(triplet.as_bytes(), key);
             let found = tables.find(&txn, &self.core.occupied, &stored.key)?;
             facts.triplet = found.map(|(record, _)| record);
         }
-        if let Some(client) = &query.sleep {
+        if let Some(client) = &case.sleep {
             let stored = stored_key(client.as_bytes(), key);
             let bytes = tables.sleeps.get(&txn, &stored.key)?;
             facts.sleep = bytes.map(schema::decode_sleep).transpose()?;

@@ -7,8 +7,8 @@
 //! # Expressions
 //!
 //! Compiling is expensive, and lists are built on threads that answer or write. So each entry is parsed once, and
-//! the lists share [`CompiledSets`]: [`Book::prepare`] brings them up to date, on a thread that may take its time,
-//! before [`Book::put`] builds the lists. Expressions that are in no set are compiled as the lists are built.
+//! the lists share [`CompiledSets`]: [`LiveRules::prepare`] brings them up to date, on a thread that may take its time,
+//! before [`LiveRules::put`] builds the lists. Expressions that are in no set are compiled as the lists are built.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -27,7 +27,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The rules and what was added.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct LiveRules {
     rules: RwLock<Arc<Ruleset>>,
     entries: Mutex<Entries>,
     /// When the next entry ends: seconds since the epoch.
@@ -112,7 +112,7 @@ impl Addition {
     }
 }
 
-impl Book {
+impl LiveRules {
     pub(crate) fn new(rules: Ruleset) -> Self {
         Self {
             rules: RwLock::new(Arc::new(rules)),

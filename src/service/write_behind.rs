@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::policy::{Changes, Client, ClientKey, Facts, Outcome, Query, Triplet, TripletKey};
+use crate::policy::{Case, Changes, Client, ClientKey, Facts, Outcome, Triplet, TripletKey};
 use crate::store::{Records, StoreError};
 
 /// Most records of each kind: some 10 MiB with keys.
@@ -25,63 +25,63 @@ const CAPACITY: usize = 65_536;
 
 /// The records that wait.
 #[derive(Debug, Default)]
-pub(crate) struct Touches(Mutex<Both>);
+pub(crate) struct WriteBehind(Mutex<Both>);
 
 #[derive(Debug, Default)]
 struct Both {
     /// What was noted since the flush began.
-    noted: Noted,
+    noted: DirtyRecords,
     /// What the flush has not written yet.
-    flushing: Noted,
+    flushing: DirtyRecords,
 }
 
 /// Records that were seen.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Noted {
+pub(crate) struct DirtyRecords {
     triplets: HashMap<TripletKey, Triplet>,
     clients: HashMap<ClientKey, Client>,
 }
 
-impl Touches {
+impl WriteBehind {
     /// Lays what waits over what was read, has it decided, and notes what the answer changes without
     /// promising it.
     pub(crate) fn decide(
         &self,
-        query: &Query,
+        case: &Case,
         facts: &mut Facts,
         decide: impl FnOnce(&Facts) -> Outcome,
     ) -> Outcome {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
         // Each key is looked up once: what is found is read before the decision and written after it.
-        let triplet = at(&mut noted.triplets, query.triplet.as_ref(), facts.triplet);
-        let client = at(&mut noted.clients, query.client.as_ref(), facts.client);
-        flushing.lay_over(query, facts, triplet.as_deref(), client.as_deref());
+        let triplet = at(&mut noted.triplets, case.triplet.as_ref(), facts.triplet);
+        let client = at(&mut noted.clients, case.client.as_ref(), facts.client);
+        flushing.merge_into(case, facts, triplet.as_deref(), client.as_deref());
         let outcome = decide(facts);
-        if outcome.changes.promised {
+        if outcome.changes.durable {
             return outcome;
         }
         match (triplet, outcome.changes.triplet) {
             (Some(place), Some(next)) => *place = next,
-            (None, Some(next)) => insert(&mut noted.triplets, query.triplet.as_ref(), next),
+            (None, Some(next)) => insert(&mut noted.triplets, case.triplet.as_ref(), next),
             (_, None) => {}
         }
         match (client, outcome.changes.client) {
             (Some(place), Some(next)) => *place = next,
-            (None, Some(next)) => insert(&mut noted.clients, query.client.as_ref(), next),
+            (None, Some(next)) => insert(&mut noted.clients, case.client.as_ref(), next),
             (_, None) => {}
         }
         outcome
     }
 
     /// Lays what waits over what was read.
-    pub(crate) fn overlay(&self, query: &Query, facts: &mut Facts) {
+    pub(crate) fn merge_into(&self, case: &Case, facts: &mut Facts) {
         let both = self.lock();
-        let triplet = query.triplet.as_ref();
-        let client = query.client.as_ref();
+        let triplet = case.triplet.as_ref();
+        let client = case.client.as_ref();
         let triplet = triplet.and_then(|key| both.noted.triplets.get(key));
         let client = client.and_then(|key| both.noted.clients.get(key));
-        both.flushing.lay_over(query, facts, triplet, client);
+        both.flushing.merge_into(case, facts, triplet, client);
     }
 
     /// Begins a flush, unless the last one is not through.
@@ -94,16 +94,16 @@ impl Touches {
 
     /// Some of what the flush has to write, at most `most` of each kind; it goes on waiting until
     /// [`Self::written`].
-    pub(crate) fn waiting(&self, most: usize) -> Noted {
+    pub(crate) fn waiting(&self, most: usize) -> DirtyRecords {
         let both = self.lock();
-        Noted {
+        DirtyRecords {
             triplets: some(&both.flushing.triplets, most),
             clients: some(&both.flushing.clients, most),
         }
     }
 
     /// Forgets what was written.
-    pub(crate) fn written(&self, written: &Noted) {
+    pub(crate) fn written(&self, written: &DirtyRecords) {
         let mut both = self.lock();
         for key in written.triplets.keys() {
             both.flushing.triplets.remove(key);
@@ -119,14 +119,14 @@ impl Touches {
     }
 
     /// Forgets what a commit has superseded.
-    pub(crate) fn superseded(&self, query: &Query, changes: &Changes) {
+    pub(crate) fn superseded(&self, case: &Case, changes: &Changes) {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
         for side in [noted, flushing] {
-            if let (Some(key), Some(_)) = (&query.triplet, changes.triplet) {
+            if let (Some(key), Some(_)) = (&case.triplet, changes.triplet) {
                 side.triplets.remove(key);
             }
-            if let (Some(key), Some(_)) = (&query.client, changes.client) {
+            if let (Some(key), Some(_)) = (&case.client, changes.client) {
                 side.clients.remove(key);
             }
         }
@@ -137,24 +137,24 @@ impl Touches {
     }
 }
 
-impl Noted {
+impl DirtyRecords {
     /// Lays over what was read what was noted: these, or what is here.
-    fn lay_over(
+    fn merge_into(
         &self,
-        query: &Query,
+        case: &Case,
         facts: &mut Facts,
         triplet: Option<&Triplet>,
         client: Option<&Client>,
     ) {
         if let Some(stored) = facts.triplet {
-            let seen = triplet.or_else(|| self.triplets.get(query.triplet.as_ref()?));
+            let seen = triplet.or_else(|| self.triplets.get(case.triplet.as_ref()?));
             facts.triplet = seen
                 .filter(|seen| seen.same_state(stored))
                 .map(|seen| seen.merge(stored))
                 .or(facts.triplet);
         }
         if let Some(stored) = facts.client {
-            let seen = client.or_else(|| self.clients.get(query.client.as_ref()?));
+            let seen = client.or_else(|| self.clients.get(case.client.as_ref()?));
             facts.client = Some(seen.map_or(stored, |seen| seen.merge(stored)));
         }
     }
@@ -224,9 +224,9 @@ mod tests {
         Timestamp::from_seconds(1_800_000_000 + seconds)
     }
 
-    fn query(recipient: &str) -> Query {
+    fn case(recipient: &str) -> Case {
         let network = ClientIp::parse(b"192.0.2.7").unwrap().network(24, 64);
-        Query {
+        Case {
             client: Some(ClientKey::new(network)),
             triplet: Some(TripletKey::new(
                 network,
@@ -268,8 +268,8 @@ mod tests {
     }
 
     /// One more mail of a known triplet; yields its number.
-    fn mail(touches: &Touches, recipient: &str) -> u32 {
-        let outcome = touches.decide(&query(recipient), &mut facts(), |facts| {
+    fn mail(write_behind: &WriteBehind, recipient: &str) -> u32 {
+        let outcome = write_behind.decide(&case(recipient), &mut facts(), |facts| {
             let mut outcome = Outcome::new(Verdict::Pass, Reason::TripletFound, Because::Triplet);
             outcome.changes.triplet = facts.triplet.map(|triplet| passed(mails(triplet) + 1));
             outcome
@@ -278,8 +278,8 @@ mod tests {
     }
 
     /// How many mails the flush would write of each triplet.
-    fn flushed(touches: &Touches) -> Vec<u32> {
-        let waiting = touches.waiting(10);
+    fn flushed(write_behind: &WriteBehind) -> Vec<u32> {
+        let waiting = write_behind.waiting(10);
         let mut all: Vec<u32> = waiting.triplets.values().copied().map(mails).collect();
         all.sort_unstable();
         all
@@ -287,48 +287,48 @@ mod tests {
 
     #[test]
     fn every_decision_sees_what_the_last_one_noted() {
-        let touches = Touches::default();
-        assert_eq!([1, 2].map(|_| mail(&touches, "joe@x")), [1, 2]);
-        touches.begin_flush();
-        assert_eq!([3, 4].map(|_| mail(&touches, "joe@x")), [3, 4]);
+        let write_behind = WriteBehind::default();
+        assert_eq!([1, 2].map(|_| mail(&write_behind, "joe@x")), [1, 2]);
+        write_behind.begin_flush();
+        assert_eq!([3, 4].map(|_| mail(&write_behind, "joe@x")), [3, 4]);
         let mut seen = facts();
-        touches.overlay(&query("joe@x"), &mut seen);
+        write_behind.merge_into(&case("joe@x"), &mut seen);
         assert_eq!(seen.triplet, Some(passed(4)));
-        assert_eq!(mail(&touches, "jim@x"), 1);
+        assert_eq!(mail(&write_behind, "jim@x"), 1);
     }
 
     #[test]
     fn a_flush_writes_each_record_once_however_often_it_changes_meanwhile() {
-        let touches = Touches::default();
-        mail(&touches, "joe@x");
-        mail(&touches, "joe@x");
-        mail(&touches, "jim@x");
-        touches.begin_flush();
-        mail(&touches, "joe@x");
-        touches.begin_flush();
-        assert_eq!(flushed(&touches), [1, 2]);
-        touches.written(&touches.waiting(10));
-        assert_eq!(flushed(&touches), [0_u32; 0]);
-        touches.begin_flush();
-        assert_eq!(flushed(&touches), [3]);
+        let write_behind = WriteBehind::default();
+        mail(&write_behind, "joe@x");
+        mail(&write_behind, "joe@x");
+        mail(&write_behind, "jim@x");
+        write_behind.begin_flush();
+        mail(&write_behind, "joe@x");
+        write_behind.begin_flush();
+        assert_eq!(flushed(&write_behind), [1, 2]);
+        write_behind.written(&write_behind.waiting(10));
+        assert_eq!(flushed(&write_behind), [0_u32; 0]);
+        write_behind.begin_flush();
+        assert_eq!(flushed(&write_behind), [3]);
     }
 
     #[test]
     fn a_note_that_comes_after_a_newer_commit_takes_none_of_it_back() {
-        let touches = Touches::default();
+        let write_behind = WriteBehind::default();
         // Decided by what was there before the commit of the ninth.
-        assert_eq!(mail(&touches, "joe@x"), 1);
-        let query = query("joe@x");
+        assert_eq!(mail(&write_behind, "joe@x"), 1);
+        let case = case("joe@x");
         let mut seen = facts();
         seen.triplet = Some(passed(9));
-        touches.overlay(&query, &mut seen);
+        write_behind.merge_into(&case, &mut seen);
         assert_eq!(seen.triplet.map(mails), Some(9));
 
-        touches.begin_flush();
-        let key = query.triplet.unwrap();
+        write_behind.begin_flush();
+        let key = case.triplet.unwrap();
         let write = |records: &mut dyn Records| {
             records.put_triplet(&key, passed(9))?;
-            touches.waiting(10).write(records)?;
+            write_behind.waiting(10).write(records)?;
             assert_eq!(records.triplet(&key)?.map(mails), Some(9));
             Ok(())
         };
@@ -337,9 +337,9 @@ mod tests {
 
     #[test]
     fn a_note_of_a_clock_that_was_behind_sets_no_time_back() {
-        let touches = Touches::default();
-        mail(&touches, "joe@x");
-        let query = query("joe@x");
+        let write_behind = WriteBehind::default();
+        mail(&write_behind, "joe@x");
+        let case = case("joe@x");
         let later = |mails, last| Triplet::Passed {
             first: at(0),
             passed: at(0),
@@ -354,7 +354,7 @@ mod tests {
             }),
             sleep: None,
         };
-        let outcome = touches.decide(&query, &mut { stored }, |_| {
+        let outcome = write_behind.decide(&case, &mut { stored }, |_| {
             let mut outcome = Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client);
             outcome.changes.client = Some(Client {
                 count: 2,
@@ -362,24 +362,21 @@ mod tests {
             });
             outcome
         });
-        assert!(!outcome.changes.promised);
+        assert!(!outcome.changes.durable);
         let mut seen = stored;
-        touches.overlay(&query, &mut seen);
+        write_behind.merge_into(&case, &mut seen);
         let client = Some(Client {
             count: 2,
             last: at(500),
         });
         assert_eq!((seen.triplet, seen.client), (Some(later(1, 500)), client));
 
-        touches.begin_flush();
-        let (key, network) = (
-            query.triplet.clone().unwrap(),
-            query.client.clone().unwrap(),
-        );
+        write_behind.begin_flush();
+        let (key, network) = (case.triplet.clone().unwrap(), case.client.clone().unwrap());
         let write = |records: &mut dyn Records| {
             records.put_triplet(&key, later(0, 500))?;
             records.put_client(&network, stored.client.unwrap())?;
-            touches.waiting(10).write(records)?;
+            write_behind.waiting(10).write(records)?;
             assert_eq!(records.triplet(&key)?, Some(later(1, 500)));
             assert_eq!(records.client(&network)?, client);
             Ok(())
@@ -389,14 +386,14 @@ mod tests {
 
     #[test]
     fn what_a_commit_has_superseded_is_neither_seen_nor_written() {
-        let touches = Touches::default();
-        mail(&touches, "joe@x");
-        touches.begin_flush();
-        mail(&touches, "joe@x");
+        let write_behind = WriteBehind::default();
+        mail(&write_behind, "joe@x");
+        write_behind.begin_flush();
+        mail(&write_behind, "joe@x");
         let mut committed = Changes::NONE;
         committed.triplet = Some(passed(9));
-        touches.superseded(&query("joe@x"), &committed);
-        assert_eq!(mail(&touches, "joe@x"), 1);
-        assert_eq!(flushed(&touches), [0_u32; 0]);
+        write_behind.superseded(&case("joe@x"), &committed);
+        assert_eq!(mail(&write_behind, "joe@x"), 1);
+        assert_eq!(flushed(&write_behind), [0_u32; 0]);
     }
 }

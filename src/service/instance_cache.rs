@@ -9,12 +9,12 @@
 //! # Limits
 //!
 //! 114,688 answers and 14,336 messages, of which the oldest are let go for others, and each for ten minutes at most: see
-//! [`recent`](super::recent). Nothing is remembered without an instance, and nothing outlives the process.
+//! [`set_cache`](super::set_cache). Nothing is remembered without an instance, and nothing outlives the process.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::recent::{Key, Recent};
+use super::set_cache::{Key, SetCache};
 use crate::policy::{Attempt, Because, Outcome, Params, Reason, Stage, Verdict};
 use crate::types::Timestamp;
 
@@ -35,7 +35,7 @@ pub(crate) struct Keys {
 
 /// What a message had that there is once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Had {
+pub(crate) struct MessageState {
     /// Its header.
     pub(crate) header: bool,
     /// Its sleep, ordered then.
@@ -46,41 +46,41 @@ pub(crate) struct Had {
 
 /// The memory of all instances.
 #[derive(Debug)]
-pub(crate) struct InstanceMemory {
+pub(crate) struct InstanceCache {
     hashing: RandomState,
-    told: Mutex<Told>,
+    caches: Mutex<Caches>,
 }
 
 #[derive(Debug)]
-struct Told {
-    answers: Recent<(Verdict, Reason, Because), ANSWERS>,
-    messages: Recent<Had, MESSAGES>,
+struct Caches {
+    answers: SetCache<(Verdict, Reason, Because), ANSWERS>,
+    messages: SetCache<MessageState, MESSAGES>,
 }
 
-impl InstanceMemory {
+impl InstanceCache {
     pub(crate) fn new() -> Self {
         Self {
             hashing: RandomState::new(),
-            told: Mutex::new(Told {
-                answers: Recent::new(),
-                messages: Recent::new(),
+            caches: Mutex::new(Caches {
+                answers: SetCache::new(),
+                messages: SetCache::new(),
             }),
         }
     }
 
     /// The keys of an attempt; `None` without an instance.
-    pub(crate) fn keys(&self, tx: &Attempt<'_>) -> Option<Keys> {
-        let instance = tx.instance.filter(|instance| !instance.is_empty())?;
-        let stage = match tx.stage {
+    pub(crate) fn keys(&self, attempt: &Attempt<'_>) -> Option<Keys> {
+        let instance = attempt.instance.filter(|instance| !instance.is_empty())?;
+        let stage = match attempt.stage {
             Stage::Recipient => 0_u8,
             Stage::Data => 1,
             Stage::Other => 2,
         };
         // What the two have in common is hashed once.
         let mut hasher = self.hashing.build_hasher();
-        (tx.client_address, instance).hash(&mut hasher);
+        (attempt.client_address, instance).hash(&mut hasher);
         let message = Key::new(hasher.finish());
-        (stage, tx.sender, tx.recipient).hash(&mut hasher);
+        (stage, attempt.sender, attempt.recipient).hash(&mut hasher);
         Some(Keys {
             question: Key::new(hasher.finish()),
             message,
@@ -89,12 +89,12 @@ impl InstanceMemory {
 
     /// What was answered to this question, without its one-time part.
     pub(crate) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
-        let (verdict, reason, because) = self.told().answers.find(keys.question, now)?;
+        let (verdict, reason, because) = self.caches().answers.find(keys.question, now)?;
         // An entry is known by its number in the rules of that time, and others may be in force.
         let because = match because {
             Because::Entry(_) => Because::Request,
             other @ (Because::Request
-            | Because::Missing(_)
+            | Because::MissingAttribute(_)
             | Because::Client
             | Because::Triplet
             | Because::Sleep
@@ -104,18 +104,18 @@ impl InstanceMemory {
     }
 
     /// What the message had.
-    pub(crate) fn had(&self, keys: Keys, now: Timestamp) -> Had {
-        self.told().had(keys.message, now)
+    pub(crate) fn had(&self, keys: Keys, now: Timestamp) -> MessageState {
+        self.caches().had(keys.message, now)
     }
 
     /// Remembers an answer.
     pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
-        let mut told = self.told();
+        let mut caches = self.caches();
         let answer = (outcome.verdict, outcome.reason, outcome.because);
-        told.answers.insert(keys.question, now, answer);
-        let had = told.had(keys.message, now);
+        caches.answers.insert(keys.question, now, answer);
+        let had = caches.had(keys.message, now);
         let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
-        let has = Had {
+        let has = MessageState {
             known_triplet: had.known_triplet || (is_known && params.is_targrey()),
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
@@ -128,23 +128,23 @@ impl InstanceMemory {
             },
         };
         if has != had {
-            told.messages.insert(keys.message, now, has);
+            caches.messages.insert(keys.message, now, has);
         }
     }
 
     /// Forgets all answers and messages.
     pub(crate) fn clear(&self) {
-        let mut told = self.told();
-        (told.answers, told.messages) = (Recent::new(), Recent::new());
+        let mut caches = self.caches();
+        (caches.answers, caches.messages) = (SetCache::new(), SetCache::new());
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn caches(&self) -> MutexGuard<'_, Caches> {
+        self.caches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Told {
-    fn had(&self, message: Key, now: Timestamp) -> Had {
+impl Caches {
+    fn had(&self, message: Key, now: Timestamp) -> MessageState {
         self.messages.find(message, now).unwrap_or_default()
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::types::Span;
 
-    fn tx<'a>(instance: &'a str, recipient: &'a str) -> Attempt<'a> {
+    fn attempt<'a>(instance: &'a str, recipient: &'a str) -> Attempt<'a> {
         Attempt {
             stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
@@ -182,8 +182,8 @@ mod tests {
 
     #[test]
     fn a_repeat_gets_the_verdict_without_its_one_time_part() {
-        let memory = InstanceMemory::new();
-        let keys = |instance, recipient| memory.keys(&tx(instance, recipient)).unwrap();
+        let memory = InstanceCache::new();
+        let keys = |instance, recipient| memory.keys(&attempt(instance, recipient)).unwrap();
         let first = keys("1", "joe@x");
         assert!(memory.answered(first, at(0)).is_none());
         memory.remember(first, &FIRST_PASS, at(0), &Params::default());
@@ -201,11 +201,11 @@ mod tests {
 
     #[test]
     fn nothing_is_remembered_without_an_instance() {
-        let memory = InstanceMemory::new();
-        assert!(memory.keys(&tx("", "joe@x")).is_none());
+        let memory = InstanceCache::new();
+        assert!(memory.keys(&attempt("", "joe@x")).is_none());
         let without = Attempt {
             instance: None,
-            ..tx("", "joe@x")
+            ..attempt("", "joe@x")
         };
         assert!(memory.keys(&without).is_none());
     }

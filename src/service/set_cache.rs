@@ -1,4 +1,4 @@
-//! What was told lately, under keys that are hashes.
+//! What was slot lately, under keys that are hashes.
 //!
 //! A key belongs to one set of [`WAYS`] places. When all are taken, the one that was taken first is given to
 //! the next key. So nothing has to be moved or let go elsewhere: looking up reads one place in memory, the keys of
@@ -19,18 +19,18 @@ pub(crate) struct Key(u64);
 
 /// So many sets, 65,536 at most.
 #[derive(Debug)]
-pub(super) struct Recent<V, const SETS: usize> {
+pub(super) struct SetCache<V, const SETS: usize> {
     /// The keys of each set, zero where there is none yet, and the number of the place to be taken next.
     keys: Vec<[u64; WAYS + 1]>,
-    told: Vec<Option<Box<Places<V>>>>,
+    slot: Vec<Option<Box<Places<V>>>>,
 }
 
-/// What was told under the keys of a set.
-type Places<V> = [Option<Told<V>>; WAYS];
+/// What was slot under the keys of a set.
+type Places<V> = [Option<Slot<V>>; WAYS];
 
-/// What was told, and when.
+/// What was slot, and when.
 #[derive(Debug, Clone, Copy)]
-struct Told<V> {
+struct Slot<V> {
     at: Timestamp,
     value: V,
 }
@@ -42,29 +42,29 @@ impl Key {
     }
 }
 
-impl<V: Copy, const SETS: usize> Recent<V, SETS> {
-    /// Nothing was told. Memory is taken as it is needed.
+impl<V: Copy, const SETS: usize> SetCache<V, SETS> {
+    /// Nothing was slot. Memory is taken as it is needed.
     pub(super) fn new() -> Self {
         Self {
             keys: vec![[0; WAYS + 1]; SETS],
-            told: std::iter::repeat_with(|| None).take(SETS).collect(),
+            slot: std::iter::repeat_with(|| None).take(SETS).collect(),
         }
     }
 
-    /// What was told under this key, unless that is too long ago, or was at a time that is yet to come.
+    /// What was slot under this key, unless that is too long ago, or was at a time that is yet to come.
     pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<V> {
         let set = Self::set_of(key);
         let [keys @ .., _next] = self.keys.get(set)?;
         let place = keys.iter().position(|taken| *taken == key.0)?;
-        let told = self.told.get(set)?.as_ref()?.get(place)?.as_ref()?;
-        (told.at <= now && now.since(told.at) <= LIFETIME).then_some(told.value)
+        let slot = self.slot.get(set)?.as_ref()?.get(place)?.as_ref()?;
+        (slot.at <= now && now.since(slot.at) <= LIFETIME).then_some(slot.value)
     }
 
-    /// Notes what was told under this key.
+    /// Notes what was slot under this key.
     pub(super) fn insert(&mut self, key: Key, at: Timestamp, value: V) {
         let set = Self::set_of(key);
-        let (Some([keys @ .., next]), Some(told)) =
-            (self.keys.get_mut(set), self.told.get_mut(set))
+        let (Some([keys @ .., next]), Some(slot)) =
+            (self.keys.get_mut(set), self.slot.get_mut(set))
         else {
             return;
         };
@@ -74,10 +74,10 @@ impl<V: Copy, const SETS: usize> Recent<V, SETS> {
             *next = next.wrapping_add(1) % WAYS as u64;
             place
         });
-        let told = told.get_or_insert_with(|| Box::new([None; WAYS]));
-        if let (Some(taken), Some(told)) = (keys.get_mut(place), told.get_mut(place)) {
+        let slot = slot.get_or_insert_with(|| Box::new([None; WAYS]));
+        if let (Some(taken), Some(slot)) = (keys.get_mut(place), slot.get_mut(place)) {
             *taken = key.0;
-            *told = Some(Told { at, value });
+            *slot = Some(Slot { at, value });
         }
     }
 
@@ -92,7 +92,7 @@ impl<V: Copy, const SETS: usize> Recent<V, SETS> {
 mod tests {
     use super::*;
 
-    type Few = Recent<u32, 4>;
+    type Few = SetCache<u32, 4>;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_seconds(1_800_000_000 + seconds)
@@ -108,38 +108,38 @@ mod tests {
 
     #[test]
     fn what_was_told_is_believed_for_ten_minutes_and_never_before_its_time() {
-        let mut recent = Few::new();
+        let mut cache = Few::new();
         let key = Key::new(0);
-        assert_eq!(recent.find(key, at(100)), None);
-        recent.insert(key, at(100), 7);
+        assert_eq!(cache.find(key, at(100)), None);
+        cache.insert(key, at(100), 7);
         for (seconds, want) in [(99, None), (100, Some(7)), (700, Some(7)), (701, None)] {
-            assert_eq!(recent.find(key, at(seconds)), want, "{seconds}");
+            assert_eq!(cache.find(key, at(seconds)), want, "{seconds}");
         }
-        recent.insert(key, at(701), 8);
-        assert_eq!(recent.find(key, at(701)), Some(8));
+        cache.insert(key, at(701), 8);
+        assert_eq!(cache.find(key, at(701)), Some(8));
     }
 
     #[test]
     fn the_first_of_a_set_goes_when_it_is_full() {
-        let mut recent = Few::new();
+        let mut cache = Few::new();
         let keys = neighbours(2 * WAYS + 1);
         for (number, key) in (0..).zip(&keys) {
-            recent.insert(*key, at(0), number);
+            cache.insert(*key, at(0), number);
         }
         let there: Vec<u32> = keys
             .iter()
-            .filter_map(|key| recent.find(*key, at(0)))
+            .filter_map(|key| cache.find(*key, at(0)))
             .collect();
         assert_eq!(there, [8, 9, 10, 11, 12, 13, 14]);
     }
 
     #[test]
     fn sets_are_full_each_by_itself() {
-        let mut recent = Few::new();
+        let mut cache = Few::new();
         for (number, key) in (0..).zip((1..1000).map(Key::new)) {
-            recent.insert(key, at(0), number);
+            cache.insert(key, at(0), number);
         }
-        let there = (1..1000).filter(|key| recent.find(Key::new(*key), at(0)).is_some());
+        let there = (1..1000).filter(|key| cache.find(Key::new(*key), at(0)).is_some());
         assert_eq!(there.count(), 4 * WAYS);
     }
 }
