@@ -69,6 +69,8 @@ mod load;
 mod null;
 #[path = "policy/orders.rs"]
 mod orders;
+#[path = "../tests/peers/mod.rs"]
+mod peers;
 #[path = "policy/scale.rs"]
 mod scale;
 #[path = "policy/server.rs"]

@@ -1,12 +1,13 @@
 //! A private bus for each server that is told to do something beside its work.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use stargrey::api::MonitorProxy;
 
+use crate::peers;
 use crate::server::Place;
 
 /// How long it may take until the server can be asked over the bus.
@@ -31,26 +32,13 @@ impl Bus {
         );
         let file = place.disk(&format!("{name}.conf"));
         fs::write(&file, configuration(&address))?;
-        let spawned = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", file.display()))
-            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let child = match spawned {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            spawned => spawned?,
-        };
-        let mut bus = Self { child, address };
-        let mut printed = String::new();
-        if let Some(stdout) = bus.child.stdout.take() {
-            BufReader::new(stdout).read_line(&mut printed)?;
+        match peers::start_dbus_daemon(&file, &[]) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            started => Ok(Some(Self {
+                child: started?,
+                address,
+            })),
         }
-        if printed.is_empty() {
-            return Err(io::Error::other("dbus-daemon does not start"));
-        }
-        Ok(Some(bus))
     }
 
     /// What the server on it lets anybody know, once there is one.

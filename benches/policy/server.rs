@@ -13,9 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::null::NULL;
-
-/// Where Debian's package puts Postgrey.
-const POSTGREY: &str = "/usr/sbin/postgrey";
+use crate::peers;
 
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -137,15 +135,13 @@ impl Server {
 
     /// Starts Debian's Postgrey, with this list of clients; `None` when it is not installed.
     pub(crate) fn postgrey(place: &Place, name: &str, list: &str) -> io::Result<Option<Self>> {
-        if !Path::new(POSTGREY).exists() {
+        if !Path::new(peers::POSTGREY).exists() {
             return Ok(None);
         }
         let database = place.directory(name)?;
         let socket = place.socket(name);
-        let mut command = Command::new(POSTGREY);
+        let mut command = peers::postgrey(&socket, &database);
         command
-            .arg(format!("--unix={}", socket.display()))
-            .arg(format!("--dbdir={}", database.display()))
             .arg(format!(
                 "--whitelist-clients={}",
                 place.disk(list).display()
@@ -153,9 +149,7 @@ impl Server {
             .arg(format!(
                 "--whitelist-recipients={}",
                 place.disk("none").display()
-            ))
-            .args(["--user=root", "--group=root", "--quiet"])
-            .arg("--hostname=mx.example.org");
+            ));
         let log = place.log(name);
         let server = Self {
             child: spawn(&mut command, &log)?,

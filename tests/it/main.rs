@@ -19,6 +19,8 @@ mod listening;
 mod log_readers;
 #[path = "../manual/mod.rs"]
 mod manual;
+#[path = "../peers/mod.rs"]
+mod peers;
 mod postfix;
 mod postgrey;
 mod postmap;

@@ -2,7 +2,6 @@
 //! allows what the installed policy of stargrey allows.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use stargrey::api::{Error, ManagerProxy, NAME, PATH};
 use tokio::runtime::{Builder, Runtime};
+
+use crate::peers;
 
 /// What the daemon logs when it has its name.
 pub(crate) const THERE: &str = "D-Bus: acquired name org.stargrey.Greylist1";
@@ -94,20 +95,13 @@ impl Bus {
     /// Starts it again at the same address.
     pub(crate) fn start_again(&mut self) {
         let file = self.directory.join("bus.conf");
-        let mut child = Command::new("dbus-daemon")
-            .arg(format!("--config-file={}", file.display()))
-            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
-            .args(self.activates.then_some("--systemd-activation"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("dbus-daemon is there (package dbus-daemon)");
-        let mut address = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut address).unwrap();
-        assert!(address.starts_with("unix:"), "the bus starts: {address:?}");
-        self.child = Some(child);
+        let options: &[&str] = if self.activates {
+            &["--systemd-activation"]
+        } else {
+            &[]
+        };
+        let started = peers::start_dbus_daemon(&file, options);
+        self.child = Some(started.expect("dbus-daemon starts (package dbus-daemon)"));
     }
 
     /// Kills it.

@@ -289,6 +289,17 @@ fn a_table_that_excuses_does_for_the_daemon_what_it_does_for_postfix() {
     daemons.expect_line(&line);
 }
 
+/// A new client that looks dynamic sleeps and is delivered; returns how its lines in the log end.
+fn delivered_after_its_sleep(site: &Site) -> String {
+    let mut session = site.open(DYNAMIC);
+    site.sleep_through(&mut session, ANNA);
+    session.data();
+    site.assert_no_header(ANNA);
+    let slept = format!(", s25r=1, tarpit={SLEEP}");
+    site.expect_line_to("action=tarpit, reason=new, client_name=", &slept);
+    slept
+}
+
 #[test]
 fn by_the_recipe_of_starpit_lines_are_delayed_and_never_deferred() {
     let mut recipe = recipe("Starpit");
@@ -296,12 +307,7 @@ fn by_the_recipe_of_starpit_lines_are_delayed_and_never_deferred() {
     let Some(site) = start(&recipe) else { return };
     site.deliver(&mut site.open(STRANGER), ANNA);
     site.hang_up(DYNAMIC, ANNA);
-    let mut session = site.open(DYNAMIC);
-    site.sleep_through(&mut session, ANNA);
-    session.data();
-    site.assert_no_header(ANNA);
-    let slept = format!(", s25r=1, tarpit={SLEEP}");
-    site.expect_line_to("action=tarpit, reason=new, client_name=", &slept);
+    let slept = delivered_after_its_sleep(&site);
     site.expect_line_to("action=tarpit, reason=early-retry, client_name=", &slept);
     assert_eq!(site.logged("action=greylist"), 0, "{}", site.daemon.log());
     assert!(!site.postfix.log().contains(" 450 "));
@@ -313,12 +319,7 @@ fn by_the_recipe_of_targrey_a_patient_client_is_delayed_and_delivered() {
         return;
     };
     site.deliver(&mut site.open(STRANGER), ANNA);
-    let mut session = site.open(DYNAMIC);
-    site.sleep_through(&mut session, ANNA);
-    session.data();
-    site.assert_no_header(ANNA);
-    let slept = format!(", s25r=1, tarpit={SLEEP}");
-    site.expect_line_to("action=tarpit, reason=new, client_name=", &slept);
+    delivered_after_its_sleep(&site);
     site.expect_line_to(
         "action=pass, reason=tarpit survived, client_name=",
         ", s25r=1",

@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-/// Where Debian's package puts the program.
-const PROGRAM: &str = "/usr/sbin/postgrey";
+use crate::peers::{self, POSTGREY};
 
 /// How often the start or the end of postgrey is looked for, [`PAUSE`] apart, before the test fails.
 const LOOKS: u32 = 3000;
@@ -62,8 +61,8 @@ impl Postgrey {
     /// Starts postgrey and waits until it listens; its log when it ended instead.
     pub(super) fn start(options: &[String], lists: Lists) -> Result<Self, String> {
         assert!(
-            Path::new(PROGRAM).exists(),
-            "{PROGRAM} is missing: these tests compare with it. Install Debian's package with \
+            Path::new(POSTGREY).exists(),
+            "{POSTGREY} is missing: these tests compare with it. Install Debian's package with \
              `apt-get install --no-install-recommends postgrey`; `make check` does so."
         );
         let directory = tempfile::Builder::new()
@@ -181,15 +180,8 @@ fn spawn(directory: &Path, options: &[String]) -> Child {
         .append(true)
         .open(directory.join("log"))
         .expect("a log file");
-    Command::new(PROGRAM)
-        .arg(format!("--unix={}", directory.join("policy").display()))
-        .arg(format!("--dbdir={}", directory.display()))
-        .args(["--user=root", "--group=root", "--quiet"])
-        .arg("--hostname=mx.example.org")
+    peers::postgrey(&directory.join("policy"), directory)
         .args(options)
-        .env("TZ", "UTC")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .stderr(log)
         .spawn()
         .expect("postgrey starts")
