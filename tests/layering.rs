@@ -9,9 +9,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["types"]),
     ("policy", &["types"]),
     ("api", &[]),
+    ("lookup", &["policy"]),
     ("store", &["types", "policy"]),
     ("config", &["types", "policy"]),
-    ("service", &["types", "policy", "store"]),
+    ("service", &["types", "policy", "store", "lookup"]),
     ("control", &["types", "policy", "store", "service"]),
     (
         "frontend",
@@ -23,8 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "types", "protocol", "policy", "api", "store", "config", "service", "control",
-            "frontend",
+            "types", "protocol", "policy", "api", "lookup", "store", "config", "service",
+            "control", "frontend",
         ],
     ),
 ];

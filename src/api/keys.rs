@@ -28,6 +28,8 @@ pub const STEP_AUTHENTICATED: &str = "authenticated";
 pub const STEP_GREYLIST_RECIPIENTS: &str = "greylist-recipients";
 /// `step` of Explain: S25R and its exceptions.
 pub const STEP_S25R: &str = "s25r";
+/// `step` of Explain: the DNS lists.
+pub const STEP_DNS_LISTS: &str = "dns-lists";
 /// `step` of Explain: what no suspicion check matches.
 pub const STEP_UNMATCHED: &str = "unmatched";
 /// `step` of Explain: the client's record in the auto-whitelist.

@@ -2,10 +2,11 @@
 
 use super::Control;
 use crate::policy::{
-    self, Attempt, Client, EntryRef, Expiry, ListName, Outcome, Plan, Remaining, Ruleset, Sleep,
-    Step, Then, Triplet, Unmatched, Verdict,
+    Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, Step, Then,
+    Triplet, Unmatched, Verdict,
 };
-use crate::service::gate::PAUSED;
+use crate::service::Decision;
+use crate::service::pipeline::Mode;
 use crate::types::{Reply, ReplyText, Timestamp, counted};
 
 /// A decision with every step on the way.
@@ -72,63 +73,25 @@ pub enum Finding {
 }
 
 impl Control {
-    /// What would be decided, and every step on the way. Nothing is changed and nothing is counted.
-    #[must_use]
-    pub fn explain(&self, attempt: &Attempt<'_>) -> Explanation {
-        let inner = &self.0;
-        let now = inner.now();
-        if inner.live_rules.is_due(now) && inner.state.expiry() == Expiry::Applies {
-            inner.live_rules.expire(now);
-        }
-        let rules = self.0.live_rules.rules();
+    /// What would be decided, and every step on the way. Nothing is changed and nothing is counted. What has to be
+    /// looked up outside is taken from the cache; only with `looks_up` the rest is asked for.
+    pub async fn explain(&self, attempt: &Attempt<'_>, looks_up: bool) -> Explanation {
         let mut steps = Vec::new();
-        let mut record = None;
-        let keys = inner.instance_cache.keys(attempt);
-        let told = keys.and_then(|keys| inner.instance_cache.answered(keys, now));
-        let mut own_reply = None;
-        let outcome = if let Some(pause) = inner.paused() {
-            steps.push(Step::Paused(pause.until));
-            PAUSED
-        } else if let Some(outcome) = told {
-            own_reply = Some(rules.repeated_reply(attempt, &outcome, now));
-            outcome
-        } else {
-            match policy::plan_traced(attempt, &rules, &mut steps) {
-                Plan::Settled(outcome) => outcome,
-                Plan::Replied(outcome, text) => {
-                    own_reply = Some(Reply::Access(text));
-                    outcome
-                }
-                Plan::Needs(case) => {
-                    let session = inner.session(keys, &rules, now, inner.state.expiry());
-                    let facts = inner.state.read(|reader| reader.facts(&case));
-                    match facts {
-                        Err(_) => policy::without_store(&case, &rules),
-                        Ok(mut facts) => {
-                            inner.write_behind.merge_into(&case, &mut facts);
-                            let asked = (&case, &facts);
-                            let outcome =
-                                policy::decide_traced(asked, session, now, &rules, &mut steps);
-                            record = outcome.changes.triplet;
-                            // What cannot be kept cannot be promised.
-                            let is_ill =
-                                inner.state.trouble().is_some() || inner.state.is_stalled();
-                            if is_ill && outcome.changes.durable {
-                                policy::without_store(&case, &rules)
-                            } else {
-                                outcome
-                            }
-                        }
-                    }
-                }
-            }
-        };
-        let entry = outcome.entry();
+        let mode = Mode::Look { looks_up };
+        let decision = self.0.judge(attempt, None, mode, &mut steps).await;
+        let Decision {
+            outcome,
+            reply,
+            now,
+            rules,
+            ..
+        } = decision;
+        let record = outcome.changes.triplet;
         let remaining = outcome.verdict.remaining();
         let retries =
             remaining.and_then(|remaining| retries(remaining, record, rules.params.retry_count));
         Explanation {
-            reply: own_reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now)),
+            reply,
             greylist_action: rules.texts.greylist_action().clone(),
             now,
             passes_at: passes_at(outcome.verdict, now).filter(|_| retries.is_none()),
@@ -136,7 +99,7 @@ impl Control {
             until: remaining
                 .and(record)
                 .map(|record| record.first().after(rules.params.retry_window)),
-            because: entry.and_then(|entry| named(&rules, entry)),
+            because: outcome.entry().and_then(|entry| named(&rules, entry)),
             steps: steps.iter().map(|step| said(*step, &rules, now)).collect(),
             outcome,
         }
@@ -210,6 +173,7 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             Finding::Exception,
             format!("the name matches rule {rule}, but: {}", of_entry(entry)),
         ),
+        Step::DnsLists(score) => dns_step(score, rules),
         Step::Unmatched(Unmatched::Pass) => (
             Finding::Passes,
             "no check marks the client as suspicious".to_owned(),
@@ -239,6 +203,24 @@ fn pause_text(until: Option<Timestamp>, now: Timestamp) -> String {
         None => "greylisting is paused until it is resumed".to_owned(),
         Some(end) => format!("greylisting is paused for another {}", end.since(now)),
     }
+}
+
+fn dns_step(score: Score, rules: &Ruleset) -> (Finding, String) {
+    let finding = if score.is_listed {
+        Finding::Suspicious
+    } else {
+        Finding::NoMatch
+    };
+    let mut text = format!(
+        "the weights add up to {}; suspicious from {}",
+        score.weight,
+        rules.dns_lists.threshold()
+    );
+    if score.silent > 0 {
+        text.push_str("; without an answer: ");
+        text.push_str(&counted(score.silent.into(), "list", "lists"));
+    }
+    (finding, text)
 }
 
 fn client_step(record: Option<Client>, threshold: u32, now: Timestamp) -> (Finding, String) {

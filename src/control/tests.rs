@@ -148,7 +148,10 @@ async fn a_pause_lets_everything_pass_survives_a_restart_and_ends_by_itself() {
     for name in ["mx", "good.example"] {
         assert_eq!(site.ask(name, "1@x").await, Reason::Paused, "{name}");
     }
-    let explained = site.control().explain(&attempt("mx", "2@x", ""));
+    let explained = site
+        .control()
+        .explain(&attempt("mx", "2@x", ""), false)
+        .await;
     assert_eq!(explained.outcome.reason, Reason::Paused);
     assert_eq!(explained.steps.len(), 1);
 
@@ -354,7 +357,7 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
                 ..attempt(name, &to, &instance)
             };
             let before = site.all().await;
-            let explained = site.control().explain(&attempt);
+            let explained = site.control().explain(&attempt, false).await;
             assert_eq!(site.all().await, before, "request {n}");
             let decision = site.gate().judge(&attempt, None).await;
             assert_eq!(explained.reply, decision.reply, "request {n} {attempt:?}");
@@ -381,7 +384,7 @@ async fn an_explanation_says_how_often_it_has_to_come_back() {
     assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
     for (after, want) in [(1, Some(3)), (299, Some(2)), (1, Some(1))] {
         site.clock.advance(after);
-        let explained = site.control().explain(&ask);
+        let explained = site.control().explain(&ask, false).await;
         assert_eq!(
             (explained.retries, explained.passes_at),
             (want, None),
@@ -396,18 +399,19 @@ async fn an_explanation_says_when_it_will_pass() {
     let site = Site::new(Params::default());
     let ask = attempt("mx", "joe@x", "");
     let at = |seconds| Some(Timestamp::from_seconds(START + seconds));
-    let first = site.control().explain(&ask);
+    let first = site.control().explain(&ask, false).await;
     assert_eq!((first.passes_at, first.until), (at(300), at(172_800)));
     assert_eq!(site.ask("mx", "joe@x").await, Reason::New);
     site.clock.advance(100);
-    let second = site.control().explain(&ask);
+    let second = site.control().explain(&ask, false).await;
     assert_eq!((second.passes_at, second.until), (at(300), at(172_800)));
     let last = second.steps.last().unwrap();
     assert_eq!(last.finding, Finding::Waiting);
     assert!(matches!(last.step, Step::Triplet(Some(_))), "{last:?}");
     let listed = site
         .control()
-        .explain(&attempt("good.example", "joe@x", ""));
+        .explain(&attempt("good.example", "joe@x", ""), false)
+        .await;
     assert_eq!(listed.because.as_deref(), Some("list:7: good.example"));
     assert_eq!(listed.steps.len(), 1);
 }

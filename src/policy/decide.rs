@@ -2,78 +2,71 @@
 
 use super::tarpit::{self, SleepChange};
 use super::{
-    Because, Case, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset, Session,
-    Sleep, Step, Trace, Triplet, Verdict, greylist, reputation,
+    Because, Case, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset, Session, Step,
+    Trace, Verdict, greylist, reputation,
 };
 use crate::types::Timestamp;
 
-/// Decides on the records that [`plan`](super::plan) asked for.
-pub fn decide(
-    case: &Case,
-    facts: &Facts,
-    session: Session,
-    now: Timestamp,
-    rules: &Ruleset,
-) -> Outcome {
-    decide_traced((case, facts), session, now, rules, &mut ())
-}
+/// The records of a case whose lifetime is not over: what the case is decided on.
+///
+/// [`Case::facts`] alone makes one, so that nobody decides on less than is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LiveFacts(Facts);
 
-/// The same, with a listener to the steps.
-pub fn decide_traced(
-    (case, facts): (&Case, &Facts),
-    session: Session,
-    now: Timestamp,
-    rules: &Ruleset,
-    trace: &mut impl Trace,
-) -> Outcome {
-    let params = &rules.params;
-    let live = Live::of(facts, session.expiry, now, params);
-    if let Some(threshold) = params.auto_whitelist {
-        trace.note(Step::Client(live.client, threshold));
-    }
-    let outcome = if let Some(outcome) = live.by_reputation(now, params) {
-        outcome
-    } else {
-        if case.triplet.is_some() {
-            trace.note(Step::Triplet(live.triplet));
-        }
-        if case.sleep.is_some() {
-            trace.note(Step::Sleep(live.sleep));
-        }
-        live.undecided((case, session), now, params)
-    };
-    Outcome {
-        suspicion: case.suspicion,
-        ..outcome
-    }
-}
-
-/// The records whose time is not over.
-struct Live {
-    client: Option<Client>,
-    triplet: Option<Triplet>,
-    sleep: Option<Sleep>,
-}
-
-impl Live {
-    fn of(facts: &Facts, expiry: Expiry, now: Timestamp, params: &Params) -> Self {
-        let grows_old = expiry == Expiry::Applies;
-        Self {
-            client: facts
-                .client
-                .filter(|client| !(grows_old && client.is_expired(now, params))),
-            triplet: facts
-                .triplet
-                .filter(|triplet| !(grows_old && triplet.is_expired(now, params))),
-            sleep: facts
-                .sleep
-                .filter(|sleep| !(grows_old && sleep.is_expired(now, params))),
+impl Case {
+    /// What is known about the case: the `stored` records, without those that have expired. The caller has merged the
+    /// write-behind buffer into them.
+    #[must_use]
+    pub fn facts(&self, stored: &Facts, session: Session, params: &Params) -> LiveFacts {
+        let now = session.now;
+        match session.expiry {
+            Expiry::Suspended => LiveFacts(*stored),
+            Expiry::Applies => LiveFacts(Facts {
+                client: stored
+                    .client
+                    .filter(|client| !client.is_expired(now, params)),
+                triplet: stored
+                    .triplet
+                    .filter(|triplet| !triplet.is_expired(now, params)),
+                sleep: stored.sleep.filter(|sleep| !sleep.is_expired(now, params)),
+            }),
         }
     }
 
+    /// Decides on what is known, and notes the steps in `trace`.
+    pub fn decide(
+        &self,
+        facts: &LiveFacts,
+        session: Session,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Outcome {
+        let (now, params) = (session.now, &rules.params);
+        if let Some(threshold) = params.auto_whitelist {
+            trace.note(Step::Client(facts.0.client, threshold));
+        }
+        let outcome = if let Some(outcome) = facts.by_reputation(now, params) {
+            outcome
+        } else {
+            if self.triplet.is_some() {
+                trace.note(Step::Triplet(facts.0.triplet));
+            }
+            if self.sleep.is_some() {
+                trace.note(Step::Sleep(facts.0.sleep));
+            }
+            facts.undecided((self, session), params)
+        };
+        Outcome {
+            suspicion: self.suspicion,
+            ..outcome
+        }
+    }
+}
+
+impl LiveFacts {
     /// The outcome for a client that passes at once.
     fn by_reputation(&self, now: Timestamp, params: &Params) -> Option<Outcome> {
-        let client = self.client?;
+        let client = self.0.client?;
         client
             .is_whitelisted(params.auto_whitelist?)
             .then(|| Outcome {
@@ -86,24 +79,20 @@ impl Live {
     }
 
     /// The outcome for a client that does not pass at once.
-    fn undecided(&self, asked: (&Case, Session), now: Timestamp, params: &Params) -> Outcome {
+    fn undecided(&self, asked: (&Case, Session), params: &Params) -> Outcome {
         if asked.0.triplet.is_some() {
-            self.at_recipient(asked, now, params)
+            self.at_recipient(asked, params)
         } else {
-            self.at_data(asked.1, now, params)
+            self.at_data(asked.1, params)
         }
     }
 
     /// The triplet moves on; a deferral may become a sleep.
-    fn at_recipient(
-        &self,
-        (case, session): (&Case, Session),
-        now: Timestamp,
-        params: &Params,
-    ) -> Outcome {
-        let step = greylist::step(self.triplet, now, params);
+    fn at_recipient(&self, (case, session): (&Case, Session), params: &Params) -> Outcome {
+        let now = session.now;
+        let step = greylist::step(self.0.triplet, now, params);
         let counted = match (params.auto_whitelist, step.waited) {
-            (Some(_), Some(_)) => reputation::count(self.client, now, params),
+            (Some(_), Some(_)) => reputation::count(self.0.client, now, params),
             (_, None) | (None, Some(_)) => None,
         };
         let mut outcome = Outcome {
@@ -119,7 +108,7 @@ impl Live {
         };
         match (step.verdict, params.tarpit) {
             (Verdict::Defer { remaining }, Some(tarpit)) => {
-                let ordered = tarpit::order(tarpit, remaining, self.sleep, (case, session), now);
+                let ordered = tarpit::order(tarpit, remaining, self.0.sleep, (case, session));
                 outcome.verdict = ordered.verdict;
                 outcome.reason = ordered.reason.unwrap_or(outcome.reason);
                 outcome.changes.sleep = ordered.change;
@@ -133,13 +122,14 @@ impl Live {
     }
 
     /// A client that has come as far as DATA passes; it may have survived its sleep.
-    fn at_data(&self, session: Session, now: Timestamp, params: &Params) -> Outcome {
-        let survival = tarpit::survival(self.sleep, session, now);
+    fn at_data(&self, session: Session, params: &Params) -> Outcome {
+        let now = session.now;
+        let survival = tarpit::survival(self.0.sleep, session);
         let counts = survival.is_ok() || session.is_known;
         let counted = params
             .auto_whitelist
             .filter(|_| counts)
-            .and_then(|_| reputation::count(self.client, now, params));
+            .and_then(|_| reputation::count(self.0.client, now, params));
         let whitelisted = becomes_whitelisted(counted, params);
         let changes = Changes {
             client: counted,
@@ -158,7 +148,7 @@ impl Live {
             Err((reason, left)) => Outcome {
                 changes: Changes {
                     // A client's first record is stored at once; there is none yet that a later one could replace.
-                    durable: whitelisted || (counted.is_some() && self.client.is_none()),
+                    durable: whitelisted || (counted.is_some() && self.0.client.is_none()),
                     ..changes
                 },
                 whitelisted,

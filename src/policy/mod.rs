@@ -1,8 +1,8 @@
 //! The pure core: what to answer, and what to remember.
 //!
-//! [`plan`] settles what the lists settle and otherwise says which records it needs; [`decide`] is given
-//! those records and yields an [`Outcome`]. Both are functions of their arguments: no clock, no
-//! store, no environment, no log.
+//! [`plan`] settles what the lists settle, says what has to be looked up outside, or yields a [`Case`]; the case says
+//! which records it needs, and [`Case::decide`] makes an [`Outcome`] of them. All are functions of their arguments:
+//! no clock, no store, no environment, no log.
 //!
 //! # The order of a decision
 //!
@@ -14,7 +14,7 @@
 //! 4. client access tables: pass, reply, or suspicious
 //! 5. the client has authenticated itself: pass
 //! 6. greylisting is opt-in, and the recipient is not listed: pass
-//! 7. the tests of suspicion, if there are any: who is not suspicious passes
+//! 7. the suspicion checks (S25R, DNS lists), if there are any: a client that is not suspicious passes
 //! 8. the client is auto-whitelisted: pass
 //! 9. at DATA: whether the client has survived its sleep, see [`tarpit`]
 //! 10. the triplet: see [`greylist`]; a deferral may become a sleep
@@ -26,7 +26,9 @@ pub mod access;
 mod attempt;
 mod dead;
 mod decide;
+mod dns_lists;
 mod ere;
+mod evidence;
 pub mod greylist;
 mod keys;
 mod lists;
@@ -44,7 +46,9 @@ mod trace;
 pub use access::{AccessTables, Severity};
 pub use attempt::{Attempt, Stage};
 pub use dead::Dead;
-pub use decide::{decide, decide_traced};
+pub use decide::LiveFacts;
+pub use dns_lists::{DnsLists, Score, SiteError, Zone};
+pub use evidence::{Evidence, Finding, Lookup, ROUNDS};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;
 pub use keys::{ClientKey, TripletKey, TripletParts};
@@ -52,7 +56,7 @@ pub use lists::{
     Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };
 pub use outcome::{Because, Changes, Outcome, Remaining, Suspicion, Tarpitting, Then, Verdict};
-pub use plan::{plan, plan_traced};
+pub use plan::plan;
 pub use reputation::Client;
 pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
 pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
@@ -70,11 +74,14 @@ pub enum Plan {
     Settled(Outcome),
     /// Settled by a table that has its own reply.
     Replied(Outcome, ReplyText),
-    /// The store has to be asked for these records.
-    Needs(Case),
+    /// What is settled depends on these lookups. The case says which records there may be: if they let the attempt
+    /// pass, nothing needs to be looked up.
+    Ask(Vec<Lookup>, Case),
+    /// The records decide.
+    Case(Case),
 }
 
-/// The records a decision needs.
+/// What is left to decide when the attempt is not settled by itself, and which records that needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// The client's record, unless the auto-whitelist is off.
@@ -128,6 +135,8 @@ pub struct Session {
     pub is_known: bool,
     /// Whether another sleep may run.
     pub has_room: bool,
+    /// When the request is decided.
+    pub now: Timestamp,
     /// Whether records grow old.
     pub expiry: Expiry,
 }
@@ -147,4 +156,4 @@ pub fn without_store(case: &Case, rules: &Ruleset) -> Outcome {
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -81,6 +81,12 @@ impl Verdict {
         }
     }
 
+    /// Whether nothing stands against the attempt, now.
+    #[must_use]
+    pub const fn is_pass(self) -> bool {
+        matches!(self, Self::Pass | Self::PassWithHeader { .. })
+    }
+
     /// What the attempt lacks, if it has to come back.
     #[must_use]
     pub const fn remaining(self) -> Option<Remaining> {
@@ -139,6 +145,8 @@ pub enum Suspicion {
     S25r(u8),
     /// An entry says so.
     Entry(EntryRef),
+    /// DNS lists have it, with weights of this sum.
+    DnsLists(i32),
 }
 
 /// What became of the tarpit in a decision.
@@ -219,7 +227,7 @@ impl Outcome {
     pub const fn entry(&self) -> Option<EntryRef> {
         match (self.because, self.suspicion) {
             (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
-            (_, Some(Suspicion::S25r(_)) | None) => None,
+            (_, Some(Suspicion::S25r(_) | Suspicion::DnsLists(_)) | None) => None,
         }
     }
 

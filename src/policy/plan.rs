@@ -1,46 +1,63 @@
 //! The first half of a decision: what needs no records.
 
 use super::access::AccessResult;
+use super::dns_lists::Rating;
 use super::{
-    Attempt, Because, ClientKey, CountBy, EntryRef, ListName, Outcome, Reason, Ruleset, Stage,
-    Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
+    Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, ListName, Lookup, Outcome,
+    Plan, Reason, Ruleset, Stage, Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
 };
-use super::{Case, Plan};
 use crate::types::{ClientIp, ReplyText};
 
-/// Settles what can be settled without the store.
-pub fn plan(attempt: &Attempt<'_>, rules: &Ruleset) -> Plan {
-    plan_traced(attempt, rules, &mut ())
-}
-
-/// The same, with a listener to the steps.
-pub fn plan_traced(attempt: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Plan {
-    match case(attempt, rules, trace) {
-        Ok(case) => Plan::Needs(case),
-        Err(Settled(verdict, reason, because, text)) => {
-            let outcome = Outcome::new(verdict, reason, because);
-            match text {
-                None => Plan::Settled(outcome),
-                Some(text) => Plan::Replied(outcome, text),
-            }
-        }
+/// Settles what can be settled without the store, and notes the steps in `trace`.
+///
+/// A check that lacks evidence does not end the search: the checks after it are tried too. If one of them settles the
+/// attempt whatever the evidence, nothing is looked up.
+pub fn plan(
+    attempt: &Attempt<'_>,
+    evidence: &Evidence,
+    rules: &Ruleset,
+    trace: &mut impl Trace,
+) -> Plan {
+    trace.restart();
+    let parts = match Parts::read(attempt, rules) {
+        Ok(parts) => parts,
+        Err(settled) => return settled.plan(),
+    };
+    match parts
+        .pass_lists(rules, trace)
+        .and_then(|()| parts.suspicion(evidence, rules, trace))
+    {
+        Ok(Check::Done(suspicion)) => Plan::Case(parts.case(rules, suspicion)),
+        Ok(Check::Lacks(lookups)) => Plan::Ask(lookups, parts.case(rules, None)),
+        Err(settled) => settled.plan(),
     }
 }
 
 /// What was decided without the store, and the text of a table's reply.
 struct Settled(Verdict, Reason, Because, Option<ReplyText>);
 
+impl Settled {
+    fn plan(self) -> Plan {
+        let Self(verdict, reason, because, text) = self;
+        let outcome = Outcome::new(verdict, reason, because);
+        match text {
+            None => Plan::Settled(outcome),
+            Some(text) => Plan::Replied(outcome, text),
+        }
+    }
+}
+
 /// Passes, for this reason.
 const fn pass(reason: Reason, because: Because) -> Settled {
     Settled(Verdict::Pass, reason, because, None)
 }
 
-/// The records that are needed, unless it is settled without.
-fn case(attempt: &Attempt<'_>, rules: &Ruleset, trace: &mut impl Trace) -> Result<Case, Settled> {
-    let parts = Parts::read(attempt, rules)?;
-    parts.pass_lists(rules, trace)?;
-    let suspicion = parts.suspicion(rules, trace)?;
-    Ok(parts.case(rules, suspicion))
+/// What the suspicion checks say together.
+enum Check {
+    /// What makes the client suspicious, if anything does.
+    Done(Option<Suspicion>),
+    /// These have to be looked up first.
+    Lacks(Vec<Lookup>),
 }
 
 /// An attempt with everything in it that a decision needs.
@@ -106,9 +123,10 @@ impl<'a> Parts<'a> {
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
     fn suspicion(
         &self,
+        evidence: &Evidence,
         rules: &Ruleset,
         trace: &mut impl Trace,
-    ) -> Result<Option<Suspicion>, Settled> {
+    ) -> Result<Check, Settled> {
         let by_tables = self.by_tables(rules, trace)?;
         // An exemption from waiting alone: what a table replies comes before it.
         if self.is_authenticated && rules.params.exempt_authenticated {
@@ -117,7 +135,7 @@ impl<'a> Parts<'a> {
         }
         let opted_in = self.opted_in(rules, trace)?;
         if by_tables.is_some() {
-            return Ok(by_tables);
+            return Ok(Check::Done(by_tables));
         }
         let mut because = Because::Request;
         if rules.params.s25r {
@@ -129,16 +147,26 @@ impl<'a> Parts<'a> {
             });
             trace.note(Step::S25r(rule, exception));
             match (rule, exception) {
-                (Some(rule), None) => return Ok(Some(Suspicion::S25r(rule))),
+                (Some(rule), None) => return Ok(Check::Done(Some(Suspicion::S25r(rule)))),
                 (Some(_), Some(entry)) => because = Because::Entry(entry),
                 (None, _) => {}
+            }
+        }
+        match rules.dns_lists.rate(self.client, evidence) {
+            Rating::NotAsked => {}
+            Rating::Unknown(lookups) => return Ok(Check::Lacks(lookups)),
+            Rating::Sum(score) => {
+                trace.note(Step::DnsLists(score));
+                if score.is_listed {
+                    return Ok(Check::Done(Some(Suspicion::DnsLists(score.weight))));
+                }
             }
         }
         let unmatched = rules.unmatched();
         trace.note(Step::Unmatched(unmatched));
         match unmatched {
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
-            Unmatched::Greylist => Ok(opted_in),
+            Unmatched::Greylist => Ok(Check::Done(opted_in)),
         }
     }
 

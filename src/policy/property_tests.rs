@@ -4,6 +4,7 @@
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::tests::decide;
 use super::*;
 use crate::types::{ClientIp, Span};
 
@@ -225,5 +226,76 @@ proptest! {
         prop_assert_eq!(one.merge(two).merge(three), one.merge(two.merge(three)));
         prop_assert_eq!(one.merge(one), one);
         prop_assert_eq!(one.merge(two).count, one.count.max(two.count));
+    }
+}
+
+/// What a zone may say.
+fn finding() -> impl Strategy<Value = Finding> {
+    let answers = prop::collection::vec((prop_oneof![Just(127_u8), Just(10)], 0..4_u8), 0..3);
+    let answers = answers.prop_map(|answers| {
+        let addresses = answers
+            .into_iter()
+            .map(|(first, last)| [first, 0, 0, last].into());
+        Finding::Addresses(addresses.collect())
+    });
+    prop_oneof![answers, Just(Finding::Absent), Just(Finding::NoAnswer)]
+}
+
+proptest! {
+    #[test]
+    fn evidence_that_comes_bit_by_bit_leads_where_all_of_it_at_once_leads(
+        findings in prop::collection::vec(finding(), 4),
+        weights in prop::collection::vec(-3..4_i32, 4),
+        threshold in -2..5_i32,
+        (s25r, name_matches) in any::<(bool, bool)>(),
+        bits in 1..16_u8,
+    ) {
+        let sites: Vec<String> = weights
+            .iter()
+            .enumerate()
+            .map(|(n, weight)| format!("l{n}.example=127.0.0.[0..1]*{weight}"))
+            .collect();
+        let mut rules = rules(Params { s25r, ..Params::default() });
+        rules.dns_lists = DnsLists::parse(&sites, threshold).unwrap().into();
+        let attempt = Attempt {
+            stage: Stage::Recipient,
+            client_address: Some(b"192.0.2.7"),
+            client_name: Some(if name_matches { b"unknown" } else { b"mx.example" }),
+            sender: Some(b"a@b"),
+            recipient: Some(b"c@d"),
+            instance: None,
+            queue_id: None,
+            is_stressed: false,
+            is_authenticated: false,
+        };
+        let known = |lookup: &Lookup| {
+            let Lookup::DnsList(zone, _) = lookup;
+            let number = rules.dns_lists.zones().position(|known| known == zone).unwrap();
+            (lookup.clone(), findings[number].clone())
+        };
+        let client = ClientIp::parse(b"192.0.2.7").unwrap();
+        let all = rules.dns_lists.zones().map(|zone| Lookup::DnsList(zone.clone(), client));
+        let mut at_once = Evidence::default();
+        at_once.add(all.map(|lookup| known(&lookup)));
+        let mut steps = Vec::new();
+        let want = super::plan(&attempt, &at_once, &rules, &mut steps);
+
+        // Each round some of what is missing is found, at least one.
+        let (mut evidence, mut rounds, mut seen) = (Evidence::default(), 0, Vec::new());
+        let got = loop {
+            match super::plan(&attempt, &evidence, &rules, &mut seen) {
+                Plan::Ask(missing, _) => {
+                    let is_found = |n: usize| n == 0 || (bits >> n) & 1 == 1;
+                    let found = missing.iter().enumerate().filter(|(n, _)| is_found(*n));
+                    evidence.add(found.map(|(_, lookup)| known(lookup)).collect::<Vec<_>>());
+                }
+                plan @ (Plan::Settled(_) | Plan::Replied(..) | Plan::Case(_)) => break plan,
+            }
+            rounds += 1;
+            prop_assert!(rounds <= 4, "what is known is asked for again");
+        };
+        prop_assert_eq!(got, want);
+        prop_assert_eq!(seen, steps, "the steps are those of the last round");
+        prop_assert!(!(s25r && name_matches && rounds > 0), "nothing is asked that makes no difference");
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::access::{AccessResult, AccessTables};
 use super::attempt::Attempt;
+use super::dns_lists::DnsLists;
 use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
 use super::outcome::{Outcome, Verdict};
 use super::tarpit::{Scheme, Tarpit};
@@ -136,6 +137,8 @@ pub struct Ruleset {
     pub lists: Arc<Lists>,
     /// What the administrator has added to them.
     pub added: Arc<Lists>,
+    /// Lists that are asked by DNS.
+    pub dns_lists: Arc<DnsLists>,
     /// The wording of answers.
     pub texts: Arc<Texts>,
 }
@@ -163,6 +166,7 @@ impl Ruleset {
             params,
             lists: Arc::new(lists),
             added: Arc::default(),
+            dns_lists: Arc::default(),
             texts: Arc::new(texts),
         }
     }
@@ -225,7 +229,8 @@ impl Ruleset {
     /// could have called it suspicious, and is greylisted when there is none that could.
     #[must_use]
     pub fn unmatched(&self) -> Unmatched {
-        let greylists = self.params.s25r || self.lists.access.has_greylist();
+        let greylists =
+            self.params.s25r || self.lists.access.has_greylist() || !self.dns_lists.is_empty();
         self.params.unmatched.unwrap_or(if greylists {
             Unmatched::Pass
         } else {

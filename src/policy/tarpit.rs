@@ -115,8 +115,8 @@ pub(super) fn order(
     remaining: Remaining,
     record: Option<Sleep>,
     (case, session): (&Case, Session),
-    now: Timestamp,
 ) -> Ordered {
+    let now = session.now;
     let defer = Verdict::Defer { remaining };
     if session.tarpitted.is_some() {
         return match tarpit.scheme {
@@ -170,11 +170,8 @@ pub(super) fn order(
 /// # Errors
 ///
 /// The reason of the outcome, and what is left of the sleep.
-pub(super) fn survival(
-    record: Option<Sleep>,
-    session: Session,
-    now: Timestamp,
-) -> Result<(), (Reason, Span)> {
+pub(super) fn survival(record: Option<Sleep>, session: Session) -> Result<(), (Reason, Span)> {
+    let now = session.now;
     let sleep = record.ok_or((Reason::NotTarpitted, Span::ZERO))?;
     // The message's own sleep, when it is remembered: another connection's may have begun earlier.
     let ordered = session.tarpitted.unwrap_or(sleep.ordered);

@@ -137,11 +137,29 @@ fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: E
     decide(&case(rules), &facts, session, now, rules)
 }
 
+/// Plans without evidence and without a listener.
+pub(crate) fn plan(attempt: &Attempt<'_>, rules: &Ruleset) -> Plan {
+    super::plan(attempt, &Evidence::default(), rules, &mut ())
+}
+
+/// Decides on stored records, without a listener.
+pub(crate) fn decide(
+    case: &Case,
+    stored: &Facts,
+    session: Session,
+    now: Timestamp,
+    rules: &Ruleset,
+) -> Outcome {
+    let session = Session { now, ..session };
+    let facts = case.facts(stored, session, &rules.params);
+    case.decide(&facts, session, rules, &mut ())
+}
+
 /// What a stranger's attempt needs.
 fn case(rules: &Ruleset) -> Case {
     match plan(&attempt("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
-        Plan::Needs(case) => case,
-        Plan::Settled(outcome) | Plan::Replied(outcome, _) => panic!("{outcome:?}"),
+        Plan::Case(case) => case,
+        plan @ (Plan::Settled(_) | Plan::Replied(..) | Plan::Ask(..)) => panic!("{plan:?}"),
     }
 }
 
@@ -398,20 +416,20 @@ fn the_lists_settle_before_the_store_is_asked() {
             "{name}"
         );
     }
-    assert!(matches!(plan(&stranger, &rules), Plan::Needs(_)));
+    assert!(matches!(plan(&stranger, &rules), Plan::Case(_)));
     let null_sender = Attempt {
         sender: Some(b""),
         ..stranger
     };
-    assert!(matches!(plan(&null_sender, &rules), Plan::Needs(_)));
+    assert!(matches!(plan(&null_sender, &rules), Plan::Case(_)));
 }
 
 #[test]
 fn the_auto_whitelist_counts_whom_it_is_told_to() {
     let client_key =
         |rules: &Ruleset, address| match plan(&attempt("x", address, "a@b", "c@d"), rules) {
-            Plan::Needs(case) => case.client,
-            Plan::Settled(_) | Plan::Replied(..) => panic!("settled"),
+            Plan::Case(case) => case.client,
+            plan @ (Plan::Settled(_) | Plan::Replied(..) | Plan::Ask(..)) => panic!("{plan:?}"),
         };
     let by_address = rules(|_| {});
     let by_subnet = rules(|params| params.count_by = CountBy::Subnet);
@@ -459,8 +477,8 @@ fn s25r_makes_suspicious_what_is_no_exception() {
     for (name, unmatched, want) in cases {
         let planned = plan(&attempt(name, "192.0.2.7", "a@b", "c@d"), &with(unmatched));
         let got = match planned {
-            Plan::Needs(case) => Ok(case.suspicion),
-            Plan::Replied(..) => panic!("{name}"),
+            Plan::Case(case) => Ok(case.suspicion),
+            Plan::Replied(..) | Plan::Ask(..) => panic!("{name}"),
             Plan::Settled(outcome) => {
                 assert_eq!(outcome.reason, Reason::NotSuspicious, "{name}");
                 assert_eq!(outcome.verdict, Verdict::Pass, "{name}");
@@ -549,9 +567,10 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
         );
         let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
         let got = match plan(&attempt, &rules) {
-            Plan::Needs(case) => Ok(case.suspicion),
+            Plan::Case(case) => Ok(case.suspicion),
             Plan::Settled(outcome) => Err((outcome.reason, rules.reply(&attempt, &outcome, at(0)))),
             Plan::Replied(outcome, text) => Err((outcome.reason, Reply::Access(text))),
+            Plan::Ask(lookups, _) => panic!("{name}: {lookups:?}"),
         };
         assert_eq!(got, want, "{name}");
     }
@@ -588,8 +607,9 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
             ..attempt(name, "192.0.2.7", "a@b", "c@d")
         };
         let got = match plan(&attempt, &rules) {
-            Plan::Needs(_) => None,
+            Plan::Case(_) => None,
             Plan::Settled(outcome) | Plan::Replied(outcome, _) => Some(outcome.reason),
+            Plan::Ask(lookups, _) => panic!("{name}: {lookups:?}"),
         };
         assert_eq!(got, want, "{name} {exempt_authenticated}");
     }
@@ -650,8 +670,9 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
             },
         );
         let got = match plan(&attempt(name, "192.0.2.7", "a@b", to), &rules) {
-            Plan::Needs(case) => Ok(case.suspicion),
+            Plan::Case(case) => Ok(case.suspicion),
             Plan::Settled(outcome) | Plan::Replied(outcome, _) => Err(outcome.reason),
+            Plan::Ask(lookups, _) => panic!("{name}: {lookups:?}"),
         };
         assert_eq!(got, want, "{name} {to} {s25r}");
     }
@@ -668,7 +689,7 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
         stage: Stage::Data,
         ..attempt("mx.example", "192.0.2.7", "a@b", "")
     };
-    assert!(matches!(plan(&data, &rules), Plan::Needs(_)));
+    assert!(matches!(plan(&data, &rules), Plan::Case(_)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
 
+use super::dns_lists::Score;
 use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::reputation::Client;
@@ -22,7 +23,9 @@ pub enum Step {
     Authenticated,
     /// S25R was asked: the rule that the name matches, and the exception that it is, if it is one.
     S25r(Option<u8>, Option<EntryRef>),
-    /// No test of suspicion says anything: this becomes of such clients.
+    /// The DNS lists were asked.
+    DnsLists(Score),
+    /// No suspicion check has matched: this becomes of such clients.
     Unmatched(Unmatched),
     /// The client's record, and how many counted passes it needs to pass at once.
     Client(Option<Client>, u32),
@@ -34,15 +37,24 @@ pub enum Step {
 
 /// Listens to the steps of a decision.
 pub trait Trace {
+    /// The attempt is planned again, with more evidence: only the steps that follow count.
+    fn restart(&mut self);
+
     /// Takes a step.
     fn note(&mut self, step: Step);
 }
 
 impl Trace for () {
+    fn restart(&mut self) {}
+
     fn note(&mut self, _: Step) {}
 }
 
 impl Trace for Vec<Step> {
+    fn restart(&mut self) {
+        self.clear();
+    }
+
     fn note(&mut self, step: Step) {
         self.push(step);
     }

@@ -1,39 +1,29 @@
 //! The gate: what front ends ask.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
-use tokio::sync::oneshot;
 
 use super::clock::{Clock, ClockGuard};
-use super::instance_cache::{InstanceCache, Keys, MessageState};
+use super::instance_cache::InstanceCache;
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
+use super::pipeline::Mode;
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
-use super::worker::{Message, PendingRequest, Progress, Pulse, Shared, Worker};
+use super::worker::{Message, Progress, Pulse, Shared, Worker};
 use super::write_behind::WriteBehind;
-use crate::policy::{
-    self, Attempt, Because, Case, Expiry, Lists, Outcome, Pause, Plan, Reason, Ruleset, Session,
-    Verdict,
-};
-use crate::store::{Opener, PrivacyError, StoreError};
+use crate::lookup::Lookups;
+use crate::policy::{Attempt, Lists, Outcome, Pause, Ruleset};
+use crate::store::{Opener, PrivacyError};
 use crate::types::{Reply, Timestamp};
 
 /// Requests that may wait for the writer: more than there can be connections.
-const QUEUE: usize = 65_536;
-
-/// How long a request waits for its commit, in seconds. Postfix waits 100, or what main.cf says.
-const COMMIT_SECONDS: u64 = 20;
-
-/// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
-pub(crate) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
+pub(super) const QUEUE: usize = 65_536;
 
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +67,11 @@ pub(crate) struct Inner {
     pub(crate) pause: Arc<PauseSwitch>,
     pub(crate) instance_cache: InstanceCache,
     pub(crate) last_clients: LastClients,
-    pub(crate) sleeps: Sleeps,
+    pub(crate) sleeps: Arc<Sleeps>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) queue: SyncSender<Message>,
     pub(crate) opener: Arc<dyn Opener>,
+    lookups: RwLock<Lookups>,
     list_errors: AtomicUsize,
     /// Held while an entry is added.
     pub(crate) adding: tokio::sync::Mutex<()>,
@@ -132,11 +123,13 @@ impl Gate {
         let store_state = Arc::new(StoreState::new(guard));
         let (write_behind, pulse) = <(Arc<WriteBehind>, Arc<Pulse>)>::default();
         let pause = Arc::<PauseSwitch>::default();
+        let sleeps = Arc::<Sleeps>::default();
         let shared = Shared {
             state: Arc::clone(&store_state),
             write_behind: Arc::clone(&write_behind),
             pulse: Arc::clone(&pulse),
             pause: Arc::clone(&pause),
+            sleeps: Arc::clone(&sleeps),
             clock: Arc::clone(&clock),
             live_rules: Arc::clone(&live_rules),
             stats: Arc::clone(&stats),
@@ -157,10 +150,11 @@ impl Gate {
             pause,
             instance_cache: InstanceCache::new(),
             last_clients,
-            sleeps: Sleeps::default(),
+            sleeps,
             stats,
             queue: sender,
             opener,
+            lookups: RwLock::new(Lookups::none()),
             list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
             restoring: tokio::sync::Mutex::default(),
@@ -179,64 +173,13 @@ impl Gate {
 
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
-        let inner = &self.0;
-        // A jump of the clock is seen by the first decision after it, not by a later look.
-        let (now, expiry) = match now {
-            None => inner.state.time(inner.clock.as_ref()),
-            Some(now) => (now, inner.state.expiry()),
-        };
-        if inner.live_rules.is_due(now) && expiry == Expiry::Applies {
-            inner.live_rules.expire(now);
-        }
-        let rules = inner.live_rules.rules();
-        if inner.pause.is_on(now, expiry, inner.clock.as_ref()) {
-            return inner.let_pass(now, rules);
-        }
-        let keys = inner.instance_cache.keys(attempt);
-        if let Some(outcome) = keys.and_then(|keys| inner.instance_cache.answered(keys, now)) {
-            return Decision {
-                outcome,
-                reply: rules.repeated_reply(attempt, &outcome, now),
-                now,
-                rules,
-                is_repeat: true,
-            };
-        }
-        let mut text = None;
-        let outcome = match policy::plan(attempt, &rules) {
-            Plan::Settled(outcome) => outcome,
-            Plan::Replied(outcome, own) => {
-                text = Some(own);
-                outcome
-            }
-            Plan::Needs(case) => {
-                let session = inner.session(keys, &rules, now, expiry);
-                let asked = inner.ask_store(&case, session, now, &rules).await;
-                let outcome = asked.unwrap_or_else(|_| policy::without_store(&case, &rules));
-                inner.last_clients.note(attempt, &case, &outcome);
-                outcome
-            }
-        };
-        if let Some(keys) = keys
-            && outcome.reason != Reason::StoreFailure
-        {
-            let params = &rules.params;
-            inner.instance_cache.remember(keys, &outcome, now, params);
-        }
-        if let Some(entry) = outcome.entry()
-            && let Some(entry) = rules.entry(entry)
-        {
-            entry.hits.note(now);
-        }
-        inner.stats.count(&outcome);
-        inner.sleeps.watch(&rules.params, attempt.stage, &outcome);
-        Decision {
-            outcome,
-            reply: text.map_or_else(|| rules.reply(attempt, &outcome, now), Reply::Access),
-            now,
-            rules,
-            is_repeat: false,
-        }
+        self.0.judge(attempt, now, Mode::Commit, &mut ()).await
+    }
+
+    /// Sets where the requests that begin from now on look things up. Lookups that are under way end where they
+    /// began.
+    pub fn set_lookups(&self, lookups: Lookups) {
+        self.0.set_lookups(lookups);
     }
 
     /// Puts other lists in force; a decision that has begun goes on with those it began with. An entry
@@ -292,18 +235,6 @@ impl Gate {
 }
 
 impl Inner {
-    /// What everybody gets during a pause.
-    fn let_pass(&self, now: Timestamp, rules: Arc<Ruleset>) -> Decision {
-        self.stats.count(&PAUSED);
-        Decision {
-            outcome: PAUSED,
-            reply: Reply::Continue,
-            now,
-            rules,
-            is_repeat: false,
-        }
-    }
-
     /// The pause, while there is one.
     pub(crate) fn paused(&self) -> Option<Pause> {
         let (now, clock) = (self.now(), self.clock.as_ref());
@@ -317,101 +248,16 @@ impl Inner {
         self.state.time(self.clock.as_ref()).0
     }
 
-    /// What is known of this message besides the records.
-    pub(crate) fn session(
-        &self,
-        keys: Option<Keys>,
-        rules: &Ruleset,
-        now: Timestamp,
-        expiry: Expiry,
-    ) -> Session {
-        let had = keys.map_or_else(MessageState::default, |keys| {
-            self.instance_cache.had(keys, now)
-        });
-        Session {
-            header_given: had.header,
-            tarpitted: had.sleep,
-            is_known: had.known_triplet,
-            has_room: self.sleeps.has_room(&rules.params, now),
-            expiry,
-        }
+    /// Where things are looked up.
+    pub(super) fn lookups(&self) -> Lookups {
+        self.lookups
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// Decides on records. What has to be promised goes to the thread that writes.
-    async fn ask_store(
-        &self,
-        case: &Case,
-        mut session: Session,
-        now: Timestamp,
-        rules: &Arc<Ruleset>,
-    ) -> Result<Outcome, CommitError> {
-        let mut facts = match self.state.read(|reader| reader.facts(case)) {
-            Ok(facts) => facts,
-            Err(error) => {
-                if !matches!(error, StoreError::Closed) {
-                    // A full queue means that the worker has trouble of its own.
-                    drop(self.queue.try_send(Message::ReadFailed(error)));
-                }
-                return Err(CommitError::Closed);
-            }
-        };
-        let mut place = None;
-        let mut outcome = self.write_behind.decide(case, &mut facts, |facts| {
-            let outcome = policy::decide(case, facts, session, now, rules);
-            if matches!(outcome.verdict, Verdict::Tarpit { .. }) {
-                place = self.sleeps.reserve(&rules.params, now);
-                if place.is_none() {
-                    session.has_room = false;
-                    return policy::decide(case, facts, session, now, rules);
-                }
-            }
-            outcome
-        });
-        if outcome.changes.durable {
-            session.has_room = place.is_some();
-            outcome = self.ask_writer(case, session, now, rules).await?;
-        }
-        if let Some(place) = place {
-            place.settle(&outcome, now);
-        }
-        Ok(outcome)
-    }
-
-    /// Decides once more, on the thread that writes, inside its transaction.
-    async fn ask_writer(
-        &self,
-        case: &Case,
-        session: Session,
-        now: Timestamp,
-        rules: &Arc<Ruleset>,
-    ) -> Result<Outcome, CommitError> {
-        if self.state.is_stalled() {
-            return Err(CommitError::Slow(COMMIT_SECONDS));
-        }
-        let (answer, answered) = oneshot::channel();
-        let work = Box::new(PendingRequest {
-            case: case.clone(),
-            session,
-            now,
-            rules: Arc::clone(rules),
-            answer,
-        });
-        match self.queue.try_send(Message::PendingRequest(work)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                let error = CommitError::Busy(QUEUE);
-                self.state.stall(&error);
-                return Err(error);
-            }
-            Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
-        }
-        let patience = Duration::from_secs(COMMIT_SECONDS);
-        if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
-            return outcome.map_err(|_| CommitError::Closed);
-        }
-        let error = CommitError::Slow(COMMIT_SECONDS);
-        self.state.stall(&error);
-        Err(error)
+    fn set_lookups(&self, lookups: Lookups) {
+        *self.lookups.write().unwrap_or_else(PoisonError::into_inner) = lookups;
     }
 }
 
@@ -438,5 +284,7 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 mod clock_tests;
+#[cfg(test)]
+mod lookup_tests;
 #[cfg(test)]
 mod tarpit_tests;

@@ -135,8 +135,10 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
             write!(line, ", {name}={}", Unbroken(value))?;
         }
     }
-    if let Some(Suspicion::S25r(rule)) = outcome.suspicion {
-        write!(line, ", s25r={rule}")?;
+    match outcome.suspicion {
+        Some(Suspicion::S25r(rule)) => write!(line, ", s25r={rule}")?,
+        Some(Suspicion::DnsLists(weight)) => write!(line, ", dnsbl={weight}")?,
+        Some(Suspicion::Entry(_)) | None => {}
     }
     if let Some(tarpit) = tarpit(outcome) {
         write!(line, ", tarpit={tarpit}")?;
@@ -177,8 +179,10 @@ fn fields(attempt: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, Stri
         }
         None => {}
     }
-    if let Some(Suspicion::S25r(rule)) = outcome.suspicion {
-        fields.push(("STARGREY_S25R", rule.to_string()));
+    match outcome.suspicion {
+        Some(Suspicion::S25r(rule)) => fields.push(("STARGREY_S25R", rule.to_string())),
+        Some(Suspicion::DnsLists(weight)) => fields.push(("STARGREY_DNSBL", weight.to_string())),
+        Some(Suspicion::Entry(_)) | None => {}
     }
     if let Some(tarpit) = tarpit(outcome) {
         fields.push(("STARGREY_TARPIT", tarpit));

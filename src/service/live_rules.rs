@@ -134,6 +134,7 @@ impl LiveRules {
                 params: rules.params,
                 lists: Arc::new(lists),
                 added: Arc::clone(&rules.added),
+                dns_lists: Arc::clone(&rules.dns_lists),
                 texts: Arc::clone(&rules.texts),
             }
         });
@@ -306,6 +307,7 @@ impl LiveRules {
                 params: rules.params,
                 lists: Arc::clone(&rules.lists),
                 added: Arc::new(added),
+                dns_lists: Arc::clone(&rules.dns_lists),
                 texts: Arc::clone(&rules.texts),
             }),
             Err(error) => log::error!("the entries that were added are not in force: {error}"),

@@ -1,10 +1,9 @@
 //! The one use case: an attempt comes in, a decision goes out.
 //!
-//! [`Gate`] is what front ends hold. It reads the clock once, asks the core what can be settled without
-//! the store, reads the records on the caller's own task, and hands what has to be remembered to the
-//! [`worker`](self) thread, which decides again inside one write transaction for many requests, commits, and
-//! answers them all. What need not be promised (when something was last seen) is collected and written with
-//! later commits.
+//! [`Gate`] is what front ends hold. The way of a request is in `pipeline.rs`: the core settles what it can without the
+//! store, the records are read on the caller's own task, and what must be durable before the reply is decided again by
+//! the `worker` thread, which commits many requests in one transaction. Other changes (when something was last seen)
+//! go through the `write_behind` buffer.
 //!
 //! # When the store fails
 //!
@@ -21,6 +20,7 @@ mod last_clients;
 pub(crate) mod live_rules;
 pub(crate) mod pattern;
 mod pause;
+pub(crate) mod pipeline;
 mod set_cache;
 mod sleeps;
 mod state;

@@ -90,7 +90,7 @@ fn decide(
         has_room: true,
         ..Session::default()
     };
-    let Plan::Needs(case) = policy::plan(&attempt, rules) else {
+    let Plan::Case(case) = policy::tests::plan(&attempt, rules) else {
         return None;
     };
     let seen = reader.facts(&case).unwrap();
@@ -99,7 +99,7 @@ fn decide(
         .transact(&mut |records| {
             let facts = records.facts(&case)?;
             assert_eq!(facts, seen, "both halves see the same");
-            let outcome = policy::decide(&case, &facts, session, now, rules);
+            let outcome = policy::tests::decide(&case, &facts, session, now, rules);
             records.apply(&case, &outcome.changes)?;
             decided = Some(outcome);
             Ok(())

@@ -36,6 +36,11 @@ impl Given {
         Ok(Self(values))
     }
 
+    /// Whether the caller wants what is not in the cache to be looked up outside.
+    pub(super) fn looks_up(&self) -> bool {
+        self.0.get("lookups").is_some_and(|value| value == b"yes")
+    }
+
     /// The request as a front end sees it.
     pub(super) fn request(&self) -> Request<'_> {
         let value = |name: &str| self.0.get(name).map(Vec::as_slice);

@@ -164,15 +164,14 @@ impl Manager {
     }
 
     #[zbus(out_args("outcome", "steps"))]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "zbus unpacks arguments by value"
-    )]
-    fn explain(&self, attributes: Attributes) -> Result<(Dict, Vec<Dict>), Error> {
+    async fn explain(&self, attributes: Attributes) -> Result<(Dict, Vec<Dict>), Error> {
         Caller::of_this_call()?;
         let given = Given::new(&attributes.0)?;
         let request = given.request();
-        let explanation = self.control.explain(&attempt(&request));
+        let explanation = self
+            .control
+            .explain(&attempt(&request), given.looks_up())
+            .await;
         let steps = explanation.steps.iter().map(rows::from_step).collect();
         let enhanced_codes = request.etrn_domain.is_some();
         Ok((rows::from_explanation(&explanation, enhanced_codes), steps))

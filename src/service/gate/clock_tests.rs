@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::tests::{attempt, defer, judge, rules};
 use super::*;
 use crate::control::Control;
-use crate::policy::{Expiry, OnStoreFailure, Verdict};
+use crate::policy::{Expiry, OnStoreFailure, Reason, Verdict};
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
 

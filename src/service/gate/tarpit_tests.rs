@@ -4,10 +4,10 @@ use jiff::tz::TimeZone;
 
 use super::tests::ManualClock;
 use super::*;
-use crate::policy::{Lists, OnStoreFailure, Params, Scheme, Stage, Tarpit, Texts, s25r};
+use crate::policy::{Lists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Texts, s25r};
 use crate::protocol::{self, policy::Style};
 use crate::store::memory::MemoryStore;
-use crate::store::{Halves, OpenError};
+use crate::store::{Halves, OpenError, StoreError};
 use crate::types::Span;
 
 /// What happens in a scene.

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -11,11 +12,11 @@ use super::*;
 use crate::control::Control;
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    AddressList, ClientList, Entry, Lists, OnStoreFailure, Params, Pause, Remaining, Stage, Texts,
-    Verdict,
+    AddressList, ClientList, Entry, Lists, OnStoreFailure, Params, Pause, Reason, Remaining, Stage,
+    Texts, Verdict,
 };
 use crate::store::memory::MemoryStore;
-use crate::store::{Commit, Halves, Job, OpenError, RequestError, Swept, Writer};
+use crate::store::{Commit, Halves, Job, OpenError, RequestError, StoreError, Swept, Writer};
 use crate::types::Span;
 
 /// A clock that the test sets.

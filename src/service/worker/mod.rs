@@ -18,10 +18,12 @@ use std::time::Duration;
 use super::clock::{Clock, ClockGuard, monotonic};
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
+use super::pipeline;
+use super::sleeps::Sleeps;
 use super::state::StoreState;
 use super::stats::{Counts, Stats};
 use super::write_behind::WriteBehind;
-use crate::policy::{self, Expiry};
+use crate::policy::Expiry;
 use crate::store::{Commit, OpenError, Opener, PrivacyError, RequestError, StoreError, Writer};
 use crate::types::Timestamp;
 pub(crate) use queue::{AdminTask, AdminTaskError, Message, PendingRequest};
@@ -77,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) write_behind: Arc<WriteBehind>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) pause: Arc<PauseSwitch>,
+    pub(crate) sleeps: Arc<Sleeps>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) live_rules: Arc<LiveRules>,
     pub(crate) stats: Arc<Stats>,
@@ -246,17 +249,26 @@ impl Worker {
     /// Decides a batch in one transaction, commits it, and answers. Dropped answers tell of a failure.
     fn decide(&mut self, batch: Vec<PendingRequest>) {
         let write_behind = Arc::clone(&self.shared.write_behind);
+        let sleeps = Arc::clone(&self.shared.sleeps);
         let mut outcomes = Vec::with_capacity(batch.len());
         let done = self.attempt(|writer| {
             writer.transact(&mut |records| {
                 outcomes.clear();
-                for work in &batch {
-                    let mut facts = records.facts(&work.case)?;
-                    write_behind.merge_into(&work.case, &mut facts);
-                    let outcome =
-                        policy::decide(&work.case, &facts, work.session, work.now, &work.rules);
-                    records.apply(&work.case, &outcome.changes)?;
-                    outcomes.push(outcome);
+                for request in &batch {
+                    let PendingRequest {
+                        case,
+                        session,
+                        rules,
+                        ..
+                    } = request;
+                    let mut stored = records.facts(case)?;
+                    write_behind.merge_into(case, &mut stored);
+                    let facts = case.facts(&stored, *session, &rules.params);
+                    let asked = (case, &facts);
+                    let (outcome, place) =
+                        pipeline::decide(asked, *session, rules, &sleeps, &mut ());
+                    records.apply(case, &outcome.changes)?;
+                    outcomes.push((outcome, place));
                 }
                 Ok(())
             })
@@ -264,19 +276,21 @@ impl Worker {
         match done {
             Ok(()) => self.wrote(),
             Err(RequestError::Store(StoreError::Full)) if batch.len() > 1 => {
+                drop(outcomes);
                 return self.decide_in_halves(batch);
             }
             Err(error) => return self.fail_request(&error),
         }
-        for (work, outcome) in batch.into_iter().zip(outcomes) {
-            write_behind.superseded(&work.case, &outcome.changes);
-            if outcome.whitelisted {
-                self.shared
-                    .state
-                    .whitelisted
-                    .fetch_add(1, Ordering::Relaxed);
+        for (request, (outcome, place)) in batch.into_iter().zip(outcomes) {
+            write_behind.superseded(&request.case, &outcome.changes);
+            if let Some(place) = place {
+                place.settle(&outcome, request.session.now);
             }
-            if work.answer.send(outcome).is_err() {
+            if outcome.whitelisted {
+                let whitelisted = &self.shared.state.whitelisted;
+                whitelisted.fetch_add(1, Ordering::Relaxed);
+            }
+            if request.answer.send(outcome).is_err() {
                 log::debug!("an answer was not waited for");
             }
         }

@@ -7,13 +7,11 @@ use tokio::sync::oneshot;
 use super::Restore;
 use crate::policy::{Case, Outcome, Ruleset, Session};
 use crate::store::{Commit, Records, RequestError, StoreError};
-use crate::types::Timestamp;
 
 /// A request that has to be remembered.
 pub(crate) struct PendingRequest {
     pub(crate) case: Case,
     pub(crate) session: Session,
-    pub(crate) now: Timestamp,
     pub(crate) rules: Arc<Ruleset>,
     pub(crate) answer: oneshot::Sender<Outcome>,
 }

@@ -1,0 +1,274 @@
+//! Lookups: what is asked outside, and what was found.
+//!
+//! [`Lookups`] has a thread and a runtime of its own, which begin with the first lookup. A request looks into the cache
+//! itself and hands over only what is missing. Many requests that need the same wait for one lookup. A lookup that is
+//! not needed any more goes on and fills the cache, so that the retry finds it.
+//!
+//! # Limits
+//!
+//! | what | limit | beyond it |
+//! | --- | --- | --- |
+//! | a request | [`Lookups::timeout`] for all its lookups together | [`Finding::NoAnswer`] |
+//! | a lookup | [`LOOKUP_SECONDS`] | [`Finding::NoAnswer`] |
+//! | lookups under way | [`MOST_UNDER_WAY`] | [`Finding::NoAnswer`] at once |
+//! | findings in the cache | 2 × 32,768 | the older half is let go |
+//! | a zone that was silent [`MOST_SILENT`] times in a row | [`LEFT_OUT`] | it is not asked |
+//!
+//! # Error handling
+//!
+//! Nothing here fails: an answer that cannot be had is [`Finding::NoAnswer`], and each check says what that means.
+
+#![forbid(unsafe_code)]
+
+mod cache;
+mod silence;
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::policy::{Finding, Lookup};
+use cache::Cache;
+use silence::Silence;
+
+/// How long a lookup may take, in seconds, whether anybody still waits for it or not.
+pub const LOOKUP_SECONDS: u64 = 5;
+
+/// How many lookups may be under way.
+pub const MOST_UNDER_WAY: usize = 600;
+
+/// After how many lookups in a row without an answer a zone is left out.
+pub const MOST_SILENT: u32 = 5;
+
+/// How long a silent zone is left out.
+pub const LEFT_OUT: Duration = Duration::from_secs(60);
+
+/// How long it is remembered that there was no answer.
+const SILENT_LIFETIME: Duration = Duration::from_secs(30);
+
+/// The longest that a finding is believed, whatever the zone says.
+const MOST_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// How long a request waits for its lookups, unless it is set.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a resolver has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The finding.
+    pub finding: Finding,
+    /// How long it may be believed.
+    pub lifetime: Duration,
+}
+
+/// A lookup under way.
+pub type Resolving = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Where things are looked up: DNS, for instance.
+pub trait Resolver: Send + Sync {
+    /// Looks something up. It is not polled any more after [`LOOKUP_SECONDS`].
+    fn resolve(&self, lookup: &Lookup) -> Resolving;
+}
+
+/// Lookups with their cache. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Lookups(Arc<Inner>);
+
+struct Inner {
+    resolver: Option<Box<dyn Resolver>>,
+    timeout: Duration,
+    table: Mutex<Table>,
+    /// What the thread is given to do; it begins with the first.
+    jobs: OnceLock<mpsc::UnboundedSender<Lookup>>,
+}
+
+/// A lookup's waiters.
+type Waiters = Vec<oneshot::Sender<Finding>>;
+
+#[derive(Default)]
+struct Table {
+    cache: Cache,
+    under_way: HashMap<Lookup, Waiters>,
+    silence: Silence,
+}
+
+/// What becomes of a lookup that is asked for.
+enum Asked {
+    Found(Finding),
+    Waits(oneshot::Receiver<Finding>),
+}
+
+impl Lookups {
+    /// Lookups by this resolver. A request waits for at most `timeout`.
+    #[must_use]
+    pub fn new(resolver: impl Resolver + 'static, timeout: Duration) -> Self {
+        Self::with(Some(Box::new(resolver)), timeout)
+    }
+
+    /// No resolver: nothing is ever found.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::with(None, TIMEOUT)
+    }
+
+    fn with(resolver: Option<Box<dyn Resolver>>, timeout: Duration) -> Self {
+        Self(Arc::new(Inner {
+            resolver,
+            timeout,
+            table: Mutex::default(),
+            jobs: OnceLock::new(),
+        }))
+    }
+
+    /// How long a request waits for all its lookups together.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    /// What the cache has of these.
+    #[must_use]
+    pub fn cached(&self, lookups: &[Lookup]) -> Vec<(Lookup, Finding)> {
+        let now = Instant::now();
+        let table = self.0.lock();
+        let found = lookups.iter().filter_map(|lookup| {
+            let finding = table.cache.find(lookup, now)?;
+            Some((lookup.clone(), finding.clone()))
+        });
+        found.collect()
+    }
+
+    /// Looks these up, all at once. Each has a finding: [`Finding::NoAnswer`] if there is none at the `deadline`.
+    pub async fn ask(&self, lookups: &[Lookup], deadline: Instant) -> Vec<(Lookup, Finding)> {
+        let asked: Vec<(Lookup, Asked)> = {
+            let now = Instant::now();
+            let mut table = self.0.lock();
+            let asked = lookups.iter().map(|lookup| {
+                let asked = self.0.begin(&mut table, lookup, now);
+                (lookup.clone(), asked)
+            });
+            asked.collect()
+        };
+        let mut findings = Vec::with_capacity(asked.len());
+        for (lookup, asked) in asked {
+            let finding = match asked {
+                Asked::Found(finding) => finding,
+                Asked::Waits(waits) => match timeout_at(deadline, waits).await {
+                    Ok(Ok(finding)) => finding,
+                    Ok(Err(_)) | Err(_) => Finding::NoAnswer,
+                },
+            };
+            findings.push((lookup, finding));
+        }
+        findings
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Finds something in the cache, or waits for it with those who wait already, or hands it to the thread.
+    fn begin(self: &Arc<Self>, table: &mut Table, lookup: &Lookup, now: Instant) -> Asked {
+        if let Some(finding) = table.cache.find(lookup, now) {
+            return Asked::Found(finding.clone());
+        }
+        let is_full = table.under_way.len() >= MOST_UNDER_WAY;
+        let is_left_out = table.silence.is_left_out(lookup, now);
+        let (waiter, waits) = oneshot::channel();
+        match table.under_way.entry(lookup.clone()) {
+            Entry::Occupied(mut waiters) => waiters.get_mut().push(waiter),
+            Entry::Vacant(_) if is_full || is_left_out => return Asked::Found(Finding::NoAnswer),
+            Entry::Vacant(place) => {
+                if !self.hand_over(lookup) {
+                    return Asked::Found(Finding::NoAnswer);
+                }
+                place.insert(vec![waiter]);
+            }
+        }
+        Asked::Waits(waits)
+    }
+
+    /// Gives the thread something to look up; says whether there is one.
+    fn hand_over(self: &Arc<Self>, lookup: &Lookup) -> bool {
+        if self.resolver.is_none() {
+            return false;
+        }
+        let jobs = self.jobs.get_or_init(|| self.start());
+        jobs.send(lookup.clone()).is_ok()
+    }
+
+    /// Starts the thread. It ends when the lookups are gone.
+    fn start(self: &Arc<Self>) -> mpsc::UnboundedSender<Lookup> {
+        let (sender, mut jobs) = mpsc::unbounded_channel::<Lookup>();
+        let weak = Arc::downgrade(self);
+        let started = thread::Builder::new()
+            .name("lookup".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                match runtime {
+                    Ok(runtime) => runtime.block_on(async {
+                        while let Some(lookup) = jobs.recv().await {
+                            let Some(inner) = weak.upgrade() else { break };
+                            tokio::spawn(async move { inner.resolve(lookup).await });
+                        }
+                    }),
+                    Err(error) => log::error!("no lookups: {error}"),
+                }
+            });
+        if let Err(error) = started {
+            log::error!("no thread for lookups: {error}");
+        }
+        sender
+    }
+
+    /// Looks something up and tells all who wait for it.
+    async fn resolve(&self, lookup: Lookup) {
+        let silent = Answer {
+            finding: Finding::NoAnswer,
+            lifetime: SILENT_LIFETIME,
+        };
+        let patience = Duration::from_secs(LOOKUP_SECONDS);
+        let answer = match &self.resolver {
+            Some(resolver) => timeout(patience, resolver.resolve(&lookup)).await,
+            None => Ok(silent.clone()),
+        };
+        let answer = answer.unwrap_or(silent);
+        let now = Instant::now();
+        let lifetime = match answer.finding {
+            Finding::NoAnswer => SILENT_LIFETIME,
+            Finding::Addresses(_) | Finding::Absent => answer.lifetime.min(MOST_LIFETIME),
+        };
+        let waiters = {
+            let mut table = self.lock();
+            table.silence.note(&lookup, &answer.finding, now);
+            let waiters = table.under_way.remove(&lookup);
+            table
+                .cache
+                .insert(lookup, answer.finding.clone(), now + lifetime);
+            waiters.unwrap_or_default()
+        };
+        for waiter in waiters {
+            // Who has gone away needs it no more.
+            drop(waiter.send(answer.finding.clone()));
+        }
+    }
+}
+
+impl std::fmt::Debug for Lookups {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lookups").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,339 @@
+//! DNS lists: the client's address, looked up in zones that somebody else maintains.
+//!
+//! The syntax and the arithmetic are those of Postfix's `postscreen_dnsbl_sites` (postconf(5)): each site adds its
+//! weight once if any address of the answer matches its filter, and a zone that several sites name is asked once.
+//! From the threshold on the client is suspicious.
+//!
+//! Only addresses in 127.0.0.0/8 are answers of a list; 127.255.255.0/24 is an error code (a public resolver that is
+//! refused, a rate limit). A zone without an answer adds nothing.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::evidence::{Evidence, Finding, Lookup};
+use crate::types::ClientIp;
+
+/// The longest name of a zone: with the 64 nibbles of an IPv6 address before it, it is still a name (RFC 1035, 2.3.4).
+const MOST_ZONE: usize = 253 - 64;
+
+/// The greatest weight, up and down.
+const MOST_WEIGHT: i32 = 1_000_000;
+
+/// Most sites: more than anybody has, and few enough to be added up for each request.
+const MOST_SITES: usize = 128;
+
+/// The name of a zone: lower case, without the final dot. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Zone(Arc<str>);
+
+impl Zone {
+    /// The name to ask for: the client's address in reverse, as RFC 5782 says, below the zone. It ends with a dot.
+    #[must_use]
+    pub fn name(&self, client: ClientIp) -> String {
+        use fmt::Write as _;
+        let mut name = String::with_capacity(self.0.len().saturating_add(66));
+        let written = match client.address() {
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                write!(name, "{d}.{c}.{b}.{a}.")
+            }
+            IpAddr::V6(v6) => v6.octets().iter().rev().try_for_each(|octet| {
+                let (high, low) = (octet >> 4, octet & 15);
+                write!(name, "{low:x}.{high:x}.")
+            }),
+        };
+        debug_assert!(written.is_ok(), "a string takes everything");
+        name.push_str(&self.0);
+        name.push('.');
+        name
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The numbers that one byte of an answer may have: a number, or `[n;n..n]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Numbers(Vec<(u8, u8)>);
+
+impl Numbers {
+    fn has(&self, byte: u8) -> bool {
+        let ranges = &self.0;
+        ranges
+            .iter()
+            .any(|(low, high)| (*low..=*high).contains(&byte))
+    }
+}
+
+/// A site: a zone, which of its answers count, and how much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Site {
+    /// Which of [`DnsLists::zones`].
+    zone: usize,
+    /// `None`: every answer.
+    filter: Option<[Numbers; 4]>,
+    weight: i32,
+}
+
+impl Site {
+    fn matches(&self, answer: Ipv4Addr) -> bool {
+        let Some(filter) = &self.filter else {
+            return true;
+        };
+        let pairs = filter.iter().zip(answer.octets());
+        pairs.fold(true, |so_far, (numbers, byte)| so_far && numbers.has(byte))
+    }
+}
+
+/// Why a list of sites is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SiteError {
+    /// The name of the zone.
+    #[error(
+        "{0:?}: not a domain name of letters, digits, hyphens and dots with at most {MOST_ZONE} bytes"
+    )]
+    Zone(String),
+    /// The filter.
+    #[error("{0:?}: not a filter such as 127.0.0.2 or 127.0.[0..255].[1;3..5]")]
+    Filter(String),
+    /// The weight.
+    #[error("{0:?}: the weight must be an integer from -{MOST_WEIGHT} to {MOST_WEIGHT}")]
+    Weight(String),
+    /// Too many.
+    #[error("more than {MOST_SITES} sites")]
+    TooMany,
+    /// The same site twice.
+    #[error("{0}: the site is there twice, with the same filter")]
+    Twice(String),
+}
+
+/// The DNS lists of an administrator.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DnsLists {
+    zones: Vec<Zone>,
+    sites: Vec<Site>,
+    threshold: i32,
+}
+
+/// What the sites add up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Score {
+    /// The weights of the sites that match, together.
+    pub weight: i32,
+    /// How many zones there was no answer from.
+    pub silent: u32,
+    /// Whether the client is suspicious.
+    pub is_listed: bool,
+}
+
+/// What the DNS lists say about a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rating {
+    /// There are none, or none that is asked about this address.
+    NotAsked,
+    /// All have answered or were given up.
+    Sum(Score),
+    /// These have to be asked first.
+    Unknown(Vec<Lookup>),
+}
+
+impl DnsLists {
+    /// Reads sites as Postfix does: `zone=filter*weight`, separated by commas or white space.
+    ///
+    /// # Errors
+    ///
+    /// [`SiteError`] with the part that is wrong.
+    pub fn parse(texts: &[impl AsRef<str>], threshold: i32) -> Result<Self, SiteError> {
+        let mut lists = Self {
+            threshold,
+            ..Self::default()
+        };
+        let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
+        let words = texts
+            .iter()
+            .flat_map(|text| text.as_ref().split(is_separator));
+        for word in words.filter(|word| !word.is_empty()) {
+            lists.add(word)?;
+        }
+        Ok(lists)
+    }
+
+    fn add(&mut self, word: &str) -> Result<(), SiteError> {
+        let (rest, weight) = match word.rsplit_once('*') {
+            Some((rest, weight)) => (rest, read_weight(weight)?),
+            None => (word, 1),
+        };
+        let (name, filter) = match rest.split_once('=') {
+            Some((name, filter)) => (name, Some(read_filter(filter)?)),
+            None => (rest, None),
+        };
+        let zone = read_zone(name)?;
+        let known = self.zones.iter().position(|known| *known == zone);
+        let number = known.unwrap_or(self.zones.len());
+        if known.is_none() {
+            self.zones.push(zone);
+        }
+        let site = Site {
+            zone: number,
+            filter,
+            weight,
+        };
+        let is_same = |other: &Site| other.zone == site.zone && other.filter == site.filter;
+        if self.sites.iter().any(is_same) {
+            return Err(SiteError::Twice(rest.to_owned()));
+        }
+        if self.sites.len() >= MOST_SITES {
+            return Err(SiteError::TooMany);
+        }
+        self.sites.push(site);
+        Ok(())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.sites.is_empty()
+    }
+
+    /// The zones, each once.
+    pub fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter()
+    }
+
+    /// The sum of weights from which on a client is suspicious.
+    #[must_use]
+    pub const fn threshold(&self) -> i32 {
+        self.threshold
+    }
+
+    /// What they say about a client, as far as it is known.
+    pub(super) fn rate(&self, client: ClientIp, evidence: &Evidence) -> Rating {
+        if self.is_empty() || !is_public(client.address()) {
+            return Rating::NotAsked;
+        }
+        let mut unknown = Vec::new();
+        let (mut weight, mut silent) = (0_i32, 0_u32);
+        for (number, zone) in self.zones.iter().enumerate() {
+            let lookup = Lookup::DnsList(zone.clone(), client);
+            match evidence.find(&lookup) {
+                None => unknown.push(lookup),
+                Some(Finding::Absent) => {}
+                Some(Finding::NoAnswer) => silent = silent.saturating_add(1),
+                Some(Finding::Addresses(answers)) => {
+                    let answers = || answers.iter().copied().filter(|answer| is_listing(*answer));
+                    if answers().next().is_none() {
+                        silent = silent.saturating_add(1);
+                    }
+                    let sites = self.sites.iter().filter(|site| site.zone == number);
+                    let matching =
+                        sites.filter(|site| answers().any(|answer| site.matches(answer)));
+                    weight = matching.fold(weight, |sum, site| sum.saturating_add(site.weight));
+                }
+            }
+        }
+        if unknown.is_empty() {
+            Rating::Sum(Score {
+                weight,
+                silent,
+                is_listed: weight >= self.threshold,
+            })
+        } else {
+            Rating::Unknown(unknown)
+        }
+    }
+}
+
+/// Whether an answer is one of a list, and not an error code or an address of the outside world.
+fn is_listing(answer: Ipv4Addr) -> bool {
+    match answer.octets() {
+        [127, 255, 255, _] => false,
+        [first, ..] => first == 127,
+    }
+}
+
+/// Whether DNS lists can know the address: it is not private, local or reserved.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let is_shared = a == 100 && (64..128).contains(&b);
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || is_shared
+                || a == 0
+                || a >= 224)
+        }
+        // Only 2000::/3 is assigned for global unicast (RFC 4291, 2.4).
+        IpAddr::V6(v6) => v6.octets().first().is_some_and(|first| first >> 5 == 1),
+    }
+}
+
+fn read_zone(text: &str) -> Result<Zone, SiteError> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !label.is_empty() && label.len() <= 63 && label.bytes().all(is_fit)
+    };
+    if name.len() <= MOST_ZONE && name.split('.').all(is_label) {
+        Ok(Zone(Arc::from(name)))
+    } else {
+        Err(SiteError::Zone(text.to_owned()))
+    }
+}
+
+fn read_weight(text: &str) -> Result<i32, SiteError> {
+    let weight = i32::from_str(text).ok();
+    let is_fit = |weight: &i32| (-MOST_WEIGHT..=MOST_WEIGHT).contains(weight);
+    weight
+        .filter(is_fit)
+        .ok_or_else(|| SiteError::Weight(text.to_owned()))
+}
+
+fn read_filter(text: &str) -> Result<[Numbers; 4], SiteError> {
+    let error = || SiteError::Filter(text.to_owned());
+    let mut rest = text;
+    let mut filter = Vec::new();
+    loop {
+        let (numbers, tail) = read_numbers(rest).ok_or_else(error)?;
+        filter.push(numbers);
+        match tail.strip_prefix('.') {
+            Some(next) => rest = next,
+            None if tail.is_empty() => break,
+            None => return Err(error()),
+        }
+    }
+    filter.try_into().map_err(|_| error())
+}
+
+/// The numbers at the beginning of a filter, and what follows them.
+fn read_numbers(text: &str) -> Option<(Numbers, &str)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (inside, tail) = rest.split_once(']')?;
+        let ranges = inside.split(';').map(|range| {
+            let (low, high) = range.split_once("..").unwrap_or((range, range));
+            let (low, high) = (read_byte(low)?, read_byte(high)?);
+            (low <= high).then_some((low, high))
+        });
+        return Some((Numbers(ranges.collect::<Option<_>>()?), tail));
+    }
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, tail) = text.split_at_checked(end)?;
+    let byte = read_byte(digits)?;
+    Some((Numbers(vec![(byte, byte)]), tail))
+}
+
+fn read_byte(text: &str) -> Option<u8> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! What is known about an attempt from outside: answers of DNS, for instance.
+//!
+//! A check that needs such an answer looks for it in the [`Evidence`] of the attempt. If it is missing,
+//! [`plan`](super::plan) says what must be looked up; the caller asks, adds the findings and plans again.
+//!
+//! Evidence belongs to one request and only grows: what is in it is never looked up again. After [`ROUNDS`] rounds,
+//! or at the deadline, what is still missing is [`Finding::NoAnswer`]; each check says what that means.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::dns_lists::Zone;
+use crate::types::ClientIp;
+
+/// How often the lookups of one request are asked for, each time with what was found before.
+pub const ROUNDS: usize = 3;
+
+/// Something that can be looked up outside.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lookup {
+    /// The A records of a client in a DNS list.
+    DnsList(Zone, ClientIp),
+}
+
+/// What a lookup has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// These addresses.
+    Addresses(Arc<[Ipv4Addr]>),
+    /// There is no record.
+    Absent,
+    /// There was no answer in time, or an error.
+    NoAnswer,
+}
+
+/// The findings of one request.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    found: Vec<(Lookup, Finding)>,
+    is_closed: bool,
+}
+
+impl Evidence {
+    /// What a lookup has found; `None` if it must still be asked.
+    #[must_use]
+    pub fn find(&self, lookup: &Lookup) -> Option<&Finding> {
+        let found = self.found.iter().find(|(known, _)| known == lookup);
+        match found {
+            Some((_, finding)) => Some(finding),
+            None => self.is_closed.then_some(&Finding::NoAnswer),
+        }
+    }
+
+    /// Adds findings. What is known already stays.
+    pub fn add(&mut self, findings: impl IntoIterator<Item = (Lookup, Finding)>) {
+        for (lookup, finding) in findings {
+            if self.found.iter().all(|(known, _)| *known != lookup) {
+                self.found.push((lookup, finding));
+            }
+        }
+    }
+
+    /// Ends the lookups of the request: what is missing counts as [`Finding::NoAnswer`].
+    pub const fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// How many lookups have been answered or given up.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Whether nothing was looked up.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+}

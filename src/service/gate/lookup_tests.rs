@@ -1,0 +1,148 @@
+//! The gate with DNS lists: who waits for a lookup, and who does not.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::tests::{ManualClock, rules};
+use super::*;
+use crate::control::Control;
+use crate::lookup::tests::Gated;
+use crate::policy::{DnsLists, OnStoreFailure, Reason, Stage, Suspicion};
+use crate::store::memory::MemoryStore;
+
+/// A gate with one DNS list, in which the even addresses are.
+struct Site {
+    gate: Gate,
+    control: Control,
+    clock: Arc<ManualClock>,
+    resolver: Gated,
+}
+
+impl Site {
+    fn new(timeout: Duration) -> Self {
+        let clock = ManualClock::at(0);
+        let mut rules = rules(OnStoreFailure::Defer);
+        rules.dns_lists = Arc::new(DnsLists::parse(&["list.example"], 1).unwrap());
+        let as_clock = Arc::clone(&clock);
+        let started = Gate::start(rules, Box::new(MemoryStore::new()), as_clock).unwrap();
+        let site = Self {
+            gate: started.gate,
+            control: Control::new(started.internals),
+            clock,
+            resolver: Gated::default(),
+        };
+        let lookups = Lookups::new(site.resolver.clone(), timeout);
+        site.gate.set_lookups(lookups);
+        site
+    }
+
+    async fn ask(&self, address: &str) -> (Reason, Option<Suspicion>) {
+        let decision = self.gate.judge(&attempt(address), None).await;
+        (decision.outcome.reason, decision.outcome.suspicion)
+    }
+
+    async fn explain(&self, address: &str, looks_up: bool) -> Reason {
+        let explanation = self.control.explain(&attempt(address), looks_up).await;
+        explanation.outcome.reason
+    }
+}
+
+fn attempt(address: &str) -> Attempt<'_> {
+    Attempt {
+        stage: Stage::Recipient,
+        client_address: Some(address.as_bytes()),
+        client_name: Some(b"mx.example"),
+        sender: Some(b"a@b"),
+        recipient: Some(b"joe@x"),
+        instance: None,
+        queue_id: None,
+        is_stressed: false,
+        is_authenticated: false,
+    }
+}
+
+const LONG: Duration = Duration::from_secs(60);
+const LISTED: (Reason, Option<Suspicion>) = (Reason::New, Some(Suspicion::DnsLists(1)));
+
+#[tokio::test]
+async fn a_listed_client_is_greylisted_and_any_other_passes() {
+    let site = Site::new(LONG);
+    site.resolver.answer(2);
+    assert_eq!(site.ask("192.0.2.2").await, LISTED);
+    assert_eq!(site.ask("198.51.100.3").await.0, Reason::NotSuspicious);
+    assert_eq!(site.resolver.times(), 2);
+}
+
+#[tokio::test]
+async fn known_mail_waits_for_no_lookup() {
+    let site = Site::new(LONG);
+    site.resolver.answer(1);
+    assert_eq!(site.ask("192.0.2.2").await, LISTED);
+    // Nothing is in the cache, and nobody answers any more.
+    let silent = Gated::default();
+    site.gate.set_lookups(Lookups::new(silent.clone(), LONG));
+    site.clock.advance(300);
+    assert_eq!(
+        site.ask("192.0.2.2").await.0,
+        Reason::TripletFound,
+        "the retry"
+    );
+    assert_eq!(
+        site.ask("192.0.2.2").await.0,
+        Reason::TripletFound,
+        "the next mail"
+    );
+    assert_eq!(silent.times(), 0);
+}
+
+#[tokio::test]
+async fn without_an_answer_at_the_deadline_the_client_passes_and_its_retry_finds_the_answer() {
+    let site = Site::new(Duration::ZERO);
+    assert_eq!(site.ask("192.0.2.2").await.0, Reason::NotSuspicious);
+    site.gate
+        .set_lookups(Lookups::new(site.resolver.clone(), LONG));
+    site.resolver.answer(2);
+    assert_eq!(site.ask("192.0.2.2").await, LISTED);
+}
+
+#[tokio::test]
+async fn explain_asks_outside_only_if_the_caller_says_so_and_keeps_nothing() {
+    let site = Site::new(LONG);
+    site.resolver.answer(1);
+    assert_eq!(
+        site.explain("192.0.2.2", false).await,
+        Reason::NotSuspicious
+    );
+    assert_eq!(site.resolver.times(), 0);
+    assert_eq!(site.explain("192.0.2.2", true).await, Reason::New);
+    assert_eq!(
+        site.explain("192.0.2.2", false).await,
+        Reason::New,
+        "cached"
+    );
+    let status = site.gate.status();
+    assert_eq!(status.counts.totals().requests, 0);
+    assert_eq!(status.figures.unwrap().waiting, 0);
+    assert_eq!(site.ask("192.0.2.2").await, LISTED);
+    assert_eq!(site.resolver.times(), 1);
+}
+
+#[tokio::test]
+async fn a_request_that_needs_no_lookup_and_no_commit_is_answered_without_waiting() {
+    let site = Site::new(LONG);
+    site.resolver.answer(1);
+    assert_eq!(site.ask("192.0.2.2").await, LISTED);
+    site.clock.advance(300);
+    assert_eq!(site.ask("192.0.2.2").await.0, Reason::TripletFound);
+    let known = attempt("192.0.2.2");
+    let listed = Attempt {
+        client_name: Some(b"good.example"),
+        ..attempt("198.51.100.2")
+    };
+    for asked in [known, listed] {
+        let judged = pin!(site.gate.judge(&asked, None));
+        let polled = judged.poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(_)), "{asked:?}");
+    }
+}

@@ -1,0 +1,351 @@
+//! The way of a request through the service. There is one for those who judge and those who ask why: they differ in
+//! their [`Mode`] and in who listens to the steps.
+//!
+//! # The order
+//!
+//! 1. a pause, or the same request of the same message: the reply is known
+//! 2. [`policy::plan`]; if it lacks evidence, the records are looked at first, for known mail never waits for a
+//!    lookup; else all that is missing is looked up at once, and it is planned again
+//! 3. the records: [`Case::decide`] on the caller's own task; what must be durable before the reply is decided again
+//!    by the writer thread, inside its transaction
+//! 4. what follows from it: caches, counters, hits
+//!
+//! No lock and no place in the tarpit is held while anything is waited for.
+
+use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::gate::{CommitError, Decision, Inner, QUEUE};
+use super::instance_cache::Keys;
+use super::sleeps::{Reserved, Sleeps};
+use super::worker::{Message, PendingRequest};
+use crate::policy::{
+    self, Attempt, Because, Case, Evidence, Expiry, Facts, LiveFacts, Lookup, Outcome, Plan,
+    ROUNDS, Reason, Ruleset, Session, Step, Trace, Verdict,
+};
+use crate::store::StoreError;
+use crate::types::{Reply, Timestamp};
+
+/// How long a request waits for its commit, in seconds. Postfix waits 100, or what main.cf says.
+const COMMIT_SECONDS: u64 = 20;
+
+/// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
+const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
+
+/// What becomes of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Nothing: it changes and counts nothing. Lookups that are not in the cache are sent only if `looks_up`.
+    Look {
+        /// Whether to ask outside.
+        looks_up: bool,
+    },
+    /// It is the reply of a mail server, and is recorded.
+    Commit,
+}
+
+/// The time and the rules of a request, the same from its beginning to its end.
+struct Context<'a> {
+    now: Timestamp,
+    expiry: Expiry,
+    rules: &'a Arc<Ruleset>,
+    keys: Option<Keys>,
+    mode: Mode,
+}
+
+/// Decides, and reserves a place in the tarpit if the client is to sleep; decides again if there is none.
+pub(super) fn decide<'a>(
+    (case, facts): (&Case, &LiveFacts),
+    mut session: Session,
+    rules: &Ruleset,
+    sleeps: &'a Sleeps,
+    trace: &mut impl Trace,
+) -> (Outcome, Option<Reserved<'a>>) {
+    let outcome = case.decide(facts, session, rules, trace);
+    if !matches!(outcome.verdict, Verdict::Tarpit { .. }) {
+        return (outcome, None);
+    }
+    let place = sleeps.reserve(&rules.params, session.now);
+    if place.is_some() {
+        return (outcome, place);
+    }
+    session.has_room = false;
+    (case.decide(facts, session, rules, trace), None)
+}
+
+impl Inner {
+    /// Decides. `now` is read from the clock unless it is given.
+    pub(crate) async fn judge(
+        &self,
+        attempt: &Attempt<'_>,
+        now: Option<Timestamp>,
+        mode: Mode,
+        trace: &mut (impl Trace + Send),
+    ) -> Decision {
+        // A jump of the clock is seen by the first decision after it, not by a later look.
+        let (now, expiry) = match now {
+            None => self.state.time(self.clock.as_ref()),
+            Some(now) => (now, self.state.expiry()),
+        };
+        if self.live_rules.is_due(now) && expiry == Expiry::Applies {
+            self.live_rules.expire(now);
+        }
+        let rules = self.live_rules.rules();
+        if self.pause.is_on(now, expiry, self.clock.as_ref()) {
+            return self.let_pass(now, rules, mode, trace);
+        }
+        let keys = self.instance_cache.keys(attempt);
+        if let Some(outcome) = keys.and_then(|keys| self.instance_cache.answered(keys, now)) {
+            return Decision {
+                outcome,
+                reply: rules.repeated_reply(attempt, &outcome, now),
+                now,
+                rules,
+                is_repeat: true,
+            };
+        }
+        let context = Context {
+            now,
+            expiry,
+            rules: &rules,
+            keys,
+            mode,
+        };
+        let (outcome, text) = match self.plan(attempt, &context, trace).await {
+            Plan::Settled(outcome) => (outcome, None),
+            Plan::Replied(outcome, text) => (outcome, Some(text)),
+            Plan::Ask(_, case) | Plan::Case(case) => {
+                let asked = match mode {
+                    Mode::Look { .. } => self.preview(&case, &context, trace),
+                    Mode::Commit => self.commit(&case, &context).await,
+                };
+                let outcome = asked.unwrap_or_else(|_| policy::without_store(&case, &rules));
+                if mode == Mode::Commit {
+                    self.last_clients.note(attempt, &case, &outcome);
+                }
+                (outcome, None)
+            }
+        };
+        if mode == Mode::Commit {
+            self.note(attempt, &outcome, &context);
+        }
+        Decision {
+            outcome,
+            reply: text.map_or_else(|| rules.reply(attempt, &outcome, now), Reply::Access),
+            now,
+            rules,
+            is_repeat: false,
+        }
+    }
+
+    /// What everybody gets during a pause.
+    fn let_pass(
+        &self,
+        now: Timestamp,
+        rules: Arc<Ruleset>,
+        mode: Mode,
+        trace: &mut impl Trace,
+    ) -> Decision {
+        match mode {
+            Mode::Look { .. } => {
+                let pause = self.pause.get_at(now, self.clock.since_boot());
+                trace.note(Step::Paused(pause.and_then(|pause| pause.until)));
+            }
+            Mode::Commit => self.stats.count(&PAUSED),
+        }
+        Decision {
+            outcome: PAUSED,
+            reply: Reply::Continue,
+            now,
+            rules,
+            is_repeat: false,
+        }
+    }
+
+    /// Plans, with the evidence that it takes. The records come first: who passes by them waits for no lookup.
+    async fn plan(
+        &self,
+        attempt: &Attempt<'_>,
+        context: &Context<'_>,
+        trace: &mut (impl Trace + Send),
+    ) -> Plan {
+        let plan = policy::plan(attempt, &Evidence::default(), context.rules, trace);
+        let Plan::Ask(lookups, case) = plan else {
+            return plan;
+        };
+        // While the records cannot be read, the evidence makes no difference.
+        let looked = self.look(&case, context, &mut ());
+        if !looked.is_ok_and(|outcome| !outcome.verdict.is_pass()) {
+            return Plan::Case(case);
+        }
+        // On the heap, so that the tasks of those who look nothing up do not grow.
+        Box::pin(self.look_up(attempt, lookups, context, trace)).await
+    }
+
+    /// Looks up what is missing, until the plan lacks nothing, the rounds are over, or the deadline has come.
+    async fn look_up(
+        &self,
+        attempt: &Attempt<'_>,
+        mut missing: Vec<Lookup>,
+        context: &Context<'_>,
+        trace: &mut (impl Trace + Send),
+    ) -> Plan {
+        let mut evidence = Evidence::default();
+        let lookups = self.lookups();
+        let deadline = Instant::now() + lookups.timeout();
+        for _ in 0..ROUNDS {
+            let findings = match context.mode {
+                Mode::Look { looks_up: false } => lookups.cached(&missing),
+                Mode::Look { looks_up: true } | Mode::Commit => {
+                    lookups.ask(&missing, deadline).await
+                }
+            };
+            evidence.add(findings);
+            match policy::plan(attempt, &evidence, context.rules, trace) {
+                Plan::Ask(more, _) => missing = more,
+                plan @ (Plan::Settled(_) | Plan::Replied(..) | Plan::Case(_)) => return plan,
+            }
+        }
+        evidence.close();
+        policy::plan(attempt, &evidence, context.rules, trace)
+    }
+
+    /// Decides on the records and changes nothing.
+    fn look(
+        &self,
+        case: &Case,
+        context: &Context<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<Outcome, CommitError> {
+        let session = self.session(context);
+        let mut stored = self.stored(case)?;
+        self.write_behind.merge_into(case, &mut stored);
+        let facts = case.facts(&stored, session, &context.rules.params);
+        Ok(case.decide(&facts, session, context.rules, trace))
+    }
+
+    /// What would be answered to a mail server.
+    fn preview(
+        &self,
+        case: &Case,
+        context: &Context<'_>,
+        trace: &mut impl Trace,
+    ) -> Result<Outcome, CommitError> {
+        let outcome = self.look(case, context, trace)?;
+        // What cannot be stored cannot be durable before the reply.
+        if outcome.changes.durable && (self.state.trouble().is_some() || self.state.is_stalled()) {
+            return Err(CommitError::Closed);
+        }
+        Ok(outcome)
+    }
+
+    /// The records that are stored. A failure is told to the writer thread.
+    fn stored(&self, case: &Case) -> Result<Facts, CommitError> {
+        self.state
+            .read(|reader| reader.facts(case))
+            .map_err(|error| {
+                if !matches!(error, StoreError::Closed) {
+                    // A full queue means that the worker has trouble of its own.
+                    drop(self.queue.try_send(Message::ReadFailed(error)));
+                }
+                CommitError::Closed
+            })
+    }
+
+    /// What is known of this message besides the records.
+    fn session(&self, context: &Context<'_>) -> Session {
+        let state = context
+            .keys
+            .map(|keys| self.instance_cache.had(keys, context.now))
+            .unwrap_or_default();
+        Session {
+            header_given: state.header,
+            tarpitted: state.sleep,
+            is_known: state.known_triplet,
+            has_room: self.sleeps.has_room(&context.rules.params, context.now),
+            now: context.now,
+            expiry: context.expiry,
+        }
+    }
+
+    /// Decides on the records, and has what must be durable written.
+    async fn commit(&self, case: &Case, context: &Context<'_>) -> Result<Outcome, CommitError> {
+        let (now, rules) = (context.now, context.rules);
+        let session = self.session(context);
+        let mut stored = self.stored(case)?;
+        let mut place = None;
+        let outcome = self.write_behind.decide(case, &mut stored, |stored| {
+            let facts = case.facts(stored, session, &rules.params);
+            let sleeps = &self.sleeps;
+            let (outcome, reserved) = decide((case, &facts), session, rules, sleeps, &mut ());
+            place = reserved;
+            outcome
+        });
+        if outcome.changes.durable {
+            // The writer thread reserves a place when it has decided.
+            drop(place);
+            return self.ask_writer(case, session, context).await;
+        }
+        if let Some(place) = place {
+            place.settle(&outcome, now);
+        }
+        Ok(outcome)
+    }
+
+    /// Decides once more, on the writer thread, inside its transaction.
+    async fn ask_writer(
+        &self,
+        case: &Case,
+        session: Session,
+        context: &Context<'_>,
+    ) -> Result<Outcome, CommitError> {
+        if self.state.is_stalled() {
+            return Err(CommitError::Slow(COMMIT_SECONDS));
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = Box::new(PendingRequest {
+            case: case.clone(),
+            session,
+            rules: Arc::clone(context.rules),
+            answer,
+        });
+        match self.queue.try_send(Message::PendingRequest(request)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                let error = CommitError::Busy(QUEUE);
+                self.state.stall(&error);
+                return Err(error);
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
+        }
+        let patience = Duration::from_secs(COMMIT_SECONDS);
+        if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
+            return outcome.map_err(|_| CommitError::Closed);
+        }
+        let error = CommitError::Slow(COMMIT_SECONDS);
+        self.state.stall(&error);
+        Err(error)
+    }
+
+    /// What follows from a decision besides records: the instance cache, hits, counters.
+    fn note(&self, attempt: &Attempt<'_>, outcome: &Outcome, context: &Context<'_>) {
+        let (now, rules) = (context.now, context.rules);
+        if let Some(keys) = context.keys
+            && outcome.reason != Reason::StoreFailure
+        {
+            self.instance_cache
+                .remember(keys, outcome, now, &rules.params);
+        }
+        if let Some(entry) = outcome.entry()
+            && let Some(entry) = rules.entry(entry)
+        {
+            entry.hits.note(now);
+        }
+        self.stats.count(outcome);
+        self.sleeps.watch(&rules.params, attempt.stage, outcome);
+    }
+}
