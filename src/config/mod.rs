@@ -10,6 +10,7 @@ mod endpoint;
 pub mod environment;
 mod file;
 mod lists;
+mod lookup;
 mod options;
 mod params;
 mod settings;
@@ -20,6 +21,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use endpoint::Endpoint;
 pub use file::MAX_LIST_BYTES;
 pub use lists::{Files, ListFiles, Loaded, read_address_list, read_client_list};
+pub use lookup::LookupSettings;
 pub use options::{Options, Refusal};
 pub use settings::{
     DEFAULT_FACILITY, SYSLOG_NAME, Settings, StoreSettings, Surroundings, SyncMode, TimeSource,

@@ -214,8 +214,28 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
     pub greylist_result: Vec<String>,
 
-    /// What to do with a client that neither S25R nor a table matches: pass or greylist
-    /// [default: pass, if --s25r or a table can greylist, else greylist]
+    /// DNS lists, as in postscreen_dnsbl_sites: ZONE[=FILTER][*WEIGHT], ... (repeatable)
+    #[arg(long, value_name = "SITES", help_heading = "Suspicious clients")]
+    pub dnsbl_sites: Vec<String>,
+
+    /// Sum of DNS list weights from which a client is suspicious [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
+    pub dnsbl_threshold: Option<String>,
+
+    /// Maximum time in seconds that a request waits for DNS, 1 to 5 [default: 2]
+    #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
+    pub lookup_timeout: Option<String>,
+
+    /// Name server to ask [default: those in /etc/resolv.conf]
+    #[arg(
+        long,
+        value_name = "ADDRESS[:PORT]",
+        help_heading = "Suspicious clients"
+    )]
+    pub resolver: Option<String>,
+
+    /// What to do with a client that no suspicion check matches: pass or greylist
+    /// [default: pass, if --s25r, a table or --dnsbl-sites can greylist, else greylist]
     #[arg(
         long,
         value_name = "pass|greylist",

@@ -151,11 +151,12 @@ fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diag
             "means nothing without --client-access; ignoring",
         );
     }
-    let has_tests = options.s25r || !options.client_access.is_empty();
-    if !has_tests && params.unmatched == Some(Unmatched::Pass) {
+    let has_checks =
+        options.s25r || !options.client_access.is_empty() || !options.dnsbl_sites.is_empty();
+    if !has_checks && params.unmatched == Some(Unmatched::Pass) {
         found.warn(
             "--unmatched",
-            "is pass, and neither --s25r nor --client-access says who is suspicious: nobody is greylisted",
+            "is pass, and none of --s25r, --client-access and --dnsbl-sites says who is suspicious: nobody is greylisted",
         );
     }
 }

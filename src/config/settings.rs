@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::endpoint::Endpoint;
 use super::lists::ListFiles;
+use super::lookup::{self, LookupSettings};
 use super::options::Options;
 use super::{params, value};
 use crate::policy::{Params, Texts};
@@ -113,6 +114,8 @@ pub struct Settings {
     pub texts: Texts,
     /// The list files.
     pub lists: ListFiles,
+    /// What is looked up outside.
+    pub lookup: LookupSettings,
     /// How much is logged.
     pub verbosity: Verbosity,
     /// The syslog facility's number.
@@ -164,6 +167,10 @@ impl Settings {
         let mut found = Diagnostics::default();
         warn_of_what_is_ignored(options, around, &mut found);
         let params = params::read(options, &mut found);
+        let lookup = lookup::read(options, &mut found);
+        if found.errors.is_empty() {
+            lookup::warn_of_what_cannot_work(options, &lookup, &params, &mut found);
+        }
         let texts = texts(options, around, &mut found);
         let settings = Self {
             endpoints: endpoints(options, &mut found),
@@ -181,6 +188,7 @@ impl Settings {
                 None => return Err(found.errors),
             },
             lists: ListFiles::new(options),
+            lookup,
             verbosity: match (options.quiet, options.verbose) {
                 (true, _) => Verbosity::Quiet,
                 (false, true) => Verbosity::Verbose,

@@ -10,6 +10,7 @@ pub mod exit;
 mod failure;
 mod identity;
 mod logging;
+mod lookups;
 mod notify;
 mod packaged;
 mod reload;
@@ -124,7 +125,8 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         log::warn!("{error}; ignoring");
     }
     let list_errors = loaded.errors.len();
-    let rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
+    let mut rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
+    rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
     let clock: Arc<dyn Clock> = match &settings.time {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
@@ -133,6 +135,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     let opener = Locked::new(opener(settings), lock, since_boot());
     let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
     started.gate.set_list_errors(list_errors);
+    started.gate.set_lookups(lookups::new(&settings.lookup));
     let sockets = inherited.into_iter().chain(bound).collect();
     let served = run::run(sockets, started, settings, descriptors);
     drop(opener);

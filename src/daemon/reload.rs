@@ -1,4 +1,4 @@
-//! SIGHUP, or a word over D-Bus: every list file is read again, all or nothing.
+//! SIGHUP, or a word over D-Bus: every list file is read again, all or nothing, and the name servers of resolv.conf.
 
 use super::notify::Notifier;
 use crate::config::{Diagnostic, Loaded, Settings};
@@ -15,6 +15,7 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
             report(&loaded);
             gate.set_lists(loaded.lists);
             gate.set_list_errors(0);
+            gate.set_lookups(super::lookups::new(&settings.lookup));
             Ok(())
         }
         Ok(loaded) => {

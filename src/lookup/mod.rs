@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod dns;
 mod silence;
 
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::policy::{Finding, Lookup};
 use cache::Cache;
+pub use dns::{Dns, ResolverError};
 use silence::Silence;
 
 /// How long a lookup may take, in seconds, whether anybody still waits for it or not.

@@ -211,6 +211,13 @@ impl DnsLists {
         self.threshold
     }
 
+    /// The greatest sum there can be.
+    #[must_use]
+    pub fn greatest_sum(&self) -> i32 {
+        let weights = self.sites.iter().map(|site| site.weight.max(0));
+        weights.fold(0, i32::saturating_add)
+    }
+
     /// What they say about a client, as far as it is known.
     pub(super) fn rate(&self, client: ClientIp, evidence: &Evidence) -> Rating {
         if self.is_empty() || !is_public(client.address()) {

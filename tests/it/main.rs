@@ -11,6 +11,7 @@
 mod bus;
 mod crash;
 mod ctl;
+mod dns_lists;
 mod durability;
 mod explain;
 mod fuzz;

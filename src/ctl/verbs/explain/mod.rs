@@ -57,6 +57,7 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
         ("client_name", question.name.as_str()),
         ("sender", question.sender()),
         ("recipient", question.recipient()),
+        ("lookups", if options.no_lookup { "no" } else { "yes" }),
     ]);
     let told = session.ask("Explain", manager.explain(&attributes));
     let (result, steps) = told.await?;

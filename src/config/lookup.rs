@@ -1,0 +1,132 @@
+//! Options of what is looked up outside: DNS lists, the name server, the deadline.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::diagnostic::Diagnostics;
+use super::options::Options;
+use super::value;
+use crate::policy::{DnsLists, Params, Unmatched};
+use crate::types::Span;
+
+/// The port of DNS (RFC 1035, 4.2).
+const DNS_PORT: u16 = 53;
+
+/// The sum of weights from which on a client is suspicious, as postscreen's `postscreen_dnsbl_threshold`.
+const THRESHOLD: i32 = 1;
+
+/// How long a request waits for its lookups, in seconds.
+const TIMEOUT: u64 = 2;
+
+/// What is looked up outside, and how.
+#[derive(Debug, Clone)]
+pub struct LookupSettings {
+    /// The DNS lists; empty if there are none.
+    pub dns_lists: DnsLists,
+    /// The name server; `None`: those of /etc/resolv.conf.
+    pub resolver: Option<SocketAddr>,
+    /// How long a request waits for all its lookups together; 1 to 5 seconds.
+    pub timeout: Span,
+}
+
+/// Reads the options.
+pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings {
+    let threshold = options.dnsbl_threshold.as_ref().map_or(THRESHOLD, |text| {
+        found.take(
+            "--dnsbl-threshold",
+            value::number(text, 1, 1_000_000),
+            THRESHOLD,
+        )
+    });
+    let lists = DnsLists::parse(&options.dnsbl_sites, threshold);
+    let lists = lists.map_err(|error| error.to_string());
+    let timeout = options.lookup_timeout.as_ref().map_or(TIMEOUT, |text| {
+        found.take("--lookup-timeout", value::number(text, 1, 5), TIMEOUT)
+    });
+    let resolver = options.resolver.as_ref().and_then(|text| {
+        let server = name_server(text).map(Some);
+        found.take("--resolver", server, None)
+    });
+    LookupSettings {
+        dns_lists: found.take("--dnsbl-sites", lists, DnsLists::default()),
+        resolver,
+        timeout: Span::from_seconds(timeout),
+    }
+}
+
+/// Says what is allowed and cannot do what it is meant to.
+pub(super) fn warn_of_what_cannot_work(
+    options: &Options,
+    settings: &LookupSettings,
+    params: &Params,
+    found: &mut Diagnostics,
+) {
+    let lists = &settings.dns_lists;
+    if lists.is_empty() {
+        let useless = [
+            ("--dnsbl-threshold", options.dnsbl_threshold.is_some()),
+            ("--lookup-timeout", options.lookup_timeout.is_some()),
+            ("--resolver", options.resolver.is_some()),
+        ];
+        for (option, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
+            found.warn(option, "means nothing without --dnsbl-sites; ignoring");
+        }
+        return;
+    }
+    if lists.greatest_sum() < lists.threshold() {
+        found.warn(
+            "--dnsbl-threshold",
+            "is more than all sites together weigh: no client will ever reach it",
+        );
+    }
+    if params.unmatched == Some(Unmatched::Greylist) {
+        found.warn(
+            "--dnsbl-sites",
+            "decides nothing with --unmatched=greylist: a client that is not listed is greylisted too",
+        );
+    }
+}
+
+/// A name server: an address, or an address and a port.
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = bare.unwrap_or(text).parse::<IpAddr>();
+    let server = match address {
+        Ok(address) if bare.is_none() || address.is_ipv6() => {
+            Ok(SocketAddr::new(address, DNS_PORT))
+        }
+        Ok(_) | Err(_) => text.parse(),
+    };
+    let server = server.ok().filter(|server: &SocketAddr| server.port() > 0);
+    server.ok_or_else(|| format!("{text:?} is not an IP address, with or without a port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_addresses_with_or_without_a_port() {
+        let good = [
+            ("192.0.2.1", "192.0.2.1:53"),
+            ("192.0.2.1:5353", "192.0.2.1:5353"),
+            ("::1", "[::1]:53"),
+            ("[::1]", "[::1]:53"),
+            ("[::1]:5353", "[::1]:5353"),
+        ];
+        for (text, want) in good {
+            assert_eq!(name_server(text).unwrap().to_string(), want, "{text}");
+        }
+        for text in [
+            "",
+            "localhost",
+            "192.0.2.1:0",
+            "192.0.2.1:70000",
+            "[192.0.2.1]",
+            "::1:x",
+        ] {
+            assert!(name_server(text).is_err(), "{text}");
+        }
+    }
+}

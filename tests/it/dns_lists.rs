@@ -1,0 +1,284 @@
+//! DNS lists: the daemon and a real list server, rbldnsd.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::{Daemon, TestClock, rcpt};
+
+/// Where Debian's package puts it.
+const RBLDNSD: &str = "/usr/sbin/rbldnsd";
+
+const START: u64 = 1_800_000_000;
+const GREYLISTED: &str = "DEFER_IF_PERMIT 4.2.0 Greylisted, please try again in 300 seconds";
+
+/// The zones of the tests, each a data set of rbldnsd and its lines.
+const ZONES: &[(&str, &str, &str)] = &[
+    (
+        "bad.example",
+        "ip4set",
+        ":127.0.0.2:Listed\n192.0.2.2\n192.0.2.3\n192.0.2.4 :127.0.0.10:\n",
+    ),
+    ("good.example", "ip4set", ":127.0.9.2:Known\n192.0.2.3\n"),
+    (
+        "ill.example",
+        "ip4set",
+        ":127.255.255.254:Public resolver\n192.0.2.0/24\n",
+    ),
+    (
+        "six.example",
+        "ip6trie",
+        ":127.0.0.2:Listed\n2001:db8::/32\n",
+    ),
+];
+
+/// A list server on a port of its own; killed when dropped.
+struct ListServer {
+    child: Child,
+    address: SocketAddr,
+    _directory: TempDir,
+}
+
+impl ListServer {
+    fn start() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("stargrey-rbldnsd-")
+            .tempdir()
+            .unwrap();
+        // It gives up root's privileges before it reads the files.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let mut command = Command::new(RBLDNSD);
+        command
+            .arg("-n")
+            .arg("-b")
+            .arg(format!("{}/{}", address.ip(), address.port()));
+        command
+            .arg("-w")
+            .arg(directory.path())
+            .args(["-u", "nobody:nogroup"]);
+        for (zone, kind, lines) in ZONES {
+            let file = directory.path().join(zone);
+            fs::write(&file, lines).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+            command.arg(format!("{zone}:{kind}:{zone}"));
+        }
+        let quiet = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = quiet
+            .spawn()
+            .expect("rbldnsd is installed (make check-deps)");
+        let server = Self {
+            child,
+            address,
+            _directory: directory,
+        };
+        server.await_answer();
+        server
+    }
+
+    /// Waits until it answers: to a query without a name, which is an error that it answers to.
+    fn await_answer(&self) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        // Header of one question; "bad.example", A, IN.
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03bad\x07example\x00\x00\x01\x00\x01";
+        let begun = Instant::now();
+        loop {
+            socket.send_to(query, self.address).unwrap();
+            // A closed port is an error, silence another.
+            if socket.recv(&mut [0; 512]).is_ok() {
+                return;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "rbldnsd does not answer"
+            );
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for ListServer {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// A daemon that asks this server.
+fn start(server: SocketAddr, sites: &str, options: &[&str]) -> (Daemon, TestClock) {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), START);
+    let mut all = vec![
+        clock.option(),
+        format!("--dnsbl-sites={sites}"),
+        format!("--resolver={server}"),
+    ];
+    all.extend(options.iter().map(ToString::to_string));
+    daemon.run(&all);
+    (daemon, clock)
+}
+
+fn ask(daemon: &Daemon, address: &str, recipient: &str) -> String {
+    daemon.ask(&rcpt(
+        "mx.example.net",
+        address,
+        "eve@sender.example",
+        recipient,
+    ))
+}
+
+#[test]
+fn only_clients_whose_weights_reach_the_threshold_are_greylisted() {
+    let server = ListServer::start();
+    let sites = "bad.example=127.0.0.[2..3]*2, bad.example=127.0.0.10, good.example=127.0.[0..255].[1..3]*-2, \
+                 six.example*2, ill.example*9";
+    let (daemon, clock) = start(server.address, sites, &["--dnsbl-threshold=2"]);
+    let cases = [
+        ("192.0.2.1", "DUNNO", "not-suspicious", ""),
+        ("192.0.2.2", GREYLISTED, "new", ", dnsbl=2"),
+        ("192.0.2.3", "DUNNO", "not-suspicious", ""),
+        ("192.0.2.4", "DUNNO", "not-suspicious", ""),
+        ("2001:db8::7", GREYLISTED, "new", ", dnsbl=2"),
+        ("2001:4860::7", "DUNNO", "not-suspicious", ""),
+        ("10.1.2.3", "DUNNO", "not-suspicious", ""),
+    ];
+    for (address, want, _, _) in cases {
+        assert_eq!(ask(&daemon, address, "joe@x.example"), want, "{address}");
+    }
+    let log = daemon.log();
+    for (address, _, reason, end) in cases {
+        let line = log
+            .lines()
+            .find(|line| line.contains(&format!("client_address={address},")));
+        let line = line.unwrap_or_else(|| panic!("{address}: {log}"));
+        assert!(
+            line.contains(&format!("reason={}", reason.replace('-', " "))),
+            "{line}"
+        );
+        assert!(
+            line.ends_with(&format!("recipient=joe@x.example{end}")),
+            "{line}"
+        );
+    }
+    clock.advance(300);
+    let answer = ask(&daemon, "192.0.2.2", "joe@x.example");
+    assert!(
+        answer.starts_with("PREPEND X-Greylist: delayed 300 seconds"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn while_the_lists_are_silent_mail_flows_within_the_deadline_and_afterwards_they_are_asked_again() {
+    let server = ListServer::start();
+    let sites = "bad.example";
+    let (daemon, clock) = start(server.address, sites, &["--lookup-timeout=1"]);
+    assert_eq!(ask(&daemon, "192.0.2.2", "joe@x.example"), GREYLISTED);
+
+    server.signal("-STOP");
+    clock.advance(300);
+    let answer = ask(&daemon, "192.0.2.2", "joe@x.example");
+    assert!(
+        answer.starts_with("PREPEND"),
+        "a retry needs no lookup: {answer}"
+    );
+    let begun = Instant::now();
+    assert_eq!(ask(&daemon, "192.0.2.4", "jim@x.example"), "DUNNO");
+    assert!(
+        begun.elapsed() >= Duration::from_secs(1),
+        "it was not waited for"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(20));
+
+    server.signal("-CONT");
+    assert_eq!(ask(&daemon, "192.0.2.3", "jim@x.example"), GREYLISTED);
+}
+
+#[test]
+fn a_bad_option_is_named_and_one_without_effect_too() {
+    let wrong = [
+        (
+            "--dnsbl-sites=a..b",
+            "--dnsbl-sites: \"a..b\": not a domain name",
+        ),
+        (
+            "--dnsbl-sites=a.example=127.0.0",
+            "--dnsbl-sites: \"127.0.0\": not a filter",
+        ),
+        (
+            "--dnsbl-sites=a.example*x",
+            "--dnsbl-sites: \"x\": the weight must be an integer",
+        ),
+        (
+            "--dnsbl-threshold=0",
+            "--dnsbl-threshold: \"0\" is not an integer from 1",
+        ),
+        (
+            "--lookup-timeout=6",
+            "--lookup-timeout: \"6\" is not an integer from 1 to 5",
+        ),
+        (
+            "--resolver=localhost",
+            "--resolver: \"localhost\" is not an IP address",
+        ),
+    ];
+    for (option, want) in wrong {
+        let daemon = Daemon::prepare();
+        let mut command = daemon.command();
+        let status = command.args([option, "--check"]).status().unwrap();
+        assert_eq!(status.code(), Some(78), "{option}");
+        assert!(daemon.log().contains(want), "{option}: {}", daemon.log());
+    }
+    let odd = [
+        (
+            ["--dnsbl-threshold=2", ""],
+            "--dnsbl-threshold: means nothing without --dnsbl-sites",
+        ),
+        (
+            ["--lookup-timeout=2", ""],
+            "--lookup-timeout: means nothing without --dnsbl-sites",
+        ),
+        (
+            ["--resolver=::1", ""],
+            "--resolver: means nothing without --dnsbl-sites",
+        ),
+        (
+            ["--dnsbl-sites=a.example", "--dnsbl-threshold=2"],
+            "no client will ever reach it",
+        ),
+        (
+            ["--dnsbl-sites=a.example", "--unmatched=greylist"],
+            "decides nothing with --unmatched=greylist",
+        ),
+    ];
+    for (options, want) in odd {
+        let daemon = Daemon::prepare();
+        let mut command = daemon.command();
+        let given = options.into_iter().filter(|option| !option.is_empty());
+        let status = command.args(given).arg("--check").status().unwrap();
+        assert_eq!(status.code(), Some(0), "{options:?}");
+        assert!(daemon.log().contains(want), "{options:?}: {}", daemon.log());
+    }
+}
