@@ -99,12 +99,13 @@ use server::Place;
 const CONNECTIONS: [usize; 4] = [1, 16, 100, 500];
 
 /// What they ask for. The first passes are those of the triplets that were new.
-const WORKS: [&str; 9] = [
+const WORKS: [&str; 10] = [
     "listed by name",
     "listed by network",
     "s25r miss",
     "auto-whitelisted",
     "known",
+    "known, silent DNS",
     "early retry",
     "new",
     "first pass",

@@ -1,6 +1,7 @@
 //! The cells of the table: one kind of work, so many connections, every server in turn.
 
 use std::io;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ pub(crate) struct Field {
     pub(crate) stargrey: Peer,
     s25r: Peer,
     full: Peer,
+    /// With a DNS list, and a name server that never replies.
+    silent: Peer,
+    _name_server: UdpSocket,
     /// With empty lists; with the thousand names.
     pub(crate) postgrey: Option<Peer>,
     listing: Option<Peer>,
@@ -110,10 +114,18 @@ impl Peer {
 impl Field {
     /// Starts and prepares all servers.
     pub(crate) async fn new(place: &Place) -> io::Result<Self> {
-        let stargreyd = |name, option| {
+        let name_server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let resolver = format!("--resolver={}", name_server.local_addr()?);
+        // Not all that is prepared is in a list: it is greylisted nevertheless.
+        let silent = [
+            "--dnsbl-sites=list.example",
+            &resolver,
+            "--unmatched=greylist",
+        ];
+        let stargreyd = |name, more: &[&str]| {
             let start = Start {
                 name,
-                options: &["--policy-test-time", option],
+                options: &[&["--policy-test-time"], more].concat(),
                 ..Start::default()
             };
             Server::stargreyd(place, &start)
@@ -125,9 +137,11 @@ impl Field {
         let bare = Bare::open(&place.directory("bare")?);
         Ok(Self {
             null: Peer::new(Server::null(place, "null", &[])?),
-            stargrey: Peer::prepared(stargreyd("data", "--sync=data")?).await?,
-            s25r: Peer::new(stargreyd("s25r", "--s25r")?),
-            full: Peer::new(stargreyd("full", "--sync=full")?),
+            stargrey: Peer::prepared(stargreyd("data", &["--sync=data"])?).await?,
+            s25r: Peer::new(stargreyd("s25r", &["--s25r"])?),
+            full: Peer::new(stargreyd("full", &["--sync=full"])?),
+            silent: Peer::prepared(stargreyd("silent", &silent)?).await?,
+            _name_server: name_server,
             postgrey,
             listing: Server::postgrey(place, "listing", "names")?.map(Peer::new),
             bare: bare.map_err(|error| io::Error::other(error.to_string()))?,
@@ -143,6 +157,7 @@ impl Field {
     ) -> io::Result<Cell> {
         let (name, stargrey, postgrey) = match work {
             "new, sync=full" => ("new", &self.full, &self.postgrey),
+            "known, silent DNS" => ("known", &self.silent, &None),
             "s25r miss" => (work, &self.s25r, &None),
             "listed by name" => (work, &self.stargrey, &self.listing),
             "listed by network" => (work, &self.stargrey, &None),
