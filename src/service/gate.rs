@@ -285,6 +285,8 @@ pub(crate) mod tests;
 #[cfg(test)]
 mod clock_tests;
 #[cfg(test)]
+mod explain_tests;
+#[cfg(test)]
 mod lookup_tests;
 #[cfg(test)]
 mod tarpit_tests;

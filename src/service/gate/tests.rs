@@ -179,9 +179,9 @@ async fn a_decision_goes_by_the_rules_in_force() {
 
 /// A store whose commits fail while the switch is on, or wait for the disk.
 #[derive(Debug, Clone, Default)]
-struct Faulty {
+pub(super) struct Faulty {
     store: MemoryStore,
-    refuses: Arc<AtomicBool>,
+    pub(super) refuses: Arc<AtomicBool>,
     /// While there is something in here, a commit waits for it to end.
     hangs: Arc<Mutex<Option<Receiver<()>>>>,
 }
