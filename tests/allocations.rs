@@ -11,7 +11,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use stargrey::policy::pattern::ClientPattern;
 use stargrey::policy::{
-    Attempt, ClientList, DnsLists, Entry, Lists, Params, Reason, Ruleset, Stage, Texts, Unmatched,
+    Attempt, ClientList, DnsLists, Entry, Lists, Params, Reason, Ruleset, Stage, Texts, Thresholds,
+    Unmatched,
 };
 use stargrey::service::clock::SystemClock;
 use stargrey::service::{Gate, Start};
@@ -60,7 +61,8 @@ fn dns_gate() -> Start {
         ..Params::default()
     };
     let mut rules = rules(params);
-    rules.dns_lists = Arc::new(DnsLists::parse(&["one.example two.example"], 1).unwrap());
+    rules.dns_lists =
+        Arc::new(DnsLists::parse(&["one.example two.example"], Thresholds::default()).unwrap());
     start(rules)
 }
 

@@ -5,14 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
-use crate::policy::{DnsLists, Params, Unmatched};
+use crate::policy::{DnsLists, Params, Thresholds, Unmatched};
 use crate::types::Span;
+
+/// The greatest threshold, up and down.
+const MOST: i32 = 1_000_000;
 
 /// The port of DNS (RFC 1035, 4.2).
 const DNS_PORT: u16 = 53;
-
-/// The sum of weights from which on a client is suspicious, as postscreen's `postscreen_dnsbl_threshold`.
-const THRESHOLD: i32 = 1;
 
 /// How long a request waits for its lookups, in seconds.
 const TIMEOUT: u64 = 2;
@@ -30,14 +30,8 @@ pub struct LookupSettings {
 
 /// Reads the options.
 pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings {
-    let threshold = options.dnsbl_threshold.as_ref().map_or(THRESHOLD, |text| {
-        found.take(
-            "--dnsbl-threshold",
-            value::number(text, 1, 1_000_000),
-            THRESHOLD,
-        )
-    });
-    let lists = DnsLists::parse(&options.dnsbl_sites, threshold);
+    let thresholds = thresholds(options, found);
+    let lists = DnsLists::parse(&options.dnsbl_sites, thresholds);
     let lists = lists.map_err(|error| error.to_string());
     let timeout = options.lookup_timeout.as_ref().map_or(TIMEOUT, |text| {
         found.take("--lookup-timeout", value::number(text, 1, 5), TIMEOUT)
@@ -53,6 +47,20 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings
     }
 }
 
+/// The thresholds.
+fn thresholds(options: &Options, found: &mut Diagnostics) -> Thresholds {
+    let mut thresholds = Thresholds::default();
+    if let Some(text) = &options.dnsbl_threshold {
+        let number = value::number(text, 1, MOST);
+        thresholds.suspicious = found.take("--dnsbl-threshold", number, 1);
+    }
+    if let Some(text) = &options.dnsbl_allowlist_threshold {
+        let number = value::number(text, -MOST, -1).map(Some);
+        thresholds.allow = found.take("--dnsbl-allowlist-threshold", number, None);
+    }
+    thresholds
+}
+
 /// Says what is allowed and cannot do what it is meant to.
 pub(super) fn warn_of_what_cannot_work(
     options: &Options,
@@ -64,6 +72,10 @@ pub(super) fn warn_of_what_cannot_work(
     if lists.is_empty() {
         let useless = [
             ("--dnsbl-threshold", options.dnsbl_threshold.is_some()),
+            (
+                "--dnsbl-allowlist-threshold",
+                options.dnsbl_allowlist_threshold.is_some(),
+            ),
             ("--lookup-timeout", options.lookup_timeout.is_some()),
             ("--resolver", options.resolver.is_some()),
         ];
@@ -72,10 +84,17 @@ pub(super) fn warn_of_what_cannot_work(
         }
         return;
     }
-    if lists.greatest_sum() < lists.threshold() {
+    let ((least, greatest), thresholds) = (lists.range(), lists.thresholds());
+    if greatest < thresholds.suspicious {
         found.warn(
             "--dnsbl-threshold",
             "is more than all sites together weigh: no client will ever reach it",
+        );
+    }
+    if thresholds.allow.is_some_and(|allow| allow < least) {
+        found.warn(
+            "--dnsbl-allowlist-threshold",
+            "is less than all sites together weigh: no client will ever reach it",
         );
     }
     if params.unmatched == Some(Unmatched::Greylist) {

@@ -222,6 +222,15 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
     pub dnsbl_threshold: Option<String>,
 
+    /// Sum of DNS list weights, below zero, from which down a client passes at once [default: off]
+    #[arg(
+        long,
+        value_name = "-N",
+        allow_hyphen_values = true,
+        help_heading = "Suspicious clients"
+    )]
+    pub dnsbl_allowlist_threshold: Option<String>,
+
     /// Maximum time in seconds that a request waits for DNS, 1 to 5 [default: 2]
     #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
     pub lookup_timeout: Option<String>,
@@ -235,7 +244,7 @@ pub struct Options {
     pub resolver: Option<String>,
 
     /// What to do with a client that no suspicion check matches: pass or greylist
-    /// [default: pass, if --s25r, a table or --dnsbl-sites can greylist, else greylist]
+    /// [default: pass, if a suspicion check can greylist, else greylist]
     #[arg(
         long,
         value_name = "pass|greylist",

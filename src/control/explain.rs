@@ -2,8 +2,8 @@
 
 use super::Control;
 use crate::policy::{
-    Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, Step, Then,
-    Triplet, Unmatched, Verdict,
+    Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, Standing, Step,
+    Then, Thresholds, Triplet, Unmatched, Verdict,
 };
 use crate::service::Decision;
 use crate::service::pipeline::Mode;
@@ -206,15 +206,16 @@ fn pause_text(until: Option<Timestamp>, now: Timestamp) -> String {
 }
 
 fn dns_step(score: Score, rules: &Ruleset) -> (Finding, String) {
-    let finding = if score.is_listed {
-        Finding::Suspicious
-    } else {
-        Finding::NoMatch
+    let finding = match score.standing {
+        Standing::Allowed => Finding::Passes,
+        Standing::Unlisted => Finding::NoMatch,
+        Standing::Suspicious => Finding::Suspicious,
     };
+    let Thresholds { suspicious, allow } = rules.dns_lists.thresholds();
+    let exempt = allow.map_or_else(String::new, |allow| format!(", exempt from {allow} down"));
     let mut text = format!(
-        "the weights add up to {}; suspicious from {}",
-        score.weight,
-        rules.dns_lists.threshold()
+        "the weights add up to {}; suspicious from {suspicious}{exempt}",
+        score.weight
     );
     if score.silent > 0 {
         text.push_str("; without an answer: ");

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::policy::DnsLists;
+use crate::policy::{DnsLists, Thresholds};
 use crate::types::ClientIp;
 
 /// The lookup of a client with this number in a list.
 pub(crate) fn listed(number: u32) -> Lookup {
-    let lists = DnsLists::parse(&["list.example"], 1).unwrap();
+    let lists = DnsLists::parse(&["list.example"], Thresholds::default()).unwrap();
     let zone = lists.zones().next().unwrap().clone();
     Lookup::DnsList(zone, ClientIp::new(IpAddr::V4(Ipv4Addr::from_bits(number))))
 }

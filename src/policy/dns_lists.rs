@@ -2,10 +2,11 @@
 //!
 //! The syntax and the arithmetic are those of Postfix's `postscreen_dnsbl_sites` (postconf(5)): each site adds its
 //! weight once if any address of the answer matches its filter, and a zone that several sites name is asked once.
-//! From the threshold on the client is suspicious.
+//! From one threshold on the client is suspicious; from another one down, below zero, it passes at once.
 //!
 //! Only addresses in 127.0.0.0/8 are answers of a list; 127.255.255.0/24 is an error code (a public resolver that is
-//! refused, a rate limit). A zone without an answer adds nothing.
+//! refused, a rate limit). A zone without an answer adds nothing, but a client passes at once only if it would also do
+//! so had all silent zones listed it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
@@ -112,12 +113,42 @@ pub enum SiteError {
     Twice(String),
 }
 
+/// Where sums of weights change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thresholds {
+    /// From here on a client is suspicious; at least 1.
+    pub suspicious: i32,
+    /// From here down a client passes at once; at most -1. `None`: never.
+    pub allow: Option<i32>,
+}
+
+impl Default for Thresholds {
+    /// As postscreen: suspicious from 1 on, and nobody passes at once.
+    fn default() -> Self {
+        Self {
+            suspicious: 1,
+            allow: None,
+        }
+    }
+}
+
 /// The DNS lists of an administrator.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DnsLists {
     zones: Vec<Zone>,
     sites: Vec<Site>,
-    threshold: i32,
+    thresholds: Thresholds,
+}
+
+/// What a sum of weights makes of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It passes at once.
+    Allowed,
+    /// Nothing.
+    Unlisted,
+    /// It is suspicious.
+    Suspicious,
 }
 
 /// What the sites add up to.
@@ -127,8 +158,8 @@ pub struct Score {
     pub weight: i32,
     /// How many zones there was no answer from.
     pub silent: u32,
-    /// Whether the client is suspicious.
-    pub is_listed: bool,
+    /// What that makes of the client.
+    pub standing: Standing,
 }
 
 /// What the DNS lists say about a client.
@@ -148,9 +179,9 @@ impl DnsLists {
     /// # Errors
     ///
     /// [`SiteError`] with the part that is wrong.
-    pub fn parse(texts: &[impl AsRef<str>], threshold: i32) -> Result<Self, SiteError> {
+    pub fn parse(texts: &[impl AsRef<str>], thresholds: Thresholds) -> Result<Self, SiteError> {
         let mut lists = Self {
-            threshold,
+            thresholds,
             ..Self::default()
         };
         let is_separator = |c: char| c == ',' || c.is_ascii_whitespace();
@@ -205,17 +236,48 @@ impl DnsLists {
         self.zones.iter()
     }
 
-    /// The sum of weights from which on a client is suspicious.
+    /// Where sums of weights change something.
     #[must_use]
-    pub const fn threshold(&self) -> i32 {
-        self.threshold
+    pub const fn thresholds(&self) -> Thresholds {
+        self.thresholds
     }
 
-    /// The greatest sum there can be.
+    /// The least and the greatest sum there can be.
     #[must_use]
-    pub fn greatest_sum(&self) -> i32 {
-        let weights = self.sites.iter().map(|site| site.weight.max(0));
+    pub fn range(&self) -> (i32, i32) {
+        self.sites.iter().fold((0, 0), |(least, greatest), site| {
+            (
+                least.saturating_add(site.weight.min(0)),
+                greatest.saturating_add(site.weight.max(0)),
+            )
+        })
+    }
+
+    /// What the sites of a zone would add at most.
+    fn most_of(&self, zone: usize) -> i32 {
+        let sites = self.sites.iter().filter(|site| site.zone == zone);
+        let weights = sites.map(|site| site.weight.max(0));
         weights.fold(0, i32::saturating_add)
+    }
+
+    /// What the sites of a zone add for these answers; `None` if none of them is one of a list.
+    fn weight_of(&self, zone: usize, answers: &[Ipv4Addr]) -> Option<i32> {
+        let answers = || answers.iter().copied().filter(|answer| is_listing(*answer));
+        answers().next()?;
+        let sites = self.sites.iter().filter(|site| site.zone == zone);
+        let matching = sites.filter(|site| answers().any(|answer| site.matches(answer)));
+        Some(matching.fold(0, |sum: i32, site| sum.saturating_add(site.weight)))
+    }
+
+    /// What a sum makes of a client, if the silent zones could add so much to it.
+    fn standing(&self, weight: i32, silent: i32) -> Standing {
+        if weight >= self.thresholds.suspicious {
+            return Standing::Suspicious;
+        }
+        match self.thresholds.allow {
+            Some(allow) if weight.saturating_add(silent) <= allow => Standing::Allowed,
+            Some(_) | None => Standing::Unlisted,
+        }
     }
 
     /// What they say about a client, as far as it is known.
@@ -224,30 +286,30 @@ impl DnsLists {
             return Rating::NotAsked;
         }
         let mut unknown = Vec::new();
-        let (mut weight, mut silent) = (0_i32, 0_u32);
+        let (mut weight, mut silent, mut silent_weight) = (0_i32, 0_u32, 0_i32);
         for (number, zone) in self.zones.iter().enumerate() {
             let lookup = Lookup::DnsList(zone.clone(), client);
-            match evidence.find(&lookup) {
-                None => unknown.push(lookup),
-                Some(Finding::Absent) => {}
-                Some(Finding::NoAnswer) => silent = silent.saturating_add(1),
-                Some(Finding::Addresses(answers)) => {
-                    let answers = || answers.iter().copied().filter(|answer| is_listing(*answer));
-                    if answers().next().is_none() {
-                        silent = silent.saturating_add(1);
-                    }
-                    let sites = self.sites.iter().filter(|site| site.zone == number);
-                    let matching =
-                        sites.filter(|site| answers().any(|answer| site.matches(answer)));
-                    weight = matching.fold(weight, |sum, site| sum.saturating_add(site.weight));
+            let added = match evidence.find(&lookup) {
+                None => {
+                    unknown.push(lookup);
+                    continue;
                 }
+                Some(Finding::Absent) => Some(0),
+                Some(Finding::NoAnswer) => None,
+                Some(Finding::Addresses(answers)) => self.weight_of(number, answers),
+            };
+            if let Some(added) = added {
+                weight = weight.saturating_add(added);
+            } else {
+                silent = silent.saturating_add(1);
+                silent_weight = silent_weight.saturating_add(self.most_of(number));
             }
         }
         if unknown.is_empty() {
             Rating::Sum(Score {
                 weight,
                 silent,
-                is_listed: weight >= self.threshold,
+                standing: self.standing(weight, silent_weight),
             })
         } else {
             Rating::Unknown(unknown)

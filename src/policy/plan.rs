@@ -1,7 +1,7 @@
 //! The first half of a decision: what needs no records.
 
 use super::access::AccessResult;
-use super::dns_lists::Rating;
+use super::dns_lists::{Rating, Standing};
 use super::{
     Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, ListName, Lookup, Outcome,
     Plan, Reason, Ruleset, Stage, Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
@@ -137,36 +137,64 @@ impl<'a> Parts<'a> {
         if by_tables.is_some() {
             return Ok(Check::Done(by_tables));
         }
-        let mut because = Because::Request;
-        if rules.params.s25r {
-            let rule = s25r::rule(self.name);
-            let exception = rule.and_then(|_| {
-                rules.find(ListName::S25rException, |lists| {
-                    lists.s25r_exceptions.find(self.name, self.client)
-                })
-            });
-            trace.note(Step::S25r(rule, exception));
-            match (rule, exception) {
-                (Some(rule), None) => return Ok(Check::Done(Some(Suspicion::S25r(rule)))),
-                (Some(_), Some(entry)) => because = Because::Entry(entry),
-                (None, _) => {}
-            }
+        let (rule, exception) = self.by_s25r(rules, trace);
+        let by_s25r = rule.filter(|_| exception.is_none()).map(Suspicion::S25r);
+        if let Some(by_lists) = self.by_dns_lists(by_s25r, evidence, rules, trace)? {
+            return Ok(by_lists);
         }
-        match rules.dns_lists.rate(self.client, evidence) {
-            Rating::NotAsked => {}
-            Rating::Unknown(lookups) => return Ok(Check::Lacks(lookups)),
-            Rating::Sum(score) => {
-                trace.note(Step::DnsLists(score));
-                if score.is_listed {
-                    return Ok(Check::Done(Some(Suspicion::DnsLists(score.weight))));
-                }
-            }
+        if by_s25r.is_some() {
+            return Ok(Check::Done(by_s25r));
         }
+        let because = exception.map_or(Because::Request, Because::Entry);
         let unmatched = rules.unmatched();
         trace.note(Step::Unmatched(unmatched));
         match unmatched {
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
             Unmatched::Greylist => Ok(Check::Done(opted_in)),
+        }
+    }
+
+    /// The rule of S25R that the name matches, and the exception that it is, if it is one.
+    fn by_s25r(&self, rules: &Ruleset, trace: &mut impl Trace) -> (Option<u8>, Option<EntryRef>) {
+        if !rules.params.s25r {
+            return (None, None);
+        }
+        let rule = s25r::rule(self.name);
+        let exception = rule.and_then(|_| {
+            rules.find(ListName::S25rException, |lists| {
+                lists.s25r_exceptions.find(self.name, self.client)
+            })
+        });
+        trace.note(Step::S25r(rule, exception));
+        (rule, exception)
+    }
+
+    /// What the DNS lists say, if they are asked: they cannot make a client of S25R more suspicious, but may let it
+    /// pass. `None`: nothing.
+    fn by_dns_lists(
+        &self,
+        by_s25r: Option<Suspicion>,
+        evidence: &Evidence,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Option<Check>, Settled> {
+        let lists = &rules.dns_lists;
+        if by_s25r.is_some() && lists.thresholds().allow.is_none() {
+            return Ok(None);
+        }
+        let score = match lists.rate(self.client, evidence) {
+            Rating::NotAsked => return Ok(None),
+            Rating::Unknown(lookups) => return Ok(Some(Check::Lacks(lookups))),
+            Rating::Sum(score) => score,
+        };
+        trace.note(Step::DnsLists(score));
+        match score.standing {
+            Standing::Allowed => Err(pass(Reason::DnsAllowlist, Because::Request)),
+            Standing::Suspicious if by_s25r.is_none() => {
+                let suspicion = Suspicion::DnsLists(score.weight);
+                Ok(Some(Check::Done(Some(suspicion))))
+            }
+            Standing::Suspicious | Standing::Unlisted => Ok(None),
         }
     }
 

@@ -28,7 +28,9 @@ pub enum Reason {
     Authenticated,
     /// Greylisting is opt-in, and the recipient is not listed.
     RecipientNotListed,
-    /// No test of suspicion says anything about the client.
+    /// DNS lists let the client pass.
+    DnsAllowlist,
+    /// No suspicion check says anything about the client.
     NotSuspicious,
     /// The client has got enough greylisted mail through.
     ClientAwl,
@@ -73,7 +75,7 @@ const fn row(word: &'static str, log_text: &'static str, meaning: &'static str) 
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
@@ -85,6 +87,7 @@ impl Reason {
         Self::AccessReply,
         Self::Authenticated,
         Self::RecipientNotListed,
+        Self::DnsAllowlist,
         Self::NotSuspicious,
         Self::ClientAwl,
         Self::TarpitSurvived,
@@ -113,6 +116,7 @@ impl Reason {
             Self::AccessReply => row("access-reply", "client access reply", "a client access table replies to the client"),
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
             Self::RecipientNotListed => row("recipient-not-listed", "recipient not listed", "the recipient is not on the list of those to be greylisted"),
+            Self::DnsAllowlist => row("dns-allowlist", "DNS allowlist", "DNS lists let the client pass"),
             Self::NotSuspicious => row("not-suspicious", "not suspicious", "no check marks the client as suspicious"),
             Self::ClientAwl => row("client-awl", "client AWL", "the client is auto-whitelisted: it has retried successfully often enough"),
             Self::TarpitSurvived => row("tarpit-survived", "tarpit survived", "the client has waited for its reply"),

@@ -267,6 +267,13 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
             "no client will ever reach it",
         ),
         (
+            [
+                "--dnsbl-sites=a.example*-2",
+                "--dnsbl-allowlist-threshold=-3",
+            ],
+            "--dnsbl-allowlist-threshold: is less than",
+        ),
+        (
             ["--dnsbl-sites=a.example", "--unmatched=greylist"],
             "decides nothing with --unmatched=greylist",
         ),

@@ -1,11 +1,16 @@
 use super::*;
 
+const AT_THREE: Thresholds = Thresholds {
+    suspicious: 3,
+    allow: Some(-2),
+};
+
 fn client(text: &str) -> ClientIp {
     ClientIp::parse(text.as_bytes()).unwrap()
 }
 
 fn lists(sites: &str) -> DnsLists {
-    DnsLists::parse(&[sites], 3).unwrap()
+    DnsLists::parse(&[sites], AT_THREE).unwrap()
 }
 
 /// What the zones have answered: one finding each, in their order.
@@ -37,7 +42,7 @@ fn sites_are_read_as_postfix_reads_them() {
         ("a_b.example", 1),
     ];
     for (text, zones) in good {
-        let lists = DnsLists::parse(&[text], 1).unwrap();
+        let lists = DnsLists::parse(&[text], AT_THREE).unwrap();
         assert_eq!(lists.zones().count(), zones, "{text}");
         assert_eq!(lists.is_empty(), zones == 0, "{text}");
     }
@@ -63,10 +68,10 @@ fn sites_are_read_as_postfix_reads_them() {
         ("a*2 a*3", SiteError::Twice("a".to_owned())),
     ];
     for (text, want) in bad {
-        assert_eq!(DnsLists::parse(&[text], 1), Err(want), "{text}");
+        assert_eq!(DnsLists::parse(&[text], AT_THREE), Err(want), "{text}");
     }
     let many: Vec<String> = (0..=MOST_SITES).map(|n| format!("l{n}.example")).collect();
-    assert_eq!(DnsLists::parse(&many, 1), Err(SiteError::TooMany));
+    assert_eq!(DnsLists::parse(&many, AT_THREE), Err(SiteError::TooMany));
 }
 
 #[test]
@@ -83,53 +88,37 @@ fn the_name_that_is_asked_for_is_the_address_in_reverse() {
 }
 
 #[test]
+#[rustfmt::skip]
 fn the_weights_of_matching_sites_add_up() {
+    use Standing::{Allowed, Suspicious, Unlisted};
     let sites = "zen.example=127.0.0.[2..11]*3, zen.example=127.0.0.10*2, bl.example*1, \
                  wl.example=127.0.[0..255].[1..3]*-4";
     let (absent, silent) = (|| Finding::Absent, || Finding::NoAnswer);
     let one = |last: u8| answers(&[[127, 0, 0, last]]);
+    let good = || answers(&[[127, 0, 5, 1]]);
+    let two = answers(&[[127, 0, 0, 2], [127, 0, 0, 3]]);
+    let (code, outside) = (answers(&[[127, 255, 255, 254]]), answers(&[[192, 0, 2, 1]]));
     let cases = [
-        ("nowhere", absent(), absent(), absent(), (0, 0)),
-        ("in one", one(2), absent(), absent(), (3, 0)),
-        ("two sites of a zone", one(10), absent(), absent(), (5, 0)),
-        ("no site has it", one(12), absent(), absent(), (0, 0)),
-        ("all silent but one", silent(), one(2), silent(), (1, 2)),
-        (
-            "known to be good",
-            one(2),
-            absent(),
-            answers(&[[127, 0, 5, 1]]),
-            (-1, 0),
-        ),
-        (
-            "two answers",
-            answers(&[[127, 0, 0, 2], [127, 0, 0, 3]]),
-            absent(),
-            absent(),
-            (3, 0),
-        ),
-        (
-            "an error code",
-            answers(&[[127, 255, 255, 254]]),
-            absent(),
-            absent(),
-            (0, 1),
-        ),
-        (
-            "the outside world",
-            absent(),
-            answers(&[[192, 0, 2, 1]]),
-            absent(),
-            (0, 1),
-        ),
+        ("nowhere", absent(), absent(), absent(), (0, 0, Unlisted)),
+        ("in one", one(2), absent(), absent(), (3, 0, Suspicious)),
+        ("two sites of a zone", one(10), absent(), absent(), (5, 0, Suspicious)),
+        ("no site has it", one(12), absent(), absent(), (0, 0, Unlisted)),
+        ("all silent but one", silent(), one(2), silent(), (1, 2, Unlisted)),
+        ("bad and known to be good", one(2), absent(), good(), (-1, 0, Unlisted)),
+        ("known to be good", absent(), absent(), good(), (-4, 0, Allowed)),
+        ("known to be good, a light zone silent", absent(), silent(), good(), (-4, 1, Allowed)),
+        ("known to be good, a heavy zone silent", silent(), absent(), good(), (-4, 1, Unlisted)),
+        ("two answers", two, absent(), absent(), (3, 0, Suspicious)),
+        ("an error code", code, absent(), absent(), (0, 1, Unlisted)),
+        ("the outside world", absent(), outside, absent(), (0, 1, Unlisted)),
     ];
     let lists = lists(sites);
-    for (name, zen, bl, wl, (weight, silent)) in cases {
+    for (name, zen, bl, wl, (weight, silent, standing)) in cases {
         let evidence = evidence(&lists, "192.0.2.7", &[zen, bl, wl]);
         let want = Score {
             weight,
             silent,
-            is_listed: weight >= 3,
+            standing,
         };
         assert_eq!(
             lists.rate(client("192.0.2.7"), &evidence),
@@ -162,7 +151,7 @@ fn what_was_not_asked_is_asked_and_what_was_given_up_adds_nothing() {
     let want = Score {
         weight: 3,
         silent: 1,
-        is_listed: true,
+        standing: Standing::Suspicious,
     };
     assert_eq!(
         lists.rate(address, &evidence),

@@ -9,7 +9,9 @@ use super::tests::{Faulty, ManualClock, rules};
 use super::*;
 use crate::control::{Control, Filter};
 use crate::lookup::tests::Gated;
-use crate::policy::{DnsLists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Unmatched};
+use crate::policy::{
+    DnsLists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Thresholds, Unmatched,
+};
 use crate::types::Span;
 
 /// What happens next.
@@ -117,7 +119,8 @@ fn open(options: Options, store: &Faulty, clock: &Arc<ManualClock>) -> Start {
         ..rules.params
     };
     if options.has_dns_lists {
-        rules.dns_lists = Arc::new(DnsLists::parse(&["list.example"], 1).unwrap());
+        rules.dns_lists =
+            Arc::new(DnsLists::parse(&["list.example"], Thresholds::default()).unwrap());
     }
     let as_clock = Arc::clone(clock);
     let start = Gate::start(rules, Box::new(store.clone()), as_clock).unwrap();

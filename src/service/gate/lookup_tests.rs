@@ -8,7 +8,7 @@ use super::tests::{ManualClock, rules};
 use super::*;
 use crate::control::Control;
 use crate::lookup::tests::Gated;
-use crate::policy::{DnsLists, OnStoreFailure, Reason, Stage, Suspicion};
+use crate::policy::{DnsLists, OnStoreFailure, Reason, Stage, Suspicion, Thresholds};
 use crate::store::memory::MemoryStore;
 
 /// A gate with one DNS list, in which the even addresses are.
@@ -23,7 +23,8 @@ impl Site {
     fn new(timeout: Duration) -> Self {
         let clock = ManualClock::at(0);
         let mut rules = rules(OnStoreFailure::Defer);
-        rules.dns_lists = Arc::new(DnsLists::parse(&["list.example"], 1).unwrap());
+        rules.dns_lists =
+            Arc::new(DnsLists::parse(&["list.example"], Thresholds::default()).unwrap());
         let as_clock = Arc::clone(&clock);
         let started = Gate::start(rules, Box::new(MemoryStore::new()), as_clock).unwrap();
         let site = Self {
