@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chores;
 pub mod exit;
 mod failure;
 mod identity;

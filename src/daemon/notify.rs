@@ -12,14 +12,10 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-use crate::frontend::Lanes;
 use crate::policy::Expiry;
 use crate::service::clock::monotonic;
 use crate::service::{Gate, Status};
 use crate::types::counted;
-
-/// How often the status is brought up to date.
-const STATUS: Duration = Duration::from_secs(5);
 
 /// News that may wait for the manager.
 const QUEUE: usize = 16;
@@ -102,42 +98,14 @@ impl Notifier {
         self.tell(News::Stopping(status_line(&gate.status())));
     }
 
-    /// Tells how things are, for ever, whenever that has changed.
-    pub(super) async fn tell_status(self, gate: Gate) {
-        let mut told = String::new();
-        loop {
-            let text = status_line(&gate.status());
-            if text != told && self.tell(News::Status(text.clone())) {
-                told = text;
-            }
-            tokio::time::sleep(STATUS).await;
-        }
+    /// Tells how things are; says whether there was room for that.
+    pub(super) fn status(&self, text: &str) -> bool {
+        self.tell(News::Status(text.to_owned()))
     }
 
-    /// Feeds the watchdog, for ever, as long as the daemon works: the main thread runs this, those that answer
-    /// run what they are given, and the one that writes has moved since the last time, or has nothing to do; or that one
-    /// has waited for the disk ever since, which is no reason to be killed and may hold the others too.
-    pub(super) async fn feed_watchdog(self, gate: Gate, lanes: Arc<Lanes>) {
-        let Some(timeout) = sd_notify::watchdog_enabled() else {
-            return;
-        };
-        // A disk that begins to hang is known for what it is at the second look, two pauses after the first.
-        let pause = timeout.checked_div(6).unwrap_or(timeout);
-        let mut last = None;
-        loop {
-            let all_run = tokio::time::timeout(pause, lanes.all_run()).await.is_ok();
-            let now = gate.progress();
-            let has_moved = last.replace(now.turns) != Some(now.turns);
-            let works = if has_moved || now.is_waiting {
-                all_run
-            } else {
-                now.is_in_store
-            };
-            if works {
-                self.tell(News::Watchdog);
-            }
-            tokio::time::sleep(pause).await;
-        }
+    /// Feeds the watchdog.
+    pub(super) fn watchdog(&self) {
+        self.tell(News::Watchdog);
     }
 
     /// Puts news into the queue; says whether there was room.
@@ -182,7 +150,7 @@ fn send(news: &News) {
 }
 
 /// One line that says how things are, the bad news first.
-fn status_line(status: &Status) -> String {
+pub(super) fn status_line(status: &Status) -> String {
     let mut parts = Vec::new();
     if let Some(trouble) = &status.trouble {
         parts.push(format!("DEGRADED: {trouble}"));

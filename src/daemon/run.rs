@@ -11,16 +11,17 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task;
 
+use super::chores::Chores;
 use super::failure::Failure;
 use super::notify::Notifier;
 use super::reload;
 use crate::config::{Settings, Verbosity};
 use crate::control::Control;
 use crate::frontend::bus::{self, Facts, Reloaded};
-use crate::frontend::{Lanes, Manner, Registry, Service, Socket, serve};
+use crate::frontend::{Lanes, Manner, Reactor, Registry, Service, Socket, serve};
 use crate::policy::{Params, Scheme};
 use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
@@ -62,7 +63,8 @@ pub(super) fn run(
         internals,
         worker,
     } = started;
-    let runtime = runtime()?;
+    let built = Reactor::build();
+    let (runtime, main) = built.map_err(|source| system("starting threads", source))?;
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
         .min(MOST_CONNECTIONS);
@@ -73,6 +75,8 @@ pub(super) fn run(
         settings,
         notifier,
         limit,
+        main,
+        look: Arc::new(Notify::new()),
     };
     let (shutdown, is_ending) = watch::channel(false);
     let (bus, reloads) = serve_bus(&service, is_ending)?;
@@ -98,6 +102,10 @@ struct Served<'s> {
     notifier: Notifier,
     /// Most connections.
     limit: usize,
+    /// The main thread.
+    main: Reactor,
+    /// When the bus is to look for changes.
+    look: Arc<Notify>,
 }
 
 async fn serve_all(
@@ -112,6 +120,8 @@ async fn serve_all(
         settings,
         notifier,
         limit,
+        main,
+        look,
     } = served;
     let signals = Signals::new().map_err(|source| system("catching signals", source))?;
     let lanes = Lanes::start().map_err(|source| system("starting threads", source))?;
@@ -134,11 +144,16 @@ async fn serve_all(
         let listener = serve(socket, service.clone());
         listeners.push(listener.map_err(|source| system("listening", source))?);
     }
-    let chores = [
-        tokio::spawn(notifier.clone().tell_status(gate.clone())),
-        tokio::spawn(notifier.clone().feed_watchdog(gate.clone(), lanes)),
-        tokio::spawn(Arc::clone(&service.registry).watch()),
-    ];
+    let chores = Chores {
+        gate: gate.clone(),
+        notifier: notifier.clone(),
+        registry: Arc::clone(&service.registry),
+        reactors: lanes.reactors().chain([main]).collect(),
+        look,
+    };
+    drop(lanes);
+    let chores = chores.start();
+    let chores = chores.map_err(|source| system("starting threads", source))?;
     drop(service);
     notifier.ready();
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
@@ -148,12 +163,11 @@ async fn serve_all(
             () = wishes.signals.end() => break,
         }
     }
+    // Its last round may be waiting for this thread: it is the writing thread that waits for its end.
+    drop(chores);
     notifier.stopping(&gate);
     log::info!("shutting down: answering pending requests first");
     end(&shutdown, listeners).await;
-    for chore in chores {
-        chore.abort();
-    }
     Ok(())
 }
 
@@ -181,10 +195,11 @@ fn serve_bus(
     };
     let runtime = runtime()?;
     let control = served.control.clone();
+    let look = Arc::clone(&served.look);
     let thread = thread::Builder::new()
         .name("bus".to_owned())
         .spawn(move || {
-            runtime.block_on(bus::serve(control, facts, reload, shutdown));
+            runtime.block_on(bus::serve(control, facts, reload, look, shutdown));
             runtime.shutdown_timeout(LAST_WORK);
         });
     let thread = thread.map_err(|source| system("starting threads", source))?;

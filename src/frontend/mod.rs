@@ -14,7 +14,7 @@ mod seldom;
 
 pub use bind::{BindError, Socket, bind};
 pub use inherit::inherited;
-pub use lanes::Lanes;
+pub use lanes::{Lanes, Reactor};
 pub use listener::{Service, serve};
 pub use policy::Manner;
 pub use registry::{HALF_REQUEST_SECONDS, IDLE_SECONDS, Registry};

@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,9 +22,6 @@ pub const IDLE_SECONDS: u64 = 3600;
 
 /// One line in so many is logged of connections that have to go.
 const EVERY: u64 = 100;
-
-/// How often connections are looked over.
-const ROUND: Duration = Duration::from_secs(10);
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,16 +147,8 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Looks the connections over from time to time, for ever.
-    pub async fn watch(self: Arc<Self>) {
-        loop {
-            tokio::time::sleep(ROUND).await;
-            self.look_over();
-        }
-    }
-
-    /// Tells those to go that have taken too long.
-    fn look_over(&self) {
+    /// Tells those to go that have taken too long; for every few seconds.
+    pub fn look_over(&self) {
         let now = self.millis();
         for connection in self.table().connections.values() {
             let spent = now.saturating_sub(connection.since.load(Ordering::Relaxed));
@@ -248,6 +236,8 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     async fn ending(place: &Place) -> Option<Ending> {

@@ -15,6 +15,7 @@ mod dns_lists;
 mod durability;
 mod explain;
 mod fuzz;
+mod idle;
 mod importing;
 mod listening;
 mod log_readers;

@@ -1,8 +1,9 @@
 //! The connection to the bus: had, lost, had again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use zbus::Connection;
 use zbus::connection::Builder;
 
@@ -24,17 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Lists that may wait for their signal.
 const QUEUE: usize = 16;
 
-/// Serves the object until the daemon ends, whatever becomes of the bus.
+/// Serves the object until the daemon ends, whatever becomes of the bus. `look` is when to look for what has changed by
+/// itself.
 pub async fn serve(
     control: Control,
     facts: Facts,
     reload: ReloadSender,
+    look: Arc<Notify>,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let object = Object {
         control,
         facts,
         reload,
+        look,
     };
     tokio::select! {
         () = until_shutdown(&mut shutdown) => {}
@@ -47,6 +51,7 @@ struct Object {
     control: Control,
     facts: Facts,
     reload: ReloadSender,
+    look: Arc<Notify>,
 }
 
 /// What is there while the bus is.
@@ -114,7 +119,7 @@ impl Object {
         Ok(Connected {
             connection,
             asking,
-            news: News::new(self.control.gate(), changes),
+            news: News::new(self.control.gate(), changes, Arc::clone(&self.look)),
         })
     }
 }

@@ -2,13 +2,11 @@
 //! whether greylisting is paused.
 //!
 //! A change over the bus is told at once. Whatever else changes (a reload by signal, an entry whose time is over,
-//! trouble with the database) is looked for every five seconds, which costs the comparison of a few pointers.
+//! trouble with the database) is looked for when the daemon has seen that something has changed, within five seconds.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::sync::{Notify, mpsc};
 use zbus::Connection;
 use zbus::object_server::InterfaceRef;
 
@@ -16,9 +14,6 @@ use super::monitor::Monitor;
 use crate::api::PATH;
 use crate::policy::{Entries, ListName, Lists, Pause, Ruleset};
 use crate::service::Gate;
-
-/// How often changes are looked for.
-const PAUSE: Duration = Duration::from_secs(5);
 
 /// What was told, and where news come from.
 pub(super) struct News {
@@ -28,11 +23,14 @@ pub(super) struct News {
     list_errors: usize,
     paused: Option<Pause>,
     changes: mpsc::Receiver<ListName>,
+    /// When to look for other changes.
+    look: Arc<Notify>,
 }
 
 impl News {
-    /// Begins with how things are now; `changes` are the lists that were changed over the bus.
-    pub(super) fn new(gate: Gate, changes: mpsc::Receiver<ListName>) -> Self {
+    /// Begins with how things are now; `changes` are the lists that were changed over the bus, `look` is when to
+    /// look for others.
+    pub(super) fn new(gate: Gate, changes: mpsc::Receiver<ListName>, look: Arc<Notify>) -> Self {
         Self {
             rules: gate.rules(),
             trouble: gate.status().trouble,
@@ -40,6 +38,7 @@ impl News {
             paused: gate.paused(),
             gate,
             changes,
+            look,
         }
     }
 
@@ -49,12 +48,10 @@ impl News {
         let Ok(monitor) = server.interface::<_, Monitor>(PATH).await else {
             return;
         };
-        let mut ticks = tokio::time::interval(PAUSE);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let changed = tokio::select! {
                 list = self.changes.recv() => list,
-                _ = ticks.tick() => None,
+                () = self.look.notified() => None,
             };
             if let Err(error) = self.tell_once(&monitor, changed).await {
                 log::debug!("nothing can be told over D-Bus: {error}");

@@ -52,7 +52,13 @@ fn connect(
     let (shutdown, is_ending) = watch::channel(false);
     let registry = Registry::new(10);
     let served = tokio::spawn(async move {
-        let watching = tokio::spawn(Arc::clone(&registry).watch());
+        let watched = Arc::clone(&registry);
+        let watching = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                watched.look_over();
+            }
+        });
         let place = registry.admit();
         let end = converse(stream, &place, &gate(), MANNER, is_ending).await;
         watching.abort();
