@@ -1,7 +1,7 @@
-//! What Postfix takes and stargrey does not, each with a table that shows it. In the other direction
-//! there is nothing. And what the two ask differently.
+//! Tables that Postfix accepts and stargrey refuses, one for each difference. In the other direction
+//! there is none. And the keys that the two search for differently.
 //!
-//! The names are the list in stargrey-lists(5), which is compared with them.
+//! The names are the list in stargrey-access(5), which is compared with them.
 
 use super::asked::Desk;
 
@@ -37,7 +37,7 @@ const DEPARTURES: &[Departure] = &[
         want: "REJECT <a>",
     },
     Departure {
-        name: "an anchor in a group that is repeated: the GNU C library forgets it now and then",
+        name: "an anchor in a group that is repeated: the GNU C library sometimes ignores it",
         table: b"/^(a?^b?)+$/ OK",
         key: b"aa",
         want: "OK",
@@ -49,7 +49,7 @@ const DEPARTURES: &[Departure] = &[
         want: "OK",
     },
     Departure {
-        name: "more than 60 groups in each other",
+        name: "more than 60 nested groups",
         table: b"/(((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))/ OK",
         key: b"a",
         want: "OK",
@@ -61,13 +61,13 @@ const DEPARTURES: &[Departure] = &[
         want: "OK",
     },
     Departure {
-        name: "a group whose number is too large: in Postfix it may be another one",
+        name: "a group whose number is too large: Postfix may use another group",
         table: b"/(a)/ REJECT <$4294967297>",
         key: b"a",
         want: "REJECT <a>",
     },
     Departure {
-        name: "no result: Postfix finds an empty one",
+        name: "no result: Postfix returns an empty one",
         table: b"/a/",
         key: b"a",
         want: "",
@@ -79,13 +79,13 @@ const DEPARTURES: &[Departure] = &[
         want: "HOLD",
     },
     Departure {
-        name: "FILTER, PREPEND and other actions of that kind that have an argument",
+        name: "FILTER, PREPEND and similar actions with an argument",
         table: b"/a/ FILTER smtp:[192.0.2.1]",
         key: b"a",
         want: "FILTER smtp:[192.0.2.1]",
     },
     Departure {
-        name: "a restriction with a condition of its own, permit_mynetworks say: PERMIT is taken as the word itself",
+        name: "a restriction with a condition, such as permit_mynetworks: only the word PERMIT itself is accepted",
         table: b"/a/ permit_mynetworks",
         key: b"a",
         want: "permit_mynetworks",
@@ -97,7 +97,7 @@ const DEPARTURES: &[Departure] = &[
         want: "check_greylist, reject",
     },
     Departure {
-        name: "a group in the first word of a result: what it will be is not known",
+        name: "a group in the first word of a result: the action is not known in advance",
         table: b"/(a)/ $1",
         key: b"a",
         want: "a",
@@ -109,7 +109,7 @@ const DEPARTURES: &[Departure] = &[
         want: "$a",
     },
     Departure {
-        name: "a control character in a result, unless it is white space behind the first word",
+        name: "a control character in a result, unless it is white space after the first word",
         table: b"/a/ REJECT \x07",
         key: b"a",
         want: "REJECT \u{7}",
