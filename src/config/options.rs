@@ -31,7 +31,7 @@ const MAX_SIZE: &str = if cfg!(target_pointer_width = "64") {
     name = "stargreyd",
     version,
     about = "Greylisting policy server for Postfix",
-    after_help = "Lists: stargrey-lists(5). Tables: stargrey-access(5). Recipes for main.cf: stargrey(7). Everything else: stargreyd(8).",
+    after_help = "Lists: stargrey-lists(5). Recipes for main.cf: stargrey(7). Everything else: stargreyd(8).",
     args_override_self = true,
     infer_long_args = true,
     max_term_width = 100
