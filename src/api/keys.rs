@@ -28,7 +28,9 @@ pub const STEP_AUTHENTICATED: &str = "authenticated";
 pub const STEP_GREYLIST_RECIPIENTS: &str = "greylist-recipients";
 /// `step` of Explain: S25R and its exceptions.
 pub const STEP_S25R: &str = "s25r";
-/// `step` of Explain: the DNS lists.
+/// `step` of Explain: one DNS list.
+pub const STEP_DNS_LIST: &str = "dns-list";
+/// `step` of Explain: the DNS lists together.
 pub const STEP_DNS_LISTS: &str = "dns-lists";
 /// `step` of Explain: what no suspicion check matches.
 pub const STEP_UNMATCHED: &str = "unmatched";
@@ -136,6 +138,8 @@ pub const REASONS: &str = "reasons";
 pub const S25R: &str = "s25r";
 /// Counters by list.
 pub const LISTS: &str = "lists";
+/// Counters by DNS list and what it has said: `ZONE:asked`, `ZONE:listed` …
+pub const DNS_LISTS: &str = "dns_lists";
 /// All requests.
 pub const REQUESTS: &str = "requests";
 /// Requests that were deferred.

@@ -3,7 +3,7 @@
 use super::Control;
 use crate::policy::{
     Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, Standing, Step,
-    Then, Thresholds, Triplet, Unmatched, Verdict,
+    Then, Thresholds, Triplet, Unmatched, Verdict, ZoneAnswer,
 };
 use crate::service::Decision;
 use crate::service::pipeline::Mode;
@@ -173,6 +173,7 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             Finding::Exception,
             format!("the name matches rule {rule}, but: {}", of_entry(entry)),
         ),
+        Step::DnsList(zone, answer) => zone_step(zone, answer, rules),
         Step::DnsLists(score) => dns_step(score, rules),
         Step::Unmatched(Unmatched::Pass) => (
             Finding::Passes,
@@ -202,6 +203,20 @@ fn pause_text(until: Option<Timestamp>, now: Timestamp) -> String {
     match until {
         None => "greylisting is paused until it is resumed".to_owned(),
         Some(end) => format!("greylisting is paused for another {}", end.since(now)),
+    }
+}
+
+fn zone_step(zone: usize, answer: ZoneAnswer, rules: &Ruleset) -> (Finding, String) {
+    let zone = rules.dns_lists.zones().nth(zone);
+    let zone = zone.map_or_else(String::new, ToString::to_string);
+    match answer {
+        ZoneAnswer::Listed { address, weight } => {
+            let text = format!("{zone}: {address}, weight {weight}");
+            (Finding::Match, text)
+        }
+        ZoneAnswer::Unlisted => (Finding::NoMatch, format!("{zone}: not listed")),
+        ZoneAnswer::Error => (Finding::Unknown, format!("{zone}: an error code")),
+        ZoneAnswer::Silent => (Finding::Unknown, format!("{zone}: no answer")),
     }
 }
 

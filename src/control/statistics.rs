@@ -20,6 +20,8 @@ pub struct Statistics {
     pub rules: Vec<(String, u64)>,
     /// By list.
     pub lists: Vec<(&'static str, u64)>,
+    /// By DNS list and what it has said, as `ZONE:WHAT`.
+    pub dns_lists: Vec<(String, u64)>,
 }
 
 /// The counters of an hour.
@@ -27,7 +29,7 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By word: `reason:…`, `s25r:…`, `list:…`, and the words of [`Totals`].
+    /// By word: `reason:…`, `s25r:…`, `list:…`, `dns:…`, and the words of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -49,6 +51,11 @@ impl Control {
             lists: ListName::ALL
                 .map(|list| (list.word(), counts.of_list(list)))
                 .to_vec(),
+            dns_lists: counts
+                .of_dns_lists()
+                .iter()
+                .map(|(word, count)| (word.clone(), *count))
+                .collect(),
         }
     }
 

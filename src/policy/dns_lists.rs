@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::evidence::{Evidence, Finding, Lookup};
+use super::trace::{Step, Trace};
 use crate::types::ClientIp;
 
 /// The longest name of a zone: with the 64 nibbles of an IPv6 address before it, it is still a name (RFC 1035, 2.3.4).
@@ -151,6 +152,24 @@ pub enum Standing {
     Suspicious,
 }
 
+/// What a zone has answered about a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneAnswer {
+    /// It has the client; the weights of the sites that match, together.
+    Listed {
+        /// The first address of the answer.
+        address: Ipv4Addr,
+        /// The weight.
+        weight: i32,
+    },
+    /// It does not have the client.
+    Unlisted,
+    /// It does not answer such questions: an error code.
+    Error,
+    /// There was no answer.
+    Silent,
+}
+
 /// What the sites add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Score {
@@ -260,13 +279,21 @@ impl DnsLists {
         weights.fold(0, i32::saturating_add)
     }
 
-    /// What the sites of a zone add for these answers; `None` if none of them is one of a list.
-    fn weight_of(&self, zone: usize, answers: &[Ipv4Addr]) -> Option<i32> {
-        let answers = || answers.iter().copied().filter(|answer| is_listing(*answer));
-        answers().next()?;
+    /// What a zone says by these addresses.
+    fn answer(&self, zone: usize, addresses: &[Ipv4Addr]) -> ZoneAnswer {
+        let listings = || {
+            addresses
+                .iter()
+                .copied()
+                .filter(|answer| is_listing(*answer))
+        };
+        let Some(address) = listings().next() else {
+            return ZoneAnswer::Error;
+        };
         let sites = self.sites.iter().filter(|site| site.zone == zone);
-        let matching = sites.filter(|site| answers().any(|answer| site.matches(answer)));
-        Some(matching.fold(0, |sum: i32, site| sum.saturating_add(site.weight)))
+        let matching = sites.filter(|site| listings().any(|listing| site.matches(listing)));
+        let weight = matching.fold(0, |sum: i32, site| sum.saturating_add(site.weight));
+        ZoneAnswer::Listed { address, weight }
     }
 
     /// What a sum makes of a client, if the silent zones could add so much to it.
@@ -281,7 +308,12 @@ impl DnsLists {
     }
 
     /// What they say about a client, as far as it is known.
-    pub(super) fn rate(&self, client: ClientIp, evidence: &Evidence) -> Rating {
+    pub(super) fn rate(
+        &self,
+        client: ClientIp,
+        evidence: &Evidence,
+        trace: &mut impl Trace,
+    ) -> Rating {
         if self.is_empty() || !is_public(client.address()) {
             return Rating::NotAsked;
         }
@@ -289,31 +321,33 @@ impl DnsLists {
         let (mut weight, mut silent, mut silent_weight) = (0_i32, 0_u32, 0_i32);
         for (number, zone) in self.zones.iter().enumerate() {
             let lookup = Lookup::DnsList(zone.clone(), client);
-            let added = match evidence.find(&lookup) {
+            let answer = match evidence.find(&lookup) {
                 None => {
                     unknown.push(lookup);
                     continue;
                 }
-                Some(Finding::Absent) => Some(0),
-                Some(Finding::NoAnswer) => None,
-                Some(Finding::Addresses(answers)) => self.weight_of(number, answers),
+                Some(Finding::Absent) => ZoneAnswer::Unlisted,
+                Some(Finding::NoAnswer) => ZoneAnswer::Silent,
+                Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };
-            if let Some(added) = added {
-                weight = weight.saturating_add(added);
-            } else {
-                silent = silent.saturating_add(1);
-                silent_weight = silent_weight.saturating_add(self.most_of(number));
+            trace.note(Step::DnsList(number, answer));
+            match answer {
+                ZoneAnswer::Listed { weight: added, .. } => weight = weight.saturating_add(added),
+                ZoneAnswer::Unlisted => {}
+                ZoneAnswer::Error | ZoneAnswer::Silent => {
+                    silent = silent.saturating_add(1);
+                    silent_weight = silent_weight.saturating_add(self.most_of(number));
+                }
             }
         }
-        if unknown.is_empty() {
-            Rating::Sum(Score {
-                weight,
-                silent,
-                standing: self.standing(weight, silent_weight),
-            })
-        } else {
-            Rating::Unknown(unknown)
+        if !unknown.is_empty() {
+            return Rating::Unknown(unknown);
         }
+        Rating::Sum(Score {
+            weight,
+            silent,
+            standing: self.standing(weight, silent_weight),
+        })
     }
 }
 

@@ -47,7 +47,7 @@ pub use access::{AccessTables, Severity};
 pub use attempt::{Attempt, Stage};
 pub use dead::Dead;
 pub use decide::LiveFacts;
-pub use dns_lists::{DnsLists, Score, SiteError, Standing, Thresholds, Zone};
+pub use dns_lists::{DnsLists, Score, SiteError, Standing, Thresholds, Zone, ZoneAnswer};
 pub use evidence::{Evidence, Finding, Lookup, ROUNDS};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;

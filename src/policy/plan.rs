@@ -182,7 +182,7 @@ impl<'a> Parts<'a> {
         if by_s25r.is_some() && lists.thresholds().allow.is_none() {
             return Ok(None);
         }
-        let score = match lists.rate(self.client, evidence) {
+        let score = match lists.rate(self.client, evidence, trace) {
             Rating::NotAsked => return Ok(None),
             Rating::Unknown(lookups) => return Ok(Some(Check::Lacks(lookups))),
             Rating::Sum(score) => score,

@@ -2,7 +2,7 @@
 //!
 //! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
 
-use super::dns_lists::Score;
+use super::dns_lists::{Score, ZoneAnswer};
 use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::reputation::Client;
@@ -23,7 +23,9 @@ pub enum Step {
     Authenticated,
     /// S25R was asked: the rule that the name matches, and the exception that it is, if it is one.
     S25r(Option<u8>, Option<EntryRef>),
-    /// The DNS lists were asked.
+    /// A DNS list was asked: which of [`DnsLists::zones`](super::DnsLists::zones), and what it has answered.
+    DnsList(usize, ZoneAnswer),
+    /// All DNS lists were asked.
     DnsLists(Score),
     /// No suspicion check has matched: this becomes of such clients.
     Unmatched(Unmatched),

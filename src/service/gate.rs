@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use super::clock::{Clock, ClockGuard};
+use super::dns_counts::Heard;
 use super::instance_cache::InstanceCache;
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
@@ -173,7 +174,10 @@ impl Gate {
 
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
-        self.0.judge(attempt, now, Mode::Commit, &mut ()).await
+        let mut heard = Heard::default();
+        let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
+        self.0.stats.count_lists(&heard, &decision.rules.dns_lists);
+        decision
     }
 
     /// Sets where the requests that begin from now on look things up. Lookups that are under way end where they

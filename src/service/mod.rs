@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod dns_counts;
 pub(crate) mod gate;
 mod instance_cache;
 pub mod journal;

@@ -1,9 +1,11 @@
 //! Counters: one for each reason.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::policy::{ListName, Outcome, Reason, Suspicion, Verdict, s25r};
+use super::dns_counts::{DnsCounts, Heard};
+use crate::policy::{DnsLists, ListName, Outcome, Reason, Suspicion, Verdict, s25r};
 use crate::store::Tally;
 use crate::types::Timestamp;
 
@@ -15,18 +17,20 @@ pub(crate) struct Stats {
     lists: [AtomicU64; ListName::ALL.len()],
     deferred: AtomicU64,
     tarpitted: AtomicU64,
+    dns_lists: DnsCounts,
     /// What the counters showed when they were last set to zero, and when that was.
     zero: Mutex<(Timestamp, Counts)>,
 }
 
 /// The counters at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     reasons: [u64; Reason::ALL.len()],
     rules: [u64; s25r::PATTERNS.len()],
     lists: [u64; ListName::ALL.len()],
     deferred: u64,
     tarpitted: u64,
+    dns_lists: BTreeMap<String, u64>,
 }
 
 /// The reason of all outcomes that a client access table replied to, and of no other.
@@ -94,6 +98,7 @@ impl Stats {
             lists: Default::default(),
             deferred: AtomicU64::default(),
             tarpitted: AtomicU64::default(),
+            dns_lists: DnsCounts::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -105,8 +110,9 @@ impl Stats {
 
     /// The counters since they were last set to zero, and when that was.
     pub(crate) fn since_zero(&self) -> (Timestamp, Counts) {
-        let (since, zero) = *self.zero.lock().unwrap_or_else(PoisonError::into_inner);
-        (since, self.counts().since(&zero))
+        let zero = self.zero.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, zero) = &*zero;
+        (*since, self.counts().since(zero))
     }
 
     /// Counts an outcome.
@@ -135,6 +141,11 @@ impl Stats {
         }
     }
 
+    /// Counts what DNS lists have said in a decision.
+    pub(crate) fn count_lists(&self, heard: &Heard, lists: &DnsLists) {
+        self.dns_lists.count(heard, lists);
+    }
+
     /// The counters now.
     pub(crate) fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -144,6 +155,7 @@ impl Stats {
             lists: self.lists.each_ref().map(read),
             deferred: read(&self.deferred),
             tarpitted: read(&self.tarpitted),
+            dns_lists: self.dns_lists.read(),
         }
     }
 }
@@ -173,6 +185,12 @@ impl Counts {
         self.lists.get(list as usize).copied().unwrap_or_default()
     }
 
+    /// The counters of the DNS lists, under `ZONE:WHAT`.
+    #[must_use]
+    pub const fn of_dns_lists(&self) -> &BTreeMap<String, u64> {
+        &self.dns_lists
+    }
+
     /// What was counted since these were the counters.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -189,6 +207,14 @@ impl Counts {
             lists: less(&self.lists, &before.lists),
             deferred: self.deferred.saturating_sub(before.deferred),
             tarpitted: self.tarpitted.saturating_sub(before.tarpitted),
+            dns_lists: self
+                .dns_lists
+                .iter()
+                .map(|(word, count)| {
+                    let before = before.dns_lists.get(word).copied().unwrap_or_default();
+                    (word.clone(), count.saturating_sub(before))
+                })
+                .collect(),
         }
     }
 
@@ -201,7 +227,14 @@ impl Counts {
         let lists = ListName::ALL.map(|list| (format!("list:{}", list.word()), self.of_list(list)));
         let sums = self.totals().words();
         let sums = sums.map(|(word, count)| (word.to_owned(), count));
-        let all = reasons.into_iter().chain(rules).chain(lists).chain(sums);
+        let dns_lists = self.dns_lists.iter();
+        let dns_lists = dns_lists.map(|(word, count)| (format!("dns:{word}"), *count));
+        let all = reasons
+            .into_iter()
+            .chain(rules)
+            .chain(lists)
+            .chain(dns_lists)
+            .chain(sums);
         all.filter(|(_, count)| *count > 0).collect()
     }
 

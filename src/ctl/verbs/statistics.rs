@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use crate::api::{
-    Dict, FromRow, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, S25R, SINCE, TABLE_REPLIES,
-    TARPITTED, TIME,
+    DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, S25R, SINCE,
+    TABLE_REPLIES, TARPITTED, TIME,
 };
 use crate::ctl::args::{By, Statistics};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -40,6 +40,7 @@ pub(super) struct Counters {
     reasons: BTreeMap<String, u64>,
     s25r: BTreeMap<String, u64>,
     lists: BTreeMap<String, u64>,
+    dns_lists: BTreeMap<String, u64>,
 }
 
 /// One of the counters.
@@ -125,6 +126,7 @@ impl Counters {
         add(&mut self.reasons, row.counters(REASONS));
         add(&mut self.s25r, row.counters(S25R));
         add(&mut self.lists, row.counters(LISTS));
+        add(&mut self.dns_lists, row.counters(DNS_LISTS));
     }
 
     /// How the requests ended, in a line.
@@ -153,6 +155,7 @@ impl Counters {
             REASONS: self.reasons,
             S25R: self.s25r,
             LISTS: self.lists,
+            DNS_LISTS: self.dns_lists,
         })
     }
 }
@@ -266,6 +269,7 @@ fn total(counters: &Counters, view: &View) -> String {
         ("By reason:", &counters.reasons),
         ("By S25R rule:", &counters.s25r),
         ("By list:", &counters.lists),
+        ("By DNS list:", &counters.dns_lists),
     ];
     for (heading, part) in parts {
         let mut rows: Vec<_> = part.iter().filter(|(_, count)| **count > 0).collect();

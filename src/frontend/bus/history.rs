@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::invalid;
 use crate::api::{
-    Dict, Error, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, Row, S25R, TABLE_REPLIES, TARPITTED,
-    TIME,
+    DNS_LISTS, Dict, Error, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, Row, S25R, TABLE_REPLIES,
+    TARPITTED, TIME,
 };
 use crate::control::Hour;
 use crate::service::Totals;
@@ -101,6 +101,7 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
         .with(REASONS, group("reason"))
         .with(S25R, group("s25r"))
         .with(LISTS, group("list"))
+        .with(DNS_LISTS, group("dns"))
         .build()
 }
 

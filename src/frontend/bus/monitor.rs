@@ -9,7 +9,7 @@ use zbus::object_server::SignalEmitter;
 use super::Facts;
 use super::error::invalid;
 use super::history::{Stretch, with_totals};
-use crate::api::{Dict, Error, LISTS, REASONS, Row, S25R, SINCE, STORE_OK};
+use crate::api::{DNS_LISTS, Dict, Error, LISTS, REASONS, Row, S25R, SINCE, STORE_OK};
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
 use crate::service::Gate;
@@ -56,6 +56,7 @@ fn row(statistics: &Statistics) -> Dict {
         .with(REASONS, counters(&statistics.reasons))
         .with(S25R, counters(&statistics.rules))
         .with(LISTS, counters(&statistics.lists))
+        .with(DNS_LISTS, counters(&statistics.dns_lists))
         .build()
 }
 

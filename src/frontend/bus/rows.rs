@@ -10,7 +10,7 @@ use crate::api::{
     RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES,
     RESULT_SLEEPING, RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING,
     Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
-    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LISTS,
+    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS,
     STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
     STEP_SENDER_WHITELIST, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
 };
@@ -262,6 +262,7 @@ pub(super) fn from_step(step: &Explained) -> Dict {
         | Step::List(..)
         | Step::Access(_)
         | Step::S25r(..)
+        | Step::DnsList(..)
         | Step::DnsLists(_)
         | Step::Unmatched(_) => row,
     }
@@ -279,6 +280,7 @@ const fn step_word(step: Step) -> &'static str {
         Step::List(ListName::S25rException, _) | Step::S25r(..) => STEP_S25R,
         Step::List(ListName::GreylistRecipient, _) => STEP_GREYLIST_RECIPIENTS,
         Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
+        Step::DnsList(..) => STEP_DNS_LIST,
         Step::DnsLists(_) => STEP_DNS_LISTS,
         Step::Unmatched(_) => STEP_UNMATCHED,
         Step::Client(..) => STEP_AUTO_WHITELIST,

@@ -121,7 +121,7 @@ fn the_weights_of_matching_sites_add_up() {
             standing,
         };
         assert_eq!(
-            lists.rate(client("192.0.2.7"), &evidence),
+            lists.rate(client("192.0.2.7"), &evidence, &mut ()),
             Rating::Sum(want),
             "{name}"
         );
@@ -138,12 +138,12 @@ fn what_was_not_asked_is_asked_and_what_was_given_up_adds_nothing() {
         .collect();
     let mut evidence = Evidence::default();
     assert_eq!(
-        lists.rate(address, &evidence),
+        lists.rate(address, &evidence, &mut ()),
         Rating::Unknown(lookups.clone())
     );
     evidence.add([(lookups[0].clone(), answers(&[[127, 0, 0, 2]]))]);
     assert_eq!(
-        lists.rate(address, &evidence),
+        lists.rate(address, &evidence, &mut ()),
         Rating::Unknown(vec![lookups[1].clone()])
     );
     evidence.add([(lookups[0].clone(), Finding::Absent)]);
@@ -154,7 +154,7 @@ fn what_was_not_asked_is_asked_and_what_was_given_up_adds_nothing() {
         standing: Standing::Suspicious,
     };
     assert_eq!(
-        lists.rate(address, &evidence),
+        lists.rate(address, &evidence, &mut ()),
         Rating::Sum(want),
         "the first finding stays"
     );
@@ -183,7 +183,7 @@ fn private_and_reserved_addresses_are_not_asked_about() {
         ("ff02::1", false),
     ];
     for (address, is_asked) in cases {
-        let rating = lists.rate(client(address), &Evidence::default());
+        let rating = lists.rate(client(address), &Evidence::default(), &mut ());
         assert_eq!(rating != Rating::NotAsked, is_asked, "{address}");
     }
 }
