@@ -70,6 +70,9 @@ pub(super) fn warn_of_what_cannot_work(
 ) {
     let lists = &settings.dns_lists;
     if lists.is_empty() {
+        if !options.dnsbl_sites.is_empty() {
+            found.warn("--dnsbl-sites", "names no list; ignoring");
+        }
         let useless = [
             ("--dnsbl-threshold", options.dnsbl_threshold.is_some()),
             (
@@ -100,7 +103,8 @@ pub(super) fn warn_of_what_cannot_work(
     if params.unmatched == Some(Unmatched::Greylist) {
         found.warn(
             "--dnsbl-sites",
-            "decides nothing with --unmatched=greylist: a client that is not listed is greylisted too",
+            "decides nothing with --unmatched=greylist, a client that is not listed is greylisted too; log and counters \
+             have it",
         );
     }
 }
@@ -117,7 +121,11 @@ fn name_server(text: &str) -> Result<SocketAddr, String> {
         }
         Ok(_) | Err(_) => text.parse(),
     };
-    let server = server.ok().filter(|server: &SocketAddr| server.port() > 0);
+    let is_fit = |server: &SocketAddr| {
+        let has_scope = matches!(server, SocketAddr::V6(v6) if v6.scope_id() != 0);
+        server.port() > 0 && !has_scope
+    };
+    let server = server.ok().filter(is_fit);
     server.ok_or_else(|| format!("{text:?} is not an IP address, with or without a port"))
 }
 
@@ -143,6 +151,7 @@ mod tests {
             "192.0.2.1:0",
             "192.0.2.1:70000",
             "[192.0.2.1]",
+            "[fe80::1%1]:53",
             "::1:x",
         ] {
             assert!(name_server(text).is_err(), "{text}");

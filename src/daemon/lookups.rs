@@ -17,7 +17,7 @@ pub(super) fn new(settings: &LookupSettings) -> Lookups {
     let dns = match settings.resolver {
         Some(server) => Dns::at(server),
         None => Dns::from_system().or_else(|error| {
-            log::warn!("/etc/resolv.conf: {error}; asking {LOCAL}");
+            log::warn!("{error}; asking {LOCAL} until the next reload");
             Dns::at(LOCAL)
         }),
     };

@@ -22,6 +22,7 @@ use crate::config::{Settings, Verbosity};
 use crate::control::Control;
 use crate::frontend::bus::{self, Facts, Reloaded};
 use crate::frontend::{Lanes, Manner, Reactor, Registry, Service, Socket, serve};
+use crate::lookup::MOST_UNDER_WAY;
 use crate::policy::{Params, Scheme};
 use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
@@ -65,9 +66,11 @@ pub(super) fn run(
     } = started;
     let built = Reactor::build();
     let (runtime, main) = built.map_err(|source| system("starting threads", source))?;
+    use crate::lookup::MOST_UNDER_WAY;
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
-        .min(MOST_CONNECTIONS);
+        .saturating_sub(for_lookups)
+        .clamp(1, MOST_CONNECTIONS);
     let (notifier, told) = Notifier::start();
     let service = Served {
         gate,

@@ -1,74 +1,137 @@
 //! The resolver: DNS, asked by `hickory-resolver`.
+//!
+//! Name servers are asked in their order, as the system's resolver does: the next one when one replies with an error,
+//! or has not replied for a while. A reply of any of them counts.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
+use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
-use hickory_resolver::{TokioResolver, system_conf};
-use tokio::time::Instant;
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use super::{Answer, Resolver, Resolving};
 use crate::policy::{Finding, Lookup};
 
+/// Where the system's name servers are.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// Most name servers of resolv.conf, as in resolv.conf(5).
+const MOST_SERVERS: usize = 3;
+
+/// The port of DNS (RFC 1035, 4.2).
+const PORT: u16 = 53;
+
 /// The shortest lifetime of a finding, as postscreen's `postscreen_dnsbl_min_ttl`.
 const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
-/// How long a query waits for a name server. It is sent twice.
-const QUERY_TIMEOUT: Duration = Duration::from_millis(900);
+/// How long a query waits for a name server; within it hickory repeats the query. A lookup ends a little later.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(4_900);
+
+/// After how much silence the next name server is asked too.
+const STAGGER: Duration = Duration::from_millis(500);
+
+/// Most addresses of a reply that are looked at: more than any list has for a client.
+const MOST_ADDRESSES: usize = 64;
 
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
-#[error("no name server: {0}")]
-pub struct ResolverError(#[from] NetError);
+pub enum ResolverError {
+    /// resolv.conf cannot be read.
+    #[error("{RESOLV_CONF}: {0}")]
+    File(io::Error),
+    /// resolv.conf names no name server that can be asked.
+    #[error("{RESOLV_CONF}: no name server")]
+    Empty,
+    /// The resolver itself.
+    #[error(transparent)]
+    Resolver(#[from] NetError),
+}
 
 /// DNS.
 #[derive(Debug)]
-pub struct Dns(TokioResolver);
+pub struct Dns {
+    /// One for each name server, in their order.
+    servers: Vec<TokioResolver>,
+}
 
 impl Dns {
     /// The name servers of /etc/resolv.conf, as it is now.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or names none.
+    /// [`ResolverError`] when the file cannot be read, or names none.
     pub fn from_system() -> Result<Self, ResolverError> {
-        let (config, _) = system_conf::read_system_conf()?;
-        Self::new(config)
+        let text = std::fs::read(Path::new(RESOLV_CONF)).map_err(ResolverError::File)?;
+        let servers = name_servers(&String::from_utf8_lossy(&text));
+        if servers.is_empty() {
+            return Err(ResolverError::Empty);
+        }
+        Self::new(&servers)
     }
 
     /// One name server.
     ///
     /// # Errors
     ///
-    /// When no resolver can be made.
+    /// [`ResolverError`] when no resolver can be made.
     pub fn at(server: SocketAddr) -> Result<Self, ResolverError> {
-        let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|connection| {
-            let mut connection = connection;
-            connection.port = server.port();
-            connection
-        });
-        let server = NameServerConfig::new(server.ip(), true, connections.into());
-        Self::new(ResolverConfig::from_parts(None, Vec::new(), vec![server]))
+        Self::new(&[server])
     }
 
-    fn new(config: ResolverConfig) -> Result<Self, ResolverError> {
-        let mut builder =
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        set(builder.options_mut());
-        Ok(Self(builder.build()?))
+    fn new(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
+        let servers = servers.iter().map(|server| resolver(*server));
+        Ok(Self {
+            servers: servers.collect::<Result<_, _>>()?,
+        })
     }
 }
 
-/// What resolv.conf does not decide.
+/// The name servers that a resolv.conf names. Nothing else in it matters: no name is completed.
+fn name_servers(text: &str) -> Vec<SocketAddr> {
+    let words = text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        (words.next() == Some("nameserver")).then(|| words.next())?
+    });
+    let servers = words.filter_map(|word| {
+        let address = word.parse::<IpAddr>().ok();
+        if address.is_none() {
+            log::warn!(
+                "{RESOLV_CONF}: nameserver {word:?} is not an IP address without a scope; ignoring"
+            );
+        }
+        Some(SocketAddr::new(address?, PORT))
+    });
+    servers.take(MOST_SERVERS).collect()
+}
+
+/// The resolver that asks one name server.
+fn resolver(server: SocketAddr) -> Result<TokioResolver, NetError> {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = server.port();
+        connection
+    });
+    let server = NameServerConfig::new(server.ip(), true, connections.into());
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    set(builder.options_mut());
+    builder.build()
+}
+
 fn set(options: &mut ResolverOpts) {
     options.timeout = QUERY_TIMEOUT;
-    options.attempts = 1;
-    // The answers have a cache of ours; hickory's would keep whole messages.
+    // Repetitions of the whole.
+    options.attempts = 0;
+    // Findings have a cache of ours; hickory's would keep whole messages.
     options.cache_size = 32;
     options.use_hosts_file = ResolveHosts::Never;
     options.edns0 = true;
@@ -76,51 +139,87 @@ fn set(options: &mut ResolverOpts) {
 
 impl Resolver for Dns {
     fn resolve(&self, lookup: &Lookup) -> Resolving {
-        let resolver = self.0.clone();
+        let servers = self.servers.clone();
         let Lookup::DnsList(zone, client) = lookup;
         let name = zone.name(*client);
         Box::pin(async move {
             // The name ends with a dot: no search domain is tried.
-            let Ok(name) = Name::from_ascii(&name) else {
-                return silent();
-            };
-            match resolver.lookup(name, RecordType::A).await {
-                Ok(found) => {
-                    let addresses: Vec<Ipv4Addr> = found
-                        .answers()
-                        .iter()
-                        .filter_map(|record| {
-                            if let RData::A(address) = &record.data {
-                                Some(address.0)
-                            } else {
-                                None
-                            }
-                        })
-                        .collect();
-                    let until = Instant::from_std(found.valid_until());
-                    Answer {
-                        finding: Finding::Addresses(addresses.into()),
-                        lifetime: until
-                            .saturating_duration_since(Instant::now())
-                            .max(LEAST_LIFETIME),
-                    }
-                }
-                Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
-                    let seconds = nothing.negative_ttl.unwrap_or_default();
-                    Answer {
-                        finding: Finding::Absent,
-                        lifetime: Duration::from_secs(seconds.into()).max(LEAST_LIFETIME),
-                    }
-                }
-                Err(_) => silent(),
+            match Name::from_ascii(&name) {
+                Ok(name) => ask_all(servers, name).await.unwrap_or(Answer::SILENT),
+                Err(_) => Answer::SILENT,
             }
         })
     }
 }
 
-fn silent() -> Answer {
-    Answer {
-        finding: Finding::NoAnswer,
-        lifetime: Duration::ZERO,
+/// Asks one name server after the other until one has replied; `None` if none has.
+async fn ask_all(servers: Vec<TokioResolver>, name: Name) -> Option<Answer> {
+    let mut waiting = servers.into_iter();
+    let mut running = JoinSet::new();
+    loop {
+        if let Some(server) = waiting.next() {
+            running.spawn(ask(server, name.clone()));
+        } else if running.is_empty() {
+            return None;
+        }
+        let replied = if waiting.len() > 0 {
+            timeout(STAGGER, running.join_next()).await.unwrap_or(None)
+        } else {
+            running.join_next().await
+        };
+        if let Some(Ok(Some(answer))) = replied {
+            return Some(answer);
+        }
+    }
+}
+
+/// Asks a name server; `None` if it has not replied, or with an error.
+async fn ask(server: TokioResolver, name: Name) -> Option<Answer> {
+    match server.lookup(name, RecordType::A).await {
+        Ok(found) => {
+            let addresses = found.answers().iter().filter_map(address);
+            let until = Instant::from_std(found.valid_until());
+            Some(Answer {
+                finding: Finding::Addresses(addresses.take(MOST_ADDRESSES).collect()),
+                lifetime: until
+                    .saturating_duration_since(Instant::now())
+                    .max(LEAST_LIFETIME),
+            })
+        }
+        Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
+            let code = nothing.response_code;
+            let seconds = nothing.negative_ttl.unwrap_or_default();
+            (code == ResponseCode::NXDomain || code == ResponseCode::NoError).then(|| Answer {
+                finding: Finding::Absent,
+                lifetime: Duration::from_secs(seconds.into()).max(LEAST_LIFETIME),
+            })
+        }
+        Err(_) => None,
+    }
+}
+
+/// The address of a record, if it is one that a list may answer with.
+fn address(record: &Record) -> Option<Ipv4Addr> {
+    if let RData::A(address) = &record.data
+        && address.0.is_loopback()
+    {
+        Some(address.0)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_read_from_resolv_conf_whatever_else_is_in_it() {
+        let text = "# nameserver 192.0.2.9\n; x\nsearch a..b\nnameserver 192.0.2.1\n\
+                    options edns0 rotate\nnameserver\t2001:db8::1 # here\n nameserver fe80::1%eth0\n\
+                    nameserver\nnameserver x\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n";
+        let got: Vec<String> = name_servers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(got, ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]);
+        assert!(name_servers("").is_empty());
     }
 }

@@ -10,9 +10,9 @@
 //! | --- | --- | --- |
 //! | a request | [`Lookups::timeout`] for all its lookups together | [`Finding::NoAnswer`] |
 //! | a lookup | [`LOOKUP_SECONDS`] | [`Finding::NoAnswer`] |
-//! | lookups under way | [`MOST_UNDER_WAY`] | [`Finding::NoAnswer`] at once |
+//! | lookups under way | [`MOST_UNDER_WAY`], [`MOST_OF_ZONE`] of a zone | [`Finding::NoAnswer`] at once |
 //! | findings in the cache | 2 × 32,768 | the older half is let go |
-//! | a zone that was silent [`MOST_SILENT`] times in a row | [`LEFT_OUT`] | it is not asked |
+//! | a zone that was silent [`MOST_SILENT`] times in a row | one lookup in [`LEFT_OUT`] | it is not asked |
 //!
 //! # Error handling
 //!
@@ -26,15 +26,16 @@ mod silence;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::policy::{Finding, Lookup};
+use crate::policy::{Finding, Lookup, Zone};
 use cache::Cache;
 pub use dns::{Dns, ResolverError};
 use silence::Silence;
@@ -44,6 +45,9 @@ pub const LOOKUP_SECONDS: u64 = 5;
 
 /// How many lookups may be under way.
 pub const MOST_UNDER_WAY: usize = 600;
+
+/// How many of them may be of one zone: a slow one leaves room for the others.
+pub const MOST_OF_ZONE: usize = 100;
 
 /// After how many lookups in a row without an answer a zone is left out.
 pub const MOST_SILENT: u32 = 5;
@@ -69,6 +73,14 @@ pub struct Answer {
     pub lifetime: Duration,
 }
 
+impl Answer {
+    /// There is none.
+    pub const SILENT: Self = Self {
+        finding: Finding::NoAnswer,
+        lifetime: SILENT_LIFETIME,
+    };
+}
+
 /// A lookup under way.
 pub type Resolving = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -86,8 +98,8 @@ struct Inner {
     resolver: Option<Box<dyn Resolver>>,
     timeout: Duration,
     table: Mutex<Table>,
-    /// What the thread is given to do; it begins with the first.
-    jobs: OnceLock<mpsc::UnboundedSender<Lookup>>,
+    /// What the thread is given to do; it begins with the first, and anew if it has not come to life.
+    jobs: Mutex<Option<mpsc::UnboundedSender<Lookup>>>,
 }
 
 /// A lookup's waiters.
@@ -97,6 +109,8 @@ type Waiters = Vec<oneshot::Sender<Finding>>;
 struct Table {
     cache: Cache,
     under_way: HashMap<Lookup, Waiters>,
+    /// How many of them are of each zone.
+    of_zone: HashMap<Zone, usize>,
     silence: Silence,
 }
 
@@ -124,7 +138,7 @@ impl Lookups {
             resolver,
             timeout,
             table: Mutex::default(),
-            jobs: OnceLock::new(),
+            jobs: Mutex::default(),
         }))
     }
 
@@ -182,17 +196,18 @@ impl Inner {
         if let Some(finding) = table.cache.find(lookup, now) {
             return Asked::Found(finding.clone());
         }
-        let is_full = table.under_way.len() >= MOST_UNDER_WAY;
-        let is_left_out = table.silence.is_left_out(lookup, now);
         let (waiter, waits) = oneshot::channel();
+        let has_room = table.has_room(lookup);
         match table.under_way.entry(lookup.clone()) {
             Entry::Occupied(mut waiters) => waiters.get_mut().push(waiter),
-            Entry::Vacant(_) if is_full || is_left_out => return Asked::Found(Finding::NoAnswer),
             Entry::Vacant(place) => {
-                if !self.hand_over(lookup) {
+                let is_sent =
+                    has_room && table.silence.admits(lookup, now) && self.hand_over(lookup);
+                if !is_sent {
                     return Asked::Found(Finding::NoAnswer);
                 }
                 place.insert(vec![waiter]);
+                *table.of_zone.entry(lookup.zone().clone()).or_default() += 1;
             }
         }
         Asked::Waits(waits)
@@ -203,66 +218,80 @@ impl Inner {
         if self.resolver.is_none() {
             return false;
         }
-        let jobs = self.jobs.get_or_init(|| self.start());
-        jobs.send(lookup.clone()).is_ok()
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.is_none() {
+            match self.start() {
+                Ok(started) => *jobs = Some(started),
+                Err(error) => log::error!("no thread for lookups: {error}"),
+            }
+        }
+        let is_sent = jobs
+            .as_ref()
+            .is_some_and(|jobs| jobs.send(lookup.clone()).is_ok());
+        if !is_sent {
+            *jobs = None;
+        }
+        is_sent
     }
 
     /// Starts the thread. It ends when the lookups are gone.
-    fn start(self: &Arc<Self>) -> mpsc::UnboundedSender<Lookup> {
+    fn start(self: &Arc<Self>) -> io::Result<mpsc::UnboundedSender<Lookup>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (sender, mut jobs) = mpsc::unbounded_channel::<Lookup>();
         let weak = Arc::downgrade(self);
-        let started = thread::Builder::new()
+        let work = async move {
+            while let Some(lookup) = jobs.recv().await {
+                let Some(inner) = weak.upgrade() else { break };
+                tokio::spawn(async move { inner.resolve(lookup).await });
+            }
+        };
+        thread::Builder::new()
             .name("lookup".to_owned())
-            .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                match runtime {
-                    Ok(runtime) => runtime.block_on(async {
-                        while let Some(lookup) = jobs.recv().await {
-                            let Some(inner) = weak.upgrade() else { break };
-                            tokio::spawn(async move { inner.resolve(lookup).await });
-                        }
-                    }),
-                    Err(error) => log::error!("no lookups: {error}"),
-                }
-            });
-        if let Err(error) = started {
-            log::error!("no thread for lookups: {error}");
-        }
-        sender
+            .spawn(move || runtime.block_on(work))?;
+        Ok(sender)
     }
 
     /// Looks something up and tells all who wait for it.
     async fn resolve(&self, lookup: Lookup) {
-        let silent = Answer {
-            finding: Finding::NoAnswer,
-            lifetime: SILENT_LIFETIME,
-        };
         let patience = Duration::from_secs(LOOKUP_SECONDS);
         let answer = match &self.resolver {
             Some(resolver) => timeout(patience, resolver.resolve(&lookup)).await,
-            None => Ok(silent.clone()),
+            None => Ok(Answer::SILENT),
         };
-        let answer = answer.unwrap_or(silent);
+        let answer = answer.unwrap_or(Answer::SILENT);
         let now = Instant::now();
-        let lifetime = match answer.finding {
-            Finding::NoAnswer => SILENT_LIFETIME,
-            Finding::Addresses(_) | Finding::Absent => answer.lifetime.min(MOST_LIFETIME),
-        };
+        let lifetime = answer.lifetime.min(MOST_LIFETIME);
         let waiters = {
             let mut table = self.lock();
             table.silence.note(&lookup, &answer.finding, now);
-            let waiters = table.under_way.remove(&lookup);
+            let waiters = table.end(&lookup);
             table
                 .cache
                 .insert(lookup, answer.finding.clone(), now + lifetime);
-            waiters.unwrap_or_default()
+            waiters
         };
         for waiter in waiters {
             // Who has gone away needs it no more.
             drop(waiter.send(answer.finding.clone()));
         }
+    }
+}
+
+impl Table {
+    /// Whether one more may be sent.
+    fn has_room(&self, lookup: &Lookup) -> bool {
+        let of_zone = self.of_zone.get(lookup.zone()).copied().unwrap_or_default();
+        self.under_way.len() < MOST_UNDER_WAY && of_zone < MOST_OF_ZONE
+    }
+
+    /// Ends a lookup; yields those who wait for it.
+    fn end(&mut self, lookup: &Lookup) -> Waiters {
+        if let Some(of_zone) = self.of_zone.get_mut(lookup.zone()) {
+            *of_zone = of_zone.saturating_sub(1);
+        }
+        self.under_way.remove(lookup).unwrap_or_default()
     }
 }
 

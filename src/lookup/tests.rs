@@ -9,7 +9,12 @@ use crate::types::ClientIp;
 
 /// The lookup of a client with this number in a list.
 pub(crate) fn listed(number: u32) -> Lookup {
-    let lists = DnsLists::parse(&["list.example"], Thresholds::default()).unwrap();
+    in_zone("list.example", number)
+}
+
+/// The same in the list of this name.
+fn in_zone(zone: &str, number: u32) -> Lookup {
+    let lists = DnsLists::parse(&[zone], Thresholds::default()).unwrap();
     let zone = lists.zones().next().unwrap().clone();
     Lookup::DnsList(zone, ClientIp::new(IpAddr::V4(Ipv4Addr::from_bits(number))))
 }
@@ -115,19 +120,22 @@ async fn a_lookup_that_nobody_waits_for_goes_on_and_the_retry_finds_it() {
 }
 
 #[tokio::test]
-async fn lookups_under_way_have_a_bound_beyond_which_there_is_no_answer_at_once() {
+async fn lookups_of_a_zone_have_a_bound_beyond_which_there_is_no_answer_at_once() {
     let resolver = Gated::default();
     let lookups = lookups(&resolver);
-    let most = u32::try_from(MOST_UNDER_WAY).unwrap();
+    let most = u32::try_from(MOST_OF_ZONE).unwrap();
     let numbers: Vec<u32> = (0..most).collect();
     found(&lookups, &numbers, Instant::now()).await;
     let beyond = found(&lookups, &[most], soon()).await;
     assert_eq!(beyond, [Finding::NoAnswer]);
-    resolver.answer(MOST_UNDER_WAY + 1);
+    // Another zone has room.
+    resolver.answer(MOST_OF_ZONE + 2);
+    let other = [in_zone("other.example", 2)];
+    assert_eq!(lookups.ask(&other, soon()).await[0].1, addresses());
     let all = found(&lookups, &numbers, soon()).await;
     assert!(!all.contains(&Finding::NoAnswer));
     assert_eq!(found(&lookups, &[most], soon()).await, [addresses()]);
-    assert_eq!(resolver.times(), MOST_UNDER_WAY + 1);
+    assert_eq!(resolver.times(), MOST_OF_ZONE + 2);
 }
 
 #[tokio::test]

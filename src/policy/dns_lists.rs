@@ -4,8 +4,8 @@
 //! weight once if any address of the answer matches its filter, and a zone that several sites name is asked once.
 //! From one threshold on the client is suspicious; from another one down, below zero, it passes at once.
 //!
-//! Only addresses in 127.0.0.0/8 are answers of a list; 127.255.255.0/24 is an error code (a public resolver that is
-//! refused, a rate limit). A zone without an answer adds nothing, but a client passes at once only if it would also do
+//! Only addresses in 127.0.0.0/8 are answers of a list; 127.255.255.0/24 and 127.0.0.255 are error codes (a public
+//! resolver that is refused, a rate limit). A zone without an answer adds nothing, but a client passes at once only if it would also do
 //! so had all silent zones listed it.
 
 use std::fmt;
@@ -25,6 +25,9 @@ const MOST_WEIGHT: i32 = 1_000_000;
 
 /// Most sites: more than anybody has, and few enough to be added up for each request.
 const MOST_SITES: usize = 128;
+
+/// Last labels that resolvers answer themselves, or never ask for (RFC 6761, RFC 7686).
+const SPECIAL: &[&str] = &["localhost", "invalid", "onion"];
 
 /// The name of a zone: lower case, without the final dot. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -100,6 +103,9 @@ pub enum SiteError {
         "{0:?}: not a domain name of letters, digits, hyphens and dots with at most {MOST_ZONE} bytes"
     )]
     Zone(String),
+    /// The name of a zone that resolvers do not ask for.
+    #[error("{0:?}: names there are answered by the resolver itself (RFC 6761)")]
+    Special(String),
     /// The filter.
     #[error("{0:?}: not a filter such as 127.0.0.2 or 127.0.[0..255].[1;3..5]")]
     Filter(String),
@@ -351,10 +357,11 @@ impl DnsLists {
     }
 }
 
-/// Whether an answer is one of a list, and not an error code or an address of the outside world.
-fn is_listing(answer: Ipv4Addr) -> bool {
+/// Whether an answer is one of a list, and not an error code or an address of the outside world. 127.0.0.255 says that a
+/// name server is refused (dnswl.org).
+pub(super) fn is_listing(answer: Ipv4Addr) -> bool {
     match answer.octets() {
-        [127, 255, 255, _] => false,
+        [127, 255, 255, _] | [127, 0, 0, 255] => false,
         [first, ..] => first == 127,
     }
 }
@@ -381,9 +388,15 @@ fn read_zone(text: &str) -> Result<Zone, SiteError> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_label = |label: &str| {
         let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        !label.is_empty() && label.len() <= 63 && label.bytes().all(is_fit)
+        let has_hyphen = label.starts_with('-') || label.ends_with('-');
+        !label.is_empty() && label.len() <= 63 && !has_hyphen && label.bytes().all(is_fit)
     };
-    if name.len() <= MOST_ZONE && name.split('.').all(is_label) {
+    let last = name.rsplit('.').next().unwrap_or_default();
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
+    if SPECIAL.contains(&last) || name.ends_with("in-addr.arpa") || name.ends_with("ip6.arpa") {
+        return Err(SiteError::Special(text.to_owned()));
+    }
+    if name.len() <= MOST_ZONE && !is_number && name.split('.').all(is_label) {
         Ok(Zone(Arc::from(name)))
     } else {
         Err(SiteError::Zone(text.to_owned()))

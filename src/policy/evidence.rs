@@ -9,7 +9,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::dns_lists::Zone;
+use super::dns_lists::{Zone, is_listing};
 use crate::types::ClientIp;
 
 /// How often the lookups of one request are asked for, each time with what was found before.
@@ -22,15 +22,35 @@ pub enum Lookup {
     DnsList(Zone, ClientIp),
 }
 
+impl Lookup {
+    /// The zone that is asked.
+    #[must_use]
+    pub const fn zone(&self) -> &Zone {
+        let Self::DnsList(zone, _) = self;
+        zone
+    }
+}
+
 /// What a lookup has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// These addresses.
+    /// These addresses, all in 127.0.0.0/8.
     Addresses(Arc<[Ipv4Addr]>),
     /// There is no record.
     Absent,
     /// There was no answer in time, or an error.
     NoAnswer,
+}
+
+impl Finding {
+    /// Whether a list has answered with nothing but an error code.
+    #[must_use]
+    pub fn is_error_code(&self) -> bool {
+        match self {
+            Self::Addresses(addresses) => !addresses.iter().copied().any(is_listing),
+            Self::Absent | Self::NoAnswer => false,
+        }
+    }
 }
 
 /// The findings of one request.

@@ -81,12 +81,6 @@ impl Verdict {
         }
     }
 
-    /// Whether nothing stands against the attempt, now.
-    #[must_use]
-    pub const fn is_pass(self) -> bool {
-        matches!(self, Self::Pass | Self::PassWithHeader { .. })
-    }
-
     /// What the attempt lacks, if it has to come back.
     #[must_use]
     pub const fn remaining(self) -> Option<Remaining> {

@@ -10,8 +10,7 @@ use crate::types::{ClientIp, ReplyText};
 
 /// Settles what can be settled without the store, and notes the steps in `trace`.
 ///
-/// A check that lacks evidence does not end the search: the checks after it are tried too. If one of them settles the
-/// attempt whatever the evidence, nothing is looked up.
+/// The checks that need evidence come after all that can settle the attempt without it.
 pub fn plan(
     attempt: &Attempt<'_>,
     evidence: &Evidence,

@@ -24,8 +24,8 @@ use super::instance_cache::Keys;
 use super::sleeps::{Reserved, Sleeps};
 use super::worker::{Message, PendingRequest};
 use crate::policy::{
-    self, Attempt, Because, Case, Evidence, Expiry, Facts, LiveFacts, Lookup, Outcome, Plan,
-    ROUNDS, Reason, Ruleset, Session, Step, Trace, Verdict,
+    self, Attempt, Because, Case, Evidence, Expiry, Facts, LiveFacts, Lookup, OnStoreFailure,
+    Outcome, Plan, ROUNDS, Reason, Ruleset, Session, Step, Trace, Verdict,
 };
 use crate::store::StoreError;
 use crate::types::{Reply, Timestamp};
@@ -75,6 +75,14 @@ pub(super) fn decide<'a>(
     }
     session.has_room = false;
     (case.decide(facts, session, rules, trace), None)
+}
+
+/// Whether this is a reason to pass that the records give alone, whatever is found outside.
+const fn is_known(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::ClientAwl | Reason::TripletFound | Reason::TarpitSurvived | Reason::EarlyData
+    )
 }
 
 impl Inner {
@@ -177,9 +185,12 @@ impl Inner {
         let Plan::Ask(lookups, case) = plan else {
             return plan;
         };
-        // While the records cannot be read, the evidence makes no difference.
-        let looked = self.look(&case, context, &mut ());
-        if !looked.is_ok_and(|outcome| !outcome.verdict.is_pass()) {
+        let is_needed = match self.look(&case, context, &mut ()) {
+            Ok(outcome) => !is_known(outcome.reason),
+            // Everybody passes then, or those that the evidence lets pass.
+            Err(_) => context.rules.params.on_store_failure == OnStoreFailure::Defer,
+        };
+        if !is_needed {
             return Plan::Case(case);
         }
         // On the heap, so that the tasks of those who look nothing up do not grow.

@@ -416,6 +416,7 @@ rule 1  ████████████████████████
             "since": 5, "requests": 250, "passed": 25, "greylisted": 125, "tarpitted": 100,
             "table_replies": 0,
             "reasons": {"new": 125, "client-awl": 125}, "s25r": {"1": 125}, "lists": {},
+            "dns_lists": {},
         });
         assert_eq!(got, json::shown(&want));
     }

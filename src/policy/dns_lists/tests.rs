@@ -53,6 +53,13 @@ fn sites_are_read_as_postfix_reads_them() {
         ("*3", zone("")),
         (".", zone(".")),
         ("a..b", zone("a..b")),
+        ("-a.test", zone("-a.test")),
+        ("a-.test", zone("a-.test")),
+        ("192.0.2.1", zone("192.0.2.1")),
+        (
+            "bl.localhost",
+            SiteError::Special("bl.localhost".to_owned()),
+        ),
         ("a b/c", zone("b/c")),
         ("a=", filter("")),
         ("a=127.0.0", filter("127.0.0")),

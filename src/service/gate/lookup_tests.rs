@@ -4,12 +4,16 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::tarpit_tests::Untouchable;
 use super::tests::{ManualClock, rules};
 use super::*;
 use crate::control::Control;
 use crate::lookup::tests::Gated;
-use crate::policy::{DnsLists, OnStoreFailure, Reason, Stage, Suspicion, Thresholds};
+use crate::policy::{
+    DnsLists, OnStoreFailure, Reason, Scheme, Stage, Suspicion, Tarpit, Thresholds,
+};
 use crate::store::memory::MemoryStore;
+use crate::types::Span;
 
 /// A gate with one DNS list, in which the even addresses are.
 struct Site {
@@ -21,12 +25,17 @@ struct Site {
 
 impl Site {
     fn new(timeout: Duration) -> Self {
+        Self::with(timeout, None, MemoryStore::new())
+    }
+
+    fn with(timeout: Duration, tarpit: Option<Tarpit>, store: impl Opener + 'static) -> Self {
         let clock = ManualClock::at(0);
         let mut rules = rules(OnStoreFailure::Defer);
+        rules.params.tarpit = tarpit;
         rules.dns_lists =
             Arc::new(DnsLists::parse(&["list.example"], Thresholds::default()).unwrap());
         let as_clock = Arc::clone(&clock);
-        let started = Gate::start(rules, Box::new(MemoryStore::new()), as_clock).unwrap();
+        let started = Gate::start(rules, Box::new(store), as_clock).unwrap();
         let site = Self {
             gate: started.gate,
             control: Control::new(started.internals),
@@ -105,6 +114,27 @@ async fn without_an_answer_at_the_deadline_the_client_passes_and_its_retry_finds
         .set_lookups(Lookups::new(site.resolver.clone(), LONG));
     site.resolver.answer(2);
     assert_eq!(site.ask("192.0.2.2").await, LISTED);
+}
+
+#[tokio::test]
+async fn while_the_database_is_away_only_clients_that_a_list_has_are_deferred() {
+    let site = Site::with(LONG, None, Untouchable);
+    site.resolver.answer(2);
+    assert_eq!(site.ask("192.0.2.2").await.0, Reason::StoreFailure);
+    assert_eq!(site.ask("192.0.2.3").await.0, Reason::NotSuspicious);
+}
+
+#[tokio::test]
+async fn an_unknown_client_is_looked_up_although_the_tarpit_would_let_it_pass() {
+    let starpit = Tarpit {
+        length: Span::from_seconds(65),
+        scheme: Scheme::Delaying,
+        limit: 0,
+    };
+    let site = Site::with(LONG, Some(starpit), MemoryStore::new());
+    site.resolver.answer(1);
+    assert_eq!(site.ask("192.0.2.3").await.0, Reason::NotSuspicious);
+    assert_eq!(site.gate.status().figures.unwrap().waiting, 0);
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ async fn tarpit_scenes() {
 }
 
 /// A store that nobody may open.
-struct Untouchable;
+pub(super) struct Untouchable;
 
 impl Opener for Untouchable {
     fn open(&self) -> Result<Halves, OpenError> {
