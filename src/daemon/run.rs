@@ -66,7 +66,11 @@ pub(super) fn run(
     } = started;
     let built = Reactor::build();
     let (runtime, main) = built.map_err(|source| system("starting threads", source))?;
-    use crate::lookup::MOST_UNDER_WAY;
+    let for_lookups = if settings.lookup.dns_lists.is_empty() {
+        0
+    } else {
+        MOST_UNDER_WAY
+    };
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
         .saturating_sub(for_lookups)

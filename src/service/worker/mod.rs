@@ -222,7 +222,7 @@ impl Worker {
                 .send(Err(AdminTaskError::Trouble(trouble)))
                 .is_err()
             {
-                log::debug!("an task was not waited for");
+                log::debug!("a task was not waited for");
             }
             return;
         }
@@ -242,7 +242,7 @@ impl Worker {
             Err(RequestError::Store(error)) => self.fail(error),
         }
         if task.done.send(done.map_err(AdminTaskError::from)).is_err() {
-            log::debug!("an task was not waited for");
+            log::debug!("a task was not waited for");
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct AdminTask {
     pub(crate) done: oneshot::Sender<Result<(), AdminTaskError>>,
 }
 
-/// Why an task was not done.
+/// Why a task was not done.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminTaskError {
     /// It was tried.
