@@ -79,13 +79,22 @@ impl fmt::Display for Instead {
 }
 
 impl ClientPattern {
+    /// Whether no client matches this. Much cheaper than to say why.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        match self {
+            Self::Host(name) => !is_host(name),
+            Self::Network(_) | Self::Expression(_) => false,
+        }
+    }
+
     /// Why no client matches this; `None` if one can.
     #[must_use]
     pub fn dead(&self) -> Option<Dead> {
         let Self::Host(name) = self else {
             return None;
         };
-        if is_host(name) {
+        if !self.is_dead() {
             return None;
         }
         let cleaned = cleaned(name);
@@ -107,17 +116,28 @@ impl ClientPattern {
 }
 
 impl AddressPattern {
+    /// Whether no mail address matches this. Much cheaper than to say why.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        match self {
+            Self::Expression(_) => false,
+            Self::Domain(name) => !is_domain_part(name),
+            Self::User(user) => !is_user(user),
+            Self::Address(address) => !is_address(address),
+        }
+    }
+
     /// Why no mail address matches this; `None` if one can.
     #[must_use]
     pub fn dead(&self) -> Option<Dead> {
+        if !self.is_dead() {
+            return None;
+        }
         let (text, begin, is_dead): (_, _, fn(_) -> _) = match self {
             Self::Expression(_) => return None,
-            Self::Domain(name) if is_domain_part(name) => return None,
             Self::Domain(name) if name == "<>" => return Some(Dead::NullSender),
             Self::Domain(name) => (name.clone(), "@", Dead::Domain),
-            Self::User(user) if is_user(user) => return None,
             Self::User(user) => (format!("{user}@"), "^", Dead::Address),
-            Self::Address(address) if is_address(address) => return None,
             Self::Address(address) => (address.clone(), "^", Dead::Address),
         };
         if matches!(
@@ -187,24 +207,12 @@ fn cleaned(text: &str) -> &str {
 
 /// Whether some client can match the entry.
 fn is_client(text: &str) -> bool {
-    !text.is_empty()
-        && match ClientPattern::parse(text) {
-            Ok(ClientPattern::Host(name)) => is_host(&name),
-            Ok(ClientPattern::Network(_) | ClientPattern::Expression(_)) => true,
-            Err(_) => false,
-        }
+    !text.is_empty() && ClientPattern::parse(text).is_ok_and(|pattern| !pattern.is_dead())
 }
 
 /// Whether some mail address can match the entry.
 fn is_mail(text: &str) -> bool {
-    !text.is_empty()
-        && match AddressPattern::parse(text) {
-            Ok(AddressPattern::Expression(_)) => true,
-            Ok(AddressPattern::Domain(name)) => is_domain_part(&name),
-            Ok(AddressPattern::User(user)) => is_user(&user),
-            Ok(AddressPattern::Address(address)) => is_address(&address),
-            Err(_) => false,
-        }
+    !text.is_empty() && AddressPattern::parse(text).is_ok_and(|pattern| !pattern.is_dead())
 }
 
 /// Whether a client can have this name, or one below it: Postfix takes no other for verified.
