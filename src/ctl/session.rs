@@ -242,6 +242,7 @@ mod tests {
             result: "success".to_owned(),
             status: 0,
             restarts: 0,
+            has_job: false,
         };
         let cases = [
             (

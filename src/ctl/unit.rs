@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use zbus::{ObjectPath, OwnedVariant};
+
 use crate::api::{Dict, FromRow};
 
 /// The unit that has the name of the daemon on the bus.
@@ -13,6 +15,9 @@ pub const UNIT: &str = "stargrey.service";
 
 /// Where systemd has its object.
 pub const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/stargrey_2eservice";
+
+/// The property with the number and the object of the unit's job: 0 without one.
+const JOB: &str = "Job";
 
 /// What systemd says about the unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +32,8 @@ pub struct Unit {
     pub status: u64,
     /// `NRestarts`: how often systemd has started it again.
     pub restarts: u64,
+    /// Whether there is a `Job`: systemd is about to start it, or to stop it.
+    pub has_job: bool,
 }
 
 impl Unit {
@@ -40,21 +47,29 @@ impl Unit {
             result: text(service, "Result"),
             status: service.number("ExecMainStatus").unwrap_or_default(),
             restarts: service.number("NRestarts").unwrap_or_default(),
+            has_job: unit.get(JOB).is_some_and(is_job),
         }
     }
 
-    /// Whether it fails: systemd has given up, or has restarted it since it was `first` looked at and it has failed
-    /// again. One failed run is not enough, as the next may succeed.
+    /// Whether it fails: systemd has given up and has no job to start it, or it has restarted it since it was `first`
+    /// looked at and it has failed again. One failed run is not enough, as the next may succeed.
     #[must_use]
     pub fn is_failing(&self, first: &Self) -> bool {
         match (&*self.active, &*self.sub) {
-            ("failed", _) => true,
+            // On the way to a restart it is in another state, `failed-before-auto-restart`.
+            ("failed", "failed") => !self.has_job,
             ("activating", "auto-restart" | "auto-restart-queued") => {
                 self.result != "success" && self.restarts > first.restarts
             }
             _ => false,
         }
     }
+}
+
+/// Whether the value of [`JOB`] is a job.
+fn is_job(value: &OwnedVariant) -> bool {
+    let job: Result<(u32, ObjectPath<'_>), _> = value.downcast_ref();
+    job.is_ok_and(|(id, _)| id != 0)
 }
 
 impl fmt::Display for Unit {
@@ -89,12 +104,26 @@ mod tests {
     use crate::api::Row;
 
     fn unit(active: &str, sub: &str, result: &str, status: i32, restarts: u32) -> Unit {
-        let unit = Row::new().with("ActiveState", active).with("SubState", sub);
+        let unit = with_job(0)
+            .with("ActiveState", active)
+            .with("SubState", sub);
         let service = Row::new()
             .with("Result", result)
             .with("ExecMainStatus", status)
             .with("NRestarts", restarts);
         Unit::read(&unit.build(), &service.build())
+    }
+
+    fn with_job(id: u32) -> Row {
+        Row::new().with(JOB, (id, ObjectPath::from_static_str_unchecked("/")))
+    }
+
+    #[test]
+    fn a_job_has_a_number() {
+        for (id, want) in [(0, false), (7, true)] {
+            let unit = Unit::read(&with_job(id).build(), &Dict::new());
+            assert_eq!(unit.has_job, want, "{id}");
+        }
     }
 
     #[test]
@@ -104,6 +133,19 @@ mod tests {
             (
                 unit("failed", "failed", "exit-code", 78, 0),
                 true,
+                "failed (Result: exit-code, status 78)",
+            ),
+            (
+                Unit {
+                    has_job: true,
+                    ..unit("failed", "failed", "exit-code", 78, 0)
+                },
+                false,
+                "failed (Result: exit-code, status 78)",
+            ),
+            (
+                unit("failed", "failed-before-auto-restart", "exit-code", 78, 0),
+                false,
                 "failed (Result: exit-code, status 78)",
             ),
             (

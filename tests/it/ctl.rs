@@ -34,7 +34,7 @@ use crate::bus::harness;
 
 /// A bus that nobody else is on.
 pub(crate) struct Bus {
-    bus: harness::Bus,
+    pub(crate) bus: harness::Bus,
     _directory: TempDir,
 }
 

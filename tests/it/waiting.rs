@@ -1,8 +1,10 @@
 //! stargreyctl while the daemon does not answer: what it says, and when it gives up. A test plays systemd.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
+use std::process::{Child, ChildStderr, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser;
@@ -13,14 +15,18 @@ use stargrey::ctl::unit::UNIT_PATH;
 use stargrey::ctl::view::View;
 use stargrey::ctl::{clock, verbs};
 use tokio::runtime::Runtime;
-use zbus::{Connection, connection, interface};
+
+use zbus::{Connection, ObjectPath, connection, interface};
 
 use crate::bus::harness::Bus;
 use crate::ctl::stuck;
 
-/// `ActiveState` and `SubState`.
+/// How long a test waits until the unit was looked at three times more.
+const LOOKING: Duration = Duration::from_secs(30);
+
+/// `ActiveState`, `SubState`, and the number of the job.
 #[derive(Clone, Copy)]
-struct State(&'static str, &'static str);
+struct State(&'static str, &'static str, u32);
 
 #[interface(name = "org.freedesktop.systemd1.Unit")]
 impl State {
@@ -33,13 +39,18 @@ impl State {
     fn sub_state(&self) -> &str {
         self.1
     }
+
+    #[zbus(property)]
+    fn job(&self) -> (u32, ObjectPath<'_>) {
+        (self.2, ObjectPath::from_static_str_unchecked("/"))
+    }
 }
 
 /// The last run, and how many there were.
 struct Runs {
     result: &'static str,
     status: i32,
-    restarts: AtomicU32,
+    restarts: Arc<AtomicU32>,
     /// How many more there are each time that somebody looks.
     more: u32,
 }
@@ -62,16 +73,22 @@ impl Runs {
     }
 }
 
-/// A systemd that never gets the daemon to run; gone with its connection.
-fn play_systemd(runtime: &Runtime, bus: &Bus, state: State, more: u32) -> Connection {
+/// A systemd that never gets the daemon to run; gone with this.
+struct Systemd {
+    _connection: Connection,
+    restarts: Arc<AtomicU32>,
+}
+
+fn play_systemd(runtime: &Runtime, bus: &Bus, state: State, more: u32) -> Systemd {
+    let restarts = Arc::new(AtomicU32::new(3));
     let runs = Runs {
         result: "exit-code",
         status: 78,
-        restarts: AtomicU32::new(3),
+        restarts: Arc::clone(&restarts),
         more,
     };
     let address = bus.address();
-    runtime.block_on(async {
+    let connection = runtime.block_on(async {
         connection::Builder::address(address.as_str())
             .name("org.freedesktop.systemd1")
             .serve_at(UNIT_PATH, state)
@@ -79,12 +96,17 @@ fn play_systemd(runtime: &Runtime, bus: &Bus, state: State, more: u32) -> Connec
             .build()
             .await
             .unwrap()
-    })
+    });
+    Systemd {
+        _connection: connection,
+        restarts,
+    }
 }
 
-const FAILED: State = State("failed", "failed");
-const RESTARTED: State = State("activating", "auto-restart");
-const STARTING: State = State("activating", "start");
+const FAILED: State = State("failed", "failed", 0);
+const WAITING: State = State("failed", "failed", 9);
+const RESTARTED: State = State("activating", "auto-restart", 0);
+const STARTING: State = State("activating", "start", 9);
 
 #[test]
 fn a_unit_that_fails_is_not_waited_for() {
@@ -103,6 +125,8 @@ fn a_unit_that_fails_is_not_waited_for() {
         // A start may take its time, and one that has failed once is tried again.
         ("status", RESTARTED, 0, short, silent),
         ("reload", STARTING, 1, short, silent),
+        // One that has failed is about to be started.
+        ("status", WAITING, 0, short, silent),
     ];
     let runtime = Runtime::new().unwrap();
     for (verb, state, more, limit, want) in cases {
@@ -150,6 +174,36 @@ fn the_program_says_that_it_waits_and_gives_up_with_the_reason() {
     assert!(failing.starts_with(want), "{failing}");
 }
 
+/// A program that waits: what it says first, and what it says from then on.
+struct Waiting {
+    program: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Waiting {
+    fn begin(bus: &Bus, verb: &str) -> (Self, String) {
+        let mut program = bus
+            .ctl(&[verb])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(program.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        (Self { program, stderr }, line)
+    }
+
+    /// Ends it; yields all that it has said since.
+    fn end(mut self) -> String {
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).unwrap();
+        rest
+    }
+}
+
 #[test]
 fn a_daemon_that_runs_and_does_not_answer_is_named_without_systemd() {
     let runtime = Runtime::new().unwrap();
@@ -162,20 +216,33 @@ fn a_daemon_that_runs_and_does_not_answer_is_named_without_systemd() {
         ),
     ];
     for (verb, want) in cases {
-        let mut waiting = bus
-            .ctl(&[verb])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        waiting.kill().unwrap();
-        waiting.wait().unwrap();
+        let (waiting, line) = Waiting::begin(&bus.bus, verb);
+        waiting.end();
         assert_eq!(line, format!("stargreyctl: waiting for {want}\n"), "{verb}");
-        let mut rest = String::new();
-        stderr.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "", "it is said once");
     }
+}
+
+#[test]
+fn what_is_waited_for_is_said_once_however_often_the_unit_is_looked_at() {
+    let runtime = Runtime::new().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let bus = Bus::start_activating(directory.path());
+    let systemd = play_systemd(&runtime, &bus, STARTING, 1);
+    let (waiting, line) = Waiting::begin(&bus, "reload");
+    assert!(
+        line.starts_with("stargreyctl: waiting for stargrey.service to start"),
+        "{line}"
+    );
+    // When the unit is looked at once more, all that follows from the looks before was said.
+    let seen = systemd.restarts.load(Ordering::Relaxed);
+    let pause = Duration::from_millis(5);
+    for _ in 0..LOOKING.as_millis() / pause.as_millis() {
+        if systemd.restarts.load(Ordering::Relaxed) >= seen + 3 {
+            break;
+        }
+        thread::park_timeout(pause);
+    }
+    let looks = systemd.restarts.load(Ordering::Relaxed) - seen;
+    assert_eq!(waiting.end(), "");
+    assert!(looks >= 3, "{looks}");
 }
