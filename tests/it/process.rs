@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::support::{Daemon, TestClock, rcpt, remark};
+use crate::support::{Daemon, TestClock, rcpt};
 
 /// How long a test waits for a record before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -126,25 +126,32 @@ fn what_is_wrong_with_options_is_logged_under_the_name_of_the_daemon() {
     }
 }
 
-/// stargreyd with a directory in the place of another, in a mount namespace; `None` where there can be none.
-fn with_directory(directory: &Path, place: &str, arguments: &[&str]) -> Option<Command> {
-    let unshare = |script: &str| {
+/// What `unshare` is asked for so that something can be mounted: as root, or as anybody whom the kernel lets be root in
+/// a user namespace.
+const NAMESPACES: [&[&str]; 2] = [&["--mount"], &["--mount", "--map-root-user"]];
+
+/// stargreyd with a directory in the place of another, in a mount namespace.
+fn with_directory(directory: &Path, place: &str, arguments: &[&str]) -> Command {
+    let mount = "mount --bind \"$1\" \"$2\"";
+    let unshare = |namespaces: &[&str], script: &str| {
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script, "sh"]);
+        command.args(namespaces).args(["sh", "-c", script, "sh"]);
         command.args([directory.as_os_str(), place.as_ref()]);
         command
     };
-    let mount = "mount --bind \"$1\" \"$2\"";
-    if !unshare(mount).status().is_ok_and(|status| status.success()) {
-        remark("not tested: nothing can be mounted here");
-        return None;
-    }
-    let mut command = unshare(&format!("{mount} && shift 2 && exec \"$@\""));
+    let can_mount = |namespaces: &&&[&str]| {
+        let tried = unshare(namespaces, mount).output();
+        tried.is_ok_and(|output| output.status.success())
+    };
+    let namespaces = NAMESPACES.iter().find(can_mount);
+    let namespaces =
+        namespaces.expect("root, or user namespaces for everybody, to mount something");
+    let mut command = unshare(namespaces, &format!("{mount} && shift 2 && exec \"$@\""));
     command.arg(env!("CARGO_BIN_EXE_stargreyd")).args(arguments);
     command
         .env_remove("POSTGREY_TEXT")
         .env_remove("STATE_DIRECTORY");
-    Some(command)
+    command
 }
 
 #[test]
@@ -169,9 +176,7 @@ fn what_is_wrong_with_options_is_in_the_journal_under_the_name_of_the_daemon() {
         (&["--delay=soon"], ""),
         (&["--check", "--delay=soon"], ""),
     ] {
-        let Some(mut command) = with_directory(run.path(), "/run", arguments) else {
-            return;
-        };
+        let mut command = with_directory(run.path(), "/run", arguments);
         let stream = format!("{}:{}", of_file.dev(), of_file.ino());
         command.env("JOURNAL_STREAM", stream);
         command.stderr(stderr.try_clone().unwrap());
@@ -246,9 +251,7 @@ fn check_without_options_checks_those_of_the_unit() {
         ),
     ] {
         fs::write(&file, text).unwrap();
-        let Some(mut command) = with_directory(etc.path(), "/etc/default", &["--check"]) else {
-            return;
-        };
+        let mut command = with_directory(etc.path(), "/etc/default", &["--check"]);
         let output = command.output().unwrap();
         let said = stderr(&output);
         let place = want.map(|want| format!("/etc/default/stargrey{want}"));
