@@ -312,6 +312,10 @@ pub struct Explain {
     /// Do not query DNS; without --name the client name is "unknown"
     #[arg(long)]
     pub no_lookup: bool,
+
+    /// The client has authenticated itself (SASL)
+    #[arg(long)]
+    pub authenticated: bool,
 }
 
 /// What to forget.

@@ -205,3 +205,31 @@ fn every_key_of_pending_and_explain_in_json_is_in_the_page() {
         assert!(missing.is_empty(), "{verb}: {missing:?} not in {named:?}");
     }
 }
+
+#[test]
+fn a_client_that_has_authenticated_itself_is_asked_about_as_such() {
+    for (options, next, reason) in [
+        (&[][..], "passes", "authenticated"),
+        (&["--no-authenticated"], "deferred", "new"),
+    ] {
+        let (on, _clock) = started(options);
+        let words = [&QUESTION[..], &["--authenticated"]].concat();
+        let (code, text) = on.ctl(&words);
+        assert_eq!(code, 0);
+        assert_eq!(line(&text, "Next attempt"), next, "{text}");
+        let because = line(&text, "Because");
+        assert!(because.ends_with(&format!("({reason})")), "{text}");
+        let client = "mx.example.org[192.0.2.7], authenticated";
+        assert_eq!(line(&text, "Client"), client);
+        let (_, object) = on.ctl_json(&words);
+        assert_eq!(
+            (&object["authenticated"], &object["reason"]),
+            (&true.into(), &reason.into())
+        );
+        let (_, object) = on.ctl_json(&QUESTION);
+        assert_eq!(
+            (&object["authenticated"], &object["reason"]),
+            (&false.into(), &"new".into())
+        );
+    }
+}

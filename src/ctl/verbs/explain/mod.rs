@@ -24,6 +24,9 @@ const SENDER: &str = "stranger@sender.invalid";
 /// The recipient that is assumed.
 const RECIPIENT: &str = "somebody@recipient.invalid";
 
+/// The login that is assumed of a client that has authenticated itself: any will do.
+const LOGIN: &str = "somebody";
+
 /// Most triplets that are listed.
 const LISTED: u32 = 10;
 
@@ -38,6 +41,8 @@ struct Question {
     addresses: usize,
     sender: Option<String>,
     recipient: Option<String>,
+    /// Whether the client has authenticated itself.
+    is_authenticated: bool,
 }
 
 /// Asks and shows.
@@ -57,6 +62,10 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
         ("client_name", question.name.as_str()),
         ("sender", question.sender()),
         ("recipient", question.recipient()),
+        (
+            "sasl_username",
+            if question.is_authenticated { LOGIN } else { "" },
+        ),
         ("lookups", if options.no_lookup { "no" } else { "yes" }),
     ]);
     let told = session.ask("Explain", manager.explain(&attributes));
@@ -121,6 +130,7 @@ impl Question {
             addresses,
             sender: owned(&options.sender),
             recipient: owned(&options.recipient),
+            is_authenticated: options.authenticated,
         })
     }
 

@@ -71,6 +71,7 @@ fn object(question: &Question, result: &Dict, steps: &[Dict], waiting: &Waiting)
     let asked = json!({
         "client_address": question.address.to_string(),
         "client_name": question.name,
+        "authenticated": question.is_authenticated,
         "sender": question.sender(),
         "recipient": question.recipient(),
         "assumed": assumed,
@@ -115,9 +116,14 @@ fn client(question: &Question) -> String {
     } else {
         format!("{name}[{address}]")
     };
-    match question.addresses {
+    let name = match question.addresses {
         0 | 1 => name,
         several => format!("{name}, the first of {several} addresses"),
+    };
+    if question.is_authenticated {
+        format!("{name}, authenticated")
+    } else {
+        name
     }
 }
 
@@ -292,6 +298,7 @@ mod tests {
             addresses: 1,
             sender: sender.map(str::to_owned),
             recipient: recipient.map(str::to_owned),
+            is_authenticated: false,
         }
     }
 
