@@ -144,6 +144,19 @@ impl PauseSwitch {
         is_over
     }
 
+    /// Sets the end by the wall clock anew if that clock was set since the pause began, for after a restart it is all
+    /// that is known. `now` is the time that records get: a clock that is not trusted moves no end.
+    pub(crate) fn correct(&self, now: Timestamp, boot: Span) {
+        let mut state = self.lock();
+        let corrected = self.get_at(now, boot);
+        if let Some(Pause { until: Some(end) }) = corrected
+            && corrected != self.get()
+        {
+            self.until.store(end.seconds(), Ordering::Release);
+            state.is_unwritten = true;
+        }
+    }
+
     /// Whether the store does not have it yet.
     pub(crate) fn is_unwritten(&self) -> bool {
         self.lock().is_unwritten

@@ -6,6 +6,9 @@
 //!
 //! A directory that can be written to only later does not end the start: the lock is then taken when the
 //! database is opened ([`Locked`]), and without it nothing is opened.
+//!
+//! A lock file that is not in its place any more is made and locked again while the directory stays locked. Where that
+//! is impossible the directory's lock is enough.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -19,7 +22,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use super::lmdb::LmdbOpener;
 use super::unclean::Unclean;
-use super::{Candidate, Fill, Halves, OpenError, Opener, RestoreError, restore};
+use super::{Candidate, Fill, Halves, Kept, OpenError, Opener, RestoreError, restore};
 
 /// The name of the lock file.
 const NAME: &str = "stargrey.lock";
@@ -29,7 +32,7 @@ const NAME: &str = "stargrey.lock";
 pub struct Lock {
     file: Flock<File>,
     /// `None` on a file system that locks no directories.
-    _directory: Option<Flock<File>>,
+    directory: Option<Flock<File>>,
 }
 
 /// Why the lock cannot be had.
@@ -80,6 +83,8 @@ pub struct Locked {
 #[derive(Debug)]
 struct Held {
     lock: Option<Lock>,
+    /// Whether it was said that the lock file is missing.
+    has_told: bool,
     unclean: Unclean,
 }
 
@@ -95,6 +100,7 @@ impl Locked {
             opener,
             held: Arc::new(Mutex::new(Held {
                 lock,
+                has_told: false,
                 unclean: Unclean::new(since_boot),
             })),
         }
@@ -108,19 +114,30 @@ impl Locked {
 }
 
 impl Held {
-    /// Takes the lock if it is not held, or not in its place any more. Says whether it was.
-    fn keep(&mut self, directory: &Path) -> Result<bool, LockError> {
-        if self
-            .lock
-            .as_ref()
-            .is_some_and(|lock| lock.is_in_place(directory))
-        {
-            return Ok(true);
+    /// Takes the lock if it is not held, or not in its place any more.
+    fn keep(&mut self, directory: &Path) -> Result<Kept, LockError> {
+        let Some(lock) = &mut self.lock else {
+            self.lock = Some(Lock::take(directory, None)?);
+            return Ok(Kept::Restored);
+        };
+        if lock.is_in_place(directory) {
+            self.has_told = false;
+            return Ok(Kept::InPlace);
         }
-        // The old one keeps nobody off, but it would keep this process from the directory.
-        self.lock = None;
-        self.lock = Some(Lock::take(directory, None)?);
-        Ok(false)
+        if !lock.has_directory(directory) {
+            *lock = Lock::take(directory, None)?;
+            return Ok(Kept::Restored);
+        }
+        match lock_file(directory, None) {
+            Ok(file) => {
+                lock.file = file;
+                self.has_told = false;
+                Ok(Kept::Restored)
+            }
+            Err(error @ LockError::Held(_)) => Err(error),
+            Err(_) if std::mem::replace(&mut self.has_told, true) => Ok(Kept::InPlace),
+            Err(error) => Ok(Kept::InPart(error)),
+        }
     }
 }
 
@@ -136,13 +153,15 @@ impl Opener for Locked {
         self.opener.is_hashed()
     }
 
-    fn keep(&self) -> Result<bool, LockError> {
+    fn keep(&self) -> Result<Kept, LockError> {
         self.held().keep(&self.opener.directory)
     }
 
-    fn stage(&self, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
-        self.keep().map_err(OpenError::from)?;
-        restore::stage(&self.opener, fill)
+    fn stage(&self, size: u64, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+        self.held()
+            .keep(&self.opener.directory)
+            .map_err(OpenError::from)?;
+        restore::stage(&self.opener, size, fill)
     }
 
     fn settle(&self) {
@@ -158,10 +177,6 @@ impl Lock {
     ///
     /// [`LockError::Held`] when another process has it, [`LockError::File`] for all else.
     pub fn take(directory: &Path, owner: Option<(u32, u32)>) -> Result<Self, LockError> {
-        let refused = |path: &Path| {
-            let path = path.to_owned();
-            move |source| LockError::File { path, source }
-        };
         let (user, group) = owner.unzip();
         match DirBuilder::new().mode(0o700).create(directory) {
             Ok(()) if owner.is_some() => {
@@ -171,42 +186,19 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(refused(directory)(error)),
         }
-        let path = directory.join(NAME);
         let locked = match File::open(directory) {
             Ok(file) => match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Err((_, Errno::EWOULDBLOCK)) => return Err(LockError::Held(path)),
+                Err((_, Errno::EWOULDBLOCK)) => {
+                    return Err(LockError::Held(directory.join(NAME)));
+                }
                 locked => locked.ok(),
             },
             Err(error) => return Err(refused(directory)(error)),
         };
-        let file = match File::options()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-        {
-            // Only what was made here is given away: whoever owns the directory can put a link there.
-            Ok(file) => {
-                if owner.is_some() {
-                    fchown(&file, user, group).map_err(refused(&path))?;
-                }
-                file
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::options()
-                .write(true)
-                .custom_flags(OFlag::O_NOFOLLOW.bits())
-                .open(&path)
-                .map_err(refused(&path))?,
-            Err(error) => return Err(refused(&path)(error)),
-        };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Self {
-                file,
-                _directory: locked,
-            }),
-            Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path)),
-            Err((_, errno)) => Err(refused(&path)(errno.into())),
-        }
+        Ok(Self {
+            file: lock_file(directory, owner)?,
+            directory: locked,
+        })
     }
 
     /// Whether the lock file of `directory` is still the one that is locked.
@@ -215,6 +207,44 @@ impl Lock {
         // A link in its place is not the file that is locked.
         is_at(&self.file, fs::symlink_metadata(directory.join(NAME))).unwrap_or(false)
     }
+
+    /// Whether `directory` is the one that is locked; not on a file system that locks no directories.
+    fn has_directory(&self, directory: &Path) -> bool {
+        let locked = self.directory.as_ref();
+        locked.is_some_and(|locked| is_at(locked, fs::metadata(directory)).unwrap_or(false))
+    }
+}
+
+/// Makes the lock file if it is missing, and locks it.
+fn lock_file(directory: &Path, owner: Option<(u32, u32)>) -> Result<Flock<File>, LockError> {
+    let path = directory.join(NAME);
+    let mut made = File::options();
+    made.create_new(true).write(true).mode(0o600);
+    let file = match made.open(&path) {
+        // Only what was made here is given away: whoever owns the directory can put a link there.
+        Ok(file) => {
+            if let Some((user, group)) = owner {
+                fchown(&file, Some(user), Some(group)).map_err(refused(&path))?;
+            }
+            file
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => File::options()
+            .write(true)
+            .custom_flags(OFlag::O_NOFOLLOW.bits())
+            .open(&path)
+            .map_err(refused(&path))?,
+        Err(error) => return Err(refused(&path)(error)),
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(file) => Ok(file),
+        Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(path)),
+        Err((_, errno)) => Err(refused(&path)(errno.into())),
+    }
+}
+
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> LockError + use<> {
+    let path = path.to_owned();
+    move |source| LockError::File { path, source }
 }
 
 /// Whether an open file is the one that `found` describes; not if nothing was found.
@@ -230,6 +260,40 @@ pub(super) fn is_at(file: &File, found: io::Result<fs::Metadata>) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tests::lmdb;
+
+    #[test]
+    fn without_its_file_the_lock_is_held_and_that_is_said_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("db");
+        let (file, away) = (directory.join(NAME), directory.join("away"));
+        let lock = Lock::take(&directory, None).unwrap();
+        let locked = Locked::new(lmdb(&directory), Some(lock), Duration::ZERO);
+        assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
+        for round in 0..2 {
+            fs::rename(&file, &away).unwrap();
+            // Nothing can be locked in its place.
+            fs::create_dir(&file).unwrap();
+            let Ok(Kept::InPart(error)) = locked.keep() else {
+                panic!("the file cannot be made");
+            };
+            assert!(error.to_string().contains(NAME), "{error}");
+            assert!(matches!(locked.keep(), Ok(Kept::InPlace)), "it was said");
+            assert!(locked.open().is_ok(), "the database can be opened");
+            let second = Lock::take(&directory, None);
+            assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
+            fs::remove_dir(&file).unwrap();
+            assert!(matches!(locked.keep(), Ok(Kept::Restored)), "{round}");
+            assert!(file.is_file());
+            assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
+            let second = Lock::take(&directory, None);
+            assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
+            fs::remove_file(&away).unwrap();
+        }
+        fs::rename(&directory, parent.path().join("moved")).unwrap();
+        assert!(matches!(locked.keep(), Ok(Kept::Restored)));
+        assert!(file.is_file(), "the lock goes with the name");
+    }
 
     #[test]
     fn a_directory_that_became_read_only_is_advised_of_and_other_errors_are_as_they_were() {

@@ -36,7 +36,7 @@ use crate::types::{Span, Timestamp};
 
 pub use error::{Refusal, RequestError, StoreError};
 pub use lock::{Lock, LockError, Locked};
-pub use open::{Halves, OpenError, Opener};
+pub use open::{Halves, Kept, OpenError, Opener};
 pub use privacy::PrivacyError;
 pub use restore::{Candidate, Fill, RestoreError, Unfit};
 pub use rows::{Page, Row, RowKey, Scope};

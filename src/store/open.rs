@@ -69,6 +69,17 @@ impl From<heed::Error> for OpenError {
 /// Both halves.
 pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
 
+/// What was found of that which keeps others off.
+#[derive(Debug)]
+pub enum Kept {
+    /// All of it, or nothing that was not said before.
+    InPlace,
+    /// A part was missing, and is there again.
+    Restored,
+    /// A part is missing and cannot be put there; the rest keeps others off.
+    InPart(LockError),
+}
+
 /// Opens a store, again and again if it must be.
 pub trait Opener: Send + Sync {
     /// Opens it. The halves of an earlier opening must be gone.
@@ -83,22 +94,23 @@ pub trait Opener: Send + Sync {
         false
     }
 
-    /// Sees that what keeps others off is still in its place, and puts it there if not. Says whether it was.
+    /// Sees that what keeps others off is still in its place, and puts it there if not.
     ///
     /// # Errors
     ///
-    /// [`LockError`] when it cannot be put there.
-    fn keep(&self) -> Result<bool, LockError> {
-        Ok(true)
+    /// [`LockError`] when nothing keeps others off any more.
+    fn keep(&self) -> Result<Kept, LockError> {
+        Ok(Kept::InPlace)
     }
 
-    /// Copies a backup that `fill` writes and proves the copy, while the store is in use. Takes as long as the backup
+    /// Copies a backup of `size` bytes that `fill` writes and proves the copy, while the store is in use. Takes as long as the backup
     /// is large.
     ///
     /// # Errors
     ///
-    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::Failed`] when it cannot be copied.
-    fn stage(&self, _fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when
+    /// it cannot be copied.
+    fn stage(&self, _size: u64, _fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
         Err(OpenError::Store(StoreError::Closed).into())
     }
 

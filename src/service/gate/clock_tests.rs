@@ -125,6 +125,40 @@ async fn a_pause_is_as_long_as_was_asked_whatever_the_clock_does() {
     }
 }
 
+#[tokio::test]
+async fn the_stored_end_of_a_pause_follows_a_clock_that_is_set() {
+    for jump in [-1800, 1800] {
+        let clock = Arc::new(TwoFaces::default());
+        clock.advance(1_800_000_000);
+        let store = MemoryStore::new();
+        let open = || {
+            let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
+            Gate::start(
+                rules(OnStoreFailure::Defer),
+                Box::new(store.clone()),
+                as_clock,
+            )
+            .unwrap()
+        };
+        let started = open();
+        let gate = started.gate;
+        let control = Control::new(started.internals);
+        assert!(control.pause(Some(Span::from_seconds(3600))).await);
+        clock.advance(60);
+        clock.jump(jump);
+        // The writing thread looks at the clock between two batches, and at the end.
+        drop((gate, control));
+        started.worker.join().unwrap();
+
+        let gate = open().gate;
+        clock.advance(3539);
+        let asked = attempt("x", "a@b", "1", "joe@c");
+        assert_eq!(judge(&gate, &asked).await.1, Reason::Paused, "{jump}");
+        clock.advance(1);
+        assert_eq!(judge(&gate, &asked).await.1, Reason::New, "{jump}");
+    }
+}
+
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 

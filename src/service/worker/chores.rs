@@ -10,7 +10,7 @@ use crate::policy::Expiry;
 use crate::service::clock::monotonic;
 use crate::service::live_rules::has_ended;
 use crate::service::state::StoreState;
-use crate::store::{RequestError, StoreError};
+use crate::store::{Kept, RequestError, StoreError};
 use crate::types::{Span, counted};
 
 /// Records of a flush, and what is tried when there is no room for that.
@@ -128,9 +128,12 @@ impl Worker {
         }
     }
 
-    /// Stores a pause, or the end of one, that the store does not have yet.
-    fn store_pause(&mut self) {
+    /// Stores a pause, or the end of one, that the store does not have yet, or has with another end.
+    pub(super) fn store_pause(&mut self) {
         let switch = Arc::clone(&self.shared.pause);
+        if switch.has_end() {
+            switch.correct(self.now(), self.shared.clock.since_boot());
+        }
         if !switch.is_unwritten() {
             return;
         }
@@ -151,9 +154,13 @@ impl Worker {
             return;
         }
         match self.in_store(|| self.opener.keep()) {
-            Ok(true) => {}
-            Ok(false) => log::warn!(
+            Ok(Kept::InPlace) => {}
+            Ok(Kept::Restored) => log::warn!(
                 "the lock file of the database was moved or removed while it was in use; it is made and locked again"
+            ),
+            Ok(Kept::InPart(error)) => log::warn!(
+                "the lock file of the database was moved or removed and cannot be made again: {error}; \
+                 the lock on its directory still keeps a second stargreyd off"
             ),
             // Somebody else may have it, and the files.
             Err(error) => self.stay_closed(&error.into()),

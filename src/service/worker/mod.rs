@@ -177,6 +177,9 @@ impl Worker {
             while self.flush() {}
         }
         self.flush_counters();
+        if self.health == Health::Well {
+            self.store_pause();
+        }
         self.with_writer(|writer| writer.sync());
         if self.writer.take().is_some() {
             self.opener.settle();

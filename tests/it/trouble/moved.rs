@@ -95,3 +95,23 @@ fn without_its_lock_file_the_database_is_still_locked_and_the_file_comes_back() 
     let second = daemon.command().status().unwrap();
     assert_eq!(second.code(), Some(75), "{}", daemon.log());
 }
+
+#[test]
+fn a_lock_file_that_cannot_be_made_again_closes_nothing() {
+    let (daemon, _clock) = running();
+    let lock = daemon.path().join("db/stargrey.lock");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    daemon.log_until(|log| {
+        log.contains(
+            "the lock file of the database was moved or removed and cannot be made again: ",
+        )
+    });
+    assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
+    let second = daemon.command().status().unwrap();
+    assert_eq!(second.code(), Some(75), "{}", daemon.log());
+    fs::remove_dir(&lock).unwrap();
+    daemon.log_until(|log| log.contains("it is made and locked again"));
+    assert!(lock.is_file());
+    assert!(!daemon.log().contains("unavailable"), "{}", daemon.log());
+}
