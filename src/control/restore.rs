@@ -22,13 +22,15 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// [`ControlError::Restore`]; the database is as it was unless that is [`RestoreError::Closed`].
+    /// [`ControlError::Restore`]; the database is as it was unless that is [`RestoreError::Closed`], and what had not been
+    /// written to it is lost with [`RestoreError::GivenBack`].
     pub async fn restore(&self, file: File) -> Result<(), ControlError> {
         let _one = self.0.restoring.lock().await;
         let opener = Arc::clone(&self.0.opener);
         let staging = tokio::task::spawn_blocking(move || {
+            let size = file.metadata().map_err(|_| gone())?.len();
             // Whoever writes to the file meanwhile makes it longer in vain.
-            opener.stage(&mut |copy| write_gently((&file).take(file.metadata()?.len()), copy))
+            opener.stage(size, &mut |copy| write_gently((&file).take(size), copy))
         });
         let candidate = Arc::new(staging.await.map_err(|_| gone())??);
         let mut attempts = 0_u32;
@@ -43,7 +45,10 @@ impl Control {
     }
 
     /// Has the thread that writes put it in place.
-    async fn put_in_place(&self, candidate: &Arc<Candidate>) -> Result<(), RestoreError> {
+    pub(super) async fn put_in_place(
+        &self,
+        candidate: &Arc<Candidate>,
+    ) -> Result<(), RestoreError> {
         let (done, is_done) = oneshot::channel();
         let inner = Arc::clone(&self.0);
         let restore = Box::new(Restore {

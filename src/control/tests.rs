@@ -1,7 +1,9 @@
 //! Control over a store in memory.
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -13,8 +15,9 @@ use crate::policy::{
 };
 use crate::service::clock::Clock;
 use crate::service::gate::{Start, tests::ManualClock};
+use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
-use crate::store::{Page, Row, RowKey};
+use crate::store::{Candidate, Lock, Locked, Opener, Page, Row, RowKey};
 use crate::types::{ClientIp, Prefix, Span, Timestamp};
 
 const START: u64 = 1_800_000_000;
@@ -40,6 +43,10 @@ impl Site {
     }
 
     fn open(store: &MemoryStore, clock: &Arc<ManualClock>, params: Params) -> Start {
+        Self::open_with(Box::new(store.clone()), clock, params)
+    }
+
+    fn open_with(opener: Box<dyn Opener>, clock: &Arc<ManualClock>, params: Params) -> Start {
         let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
         let entry = Entry::in_file(&Path::new("list").into(), 7, "good.example");
         let pattern = ClientPattern::parse("good.example").unwrap();
@@ -49,7 +56,7 @@ impl Site {
         };
         let texts = Texts::new("DEFER_IF_PERMIT", "wait %s", "X: %t", "mx", TimeZone::UTC).unwrap();
         let rules = Ruleset::new(params, lists, texts);
-        Gate::start(rules, Box::new(store.clone()), clock).unwrap()
+        Gate::start(rules, opener, clock).unwrap()
     }
 
     /// As after a kill: the old one is not asked to write anything.
@@ -876,4 +883,60 @@ async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
     assert_eq!(of("reason:client-whitelist"), Some(2));
     assert_eq!(of("requests"), Some(4));
     assert_eq!(of("greylisted"), Some(2));
+}
+
+#[tokio::test]
+async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let db = parent.path().join("db");
+    let lock = Lock::take(&db, None).unwrap();
+    let opener = LmdbOpener {
+        directory: db.clone(),
+        max_size: 1 << 27,
+        durability: Durability::Data,
+        privacy: false,
+        retry_window: Params::default().retry_window,
+    };
+    let opener = Locked::new(opener, Some(lock), Duration::ZERO);
+    let clock = ManualClock::at(0);
+    let Start {
+        gate,
+        internals,
+        worker,
+    } = Site::open_with(Box::new(opener), &clock, Params::default());
+    let control = Control::new(internals);
+    let reason = async |to: &str| {
+        let asked = attempt("mx", to, "");
+        gate.judge(&asked, None).await.outcome.reason
+    };
+    assert_eq!(reason("1@x").await, Reason::New);
+    let file = parent.path().join("copy");
+    let copied = control.backup(File::create(&file).unwrap()).await;
+    copied.unwrap();
+    let good = fs::read(&file).unwrap();
+    let torn = good.get(..good.len() - 4096).unwrap().to_vec();
+    for (name, bytes) in [("torn", torn), ("foreign", vec![7; good.len()])] {
+        let candidate = Arc::new(Candidate::unproved(&db, &bytes));
+        let restored = control.put_in_place(&candidate).await;
+        assert!(
+            matches!(restored, Err(RestoreError::GivenBack(_))),
+            "{name}: {restored:?}"
+        );
+        // The writing thread lets go of it after its answer.
+        while Arc::strong_count(&candidate) > 1 {
+            tokio::task::yield_now().await;
+        }
+        drop(candidate);
+        assert_eq!(gate.status().trouble, None, "{name}");
+        assert_eq!(reason("1@x").await, Reason::EarlyRetry, "{name}");
+        for left in ["restore.new", "data.mdb.before-restore"] {
+            assert!(!db.join(left).exists(), "{name}: {left}");
+        }
+    }
+    let candidate = Arc::new(Candidate::unproved(&db, &good));
+    assert_eq!(reason("2@x").await, Reason::New);
+    control.put_in_place(&candidate).await.unwrap();
+    assert_eq!(reason("2@x").await, Reason::New, "it is the backup now");
+    drop((gate, control));
+    worker.join().unwrap();
 }

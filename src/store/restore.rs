@@ -6,6 +6,8 @@
 //! | [`Candidate::take_place`]: the database gets a second name | `data.mdb.before-restore` |
 //! | and the copy is renamed | `data.mdb` |
 //!
+//! If the copy cannot be opened then, it gives its place back: [`Candidate::give_back`].
+//!
 //! At every moment `data.mdb` is there: the old one or the new one, each complete and on the disk. A kill in between
 //! leaves `restore.new` behind, which the next start removes.
 //!
@@ -17,6 +19,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::statvfs;
+
 use super::lmdb::LmdbOpener;
 use super::{OpenError, Opener, PrivacyError, StoreError, unclean};
 
@@ -25,6 +29,9 @@ const STAGING: &str = "restore.new";
 
 /// The name that the database before the last restore keeps.
 const BEFORE: &str = "data.mdb.before-restore";
+
+/// Bytes that are needed beside the copy of a backup: opening it writes a few pages.
+const MARGIN: u64 = 1 << 20;
 
 /// The key of `--privacy`.
 const KEY: &str = "privacy.key";
@@ -86,9 +93,23 @@ pub enum RestoreError {
     /// Somebody reads the database, for longer than a request does. The database is as it was.
     #[error("the database is being read, by a backup, a listing or an export")]
     InUse,
+    /// There is no room for a copy. The database is as it was.
+    #[error("{needed} bytes are needed in {directory}, and {free} are free")]
+    NoRoom {
+        /// The directory of the database.
+        directory: PathBuf,
+        /// Bytes that the copy needs.
+        needed: u64,
+        /// Bytes that the daemon may write there.
+        free: u64,
+    },
     /// The backup cannot be copied, proved or put in place. The database is as it was.
     #[error(transparent)]
     Failed(#[from] OpenError),
+    /// The backup was put in place and could not be opened. The database is the one before, but for what had not been
+    /// written to it.
+    #[error("{0}")]
+    GivenBack(OpenError),
     /// What is there now cannot be opened.
     #[error("{0}")]
     Closed(String),
@@ -105,9 +126,23 @@ pub struct Candidate {
 ///
 /// # Errors
 ///
-/// [`RestoreError::Unfit`] when it cannot be used, [`RestoreError::Failed`] when the copy cannot be made.
-pub(super) fn stage(opener: &LmdbOpener, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+/// [`RestoreError::Unfit`] when it cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when the copy
+/// cannot be made.
+pub(super) fn stage(
+    opener: &LmdbOpener,
+    size: u64,
+    fill: &mut Fill<'_>,
+) -> Result<Candidate, RestoreError> {
     clear(&opener.directory);
+    let free = free_bytes(&opener.directory).map_err(at(&opener.directory))?;
+    let needed = size.saturating_add(MARGIN);
+    if free < needed {
+        return Err(RestoreError::NoRoom {
+            directory: opener.directory.clone(),
+            needed,
+            free,
+        });
+    }
     let candidate = Candidate {
         directory: opener.directory.clone(),
     };
@@ -147,6 +182,16 @@ pub(super) fn stage(opener: &LmdbOpener, fill: &mut Fill<'_>) -> Result<Candidat
     Ok(candidate)
 }
 
+/// Bytes that may be written to the file system of a directory without privileges.
+fn free_bytes(directory: &Path) -> io::Result<u64> {
+    // Narrower on some machines.
+    fn wide(number: impl Into<u64>) -> u64 {
+        number.into()
+    }
+    let found = statvfs(directory)?;
+    Ok(wide(found.blocks_available()).saturating_mul(wide(found.fragment_size())))
+}
+
 /// Removes what an interrupted restore has left.
 pub(super) fn clear(directory: &Path) {
     // What stays is in the way of the next copy, which says so.
@@ -169,6 +214,23 @@ impl Candidate {
         fs::rename(self.staging().join("data.mdb"), &data).map_err(at(&data))
     }
 
+    /// Puts the database before back into its place, from which the copy goes; where there was none, there is none then.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::File`]; the database is the copy then.
+    pub fn give_back(&self) -> Result<(), OpenError> {
+        let data = self.directory.join("data.mdb");
+        match fs::rename(self.directory.join(BEFORE), &data) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                unless_missing(fs::remove_file(&data))
+            }
+            done => done,
+        }
+        .map_err(at(&data))?;
+        self.sync()
+    }
+
     /// Brings the names to the disk: after a power cut, too, the database is the copy.
     ///
     /// # Errors
@@ -182,6 +244,19 @@ impl Candidate {
 
     fn staging(&self) -> PathBuf {
         self.directory.join(STAGING)
+    }
+}
+
+#[cfg(test)]
+impl Candidate {
+    /// A copy that nobody has proved, beside the database in `directory`.
+    pub(crate) fn unproved(directory: &Path, bytes: &[u8]) -> Self {
+        let candidate = Self {
+            directory: directory.to_owned(),
+        };
+        fs::create_dir(candidate.staging()).unwrap();
+        fs::write(candidate.staging().join("data.mdb"), bytes).unwrap();
+        candidate
     }
 }
 

@@ -48,6 +48,12 @@ impl From<ControlError> for Error {
         ControlError::Restore(RestoreError::Failed(why)) => Error::CopyFailed(format!(
             "Restore failed: {why}. The database is as it was."
         )),
+        ControlError::Restore(why @ RestoreError::NoRoom { .. }) => Error::CopyFailed(format!(
+            "The backup is not restored: {why}. The database is as it was."
+        )),
+        ControlError::Restore(RestoreError::GivenBack(why)) => Error::CopyFailed(format!(
+            "The restored database cannot be opened: {why}. The one before is in its place again."
+        )),
         ControlError::Restore(RestoreError::Closed(why)) => Error::StoreUnavailable(format!(
             "The database cannot be opened: {why}. Mail is served all the same; \
              the database before the restore is in data.mdb.before-restore."
@@ -124,6 +130,18 @@ mod tests {
             ),
             (
                 ControlError::Restore(OpenError::Store(StoreError::Full).into()),
+                "CopyFailed",
+            ),
+            (
+                ControlError::Restore(RestoreError::NoRoom {
+                    directory: "/var/lib/stargrey".into(),
+                    needed: 2,
+                    free: 1,
+                }),
+                "CopyFailed",
+            ),
+            (
+                ControlError::Restore(RestoreError::GivenBack(OpenError::Store(StoreError::Full))),
                 "CopyFailed",
             ),
             (

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Health, Worker};
 use crate::service::clock::monotonic;
-use crate::store::{Candidate, RestoreError};
+use crate::store::{Candidate, OpenError, RestoreError};
 use crate::types::Timestamp;
 
 /// A backup that an administrator wants to be the database.
@@ -55,15 +55,17 @@ impl Worker {
             self.shared.pause.unload();
             then();
         }
-        let mut opened = self.open();
-        if placed.is_ok() {
-            opened = opened.and_then(|()| self.in_store(|| candidate.sync()));
-        }
-        if let Err(error) = opened {
-            self.stay_closed(&error);
-            return Err(RestoreError::Closed(error.to_string()));
-        }
-        placed?;
+        let opened = self.open();
+        let opened = match (placed, opened) {
+            (Ok(()), Ok(())) => {
+                let synced = self.in_store(|| candidate.sync());
+                synced.or_else(|error| self.give_back(candidate, error))
+            }
+            (Ok(()), Err(error)) => self.give_back(candidate, error),
+            (Err(error), Ok(())) => return Err(error.into()),
+            (Err(_), Err(error)) => Err(self.unopened(&error)),
+        };
+        opened?;
         self.swept = None;
         self.noted = Timestamp::default();
         self.wrote();
@@ -71,5 +73,24 @@ impl Worker {
             self.try_again(monotonic());
         }
         Ok(())
+    }
+
+    /// Puts the database before the restore back into its place and opens it.
+    fn give_back(&mut self, candidate: &Candidate, why: OpenError) -> Result<(), RestoreError> {
+        self.close();
+        let given = self.in_store(|| candidate.give_back());
+        if let Err(error) = given.and_then(|()| self.open()) {
+            return Err(self.unopened(&error));
+        }
+        log::warn!(
+            "a restored database cannot be opened: {why}; the one before is in its place again"
+        );
+        Err(RestoreError::GivenBack(why))
+    }
+
+    /// Enters trouble because what is there now cannot be opened.
+    fn unopened(&mut self, error: &OpenError) -> RestoreError {
+        self.stay_closed(error);
+        RestoreError::Closed(error.to_string())
     }
 }

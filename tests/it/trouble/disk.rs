@@ -7,6 +7,8 @@ use std::thread;
 
 use super::mount::Mount;
 use super::{DEFERRED, START};
+use crate::bus::OnBus;
+use crate::ctl::said;
 use crate::support::{Daemon, TestClock, nth_request};
 
 const AGAIN: &str = "the database is available again";
@@ -148,4 +150,42 @@ fn a_disk_that_hangs_holds_up_nobody_for_long_and_is_well_again_when_it_answers(
             .contains("Greylisted")
     );
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_backup_that_there_is_no_room_for_is_refused_before_it_is_copied() {
+    let daemon = Daemon::prepare();
+    let Some(_mount) = in_memory("8m")(&daemon) else {
+        return;
+    };
+    let on = OnBus::start_prepared(daemon, &[]);
+    assert!(
+        on.daemon
+            .connect()
+            .ask(&nth_request(0))
+            .contains("Greylisted")
+    );
+    let file = on.daemon.path().join("large");
+    fs::File::create(&file).unwrap().set_len(20 << 20).unwrap();
+    let output = on.bus.ctl(&["restore", file.to_str().unwrap()]).output();
+    let (code, _, stderr) = said(&output.unwrap());
+    let db = on.daemon.path().join("db");
+    let begin = format!(
+        "stargreyctl: The backup is not restored: {} bytes are needed in {}, and ",
+        21 << 20,
+        db.display()
+    );
+    assert!(stderr.starts_with(&begin), "{stderr}");
+    assert!(
+        stderr.contains(" are free. The database is as it was."),
+        "{stderr}"
+    );
+    assert_eq!(code, 73);
+    assert!(!db.join("restore.new").exists());
+    assert!(
+        on.daemon
+            .connect()
+            .ask(&nth_request(0))
+            .contains("Greylisted")
+    );
 }
