@@ -355,6 +355,7 @@ fn the_options_of_every_recipe_are_taken() {
         [
             "Plain greylisting",
             "Rgrey",
+            "Rgrey with DNS lists",
             "Rgrey by a table of Postfix",
             "Rgrey by tables of your own",
             "Starpit",

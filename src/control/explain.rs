@@ -216,7 +216,7 @@ fn zone_step(zone: usize, answer: ZoneAnswer, rules: &Ruleset) -> (Finding, Stri
         }
         ZoneAnswer::Unlisted => (Finding::NoMatch, format!("{zone}: not listed")),
         ZoneAnswer::Error => (Finding::Unknown, format!("{zone}: an error code")),
-        ZoneAnswer::Silent => (Finding::Unknown, format!("{zone}: no answer")),
+        ZoneAnswer::Silent => (Finding::Unknown, format!("{zone}: no answer yet")),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::bus::OnBus;
 use crate::support::{Daemon, TestClock, rcpt};
 
 /// Where Debian's package puts it.
@@ -31,7 +32,11 @@ const ZONES: &[(&str, &str, &str)] = &[
         "ip4set",
         ":127.0.0.2:Listed\n192.0.2.2\n192.0.2.3\n192.0.2.4 :127.0.0.10:\n",
     ),
-    ("good.example", "ip4set", ":127.0.9.2:Known\n192.0.2.3\n"),
+    (
+        "good.example",
+        "ip4set",
+        ":127.0.9.2:Known\n192.0.2.3\n192.0.2.50\n",
+    ),
     (
         "ill.example",
         "ip4set",
@@ -45,14 +50,14 @@ const ZONES: &[(&str, &str, &str)] = &[
 ];
 
 /// A list server on a port of its own; killed when dropped.
-struct ListServer {
+pub(crate) struct ListServer {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _directory: TempDir,
 }
 
 impl ListServer {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::Builder::new()
             .prefix("stargrey-rbldnsd-")
             .tempdir()
@@ -192,6 +197,65 @@ fn only_clients_whose_weights_reach_the_threshold_are_greylisted() {
         answer.starts_with("PREPEND X-Greylist: delayed 300 seconds"),
         "{answer}"
     );
+}
+
+#[test]
+fn explain_and_statistics_say_what_each_list_has_said() {
+    let server = ListServer::start();
+    let resolver = format!("--resolver={}", server.address);
+    let on = OnBus::start(&[
+        "--dnsbl-sites=bad.example*3 good.example*-1 ill.example",
+        &resolver,
+    ]);
+    let ask = |look: &[&str]| {
+        let question = [
+            "explain",
+            "mx.example.net[192.0.2.2]",
+            "a@b.example",
+            "c@d.example",
+        ];
+        let (code, value) = on.ctl_json(&[&question, look].concat());
+        assert_eq!(code, 0);
+        let steps = value["steps"].as_array().unwrap();
+        let lists = steps
+            .iter()
+            .filter(|step| step["step"].as_str().unwrap().starts_with("dns-"));
+        let texts: Vec<String> = lists
+            .map(|step| {
+                format!(
+                    "{}: {}",
+                    step["result"].as_str().unwrap(),
+                    step["text"].as_str().unwrap()
+                )
+            })
+            .collect();
+        texts
+    };
+    let asked = [
+        "match: bad.example: 127.0.0.2, weight 3",
+        "no-match: good.example: not listed",
+        "unknown: ill.example: an error code",
+        "suspicious: the weights add up to 3; suspicious from 1; without an answer: 1 list",
+    ];
+    let not_asked = [
+        "unknown: bad.example: no answer yet",
+        "unknown: good.example: no answer yet",
+        "unknown: ill.example: no answer yet",
+        "no-match: the weights add up to 0; suspicious from 1; without an answer: 3 lists",
+    ];
+    assert_eq!(ask(&["--no-lookup"]), not_asked);
+    assert_eq!(ask(&["--name=mx.example.net"]), asked);
+    assert_eq!(ask(&["--no-lookup"]), asked, "cached");
+
+    let counted = || on.ctl_json(&["statistics"]).1["dns_lists"].clone();
+    assert_eq!(counted(), serde_json::json!({}), "explain counts nothing");
+    let attributes = rcpt("mx.example.net", "192.0.2.2", "a@b.example", "c@d.example");
+    assert_eq!(on.daemon.ask(&attributes), GREYLISTED);
+    let want = serde_json::json!({
+        "bad.example:alone": 1, "bad.example:asked": 1, "bad.example:decided": 1, "bad.example:listed": 1,
+        "good.example:asked": 1, "ill.example:asked": 1, "ill.example:error": 1,
+    });
+    assert_eq!(counted(), want);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use super::{
     SENDER, START, STRANGER, Site, assert_accepted, assert_deferred, assert_one_header,
     greylist_headers,
 };
+use crate::dns_lists::ListServer;
 use crate::manual::{self, Recipe};
 
 /// The length of a sleep, in seconds.
@@ -207,6 +208,40 @@ fn by_the_recipe_of_rgrey_only_what_looks_like_a_line_waits() {
         assert_accepted(&session.attempt(name, ANNA));
         session.data();
         assert_one_header(&site.postfix.message("anna"), 300, site.clock.now());
+    }
+}
+
+#[test]
+fn by_the_recipe_with_dns_lists_listed_clients_wait_and_known_good_ones_never() {
+    let server = ListServer::start();
+    let mut recipe = recipe("Rgrey with DNS lists");
+    for (list, ours) in [
+        ("zen.spamhaus.org", "bad.example"),
+        ("bl.spamcop.net", "empty.example"),
+        ("list.dnswl.org", "good.example"),
+    ] {
+        recipe.options = replaced(&recipe.options, list, ours);
+    }
+    recipe.options = format!("{} --resolver={}", recipe.options, server.address);
+    let Some(site) = start(&recipe) else {
+        return;
+    };
+    let listed = Peer::new("mx.listed.example", "192.0.2.2");
+    let known = Peer::new("220-139-165-1.dynamic.example.net", "192.0.2.50");
+    site.deliver(&mut site.open(STRANGER), ANNA);
+    site.expect_line("action=pass, reason=not suspicious, client_name=");
+    site.deliver(&mut site.open(known), ANNA);
+    site.expect_line("action=pass, reason=DNS allowlist, client_name=220-139-165-1.dynamic");
+    for (peer, end) in [(listed, ", dnsbl=3"), (DYNAMIC, ", s25r=1")] {
+        let mut session = site.open(peer);
+        assert_deferred(&session.attempt(SENDER, ANNA), ANNA, 300);
+        let name = peer.reverse_name;
+        site.expect_line_to(
+            &format!("action=greylist, reason=new, client_name={name},"),
+            end,
+        );
+        site.clock.advance(300);
+        assert_accepted(&session.attempt(SENDER, ANNA));
     }
 }
 
