@@ -37,6 +37,7 @@ const UNLIMITED: &[&str] = &["daemon"];
 const RE_EXPORTS: &[&str] = &[
     "control: crate::store::{Page, RestoreError, Row, RowKey}",
     "policy: crate::types::{ListName, Reason}",
+    "service: crate::lookup::ZoneState",
 ];
 
 /// The one part of the front ends that may use `control`: those that judge are given the gate alone.

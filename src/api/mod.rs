@@ -36,6 +36,13 @@ pub const MANAGER: &str = "org.stargrey.Greylist1.Manager";
 /// `StoreState` when nothing is wrong.
 pub const STORE_OK: &str = "ok";
 
+/// `DnsLists` of the Monitor: the list replies, as far as it was queried.
+pub const DNS_LIST_OK: &str = "ok";
+/// `DnsLists` of the Monitor: the list has not replied to several lookups in a row.
+pub const DNS_LIST_SILENT: &str = "silent";
+/// `DnsLists` of the Monitor: the last reply of the list was an error code.
+pub const DNS_LIST_ERROR: &str = "error";
+
 /// `source` of an entry that was added with `AddEntry`.
 pub const SOURCE_BUS: &str = "bus";
 

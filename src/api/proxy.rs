@@ -41,6 +41,10 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "false"))]
     fn entries(&self) -> zbus::Result<std::collections::HashMap<String, u64>>;
 
+    /// The DNS lists and how they reply: `ok`, `silent` or `error`.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn dns_lists(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+
     /// How long an unknown triplet is deferred, in seconds.
     #[zbus(property(emits_changed_signal = "const"))]
     fn delay(&self) -> zbus::Result<u64>;

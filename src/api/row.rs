@@ -53,6 +53,8 @@ pub trait FromRow {
     fn truth(&self, key: &str) -> Option<bool>;
     /// The counters under this key.
     fn counters(&self, key: &str) -> Option<HashMap<String, u64>>;
+    /// The words under this key.
+    fn words(&self, key: &str) -> Option<HashMap<String, String>>;
 }
 
 impl FromRow for Dict {
@@ -74,6 +76,10 @@ impl FromRow for Dict {
     }
 
     fn counters(&self, key: &str) -> Option<HashMap<String, u64>> {
+        self.get(key)?.try_clone().ok()?.try_into().ok()
+    }
+
+    fn words(&self, key: &str) -> Option<HashMap<String, String>> {
         self.get(key)?.try_clone().ok()?.try_into().ok()
     }
 }

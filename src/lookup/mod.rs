@@ -39,6 +39,7 @@ use crate::policy::{Finding, Lookup, Zone};
 use cache::Cache;
 pub use dns::{Dns, ResolverError};
 use silence::Silence;
+pub use silence::ZoneState;
 
 /// How long a lookup may take, in seconds, whether anybody still waits for it or not.
 pub const LOOKUP_SECONDS: u64 = 5;
@@ -146,6 +147,12 @@ impl Lookups {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.0.timeout
+    }
+
+    /// How a zone replies.
+    #[must_use]
+    pub fn state(&self, zone: &Zone) -> ZoneState {
+        self.0.lock().silence.state(zone)
     }
 
     /// What the cache has of these.

@@ -24,6 +24,19 @@ struct Silent {
     until: Option<Instant>,
     /// When an error code was last in the log.
     said: Option<Instant>,
+    /// Whether its last reply was an error code.
+    is_error: bool,
+}
+
+/// How a zone replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneState {
+    /// It does, as far as it was asked.
+    Ok,
+    /// It has not replied to several lookups in a row.
+    Silent,
+    /// Its last reply was an error code.
+    Error,
 }
 
 impl Silence {
@@ -39,6 +52,15 @@ impl Silence {
                 true
             }
             None => true,
+        }
+    }
+
+    /// How a zone replies.
+    pub(super) fn state(&self, zone: &Zone) -> ZoneState {
+        match self.0.get(zone) {
+            Some(silent) if silent.until.is_some() => ZoneState::Silent,
+            Some(silent) if silent.is_error => ZoneState::Error,
+            Some(_) | None => ZoneState::Ok,
         }
     }
 
@@ -61,12 +83,14 @@ impl Silence {
         }
         if let Some(silent) = self.0.get_mut(zone) {
             silent.times = 0;
+            silent.is_error = false;
             if silent.until.take().is_some() {
                 log::warn!("{zone}: replies again");
             }
         }
         if finding.is_error_code() {
             let silent = self.0.entry(zone.clone()).or_default();
+            silent.is_error = true;
             if silent.said.is_none_or(|said| now >= said + SAID_AGAIN) {
                 silent.said = Some(now);
                 log::warn!(
@@ -97,6 +121,7 @@ mod tests {
         }
         assert!(silence.admits(&listed(2), now), "not in a row");
         silence.note(&listed(1), &silent, now);
+        assert_eq!(silence.state(listed(1).zone()), ZoneState::Silent);
         assert!(!silence.admits(&listed(2), at(59)));
         assert!(silence.admits(&listed(2), at(60)), "it is tried again");
         assert!(!silence.admits(&listed(3), at(60)), "by one alone");
@@ -105,5 +130,23 @@ mod tests {
         assert!(silence.admits(&listed(3), at(125)));
         silence.note(&listed(3), &Finding::Absent, at(126));
         assert!(silence.admits(&listed(4), at(126)), "it answers again");
+        assert_eq!(silence.state(listed(1).zone()), ZoneState::Ok);
+    }
+
+    #[test]
+    fn a_zone_that_replies_with_an_error_code_is_in_error_until_it_replies_otherwise() {
+        let (mut silence, now) = (Silence::default(), Instant::now());
+        let code = Finding::Addresses([[127, 255, 255, 254].into()].into());
+        let listing = Finding::Addresses([[127, 0, 0, 2].into()].into());
+        for (finding, want) in [
+            (&code, ZoneState::Error),
+            (&listing, ZoneState::Ok),
+            (&code, ZoneState::Error),
+            (&Finding::Absent, ZoneState::Ok),
+        ] {
+            silence.note(&listed(1), finding, now);
+            assert_eq!(silence.state(listed(1).zone()), want, "{finding:?}");
+            assert!(silence.admits(&listed(2), now), "{finding:?}");
+        }
     }
 }

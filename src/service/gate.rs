@@ -18,7 +18,7 @@ use super::state::{Status, StoreState};
 use super::stats::Stats;
 use super::worker::{Message, Progress, Pulse, Shared, Worker};
 use super::write_behind::WriteBehind;
-use crate::lookup::Lookups;
+use crate::lookup::{Lookups, ZoneState};
 use crate::policy::{Attempt, Lists, Outcome, Pause, Ruleset};
 use crate::store::{Opener, PrivacyError};
 use crate::types::{Reply, Timestamp};
@@ -207,6 +207,16 @@ impl Gate {
     #[must_use]
     pub fn rules(&self) -> Arc<Ruleset> {
         self.0.live_rules.rules()
+    }
+
+    /// The DNS lists, and how they reply.
+    #[must_use]
+    pub fn dns_lists(&self) -> Vec<(String, ZoneState)> {
+        let (rules, lookups) = (self.rules(), self.0.lookups());
+        let zones = rules.dns_lists.zones();
+        zones
+            .map(|zone| (zone.to_string(), lookups.state(zone)))
+            .collect()
     }
 
     /// How things are.

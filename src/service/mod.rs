@@ -32,4 +32,6 @@ mod write_behind;
 pub use gate::{Decision, Gate, Internals, Start, StartError};
 pub use last_clients::LastClient;
 pub use state::Status;
+
+pub use crate::lookup::ZoneState;
 pub use stats::{Counts, Totals};

@@ -251,6 +251,10 @@ fn explain_and_statistics_say_what_each_list_has_said() {
     assert_eq!(counted(), serde_json::json!({}), "explain counts nothing");
     let attributes = rcpt("mx.example.net", "192.0.2.2", "a@b.example", "c@d.example");
     assert_eq!(on.daemon.ask(&attributes), GREYLISTED);
+    let (code, status) = on.ctl_json(&["status"]);
+    let replies =
+        serde_json::json!({"bad.example": "ok", "good.example": "ok", "ill.example": "error"});
+    assert_eq!((code, &status["dns_lists"]), (1, &replies));
     let want = serde_json::json!({
         "bad.example:alone": 1, "bad.example:asked": 1, "bad.example:decided": 1, "bad.example:listed": 1,
         "good.example:asked": 1, "ill.example:asked": 1, "ill.example:error": 1,

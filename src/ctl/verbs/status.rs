@@ -1,10 +1,14 @@
 //! `status`: how the daemon is, and what it keeps.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::Answer;
 use super::statistics::Counters;
-use crate::api::{Dict, FromRow, MONITOR, SINCE, STORE_OK};
+use crate::api::{
+    DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, MONITOR, SINCE, STORE_OK,
+};
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
@@ -38,7 +42,11 @@ fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
     } else {
         text(properties, statistics, view)
     };
-    let is_ok = properties.text("StoreState") == Some(STORE_OK) && list_errors(properties) == 0;
+    let is_ok = properties.text("StoreState") == Some(STORE_OK)
+        && list_errors(properties) == 0
+        && dns_lists(properties)
+            .values()
+            .all(|state| state == DNS_LIST_OK);
     let code = if is_ok { exit::OK } else { exit::NO };
     Answer { text, code }
 }
@@ -56,6 +64,7 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
         .with("Database", store)
         .with_some("Paused", paused(properties, view))
         .with("Lists", lists(properties))
+        .with_some("DNS lists", shown_dns_lists(properties))
         .with("Triplets", triplets(properties))
         .with("Clients", format!("{clients} auto-whitelisted"))
         .with_some("Tarpit", tarpit(properties))
@@ -123,6 +132,36 @@ fn lists(properties: &Dict) -> Cell {
             let errors = counted(errors, "error", "errors");
             let text = format!("{entries}; {errors}, see `journalctl -u stargrey`");
             Cell::new(text).styled(style(false))
+        }
+    }
+}
+
+/// The DNS lists, and how they reply.
+fn dns_lists(properties: &Dict) -> BTreeMap<String, String> {
+    properties
+        .words("DnsLists")
+        .unwrap_or_default()
+        .into_iter()
+        .collect()
+}
+
+/// How many DNS lists there are, if there are any, and which of them do not reply.
+fn shown_dns_lists(properties: &Dict) -> Option<Cell> {
+    let lists = dns_lists(properties);
+    let ill = lists.iter().filter(|(_, state)| *state != DNS_LIST_OK);
+    let ill: Vec<String> = ill
+        .map(|(zone, state)| match state.as_str() {
+            DNS_LIST_SILENT => format!("{zone} does not reply"),
+            DNS_LIST_ERROR => format!("{zone} replies with an error code"),
+            other => format!("{zone}: {other}"),
+        })
+        .collect();
+    match (lists.len(), ill.is_empty()) {
+        (0, _) => None,
+        (number, true) => Some(Cell::new(format!("{number}, all reply"))),
+        (number, false) => {
+            let text = format!("{number}; {}", ill.join(", "));
+            Some(Cell::new(text).styled(style(false)))
         }
     }
 }
@@ -319,6 +358,34 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
             .build();
         let text = running(&ahead, &view);
         assert!(text.ends_with("; just now"), "{text}");
+    }
+
+    #[test]
+    fn dns_lists_that_do_not_reply_are_named_and_are_not_ok() {
+        let lists = |states: &str| {
+            let pairs = states
+                .split_whitespace()
+                .filter_map(|pair| pair.split_once('='));
+            let owned = pairs.map(|(zone, state)| (zone.to_owned(), state.to_owned()));
+            let owned: HashMap<_, _> = owned.collect();
+            row("ok").with("DnsLists", owned).build()
+        };
+        let ill = "3; a.example does not reply, c.example replies with an error code";
+        let cases = [
+            ("", None, exit::OK),
+            ("a.example=ok b.example=ok", Some("2, all reply"), exit::OK),
+            (
+                "a.example=silent b.example=ok c.example=error",
+                Some(ill),
+                exit::NO,
+            ),
+        ];
+        for (states, want, code) in cases {
+            let answer = answer(&lists(states), &statistics(), &View::of_80_columns());
+            let mut lines = answer.text.lines().map(str::trim_start);
+            let line = lines.find_map(|line| line.strip_prefix("DNS lists: "));
+            assert_eq!((line, answer.code), (want, code), "{states}");
+        }
     }
 
     #[test]

@@ -9,10 +9,13 @@ use zbus::object_server::SignalEmitter;
 use super::Facts;
 use super::error::invalid;
 use super::history::{Stretch, with_totals};
-use crate::api::{DNS_LISTS, Dict, Error, LISTS, REASONS, Row, S25R, SINCE, STORE_OK};
+use crate::api::{
+    DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, REASONS, Row,
+    S25R, SINCE, STORE_OK,
+};
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
-use crate::service::Gate;
+use crate::service::{Gate, ZoneState};
 use crate::types::Timestamp;
 
 /// Histories that are read at once.
@@ -47,6 +50,15 @@ fn counters<K: ToString>(counts: &[(K, u64)]) -> HashMap<String, u64> {
         .iter()
         .map(|(name, count)| (name.to_string(), *count));
     named.collect()
+}
+
+/// The word of how a DNS list replies.
+const fn zone_state(state: ZoneState) -> &'static str {
+    match state {
+        ZoneState::Ok => DNS_LIST_OK,
+        ZoneState::Silent => DNS_LIST_SILENT,
+        ZoneState::Error => DNS_LIST_ERROR,
+    }
 }
 
 /// The counters as a row.
@@ -117,6 +129,14 @@ impl Monitor {
             u64::try_from(count).unwrap_or(u64::MAX)
         };
         counters(&ListName::ALL.map(|list| (list.word(), count(list))))
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn dns_lists(&self) -> HashMap<String, String> {
+        let lists = self.gate.dns_lists().into_iter();
+        lists
+            .map(|(zone, state)| (zone, zone_state(state).to_owned()))
+            .collect()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

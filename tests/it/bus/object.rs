@@ -75,6 +75,7 @@ fn anybody_sees_the_properties() {
         ("Mode", "s \"tarpit\""),
         ("StoreState", "s \"ok\""),
         ("ListErrors", "t 0"),
+        ("DnsLists", "a{ss} 0"),
         ("Delay", "t 300"),
         ("S25r", "b false"),
         ("Tarpit", "t 10"),
@@ -109,7 +110,7 @@ fn anybody_sees_the_counters() {
     on.daemon
         .ask(&rcpt("mx.example", "192.0.2.8", "a@b", "c@d"));
     let text = on.bus.call_as_nobody(MONITOR, &["GetStatistics"]).good();
-    assert!(text.starts_with("a{sv} 9 "), "{text}");
+    assert!(text.starts_with("a{sv} 10 "), "{text}");
     for part in [
         "\"requests\" t 2",
         "\"greylisted\" t 1",
