@@ -12,8 +12,13 @@ use stargrey::types::{ClientIp, Timestamp};
 
 use crate::work;
 
-/// Its address space; more than is written in a run.
-const MAP: usize = 16 << 30;
+/// Bytes that a database of a bench may grow to: more than is written in a run where the machine has the addresses, and
+/// as much as the daemon's default.
+pub(crate) const MAP: usize = if cfg!(target_pointer_width = "64") {
+    16 << 30
+} else {
+    1 << 30
+};
 
 /// Errors are nobody's but the administrator's.
 type Failure = Box<dyn std::error::Error>;

@@ -15,6 +15,7 @@ use stargrey::store::lmdb::{Durability, LmdbOpener};
 use stargrey::store::{Opener, RequestError, Writer};
 use stargrey::types::{ClientIp, Span, Timestamp};
 
+use crate::bare::MAP;
 use crate::spread::float;
 
 /// Records in a transaction of the filling: as many as stargreyd writes at once at most. Larger ones would leave more
@@ -102,7 +103,7 @@ pub(crate) fn fill(directory: &Path, crowds: &[Crowd]) -> io::Result<Filled> {
 fn write(directory: &Path, crowds: &[Crowd]) -> Result<Filled, Box<dyn Error + Send + Sync>> {
     let opener = LmdbOpener {
         directory: directory.to_owned(),
-        max_size: 16 << 30,
+        max_size: MAP,
         durability: Durability::Data,
         privacy: false,
         retry_window: RETRY_WINDOW,
