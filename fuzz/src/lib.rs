@@ -6,11 +6,13 @@
 use std::io::BufRead;
 use std::path::Path;
 
+use hickory_resolver::proto::op::Message;
+use hickory_resolver::proto::rr::Name;
 use stargrey::config::{Diagnostics, read_address_list, read_client_list, tables};
 use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
-use stargrey::policy::{AccessTables, ListName};
+use stargrey::policy::{AccessTables, DnsLists, ListName, Thresholds};
 use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
 use stargrey::store::schema;
 use stargrey::types::ClientIp;
@@ -19,7 +21,7 @@ use stargrey::types::ClientIp;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their seeds.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("decoder", decoder),
     ("client_list", client_list),
     ("address_list", address_list),
@@ -28,6 +30,8 @@ pub const TARGETS: [Target; 8] = [
     ("db_dump", db_dump),
     ("milter_greylist", milter_greylist),
     ("json", json),
+    ("dns_sites", dns_sites),
+    ("dns_reply", dns_reply),
 ];
 
 /// Requests: however they are cut, the same comes out of them.
@@ -177,6 +181,34 @@ pub fn json(bytes: &[u8]) {
             assert!(!is_over, "nothing comes after an error");
             is_over = row.is_err();
         }
+    }
+}
+
+/// DNS lists: what is accepted has zones whose names can be asked for.
+pub fn dns_sites(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let client = ClientIp::parse(b"2001:db8::1").expect("an address");
+    if let Ok(lists) = DnsLists::parse(&[text], Thresholds::default()) {
+        assert_eq!(lists.is_empty(), lists.zones().count() == 0);
+        for zone in lists.zones() {
+            let name = zone.name(client);
+            assert!(
+                name.len() <= 254 && Name::from_ascii(&name).is_ok(),
+                "{name}"
+            );
+        }
+    }
+}
+
+/// What a name server may send: the library that reads it must survive it.
+pub fn dns_reply(bytes: &[u8]) {
+    if let Ok(message) = Message::from_vec(bytes) {
+        let records = message.answers.iter().chain(&message.authorities);
+        assert!(
+            records
+                .map(|record| record.name.len())
+                .all(|length| length <= 255)
+        );
     }
 }
 

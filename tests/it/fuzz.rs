@@ -148,6 +148,16 @@ fn exports() {
 }
 
 #[test]
+fn sites_of_dns_lists() {
+    fuzz("dns_sites");
+}
+
+#[test]
+fn replies_of_name_servers() {
+    fuzz("dns_reply");
+}
+
+#[test]
 fn a_target_is_a_program_with_seeds_and_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = fs::read_to_string(root.join("tests/it/fuzz.rs")).unwrap();
