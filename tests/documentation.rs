@@ -18,7 +18,7 @@ use stargrey::control::MOST_ENTRIES;
 use stargrey::ctl;
 use stargrey::ctl::options::{self as postgrey, Argument, Means};
 use stargrey::daemon::exit;
-use stargrey::frontend::{HALF_REQUEST_SECONDS, IDLE_SECONDS};
+use stargrey::frontend::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS};
 use stargrey::policy::pattern::ClientPattern;
 use stargrey::policy::{ClientList, Entry, ListName, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
@@ -197,7 +197,7 @@ fn the_limits_of_the_manual_page_are_those_of_the_program() {
         ("Request", format!("{MAX_REQUEST} bytes")),
         (
             "Half-sent request",
-            format!("dropped after {HALF_REQUEST_SECONDS} seconds"),
+            format!("dropped after {PARTIAL_REQUEST_SECONDS} seconds"),
         ),
         (
             "Idle connection",

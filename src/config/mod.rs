@@ -7,7 +7,7 @@
 
 mod diagnostic;
 mod endpoint;
-pub mod environment;
+pub mod environment_file;
 mod file;
 mod lists;
 mod lookup;
@@ -22,8 +22,8 @@ pub use endpoint::Endpoint;
 pub use file::MAX_LIST_BYTES;
 pub use lists::{Files, ListFiles, Loaded, read_address_list, read_client_list};
 pub use lookup::LookupSettings;
-pub use options::{Options, Refusal};
+pub use options::{Options, ParseOutcome};
 pub use settings::{
-    DEFAULT_FACILITY, SYSLOG_NAME, Settings, StoreSettings, Surroundings, SyncMode, TimeSource,
+    DEFAULT_FACILITY, Environment, SYSLOG_NAME, Settings, StoreSettings, SyncMode, TimeSource,
     Verbosity,
 };

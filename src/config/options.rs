@@ -399,12 +399,12 @@ pub struct Options {
 
 /// How reading the command line ended when there is nothing to run.
 #[derive(Debug)]
-pub enum Refusal {
+pub enum ParseOutcome {
     /// `--help` or `--version`: the text for standard output.
-    Shown(String),
+    HelpOrVersion(String),
     /// Everything that is wrong with the command line itself, and what it says without that: its
     /// values may be wrong as well.
-    Wrong(Vec<Diagnostic>, Option<Box<Options>>),
+    Errors(Vec<Diagnostic>, Option<Box<Options>>),
 }
 
 impl Options {
@@ -412,9 +412,9 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Shown`] for `--help` and `--version`; [`Refusal::Wrong`] with one error for
+    /// [`ParseOutcome::HelpOrVersion`] for `--help` and `--version`; [`ParseOutcome::Errors`] with one error for
     /// each argument that cannot be understood, the nearest right option named in it.
-    pub fn parse_line(args: impl IntoIterator<Item = OsString>) -> Result<Self, Refusal> {
+    pub fn parse_line(args: impl IntoIterator<Item = OsString>) -> Result<Self, ParseOutcome> {
         let mut args: Vec<OsString> = args.into_iter().collect();
         let mut wrong = Vec::new();
         loop {
@@ -428,16 +428,16 @@ impl Options {
                 Ok(options) if wrong.is_empty() => return Ok(options.without_empty()),
                 Ok(options) => {
                     let rest = Box::new(options.without_empty());
-                    return Err(Refusal::Wrong(wrong, Some(rest)));
+                    return Err(ParseOutcome::Errors(wrong, Some(rest)));
                 }
                 Err(error) => error,
             };
             if !error.use_stderr() {
-                return Err(Refusal::Shown(error.render().to_string()));
+                return Err(ParseOutcome::HelpOrVersion(error.render().to_string()));
             }
             wrong.push(diagnostic(&error));
             if !drop_culprit(&mut args, &error) {
-                return Err(Refusal::Wrong(wrong, None));
+                return Err(ParseOutcome::Errors(wrong, None));
             }
         }
     }

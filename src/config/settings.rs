@@ -136,7 +136,7 @@ pub struct Settings {
 
 /// What settings take from outside the command line.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct Environment {
     /// The machine's name.
     pub hostname: String,
     /// `POSTGREY_TEXT` of Debian's option file.
@@ -163,15 +163,15 @@ impl Settings {
     /// # Errors
     ///
     /// Every error there is, not only the first.
-    pub fn new(options: &Options, around: &Surroundings) -> Result<Self, Vec<Diagnostic>> {
+    pub fn new(options: &Options, environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
         let mut found = Diagnostics::default();
-        warn_of_what_is_ignored(options, around, &mut found);
+        warn_of_what_is_ignored(options, environment, &mut found);
         let params = params::read(options, &mut found);
         let lookup = lookup::read(options, &mut found);
         if found.errors.is_empty() {
             lookup::warn_of_what_cannot_work(options, &lookup, &params, &mut found);
         }
-        let texts = texts(options, around, &mut found);
+        let texts = texts(options, environment, &mut found);
         let settings = Self {
             endpoints: endpoints(options, &mut found),
             socket_mode: found.take("--socketmode", value::mode(&options.socketmode), 0),
@@ -181,7 +181,7 @@ impl Settings {
                 1,
             ),
             one_answer: options.exim,
-            store: store(options, around, &mut found),
+            store: store(options, environment, &mut found),
             params,
             texts: match texts {
                 Some(texts) => texts,
@@ -222,7 +222,7 @@ impl Settings {
 }
 
 /// Says what is accepted and not done.
-fn warn_of_what_is_ignored(options: &Options, around: &Surroundings, found: &mut Diagnostics) {
+fn warn_of_what_is_ignored(options: &Options, environment: &Environment, found: &mut Diagnostics) {
     if options.no_action {
         found.error(
             "--no-action",
@@ -244,7 +244,7 @@ fn warn_of_what_is_ignored(options: &Options, around: &Surroundings, found: &mut
     if options.lookup_by_subnet {
         found.warn("--lookup-by-subnet", "is the default; ignoring");
     }
-    if !around.is_root {
+    if !environment.is_root {
         for (option, value) in [("--user", &options.user), ("--group", &options.group)] {
             if value != "stargrey" {
                 found.warn(
@@ -271,29 +271,29 @@ fn endpoints(options: &Options, found: &mut Diagnostics) -> Vec<Endpoint> {
     endpoints
 }
 
-fn texts(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> Option<Texts> {
+fn texts(options: &Options, environment: &Environment, found: &mut Diagnostics) -> Option<Texts> {
     let not_empty = |text: &&String| !text.is_empty();
-    let postgrey_text = around.postgrey_text.as_ref().filter(not_empty);
+    let postgrey_text = environment.postgrey_text.as_ref().filter(not_empty);
     let text = options.greylist_text.as_ref().or(postgrey_text);
     let texts = Texts::new(
         &options.greylist_action,
         text.map_or(GREYLIST_TEXT, String::as_str),
         &options.x_greylist_header,
-        options.hostname.as_ref().unwrap_or(&around.hostname),
-        around.zone.clone().unwrap_or(TimeZone::UTC),
+        options.hostname.as_ref().unwrap_or(&environment.hostname),
+        environment.zone.clone().unwrap_or(TimeZone::UTC),
     );
     texts
         .map_err(|(option, error)| found.error(option, error))
         .ok()
 }
 
-fn store(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> StoreSettings {
+fn store(options: &Options, environment: &Environment, found: &mut Diagnostics) -> StoreSettings {
     let sync = value::word(
         &options.sync,
         &[("data", SyncMode::Data), ("full", SyncMode::Full)],
     );
     StoreSettings {
-        directory: directory(options, around, found),
+        directory: directory(options, environment, found),
         max_size: found.take("--max-size", value::size(&options.max_size, LEAST_SIZE), 0),
         sync: found.take("--sync", sync, SyncMode::Full),
         privacy: options.privacy,
@@ -301,8 +301,8 @@ fn store(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> S
 }
 
 /// The unit's state directory is the only one that its sandbox lets the daemon write to.
-fn directory(options: &Options, around: &Surroundings, found: &mut Diagnostics) -> PathBuf {
-    let state = around.state_directory.as_ref().and_then(|list| {
+fn directory(options: &Options, environment: &Environment, found: &mut Diagnostics) -> PathBuf {
+    let state = environment.state_directory.as_ref().and_then(|list| {
         let list = list.to_string_lossy();
         list.split(':')
             .next()

@@ -1,8 +1,8 @@
-//! What the daemon does every few seconds, on a thread of its own.
+//! Periodic tasks of the daemon, on a separate thread.
 //!
-//! The status is brought up to date, the watchdog is fed, connections that have taken too long are told to go, and the
-//! bus is told to look for changes. One timer serves all of them, so that an idle machine sleeps: a timer of a runtime would wake
-//! its thread up to three times before it runs out.
+//! Updates the status, sends `WATCHDOG=1`, closes connections that have exceeded their time, and has the bus look for
+//! changes. One timer serves all of them, so that an idle machine sleeps: a timer of a runtime would wake its thread up
+//! to three times before it expires.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -17,33 +17,34 @@ use crate::policy::{Pause, Ruleset};
 use crate::service::Gate;
 use crate::service::clock::monotonic;
 
-/// How often everything is done, or more often where the watchdog wants it.
-const ROUND: Duration = Duration::from_secs(5);
+/// Interval of the tasks; shorter if the watchdog requires it.
+const INTERVAL: Duration = Duration::from_secs(5);
 
-/// A disk that begins to hang is known for what it is at the second look, two rounds after the first.
-const ROUNDS_OF_WATCHDOG: u32 = 6;
+/// Rounds within the watchdog's timeout. A disk that begins to hang is recognized at the second check, two rounds after
+/// the first.
+const ROUNDS_PER_WATCHDOG: u32 = 6;
 
-/// What is looked after.
+/// The periodic tasks.
 pub(super) struct Chores {
     pub(super) gate: Gate,
     pub(super) notifier: Notifier,
     pub(super) registry: Arc<Registry>,
-    /// The threads that have to respond: those that answer and the main one.
+    /// The threads that must respond: the reactor threads and the main thread.
     pub(super) reactors: Vec<Reactor>,
     /// Has the bus look for changes.
     pub(super) look: Arc<Notify>,
 }
 
-/// What listeners on the bus are told of.
-struct Seen {
+/// The state that is signalled on the bus.
+struct SignalledState {
     rules: Arc<Ruleset>,
     trouble: Option<String>,
     list_errors: usize,
     paused: Option<Pause>,
 }
 
-impl PartialEq for Seen {
-    /// Rules that are replaced by the same count as others: the bus compares their entries.
+impl PartialEq for SignalledState {
+    /// Rules count as different if they have been replaced, even by equal ones: the bus compares their entries.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.rules, &other.rules)
             && self.trouble == other.trouble
@@ -53,11 +54,11 @@ impl PartialEq for Seen {
 }
 
 impl Chores {
-    /// Starts the thread. It ends when what is returned is dropped; until it has, it holds the gate.
+    /// Starts the thread. It holds the gate until it ends; dropping the returned sender ends it.
     ///
     /// # Errors
     ///
-    /// When a thread cannot be had.
+    /// When the thread cannot be started.
     pub(super) fn start(self) -> io::Result<SyncSender<()>> {
         let (end, is_ended) = sync_channel(0);
         let thread = thread::Builder::new().name("chores".to_owned());
@@ -66,22 +67,22 @@ impl Chores {
     }
 
     fn run(self, is_ended: &Receiver<()>) {
-        let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / ROUNDS_OF_WATCHDOG);
-        let round = watchdog.map_or(ROUND, |pause| pause.min(ROUND));
-        let mut told = String::new();
+        let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / ROUNDS_PER_WATCHDOG);
+        let round = watchdog.map_or(INTERVAL, |pause| pause.min(INTERVAL));
+        let mut sent = String::new();
         let mut turns = None;
         let mut seen = None;
         loop {
             let status = self.gate.status();
             let text = status_line(&status);
-            if text != told && self.notifier.status(&text) {
-                told = text;
+            if text != sent && self.notifier.status(&text) {
+                sent = text;
             }
-            if watchdog.is_some() && self.works(&mut turns, round) {
+            if watchdog.is_some() && self.makes_progress(&mut turns, round) {
                 self.notifier.watchdog();
             }
-            self.registry.look_over();
-            let now = Seen {
+            self.registry.close_expired();
+            let now = SignalledState {
                 rules: self.gate.rules(),
                 trouble: status.trouble,
                 list_errors: status.list_errors,
@@ -98,12 +99,12 @@ impl Chores {
         }
     }
 
-    /// Whether the daemon works: the threads that answer and the main one respond, and the one that writes has moved
-    /// since the last time (`turns`), or has nothing to do; or that one has waited for the disk ever since, which is no
-    /// reason to be killed and may hold the others too.
-    fn works(&self, turns: &mut Option<u64>, patience: Duration) -> bool {
+    /// Whether the daemon makes progress: the reactor threads and the main thread respond, and the writer thread has
+    /// advanced since the last call (`turns`) or is idle. If the writer thread is blocked inside the store, that counts as
+    /// progress too, and the other threads may be blocked with it: a slow disk is not a reason for a restart.
+    fn makes_progress(&self, turns: &mut Option<u64>, limit: Duration) -> bool {
         let begun = monotonic();
-        let left = || patience.saturating_sub(monotonic().saturating_sub(begun));
+        let left = || limit.saturating_sub(monotonic().saturating_sub(begun));
         let mut reactors = self.reactors.iter();
         let all_respond = reactors.all(|reactor| reactor.responds_within(left()));
         let now = self.gate.progress();

@@ -1,6 +1,6 @@
 //! Exit codes: sysexits, each with one meaning.
 
-/// All is well.
+/// Success.
 pub const OK: u8 = 0;
 /// `EX_UNAVAILABLE`: another server answers on the socket.
 pub const UNAVAILABLE: u8 = 69;

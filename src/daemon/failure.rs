@@ -17,16 +17,16 @@ pub(super) enum Failure {
     /// There is nothing to listen on.
     #[error("no socket: start stargrey.socket, or give --unix or --inet")]
     NoSocket,
-    /// A socket cannot be had.
+    /// A socket is not available.
     #[error("{0}")]
     Bind(#[from] BindError),
-    /// The database's lock cannot be had.
+    /// The database's lock is not available.
     #[error("{0}")]
     Lock(#[from] LockError),
-    /// The options do not fit the database, or there is no thread.
+    /// The options do not fit the database, or the writer thread cannot be started.
     #[error("{0}")]
     Start(#[from] StartError),
-    /// Privileges cannot be given up.
+    /// A system call failed, such as those that drop privileges.
     #[error("{what}: {source}")]
     System {
         /// What was tried.
@@ -42,7 +42,7 @@ impl Failure {
         match self {
             Self::Wrong(_)
             | Self::NoSocket
-            | Self::Bind(BindError::NoSocket(_) | BindError::Inherited { .. })
+            | Self::Bind(BindError::NotASocket(_) | BindError::Inherited { .. })
             | Self::Start(StartError::Privacy(_)) => exit::CONFIG,
             Self::Bind(BindError::InUse(_)) => exit::UNAVAILABLE,
             Self::Bind(BindError::System { source, .. })
@@ -54,7 +54,7 @@ impl Failure {
     }
 }
 
-/// The exit code for what the system refuses.
+/// The exit code for a failed system call.
 fn by_kind(error: &io::Error) -> u8 {
     let forbidden = [
         io::ErrorKind::PermissionDenied,

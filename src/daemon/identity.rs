@@ -1,4 +1,4 @@
-//! Who the daemon runs as.
+//! The user and group that the daemon runs as.
 
 use std::io;
 
@@ -20,7 +20,7 @@ pub(super) fn is_root() -> bool {
 }
 
 impl Identity {
-    /// Whom to become: nobody else, unless the process is root.
+    /// The user and group to become; `None` unless the process is root.
     pub(super) fn wanted(settings: &Settings) -> Result<Option<Self>, Failure> {
         if !is_root() {
             return Ok(None);
@@ -43,12 +43,12 @@ impl Identity {
         }))
     }
 
-    /// The numbers.
+    /// uid and gid.
     pub(super) fn ids(self) -> (u32, u32) {
         (self.user.as_raw(), self.group.as_raw())
     }
 
-    /// Becomes that user, for good.
+    /// Becomes that user, permanently.
     pub(super) fn assume(self) -> Result<(), Failure> {
         if self.user.is_root() {
             log::warn!("--user: running as root, which stargrey never needs");

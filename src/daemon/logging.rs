@@ -1,7 +1,7 @@
-//! Where log records go: to the journal when it is there, else to standard error; never to both.
+//! The logger: writes records to the journal, or to standard error if there is none; never to both.
 //!
-//! Records pass through a bounded queue to a thread of their own, so that a journal that does not take them
-//! never stops mail. When the queue is full they are dropped and counted.
+//! Records pass through a bounded queue to a separate thread, so that a journal that does not accept them never
+//! delays mail. If the queue is full, records are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,43 +15,43 @@ use systemd_journal_logger::{JournalLog, connected_to_journal};
 use crate::config::Verbosity;
 use crate::service::clock::monotonic;
 
-/// Records that may wait: a second's worth of a busy server.
-const QUEUE: usize = 8192;
+/// Records that may be queued: those of a second on a busy server.
+const MAX_QUEUED: usize = 8192;
 
-/// How long the end of the daemon waits for records that wait.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long shutdown waits for queued records.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it waits for a place in a full queue before it looks again.
-const FULL: Duration = Duration::from_millis(10);
+/// Time between two attempts to queue the flush while the queue is full.
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The target of what this module itself has to say.
+/// The target of this module's own records.
 const TARGET: &str = "stargrey";
 
-/// A record that outlives its call.
-struct Owned {
+/// A record that owns its text and fields.
+struct OwnedRecord {
     level: Level,
     target: String,
     text: String,
     fields: Vec<(String, String)>,
 }
 
-/// What goes through the queue.
-enum Item {
-    Record(Owned),
-    /// Everything before this was written.
+/// An item of the queue.
+enum QueueItem {
+    Record(OwnedRecord),
+    /// Signals that everything before it has been written.
     Flushed(SyncSender<()>),
 }
 
-/// The logger that `log` knows.
-struct Queued {
-    sender: SyncSender<Item>,
+/// The logger that is registered with the `log` crate.
+struct QueuedLogger {
+    sender: SyncSender<QueueItem>,
     dropped: &'static AtomicU64,
 }
 
-/// How many records were dropped and not yet reported.
+/// The number of dropped records that have not been reported.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Where the thread writes.
+/// The destination of records.
 enum Sink {
     Journal(Box<JournalLog>),
     /// With the identifier before each line, or with the priority that the service manager reads.
@@ -61,11 +61,11 @@ enum Sink {
     },
 }
 
-/// Begins to log, under this identifier.
+/// Starts the logger with this identifier.
 pub(super) fn start(identifier: &str, verbosity: Verbosity, facility: u8) {
     let sink = Sink::choose(identifier, facility);
-    let (sender, receiver) = sync_channel(QUEUE);
-    let logger = Queued {
+    let (sender, receiver) = sync_channel(MAX_QUEUED);
+    let logger = QueuedLogger {
         sender,
         dropped: &DROPPED,
     };
@@ -86,9 +86,9 @@ pub(super) fn goes_to_journal() -> bool {
     connected_to_journal()
 }
 
-/// Writes one text to standard error, before there is a logger or instead of it.
-pub(super) fn say(text: &str) {
-    // Nobody is left to be told that standard error is gone.
+/// Writes a line to standard error, before there is a logger or instead of it.
+pub(super) fn write_stderr(text: &str) {
+    // There is no way to report that standard error fails.
     drop(writeln!(io::stderr(), "{text}"));
 }
 
@@ -108,7 +108,7 @@ impl Sink {
         }
     }
 
-    /// Says whether the record was taken.
+    /// Returns whether the record was accepted.
     fn write(&self, record: &Record<'_>) -> bool {
         match self {
             Self::Journal(journal) => journal.journal_send(record).is_ok(),
@@ -124,9 +124,9 @@ impl Sink {
                 };
                 let text = record.args();
                 if *with_priority {
-                    say(&format!("<{priority}>{word}{text}"));
+                    write_stderr(&format!("<{priority}>{word}{text}"));
                 } else {
-                    say(&format!("{identifier}: {word}{text}"));
+                    write_stderr(&format!("{identifier}: {word}{text}"));
                 }
                 true
             }
@@ -134,43 +134,43 @@ impl Sink {
     }
 }
 
-/// The thread: writes what comes until nobody can send any more.
-fn write_all(sink: &Sink, receiver: &Receiver<Item>) {
+/// The thread: writes queued records until the logger is gone.
+fn write_all(sink: &Sink, receiver: &Receiver<QueueItem>) {
     while let Ok(item) = receiver.recv() {
         match item {
-            Item::Record(owned) if owned.write(sink) => tell_dropped(sink),
-            // Whoever does not take this one would not take the news of it either.
-            Item::Record(_) => {
+            QueueItem::Record(owned) if owned.write(sink) => report_dropped(sink),
+            // A sink that does not accept this record would not accept a report about it either.
+            QueueItem::Record(_) => {
                 DROPPED.fetch_add(1, Ordering::Relaxed);
             }
-            Item::Flushed(done) => {
-                tell_dropped(sink);
-                // Whoever has stopped waiting is not told.
+            QueueItem::Flushed(done) => {
+                report_dropped(sink);
+                // The receiver may have stopped waiting.
                 done.try_send(()).unwrap_or_default();
             }
         }
     }
 }
 
-/// Writes how many records were dropped, if any were. As long as that is not taken either they stay counted.
-fn tell_dropped(sink: &Sink) {
+/// Writes the number of dropped records, if any. If that is not accepted either, they stay counted.
+fn report_dropped(sink: &Sink) {
     let dropped = DROPPED.swap(0, Ordering::Relaxed);
     if dropped == 0 {
         return;
     }
-    let news = Owned {
+    let report = OwnedRecord {
         level: Level::Warn,
         target: TARGET.to_owned(),
         text: format!("{dropped} log records were dropped: the journal did not take them"),
         fields: Vec::new(),
     };
-    if !news.write(sink) {
+    if !report.write(sink) {
         DROPPED.fetch_add(dropped, Ordering::Relaxed);
     }
 }
 
-impl Owned {
-    /// Says whether it was taken.
+impl OwnedRecord {
+    /// Returns whether it was accepted.
     fn write(&self, sink: &Sink) -> bool {
         sink.write(
             &Record::builder()
@@ -183,19 +183,19 @@ impl Owned {
     }
 }
 
-/// Takes the fields of a record as they come.
-struct Collected(Vec<(String, String)>);
+/// Collects the fields of a record in their order.
+struct FieldCollector(Vec<(String, String)>);
 
-impl<'kvs> kv::VisitSource<'kvs> for Collected {
+impl<'kvs> kv::VisitSource<'kvs> for FieldCollector {
     fn visit_pair(&mut self, key: kv::Key<'kvs>, value: kv::Value<'kvs>) -> Result<(), kv::Error> {
         self.0.push((key.to_string(), value.to_string()));
         Ok(())
     }
 }
 
-impl Log for Queued {
+impl Log for QueuedLogger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // What libraries have to say below a warning is not for administrators.
+        // Records of libraries below a warning are not for administrators.
         metadata.target().starts_with("stargrey") || metadata.level() <= Level::Warn
     }
 
@@ -203,15 +203,15 @@ impl Log for Queued {
         if !self.enabled(record.metadata()) {
             return;
         }
-        let mut fields = Collected(Vec::new());
+        let mut fields = FieldCollector(Vec::new());
         let collected = record.key_values().visit(&mut fields);
-        let owned = Owned {
+        let owned = OwnedRecord {
             level: record.level(),
             target: record.target().to_owned(),
             text: record.args().to_string(),
             fields: collected.map_or_else(|_| Vec::new(), |()| fields.0),
         };
-        match self.sender.try_send(Item::Record(owned)) {
+        match self.sender.try_send(QueueItem::Record(owned)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -219,20 +219,20 @@ impl Log for Queued {
         }
     }
 
-    /// Waits until everything logged so far is written, but not for ever.
+    /// Waits until everything logged so far is written, at most [`FLUSH_TIMEOUT`].
     fn flush(&self) {
         let (done, is_done) = sync_channel(1);
         let begun = monotonic();
-        let left = || LAST_WORDS.saturating_sub(monotonic().saturating_sub(begun));
-        let mut item = Item::Flushed(done);
+        let left = || FLUSH_TIMEOUT.saturating_sub(monotonic().saturating_sub(begun));
+        let mut item = QueueItem::Flushed(done);
         while let Err(TrySendError::Full(back)) = self.sender.try_send(item) {
             if left().is_zero() {
                 return;
             }
             item = back;
-            thread::sleep(FULL.min(left()));
+            thread::sleep(RETRY_INTERVAL.min(left()));
         }
-        // Whoever ends does not wait longer.
+        // Shutdown does not wait longer.
         is_done.recv_timeout(left()).unwrap_or_default();
     }
 }
@@ -245,7 +245,7 @@ mod tests {
     fn a_log_that_is_not_taken_drops_records_and_counts_them() {
         static LOST: AtomicU64 = AtomicU64::new(0);
         let (sender, receiver) = sync_channel(2);
-        let logger = Queued {
+        let logger = QueuedLogger {
             sender,
             dropped: &LOST,
         };
@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn fields_outlive_their_call() {
         let (sender, receiver) = sync_channel(1);
-        let logger = Queued {
+        let logger = QueuedLogger {
             sender,
             dropped: &DROPPED,
         };
@@ -277,7 +277,7 @@ mod tests {
                 .args(format_args!("a line"))
                 .build(),
         );
-        let Ok(Item::Record(owned)) = receiver.try_recv() else {
+        let Ok(QueueItem::Record(owned)) = receiver.try_recv() else {
             panic!("no record");
         };
         let want = ("STARGREY_REASON".to_owned(), "new".to_owned());

@@ -1,8 +1,8 @@
-//! The daemon: from the command line to the last answer.
+//! The daemon: from the command line to the last reply.
 //!
-//! [`main`] is the order of start-up. Options are refused before anything is touched, the database's lock is taken
-//! before the sockets are bound, and privileges are given up before a list, the database or a client is read: what
-//! this user cannot read shows at the start and not at the first reload.
+//! [`main`] is the order of start-up. Errors in options are reported before anything is changed. The database's lock is
+//! taken before the sockets are bound. Privileges are dropped before lists, database or clients are read, so that a
+//! file that this user cannot read is reported at the start and not at the first reload.
 
 #![forbid(unsafe_code)]
 
@@ -13,9 +13,9 @@ mod identity;
 mod logging;
 mod lookups;
 mod notify;
-mod packaged;
 mod reload;
 mod run;
+mod unit_options;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -26,8 +26,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    DEFAULT_FACILITY, Diagnostic, ListFiles, Options, Refusal, SYSLOG_NAME, Settings, Surroundings,
-    SyncMode, TimeSource, Verbosity,
+    DEFAULT_FACILITY, Diagnostic, Environment, ListFiles, Options, ParseOutcome, SYSLOG_NAME,
+    Settings, SyncMode, TimeSource, Verbosity,
 };
 use crate::frontend;
 use crate::policy::Ruleset;
@@ -37,34 +37,34 @@ use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::{self, Lock, Locked};
 use failure::Failure;
 use identity::Identity;
-use packaged::Packaged;
+use unit_options::UnitOptions;
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // The daemon starts itself so, to see whether a database can be read; it is no option for people.
+    // The daemon starts itself this way to test whether a database can be read; not an option for users.
     if let Some(code) = store::prove_database(std::env::args_os().skip(1)) {
         return code;
     }
     let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    let packaged = Packaged::asked_for(&arguments);
-    if let Some(packaged) = &packaged {
-        arguments.extend_from_slice(&packaged.options);
+    let unit = UnitOptions::for_check(&arguments);
+    if let Some(unit) = &unit {
+        arguments.extend_from_slice(&unit.options);
     }
     let (options, mut errors) = match Options::parse_line(arguments.iter().cloned()) {
         Ok(options) => (options, Vec::new()),
-        Err(Refusal::Shown(text)) => return show(&text),
-        Err(Refusal::Wrong(errors, Some(rest))) => (*rest, errors),
-        Err(Refusal::Wrong(errors, None)) => {
+        Err(ParseOutcome::HelpOrVersion(text)) => return show(&text),
+        Err(ParseOutcome::Errors(errors, Some(rest))) => (*rest, errors),
+        Err(ParseOutcome::Errors(errors, None)) => {
             let name = Options::syslog_name_of(&arguments);
-            let place = packaged.as_ref().map(|packaged| packaged.place.as_str());
-            return refuse(name.as_deref(), place.unwrap_or_default(), &errors);
+            let prefix = unit.as_ref().map(|unit| unit.prefix.as_str());
+            return refuse(name.as_deref(), prefix.unwrap_or_default(), &errors);
         }
     };
     if options.man {
         return show_manual();
     }
-    let settings = match Settings::new(&options, &surroundings(packaged.as_ref())) {
+    let settings = match Settings::new(&options, &environment(unit.as_ref())) {
         Ok(settings) => Some(settings),
         Err(more) => {
             errors.extend(more);
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         }
     };
     if options.check {
-        return check(&options, settings.as_ref(), errors, packaged);
+        return check(&options, settings.as_ref(), errors, unit);
     }
     let Some(settings) = settings.filter(|_| errors.is_empty()) else {
         return refuse(Some(&options.syslog_name), "", &errors);
@@ -103,7 +103,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     }
     let lock = match Lock::take(&settings.store.directory, identity.map(Identity::ids)) {
         Ok(lock) => Some(lock),
-        // The store says what is wrong as long as it is.
+        // The store reports the failure as long as it lasts.
         Err(error) if error.may_pass() => None,
         Err(error) => return Err(error.into()),
     };
@@ -132,7 +132,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
     };
-    // A clone lives here, so that the lock is the last thing to go.
+    // The clone here releases the lock last.
     let opener = Locked::new(opener(settings), lock, since_boot());
     let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
     started.gate.set_list_errors(list_errors);
@@ -143,37 +143,37 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     served
 }
 
-/// Reads everything that the options name, and complains about all that is wrong.
+/// `--check`: reads everything that the options name, and reports every error.
 fn check(
     options: &Options,
     settings: Option<&Settings>,
     mut errors: Vec<Diagnostic>,
-    packaged: Option<Packaged>,
+    unit: Option<UnitOptions>,
 ) -> ExitCode {
     let mut warnings = Vec::new();
     if let Some(settings) = settings {
         warnings.extend_from_slice(&settings.warnings);
-        // The unit says who the daemon is.
-        if packaged.is_none()
+        // The unit sets user and group.
+        if unit.is_none()
             && let Err(Failure::Wrong(more)) = Identity::wanted(settings)
         {
             errors.extend(more);
         }
     }
-    let packaged = packaged.unwrap_or_default();
-    let about_options = |error: &Diagnostic| format!("{}{error}", packaged.place);
+    let unit = unit.unwrap_or_default();
+    let about_options = |error: &Diagnostic| format!("{}{error}", unit.prefix);
     let mut warnings: Vec<String> = warnings.iter().map(about_options).collect();
     let mut errors: Vec<String> = errors.iter().map(about_options).collect();
     let loaded = ListFiles::new(options).load();
     warnings.extend(loaded.warnings.iter().map(ToString::to_string));
-    for more in [packaged.errors, loaded.errors, loaded.table_errors] {
+    for more in [unit.errors, loaded.errors, loaded.table_errors] {
         errors.extend(more.iter().map(ToString::to_string));
     }
     if logging::goes_to_journal() {
         report(Some(&options.syslog_name), &warnings, &errors);
     } else {
         for line in warnings.iter().chain(&errors) {
-            logging::say(line);
+            logging::write_stderr(line);
         }
     }
     ExitCode::from(if errors.is_empty() {
@@ -196,29 +196,29 @@ fn opener(settings: &Settings) -> LmdbOpener {
     }
 }
 
-/// What settings take from outside the command line.
-fn surroundings(packaged: Option<&Packaged>) -> Surroundings {
+/// The environment of the settings: what does not come from the command line.
+fn environment(unit: Option<&UnitOptions>) -> Environment {
     let hostname = nix::unistd::gethostname().unwrap_or_else(|_| OsString::from("localhost"));
-    let (postgrey_text, state_directory) = match packaged {
-        Some(packaged) => (
-            packaged.postgrey_text.clone(),
-            Some(packaged::STATE_DIRECTORY.into()),
+    let (postgrey_text, state_directory) = match unit {
+        Some(unit) => (
+            unit.postgrey_text.clone(),
+            Some(unit_options::STATE_DIRECTORY.into()),
         ),
         None => (
             std::env::var("POSTGREY_TEXT").ok(),
             std::env::var_os("STATE_DIRECTORY"),
         ),
     };
-    Surroundings {
+    Environment {
         hostname: hostname.to_string_lossy().into_owned(),
         postgrey_text,
         state_directory,
         zone: Some(TimeZone::system()),
-        is_root: packaged.is_none() && identity::is_root(),
+        is_root: unit.is_none() && identity::is_root(),
     }
 }
 
-/// Logs what a program that ends at once has to say.
+/// Logs the messages of a program that ends at once.
 ///
 /// journald asks the kernel which unit the sender of a record belongs to, and finds nobody if the program has ended
 /// by then: `journalctl -u` would miss the record. Of the stream that systemd has opened as standard error it knows the
@@ -227,10 +227,10 @@ fn report(name: Option<&str>, warnings: &[String], errors: &[String]) {
     let name = Settings::syslog_name(name);
     if logging::goes_to_journal() && name == SYSLOG_NAME {
         for line in warnings {
-            logging::say(&format!("<4>{line}"));
+            logging::write_stderr(&format!("<4>{line}"));
         }
         for line in errors {
-            logging::say(&format!("<3>{line}"));
+            logging::write_stderr(&format!("<3>{line}"));
         }
         return;
     }
@@ -245,8 +245,8 @@ fn report(name: Option<&str>, warnings: &[String], errors: &[String]) {
 }
 
 /// Logs every error about the options where the daemon logs.
-fn refuse(name: Option<&str>, place: &str, errors: &[Diagnostic]) -> ExitCode {
-    let about_options = |error: &Diagnostic| format!("{place}{error}");
+fn refuse(name: Option<&str>, prefix: &str, errors: &[Diagnostic]) -> ExitCode {
+    let about_options = |error: &Diagnostic| format!("{prefix}{error}");
     let errors: Vec<String> = errors.iter().map(about_options).collect();
     report(name, &[], &errors);
     ExitCode::from(exit::CONFIG)
@@ -263,6 +263,6 @@ fn show(text: &str) -> ExitCode {
 /// `--man`: becomes man(1).
 fn show_manual() -> ExitCode {
     let error = Command::new("man").args(["8", "stargreyd"]).exec();
-    logging::say(&format!("stargreyd: man: {error}; see stargreyd --help"));
+    logging::write_stderr(&format!("stargreyd: man: {error}; see stargreyd --help"));
     ExitCode::from(exit::OSERR)
 }

@@ -1,8 +1,7 @@
-//! What the service manager is told.
+//! Notifications to the service manager, as in `sd_notify(3)`.
 //!
-//! Telling is a send that blocks while the manager does not listen, so it is done by a thread of its own:
-//! whoever has something to tell puts it into a short queue and goes on. When the queue is full the news is
-//! dropped; a status is told again with the next change.
+//! Sending blocks while the manager does not read, so a separate thread sends. The other threads put notifications
+//! into a short queue. If it is full the notification is dropped; a status is sent again with the next change.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +16,12 @@ use crate::service::clock::monotonic;
 use crate::service::{Gate, Status};
 use crate::types::counted;
 
-/// News that may wait for the manager.
-const QUEUE: usize = 16;
+/// Notifications that may be queued.
+const MAX_QUEUED: usize = 16;
 
-/// Something to tell.
+/// A notification.
 #[derive(Debug)]
-enum News {
+enum Notification {
     Ready,
     Reloading,
     Stopping(String),
@@ -30,126 +29,132 @@ enum News {
     Watchdog,
 }
 
-/// How long the end of the daemon waits for the last news to be told.
-const LAST_NEWS: Duration = Duration::from_secs(2);
+/// How long shutdown waits for the last notification to be sent.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tells the service manager; without one nothing is told.
+/// Sends notifications to the service manager; does nothing without one.
 #[derive(Debug, Clone)]
 pub(super) struct Notifier {
-    queue: Option<SyncSender<News>>,
-    /// There was no room to say that the daemon is ready; it is said after what waits.
-    owes_ready: Arc<AtomicBool>,
+    queue: Option<SyncSender<Notification>>,
+    /// The queue was full for [`Notification::Ready`]; the thread sends it after what is queued.
+    ready_pending: Arc<AtomicBool>,
 }
 
-/// Ends when everything was told.
+/// The thread that sends; it ends when everything has been sent.
 #[derive(Debug)]
-pub(super) struct Told(Receiver<()>);
+pub(super) struct NotifierThread(Receiver<()>);
 
-impl Told {
-    /// Waits for that, but not for ever. Every [`Notifier`] must be gone.
+impl NotifierThread {
+    /// Waits for its end, at most [`SHUTDOWN_TIMEOUT`]. Every [`Notifier`] must have been dropped.
     pub(super) fn wait(self) {
-        // Nothing is ever sent: the other end goes away.
-        if self.0.recv_timeout(LAST_NEWS) == Err(RecvTimeoutError::Timeout) {
+        // Nothing is ever sent: the thread drops the sender.
+        if self.0.recv_timeout(SHUTDOWN_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
             log::warn!("timeout while sending the last status to the service manager; ignoring");
         }
     }
 }
 
 impl Notifier {
-    /// Begins to tell, if there is somebody to be told.
-    pub(super) fn start() -> (Self, Told) {
-        let (alive, told) = sync_channel(1);
-        let owes_ready = Arc::new(AtomicBool::new(false));
+    /// Starts the thread, if there is a service manager.
+    pub(super) fn start() -> (Self, NotifierThread) {
+        let (alive, ended) = sync_channel(1);
+        let ready_pending = Arc::new(AtomicBool::new(false));
         let mut queue = None;
         if std::env::var_os("NOTIFY_SOCKET").is_some() {
-            let (sender, receiver) = sync_channel(QUEUE);
-            let owed = Arc::clone(&owes_ready);
-            let tell = move || {
-                tell_all(&receiver, &owed);
+            let (sender, receiver) = sync_channel(MAX_QUEUED);
+            let pending = Arc::clone(&ready_pending);
+            let send = move || {
+                send_all(&receiver, &pending);
                 drop(alive);
             };
             let thread = thread::Builder::new().name("notify".to_owned());
-            match thread.spawn(tell) {
+            match thread.spawn(send) {
                 Ok(_) => queue = Some(sender),
                 Err(error) => {
                     log::warn!("the service manager cannot be told anything: {error}, ignoring");
                 }
             }
         }
-        (Self { queue, owes_ready }, Told(told))
+        (
+            Self {
+                queue,
+                ready_pending,
+            },
+            NotifierThread(ended),
+        )
     }
 
-    /// Ready to be asked.
+    /// Ready for requests.
     pub(super) fn ready(&self) {
-        // Owed before it is tried, so that the thread cannot miss it between the two.
-        self.owes_ready.store(true, Ordering::Relaxed);
-        if self.tell(News::Ready) {
-            self.owes_ready.store(false, Ordering::Relaxed);
+        // Set first, so that the thread cannot miss it.
+        self.ready_pending.store(true, Ordering::Relaxed);
+        if self.enqueue(Notification::Ready) {
+            self.ready_pending.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Reading the lists again; followed by [`Self::ready`] in any case.
+    /// Reloading the lists; [`Self::ready`] always follows.
     pub(super) fn reloading(&self) {
-        self.tell(News::Reloading);
+        self.enqueue(Notification::Reloading);
     }
 
-    /// About to end, with the last figures.
+    /// Shutting down, with the last figures.
     pub(super) fn stopping(&self, gate: &Gate) {
-        self.tell(News::Stopping(status_line(&gate.status())));
+        self.enqueue(Notification::Stopping(status_line(&gate.status())));
     }
 
-    /// Tells how things are; says whether there was room for that.
+    /// Queues a status; returns whether there was room.
     pub(super) fn status(&self, text: &str) -> bool {
-        self.tell(News::Status(text.to_owned()))
+        self.enqueue(Notification::Status(text.to_owned()))
     }
 
-    /// Feeds the watchdog.
+    /// Queues `WATCHDOG=1`.
     pub(super) fn watchdog(&self) {
-        self.tell(News::Watchdog);
+        self.enqueue(Notification::Watchdog);
     }
 
-    /// Puts news into the queue; says whether there was room.
-    fn tell(&self, news: News) -> bool {
+    /// Queues a notification; returns whether there was room.
+    fn enqueue(&self, notification: Notification) -> bool {
         self.queue
             .as_ref()
-            .is_none_or(|sender| sender.try_send(news).is_ok())
+            .is_none_or(|sender| sender.try_send(notification).is_ok())
     }
 }
 
-/// The thread: tells what comes until nobody can send any more.
-fn tell_all(receiver: &Receiver<News>, owes_ready: &AtomicBool) {
-    while let Ok(news) = receiver.recv() {
-        send(&news);
-        for news in receiver.try_iter() {
-            send(&news);
+/// The thread: sends what is queued until every [`Notifier`] has been dropped.
+fn send_all(receiver: &Receiver<Notification>, ready_pending: &AtomicBool) {
+    while let Ok(notification) = receiver.recv() {
+        send(&notification);
+        for notification in receiver.try_iter() {
+            send(&notification);
         }
-        if owes_ready.swap(false, Ordering::Relaxed) {
-            send(&News::Ready);
+        if ready_pending.swap(false, Ordering::Relaxed) {
+            send(&Notification::Ready);
         }
     }
 }
 
-/// Sends one message, when the manager takes it.
-fn send(news: &News) {
-    let sent = match news {
-        News::Ready => sd_notify::notify(&[NotifyState::Ready]),
+/// Sends one notification.
+fn send(notification: &Notification) {
+    let sent = match notification {
+        Notification::Ready => sd_notify::notify(&[NotifyState::Ready]),
         // The crate's own look at the clock overflows 36 minutes after boot where the seconds have 32 bits.
-        News::Reloading => {
+        Notification::Reloading => {
             let now = i128::try_from(monotonic().as_micros()).unwrap_or(i128::MAX);
             sd_notify::notify(&[NotifyState::Reloading, NotifyState::MonotonicUsec(now)])
         }
-        News::Stopping(text) => {
+        Notification::Stopping(text) => {
             sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(text)])
         }
-        News::Status(text) => sd_notify::notify(&[NotifyState::Status(text)]),
-        News::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
+        Notification::Status(text) => sd_notify::notify(&[NotifyState::Status(text)]),
+        Notification::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
     };
     if let Err(error) = sent {
         log::debug!("the service manager cannot be told: {error}, ignoring");
     }
 }
 
-/// One line that says how things are, the bad news first.
+/// The status in one line, failures first.
 pub(super) fn status_line(status: &Status) -> String {
     let mut parts = Vec::new();
     if let Some(trouble) = &status.trouble {

@@ -1,13 +1,12 @@
-//! SIGHUP, or a word over D-Bus: every list file is read again, all or nothing, and the name servers of resolv.conf.
+//! Reload by SIGHUP or over D-Bus: all list files and tables, or none; and the name servers of resolv.conf.
 
 use super::notify::Notifier;
 use crate::config::{Diagnostic, Loaded, Settings};
-use crate::frontend::bus::Reloaded;
+use crate::frontend::bus::ReloadResult;
 use crate::service::Gate;
 
-/// Reads the lists again. A set with anything wrong in it is refused and the old one stays in force. Yields why it
-/// was refused.
-pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier) -> Reloaded {
+/// Reloads the lists. If there is any error the old lists stay active, and the errors are returned.
+pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier) -> ReloadResult {
     notifier.reloading();
     let files = settings.lists.clone();
     let reloaded = match tokio::task::spawn_blocking(move || files.load()).await {
@@ -37,7 +36,7 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
     reloaded
 }
 
-/// Says what is in the lists that come into force, and what is odd about them.
+/// Logs the number of entries in lists that become active, and their warnings.
 pub(super) fn report(loaded: &Loaded) {
     for warning in &loaded.warnings {
         log::warn!("{warning}");

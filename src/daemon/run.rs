@@ -1,7 +1,7 @@
-//! The running daemon: listeners, signals, and an orderly end.
+//! The running daemon: listeners, signals, and an orderly shutdown.
 //!
-//! The main thread takes connections and signals. Answering, writing, the log and the bus have threads of
-//! their own, so that none of them waits for another.
+//! The main thread accepts connections and handles signals. Reactor threads, writer thread, log and bus are separate
+//! threads, so that none of them waits for another.
 
 use std::io;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task;
 
 use super::chores::Chores;
@@ -20,23 +20,25 @@ use super::notify::Notifier;
 use super::reload;
 use crate::config::{Settings, Verbosity};
 use crate::control::Control;
-use crate::frontend::bus::{self, Facts, Reloaded};
-use crate::frontend::{Lanes, Manner, Reactor, Registry, Service, Socket, serve};
+use crate::frontend::bus::{self, MonitorInfo, ReloadReply, ReloadResult};
+use crate::frontend::{
+    ConnectionOptions, ListenerContext, Reactor, ReactorThreads, Registry, Socket, serve,
+};
 use crate::lookup::MOST_UNDER_WAY;
 use crate::policy::{Params, Scheme};
 use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
 
-/// Descriptors kept for everything but connections: database, lists, log, sockets, the runtime.
+/// Descriptors reserved for everything but connections: database, lists, log, sockets, the runtime.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// Most connections, however many descriptors there are: what this many cost in memory is known.
+/// Most connections, even with more descriptors: bounds the memory that they use.
 const MOST_CONNECTIONS: usize = 20_000;
 
-/// How long the end waits for work that cannot be broken off.
-const LAST_WORK: Duration = Duration::from_secs(2);
+/// How long shutdown waits for tasks that cannot be cancelled.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Raises the soft limit of descriptors to the hard one, and returns what is in force.
+/// Raises the soft limit of descriptors to the hard one, and returns the current limit.
 pub(super) fn raise_descriptor_limit() -> usize {
     let resource = Resource::RLIMIT_NOFILE;
     let Ok((soft, hard)) = getrlimit(resource) else {
@@ -75,8 +77,8 @@ pub(super) fn run(
         .saturating_sub(RESERVED_DESCRIPTORS)
         .saturating_sub(for_lookups)
         .clamp(1, MOST_CONNECTIONS);
-    let (notifier, told) = Notifier::start();
-    let service = Served {
+    let (notifier, notifier_thread) = Notifier::start();
+    let service = ServeContext {
         gate,
         control: Control::new(internals),
         settings,
@@ -88,21 +90,21 @@ pub(super) fn run(
     let (shutdown, is_ending) = watch::channel(false);
     let (bus, reloads) = serve_bus(&service, is_ending)?;
     let served = runtime.block_on(serve_all(sockets, service, reloads, shutdown));
-    // With it goes everything that still runs on it and holds the gate or the notifier; a list that a
-    // mute file server does not give is not waited for.
-    runtime.shutdown_timeout(LAST_WORK);
+    // Drops the tasks that still hold the gate or the notifier. Does not wait for a list on a file server that does
+    // not reply.
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     if bus.join().is_err() {
         log::error!("the thread of the bus has failed");
     }
-    told.wait();
+    notifier_thread.wait();
     if worker.join().is_err() {
-        log::error!("the thread that writes has failed");
+        log::error!("the writer thread has failed");
     }
     served
 }
 
-/// What the daemon serves with.
-struct Served<'s> {
+/// The parts that serve requests.
+struct ServeContext<'s> {
     gate: Gate,
     control: Control,
     settings: &'s Settings,
@@ -117,11 +119,11 @@ struct Served<'s> {
 
 async fn serve_all(
     sockets: Vec<Socket>,
-    served: Served<'_>,
-    reloads: mpsc::Receiver<Asked>,
+    served: ServeContext<'_>,
+    reloads: mpsc::Receiver<ReloadReply>,
     shutdown: watch::Sender<bool>,
 ) -> Result<(), Failure> {
-    let Served {
+    let ServeContext {
         gate,
         control: _,
         settings,
@@ -131,23 +133,23 @@ async fn serve_all(
         look,
     } = served;
     let signals = Signals::new().map_err(|source| system("catching signals", source))?;
-    let lanes = Lanes::start().map_err(|source| system("starting threads", source))?;
-    let lanes = Arc::new(lanes);
-    let service = Service {
+    let reactors = ReactorThreads::start().map_err(|source| system("starting threads", source))?;
+    let reactors = Arc::new(reactors);
+    let service = ListenerContext {
         gate: gate.clone(),
-        manner: Manner {
+        options: ConnectionOptions {
             one_answer: settings.one_answer,
             requests_bring_time: settings.requests_bring_time,
             log_decisions: settings.verbosity != Verbosity::Quiet,
         },
-        lanes: Arc::clone(&lanes),
+        reactors: Arc::clone(&reactors),
         registry: Registry::new(limit),
         shutdown: shutdown.subscribe(),
     };
-    let mut wishes = Wishes { signals, reloads };
+    let mut requests = ReloadRequests { signals, reloads };
     let mut listeners: Vec<task::JoinHandle<()>> = Vec::new();
     for socket in sockets {
-        log::info!("listening on {}", socket.place());
+        log::info!("listening on {}", socket.address());
         let listener = serve(socket, service.clone());
         listeners.push(listener.map_err(|source| system("listening", source))?);
     }
@@ -155,22 +157,22 @@ async fn serve_all(
         gate: gate.clone(),
         notifier: notifier.clone(),
         registry: Arc::clone(&service.registry),
-        reactors: lanes.reactors().chain([main]).collect(),
+        reactors: reactors.reactors().chain([main]).collect(),
         look,
     };
-    drop(lanes);
+    drop(reactors);
     let chores = chores.start();
     let chores = chores.map_err(|source| system("starting threads", source))?;
     drop(service);
     notifier.ready();
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
-    while let Event::Reload(asked) = wishes.next().await {
+    while let Event::Reload(reply) = requests.next().await {
         tokio::select! {
-            reloaded = reload::reload(&gate, settings, &notifier) => tell(asked, reloaded),
-            () = wishes.signals.end() => break,
+            reloaded = reload::reload(&gate, settings, &notifier) => send_result(reply, reloaded),
+            () = requests.signals.end() => break,
         }
     }
-    // Its last round may be waiting for this thread: it is the writing thread that waits for its end.
+    // Not joined: its last round may wait for this thread. Joining the writer thread waits for its end.
     drop(chores);
     notifier.stopping(&gate);
     log::info!("shutting down: answering pending requests first");
@@ -178,7 +180,7 @@ async fn serve_all(
     Ok(())
 }
 
-/// Tells the listeners to end, and waits for them.
+/// Ends the listeners and waits for them.
 async fn end(shutdown: &watch::Sender<bool>, listeners: Vec<task::JoinHandle<()>>) {
     if shutdown.send(true).is_err() {
         log::debug!("nobody listens any more");
@@ -190,13 +192,13 @@ async fn end(shutdown: &watch::Sender<bool>, listeners: Vec<task::JoinHandle<()>
     }
 }
 
-/// Serves the D-Bus object on a thread of its own; with it come the wishes for a reload.
+/// Serves the D-Bus object on a separate thread; returns the thread and the receiver of its reload requests.
 fn serve_bus(
-    served: &Served<'_>,
+    served: &ServeContext<'_>,
     shutdown: watch::Receiver<bool>,
-) -> Result<(JoinHandle<()>, mpsc::Receiver<Asked>), Failure> {
+) -> Result<(JoinHandle<()>, mpsc::Receiver<ReloadReply>), Failure> {
     let (reload, reloads) = mpsc::channel(1);
-    let facts = Facts {
+    let info = MonitorInfo {
         started_at: SystemClock.now(),
         mode: mode(&served.settings.params),
     };
@@ -206,8 +208,8 @@ fn serve_bus(
     let thread = thread::Builder::new()
         .name("bus".to_owned())
         .spawn(move || {
-            runtime.block_on(bus::serve(control, facts, reload, look, shutdown));
-            runtime.shutdown_timeout(LAST_WORK);
+            runtime.block_on(bus::serve(control, info, reload, look, shutdown));
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
         });
     let thread = thread.map_err(|source| system("starting threads", source))?;
     Ok((thread, reloads))
@@ -219,7 +221,7 @@ fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|source| system("starting threads", source))
 }
 
-/// What is done to suspicious clients, in a word.
+/// The `Mode` property: how suspicious clients are treated.
 fn mode(params: &Params) -> &'static str {
     match params.tarpit.map(|tarpit| tarpit.scheme) {
         None => "greylist",
@@ -229,39 +231,36 @@ fn mode(params: &Params) -> &'static str {
     }
 }
 
-/// Tells what became of a reload, if somebody waits to be told.
-fn tell(asked: Option<Asked>, reloaded: Reloaded) {
-    if asked.is_some_and(|asked| asked.send(reloaded).is_err()) {
-        log::debug!("who asked for a reload does not wait for it any more");
+/// Sends the result of a reload to the caller that requested it, if there is one.
+fn send_result(reply: Option<ReloadReply>, reloaded: ReloadResult) {
+    if reply.is_some_and(|reply| reply.send(reloaded).is_err()) {
+        log::debug!("the caller that requested a reload is gone");
     }
 }
 
-/// Where the answer to who asked for a reload goes.
-type Asked = oneshot::Sender<Reloaded>;
-
-/// What is asked for.
+/// What the main loop waits for.
 enum Event {
-    /// By a signal, or by somebody who waits for the answer.
-    Reload(Option<Asked>),
+    /// A reload is requested: by SIGHUP, or over D-Bus by a caller that waits for the result.
+    Reload(Option<ReloadReply>),
     End,
 }
 
-/// Where it is asked for: by signals, and over D-Bus.
-struct Wishes {
+/// The sources of events: signals and D-Bus.
+struct ReloadRequests {
     signals: Signals,
-    reloads: mpsc::Receiver<Asked>,
+    reloads: mpsc::Receiver<ReloadReply>,
 }
 
-impl Wishes {
+impl ReloadRequests {
     async fn next(&mut self) -> Event {
         tokio::select! {
             event = self.signals.next() => event,
-            Some(asked) = self.reloads.recv() => Event::Reload(Some(asked)),
+            Some(reply) = self.reloads.recv() => Event::Reload(Some(reply)),
         }
     }
 }
 
-/// The signals that mean something.
+/// The signals that the daemon handles.
 struct Signals {
     hangup: Signal,
     terminate: Signal,

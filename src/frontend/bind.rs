@@ -1,4 +1,4 @@
-//! Sockets of our own: bound, listened on, and removed again.
+//! Sockets that the daemon binds itself; a unix socket's file is removed at the end.
 
 use std::fs;
 use std::io;
@@ -21,19 +21,19 @@ use crate::config::Endpoint;
 /// A listening socket.
 #[derive(Debug)]
 pub struct Socket {
-    pub(super) kind: Kind,
-    /// The file to remove at the end: only that of a unix socket that was bound here.
+    pub(super) kind: SocketKind,
+    /// The file to remove at the end; `None` unless this process bound a unix socket.
     pub(super) file: Option<SocketFile>,
 }
 
-/// What it listens on.
+/// The family of the socket.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum SocketKind {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
 
-/// The file of a unix socket; removed when it is dropped, if it is still the same.
+/// The file of a unix socket. Dropping this removes the file, unless another one has replaced it.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -54,16 +54,16 @@ impl Drop for SocketFile {
     }
 }
 
-/// What tells a file from every other, whatever its name: device and inode.
+/// Device and inode of a file: they identify it under any name.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Why a socket cannot be had.
+/// Why a socket is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// systemd handed over something else.
+    /// systemd passed something else.
     #[error("inherited socket {name:?}: {source}")]
     Inherited {
         /// Its name in the unit.
@@ -74,17 +74,17 @@ pub enum BindError {
     /// Another server answers there.
     #[error("{0} is in use: another server answers there")]
     InUse(String),
-    /// A file that is no socket is in the way.
+    /// The path exists and is not a socket.
     #[error("{0} exists and is not a socket; remove it or use another path")]
-    NoSocket(PathBuf),
-    /// Everything else.
+    NotASocket(PathBuf),
+    /// A system call failed.
     #[error("{place}: {source}{advice}")]
     System {
         /// The address.
         place: String,
         /// What the system says.
         source: io::Error,
-        /// What to do, where that is known.
+        /// What to do about it, if known.
         advice: String,
     },
 }
@@ -92,28 +92,28 @@ pub enum BindError {
 impl Socket {
     pub(super) const fn unix(listener: UnixListener) -> Self {
         Self {
-            kind: Kind::Unix(listener),
+            kind: SocketKind::Unix(listener),
             file: None,
         }
     }
 
     pub(super) const fn tcp(listener: TcpListener) -> Self {
         Self {
-            kind: Kind::Tcp(listener),
+            kind: SocketKind::Tcp(listener),
             file: None,
         }
     }
 
-    /// Where it listens, for the log.
+    /// The address or path it listens on, for the log.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         match &self.kind {
-            Kind::Unix(listener) => listener
+            SocketKind::Unix(listener) => listener
                 .local_addr()
                 .ok()
                 .and_then(|address| Some(address.as_pathname()?.display().to_string()))
                 .unwrap_or_else(|| "unix socket".to_owned()),
-            Kind::Tcp(listener) => listener
+            SocketKind::Tcp(listener) => listener
                 .local_addr()
                 .map_or_else(|_| "TCP socket".to_owned(), |address| address.to_string()),
         }
@@ -121,19 +121,19 @@ impl Socket {
 
     fn has_path(&self, path: &Path) -> bool {
         match &self.kind {
-            Kind::Unix(listener) => listener.local_addr().is_ok_and(|address| {
+            SocketKind::Unix(listener) => listener.local_addr().is_ok_and(|address| {
                 address.as_pathname().is_some_and(|own| {
                     own == path || identity(own).is_some_and(|own| Some(own) == identity(path))
                 })
             }),
-            Kind::Tcp(_) => false,
+            SocketKind::Tcp(_) => false,
         }
     }
 
     fn has_address(&self, wanted: SocketAddr) -> bool {
         match &self.kind {
-            Kind::Unix(_) => false,
-            Kind::Tcp(listener) => listener.local_addr().is_ok_and(|bound| {
+            SocketKind::Unix(_) => false,
+            SocketKind::Tcp(listener) => listener.local_addr().is_ok_and(|bound| {
                 bound == wanted
                     || (bound.port() == wanted.port()
                         && bound.ip().is_unspecified()
@@ -143,19 +143,19 @@ impl Socket {
     }
 }
 
-/// Whether a socket on `[::]` takes IPv4 too, as systemd's do unless told otherwise.
+/// Whether a socket on `[::]` accepts IPv4 too, as systemd's do by default.
 fn takes_both(listener: &TcpListener) -> bool {
     listener.local_addr().is_ok_and(|bound| bound.is_ipv6())
         && getsockopt(listener, sockopt::Ipv6V6Only).is_ok_and(|only| !only)
 }
 
-/// Binds what `endpoints` name and listens; an address that one of `inherited` has already is left out.
+/// Binds `endpoints` and listens, except on addresses that a socket of `inherited` has.
 ///
-/// A unix socket that nobody answers on is replaced; one that answers is refused.
+/// A unix socket without a server is replaced; one with a live server is an error.
 ///
 /// # Errors
 ///
-/// [`BindError`] for the first that cannot be had.
+/// [`BindError`] for the first endpoint that cannot be bound.
 pub fn bind(
     endpoints: &[Endpoint],
     inherited: &[Socket],
@@ -163,7 +163,7 @@ pub fn bind(
     backlog: i32,
 ) -> Result<Vec<Socket>, BindError> {
     let mut sockets: Vec<Socket> = Vec::new();
-    // Those on all addresses first: they answer for others.
+    // Wildcard addresses first: they include others.
     let (wide, narrow): (Vec<&Endpoint>, Vec<&Endpoint>) = endpoints
         .iter()
         .partition(|endpoint| matches!(endpoint, Endpoint::Everywhere(_)));
@@ -183,7 +183,7 @@ pub fn bind(
     Ok(sockets)
 }
 
-/// Whether a server answers on a unix socket; one whose queue is full does.
+/// Whether a server listens on a unix socket. A full queue counts as a server.
 fn is_live(path: &Path) -> io::Result<bool> {
     let address = UnixAddr::new(path)?;
     let client = open(AddressFamily::Unix)?;
@@ -203,7 +203,7 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
     };
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(BindError::NoSocket(path.to_owned()));
+            return Err(BindError::NotASocket(path.to_owned()));
         }
         Ok(_) => {
             if is_live(path).map_err(system)? {
@@ -221,11 +221,11 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
         path: path.to_owned(),
         identity: identity(path),
     };
-    // Not through a link: whoever owns the directory could have put one there by now.
+    // Not through a link: the owner of the directory could have replaced the file by one.
     let bits = Mode::from_bits_truncate(mode);
     match fchmodat(AT_FDCWD, path, bits, FchmodatFlags::NoFollowSymlink) {
         Ok(()) => {}
-        // An older C library, or no /proc, by which it is done.
+        // The C library is older, or has no /proc, which it needs for this.
         Err(Errno::EOPNOTSUPP) => {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(system)?;
         }
@@ -233,13 +233,13 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
     }
     start(&descriptor, backlog).map_err(system)?;
     Ok(Socket {
-        kind: Kind::Unix(UnixListener::from(descriptor)),
+        kind: SocketKind::Unix(UnixListener::from(descriptor)),
         file: Some(file),
     })
 }
 
-/// Binds every address that the endpoint stands for. Where there are several, of both families say, some may
-/// be missing on this machine, but not all.
+/// Binds every address of the endpoint. Of several addresses, such as one of each family, some may be missing on this
+/// machine, but not all.
 fn bind_inet(
     endpoint: &Endpoint,
     inherited: &[Socket],
@@ -329,12 +329,12 @@ fn open(family: AddressFamily) -> io::Result<OwnedFd> {
 }
 
 fn start(descriptor: &OwnedFd, backlog: i32) -> io::Result<()> {
-    // What is more than the system header's most is that; the kernel has a limit of its own besides.
+    // Capped at SOMAXCONN; the kernel applies its own limit too.
     let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
     Ok(listen(descriptor, backlog)?)
 }
 
-/// What to write where a unit's sandbox is in the way.
+/// Advice for an error that the unit's sandbox may have caused; empty for others.
 fn advice(path: &Path, error: &io::Error) -> String {
     let forbidden = matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! The sockets that systemd hands over.
+//! Sockets passed by systemd.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,11 +12,11 @@ use std::os::fd::AsRawFd;
 
 use super::bind::{BindError, Socket};
 
-/// All sockets handed over, unix and TCP in any mix.
+/// All inherited sockets, unix and TCP in any mix.
 ///
 /// # Errors
 ///
-/// [`BindError::Inherited`] when one of them is something that cannot be listened on here.
+/// [`BindError::Inherited`] when one of them is not a listening unix or TCP socket.
 pub fn inherited() -> Result<Vec<Socket>, BindError> {
     let passed = sd_notify::listen_fds_with_names().map_err(|source| BindError::Inherited {
         name: "LISTEN_FDS".to_owned(),

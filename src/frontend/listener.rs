@@ -10,83 +10,83 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::bind::{Kind, Socket, SocketFile};
-use super::lanes::Lanes;
-use super::policy::{End, Manner, converse, until_shutdown};
-use super::registry::{Ending, Registry};
+use super::bind::{Socket, SocketFile, SocketKind};
+use super::policy::{ConnectionEnd, ConnectionOptions, serve_connection, until_shutdown};
+use super::reactor::ReactorThreads;
+use super::registry::{CloseReason, Registry};
 use crate::service::Gate;
 
-/// Pause after an accept that failed for want of descriptors or memory.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause after an accept that failed because of missing descriptors or memory.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Pause after an accept that failed otherwise.
+/// Pause after an accept that failed for another reason.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
 
-/// One line in so many is logged of accepts that fail again and again.
-const EVERY: u32 = 100;
+/// Of repeated accept failures, one in this many is logged.
+const LOG_EVERY: u32 = 100;
 
-/// What every listener needs.
+/// What every listener passes to its connections.
 #[derive(Debug, Clone)]
-pub struct Service {
-    /// Who decides.
+pub struct ListenerContext {
+    /// Decides the requests.
     pub gate: Gate,
-    /// How connections are treated.
-    pub manner: Manner,
-    /// Who answers.
-    pub lanes: Arc<Lanes>,
+    /// How connections are served.
+    pub options: ConnectionOptions,
+    /// The threads that serve them.
+    pub reactors: Arc<ReactorThreads>,
     /// The open connections.
     pub registry: Arc<Registry>,
     /// Becomes true when the daemon ends.
     pub shutdown: watch::Receiver<bool>,
 }
 
-/// A listener as the runtime wants it.
+/// A listening socket that is registered with the runtime.
 enum Listener {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
 
-/// Listens on a socket until the daemon ends, and then until its connections have ended.
+/// Accepts connections on a socket until the daemon shuts down; the task ends when its connections have ended.
 ///
 /// # Errors
 ///
-/// When the runtime cannot take the socket.
-pub fn serve(socket: Socket, service: Service) -> io::Result<JoinHandle<()>> {
+/// When the socket cannot be registered with the runtime.
+pub fn serve(socket: Socket, context: ListenerContext) -> io::Result<JoinHandle<()>> {
     let Socket { kind, file } = socket;
     let listener = match kind {
-        Kind::Unix(listener) => {
+        SocketKind::Unix(listener) => {
             listener.set_nonblocking(true)?;
             Listener::Unix(UnixListener::from_std(listener)?)
         }
-        Kind::Tcp(listener) => {
+        SocketKind::Tcp(listener) => {
             listener.set_nonblocking(true)?;
             Listener::Tcp(TcpListener::from_std(listener)?)
         }
     };
-    Ok(tokio::spawn(accept_all(listener, file, service)))
+    Ok(tokio::spawn(accept_all(listener, file, context)))
 }
 
-async fn accept_all(listener: Listener, file: Option<SocketFile>, service: Service) {
+async fn accept_all(listener: Listener, file: Option<SocketFile>, context: ListenerContext) {
     let mut connections = JoinSet::new();
-    let mut shutdown = service.shutdown.clone();
+    let mut shutdown = context.shutdown.clone();
     let mut failures = 0_u32;
     loop {
         tokio::select! {
             biased;
             () = until_shutdown(&mut shutdown) => break,
-            accepted = accept(&listener, &mut connections, &service) => match accepted {
+            accepted = accept(&listener, &mut connections, &context) => match accepted {
                 Ok(()) => failures = 0,
                 Err(error) => {
                     report(&error, failures);
                     failures = failures.wrapping_add(1);
-                    tokio::time::sleep(wait_out(&error, &service.registry)).await;
+                    tokio::time::sleep(backoff(&error, &context.registry)).await;
                 }
             },
         }
-        // Those that have ended are let go.
+        // Join what has ended.
         while connections.try_join_next().is_some() {}
     }
-    // Nobody can come any more; who is here is answered.
+    // No new connections; the open ones get their replies.
     drop(listener);
     drop(file);
     while connections.join_next().await.is_some() {}
@@ -96,73 +96,77 @@ async fn accept_all(listener: Listener, file: Option<SocketFile>, service: Servi
 async fn accept(
     listener: &Listener,
     connections: &mut JoinSet<()>,
-    service: &Service,
+    context: &ListenerContext,
 ) -> io::Result<()> {
     match listener {
         Listener::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
             let stream = stream.into_std()?;
             let stream = move || UnixStream::from_std(stream);
-            let serving = run(stream, "unix socket".to_owned(), service.clone());
-            connections.spawn_on(serving, service.lanes.next());
+            let serving = run(stream, "unix socket".to_owned(), context.clone());
+            connections.spawn_on(serving, context.reactors.next());
         }
         Listener::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
-            // Without it answers would wait; a connection is served all the same.
+            // Without it replies may be delayed; not a reason to refuse the connection.
             if let Err(error) = stream.set_nodelay(true) {
                 log::debug!("{peer}: {error}, ignoring");
             }
             let stream = stream.into_std()?;
             let stream = move || TcpStream::from_std(stream);
-            let serving = run(stream, peer.to_string(), service.clone());
-            connections.spawn_on(serving, service.lanes.next());
+            let serving = run(stream, peer.to_string(), context.clone());
+            connections.spawn_on(serving, context.reactors.next());
         }
     }
     Ok(())
 }
 
-/// Serves a connection on the runtime that this runs on, and logs how it ended, if that is worth a line.
-async fn run<S>(stream: impl FnOnce() -> io::Result<S>, peer: String, service: Service)
+/// Serves a connection on the current runtime, and logs an end that is not normal.
+async fn run<S>(stream: impl FnOnce() -> io::Result<S>, peer: String, context: ListenerContext)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let place = service.registry.admit();
+    let registration = context.registry.admit();
     let end = match stream() {
         Ok(stream) => {
-            let Service {
+            let ListenerContext {
                 gate,
-                manner,
+                options,
                 shutdown,
                 ..
-            } = service;
-            converse(stream, &place, &gate, manner, shutdown).await
+            } = context;
+            serve_connection(stream, &registration, &gate, options, shutdown).await
         }
-        Err(error) => End::Io(error),
+        Err(error) => ConnectionEnd::Io(error),
     };
     match end {
-        End::Closed | End::Told(Ending::Idle | Ending::Crowded) => {}
-        End::Io(_) => log::debug!("{peer}: {end}"),
-        End::Garbage(_) | End::Halfway | End::SlowReader | End::Told(_) => {
+        ConnectionEnd::Closed
+        | ConnectionEnd::ByRegistry(CloseReason::Idle | CloseReason::OverLimit) => {}
+        ConnectionEnd::Io(_) => log::debug!("{peer}: {end}"),
+        ConnectionEnd::Malformed(_)
+        | ConnectionEnd::MidRequest
+        | ConnectionEnd::SlowReader
+        | ConnectionEnd::ByRegistry(_) => {
             log::warn!("{peer}: {end}; connection closed");
         }
     }
 }
 
-/// One line for the first failure, and for every hundredth after it.
+/// Logs the first failure, and every hundredth after it.
 fn report(error: &io::Error, failures: u32) {
-    if failures.is_multiple_of(EVERY) {
+    if failures.is_multiple_of(LOG_EVERY) {
         log::warn!("a connection cannot be accepted: {error}; going on");
     }
 }
 
-/// What to do about an accept that failed: make room if that is what is wanted, and wait.
-fn wait_out(error: &io::Error, registry: &Registry) -> Duration {
+/// How long to pause after a failed accept. Closes a connection if descriptors are missing.
+fn backoff(error: &io::Error, registry: &Registry) -> Duration {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EMFILE | Errno::ENFILE) => {
             registry.evict();
-            PAUSE
+            SHORT_PAUSE
         }
-        Some(Errno::ENOBUFS | Errno::ENOMEM) => PAUSE,
+        Some(Errno::ENOBUFS | Errno::ENOMEM) => SHORT_PAUSE,
         Some(Errno::ECONNABORTED | Errno::EINTR | Errno::EAGAIN | Errno::EPROTO | Errno::EPERM) => {
             Duration::ZERO
         }

@@ -1,20 +1,20 @@
-//! The ways in: sockets and the policy protocol on them, and the D-Bus object.
+//! The front ends: listening sockets with the policy protocol, and the D-Bus object.
 //!
-//! A front end translates; it decides nothing. It is given its sockets, the gate and a signal to end,
-//! so that a test can be given any of them.
+//! A front end translates; it decides nothing. Sockets, gate and shutdown signal are arguments, so that a test can
+//! pass its own.
 
 mod bind;
 pub mod bus;
 mod inherit;
-mod lanes;
 mod listener;
 mod policy;
+mod reactor;
 mod registry;
-mod seldom;
+mod wake_gated;
 
 pub use bind::{BindError, Socket, bind};
 pub use inherit::inherited;
-pub use lanes::{Lanes, Reactor};
-pub use listener::{Service, serve};
-pub use policy::Manner;
-pub use registry::{HALF_REQUEST_SECONDS, IDLE_SECONDS, Registry};
+pub use listener::{ListenerContext, serve};
+pub use policy::ConnectionOptions;
+pub use reactor::{Reactor, ReactorThreads};
+pub use registry::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS, Registry};

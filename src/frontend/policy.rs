@@ -9,88 +9,88 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
-use super::registry::{Doing, Ending, Place};
-use super::seldom::Seldom;
+use super::registry::{Activity, CloseReason, Registration};
+use super::wake_gated::WakeGated;
 use crate::policy::{Attempt, Stage};
 use crate::protocol::policy::{DecodeError, Decoder, Request, Style, write_reply};
 use crate::service::{Gate, journal};
 use crate::types::Timestamp;
 
-/// How long a client may take to read an answer.
-const WRITE: Duration = Duration::from_secs(60);
+/// How long a client may take to read a reply.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long it may take when the daemon ends.
-const GRACE: Duration = Duration::from_secs(5);
+/// The same while the daemon shuts down.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Answers to pipelined requests are sent when there are this many bytes of them.
-const ENOUGH: usize = 16_384;
+/// Replies to pipelined requests are sent when they reach this many bytes.
+const FLUSH_AT: usize = 16_384;
 
-/// How connections are treated.
+/// How connections are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manner {
-    /// Close after the first answer (Exim).
+pub struct ConnectionOptions {
+    /// Close after the first reply (Exim).
     pub one_answer: bool,
     /// Whether `policy_test_time` in a request is the time of its decision.
     pub requests_bring_time: bool,
-    /// Whether each decision has its line in the log.
+    /// Whether each decision is logged.
     pub log_decisions: bool,
 }
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum End {
-    /// As it should.
+pub(super) enum ConnectionEnd {
+    /// Normally.
     #[error("closed")]
     Closed,
-    /// The client sent what is no request.
+    /// The client sent something that is not a request.
     #[error("{0}")]
-    Garbage(#[from] DecodeError),
-    /// The client sent a part of a request and closed.
+    Malformed(#[from] DecodeError),
+    /// The client closed it in the middle of a request.
     #[error("closed in the middle of a request")]
-    Halfway,
-    /// The registry said so.
+    MidRequest,
+    /// The registry closed it.
     #[error("{}", match .0 {
-        Ending::HalfRequest => "a request was not whole in time",
-        Ending::Idle => "idle for too long",
-        Ending::Crowded => "too many connections, this one was idle the longest",
+        CloseReason::PartialRequest => "a request was not whole in time",
+        CloseReason::Idle => "idle for too long",
+        CloseReason::OverLimit => "too many connections, this one was idle the longest",
     })]
-    Told(Ending),
-    /// The answer was not taken in time.
+    ByRegistry(CloseReason),
+    /// The client did not read the reply in time.
     #[error("the answer was not read in time")]
     SlowReader,
-    /// The system's complaint.
+    /// Reading or writing failed.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// Serves one connection to its end. `shutdown` becomes true when the daemon ends: then what is being
-/// answered is answered, and no more is read.
-pub(super) async fn converse<S>(
+/// Serves one connection to its end. `shutdown` becomes true when the daemon shuts down: requests received by then get
+/// their replies, and no more are read.
+pub(super) async fn serve_connection<S>(
     mut stream: S,
-    place: &Place,
+    registration: &Registration,
     gate: &Gate,
-    manner: Manner,
+    options: ConnectionOptions,
     shutdown: watch::Receiver<bool>,
-) -> End
+) -> ConnectionEnd
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut decoder = Decoder::new();
     let mut out = Vec::new();
-    let mut told = Seldom::new(place.told_to_end());
+    let mut closing = WakeGated::new(registration.close_requested());
     let mut watched = shutdown.clone();
-    let mut ended = Seldom::new(until_shutdown(&mut watched));
+    let mut shutting_down = WakeGated::new(until_shutdown(&mut watched));
     let mut is_ending = *shutdown.borrow();
     let mut was_ending = false;
     loop {
         let answered = async {
             while let Some(request) = decoder.next()? {
-                place.set(Doing::Asking);
-                answer(&request, &mut out, gate, manner).await;
-                if manner.one_answer {
-                    return Err(End::Closed);
+                registration.set(Activity::Answering);
+                answer(&request, &mut out, gate, options).await;
+                if options.one_answer {
+                    return Err(ConnectionEnd::Closed);
                 }
-                if out.len() >= ENOUGH {
+                if out.len() >= FLUSH_AT {
                     send(&mut stream, &mut out, &shutdown).await?;
                 }
             }
@@ -101,43 +101,43 @@ where
         if let Err(end) = answered.and(sent) {
             return end;
         }
-        place.set(if decoder.is_midway() {
-            Doing::Sending
+        registration.set(if decoder.is_midway() {
+            Activity::PartialRequest
         } else {
-            Doing::Idle
+            Activity::Idle
         });
         let is_midway = decoder.is_midway();
-        // When the daemon ends, what has come by then is read, once.
+        // At shutdown, read once more what has arrived by then.
         is_ending |= shutdown.has_changed().unwrap_or_default();
         if is_ending && was_ending {
-            return End::Closed;
+            return ConnectionEnd::Closed;
         }
         was_ending = is_ending;
         tokio::select! {
             biased;
             read = stream.read_buf(decoder.room()) => match read {
-                Ok(0) if is_midway => return End::Halfway,
-                Ok(0) => return End::Closed,
+                Ok(0) if is_midway => return ConnectionEnd::MidRequest,
+                Ok(0) => return ConnectionEnd::Closed,
                 Ok(_) => {}
-                Err(error) => return End::Io(error),
+                Err(error) => return ConnectionEnd::Io(error),
             },
-            ending = poll_fn(|context| told.poll(context)) => return End::Told(ending),
-            () = poll_fn(|context| ended.poll(context)) => return End::Closed,
+            ending = poll_fn(|context| closing.poll(context)) => return ConnectionEnd::ByRegistry(ending),
+            () = poll_fn(|context| shutting_down.poll(context)) => return ConnectionEnd::Closed,
         }
     }
 }
 
-/// Answers one request. Postfix 2.3 and later send `etrn_domain`, empty or not, and accept an enhanced status
-/// code in the reply.
-async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: Manner) {
+/// Decides one request and appends the reply to `out`. Postfix 2.3 and later send `etrn_domain`, empty or not, and
+/// accept an enhanced status code in the reply.
+async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, options: ConnectionOptions) {
     let attempt = attempt(request);
     let time = request
         .policy_test_time
-        .filter(|_| manner.requests_bring_time)
+        .filter(|_| options.requests_bring_time)
         .and_then(|time| std::str::from_utf8(time).ok()?.parse().ok())
         .map(Timestamp::from_seconds);
     let decision = gate.judge(&attempt, time).await;
-    journal::record(&attempt, &decision, manner.log_decisions);
+    journal::record(&attempt, &decision, options.log_decisions);
     let style = Style {
         greylist_action: decision.rules.texts.greylist_action(),
         enhanced_codes: request.etrn_domain.is_some(),
@@ -145,7 +145,7 @@ async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, manner: M
     write_reply(out, &decision.reply, style);
 }
 
-/// What the request says, in the core's words.
+/// The delivery attempt that a request describes.
 pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
     Attempt {
         stage: match request.protocol_state {
@@ -164,42 +164,42 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
     }
 }
 
-/// Waits until the daemon ends; a sender that is gone means the same.
+/// Waits until the daemon shuts down; a dropped sender means the same.
 pub(super) async fn until_shutdown(shutdown: &mut watch::Receiver<bool>) {
     if shutdown.wait_for(|is_ending| *is_ending).await.is_err() {
         log::debug!("nobody is left to say that the daemon ends");
     }
 }
 
-/// Sends what there is to send; when the daemon ends, not for long.
+/// Sends and clears `out`, with a shorter timeout while the daemon shuts down.
 async fn send<S: AsyncWrite + Unpin>(
     stream: &mut S,
     out: &mut Vec<u8>,
     shutdown: &watch::Receiver<bool>,
-) -> Result<(), End> {
+) -> Result<(), ConnectionEnd> {
     if out.is_empty() {
         return Ok(());
     }
     let mut writing = pin!(stream.write_all(out));
-    // Nearly always there is room, and nothing to be waited for.
+    // Nearly always there is room in the socket's buffer, and no timer is needed.
     let tried = poll_fn(|context| Poll::Ready(writing.as_mut().poll(context))).await;
     let sent = if let Poll::Ready(sent) = tried {
-        sent.map_err(End::Io)
+        sent.map_err(ConnectionEnd::Io)
     } else {
         let mut shutdown = shutdown.clone();
         let last_grace = async {
             until_shutdown(&mut shutdown).await;
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(SHUTDOWN_GRACE).await;
         };
         tokio::select! {
             biased;
-            sent = tokio::time::timeout(WRITE, writing) => {
-                sent.map_or(Err(End::SlowReader), |sent| sent.map_err(End::Io))
+            sent = tokio::time::timeout(WRITE_TIMEOUT, writing) => {
+                sent.map_or(Err(ConnectionEnd::SlowReader), |sent| sent.map_err(ConnectionEnd::Io))
             }
-            () = last_grace => Err(End::SlowReader),
+            () = last_grace => Err(ConnectionEnd::SlowReader),
         }
     };
-    // What was not taken is not sent again either: a part of it may have been taken.
+    // Never sent again after a failure: part of it may have been received.
     out.clear();
     sent
 }

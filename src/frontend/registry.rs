@@ -1,10 +1,10 @@
-//! The open connections: which are idle, which have been too slow, which has to go when there are too many.
+//! The open connections. Closes idle and slow ones, and makes room at the limit.
 //!
 //! # Limits
 //!
-//! A request that was begun must be whole within [`HALF_REQUEST_SECONDS`]. A connection on which nothing
-//! happens is closed after [`IDLE_SECONDS`], which is longer than Postfix keeps one. When as many are open
-//! as there can be, the one that has been idle the longest is closed for the next.
+//! A request must be complete within [`PARTIAL_REQUEST_SECONDS`] of its first byte. An idle connection is closed after
+//! [`IDLE_SECONDS`], which is longer than Postfix keeps one. At the limit of connections, the next one closes the
+//! longest idle one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -13,51 +13,51 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Seconds within which a request must be whole. Postfix sends one in a single write.
-pub const HALF_REQUEST_SECONDS: u64 = 60;
+/// Seconds within which a request must be complete. Postfix sends one in a single write.
+pub const PARTIAL_REQUEST_SECONDS: u64 = 60;
 
 /// Seconds after which an idle connection is closed. Postfix closes its own after 300
 /// (`smtpd_policy_service_max_idle`), and any after 1000 (`…_max_ttl`).
 pub const IDLE_SECONDS: u64 = 3600;
 
-/// One line in so many is logged of connections that have to go.
-const EVERY: u64 = 100;
+/// Of connections closed to make room, one in this many is logged.
+const LOG_EVERY: u64 = 100;
 
-/// What a connection is doing.
+/// What a connection is activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Doing {
+pub(super) enum Activity {
     /// Nothing.
     Idle = 0,
-    /// It has sent a part of a request.
-    Sending = 1,
-    /// It waits for an answer, or takes it.
-    Asking = 2,
+    /// It has sent part of a request.
+    PartialRequest = 1,
+    /// A request is being decided, or its reply sent.
+    Answering = 2,
 }
 
-/// Why a connection has to end.
+/// Why the registry closes a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Ending {
-    /// Half a request for too long.
-    HalfRequest = 1,
+pub(super) enum CloseReason {
+    /// Part of a request for too long.
+    PartialRequest = 1,
     /// Idle for too long.
     Idle = 2,
-    /// Room is needed.
-    Crowded = 3,
+    /// Too many connections.
+    OverLimit = 3,
 }
 
 /// All open connections.
 #[derive(Debug)]
 pub struct Registry {
-    table: Mutex<Table>,
+    table: Mutex<ConnectionTable>,
     limit: usize,
     evicted: AtomicU64,
     epoch: Instant,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct ConnectionTable {
     connections: HashMap<u64, Arc<Connection>>,
     next: u64,
 }
@@ -65,16 +65,16 @@ struct Table {
 /// One connection, as the registry sees it.
 #[derive(Debug)]
 pub(super) struct Connection {
-    doing: AtomicU8,
-    /// Milliseconds from the registry's epoch to the moment it began to do what it does.
+    activity: AtomicU8,
+    /// When the current activity began, in milliseconds since the registry's epoch.
     since: AtomicU64,
-    ending: AtomicU8,
-    end: Notify,
+    close_reason: AtomicU8,
+    close: Notify,
 }
 
-/// A connection's place in the registry, given up when it is dropped.
+/// A connection's registration; dropping it removes the connection.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Registration {
     registry: Arc<Registry>,
     id: u64,
     connection: Arc<Connection>,
@@ -92,13 +92,13 @@ impl Registry {
         })
     }
 
-    /// Takes a connection in; if that makes too many, another one is told to go: see [`Self::evict`].
-    pub(super) fn admit(self: &Arc<Self>) -> Place {
+    /// Registers a connection. At the limit it closes another one: see [`Self::evict`].
+    pub(super) fn admit(self: &Arc<Self>) -> Registration {
         let connection = Arc::new(Connection {
-            doing: AtomicU8::new(Doing::Idle as u8),
+            activity: AtomicU8::new(Activity::Idle as u8),
             since: AtomicU64::new(self.millis()),
-            ending: AtomicU8::new(0),
-            end: Notify::new(),
+            close_reason: AtomicU8::new(0),
+            close: Notify::new(),
         });
         let mut table = self.table();
         if table.connections.len() >= self.limit {
@@ -107,26 +107,26 @@ impl Registry {
         let id = table.next;
         table.next = table.next.wrapping_add(1);
         table.connections.insert(id, Arc::clone(&connection));
-        Place {
+        Registration {
             registry: Arc::clone(self),
             id,
             connection,
         }
     }
 
-    /// Tells the longest-idle connection to go, or one that has sent half a request.
+    /// Closes the longest idle connection, or one with a partial request.
     pub(super) fn evict(&self) {
         let was_one = self.table().evict();
         self.report(was_one);
     }
 
-    /// One line for the first connection that had to go, and for every hundredth after it.
+    /// Logs the first connection closed to make room, and every hundredth after it.
     fn report(&self, was_one: bool) {
         if was_one
             && self
                 .evicted
                 .fetch_add(1, Ordering::Relaxed)
-                .is_multiple_of(EVERY)
+                .is_multiple_of(LOG_EVERY)
         {
             log::warn!(
                 "too many connections (limit {}): closing those idle longest",
@@ -147,18 +147,20 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Tells those to go that have taken too long; for every few seconds.
-    pub fn look_over(&self) {
+    /// Closes connections that have exceeded their time. To be called every few seconds.
+    pub fn close_expired(&self) {
         let now = self.millis();
         for connection in self.table().connections.values() {
             let spent = now.saturating_sub(connection.since.load(Ordering::Relaxed));
             let limit = |seconds: u64| seconds.saturating_mul(1000);
-            match connection.doing() {
-                Doing::Sending if spent >= limit(HALF_REQUEST_SECONDS) => {
-                    connection.tell(Ending::HalfRequest);
+            match connection.activity() {
+                Activity::PartialRequest if spent >= limit(PARTIAL_REQUEST_SECONDS) => {
+                    connection.request_close(CloseReason::PartialRequest);
                 }
-                Doing::Idle if spent >= limit(IDLE_SECONDS) => connection.tell(Ending::Idle),
-                Doing::Sending | Doing::Idle | Doing::Asking => {}
+                Activity::Idle if spent >= limit(IDLE_SECONDS) => {
+                    connection.request_close(CloseReason::Idle);
+                }
+                Activity::PartialRequest | Activity::Idle | Activity::Answering => {}
             }
         }
     }
@@ -167,68 +169,73 @@ impl Registry {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    /// Tells the longest-idle connection to go; where none is idle, the one that has sent half a request the longest.
+impl ConnectionTable {
+    /// Closes the longest idle connection. If none is idle, closes the one with the oldest partial request. Returns
+    /// whether there was one.
     fn evict(&self) -> bool {
         let others = self.connections.values().filter(|connection| {
-            connection.doing() != Doing::Asking && connection.ending.load(Ordering::Relaxed) == 0
+            connection.activity() != Activity::Answering
+                && connection.close_reason.load(Ordering::Relaxed) == 0
         });
         let oldest = others.min_by_key(|connection| {
             let since = connection.since.load(Ordering::Relaxed);
-            (connection.doing() != Doing::Idle, since)
+            (connection.activity() != Activity::Idle, since)
         });
         oldest.is_some_and(|connection| {
-            connection.tell(Ending::Crowded);
+            connection.request_close(CloseReason::OverLimit);
             true
         })
     }
 }
 
 impl Connection {
-    fn doing(&self) -> Doing {
-        match self.doing.load(Ordering::Relaxed) {
-            0 => Doing::Idle,
-            1 => Doing::Sending,
-            _ => Doing::Asking,
+    fn activity(&self) -> Activity {
+        match self.activity.load(Ordering::Relaxed) {
+            0 => Activity::Idle,
+            1 => Activity::PartialRequest,
+            _ => Activity::Answering,
         }
     }
 
-    fn tell(&self, ending: Ending) {
-        self.ending.store(ending as u8, Ordering::Relaxed);
-        self.end.notify_one();
+    fn request_close(&self, close_reason: CloseReason) {
+        self.close_reason
+            .store(close_reason as u8, Ordering::Relaxed);
+        self.close.notify_one();
     }
 }
 
-impl Place {
-    /// Says what the connection does from now on.
-    pub(super) fn set(&self, doing: Doing) {
-        if self.connection.doing() != doing || doing == Doing::Idle {
-            // Nobody asks how long an answer takes.
-            if doing != Doing::Asking {
+impl Registration {
+    /// Records what the connection does from now on.
+    pub(super) fn set(&self, activity: Activity) {
+        if self.connection.activity() != activity || activity == Activity::Idle {
+            // The time that a reply takes has no limit here.
+            if activity != Activity::Answering {
                 let now = self.registry.millis();
                 self.connection.since.store(now, Ordering::Relaxed);
             }
-            self.connection.doing.store(doing as u8, Ordering::Relaxed);
+            self.connection
+                .activity
+                .store(activity as u8, Ordering::Relaxed);
         }
     }
 
-    /// Waits until the connection has to end, and why.
-    pub(super) async fn told_to_end(&self) -> Ending {
-        self.connection.end.notified().await;
-        match self.connection.ending.load(Ordering::Relaxed) {
-            1 => Ending::HalfRequest,
-            2 => Ending::Idle,
-            _ => Ending::Crowded,
+    /// Waits until the registry closes the connection; returns why.
+    pub(super) async fn close_requested(&self) -> CloseReason {
+        self.connection.close.notified().await;
+        match self.connection.close_reason.load(Ordering::Relaxed) {
+            1 => CloseReason::PartialRequest,
+            2 => CloseReason::Idle,
+            _ => CloseReason::OverLimit,
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.registry.table().connections.remove(&self.id);
     }
@@ -240,10 +247,10 @@ mod tests {
 
     use super::*;
 
-    async fn ending(place: &Place) -> Option<Ending> {
+    async fn close_reason(registration: &Registration) -> Option<CloseReason> {
         tokio::select! {
             biased;
-            ending = place.told_to_end() => Some(ending),
+            close_reason = registration.close_requested() => Some(close_reason),
             () = std::future::ready(()) => None,
         }
     }
@@ -253,16 +260,16 @@ mod tests {
         let registry = Registry::new(3);
         let second = Duration::from_secs(1);
         let busy = registry.admit();
-        busy.set(Doing::Asking);
+        busy.set(Activity::Answering);
         tokio::time::advance(second).await;
         let old = registry.admit();
         tokio::time::advance(second).await;
         let young = registry.admit();
         tokio::time::advance(second).await;
         let next = registry.admit();
-        assert_eq!(ending(&old).await, Some(Ending::Crowded));
-        for place in [&busy, &young, &next] {
-            assert_eq!(ending(place).await, None);
+        assert_eq!(close_reason(&old).await, Some(CloseReason::OverLimit));
+        for registration in [&busy, &young, &next] {
+            assert_eq!(close_reason(registration).await, None);
         }
         drop(old);
         assert_eq!(registry.len(), 3);
@@ -271,17 +278,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn half_a_request_goes_when_there_are_too_many_and_none_is_idle() {
         let registry = Registry::new(3);
-        let mut places = Vec::new();
-        for doing in [Doing::Sending, Doing::Asking, Doing::Sending] {
-            let place = registry.admit();
-            place.set(doing);
-            places.push(place);
+        let mut registrations = Vec::new();
+        for activity in [
+            Activity::PartialRequest,
+            Activity::Answering,
+            Activity::PartialRequest,
+        ] {
+            let registration = registry.admit();
+            registration.set(activity);
+            registrations.push(registration);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         for want in [[true, false, false], [false, false, true], [false; 3]] {
             drop(registry.admit());
-            for (place, want) in places.iter().zip(want) {
-                assert_eq!(ending(place).await, want.then_some(Ending::Crowded));
+            for (registration, want) in registrations.iter().zip(want) {
+                assert_eq!(
+                    close_reason(registration).await,
+                    want.then_some(CloseReason::OverLimit)
+                );
             }
         }
     }
@@ -290,37 +304,40 @@ mod tests {
     async fn half_a_request_and_idleness_have_their_limits() {
         let registry = Registry::new(10);
         let half = registry.admit();
-        half.set(Doing::Sending);
+        half.set(Activity::PartialRequest);
         let idle = registry.admit();
         let asking = registry.admit();
-        asking.set(Doing::Asking);
+        asking.set(Activity::Answering);
         let rows = [
-            (HALF_REQUEST_SECONDS - 1, None, None),
-            (1, Some(Ending::HalfRequest), None),
-            (IDLE_SECONDS - HALF_REQUEST_SECONDS - 1, None, None),
-            (1, None, Some(Ending::Idle)),
+            (PARTIAL_REQUEST_SECONDS - 1, None, None),
+            (1, Some(CloseReason::PartialRequest), None),
+            (IDLE_SECONDS - PARTIAL_REQUEST_SECONDS - 1, None, None),
+            (1, None, Some(CloseReason::Idle)),
         ];
         for (seconds, want_half, want_idle) in rows {
             tokio::time::advance(Duration::from_secs(seconds)).await;
-            if half.connection.ending.load(Ordering::Relaxed) != 0 {
-                half.set(Doing::Asking);
+            if half.connection.close_reason.load(Ordering::Relaxed) != 0 {
+                half.set(Activity::Answering);
             }
-            registry.look_over();
-            assert_eq!(ending(&half).await, want_half, "{seconds}");
-            assert_eq!(ending(&idle).await, want_idle, "{seconds}");
-            assert_eq!(ending(&asking).await, None, "{seconds}");
+            registry.close_expired();
+            assert_eq!(close_reason(&half).await, want_half, "{seconds}");
+            assert_eq!(close_reason(&idle).await, want_idle, "{seconds}");
+            assert_eq!(close_reason(&asking).await, None, "{seconds}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn more_bytes_of_a_half_request_win_no_time() {
         let registry = Registry::new(10);
-        let place = registry.admit();
-        for _ in 0..HALF_REQUEST_SECONDS {
-            place.set(Doing::Sending);
+        let registration = registry.admit();
+        for _ in 0..PARTIAL_REQUEST_SECONDS {
+            registration.set(Activity::PartialRequest);
             tokio::time::advance(Duration::from_secs(1)).await;
         }
-        registry.look_over();
-        assert_eq!(ending(&place).await, Some(Ending::HalfRequest));
+        registry.close_expired();
+        assert_eq!(
+            close_reason(&registration).await,
+            Some(CloseReason::PartialRequest)
+        );
     }
 }

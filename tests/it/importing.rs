@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use proptest::prelude::*;
-use stargrey::config::environment;
+use stargrey::config::environment_file;
 use stargrey::ctl::import::{header, trailer};
 use stargrey::ctl::options::translate;
 
@@ -128,11 +128,11 @@ fn options_of(file: &str, stdin: &str) -> Output {
 
 /// The words that systemd puts on the command line for `$OPTIONS` of this file.
 fn options_for_systemd(file: &str) -> Vec<String> {
-    let found = environment::assignments(file).into_iter();
+    let found = environment_file::assignments(file).into_iter();
     let mut options = found.filter(|assignment| assignment.name == "OPTIONS");
     let value = options.next().and_then(|assignment| assignment.value);
     assert_eq!(options.next(), None, "{file}");
-    environment::words(&value.unwrap())
+    environment_file::words(&value.unwrap())
 }
 
 proptest! {

@@ -1,37 +1,39 @@
 use super::*;
 use crate::config::lists::Files;
-use crate::config::options::Refusal;
+use crate::config::options::ParseOutcome;
 use crate::policy::{Scheme, Unmatched};
 use crate::types::{Reply, ReplyText, Span};
 
-fn parse(args: &[&str]) -> Result<Options, Refusal> {
+fn parse(args: &[&str]) -> Result<Options, ParseOutcome> {
     let line = std::iter::once("stargreyd").chain(args.iter().copied());
     Options::parse_line(line.map(OsString::from))
 }
 
-fn around() -> Surroundings {
-    Surroundings {
+fn environment() -> Environment {
+    Environment {
         hostname: "mx.example.org".to_owned(),
         is_root: true,
-        ..Surroundings::default()
+        ..Environment::default()
     }
 }
 
 fn settings(args: &[&str]) -> Settings {
-    Settings::new(&parse(args).unwrap(), &around()).unwrap()
+    Settings::new(&parse(args).unwrap(), &environment()).unwrap()
 }
 
 fn errors(args: &[&str]) -> Vec<String> {
     let errors = match parse(args) {
-        Err(Refusal::Wrong(errors, _)) => errors,
-        Err(Refusal::Shown(_)) => panic!("shown"),
-        Ok(options) => Settings::new(&options, &around()).err().unwrap_or_default(),
+        Err(ParseOutcome::Errors(errors, _)) => errors,
+        Err(ParseOutcome::HelpOrVersion(_)) => panic!("shown"),
+        Ok(options) => Settings::new(&options, &environment())
+            .err()
+            .unwrap_or_default(),
     };
     errors.iter().map(ToString::to_string).collect()
 }
 
-fn warnings(args: &[&str], around: &Surroundings) -> Vec<String> {
-    let settings = Settings::new(&parse(args).unwrap(), around).unwrap();
+fn warnings(args: &[&str], environment: &Environment) -> Vec<String> {
+    let settings = Settings::new(&parse(args).unwrap(), environment).unwrap();
     settings.warnings.iter().map(ToString::to_string).collect()
 }
 
@@ -182,7 +184,7 @@ fn every_dollar_is_refused_and_the_other_options_are_read() {
         "--hostname=$",
         "--sync=x",
     ];
-    let Err(Refusal::Wrong(refused, Some(rest))) = parse(&line) else {
+    let Err(ParseOutcome::Errors(refused, Some(rest))) = parse(&line) else {
         panic!("not refused");
     };
     let refused: Vec<String> = refused.iter().map(ToString::to_string).collect();
@@ -191,30 +193,33 @@ fn every_dollar_is_refused_and_the_other_options_are_read() {
         .filter_map(|text| text.split(": ").next())
         .collect();
     assert_eq!(places, ["--unix", "--unix", "--hostname"]);
-    assert_eq!(Settings::new(&rest, &around()).unwrap_err().len(), 1);
+    assert_eq!(Settings::new(&rest, &environment()).unwrap_err().len(), 1);
 }
 
 #[test]
 fn what_is_accepted_and_not_done_is_said() {
-    let ignored = warnings(&["-d", "--pidfile=/x", "--lookup-by-subnet"], &around());
+    let ignored = warnings(
+        &["-d", "--pidfile=/x", "--lookup-by-subnet"],
+        &environment(),
+    );
     assert_eq!(ignored.len(), 3, "{ignored:?}");
-    let unprivileged = Surroundings {
+    let unprivileged = Environment {
         is_root: false,
-        ..around()
+        ..environment()
     };
     assert_eq!(warnings(&["--user=nobody"], &unprivileged).len(), 1);
     assert!(errors(&["-n"])[0].contains("warn_if_reject"));
     assert_eq!(
-        warnings(&["--delay=7200", "--retry-window=1h"], &around()).len(),
+        warnings(&["--delay=7200", "--retry-window=1h"], &environment()).len(),
         1
     );
 }
 
 #[test]
 fn the_units_state_directory_is_where_the_database_goes() {
-    let around = Surroundings {
+    let environment = Environment {
         state_directory: Some("/var/lib/stargrey".into()),
-        ..around()
+        ..environment()
     };
     let cases = [
         (&["--dbdir=/var/lib/postgrey"][..], "/var/lib/stargrey", 1),
@@ -226,7 +231,7 @@ fn the_units_state_directory_is_where_the_database_goes() {
         (&[][..], "/var/lib/stargrey", 0),
     ];
     for (args, want, want_remarks) in cases {
-        let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
+        let settings = Settings::new(&parse(args).unwrap(), &environment).unwrap();
         assert_eq!(settings.store.directory, Path::new(want), "{args:?}");
         assert_eq!(settings.warnings.len(), want_remarks, "{args:?}");
     }
@@ -234,12 +239,12 @@ fn the_units_state_directory_is_where_the_database_goes() {
 
 #[test]
 fn debians_text_is_used_unless_an_option_has_one() {
-    let around = Surroundings {
+    let environment = Environment {
         postgrey_text: Some("see %H".to_owned()),
-        ..around()
+        ..environment()
     };
     let text = |args: &[&str]| {
-        let settings = Settings::new(&parse(args).unwrap(), &around).unwrap();
+        let settings = Settings::new(&parse(args).unwrap(), &environment).unwrap();
         let remaining = crate::policy::Remaining::Time(Span::ZERO);
         let verdict = crate::policy::Verdict::Defer { remaining };
         let now = crate::types::Timestamp::default();
@@ -256,7 +261,7 @@ fn debians_text_is_used_unless_an_option_has_one() {
 #[test]
 fn a_tarpit_is_what_targrey_would_make_of_the_options() {
     let tarpit = |args: &[&str]| {
-        let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
+        let settings = Settings::new(&parse(args).unwrap(), &environment()).unwrap();
         let tarpit = settings.params.tarpit;
         tarpit.map(|tarpit| (tarpit.length.seconds(), tarpit.scheme, tarpit.limit))
     };
@@ -299,7 +304,7 @@ fn what_cannot_work_is_refused_or_warned_of() {
         &["--s25r", "--unmatched=maybe"],
     ];
     for args in refused {
-        let errors = Settings::new(&parse(args).unwrap(), &around()).unwrap_err();
+        let errors = Settings::new(&parse(args).unwrap(), &environment()).unwrap_err();
         assert_eq!(errors.len(), 1, "{args:?}");
     }
     let remarked: [(&[&str], &str); 7] = [
@@ -312,7 +317,7 @@ fn what_cannot_work_is_refused_or_warned_of() {
         (&["--delay=200000"], "--delay: "),
     ];
     for (args, want) in remarked {
-        let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
+        let settings = Settings::new(&parse(args).unwrap(), &environment()).unwrap();
         let warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
         assert_eq!(warnings.len(), 1, "{args:?} {warnings:?}");
         assert!(warnings[0].starts_with(want), "{args:?} {warnings:?}");
@@ -322,10 +327,10 @@ fn what_cannot_work_is_refused_or_warned_of() {
         (&["--unmatched=greylist"], Some(Unmatched::Greylist)),
         (&[], None),
     ] {
-        let settings = Settings::new(&parse(args).unwrap(), &around()).unwrap();
+        let settings = Settings::new(&parse(args).unwrap(), &environment()).unwrap();
         assert_eq!(settings.params.unmatched, want, "{args:?}");
     }
-    let settings = Settings::new(&parse(&["--tarpit=299"]).unwrap(), &around()).unwrap();
+    let settings = Settings::new(&parse(&["--tarpit=299"]).unwrap(), &environment()).unwrap();
     assert_eq!(settings.warnings, []);
 }
 

@@ -75,7 +75,7 @@ fn what_is_no_socket_is_left_alone() {
     let path = directory.path().join("policy");
     fs::write(&path, "precious").unwrap();
     let refused = try_bind(&unix(&path), &[]).unwrap_err();
-    assert!(matches!(refused, BindError::NoSocket(_)), "{refused}");
+    assert!(matches!(refused, BindError::NotASocket(_)), "{refused}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
@@ -108,7 +108,7 @@ fn a_socket_on_all_ipv6_addresses_of_ours_leaves_ipv4_to_others() {
     assert_eq!(try_bind(&endpoints, &[]).unwrap().len(), 2);
     let both = TcpListener::bind(("::", 0)).unwrap();
     let inherited = [Socket::tcp(both)];
-    let Kind::Tcp(both) = &inherited[0].kind else {
+    let SocketKind::Tcp(both) = &inherited[0].kind else {
         panic!("TCP");
     };
     let port = both.local_addr().unwrap().port();
@@ -128,14 +128,14 @@ fn a_bare_port_is_localhost_on_both_families_and_everything_adds_up() {
         Endpoint::Unix(directory.path().join("two")),
     ];
     let sockets = try_bind(&endpoints, &[]).unwrap();
-    let places: Vec<String> = sockets.iter().map(Socket::place).collect();
-    assert_eq!(sockets.len(), 5, "{places:?}");
+    let addresses: Vec<String> = sockets.iter().map(Socket::address).collect();
+    assert_eq!(sockets.len(), 5, "{addresses:?}");
     for place in [
         format!("127.0.0.1:{port}"),
         format!("[::1]:{port}"),
         format!("[::1]:{other}"),
     ] {
-        assert!(places.contains(&place), "{place} {places:?}");
+        assert!(addresses.contains(&place), "{place} {addresses:?}");
     }
     let again = try_bind(&[Endpoint::Localhost(port)], &[]).unwrap_err();
     assert!(matches!(again, BindError::InUse(_)), "{again}");

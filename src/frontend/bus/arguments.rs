@@ -1,4 +1,4 @@
-//! What callers have sent, read: limits, filters, addresses. Whatever is not understood is refused by its name.
+//! Parses method arguments: limits, filters, addresses. An error names the argument.
 
 use super::error::invalid;
 use crate::api::{
@@ -10,7 +10,7 @@ use crate::policy::ListName;
 use crate::protocol::policy::MAX_LINE;
 use crate::types::{ClientIp, Prefix, Span, unprintable};
 
-/// How many rows a page may have.
+/// The limit of rows of a page.
 pub(super) fn limit(limit: u32) -> Result<u32, Error> {
     match limit {
         0 => Err(invalid(
@@ -20,7 +20,7 @@ pub(super) fn limit(limit: u32) -> Result<u32, Error> {
     }
 }
 
-/// A list by its word.
+/// The list of this name.
 pub(super) fn list(word: &str) -> Result<ListName, Error> {
     ListName::from_word(word).ok_or_else(|| {
         let known = ListName::ALL.map(ListName::word).join(", ");
@@ -48,7 +48,7 @@ pub(super) fn address(key: &str, text: &str) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// A client's address.
+/// A client address.
 pub(super) fn client(text: &str) -> Result<ClientIp, Error> {
     ClientIp::parse(text.as_bytes()).ok_or_else(|| {
         invalid(&format!(
@@ -57,7 +57,7 @@ pub(super) fn client(text: &str) -> Result<ClientIp, Error> {
     })
 }
 
-/// A client's address, or a network.
+/// A client address or network.
 fn network(text: &str) -> Result<Prefix, Error> {
     Prefix::parse(text).map_err(|error| {
         invalid(&format!(
@@ -66,7 +66,7 @@ fn network(text: &str) -> Result<Prefix, Error> {
     })
 }
 
-/// The list that a filter of entries names.
+/// The list in a filter of entries.
 pub(super) fn entries_filter(filter: &Dict) -> Result<Option<ListName>, Error> {
     let mut wanted = None;
     for key in filter.keys() {
@@ -78,7 +78,7 @@ pub(super) fn entries_filter(filter: &Dict) -> Result<Option<ListName>, Error> {
     Ok(wanted)
 }
 
-/// The comment and the lifetime that an entry is to get.
+/// The new comment and lifetime of an entry.
 pub(super) fn entry_changes(changes: &Dict) -> Result<(Option<&str>, Lifetime), Error> {
     let (mut comment, mut lifetime) = (None, Lifetime::Unchanged);
     for key in changes.keys() {
@@ -123,7 +123,7 @@ pub(super) fn records_filter(filter: &Dict) -> Result<Filter, Error> {
     Ok(wanted)
 }
 
-/// What to forget: a filter, and whether it is everything.
+/// The records to delete: a filter, and whether everything is to be deleted.
 pub(super) fn forget_filter(filter: &Dict) -> Result<(Filter, bool), Error> {
     if !filter.contains_key(EVERYTHING) {
         return Ok((records_filter(filter)?, false));
@@ -136,7 +136,7 @@ pub(super) fn forget_filter(filter: &Dict) -> Result<(Filter, bool), Error> {
     Ok((Filter::default(), truth(filter, EVERYTHING)?))
 }
 
-/// The state of a triplet by its word.
+/// The state of a triplet of this name.
 pub(super) fn state(word: &str) -> Result<State, Error> {
     match word {
         STATE_WAITING => Ok(State::Waiting),

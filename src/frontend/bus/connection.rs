@@ -1,4 +1,4 @@
-//! The connection to the bus: had, lost, had again.
+//! The connection to the bus: connects, serves, and reconnects after a loss.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,107 +7,107 @@ use tokio::sync::{Notify, mpsc, watch};
 use zbus::Connection;
 use zbus::connection::Builder;
 
-use super::consent::Guarded;
+use super::authorization::AuthorizingManager;
 use super::manager::Manager;
 use super::monitor::Monitor;
-use super::news::News;
-use super::{Facts, ReloadSender};
+use super::signals::BusSignals;
+use super::{MonitorInfo, ReloadSender};
 use crate::api::{NAME, PATH};
 use crate::control::Control;
 use crate::frontend::policy::until_shutdown;
 
-/// How long after a failure the bus is tried again.
-const AGAIN: Duration = Duration::from_secs(10);
+/// Time between a failure and the next attempt to connect.
+const RECONNECT_DELAY: Duration = Duration::from_secs(10);
 
-/// How long the bus may take to let the daemon in.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Lists that may wait for their signal.
-const QUEUE: usize = 16;
+/// Changed lists that may be queued for their signal.
+const MAX_QUEUED_LISTS: usize = 16;
 
-/// Serves the object until the daemon ends, whatever becomes of the bus. `look` is when to look for what has changed by
-/// itself.
+/// Serves the object until the daemon shuts down; reconnects if the bus is lost. `look` says when to look for
+/// changes that were not made over D-Bus.
 pub async fn serve(
     control: Control,
-    facts: Facts,
+    info: MonitorInfo,
     reload: ReloadSender,
     look: Arc<Notify>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let object = Object {
+    let service = BusService {
         control,
-        facts,
+        info,
         reload,
         look,
     };
     tokio::select! {
         () = until_shutdown(&mut shutdown) => {}
-        () = object.serve() => {}
+        () = service.serve() => {}
     }
 }
 
 /// What every connection serves.
-struct Object {
+struct BusService {
     control: Control,
-    facts: Facts,
+    info: MonitorInfo,
     reload: ReloadSender,
     look: Arc<Notify>,
 }
 
-/// What is there while the bus is.
-struct Connected {
-    /// Calls come in here.
+/// The two connections to the bus, and the sender of signals.
+struct BusConnections {
+    /// Receives method calls.
     connection: Connection,
-    /// The daemon's own questions go out here.
-    asking: Connection,
-    news: News,
+    /// For the daemon's own requests.
+    outgoing: Connection,
+    signals: BusSignals,
 }
 
-impl Object {
-    /// Connects, serves, and begins again.
+impl BusService {
+    /// Connects, serves, and reconnects.
     async fn serve(&self) {
-        let mut is_missed = false;
+        let mut is_disconnected = false;
         loop {
             match self.connect().await {
-                Ok(Connected {
+                Ok(BusConnections {
                     connection,
-                    asking,
-                    mut news,
+                    outgoing,
+                    mut signals,
                 }) => {
-                    if is_missed {
+                    if is_disconnected {
                         log::warn!("D-Bus is back: acquired name {NAME} again");
                     } else {
                         log::info!("D-Bus: acquired name {NAME}");
                     }
                     tokio::select! {
                         () = connection.closed() => {}
-                        () = asking.closed() => {}
-                        () = news.tell(&connection) => {}
+                        () = outgoing.closed() => {}
+                        () = signals.send_all(&connection) => {}
                     }
                     log::warn!(
                         "D-Bus is lost: stargreyctl will not work until it is back; mail is not affected"
                     );
-                    is_missed = true;
+                    is_disconnected = true;
                 }
-                Err(error) if !is_missed => {
+                Err(error) if !is_disconnected => {
                     log::warn!(
                         "no D-Bus ({error}): stargreyctl will not work until it is available; mail is not affected"
                     );
-                    is_missed = true;
+                    is_disconnected = true;
                 }
                 Err(error) => log::debug!("still no D-Bus: {error}"),
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RECONNECT_DELAY).await;
         }
     }
 
-    /// Connects and takes the name; the object is there before the name is.
-    async fn connect(&self) -> Result<Connected, zbus::Error> {
-        let (told, changes) = mpsc::channel(QUEUE);
-        let asking = within_patience(Builder::system().build()).await?;
-        let manager = Manager::new(self.control.clone(), self.reload.clone(), told);
-        let manager = Guarded::new(manager, asking.clone());
-        let monitor = Monitor::new(self.control.clone(), self.facts);
+    /// Connects and acquires the name; the object is registered before that.
+    async fn connect(&self) -> Result<BusConnections, zbus::Error> {
+        let (sender, changes) = mpsc::channel(MAX_QUEUED_LISTS);
+        let outgoing = with_timeout(Builder::system().build()).await?;
+        let manager = Manager::new(self.control.clone(), self.reload.clone(), sender);
+        let manager = AuthorizingManager::new(manager, outgoing.clone());
+        let monitor = Monitor::new(self.control.clone(), self.info);
         let building = Builder::system()
             .serve_at(PATH, monitor)
             .serve_at(PATH, manager)
@@ -115,19 +115,19 @@ impl Object {
             .replace_existing_names(false)
             .name(NAME)
             .build();
-        let connection = within_patience(building).await?;
-        Ok(Connected {
+        let connection = with_timeout(building).await?;
+        Ok(BusConnections {
             connection,
-            asking,
-            news: News::new(self.control.gate(), changes, Arc::clone(&self.look)),
+            outgoing,
+            signals: BusSignals::new(self.control.gate(), changes, Arc::clone(&self.look)),
         })
     }
 }
 
-/// Waits for a connection, but not for ever.
-async fn within_patience(
+/// Waits for a connection, at most [`CONNECT_TIMEOUT`].
+async fn with_timeout(
     building: impl Future<Output = Result<Connection, zbus::Error>>,
 ) -> Result<Connection, zbus::Error> {
-    let built = tokio::time::timeout(PATIENCE, building).await;
+    let built = tokio::time::timeout(CONNECT_TIMEOUT, building).await;
     built.map_err(|_| zbus::Error::Failure("the bus does not answer".to_owned()))?
 }

@@ -1,13 +1,13 @@
-//! The entries of the lists, a page at a time.
+//! The entries of the lists, in pages.
 //!
 //! # The cursor
 //!
 //! ```text
 //! cursor = list kind line file        ; an entry of a file: kind 0, line in four bytes
-//!        | list kind 0 pattern        ; one that was added: kind 1
+//!        | list kind 0 pattern        ; a runtime entry: kind 1
 //! ```
 //!
-//! It names a place in the order of the listing, not an entry: entries may come and go between two pages.
+//! It is a position in the order of the listing, not an entry: entries may be added and removed between two pages.
 
 use std::os::unix::ffi::OsStrExt;
 
@@ -21,19 +21,19 @@ use crate::policy::{ListName, Source};
 use crate::types::Timestamp;
 
 /// Bytes of patterns and comments in one page, not counting those of the last entry.
-const BYTES: usize = 1 << 20;
+const MAX_PAGE_BYTES: usize = 1 << 20;
 
-/// The place of an entry in the listing.
+/// The position of an entry in the listing.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct EntryCursor {
     list: u8,
     is_added: bool,
-    /// The file, or the pattern of what was added.
+    /// The file, or the pattern of a runtime entry.
     text: Vec<u8>,
     line: u32,
 }
 
-impl Place {
+impl EntryCursor {
     fn of(entry: &EntryView) -> Self {
         let place = ListName::ALL.iter().position(|list| *list == entry.list);
         let list = place.and_then(|place| u8::try_from(place).ok());
@@ -83,8 +83,8 @@ pub(super) fn from_put(put: &PutEntry) -> Dict {
         .build()
 }
 
-/// The entries behind a place, in the order of lists, files and lines, what was added last; and where the next
-/// page begins, empty when this is the last one.
+/// The entries after the cursor `after`, in the order of lists, files and lines, runtime entries last; and the cursor
+/// for the next page, empty if this is the last one.
 pub(super) fn page(
     entries: Vec<EntryView>,
     list: Option<ListName>,
@@ -93,28 +93,28 @@ pub(super) fn page(
 ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
     let after = match after {
         [] => None,
-        bytes => Some(Place::decode(bytes).ok_or_else(|| {
+        bytes => Some(EntryCursor::decode(bytes).ok_or_else(|| {
             invalid("This is no place to go on from: begin again with an empty one.")
         })?),
     };
-    let mut placed: Vec<(Place, EntryView)> = entries
+    let mut ordered: Vec<(EntryCursor, EntryView)> = entries
         .into_iter()
         .filter(|entry| list.is_none_or(|list| list == entry.list))
-        .map(|entry| (Place::of(&entry), entry))
+        .map(|entry| (EntryCursor::of(&entry), entry))
         .collect();
-    placed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    ordered.sort_by(|(a, _), (b, _)| a.cmp(b));
     let begin = after.map_or(0, |after| {
-        placed.partition_point(|(place, _)| *place <= after)
+        ordered.partition_point(|(place, _)| *place <= after)
     });
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let mut rows = Vec::new();
     let mut bytes = 0_usize;
-    let mut rest = placed.iter().skip(begin).peekable();
+    let mut rest = ordered.iter().skip(begin).peekable();
     while let Some((place, entry)) = rest.next() {
         let size = entry.pattern.len().saturating_add(entry.comment.len());
         bytes = bytes.saturating_add(size);
         rows.push(row(entry));
-        if rest.peek().is_some() && (rows.len() >= limit || bytes >= BYTES) {
+        if rest.peek().is_some() && (rows.len() >= limit || bytes >= MAX_PAGE_BYTES) {
             return Ok((rows, place.encode()));
         }
     }
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_page_ends_when_its_texts_are_long() {
-        let long = "x".repeat(BYTES / 2);
+        let long = "x".repeat(MAX_PAGE_BYTES / 2);
         let all: Vec<EntryView> = (1..=5)
             .map(|line| entry(ListName::Client, Some(("/a", line)), &long))
             .collect();

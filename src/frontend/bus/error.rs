@@ -1,4 +1,4 @@
-//! Refusals of the gate as errors of the bus, each with what to do about it.
+//! Errors of `control` as D-Bus errors, each with what to do about it.
 
 use crate::api::Error;
 use crate::control::{ControlError, RestoreError};
@@ -67,7 +67,7 @@ impl From<ControlError> for Error {
     }
 }
 
-/// An argument that cannot be used.
+/// An error for an invalid argument.
 pub(super) fn invalid(text: &str) -> Error {
     Error::InvalidArgument(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! Counters over time: hours put together to steps.
+//! Counters over time: sums the hourly counters in steps.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,21 +14,21 @@ use crate::types::Timestamp;
 /// Seconds of an hour, the shortest step.
 const HOUR: u64 = 3600;
 
-/// Most rows: more than 400 days have hours.
-const MOST: usize = 10_000;
+/// Most rows: more than the hours of 400 days.
+const MAX_ROWS: usize = 10_000;
 
-/// A stretch of time, in steps.
+/// A time range, divided into steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stretch {
-    /// Where the first step begins: a whole hour.
+pub(super) struct TimeRange {
+    /// Start of the first step: a whole hour.
     pub(super) from: Timestamp,
-    /// Where the last one ends.
+    /// End of the last step.
     pub(super) to: Timestamp,
     step: u64,
 }
 
-impl Stretch {
-    /// From a moment up to, and without, another one.
+impl TimeRange {
+    /// From `from` up to, but not including, `to`.
     pub(super) fn new(from: u64, to: u64, step: u64) -> Result<Self, Error> {
         if !step.is_multiple_of(HOUR) {
             return Err(invalid(
@@ -48,7 +48,7 @@ impl Stretch {
         })
     }
 
-    /// The rows, one for each step in which something was counted.
+    /// The rows: one for each step with a counted request.
     pub(super) fn rows(self, hours: &[Hour]) -> Result<Vec<Dict>, Error> {
         let mut steps: BTreeMap<u64, BTreeMap<&str, u64>> = BTreeMap::new();
         let inside = |hour: &&Hour| self.from <= hour.time && hour.time < self.to;
@@ -61,7 +61,7 @@ impl Stretch {
                 *sum = sum.saturating_add(*count);
             }
         }
-        if steps.len() > MOST {
+        if steps.len() > MAX_ROWS {
             return Err(invalid(
                 "This is more than 10000 rows: ask for longer steps or a shorter time.",
             ));
@@ -137,8 +137,8 @@ mod tests {
             hour(15, &[("requests", 5), ("list:client-whitelist", 5)]),
             hour(16, &[("requests", 100)]),
         ];
-        let stretch = Stretch::new(10 * HOUR + 59, 16 * HOUR, 2 * HOUR).unwrap();
-        let rows = stretch.rows(&hours).unwrap();
+        let range = TimeRange::new(10 * HOUR + 59, 16 * HOUR, 2 * HOUR).unwrap();
+        let rows = range.rows(&hours).unwrap();
         let times: Vec<_> = rows.iter().filter_map(|row| row.number(TIME)).collect();
         assert_eq!(times, [10 * HOUR, 14 * HOUR]);
         assert_eq!(rows[0].number(REQUESTS), Some(7));
@@ -153,19 +153,22 @@ mod tests {
 
     #[test]
     fn steps_are_whole_hours_and_time_goes_on() {
-        assert_eq!(Stretch::new(0, 9, 0).unwrap().step, HOUR);
+        assert_eq!(TimeRange::new(0, 9, 0).unwrap().step, HOUR);
         for (from, to, step) in [(0, 9, 1), (0, 9, HOUR + 1), (10, 9, HOUR)] {
-            assert!(Stretch::new(from, to, step).is_err(), "{from} {to} {step}");
+            assert!(
+                TimeRange::new(from, to, step).is_err(),
+                "{from} {to} {step}"
+            );
         }
-        let widest = Stretch::new(0, u64::MAX, u64::MAX - u64::MAX % HOUR).unwrap();
+        let widest = TimeRange::new(0, u64::MAX, u64::MAX - u64::MAX % HOUR).unwrap();
         assert_eq!(widest.rows(&[hour(1, &[])]).unwrap().len(), 1);
     }
 
     #[test]
     fn no_more_rows_than_the_limit() {
-        let hours: Vec<Hour> = (0..=MOST as u64).map(|n| hour(n, &[])).collect();
-        let stretch = Stretch::new(0, u64::MAX, HOUR).unwrap();
-        assert!(stretch.rows(&hours).is_err());
-        assert_eq!(stretch.rows(&hours[1..]).unwrap().len(), MOST);
+        let hours: Vec<Hour> = (0..=MAX_ROWS as u64).map(|n| hour(n, &[])).collect();
+        let range = TimeRange::new(0, u64::MAX, HOUR).unwrap();
+        assert!(range.rows(&hours).is_err());
+        assert_eq!(range.rows(&hours[1..]).unwrap().len(), MAX_ROWS);
     }
 }

@@ -1,5 +1,5 @@
-//! The interface for administrators, behind its guard: whoever gets here may. What changes something has its line in
-//! the log.
+//! The interface for administrators. Its callers are authorized (see [`authorization`](super::authorization)). Each
+//! change is logged with its caller.
 
 use std::fs::File;
 use std::io::Seek;
@@ -9,10 +9,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use tokio::sync::{mpsc, oneshot};
 use zbus::Fd;
 
-use super::consent::Caller;
+use super::authorization::AuthorizedCaller;
 use super::error::invalid;
-use super::given::Given;
-use super::unpacking::{Attributes, Cursor, Options, Rows};
+use super::request_attributes::RequestAttributes;
+use super::wire_types::{BoundedAttributes, BoundedCursor, BoundedDict, BoundedRows};
 use super::{ReloadSender, arguments, entries, rows};
 use crate::api::{CHANGED, Dict, Error, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
 use crate::control::{Control, Filter};
@@ -20,8 +20,8 @@ use crate::frontend::policy::attempt;
 use crate::policy::ListName;
 use crate::types::{Span, counted};
 
-/// Complaints of a refused reload that are told.
-const MOST_COMPLAINTS: usize = 1000;
+/// Most errors of a refused reload that are sent to the caller.
+const MAX_DIAGNOSTICS: usize = 1000;
 
 /// The interface.
 pub(super) struct Manager {
@@ -31,7 +31,7 @@ pub(super) struct Manager {
 }
 
 impl Manager {
-    /// The interface to the control room; lists that were changed over it are sent to `changed`.
+    /// The interface to `control`; the lists that it changes are sent to `changed`.
     pub(super) fn new(
         control: Control,
         reload: ReloadSender,
@@ -44,10 +44,10 @@ impl Manager {
         }
     }
 
-    /// Has listeners told that a list has changed.
-    async fn tell(&self, list: ListName) {
+    /// Has the change of a list signalled.
+    async fn signal_change(&self, list: ListName) {
         if self.changed.send(list).await.is_err() {
-            log::debug!("nobody is left to be told of changes");
+            log::debug!("nobody is left to signal changes");
         }
     }
 
@@ -56,13 +56,13 @@ impl Manager {
         &self,
         filter: Filter,
         all_kinds: bool,
-        after: Cursor,
+        after: BoundedCursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
         let limit = arguments::limit(limit)?;
         let page = self.control.page(filter, all_kinds, after.0, limit).await?;
         let rows = page.rows.iter().map(|row| {
-            // An export has what the database has.
+            // An export has only what is stored.
             let client = (!all_kinds)
                 .then(|| self.control.last_client(row))
                 .flatten();
@@ -75,7 +75,7 @@ impl Manager {
     }
 }
 
-/// The file that a caller has opened for a backup: an empty one that can be written to.
+/// The file that a caller has opened for a backup: empty and writable.
 fn backup_file(file: Fd<'_>) -> Result<File, Error> {
     let file = regular_file(file, OFlag::O_RDONLY);
     let file = file.filter(|file| file.metadata().is_ok_and(|about| about.len() == 0));
@@ -84,19 +84,19 @@ fn backup_file(file: Fd<'_>) -> Result<File, Error> {
     })
 }
 
-/// The file with a backup that a caller has opened.
+/// The file that a caller has opened to restore from.
 fn restore_file(file: Fd<'_>) -> Result<File, Error> {
     let file = regular_file(file, OFlag::O_WRONLY);
     file.ok_or_else(|| invalid("This is no file with a backup: open a regular one for reading."))
 }
 
-/// The beginning of a regular file that is not open in this way alone.
+/// The file, rewound; `None` unless it is a regular file whose access mode is not `unusable`.
 fn regular_file(file: Fd<'_>, unusable: OFlag) -> Option<File> {
     let mut file = File::from(OwnedFd::try_from(file).ok()?);
     let flags = fcntl(&file, FcntlArg::F_GETFL).ok()?;
     let mode = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
     let is_usable = file.metadata().ok()?.is_file() && mode != unusable;
-    // The caller may have moved on in it: what is left out would be missing in the copy.
+    // The caller may have moved the offset: what is before it would be missing in the copy.
     (is_usable && file.rewind().is_ok()).then_some(file)
 }
 
@@ -109,19 +109,24 @@ impl Manager {
         comment: &str,
         lifetime: u64,
     ) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         let list = arguments::list(list)?;
         let lifetime = (lifetime > 0).then(|| Span::from_seconds(lifetime));
         let adding = self.control.add_entry(list, pattern, comment, lifetime);
         adding.await?;
         log::info!("{caller} has added {pattern:?} to {}", list.word());
-        self.tell(list).await;
+        self.signal_change(list).await;
         Ok(())
     }
 
     #[zbus(out_args("entry"))]
-    async fn put_entry(&self, list: &str, pattern: &str, changes: Options) -> Result<Dict, Error> {
-        let caller = Caller::of_this_call()?;
+    async fn put_entry(
+        &self,
+        list: &str,
+        pattern: &str,
+        changes: BoundedDict,
+    ) -> Result<Dict, Error> {
+        let caller = AuthorizedCaller::of_this_call()?;
         let list = arguments::list(list)?;
         let (comment, lifetime) = arguments::entry_changes(&changes.0)?;
         let put = self
@@ -132,17 +137,17 @@ impl Manager {
             None => log::info!("{caller} has added {pattern:?} to {}", list.word()),
             Some(_) => log::info!("{caller} has changed {pattern:?} in {}", list.word()),
         }
-        self.tell(list).await;
+        self.signal_change(list).await;
         Ok(entries::from_put(&put))
     }
 
     async fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         let list = arguments::list(list)?;
         let removing = self.control.remove_entry(list, pattern);
         removing.await?;
         log::info!("{caller} has removed {pattern:?} from {}", list.word());
-        self.tell(list).await;
+        self.signal_change(list).await;
         Ok(())
     }
 
@@ -153,24 +158,24 @@ impl Manager {
     )]
     fn list_entries(
         &self,
-        filter: Options,
-        after: Cursor,
+        filter: BoundedDict,
+        after: BoundedCursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        Caller::of_this_call()?;
+        AuthorizedCaller::of_this_call()?;
         let list = arguments::entries_filter(&filter.0)?;
         let limit = arguments::limit(limit)?;
         entries::page(self.control.list_entries(), list, &after.0, limit)
     }
 
     #[zbus(out_args("outcome", "steps"))]
-    async fn explain(&self, attributes: Attributes) -> Result<(Dict, Vec<Dict>), Error> {
-        Caller::of_this_call()?;
-        let given = Given::new(&attributes.0)?;
-        let request = given.request();
+    async fn explain(&self, attributes: BoundedAttributes) -> Result<(Dict, Vec<Dict>), Error> {
+        AuthorizedCaller::of_this_call()?;
+        let attributes = RequestAttributes::new(&attributes.0)?;
+        let request = attributes.request();
         let explanation = self
             .control
-            .explain(&attempt(&request), given.looks_up())
+            .explain(&attempt(&request), attributes.looks_up())
             .await;
         let steps = explanation.steps.iter().map(rows::from_step).collect();
         let enhanced_codes = request.etrn_domain.is_some();
@@ -180,18 +185,18 @@ impl Manager {
     #[zbus(out_args("rows", "next"))]
     async fn list_triplets(
         &self,
-        filter: Options,
-        after: Cursor,
+        filter: BoundedDict,
+        after: BoundedCursor,
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        Caller::of_this_call()?;
+        AuthorizedCaller::of_this_call()?;
         let filter = arguments::records_filter(&filter.0)?;
         self.page(filter, false, after, limit).await
     }
 
     #[zbus(out_args("removed"))]
-    async fn forget(&self, filter: Options) -> Result<Dict, Error> {
-        let caller = Caller::of_this_call()?;
+    async fn forget(&self, filter: BoundedDict) -> Result<Dict, Error> {
+        let caller = AuthorizedCaller::of_this_call()?;
         let (filter, everything) = arguments::forget_filter(&filter.0)?;
         let removed = self.control.forget(filter, everything).await?;
         log::info!(
@@ -204,7 +209,7 @@ impl Manager {
     }
 
     async fn allow(&self, client: &str, sender: &str, recipient: &str) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         let client = arguments::client(client)?;
         let sender_bytes = arguments::address(SENDER, sender)?;
         let recipient_bytes = arguments::address(RECIPIENT, recipient)?;
@@ -217,17 +222,17 @@ impl Manager {
     }
 
     async fn reload(&self) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         log::info!("{caller} requested a reload");
         let ending = |()| Error::ReloadRefused("The daemon is ending.".to_owned());
         let (answer, answered) = oneshot::channel();
         let sent = self.reload.send(answer).await;
         sent.map_err(|_| ending(()))?;
         let reloaded = answered.await.map_err(|_| ending(()))?;
-        reloaded.map_err(|complaints| {
-            let told = complaints.iter().take(MOST_COMPLAINTS);
-            let mut lines: Vec<String> = told.map(ToString::to_string).collect();
-            let rest = complaints.len().saturating_sub(lines.len());
+        reloaded.map_err(|diagnostics| {
+            let first = diagnostics.iter().take(MAX_DIAGNOSTICS);
+            let mut lines: Vec<String> = first.map(ToString::to_string).collect();
+            let rest = diagnostics.len().saturating_sub(lines.len());
             if rest > 0 {
                 lines.push(format!("and {rest} more"));
             }
@@ -236,7 +241,7 @@ impl Manager {
     }
 
     fn reset_statistics(&self) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         self.control.reset_statistics();
         log::info!("{caller} has set the counters to zero");
         Ok(())
@@ -244,9 +249,9 @@ impl Manager {
 
     #[zbus(out_args("stored"))]
     async fn pause(&self, length: u64) -> Result<bool, Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         let length = (length > 0).then(|| Span::from_seconds(length));
-        // Said before it is stored, which a slow disk may hold up.
+        // Logged before it is stored, which a slow disk may delay.
         match length {
             Some(length) => log::warn!("{caller} has paused greylisting for {length}"),
             None => log::warn!("{caller} has paused greylisting until it is resumed"),
@@ -256,13 +261,13 @@ impl Manager {
 
     #[zbus(out_args("stored"))]
     async fn resume(&self) -> Result<bool, Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         log::warn!("{caller} has resumed greylisting");
         Ok(self.control.resume().await)
     }
 
     async fn backup(&self, file: Fd<'_>) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         let file = backup_file(file)?;
         self.control.backup(file).await?;
         log::info!("{caller} has taken a backup");
@@ -270,7 +275,7 @@ impl Manager {
     }
 
     async fn restore(&self, file: Fd<'_>) -> Result<(), Error> {
-        let caller = Caller::of_this_call()?;
+        let caller = AuthorizedCaller::of_this_call()?;
         let file = restore_file(file)?;
         self.control.restore(file).await?;
         log::warn!(
@@ -281,8 +286,8 @@ impl Manager {
     }
 
     #[zbus(out_args("taken"))]
-    async fn import(&self, rows: Rows, dry_run: bool) -> Result<Dict, Error> {
-        let caller = Caller::of_this_call()?;
+    async fn import(&self, rows: BoundedRows, dry_run: bool) -> Result<Dict, Error> {
+        let caller = AuthorizedCaller::of_this_call()?;
         let count = rows.0.len() as u64;
         let records: Result<Vec<_>, Error> = (1..)
             .zip(&rows.0)
@@ -308,8 +313,12 @@ impl Manager {
     }
 
     #[zbus(out_args("rows", "next"))]
-    async fn export(&self, after: Cursor, limit: u32) -> Result<(Vec<Dict>, Vec<u8>), Error> {
-        Caller::of_this_call()?;
+    async fn export(
+        &self,
+        after: BoundedCursor,
+        limit: u32,
+    ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
+        AuthorizedCaller::of_this_call()?;
         self.page(Filter::default(), true, after, limit).await
     }
 }

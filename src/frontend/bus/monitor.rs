@@ -6,9 +6,9 @@ use tokio::sync::Semaphore;
 use zbus::fdo;
 use zbus::object_server::SignalEmitter;
 
-use super::Facts;
+use super::MonitorInfo;
 use super::error::invalid;
-use super::history::{Stretch, with_totals};
+use super::history::{TimeRange, with_totals};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, REASONS, Row,
     S25R, SINCE, STORE_OK,
@@ -18,8 +18,8 @@ use crate::policy::ListName;
 use crate::service::{Gate, ZoneState};
 use crate::types::Timestamp;
 
-/// Histories that are read at once.
-const HISTORIES: usize = 4;
+/// Most histories that are read at once.
+const MAX_HISTORIES: usize = 4;
 
 /// The program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -28,18 +28,18 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(super) struct Monitor {
     gate: Gate,
     control: Control,
-    facts: Facts,
+    info: MonitorInfo,
     reading: Semaphore,
 }
 
 impl Monitor {
     /// The interface to this gate.
-    pub(super) fn new(control: Control, facts: Facts) -> Self {
+    pub(super) fn new(control: Control, info: MonitorInfo) -> Self {
         Self {
             gate: control.gate(),
             control,
-            facts,
-            reading: Semaphore::new(HISTORIES),
+            info,
+            reading: Semaphore::new(MAX_HISTORIES),
         }
     }
 }
@@ -72,7 +72,7 @@ fn row(statistics: &Statistics) -> Dict {
         .build()
 }
 
-/// Why a number of records is not known.
+/// The error for a record count that is not known.
 fn uncounted() -> fdo::Error {
     fdo::Error::Failed("The database cannot be used; StoreState says why.".to_owned())
 }
@@ -86,11 +86,11 @@ impl Monitor {
 
     #[zbus(out_args("rows"))]
     async fn get_history(&self, from: u64, to: u64, step: u64) -> Result<Vec<Dict>, Error> {
-        let stretch = Stretch::new(from, to, step)?;
+        let range = TimeRange::new(from, to, step)?;
         let reading = self.reading.acquire().await;
         let _reading = reading.map_err(|_| invalid("The daemon is ending."))?;
-        let hours = self.control.history(stretch.from, stretch.to).await?;
-        stretch.rows(&hours)
+        let hours = self.control.history(range.from, range.to).await?;
+        range.rows(&hours)
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -101,12 +101,12 @@ impl Monitor {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn started_at(&self) -> u64 {
-        self.facts.started_at.seconds()
+        self.info.started_at.seconds()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn mode(&self) -> &'static str {
-        self.facts.mode
+        self.info.mode
     }
 
     #[zbus(property)]

@@ -1,7 +1,7 @@
-//! Records and decisions as rows, and rows as records.
+//! Converts records and decisions to rows, and rows to records.
 //!
-//! Addresses are bytes inside; in a row what is not printable is `\xNN`. A row that is read needs its keys and
-//! the times that make it what it is; what it lacks besides gets the least that fits.
+//! Addresses are bytes; in a row, non-printable bytes are written as `\xNN`. A row that is read must have its key fields
+//! and the times that its kind and state require. Other missing fields get their minimum value.
 
 use crate::api::{
     ACTION, CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, Dict, FIRST, FromRow,
@@ -106,7 +106,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Reads a row; the error says what it lacks.
+/// Reads a row; the error names what is missing or invalid.
 pub(super) fn to_record(row: &Dict) -> Result<Row, String> {
     match row.text(KIND) {
         Some(KIND_TRIPLET) => Ok(Row::Triplet {
@@ -202,7 +202,7 @@ fn lacking(key: &str) -> String {
     format!("{key} is missing")
 }
 
-/// What was forgotten.
+/// The counts of deleted records.
 pub(super) fn from_removed(removed: Removed) -> Dict {
     Writing::new()
         .with(TRIPLETS, removed.triplets)
@@ -211,7 +211,7 @@ pub(super) fn from_removed(removed: Removed) -> Dict {
         .build()
 }
 
-/// What would be decided.
+/// The outcome of an explained request.
 pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) -> Dict {
     let style = Style {
         greylist_action: &explanation.greylist_action,
@@ -244,7 +244,7 @@ pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) 
         .build()
 }
 
-/// A step on the way, with the record that it found.
+/// A step of the decision, with the record that it found.
 pub(super) fn from_step(step: &Explained) -> Dict {
     let row = Writing::new()
         .with(STEP, step_word(step.step))
@@ -289,7 +289,7 @@ const fn step_word(step: Step) -> &'static str {
     }
 }
 
-/// The word of what a step led to.
+/// The word of a step's result.
 const fn finding_word(finding: Finding) -> &'static str {
     match finding {
         Finding::NoMatch => RESULT_NO_MATCH,

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use tokio::io::DuplexStream;
 
 use super::*;
-use crate::frontend::registry::{HALF_REQUEST_SECONDS, IDLE_SECONDS, Registry};
+use crate::frontend::registry::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS, Registry};
 use crate::policy::pattern::ClientPattern;
 use crate::policy::{ClientList, Entry, Lists, Params, Ruleset, Texts};
 use crate::service::clock::SystemClock;
@@ -34,7 +34,7 @@ fn gate() -> Gate {
         .gate
 }
 
-const MANNER: Manner = Manner {
+const OPTIONS: ConnectionOptions = ConnectionOptions {
     one_answer: false,
     requests_bring_time: false,
     log_decisions: false,
@@ -45,7 +45,7 @@ fn connect(
     room: usize,
 ) -> (
     DuplexStream,
-    tokio::task::JoinHandle<End>,
+    tokio::task::JoinHandle<ConnectionEnd>,
     watch::Sender<bool>,
 ) {
     let (client, stream) = tokio::io::duplex(room);
@@ -56,11 +56,11 @@ fn connect(
         let watching = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(Duration::from_secs(5)).await;
-                watched.look_over();
+                watched.close_expired();
             }
         });
-        let place = registry.admit();
-        let end = converse(stream, &place, &gate(), MANNER, is_ending).await;
+        let registration = registry.admit();
+        let end = serve_connection(stream, &registration, &gate(), OPTIONS, is_ending).await;
         watching.abort();
         end
     });
@@ -87,11 +87,11 @@ async fn a_request_that_drips_in_has_as_long_as_any_other() {
     }
     assert!(matches!(
         served.await.unwrap(),
-        End::Told(Ending::HalfRequest)
+        ConnectionEnd::ByRegistry(CloseReason::PartialRequest)
     ));
     let seconds = begin.elapsed().as_secs();
     assert!(
-        (HALF_REQUEST_SECONDS..HALF_REQUEST_SECONDS + 30).contains(&seconds),
+        (PARTIAL_REQUEST_SECONDS..PARTIAL_REQUEST_SECONDS + 30).contains(&seconds),
         "{seconds}"
     );
 }
@@ -103,19 +103,25 @@ async fn an_idle_connection_outlives_what_postfix_gives_it() {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         ask(&mut client).await;
     }
-    assert!(matches!(served.await.unwrap(), End::Told(Ending::Idle)));
+    assert!(matches!(
+        served.await.unwrap(),
+        ConnectionEnd::ByRegistry(CloseReason::Idle)
+    ));
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_does_not_read_is_let_go_and_sooner_when_the_daemon_ends() {
-    for (ends, want_seconds) in [(false, WRITE.as_secs()), (true, GRACE.as_secs() + 1)] {
+    for (ends, want_seconds) in [
+        (false, WRITE_TIMEOUT.as_secs()),
+        (true, SHUTDOWN_GRACE.as_secs() + 1),
+    ] {
         let (mut client, served, shutdown) = connect(64);
         let begin = tokio::time::Instant::now();
         let writing = tokio::spawn(async move { while client.write_all(LISTED).await.is_ok() {} });
         // By then there is no room for another answer.
         tokio::time::sleep(Duration::from_secs(1)).await;
         shutdown.send(ends).unwrap();
-        assert!(matches!(served.await.unwrap(), End::SlowReader));
+        assert!(matches!(served.await.unwrap(), ConnectionEnd::SlowReader));
         assert_eq!(begin.elapsed().as_secs(), want_seconds);
         writing.await.unwrap();
     }
@@ -128,7 +134,7 @@ async fn answers_that_were_sent_in_part_are_not_sent_again() {
         let (_shutdown, is_ending) = watch::channel(ends);
         let mut answers = DUNNO.repeat(10);
         let sent = send(&mut stream, &mut answers, &is_ending).await;
-        assert!(matches!(sent, Err(End::SlowReader)), "{ends}");
+        assert!(matches!(sent, Err(ConnectionEnd::SlowReader)), "{ends}");
         assert!(answers.is_empty(), "{ends}");
     }
 }
@@ -142,5 +148,5 @@ async fn what_was_asked_when_the_daemon_ends_is_answered() {
     let mut answer = vec![0; DUNNO.len()];
     client.read_exact(&mut answer).await.unwrap();
     assert_eq!(answer, DUNNO);
-    assert!(matches!(served.await.unwrap(), End::Closed));
+    assert!(matches!(served.await.unwrap(), ConnectionEnd::Closed));
 }

@@ -39,10 +39,10 @@ fn with<'v>(value: impl Into<Variant<'v>>) -> Dict {
 #[test]
 fn the_signatures_are_those_of_the_contract() {
     let signatures = [
-        (Options::SIGNATURE, "a{sv}"),
-        (Rows::SIGNATURE, "aa{sv}"),
-        (Attributes::SIGNATURE, "a{ss}"),
-        (Cursor::SIGNATURE, "ay"),
+        (BoundedDict::SIGNATURE, "a{sv}"),
+        (BoundedRows::SIGNATURE, "aa{sv}"),
+        (BoundedAttributes::SIGNATURE, "a{ss}"),
+        (BoundedCursor::SIGNATURE, "ay"),
     ];
     for (got, want) in signatures {
         assert_eq!(got.to_string(), want);
@@ -62,9 +62,9 @@ fn each_basic_type_of_a_row_is_read() {
         .with("q", 8_u16)
         .with("n", -8_i16)
         .build();
-    let rows: Rows = read(&vec![row.clone(), Dict::new(), row.clone()]).unwrap();
+    let rows: BoundedRows = read(&vec![row.clone(), Dict::new(), row.clone()]).unwrap();
     assert_eq!(rows.0, [row.clone(), Dict::new(), row.clone()]);
-    let options: Options = read(&row).unwrap();
+    let options: BoundedDict = read(&row).unwrap();
     assert_eq!(options.0, row);
     assert_eq!(options.0.text("s"), Some("a\\xff@b"));
 }
@@ -83,9 +83,9 @@ fn what_is_no_basic_type_of_a_row_is_refused_by_its_signature() {
         (with(Signature::U8), "\"g\""),
     ];
     for (row, want) in cases {
-        let error = read::<_, Options>(&row).unwrap_err();
+        let error = read::<_, BoundedDict>(&row).unwrap_err();
         assert!(error.contains(want), "{error}, {want}");
-        let error = read::<_, Rows>(&vec![row]).unwrap_err();
+        let error = read::<_, BoundedRows>(&vec![row]).unwrap_err();
         assert!(error.contains(want), "{error}, {want}");
     }
 }
@@ -93,22 +93,22 @@ fn what_is_no_basic_type_of_a_row_is_refused_by_its_signature() {
 #[test]
 fn rows_end_at_their_number() {
     let most = usize::try_from(MOST_ROWS).unwrap();
-    let rows: Rows = read(&vec![row(1); most]).unwrap();
+    let rows: BoundedRows = read(&vec![row(1); most]).unwrap();
     assert_eq!(rows.0.len(), most);
-    let error = read::<_, Rows>(&vec![row(0); most + 1]).unwrap_err();
+    let error = read::<_, BoundedRows>(&vec![row(0); most + 1]).unwrap_err();
     assert_eq!(error, "Send at most 1000 rows at a time.");
 }
 
 #[test]
 fn dictionaries_end_at_their_number_of_entries() {
-    let options: Options = read(&row(MOST_KEYS)).unwrap();
-    assert_eq!(options.0.len(), MOST_KEYS);
-    let error = read::<_, Options>(&row(MOST_KEYS + 1)).unwrap_err();
+    let options: BoundedDict = read(&row(MAX_KEYS)).unwrap();
+    assert_eq!(options.0.len(), MAX_KEYS);
+    let error = read::<_, BoundedDict>(&row(MAX_KEYS + 1)).unwrap_err();
     assert_eq!(error, "A dictionary has at most 64 entries here.");
     let attributes = |count| -> HashMap<_, _> { keys(count).zip(keys(count)).collect() };
-    let most: Attributes = read(&attributes(MAX_ATTRIBUTES)).unwrap();
+    let most: BoundedAttributes = read(&attributes(MAX_ATTRIBUTES)).unwrap();
     assert_eq!(most.0, attributes(MAX_ATTRIBUTES));
-    let error = read::<_, Attributes>(&attributes(MAX_ATTRIBUTES + 1)).unwrap_err();
+    let error = read::<_, BoundedAttributes>(&attributes(MAX_ATTRIBUTES + 1)).unwrap_err();
     assert_eq!(error, "A dictionary has at most 200 entries here.");
 }
 
@@ -127,9 +127,9 @@ impl Serialize for Repeated {
 
 #[test]
 fn a_key_that_comes_again_counts_again() {
-    let options: Options = read(&Repeated(MOST_KEYS)).unwrap();
+    let options: BoundedDict = read(&Repeated(MAX_KEYS)).unwrap();
     assert_eq!(options.0.len(), 1);
-    assert!(read::<_, Options>(&Repeated(MOST_KEYS + 1)).is_err());
+    assert!(read::<_, BoundedDict>(&Repeated(MAX_KEYS + 1)).is_err());
 }
 
 #[test]
@@ -137,14 +137,14 @@ fn keys_and_texts_end_at_their_length() {
     let long = |length| "x".repeat(length);
     let keyed = |length| Row::new().with(&long(length), 1_u32).build();
     let attribute = |key, value| HashMap::from([(long(key), long(value))]);
-    assert!(read::<_, Options>(&keyed(MOST_KEY)).is_ok());
-    assert!(read::<_, Options>(&with(long(MOST_TEXT))).is_ok());
-    assert!(read::<_, Attributes>(&attribute(MOST_KEY, MOST_TEXT)).is_ok());
+    assert!(read::<_, BoundedDict>(&keyed(MAX_KEY)).is_ok());
+    assert!(read::<_, BoundedDict>(&with(long(MAX_TEXT))).is_ok());
+    assert!(read::<_, BoundedAttributes>(&attribute(MAX_KEY, MAX_TEXT)).is_ok());
     let errors = [
-        read::<_, Options>(&keyed(MOST_KEY + 1)).unwrap_err(),
-        read::<_, Options>(&with(long(MOST_TEXT + 1))).unwrap_err(),
-        read::<_, Attributes>(&attribute(MOST_KEY + 1, 1)).unwrap_err(),
-        read::<_, Attributes>(&attribute(1, MOST_TEXT + 1)).unwrap_err(),
+        read::<_, BoundedDict>(&keyed(MAX_KEY + 1)).unwrap_err(),
+        read::<_, BoundedDict>(&with(long(MAX_TEXT + 1))).unwrap_err(),
+        read::<_, BoundedAttributes>(&attribute(MAX_KEY + 1, 1)).unwrap_err(),
+        read::<_, BoundedAttributes>(&attribute(1, MAX_TEXT + 1)).unwrap_err(),
     ];
     for error in errors {
         assert!(error.starts_with("A text is too long: "), "{error}");
@@ -155,15 +155,20 @@ fn keys_and_texts_end_at_their_length() {
 fn the_longest_address_can_be_read_however_it_is_written() {
     let bytes = vec![b'\xff'; MAX_LINE];
     let text = crate::types::Printable(&bytes).to_string();
-    assert!(read::<_, Options>(&with(text)).is_ok());
+    assert!(read::<_, BoundedDict>(&with(text)).is_ok());
 }
 
 #[test]
 fn cursors_end_at_their_length() {
-    let cursor: Cursor = read(&vec![7_u8; MOST_CURSOR]).unwrap();
-    assert_eq!(cursor.0, vec![7_u8; MOST_CURSOR]);
-    assert!(read::<_, Cursor>(&vec![7_u8; MOST_CURSOR + 1]).is_err());
-    assert!(read::<_, Cursor>(&Vec::<u8>::new()).unwrap().0.is_empty());
+    let cursor: BoundedCursor = read(&vec![7_u8; MAX_CURSOR]).unwrap();
+    assert_eq!(cursor.0, vec![7_u8; MAX_CURSOR]);
+    assert!(read::<_, BoundedCursor>(&vec![7_u8; MAX_CURSOR + 1]).is_err());
+    assert!(
+        read::<_, BoundedCursor>(&Vec::<u8>::new())
+            .unwrap()
+            .0
+            .is_empty()
+    );
 }
 
 #[test]
@@ -171,6 +176,6 @@ fn what_is_cut_off_is_refused() {
     let whole = written(&vec![row(3); 3]);
     for length in 0..whole.len() {
         let cut = Data::new(whole.bytes()[..length].to_vec(), whole.context());
-        assert!(cut.deserialize::<Rows>().is_err(), "{length}");
+        assert!(cut.deserialize::<BoundedRows>().is_err(), "{length}");
     }
 }

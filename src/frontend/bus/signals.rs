@@ -1,8 +1,8 @@
-//! What listeners on the bus are told: which lists have changed, how the store is, and
-//! whether greylisting is paused.
+//! Sends D-Bus signals: `EntriesChanged`, and `PropertiesChanged` of `StoreState`, `ListErrors`, `Paused` and
+//! `PausedUntil`.
 //!
-//! A change over the bus is told at once. Whatever else changes (a reload by signal, an entry whose time is over,
-//! trouble with the database) is looked for when the daemon has seen that something has changed, within five seconds.
+//! Changes made over D-Bus are signalled at once. Others (a reload by SIGHUP, an expired entry, a database failure)
+//! are signalled within five seconds, when the daemon's periodic tasks have noticed a change.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::api::PATH;
 use crate::policy::{Entries, ListName, Lists, Pause, Ruleset};
 use crate::service::Gate;
 
-/// What was told, and where news come from.
-pub(super) struct News {
+/// The state that was signalled last, and the sources of changes.
+pub(super) struct BusSignals {
     gate: Gate,
     rules: Arc<Ruleset>,
     trouble: Option<String>,
@@ -27,9 +27,9 @@ pub(super) struct News {
     look: Arc<Notify>,
 }
 
-impl News {
-    /// Begins with how things are now; `changes` are the lists that were changed over the bus, `look` is when to
-    /// look for others.
+impl BusSignals {
+    /// Begins with the current state; `changes` receives the lists that are changed over D-Bus, `look` says when to
+    /// look for other changes.
     pub(super) fn new(gate: Gate, changes: mpsc::Receiver<ListName>, look: Arc<Notify>) -> Self {
         Self {
             rules: gate.rules(),
@@ -42,8 +42,8 @@ impl News {
         }
     }
 
-    /// Tells what changes, until the connection does not take it any more.
-    pub(super) async fn tell(&mut self, connection: &Connection) {
+    /// Signals changes until the connection fails.
+    pub(super) async fn send_all(&mut self, connection: &Connection) {
         let server = connection.object_server();
         let Ok(monitor) = server.interface::<_, Monitor>(PATH).await else {
             return;
@@ -53,15 +53,15 @@ impl News {
                 list = self.changes.recv() => list,
                 () = self.look.notified() => None,
             };
-            if let Err(error) = self.tell_once(&monitor, changed).await {
+            if let Err(error) = self.send_changed(&monitor, changed).await {
                 log::debug!("nothing can be told over D-Bus: {error}");
                 return;
             }
         }
     }
 
-    /// Tells what is new; `changed` is a list that has changed for sure.
-    async fn tell_once(
+    /// Signals what has changed since the last call, and `changed` in any case.
+    async fn send_changed(
         &mut self,
         monitor: &InterfaceRef<Monitor>,
         changed: Option<ListName>,
@@ -95,7 +95,7 @@ impl News {
     }
 }
 
-/// Whether a list has other entries.
+/// Whether the entries of a list differ.
 fn differ(old: &Ruleset, new: &Ruleset, list: ListName) -> bool {
     let pairs: [(&Arc<Lists>, &Arc<Lists>); 2] =
         [(&old.lists, &new.lists), (&old.added, &new.added)];
@@ -104,7 +104,7 @@ fn differ(old: &Ruleset, new: &Ruleset, list: ListName) -> bool {
         .any(|(old, new)| !Arc::ptr_eq(old, new) && !are_same(old.entries(list), new.entries(list)))
 }
 
-/// Whether the entries are the same, in the same places.
+/// Whether the entries and their order are the same.
 fn are_same(old: &Entries, new: &Entries) -> bool {
     let mut pairs = old.iter().zip(new.iter());
     old.len() == new.len() && pairs.all(|(a, b)| a.text == b.text && a.source == b.source)

@@ -1,21 +1,23 @@
-//! Who may: each method of the Manager belongs to an action of polkit. A call is authorized before its arguments are
-//! unpacked.
+//! Authorization: each method of the Manager belongs to a polkit action. A call is authorized before its arguments are
+//! deserialized.
 //!
 //! | polkit says | root | anybody else |
 //! | --- | --- | --- |
 //! | yes | served | served |
 //! | no | served | refused |
-//! | nothing: it is not there, or fails | served | refused |
+//! | nothing: it is missing, or fails | served | refused |
 //!
-//! Root is not asked about, as systemd does it: a polkit that hangs does not keep root out. There is no method
-//! without an action.
+//! As in systemd, polkit is not asked about root: a polkit that hangs does not lock root out. Every method has an
+//! action.
 //!
 //! # Memory
 //!
-//! A call is kept whole while polkit is asked, and that takes as long as somebody takes to type a password. So the
-//! number of calls is bounded, for each user and for all, and so is their size; root is exempt. The bus and polkit are
-//! asked over a connection of their own: on the one that calls come in, the answers would stand behind all calls that
-//! have been sent, and each of these would be kept until then.
+//! A call stays in memory while polkit decides, possibly as long as it takes to type a password. So at most
+//! [`MAX_CALLS`] calls of [`MAX_CALL_BYTES`] bytes are in progress, and [`MAX_CALLS_PER_USER`] of one user. Root is
+//! exempt, so that others cannot block it.
+//!
+//! Requests to the bus and to polkit use a separate connection. On the connection that receives the calls, each reply
+//! would queue after all calls sent before it, and all of these would stay in memory until then.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -36,86 +38,86 @@ use super::error::invalid;
 use super::manager::Manager;
 use crate::api::{ACTIONS, Error};
 
-/// How long polkit may take by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long polkit may take without a user's interaction.
+const POLKIT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long it may take when somebody has to type a password.
-const INTERACTION: Duration = Duration::from_secs(300);
+/// How long it may take if the user has to type a password.
+const INTERACTIVE_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Calls of others than root that may be under way at once.
-const MOST_CALLS: usize = 16;
+/// Most calls in progress, root's not counted.
+const MAX_CALLS: usize = 16;
 
-/// Those of one user: a user cannot keep the others out.
-const MOST_OF_A_USER: usize = 4;
+/// Most of them for one user, so that a user cannot block the others.
+const MAX_CALLS_PER_USER: usize = 4;
 
-/// Bytes of what somebody else than root sends with a call: many times what a thousand usual rows have.
-const MOST_SENT: u32 = 4 << 20;
+/// Most bytes of a call, except root's: many times those of a thousand typical rows.
+const MAX_CALL_BYTES: u32 = 4 << 20;
 
 tokio::task_local! {
-    /// Who has made the call that this task serves.
-    static CALLER: Caller;
+    /// The caller whose call this task serves.
+    static AUTHORIZED_CALLER: AuthorizedCaller;
 }
 
-/// Who has called and may, for the log.
+/// The user that made a call and is authorized for it; displayed in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Caller {
+pub(super) struct AuthorizedCaller {
     uid: u32,
 }
 
-impl Caller {
-    /// Who has made the call that is being served.
+impl AuthorizedCaller {
+    /// The caller of the call being served.
     ///
     /// # Errors
     ///
     /// [`Error::NotAuthorized`] for a call that was not authorized.
     pub(super) fn of_this_call() -> Result<Self, Error> {
-        let caller = CALLER.try_with(|caller| *caller);
+        let caller = AUTHORIZED_CALLER.try_with(|caller| *caller);
         caller.map_err(|_| Error::NotAuthorized("This call was not authorized.".to_owned()))
     }
 }
 
-impl fmt::Display for Caller {
+impl fmt::Display for AuthorizedCaller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uid {}", self.uid)
     }
 }
 
-/// The Manager, whose methods are reached by authorized calls alone.
-pub(super) struct Guarded {
+/// The Manager's interface: authorizes each call before it passes it on.
+pub(super) struct AuthorizingManager {
     manager: Manager,
-    /// To the bus and polkit.
-    asking: Connection,
-    calls: Calls,
+    /// For requests to the bus and to polkit.
+    outgoing: Connection,
+    slots: CallSlots,
 }
 
-/// The calls of others than root that are under way.
+/// Counts the calls in progress, root's excepted.
 #[derive(Debug)]
-struct Calls {
+struct CallSlots {
     all: Semaphore,
     by_user: Mutex<HashMap<u32, usize>>,
 }
 
-/// The place of one of them, free again when it is dropped.
+/// The slot of one call, freed when it is dropped.
 #[derive(Debug)]
-struct Place<'c> {
-    calls: &'c Calls,
+struct CallSlot<'c> {
+    slots: &'c CallSlots,
     uid: u32,
     _one: SemaphorePermit<'c>,
 }
 
-/// A boxed future of a trait of zbus.
-type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
+/// The future type in the signatures of zbus's `Interface`.
+type BoxedFuture<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
-impl Calls {
+impl CallSlots {
     fn new() -> Self {
         Self {
-            all: Semaphore::new(MOST_CALLS),
+            all: Semaphore::new(MAX_CALLS),
             by_user: Mutex::default(),
         }
     }
 
-    /// A place for one more call of this user.
-    fn enter(&self, uid: u32) -> Result<Place<'_>, Error> {
+    /// Takes a slot for one more call of this user.
+    fn enter(&self, uid: u32) -> Result<CallSlot<'_>, Error> {
         let too_many = |calls: fmt::Arguments<'_>| {
             Error::NotAuthorized(format!(
                 "{calls} are under way already, or wait for the consent of polkit: try again later."
@@ -123,14 +125,14 @@ impl Calls {
         };
         let mut by_user = self.by_user();
         let count = by_user.get(&uid).copied().unwrap_or_default();
-        if count >= MOST_OF_A_USER {
+        if count >= MAX_CALLS_PER_USER {
             return Err(too_many(format_args!("{count} calls of user {uid}")));
         }
         let one = self.all.try_acquire();
-        let one = one.map_err(|_| too_many(format_args!("{MOST_CALLS} calls")))?;
+        let one = one.map_err(|_| too_many(format_args!("{MAX_CALLS} calls")))?;
         by_user.insert(uid, count.saturating_add(1));
-        Ok(Place {
-            calls: self,
+        Ok(CallSlot {
+            slots: self,
             uid,
             _one: one,
         })
@@ -141,9 +143,9 @@ impl Calls {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for CallSlot<'_> {
     fn drop(&mut self) {
-        let mut by_user = self.calls.by_user();
+        let mut by_user = self.slots.by_user();
         if let Some(count) = by_user.get_mut(&self.uid) {
             *count = count.saturating_sub(1);
             if *count == 0 {
@@ -153,42 +155,42 @@ impl Drop for Place<'_> {
     }
 }
 
-impl Guarded {
-    /// Guards this one.
-    pub(super) fn new(manager: Manager, asking: Connection) -> Self {
+impl AuthorizingManager {
+    /// Wraps `manager`; `outgoing` is the connection for requests to the bus and to polkit.
+    pub(super) fn new(manager: Manager, outgoing: Connection) -> Self {
         Self {
             manager,
-            asking,
-            calls: Calls::new(),
+            outgoing,
+            slots: CallSlots::new(),
         }
     }
 
-    /// Asks whether the caller may make this call; what is too large, or one too many, is not asked about.
+    /// Authorizes a call. A call that is too large or one too many is refused before polkit is asked.
     async fn authorize(
         &self,
         header: &Header<'_>,
         member: &str,
         action: &str,
-    ) -> Result<(Caller, Option<Place<'_>>), Error> {
-        let uid = uid(&self.asking, header)
+    ) -> Result<(AuthorizedCaller, Option<CallSlot<'_>>), Error> {
+        let uid = uid(&self.outgoing, header)
             .await
             .map_err(|error| Error::NotAuthorized(format!("Who called is not known: {error}.")))?;
         if uid == 0 {
-            return Ok((Caller { uid }, None));
+            return Ok((AuthorizedCaller { uid }, None));
         }
-        if header.primary().body_len() > MOST_SENT {
+        if header.primary().body_len() > MAX_CALL_BYTES {
             return Err(invalid(&format!(
-                "More than {MOST_SENT} bytes in one call are for root alone: send fewer rows at a time."
+                "More than {MAX_CALL_BYTES} bytes in one call are for root alone: send fewer rows at a time."
             )));
         }
-        let place = self.calls.enter(uid)?;
-        let consent = consent(&self.asking, header, action).await;
-        let caller = decided(consent, uid, member, action)?;
-        Ok((caller, Some(place)))
+        let slot = self.slots.enter(uid)?;
+        let polkit_reply = ask_polkit(&self.outgoing, header, action).await;
+        let caller = authorized_caller(polkit_reply, uid, member, action)?;
+        Ok((caller, Some(slot)))
     }
 }
 
-impl Interface for Guarded {
+impl Interface for AuthorizingManager {
     fn name() -> InterfaceName<'static> {
         Manager::name()
     }
@@ -205,9 +207,9 @@ impl Interface for Guarded {
         };
         DispatchResult::Async(Box::pin(async move {
             let authorized = self.authorize(&msg.header(), &name, action).await;
-            let (caller, _place) = authorized.map_err(|error| Box::new(error) as BoxDBusError)?;
+            let (caller, _slot) = authorized.map_err(|error| Box::new(error) as BoxDBusError)?;
             match self.manager.call(server, connection, msg, name) {
-                DispatchResult::Async(serving) => CALLER.scope(caller, serving).await,
+                DispatchResult::Async(serving) => AUTHORIZED_CALLER.scope(caller, serving).await,
                 DispatchResult::NotFound | DispatchResult::RequiresMut => {
                     Err(fdo::Error::UnknownMethod("There is no such method.".to_owned()).into())
                 }
@@ -234,7 +236,7 @@ impl Interface for Guarded {
         _connection: &'c Connection,
         _header: Option<&'h Header<'hh>>,
         _emitter: &'e SignalEmitter<'ee>,
-    ) -> Boxed<'f, Option<Result<OwnedVariant, BoxDBusError>>> {
+    ) -> BoxedFuture<'f, Option<Result<OwnedVariant, BoxDBusError>>> {
         Box::pin(async { None })
     }
 
@@ -244,7 +246,7 @@ impl Interface for Guarded {
         _connection: &'c Connection,
         _header: Option<&'h Header<'hh>>,
         _emitter: &'e SignalEmitter<'ee>,
-    ) -> Boxed<'f, fdo::Result<HashMap<String, OwnedVariant>>> {
+    ) -> BoxedFuture<'f, fdo::Result<HashMap<String, OwnedVariant>>> {
         Box::pin(async { Ok(HashMap::new()) })
     }
 
@@ -282,7 +284,7 @@ impl Interface for Guarded {
         _connection: &'c Connection,
         _header: Option<&'h Header<'hh>>,
         _emitter: &'e SignalEmitter<'ee>,
-    ) -> Boxed<'f, Option<Result<(), BoxDBusError>>> {
+    ) -> BoxedFuture<'f, Option<Result<(), BoxDBusError>>> {
         Box::pin(async { None })
     }
 
@@ -291,14 +293,14 @@ impl Interface for Guarded {
     }
 }
 
-/// Turns polkit's answer into the authorized caller or an error.
-fn decided(
-    consent: Result<bool, zbus::Error>,
+/// Turns polkit's reply into the authorized caller or an error.
+fn authorized_caller(
+    polkit_reply: Result<bool, zbus::Error>,
     uid: u32,
     member: &str,
     action: &str,
-) -> Result<Caller, Error> {
-    let consent = match consent {
+) -> Result<AuthorizedCaller, Error> {
+    let authorized = match polkit_reply {
         Ok(true) => Ok(()),
         Ok(false) => Err(format!(
             "{member} needs the consent of polkit to {action}: \
@@ -309,12 +311,12 @@ fn decided(
              call as root, or install polkit and let a rule allow {action} to user {uid}."
         )),
     };
-    consent
-        .map(|()| Caller { uid })
+    authorized
+        .map(|()| AuthorizedCaller { uid })
         .map_err(Error::NotAuthorized)
 }
 
-/// The action that a method belongs to.
+/// The polkit action of a method.
 fn action_of(member: &str) -> Option<&'static str> {
     let found = ACTIONS
         .iter()
@@ -322,7 +324,7 @@ fn action_of(member: &str) -> Option<&'static str> {
     found.map(|(action, _)| *action)
 }
 
-/// Whose the connection is that has called, from the bus itself.
+/// The uid of the caller, as the bus knows it.
 async fn uid(connection: &Connection, header: &Header<'_>) -> Result<u32, zbus::Error> {
     let sender = header.sender().ok_or(zbus::Error::MissingField)?;
     let bus = DBusProxy::builder(connection)
@@ -332,8 +334,8 @@ async fn uid(connection: &Connection, header: &Header<'_>) -> Result<u32, zbus::
     Ok(bus.get_connection_unix_user(sender.clone().into()).await?)
 }
 
-/// What polkit says.
-async fn consent(
+/// Whether polkit authorizes the caller for this action.
+async fn ask_polkit(
     connection: &Connection,
     header: &Header<'_>,
     action: &str,
@@ -345,18 +347,21 @@ async fn consent(
         .primary()
         .flags()
         .contains(Flags::ALLOW_INTERACTIVE_AUTH);
-    let (flags, patience) = if is_interactive {
-        (CheckAuthorizationFlags::ALLOW_USER_INTERACTION, INTERACTION)
+    let (flags, limit) = if is_interactive {
+        (
+            CheckAuthorizationFlags::ALLOW_USER_INTERACTION,
+            INTERACTIVE_TIMEOUT,
+        )
     } else {
-        (CheckAuthorizationFlags::empty(), PATIENCE)
+        (CheckAuthorizationFlags::empty(), POLKIT_TIMEOUT)
     };
     let authority = AuthorityProxy::builder(connection)
         .cache_properties(CacheProperties::No)
         .build()
         .await?;
     let details = HashMap::new();
-    let asking = authority.check_authorization(&subject, action, &details, flags, "");
-    let answer = tokio::time::timeout(patience, asking)
+    let request = authority.check_authorization(&subject, action, &details, flags, "");
+    let answer = tokio::time::timeout(limit, request)
         .await
         .map_err(|_| failure("it does not answer".to_owned()))??;
     Ok(answer.is_authorized)

@@ -1,8 +1,8 @@
-//! What callers send, unpacked within bounds.
+//! Wire types of method arguments: bounded deserialization.
 //!
-//! Who calls is known and may. On the wire an empty row has a few bytes, here it has hundreds, so a caller could fill
-//! the memory with rows that nobody wants. These types are
-//! those of the contract on the wire; what is beyond a bound ends the unpacking, and the caller gets the sentence.
+//! The caller is already authorized. But an empty row has a few bytes on the wire and hundreds in memory, so without
+//! limits a caller could exhaust memory. On the wire these types are those of the contract. Exceeding a limit fails the
+//! call with a message.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,126 +15,124 @@ use crate::api::{Dict, MOST_ROWS};
 use crate::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE};
 
 /// Keys of a row or a filter; the longest row of ours has ten.
-const MOST_KEYS: usize = 64;
+const MAX_KEYS: usize = 64;
 
 /// Bytes of a key, or of an attribute's name.
-const MOST_KEY: usize = 256;
+const MAX_KEY: usize = 256;
 
-/// Bytes of a text: an address as long as a line, each byte of it written as `\xNN`.
-const MOST_TEXT: usize = MAX_LINE * 4;
+/// Bytes of a string: an address as long as a line, each byte of it written as `\xNN`.
+const MAX_TEXT: usize = MAX_LINE * 4;
 
-/// Bytes of a cursor: far more than any that was given out has.
-const MOST_CURSOR: usize = 8192;
+/// Bytes of a cursor: far more than those of the daemon have.
+const MAX_CURSOR: usize = 8192;
 
 /// A row or a filter: `a{sv}`.
 #[derive(Debug)]
-pub(super) struct Options(pub(super) Dict);
+pub(super) struct BoundedDict(pub(super) Dict);
 
 /// Rows: `aa{sv}`.
 #[derive(Debug)]
-pub(super) struct Rows(pub(super) Vec<Dict>);
+pub(super) struct BoundedRows(pub(super) Vec<Dict>);
 
 /// Attributes of a request: `a{ss}`.
 #[derive(Debug)]
-pub(super) struct Attributes(pub(super) HashMap<String, String>);
+pub(super) struct BoundedAttributes(pub(super) HashMap<String, String>);
 
-/// A place to go on from: `ay`.
+/// The cursor of a page: `ay`.
 #[derive(Debug)]
-pub(super) struct Cursor(pub(super) Vec<u8>);
+pub(super) struct BoundedCursor(pub(super) Vec<u8>);
 
-impl Type for Options {
+impl Type for BoundedDict {
     const SIGNATURE: &'static Signature = Dict::SIGNATURE;
 }
 
-impl Type for Rows {
+impl Type for BoundedRows {
     const SIGNATURE: &'static Signature = Vec::<Dict>::SIGNATURE;
 }
 
-impl Type for Attributes {
+impl Type for BoundedAttributes {
     const SIGNATURE: &'static Signature = HashMap::<String, String>::SIGNATURE;
 }
 
-impl Type for Cursor {
+impl Type for BoundedCursor {
     const SIGNATURE: &'static Signature = Vec::<u8>::SIGNATURE;
 }
 
-/// A text of so many bytes at most.
-struct Text<const MOST: usize>(String);
+/// A string of at most `MAX` bytes.
+struct BoundedText<const MAX: usize>(String);
 
-/// A value of a basic type that rows have.
-struct Value(OwnedVariant);
+/// A variant that contains one of the basic types of rows.
+struct BasicValue(OwnedVariant);
 
-impl<const MOST: usize> From<Text<MOST>> for String {
-    fn from(text: Text<MOST>) -> Self {
+impl<const MAX: usize> From<BoundedText<MAX>> for String {
+    fn from(text: BoundedText<MAX>) -> Self {
         text.0
     }
 }
 
-impl From<Value> for OwnedVariant {
-    fn from(value: Value) -> Self {
+impl From<BasicValue> for OwnedVariant {
+    fn from(value: BasicValue) -> Self {
         value.0
     }
 }
 
-impl<'de> Deserialize<'de> for Options {
+impl<'de> Deserialize<'de> for BoundedDict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = Entries::<Value, _, MOST_KEYS>(PhantomData);
+        let entries = DictVisitor::<BasicValue, _, MAX_KEYS>(PhantomData);
         deserializer.deserialize_map(entries).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Rows {
+impl<'de> Deserialize<'de> for BoundedRows {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(RowsVisitor).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Attributes {
+impl<'de> Deserialize<'de> for BoundedAttributes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = Entries::<Text<MOST_TEXT>, _, MAX_ATTRIBUTES>(PhantomData);
+        let entries = DictVisitor::<BoundedText<MAX_TEXT>, _, MAX_ATTRIBUTES>(PhantomData);
         deserializer.deserialize_map(entries).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Cursor {
+impl<'de> Deserialize<'de> for BoundedCursor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_bytes(CursorVisitor).map(Self)
     }
 }
 
-impl<'de, const MOST: usize> Deserialize<'de> for Text<MOST> {
+impl<'de, const MAX: usize> Deserialize<'de> for BoundedText<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(TextVisitor::<MOST>).map(Self)
+        deserializer.deserialize_str(TextVisitor::<MAX>).map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de> Deserialize<'de> for BasicValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(ValueVisitor).map(Self)
     }
 }
 
-/// Reads a dictionary of so many entries at most. Entries are counted as they come: one key may come many times.
-struct Entries<V, T, const MOST: usize>(PhantomData<(V, T)>);
+/// Reads a dictionary of at most `MAX` entries. Counts them as they arrive, because a key may be repeated.
+struct DictVisitor<V, T, const MAX: usize>(PhantomData<(V, T)>);
 
-impl<'de, V, T, const MOST: usize> Visitor<'de> for Entries<V, T, MOST>
+impl<'de, V, T, const MAX: usize> Visitor<'de> for DictVisitor<V, T, MAX>
 where
     V: Deserialize<'de> + Into<T>,
 {
     type Value = HashMap<String, T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a dictionary of at most {MOST} entries")
+        write!(f, "a dictionary of at most {MAX} entries")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut entries = HashMap::new();
-        let mut left = MOST;
-        while let Some(key) = map.next_key::<Text<MOST_KEY>>()? {
+        let mut left = MAX;
+        while let Some(key) = map.next_key::<BoundedText<MAX_KEY>>()? {
             left = left.checked_sub(1).ok_or_else(|| {
-                A::Error::custom(format_args!(
-                    "A dictionary has at most {MOST} entries here."
-                ))
+                A::Error::custom(format_args!("A dictionary has at most {MAX} entries here."))
             })?;
             entries.insert(key.into(), map.next_value::<V>()?.into());
         }
@@ -155,7 +153,7 @@ impl<'de> Visitor<'de> for RowsVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
         let mut left = MOST_ROWS;
-        while let Some(Options(row)) = elements.next_element()? {
+        while let Some(BoundedDict(row)) = elements.next_element()? {
             left = left.checked_sub(1).ok_or_else(|| {
                 A::Error::custom(format_args!("Send at most {MOST_ROWS} rows at a time."))
             })?;
@@ -165,20 +163,20 @@ impl<'de> Visitor<'de> for RowsVisitor {
     }
 }
 
-/// Reads a text.
-struct TextVisitor<const MOST: usize>;
+/// Reads a string.
+struct TextVisitor<const MAX: usize>;
 
-impl<const MOST: usize> Visitor<'_> for TextVisitor<MOST> {
+impl<const MAX: usize> Visitor<'_> for TextVisitor<MAX> {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a text of at most {MOST} bytes")
+        write!(f, "a text of at most {MAX} bytes")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        if text.len() > MOST {
+        if text.len() > MAX {
             return Err(E::custom(format_args!(
-                "A text is too long: {} bytes where at most {MOST} may be.",
+                "A text is too long: {} bytes where at most {MAX} may be.",
                 text.len()
             )));
         }
@@ -193,11 +191,11 @@ impl Visitor<'_> for CursorVisitor {
     type Value = Vec<u8>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {MOST_CURSOR} bytes")
+        write!(f, "at most {MAX_CURSOR} bytes")
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        if bytes.len() > MOST_CURSOR {
+        if bytes.len() > MAX_CURSOR {
             return Err(E::custom(
                 "This is no place to go on from: begin again with an empty one.",
             ));
@@ -206,7 +204,7 @@ impl Visitor<'_> for CursorVisitor {
     }
 }
 
-/// Reads a value: first its signature, and then only what is no container.
+/// Reads a variant: its signature first, then the value unless it is a container.
 struct ValueVisitor;
 
 impl<'de> Visitor<'de> for ValueVisitor {
@@ -218,7 +216,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
         match parts.next_element::<&str>()?.unwrap_or_default() {
-            "s" => part::<_, Text<MOST_TEXT>>(parts).map(|text| Str::from(text.0).into()),
+            "s" => part::<_, BoundedText<MAX_TEXT>>(parts).map(|text| Str::from(text.0).into()),
             "t" => part::<_, u64>(parts).map(Into::into),
             "u" => part::<_, u32>(parts).map(Into::into),
             "i" => part::<_, i32>(parts).map(Into::into),
@@ -234,7 +232,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 }
 
-/// What comes next.
+/// The next element.
 fn part<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(mut parts: A) -> Result<T, A::Error> {
     let part = parts.next_element()?;
     part.ok_or_else(|| A::Error::custom("A value is missing."))

@@ -1,11 +1,11 @@
-//! The options of the unit, for `--check` without any: what systemd would put on the daemon's command line.
+//! The options of the unit, for `--check` without other options: those that systemd would put on the command line.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::config::Diagnostic;
-use crate::config::environment::{Assignment, assignments, words};
+use crate::config::environment_file::{Assignment, assignments, words};
 use crate::types::{decoded, is_undecodable};
 
 /// The option files of the unit, in its order: Debian's and RPM's.
@@ -14,26 +14,25 @@ const FILES: [&str; 2] = ["/etc/default/stargrey", "/etc/sysconfig/stargrey"];
 /// The state directory of the unit.
 pub(super) const STATE_DIRECTORY: &str = "/var/lib/stargrey";
 
-/// What systemd does with a file that it cannot load: the `-` before its name in the unit.
+/// The effect of a file that systemd cannot load: it ignores it, because of the `-` before its name in the unit.
 const IGNORED: &str = "systemd ignores this file, and the daemon runs without its options";
 
-/// What the option files say.
+/// The content of the option files.
 #[derive(Debug, Default)]
-pub(super) struct Packaged {
-    /// Where `OPTIONS` is: `FILE:LINE: `, or nothing.
-    pub(super) place: String,
+pub(super) struct UnitOptions {
+    /// Prefix of messages, where `OPTIONS` is: `FILE:LINE: `, or nothing.
+    pub(super) prefix: String,
     /// The words of `OPTIONS`.
     pub(super) options: Vec<OsString>,
     /// `POSTGREY_TEXT`.
     pub(super) postgrey_text: Option<String>,
-    /// What systemd would refuse or ignore.
+    /// Errors for what systemd would refuse or ignore.
     pub(super) errors: Vec<Diagnostic>,
 }
 
-impl Packaged {
-    /// What is to be checked: nothing of this if there are options on the command line, or if the unit has
-    /// called with those that it has.
-    pub(super) fn asked_for(arguments: &[OsString]) -> Option<Self> {
+impl UnitOptions {
+    /// The options to check; `None` if the command line has options, or if this is called by the unit, with its own.
+    pub(super) fn for_check(arguments: &[OsString]) -> Option<Self> {
         let is_alone = matches!(arguments, [_, option] if option == "--check");
         let is_in_unit = std::env::var_os("STATE_DIRECTORY").is_some();
         (is_alone && !is_in_unit).then(|| Self::read(&FILES.map(Path::new)))
@@ -41,21 +40,21 @@ impl Packaged {
 
     /// Reads the files; of an assignment made twice the last counts.
     fn read(files: &[&Path]) -> Self {
-        let mut packaged = Self::default();
+        let mut unit = Self::default();
         for path in files {
             match std::fs::read(path) {
                 Ok(bytes) => match loaded(path, &bytes) {
-                    Ok(found) => packaged.take(path, found),
-                    Err(errors) => packaged.errors.extend(errors),
+                    Ok(found) => unit.take(path, found),
+                    Err(errors) => unit.errors.extend(errors),
                 },
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
                     let error = Diagnostic::file(path, format!("{error}: {IGNORED}"));
-                    packaged.errors.push(error);
+                    unit.errors.push(error);
                 }
             }
         }
-        packaged
+        unit
     }
 
     fn take(&mut self, path: &Path, found: Vec<Assignment>) {
@@ -80,7 +79,7 @@ impl Packaged {
             match value {
                 Some(value) if is_name && is_printable(&value) => match name.as_str() {
                     "OPTIONS" => {
-                        self.place = format!("{}:{line}: ", path.display());
+                        self.prefix = format!("{}:{line}: ", path.display());
                         self.options = words(&value).into_iter().map(OsString::from).collect();
                     }
                     "POSTGREY_TEXT" => self.postgrey_text = Some(value),
@@ -98,8 +97,8 @@ impl Packaged {
     }
 }
 
-/// The assignments of a file, or why systemd does not load it. To bytes that are not UTF-8 it objects in names and
-/// values alone.
+/// The assignments of a file, or why systemd does not load it. systemd refuses bytes that are not UTF-8 in names and
+/// values, but not in comments.
 fn loaded(path: &Path, bytes: &[u8]) -> Result<Vec<Assignment>, Vec<Diagnostic>> {
     if bytes.contains(&0) {
         let message = format!("there is a NUL byte in it: {IGNORED}");

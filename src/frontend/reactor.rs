@@ -1,8 +1,7 @@
-//! The threads that answer.
+//! The reactor threads: each runs its own single-threaded runtime.
 //!
-//! Each has a runtime of its own, and a connection stays with the one that it was given to: an answer takes
-//! a few microseconds, less than it costs to hand work from thread to thread. Few threads are enough, because what they
-//! share, and the thread that writes, would not be faster with more.
+//! A connection stays on one reactor thread. A reply takes a few microseconds, less than it costs to pass work from
+//! thread to thread. Few threads are enough: the shared structures and the writer thread would not be faster with more.
 
 use std::io;
 use std::num::NonZero;
@@ -16,21 +15,21 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// Most threads that answer.
-const MOST: usize = 4;
+/// Most reactor threads.
+const MAX_THREADS: usize = 4;
 
-/// A timer that runs out sooner than any that a decision sets. Without one each new timer would wake its own
-/// thread, to have it look at its timers again. A thread on which nothing happens has none.
-const TICK: Duration = Duration::from_secs(15);
+/// Period of a timer that expires sooner than any timer of a decision. Without it each new timer would wake its
+/// thread, which would look at its timers again. A thread on which nothing happens has none.
+const TIMER_TICK: Duration = Duration::from_secs(15);
 
-/// How long the end waits for work of theirs that cannot be broken off.
-const LAST_WORK: Duration = Duration::from_secs(2);
+/// How long shutdown waits for tasks of a runtime that cannot be cancelled.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The threads that answer. They end when this is dropped, and are waited for.
+/// The reactor threads. Dropping this ends and joins them.
 #[derive(Debug)]
-pub struct Lanes {
-    first: Lane,
-    others: Vec<Lane>,
+pub struct ReactorThreads {
+    first: ReactorThread,
+    others: Vec<ReactorThread>,
     next: AtomicUsize,
 }
 
@@ -38,44 +37,45 @@ pub struct Lanes {
 #[derive(Debug, Clone)]
 pub struct Reactor {
     runtime: Handle,
-    parking: Arc<Parking>,
+    park_state: Arc<ParkState>,
 }
 
-/// Whether the thread of a runtime waits for something to happen.
+/// Whether the thread of a runtime waits for an event.
 #[derive(Debug, Default)]
-struct Parking {
+struct ParkState {
     is_parked: AtomicBool,
-    /// Whether there is no timer, and one is wanted as soon as something happens.
-    is_resting: AtomicBool,
-    /// Something has happened.
-    stirred: Notify,
+    /// Whether there is no timer, and the next event is to start one.
+    lacks_timer: AtomicBool,
+    /// An event has arrived.
+    activity: Notify,
 }
 
+/// One of them.
 #[derive(Debug)]
-struct Lane {
+struct ReactorThread {
     reactor: Reactor,
     /// Ends the thread when it is dropped.
     end: Option<watch::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Lanes {
-    /// Starts as many threads as there are processors, and no more than four.
+impl ReactorThreads {
+    /// Starts one thread for each processor, at most four.
     ///
     /// # Errors
     ///
-    /// When a thread cannot be had.
+    /// When a thread cannot be started.
     pub fn start() -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        let others = (1..processors.min(MOST)).map(|_| Lane::start());
+        let others = (1..processors.min(MAX_THREADS)).map(|_| ReactorThread::start());
         Ok(Self {
-            first: Lane::start()?,
+            first: ReactorThread::start()?,
             others: others.collect::<io::Result<_>>()?,
             next: AtomicUsize::new(0),
         })
     }
 
-    /// The runtime that the next connection is given to: each in its turn.
+    /// The runtime for the next connection, in turn.
     pub(super) fn next(&self) -> &Handle {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let turn = turn % self.others.len().saturating_add(1);
@@ -84,8 +84,8 @@ impl Lanes {
 
     /// The runtimes of the threads.
     pub fn reactors(&self) -> impl Iterator<Item = Reactor> {
-        let lanes = std::iter::once(&self.first).chain(&self.others);
-        lanes.map(|lane| lane.reactor.clone())
+        let threads = std::iter::once(&self.first).chain(&self.others);
+        threads.map(|thread| thread.reactor.clone())
     }
 }
 
@@ -94,10 +94,10 @@ impl Reactor {
     ///
     /// # Errors
     ///
-    /// When the system refuses what it needs.
+    /// When the system refuses a resource.
     pub fn build() -> io::Result<(Runtime, Self)> {
-        let parking = Arc::<Parking>::default();
-        let [parks, unparks] = [(); 2].map(|()| Arc::clone(&parking));
+        let park_state = Arc::<ParkState>::default();
+        let [parks, unparks] = [(); 2].map(|()| Arc::clone(&park_state));
         let runtime = Builder::new_current_thread()
             .enable_all()
             .on_thread_park(move || parks.is_parked.store(true, Ordering::Relaxed))
@@ -105,63 +105,62 @@ impl Reactor {
             .build()?;
         let reactor = Self {
             runtime: runtime.handle().clone(),
-            parking,
+            park_state,
         };
         Ok((runtime, reactor))
     }
 
-    /// Whether the thread waits for something to happen, or runs what it is given within this time. One that waits is
-    /// not woken for this.
+    /// Whether the thread waits for an event, or runs a task within `limit`. A waiting thread is not woken for this.
     #[must_use]
-    pub fn responds_within(&self, patience: Duration) -> bool {
-        if self.parking.is_parked.load(Ordering::Relaxed) {
+    pub fn responds_within(&self, limit: Duration) -> bool {
+        if self.park_state.is_parked.load(Ordering::Relaxed) {
             return true;
         }
         let (ran, has_run) = sync_channel(1);
-        // Whoever has stopped waiting is not told.
+        // The receiver may have stopped waiting.
         let run = async move { ran.try_send(()).unwrap_or_default() };
         self.runtime.spawn(run);
-        has_run.recv_timeout(patience).is_ok()
+        has_run.recv_timeout(limit).is_ok()
     }
 }
 
-impl Parking {
+impl ParkState {
     fn unpark(&self) {
         self.is_parked.store(false, Ordering::Relaxed);
-        if self.is_resting.load(Ordering::Relaxed) {
-            self.is_resting.store(false, Ordering::Relaxed);
-            self.stirred.notify_one();
+        if self.lacks_timer.load(Ordering::Relaxed) {
+            self.lacks_timer.store(false, Ordering::Relaxed);
+            self.activity.notify_one();
         }
     }
 
-    /// Keeps a timer while something happens, until `is_ended` has no sender any more.
+    /// Keeps a timer while events arrive, until the sender of `is_ended` is dropped.
     async fn keep_timer(&self, mut is_ended: watch::Receiver<()>) {
         loop {
-            self.is_resting.store(true, Ordering::Relaxed);
-            // Nothing is ever sent: this is over when the sender is gone.
+            self.lacks_timer.store(true, Ordering::Relaxed);
+            // Nothing is ever sent: the loop ends when the sender is dropped.
             tokio::select! {
                 _ = is_ended.changed() => return,
-                () = self.stirred.notified() => {}
+                () = self.activity.notified() => {}
             }
-            if timeout(TICK, is_ended.changed()).await.is_ok() {
+            if timeout(TIMER_TICK, is_ended.changed()).await.is_ok() {
                 return;
             }
         }
     }
 }
 
-impl Lane {
+impl ReactorThread {
     fn start() -> io::Result<Self> {
         let (runtime, reactor) = Reactor::build()?;
         let (end, is_ended) = watch::channel(());
-        let parking = Arc::clone(&reactor.parking);
-        let work = move || {
-            runtime.block_on(parking.keep_timer(is_ended));
-            runtime.shutdown_timeout(LAST_WORK);
+        let park_state = Arc::clone(&reactor.park_state);
+        let serve = move || {
+            runtime.block_on(park_state.keep_timer(is_ended));
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
         };
         let thread = thread::Builder::new()
             .name("answer".to_owned())
-            .spawn(work)?;
+            .spawn(serve)?;
         Ok(Self {
             reactor,
             end: Some(end),
@@ -170,13 +169,13 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for ReactorThread {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            log::error!("a thread that answers has failed");
+            log::error!("a reactor thread has failed");
         }
     }
 }
@@ -187,10 +186,10 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_held_up_does_not_respond_and_one_that_waits_or_works_does() {
-        let lanes = Lanes::start().unwrap();
-        let reactor = lanes.first.reactor.clone();
-        let patience = Duration::from_secs(30);
-        assert!(reactor.responds_within(patience));
+        let reactors = ReactorThreads::start().unwrap();
+        let reactor = reactors.first.reactor.clone();
+        let limit = Duration::from_secs(30);
+        assert!(reactor.responds_within(limit));
         let (held, is_held) = sync_channel(0);
         let (release, is_released) = sync_channel::<()>(0);
         reactor.runtime.spawn(async move {
@@ -200,12 +199,12 @@ mod tests {
         is_held.recv().unwrap();
         assert!(!reactor.responds_within(Duration::from_millis(20)));
         drop(release);
-        assert!(reactor.responds_within(patience));
-        let others = lanes.reactors().skip(1);
+        assert!(reactor.responds_within(limit));
+        let others = reactors.reactors().skip(1);
         for other in others {
-            assert!(other.responds_within(patience));
+            assert!(other.responds_within(limit));
         }
-        drop(lanes);
-        assert!(!reactor.responds_within(patience), "its thread is gone");
+        drop(reactors);
+        assert!(!reactor.responds_within(limit), "its thread is gone");
     }
 }

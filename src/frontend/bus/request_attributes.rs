@@ -1,4 +1,4 @@
-//! The attributes of a request that Explain is asked about.
+//! The attributes of a policy request, as arguments of `Explain`.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,15 @@ use super::error::invalid;
 use crate::api::Error;
 use crate::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST, Request};
 
-/// The attributes by name, their values as the bytes that Postfix would send. What it could not send, or the daemon
-/// would not accept from it, is refused.
-pub(super) struct Given(HashMap<String, Vec<u8>>);
+/// The attributes by name, their values as the bytes that Postfix would send.
+pub(super) struct RequestAttributes(HashMap<String, Vec<u8>>);
 
-impl Given {
+impl RequestAttributes {
     /// The attributes of a call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidArgument`] for attributes that Postfix could not send, or the daemon would not accept from it.
     pub(super) fn new(attributes: &HashMap<String, String>) -> Result<Self, Error> {
         let mut values = HashMap::with_capacity(attributes.len());
         let mut bytes = 0_usize;
@@ -36,12 +39,12 @@ impl Given {
         Ok(Self(values))
     }
 
-    /// Whether the caller wants what is not in the cache to be looked up outside.
+    /// Whether the caller wants live lookups for what is not cached.
     pub(super) fn looks_up(&self) -> bool {
         self.0.get("lookups").is_some_and(|value| value == b"yes")
     }
 
-    /// The request as a front end sees it.
+    /// The request that a front end would decode.
     pub(super) fn request(&self) -> Request<'_> {
         let value = |name: &str| self.0.get(name).map(Vec::as_slice);
         Request {
@@ -64,22 +67,23 @@ impl Given {
 mod tests {
     use super::*;
 
-    fn given(pairs: &[(&str, &str)]) -> Result<Given, Error> {
+    fn parsed(pairs: &[(&str, &str)]) -> Result<RequestAttributes, Error> {
         let owned = pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Given::new(&owned.collect())
+        RequestAttributes::new(&owned.collect())
     }
 
     #[test]
-    fn the_values_of_a_request_are_what_was_given() {
-        let given = given(&[("sender", "a@b"), ("sasl_username", ""), ("more", "x")]).unwrap();
+    fn the_values_of_a_request_are_those_of_the_call() {
+        let attributes =
+            parsed(&[("sender", "a@b"), ("sasl_username", ""), ("more", "x")]).unwrap();
         let want = Request {
             sender: Some(b"a@b"),
             sasl_username: Some(b""),
             ..Request::default()
         };
-        assert_eq!(given.request(), want);
+        assert_eq!(attributes.request(), want);
     }
 
     #[test]
@@ -117,9 +121,9 @@ b",
             ("too long together", &all),
         ];
         for (name, pairs) in cases {
-            assert!(given(pairs).is_err(), "{name}");
+            assert!(parsed(pairs).is_err(), "{name}");
         }
-        let most = given(many.get(1..).unwrap_or_default());
+        let most = parsed(many.get(1..).unwrap_or_default());
         assert!(most.is_ok());
     }
 }
