@@ -1,11 +1,11 @@
 //! What administrators ask of the gate: entries, records, counters, and why.
 //!
 //! Everything here is slower than a decision and none of it holds one up: reading goes in pages on threads of
-//! its own, writing goes through the thread that writes, in transactions of bounded size.
+//! its own, writing goes through the writer thread, in transactions of bounded size.
 //!
 //! # Error handling
 //!
-//! [`ControlError`] is what was wrong with the question, or [`ControlError::Store`] while the store cannot be used.
+//! [`ControlError`] says what is wrong with the request; [`ControlError::Store`] means that the database is unavailable.
 
 mod backup;
 mod entries;
@@ -179,7 +179,7 @@ impl Control {
         self.send_task(job, end, || {}).await
     }
 
-    /// The same, and what follows from it once it is committed: done by the thread that writes, so that
+    /// The same, and what follows from it once it is committed: done by the writer thread, so that
     /// nothing else is written in between.
     async fn write_then<T, E, F>(
         &self,

@@ -8,7 +8,7 @@ use crate::service::LastClient;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
 
-/// Most rows in one transaction: more would hold up strangers.
+/// Most rows in one transaction: more would delay requests that wait for a commit.
 const BATCH: u32 = 1000;
 
 /// The state of a triplet.
@@ -31,7 +31,7 @@ pub struct Filter {
     pub recipient: Option<Vec<u8>>,
     /// In this state.
     pub state: Option<State>,
-    /// That wait and have come back at least once.
+    /// Waiting triplets that were retried at least once.
     pub retrying: bool,
 }
 

@@ -44,7 +44,7 @@ impl Control {
         self.count_whitelisted().await
     }
 
-    /// Has the thread that writes put it in place.
+    /// Has the writer thread put it in place.
     pub(super) async fn put_in_place(
         &self,
         candidate: &Arc<Candidate>,

@@ -1,4 +1,4 @@
-//! The greylisting rule: make a stranger wait once.
+//! The greylisting rule: defer an unknown triplet once.
 //!
 //! A triplet (client network, sender, recipient) is unknown, waiting or passed. This module holds the
 //! record kept for it and the one function that moves it on. It knows no clock and no store: the
@@ -42,7 +42,7 @@ use crate::types::{Reason, Span, Timestamp};
 /// What is known about a triplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Triplet {
-    /// It was deferred and has not come back in time yet.
+    /// It was deferred and has not been retried in time yet.
     Waiting {
         /// When the wait began.
         first: Timestamp,
@@ -212,13 +212,13 @@ impl Triplet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Step {
-    /// What the client is told.
+    /// The verdict.
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
     /// The record to keep.
     pub next: Triplet,
-    /// Whether the answer promises the record.
+    /// Whether the record must be durable before the reply.
     pub durable: bool,
     /// The time waited, when this is the first pass.
     pub waited: Option<Span>,

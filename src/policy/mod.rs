@@ -141,7 +141,7 @@ pub struct Session {
     pub expiry: Expiry,
 }
 
-/// The outcome while the store cannot be asked. At DATA nothing is at stake but what would be learned.
+/// What to answer while the store is unavailable. At DATA nothing is at stake but what would be learned.
 pub fn without_store(case: &Case, rules: &Ruleset) -> Outcome {
     let verdict = match rules.params.on_store_failure {
         OnStoreFailure::Defer if case.triplet.is_some() => Verdict::Unavailable,

@@ -36,7 +36,7 @@ pub enum Then {
     Defer(Remaining),
 }
 
-/// What the client is told.
+/// The verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
@@ -47,7 +47,7 @@ pub enum Verdict {
         /// From first sight to now.
         waited: Span,
     },
-    /// Come back later.
+    /// Deferred.
     Defer {
         /// What it still lacks.
         remaining: Remaining,
@@ -61,7 +61,7 @@ pub enum Verdict {
     },
     /// What a client access table says.
     Reply(Severity),
-    /// Come back later: the store cannot be asked.
+    /// Deferred: the database is unavailable.
     Unavailable,
 }
 
@@ -81,7 +81,7 @@ impl Verdict {
         }
     }
 
-    /// What the attempt lacks, if it has to come back.
+    /// What a retry still requires, if the attempt is deferred.
     #[must_use]
     pub const fn remaining(self) -> Option<Remaining> {
         match self {
@@ -170,8 +170,7 @@ pub struct Changes {
     pub client: Option<Client>,
     /// What becomes of the client's sleep.
     pub sleep: Option<SleepChange>,
-    /// Whether the answer promises them: then they are on disk before it is given. What is not
-    /// promised (when something was last seen, how often it retried early) may be lost by a kill.
+    /// Whether they must be durable before the reply. Others (last seen, early retries) may be lost by a crash.
     pub durable: bool,
 }
 
@@ -195,7 +194,7 @@ impl Changes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Outcome {
-    /// What the client is told.
+    /// The verdict.
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,

@@ -20,16 +20,16 @@ pub enum CountBy {
     Subnet,
 }
 
-/// The way out while the store cannot be asked.
+/// What to answer while the store is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStoreFailure {
     /// Mail flows.
     Pass,
-    /// Everybody that would need the store is deferred.
+    /// Requests that need the store are deferred.
     Defer,
 }
 
-/// What becomes of a client about which no test of suspicion says anything.
+/// What becomes of a client that no suspicion check matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmatched {
     /// It passes.
@@ -41,7 +41,7 @@ pub enum Unmatched {
 /// The numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
-    /// How long a stranger waits; 0 seconds and more.
+    /// How long an unknown triplet is deferred; at least 0 seconds.
     pub delay: Span,
     /// Within which time of first sight the retry must come.
     pub retry_window: Span,
@@ -65,11 +65,11 @@ pub struct Params {
     pub recipients_opt_in: bool,
     /// Whether S25R is a test of suspicion.
     pub s25r: bool,
-    /// What becomes of those about whom no test says anything; `None`: what [`Ruleset::unmatched`] says.
+    /// What becomes of those that no suspicion check matches; `None`: what [`Ruleset::unmatched`] says.
     pub unmatched: Option<Unmatched>,
     /// The tarpit, if there is one.
     pub tarpit: Option<Tarpit>,
-    /// The way out while the store cannot be asked.
+    /// What to answer while the store is unavailable.
     pub on_store_failure: OnStoreFailure,
 }
 
@@ -225,7 +225,7 @@ impl Ruleset {
         })
     }
 
-    /// What becomes of a client about which no test of suspicion says anything: it passes when one of the tests
+    /// What becomes of a client that no suspicion check matches: it passes when one of the tests
     /// could have called it suspicious, and is greylisted when there is none that could.
     #[must_use]
     pub fn unmatched(&self) -> Unmatched {

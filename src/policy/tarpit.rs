@@ -5,7 +5,7 @@
 //!
 //! # taRgrey
 //!
-//! A client, by its exact address, that is not known here is told to sleep and then accepted. It has
+//! A client, by its exact address, that is unknown has to sleep and is then accepted. It has
 //! survived when Postfix asks at DATA, no earlier than the sleep could be over; then it counts for the
 //! auto-whitelist and its record is removed. Without that it counts as hung up once the sleep is over, and
 //! is greylisted from then on, until it was not seen for the retry window. DATA of a message whose triplet had

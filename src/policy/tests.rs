@@ -156,7 +156,7 @@ pub(crate) fn decide(
     case.decide(&facts, session, rules, &mut ())
 }
 
-/// What a stranger's attempt needs.
+/// The case of an unknown client.
 fn case(rules: &Ruleset) -> Case {
     match plan(&attempt("x.example", "192.0.2.7", "a@b", "c@d"), rules) {
         Plan::Case(case) => case,

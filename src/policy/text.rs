@@ -27,7 +27,7 @@ const UNSHOWN_RECIPIENT: &str = "the recipient";
 /// Room for what tokens become, as a rule.
 const EXPANDED: usize = 80;
 
-/// What a client is told while the store fails.
+/// The text of a deferral while the database is unavailable.
 const OUT_OF_ORDER: &str = "Greylisting is out of order, please try again later";
 
 /// The wording, as the options set it.

@@ -1,4 +1,4 @@
-//! The gate: what front ends ask.
+//! The gate: entry point of the service layer for all front ends.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -106,7 +106,7 @@ pub struct Decision {
 }
 
 impl Gate {
-    /// Opens the store and starts the thread that writes.
+    /// Opens the store and starts the writer thread.
     ///
     /// # Errors
     ///
@@ -186,7 +186,7 @@ impl Gate {
         self.0.set_lookups(lookups);
     }
 
-    /// Puts other lists in force; a decision that has begun goes on with those it began with. An entry
+    /// Replaces the lists of the files; a decision that has begun goes on with those it began with. An entry
     /// that was there before keeps its hits.
     pub fn set_lists(&self, lists: Lists) {
         self.0.live_rules.set_lists(lists);
@@ -203,7 +203,7 @@ impl Gate {
         self.0.list_errors.load(Ordering::Relaxed)
     }
 
-    /// The rules in force.
+    /// The active rules.
     #[must_use]
     pub fn rules(&self) -> Arc<Ruleset> {
         self.0.live_rules.rules()

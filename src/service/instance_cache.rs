@@ -90,7 +90,7 @@ impl InstanceCache {
     /// What was answered to this question, without its one-time part.
     pub(crate) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
         let (verdict, reason, because) = self.caches().answers.find(keys.question, now)?;
-        // An entry is known by its number in the rules of that time, and others may be in force.
+        // An entry is known by its number in the rules of that time, and others may be active.
         let because = match because {
             Because::Entry(_) => Because::Request,
             other @ (Because::Request

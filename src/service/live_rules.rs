@@ -1,13 +1,13 @@
-//! The rules in force, and the entries that administrators have added to them while the daemon ran.
+//! The active rules, and the runtime entries: those that administrators add while the daemon runs.
 //!
-//! What is added is kept by the store and lies in lists of its own beside those from the files, so that adding one
-//! entry does not build a list of a hundred thousand anew. An entry whose time is over leaves its list
-//! with the first decision after that, and the store soon after.
+//! Runtime entries are stored in the database and have lists separate from those of the files, so that adding one entry
+//! does not rebuild a list of a hundred thousand. An expired entry leaves its list with the first decision after that,
+//! and the database soon after.
 //!
 //! # Expressions
 //!
-//! Compiling is expensive, and lists are built on threads that answer or write. So each entry is parsed once, and
-//! the lists share [`CompiledSets`]: [`LiveRules::prepare`] brings them up to date, on a thread that may take its time,
+//! Compiling is expensive, and lists are built on reactor threads or the writer thread. So each entry is parsed once, and
+//! the lists share [`CompiledSets`]: [`LiveRules::prepare`] brings them up to date, on a thread that may block,
 //! before [`LiveRules::put`] builds the lists. Expressions that are in no set are compiled as the lists are built.
 
 use std::collections::{HashMap, HashSet};
@@ -22,7 +22,7 @@ use crate::policy::{
 use crate::service::pattern::{Pattern, parse};
 use crate::types::Timestamp;
 
-/// No entry ends.
+/// No entry expires.
 const NEVER: u64 = u64::MAX;
 
 /// The rules and what was added.
@@ -30,14 +30,14 @@ const NEVER: u64 = u64::MAX;
 pub(crate) struct LiveRules {
     rules: RwLock<Arc<Ruleset>>,
     entries: Mutex<Entries>,
-    /// When the next entry ends: seconds since the epoch.
+    /// When the next entry expires: seconds since the epoch.
     next_end: AtomicU64,
 }
 
 /// What was added.
 #[derive(Debug, Default)]
 struct Entries {
-    all: Vec<Kept>,
+    all: Vec<RuntimeEntry>,
     /// The expressions among them.
     compiled: Compiled,
 }
@@ -47,7 +47,7 @@ type Compiled = HashMap<ListName, CompiledSets>;
 
 /// An entry that was added.
 #[derive(Debug, Clone)]
-struct Kept {
+struct RuntimeEntry {
     /// As the store has it.
     stored: Added,
     /// As they go on.
@@ -59,12 +59,12 @@ struct Kept {
 /// An entry that can be added, parsed, with the compiled expressions of its list.
 #[derive(Debug)]
 pub(crate) struct Addition {
-    kept: Kept,
+    kept: RuntimeEntry,
     /// `None` when it is no expression.
     compiled: Option<CompiledSets>,
 }
 
-impl Kept {
+impl RuntimeEntry {
     fn new(entry: Added, pattern: Option<Pattern>) -> Self {
         Self {
             hits: Arc::new(Hits::new(entry.hits, entry.last_hit)),
@@ -121,12 +121,12 @@ impl LiveRules {
         }
     }
 
-    /// The rules in force.
+    /// The active rules.
     pub(crate) fn rules(&self) -> Arc<Ruleset> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts other lists in force. An entry that was there before keeps its hits.
+    /// Replaces the lists of the files. An entry that was there before keeps its hits.
     pub(crate) fn set_lists(&self, lists: Lists) {
         self.change(|rules| {
             keep_hits(&rules.lists, &lists);
@@ -140,10 +140,10 @@ impl LiveRules {
         });
     }
 
-    /// Takes what the store has kept in place of what is here. Here and below `now` is `None` while the clock is not
-    /// to be trusted: then nothing ends.
+    /// Replaces the runtime entries by those in the database. Here and below, `now` is `None` while the clock is not
+    /// trusted; no entry expires then.
     pub(crate) fn load(&self, entries: Vec<Added>, now: Option<Timestamp>) {
-        let all: Vec<Kept> = entries.into_iter().map(Kept::loaded).collect();
+        let all: Vec<RuntimeEntry> = entries.into_iter().map(RuntimeEntry::loaded).collect();
         let mut compiled = Compiled::new();
         for list in ListName::ALL {
             // Too large together: said when they are built.
@@ -164,7 +164,7 @@ impl LiveRules {
     /// [`TooLarge`] when the expressions of the list do not fit together with this one.
     pub(crate) fn prepare(&self, entry: Added, pattern: Pattern) -> Result<Addition, TooLarge> {
         let list = entry.list;
-        let kept = Kept::new(entry, Some(pattern));
+        let kept = RuntimeEntry::new(entry, Some(pattern));
         let Some(new) = kept.expression(list) else {
             return Ok(Addition {
                 kept,
@@ -219,7 +219,7 @@ impl LiveRules {
         now.seconds() >= self.next_end.load(Ordering::Relaxed)
     }
 
-    /// Lets go of entries whose time is over.
+    /// Drops expired entries from the lists.
     pub(crate) fn expire(&self, now: Timestamp) {
         let all = self.lock();
         // Somebody else may have been first.
@@ -233,9 +233,9 @@ impl LiveRules {
         self.build(&self.lock(), now);
     }
 
-    /// What was added, with the hits it has had so far; what has ended is among it until the store is rid of it.
+    /// The runtime entries with their hit counts, including expired ones that the database still has.
     pub(crate) fn entries(&self) -> Vec<Added> {
-        self.lock().all.iter().map(Kept::now).collect()
+        self.lock().all.iter().map(RuntimeEntry::now).collect()
     }
 
     /// How many were added.
@@ -257,7 +257,7 @@ impl LiveRules {
             let mut of_list = of_list;
             of_list.find(|kept| pattern.is_some() && kept.pattern.as_ref() == pattern)
         });
-        known.map(Kept::now)
+        known.map(RuntimeEntry::now)
     }
 
     /// Those with hits that the store does not have.
@@ -267,7 +267,7 @@ impl LiveRules {
             .all
             .iter()
             .filter(|kept| kept.hits.count() != kept.stored.hits);
-        changed.map(Kept::now).collect()
+        changed.map(RuntimeEntry::now).collect()
     }
 
     /// Notes that the store has these as they are here.
@@ -288,7 +288,7 @@ impl LiveRules {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts rules in force that are made of those in force.
+    /// Replaces the active rules by rules made of them.
     fn change(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
         let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
         *rules = Arc::new(change(&rules));
@@ -330,13 +330,13 @@ pub(crate) const fn is_open(list: ListName) -> bool {
 }
 
 /// The expressions of a list.
-fn expressions(all: &[Kept], list: ListName) -> impl Iterator<Item = &str> {
+fn expressions(all: &[RuntimeEntry], list: ListName) -> impl Iterator<Item = &str> {
     all.iter().filter_map(move |kept| kept.expression(list))
 }
 
 /// Lists of these entries.
 fn lists_of<'a>(
-    entries: impl Iterator<Item = &'a Kept>,
+    entries: impl Iterator<Item = &'a RuntimeEntry>,
     compiled: &Compiled,
 ) -> Result<Lists, TooLarge> {
     let mut clients: HashMap<ListName, Vec<(ClientPattern, Entry)>> = HashMap::new();

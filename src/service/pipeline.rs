@@ -254,7 +254,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// The records that are stored. A failure is told to the writer thread.
+    /// The records that are stored. A failure is reported to the writer thread.
     fn stored(&self, case: &Case) -> Result<Facts, CommitError> {
         self.state
             .read(|reader| reader.facts(case))

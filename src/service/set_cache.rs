@@ -1,34 +1,32 @@
-//! What was slot lately, under keys that are hashes.
+//! Fixed-size set-associative cache of recent values, keyed by a 64-bit hash.
 //!
-//! A key belongs to one set of [`WAYS`] places. When all are taken, the one that was taken first is given to
-//! the next key. So nothing has to be moved or let go elsewhere: looking up reads one place in memory, the keys of
-//! the set, and nearly always that is all.
+//! A key belongs to one set of [`WAYS`] slots. When a set is full, its oldest slot is overwritten, so a lookup reads one
+//! cache line, the keys of the set, and rarely more.
 
 use crate::types::{Span, Timestamp};
 
-/// Places of a set: with the number of the next one they fill a line of the processor's cache.
+/// Slots of a set: their keys and the number of the next slot fill a cache line.
 const WAYS: usize = 7;
 
 /// Lifetime of a cached reply: longer than all requests for one message take.
 const LIFETIME: Span = Span::from_seconds(600);
 
-/// A hash under a key of this process's own, and not zero. That two of those which are looked for are the same
-/// happens once in 10^14 times.
+/// Keyed hash with a per-process key, never zero. The chance of a collision is about 10^-14 per lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key(u64);
 
-/// So many sets, 65,536 at most.
+/// `SETS` sets, at most 65,536.
 #[derive(Debug)]
 pub(super) struct SetCache<V, const SETS: usize> {
-    /// The keys of each set, zero where there is none yet, and the number of the place to be taken next.
+    /// The keys of each set, zero for an empty slot, and the number of the slot to be written next.
     keys: Vec<[u64; WAYS + 1]>,
-    slot: Vec<Option<Box<Places<V>>>>,
+    values: Vec<Option<Box<Slots<V>>>>,
 }
 
-/// What was slot under the keys of a set.
-type Places<V> = [Option<Slot<V>>; WAYS];
+/// The values of a set.
+type Slots<V> = [Option<Slot<V>>; WAYS];
 
-/// What was slot, and when.
+/// A value, and when it was written.
 #[derive(Debug, Clone, Copy)]
 struct Slot<V> {
     at: Timestamp,
@@ -43,28 +41,28 @@ impl Key {
 }
 
 impl<V: Copy, const SETS: usize> SetCache<V, SETS> {
-    /// Nothing was slot. Memory is taken as it is needed.
+    /// An empty cache. Memory is allocated as it is needed.
     pub(super) fn new() -> Self {
         Self {
             keys: vec![[0; WAYS + 1]; SETS],
-            slot: std::iter::repeat_with(|| None).take(SETS).collect(),
+            values: std::iter::repeat_with(|| None).take(SETS).collect(),
         }
     }
 
-    /// What was slot under this key, unless that is too long ago, or was at a time that is yet to come.
+    /// The value of this key, unless its lifetime is over or it was written in the future.
     pub(super) fn find(&self, key: Key, now: Timestamp) -> Option<V> {
         let set = Self::set_of(key);
         let [keys @ .., _next] = self.keys.get(set)?;
         let place = keys.iter().position(|taken| *taken == key.0)?;
-        let slot = self.slot.get(set)?.as_ref()?.get(place)?.as_ref()?;
+        let slot = self.values.get(set)?.as_ref()?.get(place)?.as_ref()?;
         (slot.at <= now && now.since(slot.at) <= LIFETIME).then_some(slot.value)
     }
 
-    /// Notes what was slot under this key.
+    /// Writes the value of this key.
     pub(super) fn insert(&mut self, key: Key, at: Timestamp, value: V) {
         let set = Self::set_of(key);
-        let (Some([keys @ .., next]), Some(slot)) =
-            (self.keys.get_mut(set), self.slot.get_mut(set))
+        let (Some([keys @ .., next]), Some(values)) =
+            (self.keys.get_mut(set), self.values.get_mut(set))
         else {
             return;
         };
@@ -74,8 +72,8 @@ impl<V: Copy, const SETS: usize> SetCache<V, SETS> {
             *next = next.wrapping_add(1) % WAYS as u64;
             place
         });
-        let slot = slot.get_or_insert_with(|| Box::new([None; WAYS]));
-        if let (Some(taken), Some(slot)) = (keys.get_mut(place), slot.get_mut(place)) {
+        let slots = values.get_or_insert_with(|| Box::new([None; WAYS]));
+        if let (Some(taken), Some(slot)) = (keys.get_mut(place), slots.get_mut(place)) {
             *taken = key.0;
             *slot = Some(Slot { at, value });
         }

@@ -20,7 +20,7 @@ pub struct Status {
     pub figures: Option<Figures>,
     /// Clients that pass at once.
     pub whitelisted: u64,
-    /// Why the store cannot be used.
+    /// Why the database is unavailable.
     pub trouble: Option<String>,
     /// Whether records grow old.
     pub expiry: Expiry,

@@ -1,17 +1,17 @@
 //! Write-behind buffer: record updates (last seen, retry counts) that no reply depends on. Reads see the buffered
 //! value. A crash loses the buffer.
 //!
-//! A retry that comes too early, or mail of a known triplet, changes only when the record was last seen and
-//! how often. Such traffic is answered from a read transaction; the changed record waits here and is laid over
-//! what is read, so that no decision sees an older one. A kill loses what waits.
+//! An early retry, or mail of a known triplet, changes only when the record was last seen, and how often. Such a request
+//! is decided in a read transaction; the changed record stays in this buffer and is merged into what is read, so that no
+//! decision sees an older one.
 //!
-//! What is being written is apart from what has been noted since, so that each record is written once a flush,
-//! however often it changes meanwhile.
+//! Records that are being written are separate from those that have changed since, so that each record is written once a
+//! flush, however often it changes.
 //!
 //! # Limits
 //!
-//! [`CAPACITY`] records of each kind, and as many that are being written; beyond that nothing is noted until the
-//! next flush.
+//! [`CAPACITY`] records of each kind, and as many that are being written. While the buffer is full, changes of other
+//! records are dropped.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,7 +23,7 @@ use crate::store::{Records, StoreError};
 /// Most records of each kind: some 10 MiB with keys.
 const CAPACITY: usize = 65_536;
 
-/// The records that wait.
+/// The buffer.
 #[derive(Debug, Default)]
 pub(crate) struct WriteBehind(Mutex<Both>);
 
@@ -43,8 +43,8 @@ pub(crate) struct DirtyRecords {
 }
 
 impl WriteBehind {
-    /// Lays what waits over what was read, has it decided, and notes what the answer changes without
-    /// promising it.
+    /// Merges buffered updates into `facts`, calls `decide`, and buffers the changes that need not be durable before the
+    /// reply.
     pub(crate) fn decide(
         &self,
         case: &Case,
@@ -74,7 +74,7 @@ impl WriteBehind {
         outcome
     }
 
-    /// Lays what waits over what was read.
+    /// Merges buffered updates into `facts`.
     pub(crate) fn merge_into(&self, case: &Case, facts: &mut Facts) {
         let both = self.lock();
         let triplet = case.triplet.as_ref();
@@ -138,7 +138,7 @@ impl WriteBehind {
 }
 
 impl DirtyRecords {
-    /// Lays over what was read what was noted: these, or what is here.
+    /// Merges buffered updates into `facts`: `triplet` and `client` if given, else those of this buffer.
     fn merge_into(
         &self,
         case: &Case,
@@ -169,8 +169,8 @@ impl DirtyRecords {
         self.triplets.len().max(self.clients.len())
     }
 
-    /// Writes what still belongs to the record in the store. What was noted while another record was being
-    /// committed is older than that one in part.
+    /// Writes the buffered updates whose stored record is still in the same state, merged with it: the update may
+    /// predate the last commit.
     pub(crate) fn write(&self, records: &mut dyn Records) -> Result<(), StoreError> {
         for (key, seen) in &self.triplets {
             let stored = records.triplet(key)?;

@@ -32,7 +32,7 @@ pub enum Reason {
     DnsAllowlist,
     /// No suspicion check says anything about the client.
     NotSuspicious,
-    /// The client has got enough greylisted mail through.
+    /// The client is auto-whitelisted.
     ClientAwl,
     /// At DATA: the client has waited for its reply as long as it had to.
     TarpitSurvived,
@@ -44,7 +44,7 @@ pub enum Reason {
     TripletFound,
     /// The triplet is new, or came too late for its retry window.
     New,
-    /// The triplet came back before the delay was over, or not often enough since.
+    /// The triplet was retried before the delay was over, or not often enough since.
     EarlyRetry,
     /// The message has waited for a reply already.
     Tarpitted,

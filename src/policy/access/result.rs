@@ -46,9 +46,9 @@ pub enum ResultError {
 /// How bad a reply is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
-    /// The client may come back.
+    /// The client may retry (4xx).
     Defer,
-    /// It need not.
+    /// It must not (5xx).
     Reject,
 }
 

@@ -23,7 +23,7 @@ pub struct Entry {
     pub source: Source,
     /// What was written.
     pub text: Box<str>,
-    /// How often it has decided; kept up by who asks the core, not by the core.
+    /// Number of decisions made by this entry; incremented by the caller, not by the policy core.
     pub hits: Arc<Hits>,
 }
 

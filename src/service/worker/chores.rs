@@ -1,4 +1,4 @@
-//! What the thread that writes does between batches, each duty in its own rhythm.
+//! What the writer thread does between batches, each duty at its own interval.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -90,7 +90,7 @@ impl Worker {
             let is_more = self.flush();
             self.flush_counters();
             self.note_time();
-            // The next batch is due soon, but not before strangers have had their turn.
+            // The next batch is due soon, but not before requests that wait for a commit.
             self.flushed = if is_more {
                 mono.saturating_sub(FLUSH.saturating_sub(TICK))
             } else {
@@ -117,7 +117,7 @@ impl Worker {
         }
     }
 
-    /// Ends a pause whose time is over.
+    /// Ends an expired pause.
     fn end_pause(&self) {
         if !self.shared.pause.has_end() {
             return;
@@ -167,8 +167,8 @@ impl Worker {
         }
     }
 
-    /// Writes a batch of what was only seen; says whether there is more of it. In a full store there is room
-    /// for smaller batches, or for none: then what was seen is forgotten, for it was not promised.
+    /// Flushes one batch of buffered updates; returns whether more remain. If the store is full, smaller batches are
+    /// tried; if none fits, the updates are dropped, as no reply depended on them.
     pub(super) fn flush(&mut self) -> bool {
         if self.health != Health::Well {
             return false;
@@ -195,9 +195,8 @@ impl Worker {
         false
     }
 
-    /// Writes the counters of the hour, and of the entries that were added those that have decided; entries
-    /// whose time is over go. Only this thread changes what was added, in the store and in the live rules, so the two are
-    /// always in step.
+    /// Writes the hourly counters and the hit counts of runtime entries, and deletes expired entries. Only this thread
+    /// changes runtime entries, in the database and in the live rules, so the two stay consistent.
     pub(super) fn flush_counters(&mut self) {
         if self.health != Health::Well {
             return;

@@ -1,4 +1,4 @@
-//! The thread that writes.
+//! The writer thread.
 //!
 //! It takes what is queued, decides each request again inside one write transaction, commits once and
 //! answers all of them. Between batches it keeps house: what was only seen is written, records whose time is
@@ -154,7 +154,7 @@ impl Worker {
         }
     }
 
-    /// Works until every sender of the queue is gone; then writes what waits and syncs.
+    /// Works until every sender of the queue is gone; then flushes the write-behind buffer and syncs.
     pub(crate) fn run(mut self, queue: &Receiver<Message>) {
         // Every client is looked at: not before the first answer can be given.
         self.count_whitelisted();
@@ -249,7 +249,8 @@ impl Worker {
         }
     }
 
-    /// Decides a batch in one transaction, commits it, and answers. Dropped answers tell of a failure.
+    /// Decides a batch in one transaction, commits it, then replies. On failure the reply channels are dropped; the
+    /// receivers treat that as a store failure.
     fn decide(&mut self, batch: Vec<PendingRequest>) {
         let write_behind = Arc::clone(&self.shared.write_behind);
         let sleeps = Arc::clone(&self.shared.sleeps);
