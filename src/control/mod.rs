@@ -16,7 +16,7 @@ mod records;
 mod restore;
 mod statistics;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -26,6 +26,7 @@ use crate::service::gate::Inner;
 use crate::service::worker::{AdminTask, AdminTaskError, Message};
 use crate::service::{Gate, Internals};
 use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
+use crate::types::sync::Mutex;
 
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
 pub use explain::{Explained, Explanation, Finding};
@@ -211,7 +212,7 @@ impl Control {
         let task = AdminTask {
             job: Box::new(move |records| {
                 let yielded = job(records).map_err(Into::into)?;
-                *for_job.lock().unwrap_or_else(PoisonError::into_inner) = Some(yielded);
+                *for_job.lock() = Some(yielded);
                 Ok(())
             }),
             end,
@@ -221,7 +222,7 @@ impl Control {
         let queued = self.0.queue.try_send(Message::AdminTask(Box::new(task)));
         queued.map_err(|_| StoreError::Closed)?;
         is_done.await.map_err(|_| StoreError::Closed)??;
-        let value = value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let value = value.lock().take();
         value.ok_or(ControlError::Store(StoreError::Closed))
     }
 

@@ -7,11 +7,13 @@
 //! longest idle one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// Seconds within which a request must be complete. Postfix sends one in a single write.
 pub const PARTIAL_REQUEST_SECONDS: u64 = 60;
@@ -170,7 +172,7 @@ impl Registry {
     }
 
     fn table(&self) -> MutexGuard<'_, ConnectionTable> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

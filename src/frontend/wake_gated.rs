@@ -7,9 +7,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+
+use crate::types::sync::Mutex;
 
 /// A future that is polled only after it has been woken.
 pub(super) struct WakeGated<F> {
@@ -57,7 +59,7 @@ impl<F: Future> WakeGated<F> {
 
 impl WakeFlag {
     fn set_task(&self, waker: &Waker) {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut task = self.task.lock();
         *task = Some(waker.clone());
     }
 }
@@ -69,7 +71,7 @@ impl Wake for WakeFlag {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.is_set.store(true, Ordering::SeqCst);
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        let task = self.task.lock();
         if let Some(task) = &*task {
             task.wake_by_ref();
         }

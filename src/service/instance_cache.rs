@@ -12,11 +12,11 @@
 //! [`set_cache`](super::set_cache). Nothing is remembered without an instance, and nothing outlives the process.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::set_cache::{Key, SetCache};
 use crate::policy::{Attempt, Because, Outcome, Params, Reason, Stage, Verdict};
 use crate::types::Timestamp;
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// Sets of answers: 8 MiB when all are full.
 const ANSWERS: usize = 16_384;
@@ -139,7 +139,7 @@ impl InstanceCache {
     }
 
     fn caches(&self) -> MutexGuard<'_, Caches> {
-        self.caches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.caches.lock()
     }
 }
 

@@ -11,12 +11,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::set_cache::Key;
 use crate::policy::{Attempt, Case, Outcome, Triplet, TripletKey};
 use crate::store::{Row, RowKey};
 use crate::types::ClientIp;
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// Most clients.
 const CAPACITY: usize = 8192;
@@ -107,7 +107,7 @@ impl LastClients {
 
     fn lock(&self) -> Option<MutexGuard<'_, Clients>> {
         let clients = self.clients.as_ref()?;
-        Some(clients.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(clients.lock())
     }
 }
 

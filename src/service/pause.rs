@@ -8,10 +8,10 @@
 //! is not trusted it does not end, as no record expires then.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::clock::Clock;
 use crate::policy::{Expiry, Pause};
+use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Span, Timestamp};
 
 /// Greylisting is on.
@@ -180,7 +180,7 @@ impl PauseSwitch {
     }
 
     fn lock(&self) -> MutexGuard<'_, Stored> {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stored.lock()
     }
 }
 

@@ -8,9 +8,9 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::policy::{Outcome, Params, Stage, Tarpit, Verdict};
+use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Span, Timestamp};
 
 /// Recipients that may pass before a question at DATA is missed.
@@ -85,7 +85,7 @@ impl Sleeps {
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

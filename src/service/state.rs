@@ -1,14 +1,15 @@
 //! The state of the store, shared by the gate and the worker: well, or in what trouble.
 
 use std::fmt::Display;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::clock::{Clock, ClockGuard};
 use super::gate::CommitError;
 use super::stats::Counts;
 use crate::policy::{Expiry, Pause};
 use crate::store::{Figures, Reader, StoreError};
+use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Span, Timestamp};
 
 /// What an administrator sees first.
@@ -68,7 +69,7 @@ impl StoreState {
         &self,
         ask: impl FnOnce(&dyn Reader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner);
+        let reader = self.reader.read();
         match &*reader {
             Some(reader) => ask(reader.as_ref()),
             None => Err(StoreError::Closed),
@@ -77,18 +78,18 @@ impl StoreState {
 
     /// The reader itself, for what takes long. While somebody keeps it, the store cannot be opened anew.
     pub(crate) fn reader(&self) -> Result<Arc<dyn Reader>, StoreError> {
-        let reader = self.reader.read().unwrap_or_else(PoisonError::into_inner);
+        let reader = self.reader.read();
         reader.clone().ok_or(StoreError::Closed)
     }
 
     /// Gives or takes away the reader.
     pub(crate) fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
-        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
+        *self.reader.write() = reader;
     }
 
     /// Takes the reader away unless somebody keeps it; says whether it is gone.
     pub(super) fn take_reader(&self) -> bool {
-        let mut reader = self.reader.write().unwrap_or_else(PoisonError::into_inner);
+        let mut reader = self.reader.write();
         let is_kept = |reader: &Arc<_>| Arc::strong_count(reader) > 1;
         let is_kept = reader.as_ref().is_some_and(is_kept);
         if !is_kept {
@@ -100,7 +101,7 @@ impl StoreState {
     /// Enters trouble, with one line in the log when it begins or changes.
     pub(crate) fn degrade(&self, error: &dyn Display) {
         let text = error.to_string();
-        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.write();
         if trouble.as_ref() != Some(&text) {
             log::error!("database unavailable, retrying every 10 s: {text}");
             *trouble = Some(text);
@@ -110,7 +111,7 @@ impl StoreState {
     /// Ends trouble, with one line in the log if there was any.
     pub(crate) fn recover(&self) {
         self.stalled.store(false, Ordering::Relaxed);
-        let mut trouble = self.trouble.write().unwrap_or_else(PoisonError::into_inner);
+        let mut trouble = self.trouble.write();
         if trouble.take().is_some() {
             log::warn!("the database is available again");
         }
@@ -118,7 +119,7 @@ impl StoreState {
 
     /// The trouble, if there is any.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner);
+        let trouble = self.trouble.read();
         trouble.clone()
     }
 
@@ -139,7 +140,7 @@ impl StoreState {
             self.set_expiry(Expiry::Suspended);
         }
         self.set_believed(&guard);
-        *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = guard;
+        *self.guard.lock() = guard;
     }
 
     /// The time that records get, and whether they grow old. Does not lock as long as the clock goes on as it should.
@@ -157,7 +158,7 @@ impl StoreState {
 
     /// The same, and what is believed is brought up to date.
     pub(crate) fn check_clock(&self, now: Timestamp, boot: Span) -> (Timestamp, Expiry) {
-        let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.guard.lock();
         let expiry = guard.check(now, boot);
         self.set_expiry(expiry);
         self.set_believed(&guard);

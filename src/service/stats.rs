@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::dns_counts::{DnsCounts, Heard};
 use crate::policy::{DnsLists, ListName, Outcome, Reason, Suspicion, Verdict, s25r};
 use crate::store::Tally;
 use crate::types::Timestamp;
+use crate::types::sync::Mutex;
 
 /// How many outcomes there were of each kind, since the start.
 #[derive(Debug)]
@@ -105,12 +105,12 @@ impl Stats {
 
     /// Sets what [`Self::since_zero`] shows to zero.
     pub(crate) fn reset(&self, now: Timestamp) {
-        *self.zero.lock().unwrap_or_else(PoisonError::into_inner) = (now, self.counts());
+        *self.zero.lock() = (now, self.counts());
     }
 
     /// The counters since they were last set to zero, and when that was.
     pub(crate) fn since_zero(&self) -> (Timestamp, Counts) {
-        let zero = self.zero.lock().unwrap_or_else(PoisonError::into_inner);
+        let zero = self.zero.lock();
         let (since, zero) = &*zero;
         (*since, self.counts().since(zero))
     }

@@ -15,10 +15,10 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::policy::{Case, Changes, Client, ClientKey, Facts, Outcome, Triplet, TripletKey};
 use crate::store::{Records, StoreError};
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// Most records of each kind: some 10 MiB with keys.
 const CAPACITY: usize = 65_536;
@@ -133,7 +133,7 @@ impl WriteBehind {
     }
 
     fn lock(&self) -> MutexGuard<'_, Both> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

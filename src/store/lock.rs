@@ -14,7 +14,7 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -23,6 +23,7 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use super::lmdb::LmdbOpener;
 use super::unclean::Unclean;
 use super::{Candidate, Fill, Halves, Kept, OpenError, Opener, RestoreError, restore};
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// The name of the lock file.
 const NAME: &str = "stargrey.lock";
@@ -109,7 +110,7 @@ impl Locked {
 
 impl Locked {
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 

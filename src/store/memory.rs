@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::rows::{Collector, Cursor, Reach, is_same_client, is_same_sleep};
 use super::schema::{decode_hour, encode_entry, encode_hour, encode_tally, entry_key, stored_key};
@@ -16,6 +16,7 @@ use crate::policy::{
     Added, Case, Client, ClientKey, Facts, ListName, Params, Pause, Sleep, SleepChange, Triplet,
     TripletKey,
 };
+use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Prefix, Timestamp};
 
 /// The records of a process that are gone with it.
@@ -45,7 +46,7 @@ impl MemoryStore {
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock()
     }
 }
 

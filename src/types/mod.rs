@@ -8,6 +8,7 @@ mod list;
 mod network;
 mod reason;
 mod reply;
+pub mod sync;
 mod systemd;
 mod text;
 mod time;

@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -26,6 +26,7 @@ use stargrey::ctl::render::Manner;
 use stargrey::ctl::session::{Patience, Session};
 use stargrey::ctl::view::View;
 use stargrey::ctl::{clock, verbs};
+use stargrey::types::sync::Mutex;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use zbus::{Connection, OwnedFd, connection, interface};
@@ -76,11 +77,11 @@ struct Notes(Arc<Mutex<Vec<String>>>);
 
 impl Notes {
     fn note(&self, text: String) {
-        self.0.lock().unwrap().push(text);
+        self.0.lock().push(text);
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.0.lock())
     }
 }
 

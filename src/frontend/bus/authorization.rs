@@ -22,7 +22,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -37,6 +36,7 @@ use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 use super::error::invalid;
 use super::manager::Manager;
 use crate::api::{ACTIONS, Error};
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// How long polkit may take without a user's interaction.
 const POLKIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -138,8 +138,8 @@ impl CallSlots {
         })
     }
 
-    fn by_user(&self) -> std::sync::MutexGuard<'_, HashMap<u32, usize>> {
-        self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
+    fn by_user(&self) -> MutexGuard<'_, HashMap<u32, usize>> {
+        self.by_user.lock()
     }
 }
 

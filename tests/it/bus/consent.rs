@@ -1,9 +1,10 @@
 //! Who may: root without polkit, and whom polkit allows. A test plays polkit.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use stargrey::api::{ACTIONS, MANAGER};
+use stargrey::types::sync::Mutex;
 use zbus::OwnedVariant;
 
 use super::OnBus;
@@ -32,7 +33,7 @@ impl Polkit {
         assert_eq!(cancellation, "");
         assert_eq!(details.into_keys().next(), None);
         let is_allowed = action == self.allowed;
-        self.asked.lock().unwrap().push((action, flags & 1 == 1));
+        self.asked.lock().push((action, flags & 1 == 1));
         (is_allowed, !is_allowed, HashMap::new())
     }
 }
@@ -116,7 +117,7 @@ fn polkit_is_asked_for_the_action_of_each_method() {
             let answer = on.bus.call_as_nobody(MANAGER, call);
             let is_refused = answer.text.contains("the consent of polkit");
             assert_eq!(is_refused, !members.contains(&call[0]), "{action} {call:?}");
-            let (wanted, is_interactive) = asked.lock().unwrap().pop().unwrap();
+            let (wanted, is_interactive) = asked.lock().pop().unwrap();
             let members = ACTIONS.iter().find(|(name, _)| *name == wanted).unwrap().1;
             assert!(members.contains(&call[0]), "{wanted} {call:?}");
             assert!(is_interactive, "busctl lets polkit ask for a password");
@@ -138,7 +139,7 @@ fn who_may_not_ask_for_a_password_is_not_asked_for_one() {
     let quiet = ["--allow-interactive-authorization=no"];
     let refusal = on.bus.busctl_as_nobody(&[&quiet[..], &call[..]].concat());
     assert!(refusal.refused().contains("org.stargrey.Greylist1.reload"));
-    let asked = asked.lock().unwrap();
+    let asked = asked.lock();
     assert_eq!(
         *asked,
         [("org.stargrey.Greylist1.reload".to_owned(), false)]
@@ -151,7 +152,7 @@ fn polkit_is_not_asked_about_root() {
     let (_runtime, _connection, asked) = play_polkit(&on.bus, "");
     assert_eq!(on.manager(&["Reload"]).good(), "");
     on.bus.backup(tempfile::tempfile().unwrap()).unwrap();
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(asked.lock().is_empty());
 }
 
 #[test]
