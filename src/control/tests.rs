@@ -14,7 +14,8 @@ use crate::policy::{
     Tarpit, Texts, Triplet, Verdict,
 };
 use crate::service::clock::Clock;
-use crate::service::gate::{Start, tests::ManualClock};
+use crate::service::clock::tests::ManualClock;
+use crate::service::gate::Start;
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
 use crate::store::{Candidate, Lock, Locked, Opener, Page, Row, RowKey};

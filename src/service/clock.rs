@@ -168,24 +168,45 @@ impl ClockGuard {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
-    /// A clock whose two faces are set apart.
-    #[derive(Default)]
-    struct TwoFaces {
+    /// Clocks that the test sets: the wall clock can jump, the boot clock only goes on.
+    #[derive(Debug, Default)]
+    pub(crate) struct ManualClock {
         wall: AtomicU64,
         boot: AtomicU64,
     }
 
-    impl TwoFaces {
+    impl ManualClock {
+        /// Clocks that show the same: so many seconds after [`WALL`].
+        pub(crate) fn at(seconds: u64) -> Arc<Self> {
+            let clock = Self::default();
+            clock.set(WALL + seconds, WALL + seconds);
+            Arc::new(clock)
+        }
+
+        pub(crate) fn advance(&self, seconds: u64) {
+            self.wall.fetch_add(seconds, Ordering::Relaxed);
+            self.boot.fetch_add(seconds, Ordering::Relaxed);
+        }
+
+        /// Sets the wall clock forward or back.
+        pub(crate) fn jump(&self, seconds: i64) {
+            let wall = self.wall.load(Ordering::Relaxed);
+            let wall = wall.saturating_add_signed(seconds);
+            self.wall.store(wall, Ordering::Relaxed);
+        }
+
         fn set(&self, wall: u64, boot: u64) {
             self.wall.store(wall, Ordering::Relaxed);
             self.boot.store(boot, Ordering::Relaxed);
         }
     }
 
-    impl Clock for TwoFaces {
+    impl Clock for ManualClock {
         fn now(&self) -> Timestamp {
             Timestamp::from_seconds(self.wall.load(Ordering::Relaxed))
         }
@@ -220,7 +241,7 @@ mod tests {
                 WALL + 366 * DAY,
             ),
         ];
-        let clock = TwoFaces::default();
+        let clock = ManualClock::default();
         clock.set(WALL, 100);
         let mut guard = ClockGuard::new(&clock, None);
         for (name, wall, boot, want) in rows {
@@ -250,7 +271,7 @@ mod tests {
                 Applies,
             ),
         ];
-        let clock = TwoFaces::default();
+        let clock = ManualClock::default();
         clock.set(WALL, 100);
         let mut guard = ClockGuard::new(&clock, None);
         for (name, wall, boot, want) in rows {
@@ -261,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_clock_far_behind_the_store_is_not_believed() {
-        let clock = TwoFaces::default();
+        let clock = ManualClock::default();
         clock.set(WALL, 100);
         let latest = |seconds| Some(Timestamp::from_seconds(seconds));
         let mut guard = ClockGuard::new(&clock, latest(WALL + HOUR));

@@ -187,7 +187,7 @@ impl PauseSwitch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::gate::tests::ManualClock;
+    use crate::service::clock::tests::ManualClock;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_seconds(1_800_000_000 + seconds)

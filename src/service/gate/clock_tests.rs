@@ -1,56 +1,20 @@
 //! The clock jumps while the daemon runs: nothing that was known is forgotten because of it.
 
-use std::sync::atomic::AtomicU64;
-
 use proptest::prelude::*;
 
 use super::tests::{attempt, defer, judge, rules};
 use super::*;
 use crate::control::Control;
 use crate::policy::{Expiry, OnStoreFailure, Reason, Verdict};
+use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
-
-/// A wall clock that can be set, beside one that cannot.
-#[derive(Debug, Default)]
-struct TwoFaces {
-    wall: AtomicU64,
-    boot: AtomicU64,
-}
-
-impl TwoFaces {
-    fn jump(&self, seconds: i64) {
-        let wall = self.wall.load(Ordering::Relaxed);
-        self.wall
-            .store(wall.saturating_add_signed(seconds), Ordering::Relaxed);
-    }
-
-    fn advance(&self, seconds: u64) {
-        self.wall.fetch_add(seconds, Ordering::Relaxed);
-        self.boot.fetch_add(seconds, Ordering::Relaxed);
-    }
-}
-
-impl Clock for TwoFaces {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(self.wall.load(Ordering::Relaxed))
-    }
-
-    fn since_boot(&self) -> Span {
-        Span::from_seconds(self.boot.load(Ordering::Relaxed))
-    }
-}
 
 #[tokio::test]
 async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_right() {
     const YEAR: i64 = 365 * 86_400;
     for jump in [-3700, YEAR] {
-        let clock = Arc::new(TwoFaces::default());
-        clock.advance(1_800_000_000);
-        let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        let opener = Box::new(MemoryStore::new());
-        let Start { gate, .. } =
-            Gate::start(rules(OnStoreFailure::Defer), opener, as_clock).unwrap();
+        let World { gate, clock, .. } = World::new();
         let known = |instance| attempt("x", "known@b", instance, "joe@c");
         let waits = |instance| attempt("x", "waits@b", instance, "joe@c");
         assert_eq!(judge(&gate, &known("1")).await.1, Reason::New);
@@ -95,8 +59,7 @@ async fn a_pause_is_as_long_as_was_asked_whatever_the_clock_does() {
     ];
     for (before, during) in jumps {
         let name = format!("{before} {during}");
-        let clock = Arc::new(TwoFaces::default());
-        clock.advance(1_800_000_000);
+        let clock = ManualClock::at(0);
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let opener = Box::new(MemoryStore::new());
         let started = Gate::start(rules(OnStoreFailure::Defer), opener, as_clock).unwrap();
@@ -193,14 +156,13 @@ fn event() -> impl Strategy<Value = Event> {
 /// A gate, its clock, and how far that is from the right time.
 struct World {
     gate: Gate,
-    clock: Arc<TwoFaces>,
+    clock: Arc<ManualClock>,
     off: i64,
 }
 
 impl World {
     fn new() -> Self {
-        let clock = Arc::new(TwoFaces::default());
-        clock.advance(1_800_000_000);
+        let clock = ManualClock::at(0);
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let opener = Box::new(MemoryStore::new());
         let Start { gate, .. } =

@@ -5,13 +5,14 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::tarpit_tests::Untouchable;
-use super::tests::{ManualClock, rules};
+use super::tests::rules;
 use super::*;
 use crate::control::Control;
 use crate::lookup::tests::Gated;
 use crate::policy::{
     DnsLists, OnStoreFailure, Reason, Scheme, Stage, Suspicion, Tarpit, Thresholds,
 };
+use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
 

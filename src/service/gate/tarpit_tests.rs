@@ -2,10 +2,10 @@
 
 use jiff::tz::TimeZone;
 
-use super::tests::ManualClock;
 use super::*;
 use crate::policy::{Lists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Texts, s25r};
 use crate::protocol::{self, policy::Style};
+use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
 use crate::store::{Halves, OpenError, StoreError};
 use crate::types::Span;

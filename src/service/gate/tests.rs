@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -15,35 +15,10 @@ use crate::policy::{
     AddressList, ClientList, Entry, Lists, OnStoreFailure, Params, Pause, Reason, Remaining, Stage,
     Texts, Verdict,
 };
+use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
 use crate::store::{Commit, Halves, Job, OpenError, RequestError, StoreError, Swept, Writer};
 use crate::types::Span;
-
-/// A clock that the test sets.
-#[derive(Debug, Default)]
-pub(crate) struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    pub(crate) fn at(seconds: u64) -> Arc<Self> {
-        let clock = Self::default();
-        clock.0.store(1_800_000_000 + seconds, Ordering::Relaxed);
-        Arc::new(clock)
-    }
-
-    pub(crate) fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_seconds(self.0.load(Ordering::Relaxed))
-    }
-
-    fn since_boot(&self) -> Span {
-        Span::from_seconds(self.0.load(Ordering::Relaxed))
-    }
-}
 
 pub(super) fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
     let entry = Entry::in_file(&Path::new("list").into(), 1, "good.example");
