@@ -1,9 +1,9 @@
 //! The gate: entry point of the service layer for all front ends.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
 use super::clock::{Clock, ClockGuard};
@@ -21,6 +21,7 @@ use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
 use crate::policy::{Attempt, Lists, Outcome, Pause, Ruleset};
 use crate::store::{Opener, PrivacyError};
+use crate::types::sync::RwLock;
 use crate::types::{Reply, Timestamp};
 
 /// Requests that may wait for the writer: more than there can be connections.
@@ -264,14 +265,11 @@ impl Inner {
 
     /// Where things are looked up.
     pub(super) fn lookups(&self) -> Lookups {
-        self.lookups
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lookups.read().clone()
     }
 
     fn set_lookups(&self, lookups: Lookups) {
-        *self.lookups.write().unwrap_or_else(PoisonError::into_inner) = lookups;
+        *self.lookups.write() = lookups;
     }
 }
 

@@ -12,8 +12,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
@@ -21,6 +21,7 @@ use crate::policy::{
 };
 use crate::service::pattern::{Pattern, parse};
 use crate::types::Timestamp;
+use crate::types::sync::{Mutex, MutexGuard, RwLock};
 
 /// No entry expires.
 const NEVER: u64 = u64::MAX;
@@ -123,7 +124,7 @@ impl LiveRules {
 
     /// The active rules.
     pub(crate) fn rules(&self) -> Arc<Ruleset> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.rules.read())
     }
 
     /// Replaces the lists of the files. An entry that was there before keeps its hits.
@@ -285,12 +286,12 @@ impl LiveRules {
     }
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock()
     }
 
     /// Replaces the active rules by rules made of them.
     fn change(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
-        let mut rules = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rules = self.rules.write();
         *rules = Arc::new(change(&rules));
     }
 

@@ -1,7 +1,6 @@
 //! The gate over a store in memory, and over stores that fail as no real one can be made to.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
 use crate::store::{Commit, Halves, Job, OpenError, RequestError, StoreError, Swept, Writer};
 use crate::types::Span;
+use crate::types::sync::Mutex;
 
 pub(super) fn rules(on_store_failure: OnStoreFailure) -> Ruleset {
     let entry = Entry::in_file(&Path::new("list").into(), 1, "good.example");
@@ -163,7 +163,7 @@ pub(super) struct Faulty {
 
 impl Faulty {
     fn commit(&self) -> Result<(), StoreError> {
-        if let Some(disk) = self.hangs.lock().unwrap().take() {
+        if let Some(disk) = self.hangs.lock().take() {
             // An error means that the disk is alive again.
             assert!(disk.recv().is_err());
         }
@@ -259,7 +259,7 @@ async fn a_pause_waits_two_seconds_for_a_disk_that_hangs_and_is_stored_when_it_i
     } = start(faulty.clone(), &clock);
     let control = Control::new(internals);
     let (disk, hangs) = std::sync::mpsc::channel();
-    *faulty.hangs.lock().unwrap() = Some(hangs);
+    *faulty.hangs.lock() = Some(hangs);
 
     // From here on the runtime's time moves by itself; the disk's does not.
     tokio::time::pause();
@@ -283,7 +283,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
     let faulty = Faulty::default();
     let Start { gate, worker, .. } = start(faulty.clone(), &clock);
     let (disk, hangs) = std::sync::mpsc::channel();
-    *faulty.hangs.lock().unwrap() = Some(hangs);
+    *faulty.hangs.lock() = Some(hangs);
 
     let asking = gate.clone();
     let first = tokio::spawn(async move {
