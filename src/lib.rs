@@ -30,11 +30,11 @@
 //!
 //! | module | holds | may use |
 //! | --- | --- | --- |
-//! | [`types`] | time, addresses and networks, printable text | – |
+//! | [`types`] | time, addresses and networks, printable text, locks | – |
 //! | [`protocol`] | bytes to requests, answers to bytes | types |
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
 //! | [`api`] | the D-Bus contract: names, errors, rows, proxies | – |
-//! | [`lookup`] | what is asked outside, on a thread of its own: cache, deadline, silent zones | policy |
+//! | [`lookup`] | what is asked outside, on a thread of its own: cache, deadline, silent zones | types, policy |
 //! | [`store`] | records in LMDB, or in memory for tests | types, policy |
 //! | [`config`] | options and list files, with every complaint | types, policy |
 //! | [`service`] | the gate, the writing thread, the clock, counters, the decision log | types, policy, store, lookup |

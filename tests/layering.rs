@@ -9,7 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["types"]),
     ("policy", &["types"]),
     ("api", &[]),
-    ("lookup", &["policy"]),
+    ("lookup", &["types", "policy"]),
     ("store", &["types", "policy"]),
     ("config", &["types", "policy"]),
     ("service", &["types", "policy", "store", "lookup"]),

@@ -28,7 +28,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::policy::{Finding, Lookup, Zone};
+use crate::types::sync::{Mutex, MutexGuard};
 use cache::Cache;
 pub use dns::{Dns, ResolverError};
 use silence::Silence;
@@ -195,7 +196,7 @@ impl Lookups {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// Finds something in the cache, or waits for it with those who wait already, or hands it to the thread.

@@ -4,6 +4,12 @@
 //! ends the process (`panic = "abort"`), so nobody ever sees such a lock, and to ask for the error at each use says
 //! nothing. Under the test harness, where a panic does unwind, the value is had as the panicking thread left it.
 //!
+//! `clippy.toml` disallows the two of the standard library everywhere else.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "the locks that all others use are made of them"
+)]
 
 use std::sync::{PoisonError, RwLockReadGuard, RwLockWriteGuard};
 

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::tests::{Faulty, ManualClock, rules};
+use super::tests::{Faulty, rules};
 use super::*;
 use crate::control::{Control, Filter};
 use crate::lookup::tests::Gated;
 use crate::policy::{
     DnsLists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Thresholds, Unmatched,
 };
+use crate::service::clock::tests::ManualClock;
 use crate::types::Span;
 
 /// What happens next.
