@@ -17,6 +17,7 @@ mod records;
 mod restore;
 mod statistics;
 mod status;
+mod triplets;
 
 pub use check_postfix::run as check_postfix;
 

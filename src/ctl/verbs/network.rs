@@ -1,6 +1,9 @@
 //! Networks where a client should be: those that a triplet's record has, so that what `pending` shows can be pasted.
 
-use crate::api::{CLIENT, FromRow, MOST_ROWS, NETWORK, RECIPIENT, Row, SENDER};
+use std::ops::ControlFlow;
+
+use super::triplets;
+use crate::api::{CLIENT, FromRow, NETWORK, RECIPIENT, Row, SENDER};
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::session::Session;
 use crate::types::Prefix;
@@ -22,26 +25,18 @@ pub(super) async fn find(
     sender: Option<&str>,
     recipient: Option<&str>,
 ) -> Result<(), Failure> {
-    let manager = session.manager().await?;
     let name = network.to_string();
     let filter = Row::new()
         .with(CLIENT, &*name)
         .with_some(SENDER, sender)
         .with_some(RECIPIENT, recipient)
         .build();
-    let has_it = |row: &crate::api::Dict| {
-        row.text(NETWORK).and_then(|text| Prefix::parse(text).ok()) == Some(network)
-    };
-    let mut after = Vec::new();
-    loop {
-        let page = manager.list_triplets(&filter, &after, MOST_ROWS);
-        let (page, next) = session.ask("ListTriplets", page).await?;
-        if page.iter().any(has_it) {
-            return Ok(());
+    let found = triplets::each(session, &filter, |row| {
+        match row.text(NETWORK).and_then(|text| Prefix::parse(text).ok()) {
+            Some(other) if other == network => ControlFlow::Break(()),
+            Some(_) | None => ControlFlow::Continue(()),
         }
-        if next.is_empty() {
-            return Err(ArgumentError::Network(name).into());
-        }
-        after = next;
-    }
+    });
+    let missing = || ArgumentError::Network(name.clone()).into();
+    found.await?.ok_or_else(missing)
 }

@@ -5,11 +5,12 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::ops::ControlFlow;
 
-use super::{Answer, bare, shown};
+use super::{Answer, bare, shown, triplets};
 use crate::api::{
-    CLIENT, CLIENT_ADDRESS, CLIENT_NAME, COUNTED, Dict, FIRST, FromRow, HASH, LAST, MOST_ROWS,
-    NETWORK, RECIPIENT, RETRIES, RETRYING, Row, SENDER, STATE, STATE_WAITING,
+    CLIENT, CLIENT_ADDRESS, CLIENT_NAME, COUNTED, Dict, FIRST, FromRow, HASH, LAST, NETWORK,
+    RECIPIENT, RETRIES, RETRYING, Row, SENDER, STATE, STATE_WAITING,
 };
 use crate::ctl::args::Pending;
 use crate::ctl::client::filtered;
@@ -130,20 +131,13 @@ impl Waiting {
         filter: &Dict,
         limit: u32,
     ) -> Result<Self, Failure> {
-        let manager = session.manager().await?;
         let mut foremost = Foremost::new(limit);
-        let mut after = Vec::new();
-        loop {
-            let page = manager.list_triplets(filter, &after, MOST_ROWS);
-            let (page, next) = session.ask("ListTriplets", page).await?;
-            for row in page {
-                foremost.push(row);
-            }
-            if next.is_empty() {
-                return Ok(foremost.sorted());
-            }
-            after = next;
-        }
+        let all = triplets::each(session, filter, |row| {
+            foremost.push(row);
+            ControlFlow::<()>::Continue(())
+        });
+        all.await?;
+        Ok(foremost.sorted())
     }
 
     /// Whether nobody waits.
