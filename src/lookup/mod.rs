@@ -226,7 +226,7 @@ impl Inner {
         if self.resolver.is_none() {
             return false;
         }
-        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut jobs = self.jobs.lock();
         if jobs.is_none() {
             match self.start() {
                 Ok(started) => *jobs = Some(started),

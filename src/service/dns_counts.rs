@@ -1,9 +1,9 @@
 //! What the DNS lists are worth: counters for each of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::policy::{DnsLists, Score, Standing, Step, Trace, ZoneAnswer};
+use crate::types::sync::{Mutex, MutexGuard};
 
 /// What the lists have said in one decision.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ impl DnsCounts {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
