@@ -52,8 +52,8 @@ use zbus::connection;
 
 use args::{Arguments, Import, Verb};
 use failure::{Failure, Interrupt};
-use render::Manner;
-use session::{Patience, Session};
+use render::TerminalStyle;
+use session::{Session, Timeouts};
 use verbs::Answer;
 use view::View;
 
@@ -99,7 +99,7 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
         return verbs::check_postfix(options, arguments.json);
     }
     let view = View {
-        manner: Manner::of_standard_output(!arguments.no_legend),
+        terminal: TerminalStyle::of_standard_output(!arguments.no_legend),
         json: arguments.json,
         now: clock::now(),
     };
@@ -110,7 +110,7 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     let _agent = needs_authorization(verb).then(agent::Agent::start);
     let work = async {
         let bus = connection::Builder::system();
-        let session = Session::begin(bus, Patience::USUAL, view).await?;
+        let session = Session::begin(bus, Timeouts::USUAL, view).await?;
         verbs::run(&session, verb).await
     };
     if leaves_files(verb) {

@@ -1,4 +1,4 @@
-//! The way to the daemon.
+//! The D-Bus session with the daemon.
 
 use std::convert::Infallible;
 use std::io::{self, IsTerminal};
@@ -13,26 +13,26 @@ use super::unit::{UNIT, UNIT_PATH, Unit};
 use super::view::View;
 use crate::api::{ACTIONS, Dict, Error, MANAGER, ManagerProxy, MonitorProxy, NAME, PATH};
 
-/// How long the bus is waited for.
-const CONNECTING: Duration = Duration::from_secs(25);
+/// How long connecting to the bus may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// How long systemd is waited for.
-const LOOKING: Duration = Duration::from_secs(2);
+/// How long the state of the daemon and its unit may take.
+const STATE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the daemon is waited for.
+/// Timeouts of calls to the daemon.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// For what anybody may know, which it has at hand.
+pub struct Timeouts {
+    /// For calls of the Monitor, which the daemon replies to at once.
     pub monitor: Duration,
-    /// For what administrators may do: somebody may have to type a password first, and a copy or a batch of
-    /// records takes its time.
+    /// For calls of the Manager: the user may have to type a password first, and a backup or a batch of records takes
+    /// time.
     pub manager: Duration,
-    /// Before it is said that, and what is waited for; and from one look at the unit to the next.
+    /// Until a message says what the call waits for; and between two checks of the unit.
     pub silence: Duration,
 }
 
-impl Patience {
-    /// As long as D-Bus waits by custom, and long enough for anything.
+impl Timeouts {
+    /// The usual timeout of D-Bus, and one that is long enough for every method of the Manager.
     pub const USUAL: Self = Self {
         monitor: Duration::from_secs(25),
         manager: Duration::from_secs(10 * 60),
@@ -54,14 +54,14 @@ fn is_managing(method: &str) -> bool {
     ACTIONS.iter().any(|(_, methods)| methods.contains(&method))
 }
 
-/// A connection to the bus, and how what comes over it is shown.
+/// A connection to the bus, and how replies are shown.
 #[derive(Debug)]
 pub struct Session {
     connection: Connection,
-    patience: Patience,
-    /// Whether it has been said that this waits.
+    timeouts: Timeouts,
+    /// Whether the message about waiting has been printed.
     has_remarked: AtomicBool,
-    /// How something is shown.
+    /// How replies are shown.
     pub view: View,
 }
 
@@ -73,10 +73,10 @@ impl Session {
     /// [`Failure::NoBus`].
     pub async fn begin(
         bus: connection::Builder<'_>,
-        patience: Patience,
+        timeouts: Timeouts,
         view: View,
     ) -> Result<Self, Failure> {
-        let connection = match tokio::time::timeout(CONNECTING, bus.build()).await {
+        let connection = match tokio::time::timeout(CONNECT_TIMEOUT, bus.build()).await {
             Ok(connection) => connection.map_err(Failure::NoBus)?,
             Err(_) => {
                 return Err(Failure::NoBus(
@@ -86,24 +86,24 @@ impl Session {
         };
         Ok(Self {
             connection,
-            patience,
+            timeouts,
             has_remarked: AtomicBool::new(false),
             view,
         })
     }
 
-    /// What a call of a method is answered.
+    /// Waits for the reply to a method call.
     ///
     /// # Errors
     ///
-    /// What the method refuses, [`Failure::Failing`] when systemd starts the daemon in vain, and
-    /// [`Failure::Silent`] when no answer comes.
+    /// The method's error, [`Failure::Failing`] if systemd cannot start the daemon, and [`Failure::Silent`] if there
+    /// is no reply.
     pub async fn ask<T>(
         &self,
         method: &str,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failure> {
-        let limit = self.patience.with(method);
+        let limit = self.timeouts.with(method);
         tokio::select! {
             biased;
             answer = tokio::time::timeout(limit, call) => match answer {
@@ -114,11 +114,11 @@ impl Session {
         }
     }
 
-    /// Says what is waited for, once, and looks at the unit until it fails.
+    /// Prints once what the call waits for, and checks the unit until it fails.
     async fn watch(&self, method: &str) -> Result<Infallible, Failure> {
         let mut first: Option<Unit> = None;
         loop {
-            tokio::time::sleep(self.patience.silence).await;
+            tokio::time::sleep(self.timeouts.silence).await;
             let is_there = self.has_daemon().await;
             let unit = if is_there { None } else { self.unit().await };
             if !self.has_remarked.swap(true, Ordering::Relaxed) {
@@ -138,7 +138,7 @@ impl Session {
         }
     }
 
-    /// Whether somebody has the name of the daemon, which is not started for this.
+    /// Whether the daemon's bus name has an owner; does not start the daemon.
     pub async fn has_daemon(&self) -> bool {
         let asked = async {
             let bus = zbus::fdo::DBusProxy::new(&self.connection).await?;
@@ -146,11 +146,11 @@ impl Session {
                 .await
                 .map_err(zbus::Error::from)
         };
-        let asked = tokio::time::timeout(LOOKING, asked).await;
+        let asked = tokio::time::timeout(STATE_TIMEOUT, asked).await;
         matches!(asked, Ok(Ok(true)))
     }
 
-    /// What systemd says about the unit of the daemon, if there is a systemd.
+    /// The state of the daemon's unit, if there is a systemd.
     async fn unit(&self) -> Option<Unit> {
         let asked = async {
             let proxy = zbus::fdo::PropertiesProxy::builder(&self.connection)
@@ -164,7 +164,7 @@ impl Session {
             let service = proxy.get_all(service).await?;
             Ok::<_, zbus::Error>(Unit::read(&unit, &service))
         };
-        tokio::time::timeout(LOOKING, asked).await.ok()?.ok()
+        tokio::time::timeout(STATE_TIMEOUT, asked).await.ok()?.ok()
     }
 
     /// What anybody may know.

@@ -3,14 +3,14 @@
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
-use super::render::{self, Manner};
+use super::render::{self, TerminalStyle};
 use crate::types::{Span, Timestamp};
 
 /// How and when something is shown.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// As what: text in this manner …
-    pub manner: Manner,
+    /// As text in this style …
+    pub terminal: TerminalStyle,
     /// … or JSON.
     pub json: bool,
     /// The time.
@@ -57,9 +57,9 @@ impl View {
     #[cfg(test)]
     pub(super) fn of_80_columns() -> Self {
         Self {
-            manner: Manner {
+            terminal: TerminalStyle {
                 width: Some(80),
-                ..Manner::plain()
+                ..TerminalStyle::plain()
             },
             json: false,
             now: "2026-11-22T04:33:17+01:00[Europe/Berlin]"

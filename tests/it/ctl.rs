@@ -22,8 +22,8 @@ use clap::Parser;
 use stargrey::api::{CHANGED, Dict, Error, FromRow, MANAGER, NAME, NEW, PATH, Row, UNCHANGED};
 use stargrey::ctl::args::Arguments;
 use stargrey::ctl::import::{header, trailer};
-use stargrey::ctl::render::Manner;
-use stargrey::ctl::session::{Patience, Session};
+use stargrey::ctl::render::TerminalStyle;
+use stargrey::ctl::session::{Session, Timeouts};
 use stargrey::ctl::view::View;
 use stargrey::ctl::{clock, verbs};
 use stargrey::types::sync::Mutex;
@@ -878,13 +878,13 @@ pub(crate) fn stuck(runtime: &Runtime) -> (Bus, Connection) {
 fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
     let runtime = Runtime::new().unwrap();
     let (bus, _connection) = stuck(&runtime);
-    let patience = Patience {
+    let timeouts = Timeouts {
         monitor: Duration::from_millis(20),
         manager: Duration::from_millis(20),
-        ..Patience::USUAL
+        ..Timeouts::USUAL
     };
     let view = View {
-        manner: Manner::plain(),
+        terminal: TerminalStyle::plain(),
         json: false,
         now: clock::now(),
     };
@@ -897,7 +897,7 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
         let failure = runtime.block_on(async {
             let address = bus.bus.address();
             let bus = connection::Builder::address(address.as_str());
-            let session = Session::begin(bus, patience, view.clone()).await.unwrap();
+            let session = Session::begin(bus, timeouts, view.clone()).await.unwrap();
             verbs::run(&session, &verb).await.unwrap_err()
         });
         let want = "the daemon does not answer; see `systemctl status stargrey.service`";

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use stargrey::ctl::args::Arguments;
-use stargrey::ctl::render::Manner;
-use stargrey::ctl::session::{Patience, Session};
+use stargrey::ctl::render::TerminalStyle;
+use stargrey::ctl::session::{Session, Timeouts};
 use stargrey::ctl::unit::UNIT_PATH;
 use stargrey::ctl::view::View;
 use stargrey::ctl::{clock, verbs};
@@ -133,13 +133,13 @@ fn a_unit_that_fails_is_not_waited_for() {
         let directory = tempfile::tempdir().unwrap();
         let bus = Bus::start_activating(directory.path());
         let _systemd = play_systemd(&runtime, &bus, state, more);
-        let patience = Patience {
+        let timeouts = Timeouts {
             monitor: limit,
             manager: limit,
             silence: Duration::from_millis(20),
         };
         let view = View {
-            manner: Manner::plain(),
+            terminal: TerminalStyle::plain(),
             json: false,
             now: clock::now(),
         };
@@ -147,7 +147,7 @@ fn a_unit_that_fails_is_not_waited_for() {
         let failure = runtime.block_on(async {
             let address = bus.address();
             let bus = connection::Builder::address(address.as_str());
-            let session = Session::begin(bus, patience, view).await.unwrap();
+            let session = Session::begin(bus, timeouts, view).await.unwrap();
             let verb = arguments.verb.unwrap();
             verbs::run(&session, &verb).await.unwrap_err()
         });

@@ -10,7 +10,7 @@
 //! All bars have one scale; the longest fills what the terminal leaves. A part that is not nothing takes
 //! some room whatever the scale. Bars of a single part are drawn to an eighth of a column.
 
-use super::{Manner, Plain, Style, USUAL_WIDTH, filling, shortened, width};
+use super::{Plain, Style, TerminalStyle, USUAL_WIDTH, filling, shortened, width};
 
 /// Between label, bar and value.
 const GAP: &str = "  ";
@@ -81,10 +81,10 @@ impl Chart {
 
     /// The chart as text; the line with names and totals only with a legend.
     #[must_use]
-    pub fn render(&self, manner: &Manner) -> String {
+    pub fn render(&self, terminal: &TerminalStyle) -> String {
         let sums: Vec<u128> = self.bars.iter().map(|(_, parts)| sum(parts)).collect();
         let most = sums.iter().copied().max().unwrap_or_default();
-        let room = manner.width.unwrap_or(USUAL_WIDTH);
+        let room = terminal.width.unwrap_or(USUAL_WIDTH);
         let labels = self.bars.iter().map(|(label, _)| width(label)).max();
         let labels = labels.unwrap_or_default().min((room / 3).max(NARROWEST));
         let values = most.to_string().len();
@@ -93,16 +93,16 @@ impl Chart {
         let columns = room.saturating_sub(taken).max(NARROWEST);
         let mut out = String::new();
         for ((label, parts), sum) in self.bars.iter().zip(sums) {
-            let label = shortened(label, labels, manner);
+            let label = shortened(label, labels, terminal);
             let value = sum.to_string();
             out.extend([label.as_str(), &filling(&label, labels), GAP]);
-            let drawn = self.draw(&mut out, parts, (most, columns), manner);
+            let drawn = self.draw(&mut out, parts, (most, columns), terminal);
             out.push_str(&" ".repeat(columns.saturating_sub(drawn)));
             out.extend([GAP, &filling(&value, values), &value, "\n"]);
         }
-        if manner.legend && !self.bars.is_empty() {
+        if terminal.legend && !self.bars.is_empty() {
             out.push('\n');
-            self.legend(&mut out, manner);
+            self.legend(&mut out, terminal);
         }
         out
     }
@@ -113,24 +113,24 @@ impl Chart {
         out: &mut String,
         parts: &[(usize, u64)],
         (most, columns): (u128, usize),
-        manner: &Manner,
+        terminal: &TerminalStyle,
     ) -> usize {
-        let is_fine = manner.utf8 && self.series.len() == 1;
+        let is_fine = terminal.utf8 && self.series.len() == 1;
         let steps = if is_fine { 8 } else { 1 };
         let mut drawn = 0_usize;
         for (index, length) in lengths(parts, most, columns.saturating_mul(steps)) {
-            let mut bar = fill(index, manner).to_string().repeat(length / steps);
+            let mut bar = fill(index, terminal).to_string().repeat(length / steps);
             let rest = (length % steps).checked_sub(1);
             bar.extend(rest.and_then(|eighths| EIGHTHS.get(eighths)));
             drawn = drawn.saturating_add(width(&bar));
-            self.style(index).paint(out, &bar, manner);
+            self.style(index).paint(out, &bar, terminal);
         }
         drawn
     }
 
     /// Puts the names and their totals behind `out`, on as many lines as it takes.
-    fn legend(&self, out: &mut String, manner: &Manner) {
-        let room = manner.width.unwrap_or(USUAL_WIDTH);
+    fn legend(&self, out: &mut String, terminal: &TerminalStyle) {
+        let room = terminal.width.unwrap_or(USUAL_WIDTH);
         let mut used = 0_usize;
         let mut place = |out: &mut String, wide: usize| {
             let begun = used.saturating_add(GAP.len()).saturating_add(wide);
@@ -143,10 +143,10 @@ impl Chart {
             used = if fits { begun } else { wide };
         };
         for (index, series) in self.series.iter().enumerate() {
-            let mark = fill(index, manner).to_string();
+            let mark = fill(index, terminal).to_string();
             let text = format!(" {} {}", series.name, series.total);
             place(out, width(&text).saturating_add(1));
-            series.style.paint(out, &mark, manner);
+            series.style.paint(out, &mark, terminal);
             out.push_str(&text);
         }
         if self.series.len() > 1 {
@@ -179,9 +179,9 @@ impl Chart {
 }
 
 /// What a series is drawn with.
-fn fill(index: usize, manner: &Manner) -> char {
+fn fill(index: usize, terminal: &TerminalStyle) -> char {
     let [first, ..] = FILLS;
-    let fills = if manner.utf8 { FILLS } else { ASCII_FILLS };
+    let fills = if terminal.utf8 { FILLS } else { ASCII_FILLS };
     fills.get(index % fills.len()).copied().unwrap_or(first)
 }
 
@@ -226,11 +226,11 @@ fn scaled(value: u128, most: u128, steps: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn manner(width: usize, utf8: bool) -> Manner {
-        Manner {
+    fn terminal(width: usize, utf8: bool) -> TerminalStyle {
+        TerminalStyle {
             width: Some(width),
             utf8,
-            ..Manner::plain()
+            ..TerminalStyle::plain()
         }
     }
 
@@ -251,7 +251,7 @@ Wednesday, a holiday                                                           0
 
 █ passed 101  ▓ deferred 1140  total 1241
 ";
-        assert_eq!(format!("\n{}", days().render(&manner(80, true))), want);
+        assert_eq!(format!("\n{}", days().render(&terminal(80, true))), want);
     }
 
     #[test]
@@ -264,7 +264,7 @@ Wedne...liday                          0
 # passed 101  = deferred 1140
 total 1241
 ";
-        assert_eq!(format!("\n{}", days().render(&manner(40, false))), want);
+        assert_eq!(format!("\n{}", days().render(&terminal(40, false))), want);
     }
 
     #[test]
@@ -283,7 +283,7 @@ total 1241
 
 █ mails 282
 ";
-        assert_eq!(format!("\n{}", chart.render(&manner(30, true))), want);
+        assert_eq!(format!("\n{}", chart.render(&terminal(30, true))), want);
     }
 
     #[test]
@@ -298,16 +298,16 @@ b  -                     1
 # x 1000000  = y 1  - z 2
 total 1000003
 ";
-        assert_eq!(format!("\n{}", chart.render(&manner(26, false))), want);
+        assert_eq!(format!("\n{}", chart.render(&terminal(26, false))), want);
     }
 
     #[test]
     fn nothing_is_no_chart() {
-        assert_eq!(Chart::new().render(&manner(80, true)), "");
+        assert_eq!(Chart::new().render(&terminal(80, true)), "");
         let mut chart = Chart::new();
         chart.push("none", [("mails", 0)]);
         let want = format!("none  {}  0\n\n█ mails 0\n", " ".repeat(71));
-        assert_eq!(chart.render(&manner(80, true)), want);
+        assert_eq!(chart.render(&terminal(80, true)), want);
     }
 
     #[test]
@@ -320,6 +320,6 @@ a  ##############==============  36893488147419103230
 # x 18446744073709551615  = y 18446744073709551615
 total 36893488147419103230
 ";
-        assert_eq!(format!("\n{}", chart.render(&manner(53, false))), want);
+        assert_eq!(format!("\n{}", chart.render(&terminal(53, false))), want);
     }
 }

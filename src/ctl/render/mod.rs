@@ -1,16 +1,16 @@
 //! Text for people: tables, charts, times in words.
 //!
-//! [`Manner`] says once how everything is shown; [`Table`], [`Facts`] and [`Chart`] are filled and then rendered to
+//! [`TerminalStyle`] says once how everything is shown; [`Table`], [`KeyValues`] and [`Chart`] are filled and then rendered to
 //! a text that ends with a line break. Nothing here prints.
 //!
 //! Whatever is put into a table or a chart goes through [`Plain`] first: neither a mail address nor
 //! a list entry can send control characters to a terminal.
 
 mod chart;
-mod facts;
-mod manner;
+mod key_values;
 mod plain;
 mod table;
+mod terminal_style;
 mod words;
 
 use std::fmt::Write as _;
@@ -18,10 +18,10 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthChar;
 
 pub use chart::Chart;
-pub use facts::Facts;
-pub use manner::Manner;
+pub use key_values::KeyValues;
 pub use plain::Plain;
 pub use table::{Column, Table};
+pub use terminal_style::TerminalStyle;
 pub use words::{ago, local_time, span};
 
 /// How wide the terminal is when it does not say.
@@ -59,8 +59,8 @@ impl Style {
     }
 
     /// Puts `text` in this style behind `out`.
-    fn paint(self, out: &mut String, text: &str, manner: &Manner) {
-        let code = self.code().filter(|_| manner.colours && !text.is_empty());
+    fn paint(self, out: &mut String, text: &str, terminal: &TerminalStyle) {
+        let code = self.code().filter(|_| terminal.colours && !text.is_empty());
         // A String takes all that is written to it.
         let written = match code {
             None => out.write_str(text),
@@ -151,11 +151,11 @@ fn filling(text: &str, wanted: usize) -> String {
 }
 
 /// `text` in no more than `wanted` columns: what is too long loses its middle.
-fn shortened(text: &str, wanted: usize, manner: &Manner) -> String {
+fn shortened(text: &str, wanted: usize, terminal: &TerminalStyle) -> String {
     if width(text) <= wanted {
         return text.to_owned();
     }
-    let mark = if manner.utf8 { "…" } else { "..." };
+    let mark = if terminal.utf8 { "…" } else { "..." };
     let Some(room) = wanted.checked_sub(width(mark)) else {
         return ".".repeat(wanted);
     };
@@ -183,8 +183,8 @@ mod tests {
 
     #[test]
     fn what_is_too_long_loses_its_middle() {
-        let utf8 = Manner::plain();
-        let ascii = Manner {
+        let utf8 = TerminalStyle::plain();
+        let ascii = TerminalStyle {
             utf8: false,
             ..utf8
         };
@@ -211,13 +211,13 @@ mod tests {
     #[test]
     fn styles_are_shown_where_there_are_colours() {
         let painted = |style: Style, colours| {
-            let manner = Manner {
+            let terminal = TerminalStyle {
                 colours,
-                ..Manner::plain()
+                ..TerminalStyle::plain()
             };
             let mut out = String::new();
-            style.paint(&mut out, "on", &manner);
-            style.paint(&mut out, "", &manner);
+            style.paint(&mut out, "on", &terminal);
+            style.paint(&mut out, "", &terminal);
             out
         };
         assert_eq!(painted(Style::Good, true), "\x1b[32mon\x1b[0m");

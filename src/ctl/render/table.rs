@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::iter;
 
-use super::{Cell, Manner, Side, Style, filling, shortened, width};
+use super::{Cell, Side, Style, TerminalStyle, filling, shortened, width};
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -103,21 +103,21 @@ impl Table {
 
     /// The table as text. Without a legend neither headings nor the line that counts.
     #[must_use]
-    pub fn render(&self, manner: &Manner) -> String {
+    pub fn render(&self, terminal: &TerminalStyle) -> String {
         let mut out = String::new();
-        let widths = self.widths(manner);
-        if manner.legend && !self.rows.is_empty() {
+        let widths = self.widths(terminal);
+        if terminal.legend && !self.rows.is_empty() {
             let headings: Vec<_> = self
                 .columns
                 .iter()
                 .map(|column| Cell::new(column.heading).styled(Style::Bold))
                 .collect();
-            self.line(&mut out, &headings, &widths, manner);
+            self.line(&mut out, &headings, &widths, terminal);
         }
         for row in &self.rows {
-            self.line(&mut out, row, &widths, manner);
+            self.line(&mut out, row, &widths, terminal);
         }
-        if manner.legend {
+        if terminal.legend {
             let count = self.rows.len();
             let noun = if count == 1 { self.noun.0 } else { self.noun.1 };
             let apart = if count == 0 { "" } else { "\n" };
@@ -127,13 +127,13 @@ impl Table {
     }
 
     /// How wide the columns are shown; 0 is for those without a text.
-    fn widths(&self, manner: &Manner) -> Vec<usize> {
+    fn widths(&self, terminal: &TerminalStyle) -> Vec<usize> {
         let columns: Vec<_> = self
             .columns
             .iter()
             .enumerate()
             .map(|(index, column)| {
-                let heading = if manner.legend {
+                let heading = if terminal.legend {
                     width(column.heading)
                 } else {
                     0
@@ -149,7 +149,7 @@ impl Table {
                 (natural, least, column.shrinks)
             })
             .collect();
-        let Some(limit) = manner.width else {
+        let Some(limit) = terminal.width else {
             let widths = columns.into_iter();
             return widths.map(|(wide, ..)| wide.min(WIDEST)).collect();
         };
@@ -164,7 +164,7 @@ impl Table {
     }
 
     /// Puts one line behind `out`.
-    fn line(&self, out: &mut String, cells: &[Cell], widths: &[usize], manner: &Manner) {
+    fn line(&self, out: &mut String, cells: &[Cell], widths: &[usize], terminal: &TerminalStyle) {
         let empty = Cell::default();
         let cells = cells.iter().chain(iter::repeat(&empty));
         let mut apart = String::new();
@@ -172,10 +172,10 @@ impl Table {
             if *wide == 0 {
                 continue;
             }
-            let text = match manner.width {
+            let text = match terminal.width {
                 Some(_) => {
                     let room = wide.saturating_sub(width(&cell.whole));
-                    (shortened(&cell.text, room, manner) + &cell.whole).into()
+                    (shortened(&cell.text, room, terminal) + &cell.whole).into()
                 }
                 None if cell.whole.is_empty() => Cow::Borrowed(&*cell.text),
                 None => [&*cell.text, &*cell.whole].concat().into(),
@@ -188,7 +188,7 @@ impl Table {
             if !text.is_empty() {
                 out.push_str(&apart);
                 apart.clear();
-                cell.style.paint(out, &text, manner);
+                cell.style.paint(out, &text, terminal);
             }
             if column.side == Side::Left {
                 apart.push_str(&filling);
@@ -245,11 +245,11 @@ mod tests {
     }
 
     fn render(width: Option<usize>) -> String {
-        let manner = Manner {
+        let terminal = TerminalStyle {
             width,
-            ..Manner::plain()
+            ..TerminalStyle::plain()
         };
-        format!("\n{}", table().render(&manner))
+        format!("\n{}", table().render(&terminal))
     }
 
     #[test]
@@ -307,11 +307,11 @@ NETWORK         SENDER    RECIPIENT       AGO
             (36, "/^[a-z]+…\\.org$/  /usr…:12  aske…Ann".to_owned()),
         ];
         for (width, want) in cases {
-            let manner = Manner {
+            let terminal = TerminalStyle {
                 width: Some(width),
-                ..Manner::plain().with_legend(false)
+                ..TerminalStyle::plain().with_legend(false)
             };
-            assert_eq!(table.render(&manner), format!("{want}\n"), "{width}");
+            assert_eq!(table.render(&terminal), format!("{want}\n"), "{width}");
         }
     }
 
@@ -358,11 +358,11 @@ mx.example[192.0.2.7]           ann@example.org  1
             ),
         ];
         for (width, want) in cases {
-            let manner = Manner {
+            let terminal = TerminalStyle {
                 width,
-                ..Manner::plain().with_legend(false)
+                ..TerminalStyle::plain().with_legend(false)
             };
-            assert_eq!(format!("\n{}", table.render(&manner)), want, "{width:?}");
+            assert_eq!(format!("\n{}", table.render(&terminal)), want, "{width:?}");
         }
     }
 
@@ -371,7 +371,7 @@ mx.example[192.0.2.7]           ann@example.org  1
         let mut table = Table::new(&COLUMNS, ("entry", "entries"));
         table.push(["192.0.2.0/24", "", "", "5s"].map(Cell::from));
         let want = "NETWORK       AGO\n192.0.2.0/24   5s\n\n1 entry listed.\n";
-        assert_eq!(table.render(&Manner::plain()), want);
+        assert_eq!(table.render(&TerminalStyle::plain()), want);
     }
 
     #[test]
@@ -380,7 +380,7 @@ mx.example[192.0.2.7]           ann@example.org  1
         let long = "x".repeat(15_000);
         table.push(["192.0.2.0/24", "ann@example.org", "bob@example.net", "5s"].map(Cell::from));
         table.push(["192.0.2.0/24", &long, "bob@example.net", "5s"].map(Cell::from));
-        let text = table.render(&Manner::plain());
+        let text = table.render(&TerminalStyle::plain());
         let lengths: Vec<_> = text.lines().map(str::len).collect();
         assert_eq!(lengths, [100, 100, 15_036, 0, 17], "{text}");
         assert!(text.contains(&long));
@@ -388,24 +388,24 @@ mx.example[192.0.2.7]           ann@example.org  1
 
     #[test]
     fn without_a_legend_there_are_rows_only() {
-        let manner = Manner::plain().with_legend(false);
+        let terminal = TerminalStyle::plain().with_legend(false);
         let mut table = Table::new(&COLUMNS, ("entry", "entries"));
-        assert_eq!(table.render(&manner), "");
-        assert_eq!(table.render(&Manner::plain()), "0 entries listed.\n");
+        assert_eq!(table.render(&terminal), "");
+        assert_eq!(table.render(&TerminalStyle::plain()), "0 entries listed.\n");
         table.push(["a", "b"].map(Cell::from));
-        assert_eq!(table.render(&manner), "a  b\n");
+        assert_eq!(table.render(&terminal), "a  b\n");
         assert!(
             table
-                .render(&Manner::plain())
+                .render(&TerminalStyle::plain())
                 .ends_with("\n\n1 entry listed.\n")
         );
     }
 
     #[test]
     fn colours_do_not_move_columns() {
-        let manner = Manner {
+        let terminal = TerminalStyle {
             colours: true,
-            ..Manner::plain()
+            ..TerminalStyle::plain()
         };
         let columns = [Column::right("A"), Column::left("B")];
         let mut table = Table::new(&columns, ("row", "rows"));
@@ -415,6 +415,6 @@ mx.example[192.0.2.7]           ann@example.org  1
         ]);
         table.push([Cell::from(12), Cell::new("y")]);
         let want = " \x1b[1mA\x1b[0m  \x1b[1mB\x1b[0m\n \x1b[31m7\x1b[0m  \x1b[32mx\x1b[0m\n12  y\n\n2 rows listed.\n";
-        assert_eq!(table.render(&manner), want);
+        assert_eq!(table.render(&terminal), want);
     }
 }

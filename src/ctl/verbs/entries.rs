@@ -205,7 +205,7 @@ fn text(rows: &[Dict], list: Option<ShownList>, view: &View) -> String {
     for row in rows {
         table.push(wanted.iter().map(|(_, _, key)| cell(row, key, view)));
     }
-    table.render(&view.manner)
+    table.render(&view.terminal)
 }
 
 /// A cell of the table.

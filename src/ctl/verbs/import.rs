@@ -18,7 +18,7 @@ use crate::ctl::input::{Input, Record};
 use crate::ctl::json;
 use crate::ctl::output;
 use crate::ctl::progress::Progress;
-use crate::ctl::render::Facts;
+use crate::ctl::render::KeyValues;
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::counted;
@@ -284,15 +284,15 @@ impl Tally {
         }
         // The daemon, which takes nothing, cannot know that it has seen a record in an earlier batch.
         let most = if self.is_dry { "at most " } else { "" };
-        let mut facts = Facts::new()
+        let mut values = KeyValues::new()
             .with("Read", self.read)
             .with("New", format!("{most}{}", self.new))
             .with("Changed", self.changed)
             .with("Unchanged", self.unchanged);
         for reason in self.reasons() {
-            facts = facts.with("Skipped", reason);
+            values = values.with("Skipped", reason);
         }
-        let mut text = facts.render(&view.manner);
+        let mut text = values.render(&view.terminal);
         if self.is_dry {
             text.push_str(DRY);
         }

@@ -154,8 +154,8 @@ impl Waiting {
         for row in &self.rows {
             table.push(cells(row, view));
         }
-        let mut text = table.render(&view.manner);
-        if self.is_cut && view.manner.legend {
+        let mut text = table.render(&view.terminal);
+        if self.is_cut && view.terminal.legend {
             text.push_str(more);
         }
         text

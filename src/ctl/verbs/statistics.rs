@@ -220,7 +220,7 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
     // Nothing is drawn before the first request: a new machine has no history.
     let Some(first) = periods.iter().position(|period| period.requests > 0) else {
         let since = view.local(periods.first().map_or(0, |period| period.time));
-        return if view.manner.legend {
+        return if view.terminal.legend {
             format!("No requests since {since}.\n")
         } else {
             String::new()
@@ -250,7 +250,7 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
         let parts = shown.clone().map(|(name, _, of)| (*name, of(period)));
         chart.push(label_of(period.time, by, view), parts);
     }
-    chart.render(&view.manner)
+    chart.render(&view.terminal)
 }
 
 /// Bars of all counters.
@@ -259,7 +259,7 @@ fn total(counters: &Counters, view: &View) -> String {
         return json::shown(&counters.object(SINCE));
     }
     let mut out = String::new();
-    if view.manner.legend {
+    if view.terminal.legend {
         let since = view.local(counters.time);
         let requests = counted(counters.requests, "request", "requests");
         let ends = counters.ends();
@@ -277,7 +277,7 @@ fn total(counters: &Counters, view: &View) -> String {
         if rows.is_empty() {
             continue;
         }
-        if view.manner.legend {
+        if view.terminal.legend {
             out.extend(["\n", heading, "\n"]);
         }
         let mut chart = Chart::new();
@@ -290,7 +290,7 @@ fn total(counters: &Counters, view: &View) -> String {
             };
             chart.push(label, [("requests", *count)]);
         }
-        out.push_str(&chart.render(&view.manner.with_legend(false)));
+        out.push_str(&chart.render(&view.terminal.with_legend(false)));
     }
     out
 }

@@ -12,7 +12,7 @@ use crate::api::{
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
-use crate::ctl::render::{Cell, Facts, Style, span};
+use crate::ctl::render::{Cell, KeyValues, Style, span};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::{Span, counted};
@@ -57,7 +57,7 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
     let store = properties.text("StoreState").unwrap_or(UNKNOWN);
     let store = Cell::new(store).styled(style(store == STORE_OK));
     let clients = known(properties, "AutoWhitelisted");
-    Facts::new()
+    KeyValues::new()
         .with("Version", properties.text("Version").unwrap_or(UNKNOWN))
         .with("Mode", mode(properties))
         .with("Running", running(properties, view))
@@ -69,7 +69,7 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
         .with("Clients", format!("{clients} auto-whitelisted"))
         .with_some("Tarpit", tarpit(properties))
         .with("Requests", requests(statistics, view))
-        .render(&view.manner)
+        .render(&view.terminal)
 }
 
 /// How something looks that is right, or wrong.

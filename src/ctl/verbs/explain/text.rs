@@ -10,7 +10,7 @@ use crate::api::{
     STEP_TRIPLET, TEXT, TIME, UNTIL,
 };
 use crate::ctl::json;
-use crate::ctl::render::{Cell, Facts, Style, ago, span};
+use crate::ctl::render::{Cell, KeyValues, Style, ago, span};
 use crate::ctl::resolver::UNKNOWN;
 use crate::ctl::verbs::pending::Waiting;
 use crate::ctl::verbs::shown as shown_address;
@@ -27,23 +27,23 @@ pub(super) fn shown(
     if view.json {
         return json::shown(&object(question, result, steps, waiting));
     }
-    let mut out = facts(question, (result, steps), view).render(&view.manner);
+    let mut out = key_values(question, (result, steps), view).render(&view.terminal);
     if !steps.is_empty() {
-        if view.manner.legend {
+        if view.terminal.legend {
             out.push_str("\nStep by step:\n");
         } else {
             out.push('\n');
         }
-        let mut facts = Facts::new();
+        let mut values = KeyValues::new();
         for step in steps {
             let word = step.text(STEP).unwrap_or_default();
             let text = step.text(TEXT).or(step.text(RESULT)).unwrap_or_default();
-            facts = facts.with(word, text);
+            values = values.with(word, text);
         }
-        out.push_str(&facts.render(&view.manner));
+        out.push_str(&values.render(&view.terminal));
     }
     if !waiting.is_empty() {
-        if view.manner.legend {
+        if view.terminal.legend {
             out.push_str("\nWhat waits there now:\n");
         } else {
             out.push('\n');
@@ -85,11 +85,11 @@ fn object(question: &Question, result: &Dict, steps: &[Dict], waiting: &Waiting)
 }
 
 /// Who; what is, as far as it was looked at; then what the next attempt would get, and why.
-fn facts(question: &Question, (result, steps): (&Dict, &[Dict]), view: &View) -> Facts {
+fn key_values(question: &Question, (result, steps): (&Dict, &[Dict]), view: &View) -> KeyValues {
     let action = result.text(ACTION).unwrap_or_default();
     let reason = result.text(REASON).unwrap_or_default();
     let (said, style) = answer(action, reason);
-    Facts::new()
+    KeyValues::new()
         .with("Client", client(question))
         .with(
             "Sender",

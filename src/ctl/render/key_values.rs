@@ -7,18 +7,18 @@
 //!
 //! Texts that are too long go on below where they began.
 
-use super::{Cell, Manner, Style, USUAL_WIDTH, filling, width};
+use super::{Cell, Style, TerminalStyle, USUAL_WIDTH, filling, width};
 
 /// No text gets less room than this.
 const NARROWEST: usize = 20;
 
 /// Texts with labels.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
-    facts: Vec<(Cell, Cell)>,
+pub struct KeyValues {
+    rows: Vec<(Cell, Cell)>,
 }
 
-impl Facts {
+impl KeyValues {
     /// Nothing yet.
     #[must_use]
     pub fn new() -> Self {
@@ -28,7 +28,7 @@ impl Facts {
     /// Puts a text with a label at the end.
     #[must_use]
     pub fn with(mut self, label: &str, text: impl Into<Cell>) -> Self {
-        self.facts.push((Cell::new(label), text.into()));
+        self.rows.push((Cell::new(label), text.into()));
         self
     }
 
@@ -43,24 +43,24 @@ impl Facts {
 
     /// All as text.
     #[must_use]
-    pub fn render(&self, manner: &Manner) -> String {
-        let labels = self.facts.iter().map(|(label, _)| width(&label.text));
+    pub fn render(&self, terminal: &TerminalStyle) -> String {
+        let labels = self.rows.iter().map(|(label, _)| width(&label.text));
         let labels = labels.max().unwrap_or_default();
         let begin = labels.saturating_add(2);
-        let room = manner.width.map(|columns| {
+        let room = terminal.width.map(|columns| {
             let room = columns.saturating_sub(begin);
             room.max(NARROWEST.min(USUAL_WIDTH))
         });
         let mut out = String::new();
-        for (label, cell) in &self.facts {
+        for (label, cell) in &self.rows {
             out.push_str(&filling(&label.text, labels));
-            Style::Dim.paint(&mut out, &label.text, manner);
+            Style::Dim.paint(&mut out, &label.text, terminal);
             out.push(':');
             for (number, line) in folded(&cell.text, room).iter().enumerate() {
                 let indent = if number == 0 { 1 } else { begin };
                 if !line.is_empty() {
                     out.push_str(&" ".repeat(indent));
-                    cell.style.paint(&mut out, line, manner);
+                    cell.style.paint(&mut out, line, terminal);
                 }
                 out.push('\n');
             }
@@ -95,11 +95,11 @@ mod tests {
 
     #[test]
     fn labels_end_and_texts_begin_in_one_column() {
-        let manner = Manner {
+        let terminal = TerminalStyle {
             width: Some(40),
-            ..Manner::plain()
+            ..TerminalStyle::plain()
         };
-        let facts = Facts::new()
+        let values = KeyValues::new()
             .with("Mode", "greylist")
             .with_some("Nothing", None::<&str>)
             .with(
@@ -115,13 +115,13 @@ mod tests {
 Empty:
 Entry: \\x1b
 ";
-        assert_eq!(format!("\n{}", facts.render(&manner)), want);
+        assert_eq!(format!("\n{}", values.render(&terminal)), want);
     }
 
     #[test]
     fn without_a_limit_nothing_is_folded() {
         let long = "a ".repeat(100);
-        let facts = Facts::new().with("A", long.trim_end());
-        assert_eq!(facts.render(&Manner::plain()).lines().count(), 1);
+        let values = KeyValues::new().with("A", long.trim_end());
+        assert_eq!(values.render(&TerminalStyle::plain()).lines().count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! How text is shown: what terminal, locale and environment ask for.
+//! The style of text output: what terminal, locale and environment request.
 //!
 //! | asked | by |
 //! | --- | --- |
@@ -15,7 +15,7 @@ const WIDEST: usize = 65_535;
 
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manner {
+pub struct TerminalStyle {
     /// The columns there are; no limit without.
     pub width: Option<usize>,
     /// Whether colours may be used.
@@ -26,7 +26,7 @@ pub struct Manner {
     pub utf8: bool,
 }
 
-impl Manner {
+impl TerminalStyle {
     /// For a file or a pipe: no limit, no colours.
     #[must_use]
     pub const fn plain() -> Self {
@@ -178,13 +178,13 @@ mod tests {
     #[test]
     fn terminal_and_environment_say_how_text_is_shown() {
         for case in CASES {
-            let manner = Manner::new(case.is_terminal, case.window, |name| {
+            let terminal = TerminalStyle::new(case.is_terminal, case.window, |name| {
                 let found = case.variables.iter().find(|(other, _)| *other == name);
                 found.map(|(_, value)| (*value).to_owned())
             });
-            let have = (manner.width, manner.colours, manner.utf8);
+            let have = (terminal.width, terminal.colours, terminal.utf8);
             assert_eq!(have, case.want, "{}", case.name);
-            assert!(manner.legend && !manner.with_legend(false).legend);
+            assert!(terminal.legend && !terminal.with_legend(false).legend);
         }
     }
 }
