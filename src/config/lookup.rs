@@ -88,23 +88,24 @@ pub(super) fn warn_of_what_cannot_work(
         return;
     }
     let ((least, greatest), thresholds) = (lists.range(), lists.thresholds());
-    if greatest < thresholds.suspicious {
+    let is_suspicious_meant = options.dnsbl_threshold.is_some() || thresholds.allow.is_none();
+    if greatest < thresholds.suspicious && is_suspicious_meant {
         found.warn(
             "--dnsbl-threshold",
-            "is more than all sites together weigh: no client will ever reach it",
+            "is more than the sum of the positive weights: no client will ever reach it",
         );
     }
     if thresholds.allow.is_some_and(|allow| allow < least) {
         found.warn(
             "--dnsbl-allowlist-threshold",
-            "is less than all sites together weigh: no client will ever reach it",
+            "is below the sum of the negative weights: no client will ever reach it",
         );
     }
-    if params.unmatched == Some(Unmatched::Greylist) {
+    if params.unmatched == Some(Unmatched::Greylist) && thresholds.allow.is_none() {
         found.warn(
             "--dnsbl-sites",
-            "decides nothing with --unmatched=greylist, a client that is not listed is greylisted too; log and counters \
-             have it",
+            "decides nothing with --unmatched=greylist, a client that is not listed is greylisted too; it only shows in \
+             log and counters",
         );
     }
 }

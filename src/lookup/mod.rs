@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -244,20 +245,28 @@ impl Inner {
 
     /// Starts the thread. It ends when the lookups are gone.
     fn start(self: &Arc<Self>) -> io::Result<mpsc::UnboundedSender<Lookup>> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
         let (sender, mut jobs) = mpsc::unbounded_channel::<Lookup>();
         let weak = Arc::downgrade(self);
-        let work = async move {
-            while let Some(lookup) = jobs.recv().await {
-                let Some(inner) = weak.upgrade() else { break };
-                tokio::spawn(async move { inner.resolve(lookup).await });
+        let work = move || match runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(async {
+                while let Some(lookup) = jobs.recv().await {
+                    let Some(inner) = weak.upgrade() else { break };
+                    tokio::spawn(async move { inner.resolve(lookup).await });
+                }
+            }),
+            Err(error) => {
+                log::error!("no runtime for lookups: {error}");
+                jobs.close();
+                while let Ok(lookup) = jobs.try_recv() {
+                    if let Some(inner) = weak.upgrade() {
+                        inner.finish(lookup, &Answer::SILENT);
+                    }
+                }
             }
         };
         thread::Builder::new()
             .name("lookup".to_owned())
-            .spawn(move || runtime.block_on(work))?;
+            .spawn(work)?;
         Ok(sender)
     }
 
@@ -268,7 +277,11 @@ impl Inner {
             Some(resolver) => timeout(patience, resolver.resolve(&lookup)).await,
             None => Ok(Answer::SILENT),
         };
-        let answer = answer.unwrap_or(Answer::SILENT);
+        self.finish(lookup, &answer.unwrap_or(Answer::SILENT));
+    }
+
+    /// Caches an answer and hands it to all who wait for it.
+    fn finish(&self, lookup: Lookup, answer: &Answer) {
         let now = Instant::now();
         let lifetime = answer.lifetime.min(MOST_LIFETIME);
         let waiters = {

@@ -17,7 +17,7 @@ use super::evidence::{Evidence, Finding, Lookup};
 use super::trace::{Step, Trace};
 use crate::types::ClientIp;
 
-/// The longest name of a zone: with the 64 nibbles of an IPv6 address before it, it is still a name (RFC 1035, 2.3.4).
+/// The longest name of a zone: with the 32 nibbles of an IPv6 address and their dots before it, it is still a name (RFC 1035, 2.3.4).
 const MOST_ZONE: usize = 253 - 64;
 
 /// The greatest weight, up and down.
@@ -100,7 +100,7 @@ impl Site {
 pub enum SiteError {
     /// The name of the zone.
     #[error(
-        "{0:?}: not a domain name of letters, digits, hyphens and dots with at most {MOST_ZONE} bytes"
+        "{0:?}: not a domain name of letters, digits, hyphens and underscores, with labels of at most 63 bytes and {MOST_ZONE} bytes in all"
     )]
     Zone(String),
     /// The name of a zone that resolvers do not ask for.
@@ -265,6 +265,12 @@ impl DnsLists {
     #[must_use]
     pub const fn thresholds(&self) -> Thresholds {
         self.thresholds
+    }
+
+    /// Whether a client can be suspicious by these lists: the threshold can be reached.
+    #[must_use]
+    pub fn can_greylist(&self) -> bool {
+        !self.is_empty() && self.range().1 >= self.thresholds.suspicious
     }
 
     /// The least and the greatest sum there can be.

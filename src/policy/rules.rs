@@ -230,7 +230,7 @@ impl Ruleset {
     #[must_use]
     pub fn unmatched(&self) -> Unmatched {
         let greylists =
-            self.params.s25r || self.lists.access.has_greylist() || !self.dns_lists.is_empty();
+            self.params.s25r || self.lists.access.has_greylist() || self.dns_lists.can_greylist();
         self.params.unmatched.unwrap_or(if greylists {
             Unmatched::Pass
         } else {

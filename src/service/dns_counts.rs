@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::policy::{DnsLists, Score, Standing, Step, Trace, ZoneAnswer};
+use crate::policy::{DnsLists, Score, Step, Suspicion, Trace, ZoneAnswer};
 use crate::types::sync::{Mutex, MutexGuard};
 
 /// What the lists have said in one decision.
@@ -41,8 +41,8 @@ impl Trace for Heard {
 /// | --- | --- |
 /// | `asked` | decisions that the zone was asked in; the answer may have been in the cache |
 /// | `listed` | clients that it had |
-/// | `decided` | suspicious clients for which it had the greatest weight of all |
-/// | `alone` | suspicious clients that would not have been suspicious without it |
+/// | `decided` | clients that DNS lists made suspicious, and for which it had the greatest weight |
+/// | `alone` | clients that DNS lists made suspicious, and would not have without it |
 /// | `error` | error codes |
 /// | `silent` | missing answers |
 #[derive(Debug, Default)]
@@ -50,14 +50,14 @@ pub(crate) struct DnsCounts(Mutex<BTreeMap<String, u64>>);
 
 impl DnsCounts {
     /// Counts what was heard in a decision. Does nothing, and locks nothing, if no list was asked.
-    pub(crate) fn count(&self, heard: &Heard, lists: &DnsLists) {
+    pub(crate) fn count(&self, heard: &Heard, suspicion: Option<Suspicion>, lists: &DnsLists) {
         let Some(score) = heard.score else { return };
         let weights = heard
             .answers
             .iter()
             .map(|(zone, answer)| (*zone, weight(*answer)));
         let heaviest = weights.max_by_key(|(zone, weight)| (*weight, std::cmp::Reverse(*zone)));
-        let is_suspicious = score.standing == Standing::Suspicious;
+        let is_suspicious = matches!(suspicion, Some(Suspicion::DnsLists(_)));
         let suspicious = lists.thresholds().suspicious;
         let mut counts = self.lock();
         for (zone, answer) in &heard.answers {
@@ -106,7 +106,7 @@ const fn weight(answer: ZoneAnswer) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Thresholds;
+    use crate::policy::{Standing, Thresholds};
 
     #[test]
     fn a_list_is_counted_by_what_it_has_said_and_by_what_that_has_changed() {
@@ -141,9 +141,10 @@ mod tests {
                     Standing::Unlisted
                 },
             }));
-            counts.count(&heard, &lists);
+            let suspicion = (weight >= 3).then_some(Suspicion::DnsLists(weight));
+            counts.count(&heard, suspicion, &lists);
         }
-        counts.count(&Heard::default(), &lists);
+        counts.count(&Heard::default(), None, &lists);
         let want = [
             ("a.example:alone", 1),
             ("a.example:asked", 4),

@@ -177,7 +177,8 @@ impl Gate {
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let mut heard = Heard::default();
         let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
-        self.0.stats.count_lists(&heard, &decision.rules.dns_lists);
+        let (outcome, lists) = (&decision.outcome, &decision.rules.dns_lists);
+        self.0.stats.count_lists(&heard, outcome, lists);
         decision
     }
 

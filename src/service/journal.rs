@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
-//!     [, sender=…][, recipient=…][, s25r=RULE][, tarpit=SECONDS|WHY NOT]
+//!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, tarpit=SECONDS|WHY NOT]
 //! ```
 //!
 //! The line is Postgrey's up to the recipient, so that tools that read its log go on working; what Postgrey does

@@ -1,5 +1,5 @@
-//! The way of a request through the service. There is one for those who judge and those who ask why: they differ in
-//! their [`Mode`] and in who listens to the steps.
+//! The way of a request through the service: one pipeline for decisions and for Explain. They differ in their [`Mode`]
+//! and in who listens to the steps.
 //!
 //! # The order
 //!
@@ -77,11 +77,15 @@ pub(super) fn decide<'a>(
     (case.decide(facts, session, rules, trace), None)
 }
 
-/// Whether this is a reason to pass that the records give alone, whatever is found outside.
+/// Whether this is a reason to pass that the records give alone, whatever is found outside. At DATA all pass.
 const fn is_known(reason: Reason) -> bool {
     matches!(
         reason,
-        Reason::ClientAwl | Reason::TripletFound | Reason::TarpitSurvived | Reason::EarlyData
+        Reason::ClientAwl
+            | Reason::TripletFound
+            | Reason::TarpitSurvived
+            | Reason::EarlyData
+            | Reason::NotTarpitted
     )
 }
 
@@ -210,7 +214,10 @@ impl Inner {
         let deadline = Instant::now() + lookups.timeout();
         for _ in 0..ROUNDS {
             let findings = match context.mode {
-                Mode::Look { looks_up: false } => lookups.cached(&missing),
+                Mode::Look { looks_up: false } => {
+                    evidence.add(lookups.cached(&missing));
+                    break;
+                }
                 Mode::Look { looks_up: true } | Mode::Commit => {
                     lookups.ask(&missing, deadline).await
                 }

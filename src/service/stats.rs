@@ -142,8 +142,8 @@ impl Stats {
     }
 
     /// Counts what DNS lists have said in a decision.
-    pub(crate) fn count_lists(&self, heard: &Heard, lists: &DnsLists) {
-        self.dns_lists.count(heard, lists);
+    pub(crate) fn count_lists(&self, heard: &Heard, outcome: &Outcome, lists: &DnsLists) {
+        self.dns_lists.count(heard, outcome.suspicion, lists);
     }
 
     /// The counters now.

@@ -266,11 +266,13 @@ fn explain_and_statistics_say_what_each_list_has_said() {
 fn while_the_lists_are_silent_mail_flows_within_the_deadline_and_afterwards_they_are_asked_again() {
     let server = ListServer::start();
     let sites = "bad.example";
-    let (daemon, clock) = start(server.address, sites, &["--lookup-timeout=1"]);
+    let (mut daemon, clock) = start(server.address, sites, &["--lookup-timeout=1"]);
     assert_eq!(ask(&daemon, "192.0.2.2", "joe@x.example"), GREYLISTED);
 
     server.signal("-STOP");
     clock.advance(300);
+    // The cache is emptied.
+    daemon.reload();
     let answer = ask(&daemon, "192.0.2.2", "joe@x.example");
     assert!(
         answer.starts_with("PREPEND"),
@@ -280,6 +282,16 @@ fn while_the_lists_are_silent_mail_flows_within_the_deadline_and_afterwards_they
 
     server.signal("-CONT");
     assert_eq!(ask(&daemon, "192.0.2.3", "jim@x.example"), GREYLISTED);
+}
+
+#[test]
+fn allowlists_alone_exempt_from_plain_greylisting() {
+    let server = ListServer::start();
+    let options = ["--dnsbl-allowlist-threshold=-1"];
+    let (daemon, _clock) = start(server.address, "good.example*-2", &options);
+    assert_eq!(ask(&daemon, "192.0.2.50", "joe@x.example"), "DUNNO");
+    assert_eq!(ask(&daemon, "192.0.2.2", "joe@x.example"), GREYLISTED);
+    assert!(!daemon.log().contains("--dnsbl"), "{}", daemon.log());
 }
 
 #[test]
@@ -339,7 +351,7 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
                 "--dnsbl-sites=a.example*-2",
                 "--dnsbl-allowlist-threshold=-3",
             ],
-            "--dnsbl-allowlist-threshold: is less than",
+            "--dnsbl-allowlist-threshold: is below",
         ),
         (
             ["--dnsbl-sites=a.example", "--unmatched=greylist"],

@@ -108,13 +108,33 @@ async fn known_mail_waits_for_no_lookup() {
 }
 
 #[tokio::test]
-async fn without_an_answer_at_the_deadline_the_client_passes_and_its_retry_finds_the_answer() {
+async fn without_an_answer_at_the_deadline_the_client_passes_and_a_late_answer_counts_for_its_next_mail()
+ {
     let site = Site::new(Duration::ZERO);
     assert_eq!(site.ask("192.0.2.2").await.0, Reason::NotSuspicious);
-    site.gate
-        .set_lookups(Lookups::new(site.resolver.clone(), LONG));
-    site.resolver.answer(2);
-    assert_eq!(site.ask("192.0.2.2").await, LISTED);
+    site.resolver.answer(1);
+    while site.ask("192.0.2.2").await != LISTED {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.resolver.times(), 1);
+}
+
+#[tokio::test]
+async fn known_mail_waits_for_no_lookup_at_data_either() {
+    let targrey = Tarpit {
+        length: Span::from_seconds(125),
+        scheme: Scheme::Targrey,
+        limit: 5,
+    };
+    let site = Site::with(LONG, Some(targrey), MemoryStore::new());
+    let data = Attempt {
+        stage: Stage::Data,
+        ..attempt("192.0.2.2")
+    };
+    let judged = pin!(site.gate.judge(&data, None));
+    let polled = judged.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(_)));
+    assert_eq!(site.resolver.times(), 0);
 }
 
 #[tokio::test]
@@ -167,6 +187,9 @@ async fn a_request_that_needs_no_lookup_and_no_commit_is_answered_without_waitin
     assert_eq!(site.ask("192.0.2.2").await, LISTED);
     site.clock.advance(300);
     assert_eq!(site.ask("192.0.2.2").await.0, Reason::TripletFound);
+    // Nothing is in the cache any more.
+    let silent = Gated::default();
+    site.gate.set_lookups(Lookups::new(silent, LONG));
     let known = attempt("192.0.2.2");
     let listed = Attempt {
         client_name: Some(b"good.example"),

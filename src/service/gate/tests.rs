@@ -290,7 +290,8 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
         let stranger = attempt("x", "a@b", "1", "joe@c");
         judge(&asking, &stranger).await
     });
-    while !gate.progress().is_in_store {
+    // The writer thread has come upon the disk.
+    while faulty.hangs.lock().unwrap().is_some() {
         tokio::task::yield_now().await;
     }
     // From here on the runtime's time moves by itself; the disk's does not.
