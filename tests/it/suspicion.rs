@@ -356,7 +356,7 @@ fn options_that_cannot_do_what_they_are_meant_to_are_warned_of_at_start() {
             "--tarpit: is 300 seconds or more",
         ),
         (&["--tarpit", "--tarpit-limit=0"], "--tarpit-limit: is 0"),
-        (&["--unmatched=pass"], "--unmatched: is pass, and neither"),
+        (&["--unmatched=pass"], "--unmatched: is pass, and none"),
     ];
     for (options, want) in cases {
         let (daemon, _clock) = start(options, &[]);

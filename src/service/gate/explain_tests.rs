@@ -147,7 +147,9 @@ async fn everything(gate: &Gate, control: &Control) -> String {
 }
 
 async fn play(options: Options, events: &[Event]) -> Result<(), TestCaseError> {
-    let (clock, store) = (ManualClock::at(0), Faulty::default());
+    let clock = ManualClock::at(0);
+    let mut store = Faulty::default();
+    store.never_sweeps = true;
     let start = open(options, &store, &clock);
     let (gate, control) = (start.gate, Control::new(start.internals));
     for event in events {

@@ -157,6 +157,8 @@ async fn a_decision_goes_by_the_rules_in_force() {
 pub(super) struct Faulty {
     store: MemoryStore,
     pub(super) refuses: Arc<AtomicBool>,
+    /// Whether expired records stay, so that nothing changes by itself.
+    pub(super) never_sweeps: bool,
     /// While there is something in here, a commit waits for it to end.
     hangs: Arc<Mutex<Option<Receiver<()>>>>,
 }
@@ -187,6 +189,12 @@ impl Writer for Faulty {
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
+        if self.never_sweeps {
+            return Ok(Swept {
+                removed: 0,
+                finished: true,
+            });
+        }
         self.store.sweep(now, params)
     }
 
@@ -291,7 +299,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
         judge(&asking, &stranger).await
     });
     // The writer thread has come upon the disk.
-    while faulty.hangs.lock().unwrap().is_some() {
+    while faulty.hangs.lock().is_some() {
         tokio::task::yield_now().await;
     }
     // From here on the runtime's time moves by itself; the disk's does not.
