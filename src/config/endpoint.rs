@@ -25,7 +25,7 @@ impl Endpoint {
             None => (None, text),
         };
         let port = value::number(port, 1, u16::MAX).map_err(|_| {
-            format!("{text:?} is no [HOST:]PORT with a port from 1 to 65535; write an IPv6 address in brackets")
+            format!("{text:?} is not [HOST:]PORT with a port from 1 to 65535; write an IPv6 address in brackets")
         })?;
         let host = host.map(|host| {
             host.strip_prefix('[')
@@ -37,7 +37,7 @@ impl Endpoint {
             Some("*") => Ok(Self::Everywhere(port)),
             Some("") => Err(format!("{text:?} has no host before the colon")),
             Some(host) if host.contains(['[', ']']) => {
-                Err(format!("{text:?} has a bracket too few or too many"))
+                Err(format!("{text:?} has unbalanced brackets"))
             }
             Some(host) => Ok(Self::Inet(host.to_owned(), port)),
         }

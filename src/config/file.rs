@@ -39,7 +39,7 @@ pub(super) fn explain(path: &Path, error: &io::Error) -> String {
         .any(|hidden| path.starts_with(hidden));
     if hidden && std::env::var_os("INVOCATION_ID").is_some() {
         format!(
-            "{error}; the unit hides home directories: keep lists in /etc/stargrey, \
+            "{error}; the unit hides home directories: move the list to /etc/stargrey, \
              or add a drop-in with [Service] ProtectHome=read-only"
         )
     } else {

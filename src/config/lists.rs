@@ -234,7 +234,7 @@ fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Diagnostics) -> Vec
                 if error.kind() == io::ErrorKind::NotFound
                     && matches!(files, Files::Default(_)) =>
             {
-                let warning = Diagnostic::file(&path, "there is no such file; the list is empty");
+                let warning = Diagnostic::file(&path, "the file does not exist; the list is empty");
                 findings.warnings.push(warning);
             }
             Err(error) => findings
@@ -284,7 +284,7 @@ fn read_entries<P>(
         }
     }
     if dead > MOST_TOLD {
-        let warning = format!("{dead} entries never match; the first {MOST_TOLD} have been named");
+        let warning = format!("{dead} entries never match; the first {MOST_TOLD} are shown above");
         findings.warnings.push(Diagnostic::file(path, warning));
     }
 }
@@ -378,7 +378,7 @@ mod tests {
         let last = warnings.last().unwrap().to_string();
         assert_eq!(
             last,
-            format!("{at}: 101 entries never match; the first 100 have been named")
+            format!("{at}: 101 entries never match; the first 100 are shown above")
         );
     }
 

@@ -83,7 +83,7 @@ pub(super) fn warn_of_what_cannot_work(
             ("--resolver", options.resolver.is_some()),
         ];
         for (option, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
-            found.warn(option, "means nothing without --dnsbl-sites; ignoring");
+            found.warn(option, "has no effect without --dnsbl-sites; ignoring");
         }
         return;
     }
@@ -104,8 +104,8 @@ pub(super) fn warn_of_what_cannot_work(
     if params.unmatched == Some(Unmatched::Greylist) && thresholds.allow.is_none() {
         found.warn(
             "--dnsbl-sites",
-            "decides nothing with --unmatched=greylist, a client that is not listed is greylisted too; it only shows in \
-             log and counters",
+            "has no effect with --unmatched=greylist, except in log and counters: clients that are not listed are \
+             greylisted too",
         );
     }
 }

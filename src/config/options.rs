@@ -497,7 +497,7 @@ fn dollars(command: &Command, matches: &ArgMatches) -> Vec<Diagnostic> {
                 found.push(Diagnostic::option(
                     format!("--{name}"),
                     format!(
-                        "{value:?} has a $ in it, and no shell replaces variables here; write out what it stands for"
+                        "{value:?} contains a $: variables are not expanded here; write the value itself"
                     ),
                 ));
             }

@@ -119,36 +119,36 @@ fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diag
     if params.delay > params.retry_window {
         found.warn(
             "--delay",
-            "is longer than the retry window: no stranger's mail will ever pass",
+            "is longer than --retry-window: no unknown triplet will ever pass",
         );
     }
     if let Some(tarpit) = params.tarpit {
         if tarpit.length.seconds() >= PATIENCE {
             found.warn(
                 "--tarpit",
-                "is 300 seconds or more: no mail server need wait that long for an answer, and many will hang up",
+                "is 300 seconds or more: mail servers may stop waiting for the reply, and many will",
             );
         }
         if tarpit.limit == 0 {
-            found.warn("--tarpit-limit", "is 0: nobody will ever be tarpitted");
+            found.warn("--tarpit-limit", "is 0: no client will ever be tarpitted");
         }
         if options.exim {
             found.warn(
                 "--tarpit",
-                "is for Postfix: Exim does not know the answer SLEEP",
+                "needs Postfix: Exim does not support the action SLEEP",
             );
         }
     }
     if !options.s25r && !options.s25r_exceptions.is_empty() {
         found.warn(
             "--s25r-exceptions",
-            "means nothing without --s25r; ignoring",
+            "has no effect without --s25r; ignoring",
         );
     }
     if options.client_access.is_empty() && !options.greylist_result.is_empty() {
         found.warn(
             "--greylist-result",
-            "means nothing without --client-access; ignoring",
+            "has no effect without --client-access; ignoring",
         );
     }
     let has_checks =
@@ -156,7 +156,7 @@ fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diag
     if !has_checks && params.unmatched == Some(Unmatched::Pass) {
         found.warn(
             "--unmatched",
-            "is pass, and none of --s25r, --client-access and --dnsbl-sites says who is suspicious: nobody is greylisted",
+            "is pass without a suspicion check (--s25r, --client-access, --dnsbl-sites): no client is greylisted",
         );
     }
 }

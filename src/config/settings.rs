@@ -226,19 +226,19 @@ fn warn_of_what_is_ignored(options: &Options, environment: &Environment, found: 
     if options.no_action {
         found.error(
             "--no-action",
-            "there is no such mode; for a dry run put warn_if_reject before check_policy_service in main.cf",
+            "is not supported; for a dry run put warn_if_reject before check_policy_service in main.cf",
         );
     }
     if options.daemonize {
         found.warn(
             "--daemonize",
-            "does nothing here: the service manager keeps the daemon; ignoring",
+            "has no effect: systemd runs the daemon in the background; ignoring",
         );
     }
     if options.pidfile.is_some() {
         found.warn(
             "--pidfile",
-            "does nothing here: the service manager knows the process; ignoring",
+            "has no effect: systemd knows the process; ignoring",
         );
     }
     if options.lookup_by_subnet {
@@ -247,10 +247,7 @@ fn warn_of_what_is_ignored(options: &Options, environment: &Environment, found: 
     if !environment.is_root {
         for (option, value) in [("--user", &options.user), ("--group", &options.group)] {
             if value != "stargrey" {
-                found.warn(
-                    option,
-                    "only root can become somebody else, and this is not root; ignoring",
-                );
+                found.warn(option, "ignored: only root can change the user or group");
             }
         }
     }

@@ -39,21 +39,21 @@ use super::file;
 /// Why a line means nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum LineError {
-    #[error("white space at the beginning, and no line that this could continue")]
+    #[error("white space at the beginning, but no line that this continues")]
     Continuation,
     #[error("this is not UTF-8")]
     Encoding,
     #[error("a NUL character")]
     Nul,
-    #[error("neither an /expression/ nor if nor endif")]
+    #[error("expected /expression/, if or endif")]
     Unrecognized,
     #[error("no expression")]
     NoExpression,
-    #[error("{0:?} cannot enclose an expression; / can")]
+    #[error("{0:?} cannot be a delimiter; use /")]
     Delimiter(char),
-    #[error("no {0:?} that ends the expression")]
+    #[error("the closing {0:?} of the expression is missing")]
     Unclosed(char),
-    #[error("unknown flag {0:?}; there are i, m and x")]
+    #[error("unknown flag {0:?}; flags are i, m and x")]
     Flag(char),
     #[error("bad expression: {0}")]
     Expression(#[from] EreError),
@@ -65,9 +65,9 @@ enum LineError {
     EndIf,
     #[error("if without endif")]
     If,
-    #[error("text behind the expression of an if")]
+    #[error("text after the expression of an if")]
     BehindIf,
-    #[error("text behind endif")]
+    #[error("text after endif")]
     BehindEndIf,
 }
 

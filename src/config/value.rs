@@ -22,7 +22,7 @@ pub(super) fn retry_window(text: &str) -> Result<Span, String> {
         Some(hours) => number(hours, 0, most_days * 24).map(Span::from_hours),
         None => number(text, 0, most_days).map(Span::from_days),
     }
-    .map_err(|_| format!("{text:?} is neither a number of days nor hours with an h behind them"))
+    .map_err(|_| format!("{text:?} is not a number of days, or of hours with a trailing h"))
 }
 
 /// Permission bits in octal.
@@ -30,7 +30,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| *mode <= 0o777)
-        .ok_or_else(|| format!("{text:?} is no octal mode from 0 to 777"))
+        .ok_or_else(|| format!("{text:?} is not an octal mode from 0 to 777"))
 }
 
 /// Bytes, with K, M, G or T (powers of 1024) behind them if it is more.
@@ -46,9 +46,11 @@ pub(super) fn size(text: &str, least: u64) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let suffix = text.get(digits.len()..).unwrap_or_default();
     let bytes = shift(suffix).and_then(|shift| digits.parse::<u64>().ok()?.checked_mul(1 << shift));
-    let bytes = bytes.ok_or_else(|| format!("{text:?} is no size like 16G or 500M"))?;
+    let bytes = bytes.ok_or_else(|| format!("{text:?} is not a size such as 16G or 500M"))?;
     if bytes < least {
-        return Err(format!("{text:?} is too small, the least is {least} bytes"));
+        return Err(format!(
+            "{text:?} is too small; the minimum is {least} bytes"
+        ));
     }
     // LMDB wants whole pages; no machine has larger ones than these.
     let whole = bytes.next_multiple_of(65_536);
@@ -66,7 +68,7 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String
         .map(|(_, value)| *value)
         .ok_or_else(|| {
             let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            format!("{text:?} is none of {}", known.join(", "))
+            format!("{text:?} is not one of {}", known.join(", "))
         })
 }
 

@@ -57,7 +57,7 @@ pub enum ControlError {
     },
     /// Together with the entries that are there the expressions would be too large.
     #[error(
-        "the expressions that were added are too large together; remove some, or write them into a file"
+        "the expressions added over D-Bus together are too large; remove some, or write them to a file"
     )]
     TooLarge,
     /// The list cannot be added to.
@@ -78,15 +78,15 @@ pub enum ControlError {
     #[error("the entry is in {0}: remove the line there and reload")]
     InFile(String),
     /// No filter.
-    #[error("without a filter everything would be forgotten; say so if that is meant")]
+    #[error("without a filter all records would be deleted; set everything to true for that")]
     EmptyFilter,
     /// There are only hashes.
     #[error(
-        "under --privacy the database has only hashes: give client, sender and recipient of one triplet"
+        "with --privacy the database contains only hashes: give client, sender and recipient of one triplet"
     )]
     Hashed,
     /// A cursor that is none.
-    #[error("this is no place to go on from")]
+    #[error("invalid cursor")]
     BadCursor,
     /// A row that cannot be taken; nothing of the call was.
     #[error("row {number}: {why}")]
@@ -97,7 +97,7 @@ pub enum ControlError {
         why: &'static str,
     },
     /// Too many entries.
-    #[error("{most} entries were added already; write long lists into a file")]
+    #[error("{most} entries were added already; use a file for long lists")]
     TooMany {
         /// How many there may be.
         most: u32,

@@ -86,15 +86,15 @@ mod tests {
     #[test]
     fn what_is_no_client_is_told_what_to_write() {
         let cases = [
-            ("", "there is no client: write its address, its name, or"),
+            ("", "the client is missing: give its address, its name, or"),
             (
                 "192.0.2.0/24",
-                "192.0.2.0/24 is a network that no such triplet has: write",
+                "192.0.2.0/24 is a network without such a triplet: give",
             ),
             ("2001:db8::/64", "2001:db8::/64 is a network"),
             (
                 "a.b[192.0.2]",
-                "a.b[192.0.2] has no address between its brackets: write NAME",
+                "a.b[192.0.2] has no address in the brackets: give NAME",
             ),
         ];
         for (typed, want) in cases {

@@ -17,24 +17,24 @@ use crate::api;
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Whoever reads the output has read enough.
-    #[error("nobody reads the output any more")]
+    #[error("the output was closed")]
     Pipe,
     /// There is no bus.
     #[error("cannot connect to the system bus, the only way to reach stargreyd: {0}")]
     NoBus(zbus::Error),
     /// Nobody has the name on the bus.
     #[error(
-        "stargreyd is not on the bus: `systemctl status stargrey.service` says whether it runs, and `systemctl start stargrey.service` starts it"
+        "stargreyd is not on the bus: `systemctl status stargrey.service` shows its state, `systemctl start stargrey.service` starts it"
     )]
     NoDaemon,
     /// The bus or the daemon went away.
-    #[error("stargreyd has not answered: {0}")]
+    #[error("no reply from stargreyd: {0}")]
     Lost(String),
     /// The daemon lets us wait.
-    #[error("the daemon does not answer; see `systemctl status stargrey.service`")]
+    #[error("no reply from stargreyd; see `systemctl status stargrey.service`")]
     Silent,
     /// systemd starts the daemon in vain.
-    #[error("{UNIT} does not start: {0}; `journalctl -u {UNIT}` says why")]
+    #[error("{UNIT} does not start: {0}; `journalctl -u {UNIT}` shows the reason")]
     Failing(Unit),
     /// systemd does not start the daemon at all.
     #[error("systemd does not start {UNIT}: {0}")]
@@ -69,7 +69,7 @@ pub enum Failure {
     #[error("{0}")]
     NoSuchEntry(String),
     /// The lists have errors.
-    #[error("the lists are as they were, for there are errors in them:\n{0}")]
+    #[error("reload failed, keeping the old lists; fix these errors:\n{0}")]
     Lists(String),
     /// The answer makes no sense.
     #[error("unexpected reply from stargreyd (different version?): {0}")]
@@ -167,30 +167,30 @@ pub enum ArgumentError {
     When(#[from] WhenError),
     /// Neither an address nor a name that has one.
     #[error(
-        "{} has no address in the DNS: write its address, or NAME[ADDRESS] as the log has it",
+        "{} has no address in the DNS: give its address, or NAME[ADDRESS] as in the log",
         Plain(.0)
     )]
     NoAddress(String),
     /// Nothing at all where a client should be.
-    #[error("there is no client: write its address, its name, or NAME[ADDRESS] as the log has it")]
+    #[error("the client is missing: give its address, its name, or NAME[ADDRESS] as in the log")]
     NoClient,
     /// A network where one client should be.
-    #[error("{} is a network that no such triplet has: write the address of one client in it", Plain(.0))]
+    #[error("{} is a network without such a triplet: give the address of one client in it", Plain(.0))]
     Network(String),
     /// Brackets without an address.
-    #[error("{} has no address between its brackets: write NAME[ADDRESS] as the log has it", Plain(.0))]
+    #[error("{} has no address in the brackets: give NAME[ADDRESS] as in the log", Plain(.0))]
     NoAddressWithin(String),
     /// A name of which nothing more may be found out.
-    #[error("the decision needs the address: give --address, or leave out --no-lookup")]
+    #[error("the decision needs the address: give --address, or omit --no-lookup")]
     NoLookup,
     /// An address given twice.
-    #[error("the client is an address already; --address belongs to a name")]
+    #[error("the client is an address already; use --address with a name only")]
     TwoAddresses,
     /// An option file that is not there.
-    #[error("Postgrey's option file is in none of its usual places; name the file")]
+    #[error("Postgrey's option file is not in one of its usual places; give the file")]
     NoPostgreyOptions,
     /// A directory that is not there.
-    #[error("Postgrey's database is in none of its usual places; name the directory")]
+    #[error("Postgrey's database is not in one of its usual places; give the directory")]
     NoPostgrey,
 }
 
@@ -402,7 +402,7 @@ mod tests {
             (
                 fdo::Error::NoReply(said()),
                 exit::UNAVAILABLE,
-                "has not answered: so",
+                "no reply from stargreyd: so",
             ),
             (
                 fdo::Error::AccessDenied(said()),

@@ -313,7 +313,11 @@ mod tests {
         assert!(failure.to_string().starts_with(&want), "{failure}");
         assert_eq!(failure.code(), exit::IOERR);
         let failure = one_of(&[&none]).unwrap_err();
-        assert!(failure.to_string().contains("none of its usual places"));
+        assert!(
+            failure
+                .to_string()
+                .contains("not in one of its usual places")
+        );
         assert_eq!(failure.code(), exit::USAGE);
     }
 

@@ -48,10 +48,10 @@ pub enum WhenError {
     #[error("write a number and a unit (90min, 12h, 30d, 2w), or forever")]
     Span,
     /// Not within the calendar, or nothing at all.
-    #[error("that is no time that a calendar has")]
+    #[error("this date or time does not exist")]
     Beyond,
     /// Not yet.
-    #[error("that is in the future, and nothing has been counted since")]
+    #[error("this is in the future")]
     Ahead,
 }
 

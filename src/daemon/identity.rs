@@ -51,7 +51,7 @@ impl Identity {
     /// Becomes that user, permanently.
     pub(super) fn assume(self) -> Result<(), Failure> {
         if self.user.is_root() {
-            log::warn!("--user: running as root, which stargrey never needs");
+            log::warn!("--user: running as root, which stargrey does not need");
         }
         setgroups(&[self.group])
             .and_then(|()| setgid(self.group))

@@ -71,7 +71,7 @@ impl Notifier {
             match thread.spawn(send) {
                 Ok(_) => queue = Some(sender),
                 Err(error) => {
-                    log::warn!("the service manager cannot be told anything: {error}, ignoring");
+                    log::warn!("cannot notify the service manager: {error}; ignoring");
                 }
             }
         }
@@ -150,7 +150,7 @@ fn send(notification: &Notification) {
         Notification::Watchdog => sd_notify::notify(&[NotifyState::Watchdog]),
     };
     if let Err(error) = sent {
-        log::debug!("the service manager cannot be told: {error}, ignoring");
+        log::debug!("cannot notify the service manager: {error}; ignoring");
     }
 }
 
@@ -177,7 +177,7 @@ pub(super) fn status_line(status: &Status) -> String {
         ));
     }
     if status.expiry == Expiry::Suspended {
-        parts.push("the clock has jumped, nothing expires".to_owned());
+        parts.push("the clock has jumped, expiry suspended".to_owned());
     }
     let totals = status.counts.totals();
     let replies = match totals.table_replies {

@@ -94,7 +94,7 @@ pub(super) fn run(
     // not reply.
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     if bus.join().is_err() {
-        log::error!("the thread of the bus has failed");
+        log::error!("the D-Bus thread has failed");
     }
     notifier_thread.wait();
     if worker.join().is_err() {

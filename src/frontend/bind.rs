@@ -49,7 +49,7 @@ impl Drop for SocketFile {
             && error.kind() != io::ErrorKind::NotFound
         {
             let path = self.path.display();
-            log::warn!("{path}: cannot be removed: {error}, ignoring");
+            log::warn!("cannot remove {path}: {error}; ignoring");
         }
     }
 }

@@ -41,7 +41,7 @@ pub fn inherited() -> Result<Vec<Socket>, BindError> {
 fn classify(descriptor: OwnedFd) -> io::Result<Socket> {
     let wrong = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     if getsockopt(&descriptor.as_fd(), sockopt::SockType)? != SockType::Stream {
-        return wrong("is no stream socket");
+        return wrong("is not a stream socket");
     }
     if !getsockopt(&descriptor.as_fd(), sockopt::AcceptConn)? {
         return wrong("does not listen; does its unit say Accept=yes?");

@@ -155,7 +155,7 @@ where
 /// Logs the first failure, and every hundredth after it.
 fn report(error: &io::Error, failures: u32) {
     if failures.is_multiple_of(LOG_EVERY) {
-        log::warn!("a connection cannot be accepted: {error}; going on");
+        log::warn!("cannot accept a connection: {error}; trying again");
     }
 }
 

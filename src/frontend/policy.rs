@@ -50,13 +50,13 @@ pub(super) enum ConnectionEnd {
     MidRequest,
     /// The registry closed it.
     #[error("{}", match .0 {
-        CloseReason::PartialRequest => "a request was not whole in time",
+        CloseReason::PartialRequest => "incomplete request after the time limit",
         CloseReason::Idle => "idle for too long",
-        CloseReason::OverLimit => "too many connections, this one was idle the longest",
+        CloseReason::OverLimit => "too many connections, this one was idle longest",
     })]
     ByRegistry(CloseReason),
     /// The client did not read the reply in time.
-    #[error("the answer was not read in time")]
+    #[error("the reply was not read in time")]
     SlowReader,
     /// Reading or writing failed.
     #[error("{0}")]
@@ -167,7 +167,7 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
 /// Waits until the daemon shuts down; a dropped sender means the same.
 pub(super) async fn until_shutdown(shutdown: &mut watch::Receiver<bool>) {
     if shutdown.wait_for(|is_ending| *is_ending).await.is_err() {
-        log::debug!("nobody is left to say that the daemon ends");
+        log::debug!("the listeners have ended already");
     }
 }
 

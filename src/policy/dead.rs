@@ -47,9 +47,7 @@ pub enum Dead {
     #[error("a range is not an entry; write networks, ADDRESS/LENGTH")]
     Range,
     /// A mail address in a list of clients.
-    #[error(
-        "this is a mail address, and the list has clients; add it to the senders or the recipients"
-    )]
+    #[error("this is a mail address in a list of clients; add it to the senders or recipients")]
     MailAddress,
     /// No mail address has this domain.
     #[error("no mail address has a domain like this{0}")]
@@ -58,7 +56,7 @@ pub enum Dead {
     #[error("no mail address looks like this{0}")]
     Address(Instead),
     /// A client's address in a list of mail addresses.
-    #[error("this is the address of a client; add it to the list of clients")]
+    #[error("this is a client address; add it to the client whitelist")]
     ClientAddress,
     /// The null sender as it stands in SMTP.
     #[error("write /^$/ for the null sender")]
@@ -362,7 +360,7 @@ mod tests {
             ),
             (
                 "user@example.com",
-                "this is a mail address, and the list has clients; add it to the senders or the recipients",
+                "this is a mail address in a list of clients; add it to the senders or recipients",
             ),
         ];
         for (text, want) in cases {

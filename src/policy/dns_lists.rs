@@ -116,7 +116,7 @@ pub enum SiteError {
     #[error("more than {MOST_SITES} sites")]
     TooMany,
     /// The same site twice.
-    #[error("{0}: the site is there twice, with the same filter")]
+    #[error("{0}: the site occurs twice with the same filter")]
     Twice(String),
 }
 

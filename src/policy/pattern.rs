@@ -18,7 +18,7 @@ pub(super) const EXPRESSIONS_SIZE: usize = 256 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// A blank within an entry; there is one entry a line.
-    #[error("a blank inside an entry; write one entry a line")]
+    #[error("a blank inside an entry; write one entry per line")]
     Blank,
     /// `//`.
     #[error("an empty expression")]
@@ -30,7 +30,7 @@ pub enum PatternError {
     #[error("bad address: {0}")]
     Address(#[from] PrefixError),
     /// A slash where none can be.
-    #[error("neither a host name, an address, a network nor an /expression/")]
+    #[error("not a host name, address, network or /expression/")]
     Slash,
 }
 

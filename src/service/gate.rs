@@ -42,7 +42,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommitError {
     /// No answer of the writer in time.
-    #[error("no commit within {0} seconds; is the disk alive?")]
+    #[error("no commit within {0} seconds; check the disk")]
     Slow(u64),
     /// More work than the writer can take.
     #[error("{0} requests are waiting for the database already")]

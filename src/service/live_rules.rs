@@ -311,7 +311,7 @@ impl LiveRules {
                 dns_lists: Arc::clone(&rules.dns_lists),
                 texts: Arc::clone(&rules.texts),
             }),
-            Err(error) => log::error!("the entries that were added are not in force: {error}"),
+            Err(error) => log::error!("the entries added over D-Bus are not active: {error}"),
         }
     }
 }

@@ -75,8 +75,8 @@ impl Sleeps {
                 if before.saturating_add(1) == PATIENCE {
                     self.is_settled.store(true, Ordering::Relaxed);
                     log::warn!(
-                        "--targrey: {PATIENCE} recipients have passed and Postfix has never asked at DATA; \
-                         without this service in smtpd_data_restrictions no client survives the tarpit"
+                        "--targrey: {PATIENCE} recipients have passed and Postfix has never sent a DATA request; \
+                         without the policy service in smtpd_data_restrictions no client survives the tarpit"
                     );
                 }
             }

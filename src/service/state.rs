@@ -195,7 +195,7 @@ impl StoreState {
         }
         match expiry {
             Expiry::Suspended => log::warn!(
-                "the clock has jumped by more than an hour: nothing expires until that is undone, or 24 hours are over"
+                "the clock has jumped by more than an hour: expiry suspended for 24 hours, or until the jump is undone"
             ),
             Expiry::Applies => log::warn!("clock is plausible again: expiry resumed"),
         }

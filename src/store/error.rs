@@ -12,13 +12,11 @@ pub enum StoreError {
     )]
     Full,
     /// The data file was taken away from under the daemon.
-    #[error(
-        "{0} was moved, removed or replaced while it was in use; what is there now is opened in its place"
-    )]
+    #[error("{0} was moved, removed or replaced while in use; opening the file that is there now")]
     Replaced(PathBuf),
     /// A record that has no meaning.
     #[error(
-        "a record of the database cannot be read; \
+        "the database has an invalid record; \
          stop stargrey, move data.mdb away or put a backup in its place, and start again"
     )]
     Record,
@@ -78,13 +76,13 @@ impl From<heed::Error> for StoreError {
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// A page was asked for with a cursor that no page has yielded.
-    #[error("this is no place to go on from")]
+    #[error("invalid cursor")]
     BadCursor,
     /// A network was asked for where only hashes are kept.
-    #[error("under --privacy records cannot be found by their network")]
+    #[error("with --privacy, records cannot be searched by network")]
     Hashed,
     /// A text that cannot be kept.
-    #[error("a text of {found} bytes cannot be kept, only one of {least} to {most}")]
+    #[error("a string of {found} bytes cannot be stored, only {least} to {most} bytes")]
     Length {
         /// Its length.
         found: usize,

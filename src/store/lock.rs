@@ -40,7 +40,7 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("{0} is held by another stargreyd; two cannot share a database")]
+    #[error("{0} is locked by another stargreyd: stop that one, or use another --dbdir")]
     Held(PathBuf),
     /// The directory or the file cannot be used.
     #[error("{path}: {source}{}", advice(source))]

@@ -23,7 +23,7 @@ pub enum OpenError {
     Unclean(#[from] UncleanError),
     /// The data file ends before the data do.
     #[error(
-        "{file} is torn: it has {found} bytes and needs {needed}; \
+        "{file} is truncated: it has {found} bytes and needs {needed}; \
          stop stargrey, move the file away or put a backup in its place, and start again"
     )]
     Torn {
@@ -35,11 +35,11 @@ pub enum OpenError {
         needed: u64,
     },
     /// The data file is of something else.
-    #[error("{0} is no database of stargrey; move it away or name another --dbdir")]
+    #[error("{0} is not a database of stargrey; move it away or use another --dbdir")]
     Foreign(PathBuf),
     /// Written by a later stargrey.
     #[error(
-        "the database has format {found} and this stargrey knows up to {known}; install a later stargrey"
+        "the database has format {found}, this stargrey supports up to {known}; install a later stargrey"
     )]
     Newer {
         /// The format found.

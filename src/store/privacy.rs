@@ -29,7 +29,7 @@ pub enum PrivacyError {
         hashed: bool,
     },
     /// The key of `--privacy` is not the one that the database was filled with.
-    #[error("{0} is not the key that the database was filled with; put the right one there")]
+    #[error("{0} is not the key of this database; restore the right one")]
     WrongKey(PathBuf),
 }
 

@@ -46,7 +46,7 @@ pub enum Unfit {
     #[error("it is empty")]
     Empty,
     /// It is of something else.
-    #[error("it is no database of stargrey")]
+    #[error("it is not a database of stargrey")]
     Foreign,
     /// It ends before its data do.
     #[error("it is incomplete: it has {found} bytes and needs {needed}")]
@@ -58,7 +58,7 @@ pub enum Unfit {
     },
     /// Written by a later stargrey.
     #[error(
-        "it has format {found} and this stargrey knows up to {known}; install a later stargrey"
+        "it has format {found}, this stargrey supports up to {known}; install a later stargrey"
     )]
     Newer {
         /// The format found.
@@ -77,7 +77,7 @@ pub enum Unfit {
         hashed: bool,
     },
     /// Filled under another key.
-    #[error("it was filled with another privacy.key than the one beside the database")]
+    #[error("it belongs to another privacy.key than the database")]
     WrongKey,
     /// It cannot be read to its end.
     #[error("it is damaged")]
@@ -91,7 +91,7 @@ pub enum RestoreError {
     #[error("the backup cannot be restored: {0}")]
     Unfit(#[from] Unfit),
     /// Somebody reads the database, for longer than a request does. The database is as it was.
-    #[error("the database is being read, by a backup, a listing or an export")]
+    #[error("a backup, a listing or an export is reading the database")]
     InUse,
     /// There is no room for a copy. The database is as it was.
     #[error("{needed} bytes are needed in {directory}, and {free} are free")]

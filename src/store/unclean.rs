@@ -56,7 +56,7 @@ const DAMAGED: u8 = 1;
 pub enum UncleanError {
     /// The process that read the database first has failed.
     #[error(
-        "{file} is damaged: a process that read all of it has failed ({status}); \
+        "{file} is damaged: the process that read it has failed ({status}); \
          stop stargrey, move the file away or put a backup in its place, and start again"
     )]
     Unsound {
@@ -67,9 +67,9 @@ pub enum UncleanError {
     },
     /// The daemon has died of it, as it seems.
     #[error(
-        "stargreyd has ended without notice {times} times in a row, so {file} stays closed; \
+        "stargreyd has crashed or was killed {times} times in a row, so {file} stays closed; \
          stop stargrey, move the file away or put a backup in its place, and start again; \
-         if something else has ended it, remove {mark}"
+         if the database is not the cause, remove {mark}"
     )]
     Suspected {
         /// The data file.
@@ -80,9 +80,7 @@ pub enum UncleanError {
         times: u32,
     },
     /// A process reads the database first.
-    #[error(
-        "stargreyd has ended without notice more than once, so all of {0} is read before it is used"
-    )]
+    #[error("stargreyd has crashed or was killed more than once: reading all of {0} before use")]
     Proving(PathBuf),
     /// That process cannot be had.
     #[error("{path}: {source}")]

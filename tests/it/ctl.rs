@@ -351,7 +351,7 @@ fn refusals_are_sentences_with_exit_codes() {
         (
             &["reload"],
             78,
-            "stargreyctl: the lists are as they were, for there are errors in them:\n/etc/x:1: what is that?\n",
+            "stargreyctl: reload failed, keeping the old lists; fix these errors:\n/etc/x:1: what is that?\n",
         ),
         (
             &["import", "json", "/nowhere"],
@@ -361,27 +361,27 @@ fn refusals_are_sentences_with_exit_codes() {
         (
             &["statistics", "--since=1000y"],
             64,
-            "stargreyctl: that is no time that a calendar has\n",
+            "stargreyctl: this date or time does not exist\n",
         ),
         (
             &["statistics", "--since=@99999999999"],
             64,
-            "stargreyctl: that is in the future, and nothing has been counted since\n",
+            "stargreyctl: this is in the future\n",
         ),
         (
             &["explain", ""],
             64,
-            "stargreyctl: there is no client: write its address, its name, or NAME[ADDRESS] as the log has it\n",
+            "stargreyctl: the client is missing: give its address, its name, or NAME[ADDRESS] as in the log\n",
         ),
         (
             &["explain", "192.0.2.0/24"],
             64,
-            "stargreyctl: 192.0.2.0/24 is a network that no such triplet has: write the address of one client in it\n",
+            "stargreyctl: 192.0.2.0/24 is a network without such a triplet: give the address of one client in it\n",
         ),
         (
             &["pass", "192.0.2.0/24", "<>", "bob@example.net"],
             64,
-            "stargreyctl: 192.0.2.0/24 is a network that no such triplet has: write the address of one client in it\n",
+            "stargreyctl: 192.0.2.0/24 is a network without such a triplet: give the address of one client in it\n",
         ),
         (
             &["import", "postgrey", "/dev/null"],
@@ -437,7 +437,7 @@ fn arguments_arrive() {
     let (code, stdout, _) = service.bus.run(&["remove", "sender", "<a@b>"]);
     assert_eq!(
         (code, &*stdout),
-        (0, "<a@b> is off the sender-whitelist.\n")
+        (0, "<a@b> was removed from the sender-whitelist.\n")
     );
     let (code, stdout, _) = service.bus.run(&["pause", "--for=90min"]);
     assert_eq!(code, 0);
@@ -447,7 +447,7 @@ fn arguments_arrive() {
         "{stdout}"
     );
     let (code, stdout, _) = service.bus.run(&["pause"]);
-    let want = "Greylisting is paused until you resume it; all mail passes.\n";
+    let want = "Greylisting is paused until `stargreyctl resume`; all mail passes.\n";
     assert_eq!((code, &*stdout), (0, want));
     let (code, stdout, _) = service.bus.run(&["resume"]);
     assert_eq!(code, 0);
@@ -509,17 +509,17 @@ fn an_entry_that_exists_keeps_what_is_not_given() {
         (
             &["A.example"],
             "A.example stays on the s25r-exceptions until ",
-            "Its comment is as before: Ann asked",
+            "Its comment is unchanged: Ann asked",
         ),
         (
             &["b.example", "--comment=Bob", "--for=forever"],
-            "b.example stays on the s25r-exceptions for ever.\n",
+            "b.example stays on the s25r-exceptions forever.\n",
             "Its comment is: Bob; it was: Ann asked",
         ),
         (
             &["b.example", "--comment="],
             "b.example stays on the s25r-exceptions until ",
-            "Its comment is gone; it was: Ann asked",
+            "Its comment was removed; it was: Ann asked",
         ),
         (&["c.example"], "c.example is on the s25r-exceptions.", ""),
     ];
@@ -797,8 +797,9 @@ fn an_export_that_was_cut_off_is_not_taken_for_a_whole_one() {
 
         // What cannot be read twice was sent up to there.
         let (code, stdout, stderr) = import_stdin(&service, &[], &text);
-        let told =
-            format!("stargreyctl: standard input: {want}\nby then 100 records had been taken: ");
+        let told = format!(
+            "stargreyctl: standard input: {want}\nuntil then 100 records had been imported: "
+        );
         assert_eq!((code, &*stdout), (65, ""), "{case}");
         assert!(stderr.starts_with(&told), "{case}: {stderr}");
         service.notes.take();
@@ -900,7 +901,7 @@ fn a_daemon_that_does_not_answer_is_not_waited_for_for_ever() {
             let session = Session::begin(bus, timeouts, view.clone()).await.unwrap();
             verbs::run(&session, &verb).await.unwrap_err()
         });
-        let want = "the daemon does not answer; see `systemctl status stargrey.service`";
+        let want = "no reply from stargreyd; see `systemctl status stargrey.service`";
         assert_eq!(
             (failure.code(), &*failure.to_string()),
             (69, want),

@@ -332,15 +332,15 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
     let odd = [
         (
             ["--dnsbl-threshold=2", ""],
-            "--dnsbl-threshold: means nothing without --dnsbl-sites",
+            "--dnsbl-threshold: has no effect without --dnsbl-sites",
         ),
         (
             ["--lookup-timeout=2", ""],
-            "--lookup-timeout: means nothing without --dnsbl-sites",
+            "--lookup-timeout: has no effect without --dnsbl-sites",
         ),
         (
             ["--resolver=::1", ""],
-            "--resolver: means nothing without --dnsbl-sites",
+            "--resolver: has no effect without --dnsbl-sites",
         ),
         (
             ["--dnsbl-sites=a.example", "--dnsbl-threshold=2"],
@@ -355,7 +355,7 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
         ),
         (
             ["--dnsbl-sites=a.example", "--unmatched=greylist"],
-            "decides nothing with --unmatched=greylist",
+            "has no effect with --unmatched=greylist",
         ),
     ];
     for (options, want) in odd {

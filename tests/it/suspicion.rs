@@ -103,7 +103,7 @@ fn a_bad_table_ends_the_start_and_check_shows_why() {
         let log = daemon.log();
         for (line, complaint) in [
             (3, "bad expression: "),
-            (4, "result \"HOLD\" is none of OK, DUNNO, REJECT"),
+            (4, "result \"HOLD\" is not one of OK, DUNNO, REJECT"),
             (5, "endif without if"),
         ] {
             let wanted = format!("{}:{line}: {complaint}", table.display());
@@ -323,7 +323,7 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 
 #[test]
 fn targrey_without_a_question_at_data_is_noticed_once() {
-    let warning = "100 recipients have passed and Postfix has never asked at DATA";
+    let warning = "100 recipients have passed and Postfix has never sent a DATA request";
     for (asks_at_data, want) in [(false, 1), (true, 0)] {
         let (mut daemon, _clock) = start(&["--s25r", "--targrey"], &[]);
         let question = Question::rcpt(MAIL, "", "anna@example.org");
@@ -356,7 +356,7 @@ fn options_that_cannot_do_what_they_are_meant_to_are_warned_of_at_start() {
             "--tarpit: is 300 seconds or more",
         ),
         (&["--tarpit", "--tarpit-limit=0"], "--tarpit-limit: is 0"),
-        (&["--unmatched=pass"], "--unmatched: is pass, and none"),
+        (&["--unmatched=pass"], "--unmatched: is pass without"),
     ];
     for (options, want) in cases {
         let (daemon, _clock) = start(options, &[]);

@@ -111,10 +111,10 @@ const STARTING: State = State("activating", "start", 9);
 #[test]
 fn a_unit_that_fails_is_not_waited_for() {
     let failed = "stargrey.service does not start: failed (Result: exit-code, status 78), restarted 3 times; \
-                  `journalctl -u stargrey.service` says why";
+                  `journalctl -u stargrey.service` shows the reason";
     let restarted = "stargrey.service does not start: auto-restart (Result: exit-code, status 78), restarted 4 times; \
-                     `journalctl -u stargrey.service` says why";
-    let silent = "the daemon does not answer; see `systemctl status stargrey.service`";
+                     `journalctl -u stargrey.service` shows the reason";
+    let silent = "no reply from stargreyd; see `systemctl status stargrey.service`";
     let long = Duration::from_secs(60);
     let short = Duration::from_millis(400);
     let cases = [

@@ -170,7 +170,7 @@ fn a_dollar_in_the_value_of_any_option_is_refused_with_advice() {
     assert!(names.len() > 30, "{names:?}");
     for name in names {
         let wrong = errors(&[&format!("{name}=${{X}}")]);
-        let begin = format!("{name}: \"${{X}}\" has a $ in it, and no shell");
+        let begin = format!("{name}: \"${{X}}\" contains a $: variables");
         assert!(wrong[0].starts_with(&begin), "{name}: {wrong:?}");
     }
 }

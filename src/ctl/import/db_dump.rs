@@ -310,10 +310,10 @@ mod tests {
                 "no format",
                 "VERSION=3\nHEADER=END\n".to_owned(),
                 0,
-                "line 2: this header",
+                "line 2: the header",
             ),
-            ("queue", head_of("type=queue"), 0, "line 3: this header"),
-            ("data in header", head_of(" a"), 0, "line 3: this header"),
+            ("queue", head_of("type=queue"), 0, "line 3: the header"),
+            ("data in header", head_of(" a"), 0, "line 3: the header"),
             (
                 "head only",
                 "VERSION=3\nformat=print\n".to_owned(),

@@ -56,9 +56,7 @@ pub enum DirectoryError {
     #[error("there is no {0}: this is not Postgrey's database directory")]
     NoDatabase(PathBuf),
     /// The environment has a configuration of its own.
-    #[error(
-        "{0} makes this database unlike Postgrey's; write it out with db_dump and import the text"
-    )]
+    #[error("{0} is not part of a Postgrey database; run db_dump and import its output")]
     Configured(PathBuf),
     /// Something cannot be read.
     #[error("{path}: {source}")]
@@ -463,7 +461,7 @@ mod tests {
         assert!(refusal(path).starts_with(&format!("{at}/postgrey.db: ")));
         fs::remove_file(path.join("postgrey.db")).unwrap();
         fs::write(path.join("DB_CONFIG"), "").unwrap();
-        assert!(refusal(path).starts_with(&format!("{at}/DB_CONFIG makes")));
+        assert!(refusal(path).starts_with(&format!("{at}/DB_CONFIG is not part")));
         fs::remove_file(path.join("DB_CONFIG")).unwrap();
         fs::write(path.join("postgrey.lock"), "").unwrap();
         let held = lock(path).unwrap();

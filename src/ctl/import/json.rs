@@ -66,7 +66,7 @@ pub enum LineError {
     Header,
     /// The first line names another schema.
     #[error(
-        "this was written by stargrey {version}, under a schema that this version does not read"
+        "this was written by stargrey {version}, with a schema that this version does not support"
     )]
     Schema {
         /// By which version.
@@ -94,7 +94,7 @@ pub enum LineError {
         found: u64,
     },
     /// There is a line below the last one.
-    #[error("line {0}: the export goes on below the line that ends it")]
+    #[error("line {0}: there is text after the last line of the export")]
     Beyond(u64),
 }
 
@@ -344,12 +344,12 @@ mod tests {
             (
                 "a record below it",
                 format!("{row}{last}\n\n{row}"),
-                Some("line 5: the export goes on below the line that ends it"),
+                Some("line 5: there is text after the last line of the export"),
             ),
             (
                 "two exports",
                 format!("{row}{last}\n{}\n{row}{last}\n", header()),
-                Some("line 4: the export goes on below the line that ends it"),
+                Some("line 4: there is text after the last line of the export"),
             ),
         ] {
             let got = read(&format!("{}\n{rest}", header()));

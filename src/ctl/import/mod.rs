@@ -161,7 +161,7 @@ pub enum ReadError {
     #[error("line {0}: not what db_dump writes; VERSION=3 is expected here")]
     NotADump(u64),
     /// A header line that cannot be obeyed.
-    #[error("line {0}: this header says that the dump is of a kind that Postgrey does not have")]
+    #[error("line {0}: the header names a type of dump that Postgrey does not use")]
     Header(u64),
     /// A data line that is not encoded as the header says.
     #[error("line {0}: not in the format that the header of the dump names")]
@@ -171,7 +171,7 @@ pub enum ReadError {
     EndsEarly(u64),
     /// The keys are hashes.
     #[error(
-        "this database was written with --privacy: it holds hashes instead of addresses and cannot be imported"
+        "this database was written with --privacy: it contains hashes instead of addresses and cannot be imported"
     )]
     Hashed,
     /// A program that reads the database failed.

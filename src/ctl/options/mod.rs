@@ -244,7 +244,7 @@ fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<Given> {
         let mut wrong =
             |what: String| problems.push(Problem::new(*line, format!("{text}: {what}")));
         let Some(option) = text.strip_prefix("--").or_else(|| text.strip_prefix('-')) else {
-            wrong("this is not an option, and Postgrey reads none after it".to_owned());
+            wrong("this is not an option; Postgrey ignores options after it".to_owned());
             continue;
         };
         let (name, mut value) = match option.split_once('=') {
@@ -268,7 +268,7 @@ fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<Given> {
             value = words.next().map(|next| next.text.clone());
         }
         match (known.argument, &value) {
-            (Argument::None, Some(_)) => wrong("this option takes no value".to_owned()),
+            (Argument::None, Some(_)) => wrong("this option does not have a value".to_owned()),
             (Argument::Needed, None) => wrong("the value is missing".to_owned()),
             (Argument::None | Argument::Optional, _) | (Argument::Needed, Some(_)) => {
                 given.push(Given {

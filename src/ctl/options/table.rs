@@ -96,7 +96,7 @@ pub const OPTIONS: &[Known] = &[
         "dbdir",
         Argument::Needed,
         Means::LeftOut(
-            "the database is /var/lib/stargrey; `stargreyctl import postgrey` takes over the records of this one",
+            "the database is /var/lib/stargrey; `stargreyctl import postgrey` imports the records of this one",
         ),
     ),
     called(known("daemonize", Argument::None, SYSTEMD), &["d"]),

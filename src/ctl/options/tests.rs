@@ -188,7 +188,7 @@ fn what_is_not_understood_is_said_with_its_line() {
         ),
         (
             "POSTGREY_OPTS=\"--exim=1\"",
-            "1: --exim=1: this option takes no value",
+            "1: --exim=1: this option does not have a value",
         ),
         (
             "\nPOSTGREY_OPTS='--greylist-text=$x'",

@@ -143,7 +143,7 @@ impl Check<'_> {
             let word = end.map_or("", |end| &end.name);
             if walk.is_beyond {
                 findings.push(format!(
-                    "`{word}` is before check_policy_service in {stage}, so the service is never called: put the service before `{word}`"
+                    "`{word}` is before check_policy_service in {stage}, so the policy service is never called: put it before `{word}`"
                 ));
                 return (Reach::No, findings);
             }
@@ -152,7 +152,7 @@ impl Check<'_> {
             refuses_relaying |= walk.refuses_relaying();
             if end.is_some_and(Restriction::refuses_all) {
                 findings.push(format!(
-                    "{stage}{} refuses with `{word}` all that it has not permitted; unknown clients come no further",
+                    "{stage}{} refuses all other mail with `{word}`, including that of unknown clients",
                     self.origin(stage)
                 ));
                 break;
@@ -160,7 +160,7 @@ impl Check<'_> {
         }
         if let Some(class) = self.class() {
             findings.push(format!(
-                "the restriction class {class} calls the service; whether an access table returns {class}, and for which clients, is not checked (tables: {})",
+                "the restriction class {class} calls the policy service; access tables that return {class} are not checked (tables: {})",
                 listed(&tables)
             ));
             let reach = if tables.is_empty() {
@@ -205,7 +205,7 @@ impl Check<'_> {
             .iter()
             .filter(|stage| is_early(stage))
             .map(|stage| {
-                format!("{stage} calls the service before there is a recipient (smtpd_delay_reject = no), where it greylists nothing")
+                format!("{stage} calls the policy service before there is a recipient (smtpd_delay_reject = no), so it does not greylist")
             })
             .collect()
     }
@@ -216,18 +216,18 @@ impl Check<'_> {
         let mut said = vec![format!("{stage}{} calls {endpoint}", self.origin(stage))];
         if walk.permits_own() {
             said.push(format!(
-                "mail from mynetworks ({}) passes before that by permit_mynetworks; mail that is sent from there is not greylisted",
+                "permit_mynetworks permits mail from mynetworks ({}) before that; such mail is not greylisted",
                 self.of("mynetworks")
             ));
         }
         if !walk.refuses_relaying() && !refuses_relaying {
             said.push(format!(
-                "no reject_unauth_destination is before the service: it is also called for mail to other domains; put it before check_policy_service in {stage}"
+                "reject_unauth_destination is not before the policy service, which is therefore called for mail to other domains, too; put it before check_policy_service in {stage}"
             ));
         }
         if walk.is_warning {
             said.push(format!(
-                "warn_if_reject is before the service in {stage}: its replies are only logged"
+                "warn_if_reject is before the policy service in {stage}: its replies are only logged"
             ));
         }
         said.extend(self.while_down(walk.service.as_deref().unwrap_or_default()));
@@ -252,7 +252,7 @@ impl Check<'_> {
             (Some(action), Some(timeout)) => format!("waits {timeout} and replies `{action}`"),
         };
         Some(format!(
-            "while stargreyd does not answer, Postfix {said}; better: check_policy_service {{ {}, timeout=10s, default_action=DUNNO }}",
+            "while stargreyd does not reply, Postfix {said}; better: check_policy_service {{ {}, timeout=10s, default_action=DUNNO }}",
             self.endpoint
         ))
     }
@@ -277,7 +277,7 @@ impl Check<'_> {
         }));
         if !tables.is_empty() {
             said.push(format!(
-                "what access tables return is not checked (tables: {})",
+                "results of access tables are not checked (tables: {})",
                 listed(tables)
             ));
         }

@@ -66,7 +66,7 @@ fn ask(mut stream: impl Read + Write) -> io::Result<String> {
     let reply = String::from_utf8_lossy(&reply);
     match reply.strip_prefix("action=") {
         Some(action) if action.ends_with("\n\n") => Ok(action.trim_end().to_owned()),
-        _ => Err(io::Error::other("what is sent there is not a policy reply")),
+        _ => Err(io::Error::other("the response is not a policy reply")),
     }
 }
 
@@ -78,18 +78,18 @@ fn refused(place: &str, error: &io::Error) -> String {
     )]
     match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "{place} does not exist: `systemctl enable --now stargrey.socket` makes the packaged one"
+            "{place} does not exist: `systemctl enable --now stargrey.socket` creates the packaged one"
         ),
         io::ErrorKind::ConnectionRefused => {
             format!(
-                "nobody listens on {place}: `systemctl restart stargrey.socket`, or stargreyd with --unix or --inet"
+                "no server listens on {place}: `systemctl restart stargrey.socket`, or stargreyd with --unix or --inet"
             )
         }
         io::ErrorKind::PermissionDenied => {
             format!("{place} cannot be opened by this user; try sudo")
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!(
-            "{place} accepts, but nobody replies within {} s: see `systemctl status stargrey.service`",
+            "{place} accepts connections, but does not reply within {} s: see `systemctl status stargrey.service`",
             PATIENCE.as_secs()
         ),
         _ => format!("{place}: {error}"),

@@ -37,7 +37,7 @@ fn what_stands_before_the_service_decides() {
         (
             "SERVICE, reject_unauth_destination",
             Reach::Yes,
-            "no reject_unauth_destination is before",
+            "reject_unauth_destination is not before",
         ),
         (
             "reject_unauth_destination, permit, SERVICE",
@@ -47,7 +47,7 @@ fn what_stands_before_the_service_decides() {
         (
             "permit_auth_destination, SERVICE",
             Reach::No,
-            "put the service before `permit_auth_destination`",
+            "put it before `permit_auth_destination`",
         ),
         (
             "reject_unauth_destination, reject, SERVICE",
@@ -82,7 +82,7 @@ fn what_stands_before_the_service_decides() {
         (
             "reject_unauth_destination, check_sender_access hash:/etc/s",
             Reach::No,
-            "is not checked (tables: hash:/etc/s)",
+            "are not checked (tables: hash:/etc/s)",
         ),
         (
             "reject_unauth_destination, check_policy_service unix:stargrey/policy",
@@ -119,12 +119,12 @@ fn all_lists_are_looked_at_in_the_order_of_postfix() {
         (
             "smtpd_relay_restrictions = permit\nsmtpd_recipient_restrictions = SERVICE",
             Reach::Yes,
-            "no reject_unauth_destination",
+            "reject_unauth_destination is not before",
         ),
         (
             "smtpd_client_restrictions = permit_mynetworks, reject\nsmtpd_recipient_restrictions = SERVICE",
             Reach::No,
-            "smtpd_client_restrictions refuses with `reject`",
+            "smtpd_client_restrictions refuses all other mail with `reject`",
         ),
         (
             "smtpd_client_restrictions = SERVICE",
@@ -154,7 +154,7 @@ fn all_lists_are_looked_at_in_the_order_of_postfix() {
         (
             "smtpd_restriction_classes = grey\ngrey = SERVICE\nsmtpd_recipient_restrictions = check_client_access regexp:/etc/c",
             Reach::Perhaps,
-            "the restriction class grey calls the service; whether an access table returns grey",
+            "the restriction class grey calls the policy service; access tables that return grey",
         ),
         (
             "smtpd_restriction_classes = grey\ngrey = SERVICE",
@@ -184,7 +184,7 @@ fn master_cf_counts() {
         (
             (submission, format!("submission/inet/{over}")),
             Reach::Yes,
-            "submission/inet: smtpd_recipient_restrictions (-o in master.cf) refuses with `reject`",
+            "submission/inet: smtpd_recipient_restrictions (-o in master.cf) refuses all other mail with `reject`",
         ),
         (
             ("", format!("smtp/inet/{over}")),

@@ -32,7 +32,7 @@ pub fn run(options: &CheckPostfix, is_json: bool) -> Result<Answer, Failure> {
     let probed = probe(endpoint, settings.queue_directory());
     let is_answered = probed.is_ok();
     report.findings.push(match probed {
-        Ok(action) => format!("{endpoint}: a request is answered with {action}"),
+        Ok(action) => format!("{endpoint}: reply to a test request: {action}"),
         Err(fault) => format!("{endpoint}: {fault}"),
     });
     let (sentence, code) = match report.reach {
@@ -42,7 +42,7 @@ pub fn run(options: &CheckPostfix, is_json: bool) -> Result<Answer, Failure> {
             exit::OK,
         ),
         Reach::Yes | Reach::Perhaps => (
-            "Postfix calls the policy service, but nobody answers there.",
+            "Postfix calls the policy service, but there is no reply.",
             exit::NO,
         ),
         Reach::No => ("Postfix does not call the policy service.", exit::NO),

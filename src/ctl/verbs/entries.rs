@@ -111,7 +111,7 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
         Some(old) => format!(
             "{} stays on the {list}{}.\n{}",
             named(&pattern),
-            if end == 0 { " for ever" } else { &until },
+            if end == 0 { " forever" } else { &until },
             changed_comment(old, comment),
         ),
     };
@@ -122,8 +122,8 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
 fn changed_comment(old: &str, new: &str) -> String {
     match (old, new) {
         ("", "") => String::new(),
-        (old, new) if old == new => format!("Its comment is as before: {}", Plain(old)),
-        (old, "") => format!("Its comment is gone; it was: {}", Plain(old)),
+        (old, new) if old == new => format!("Its comment is unchanged: {}", Plain(old)),
+        (old, "") => format!("Its comment was removed; it was: {}", Plain(old)),
         ("", new) => format!("Its comment is: {}", Plain(new)),
         (old, new) => format!("Its comment is: {}; it was: {}", Plain(new), Plain(old)),
     }
@@ -155,7 +155,7 @@ pub(super) async fn remove(
         }
         done => done?,
     }
-    let sentence = format!("{} is off the {}.", named(&gone), list.word());
+    let sentence = format!("{} was removed from the {}.", named(&gone), list.word());
     Ok(Answer::done(&session.view, &sentence))
 }
 

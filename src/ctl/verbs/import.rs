@@ -260,7 +260,7 @@ impl Tally {
             "had been"
         };
         format!(
-            "by then {taken} {verb} taken: {} new, {} changed, {} unchanged",
+            "until then {taken} {verb} imported: {} new, {} changed, {} unchanged",
             self.new, self.changed, self.unchanged
         )
     }
@@ -405,8 +405,7 @@ Unchanged: 900
             )),
             taken: tally().until_then(),
         };
-        let want =
-            "no\nby then 1000000 records had been taken: 999090 new, 10 changed, 900 unchanged";
+        let want = "no\nuntil then 1000000 records had been imported: 999090 new, 10 changed, 900 unchanged";
         assert_eq!(failure.to_string(), want);
         assert_eq!(failure.code(), crate::ctl::exit::UNAVAILABLE);
     }

@@ -108,7 +108,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
 async fn reload(session: &Session) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
     session.ask("Reload", manager.reload()).await?;
-    Ok(Answer::done(&session.view, "The lists are read again."))
+    Ok(Answer::done(&session.view, "Lists and tables reloaded."))
 }
 
 /// An address without its brackets: `<>` is the null sender.

@@ -55,7 +55,9 @@ impl Known {
         is_dry: bool,
     ) -> Result<Fate, Failure> {
         let (Some(list), Some(pattern)) = (row.text(LIST), row.text(PATTERN)) else {
-            return Ok(Fate::Refused("it has no list or no pattern".to_owned()));
+            return Ok(Fate::Refused(
+                "the list or the pattern is missing".to_owned(),
+            ));
         };
         let lifetime = match row.number(EXPIRES).unwrap_or_default() {
             0 => 0,

@@ -31,7 +31,7 @@ pub(super) async fn resume(session: &Session) -> Result<Answer, Failure> {
 /// What is said of a pause of this many seconds, 0 for one without an end.
 fn paused(length: u64, is_stored: bool, view: &View) -> String {
     let until = match length {
-        0 => "you resume it".to_owned(),
+        0 => "`stargreyctl resume`".to_owned(),
         length => view.local(view.time().after(Span::from_seconds(length)).seconds()),
     };
     let warning = if is_stored {
@@ -63,7 +63,7 @@ mod tests {
             (
                 0,
                 true,
-                "Greylisting is paused until you resume it; all mail passes.",
+                "Greylisting is paused until `stargreyctl resume`; all mail passes.",
             ),
             (
                 3600,

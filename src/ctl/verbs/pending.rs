@@ -32,7 +32,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// What is said when there are more than are shown.
-const MORE: &str = "There are more: --limit shows more, a filter shows those that matter.\n";
+const MORE: &str = "There are more: raise --limit or use a filter.\n";
 
 /// What there is, or as much of it as was asked for.
 #[derive(Debug, Default)]
@@ -286,7 +286,7 @@ mail…org[2001:db8:1:2::19]  bounce-0123456789-0123456789@lists.example.org  ca
         waiting.is_cut = true;
         let text = waiting.text(&View::of_80_columns(), MORE);
         assert!(
-            text.contains("\n3 triplets listed.\nThere are more: --limit"),
+            text.contains("\n3 triplets listed.\nThere are more: raise --limit"),
             "{text}"
         );
         let nobody = Waiting::default().text(&View::of_80_columns(), MORE);

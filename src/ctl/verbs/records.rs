@@ -93,7 +93,7 @@ fn answer(forgotten: &Dict, view: &View) -> Answer {
         json::shown(&json::object(forgotten))
     } else if is_any {
         format!(
-            "Forgotten: {}, {}, {}.\n",
+            "Deleted: {}, {}, {}.\n",
             counted(triplets, "triplet", "triplets"),
             counted(clients, "client", "clients"),
             counted(sleeps, "sleep", "sleeps")
@@ -123,7 +123,7 @@ mod tests {
         let some = answer(&row(2, 1), &view);
         assert_eq!(
             some,
-            Answer::yes("Forgotten: 2 triplets, 1 client, 0 sleeps.\n")
+            Answer::yes("Deleted: 2 triplets, 1 client, 0 sleeps.\n")
         );
         assert_eq!(
             answer(&row(0, 0), &view),
@@ -174,13 +174,13 @@ mod tests {
         let cases = [
             (
                 "mx.example.net",
-                "has no address in the DNS: write its address",
+                "has no address in the DNS: give its address",
             ),
             (
                 "192.0.2.0/24",
-                "is a network that no such triplet has: write the address",
+                "is a network without such a triplet: give the address",
             ),
-            ("", "there is no client: write"),
+            ("", "the client is missing: give"),
         ];
         for (client, want) in cases {
             let error = addresses(client, &Table(&[], &[])).unwrap_err().to_string();

@@ -19,7 +19,7 @@ pub(super) async fn run(session: &Session, path: &Path) -> Result<Answer, Failur
     session.ask("Restore", restoring).await?;
     let name = path.as_os_str().as_encoded_bytes();
     let sentence = format!(
-        "The database is that of {}. The one before is in data.mdb.before-restore beside it.",
+        "The database was restored from {}. The old one is data.mdb.before-restore in the same directory.",
         Printable(name)
     );
     Ok(Answer::done(&session.view, &sentence))

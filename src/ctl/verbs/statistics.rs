@@ -86,7 +86,10 @@ pub(super) async fn reset(session: &Session) -> Result<Answer, Failure> {
     session
         .ask("ResetStatistics", manager.reset_statistics())
         .await?;
-    Ok(Answer::done(&session.view, "The counters are zero."))
+    Ok(Answer::done(
+        &session.view,
+        "The counters were set to zero.",
+    ))
 }
 
 impl Counters {

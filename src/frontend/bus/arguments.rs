@@ -14,7 +14,7 @@ use crate::types::{ClientIp, Prefix, Span, unprintable};
 pub(super) fn limit(limit: u32) -> Result<u32, Error> {
     match limit {
         0 => Err(invalid(
-            "A page of 0 rows is none: the limit begins at 1 and is cut to 1000.",
+            "The limit must be at least 1; a value above 1000 means 1000.",
         )),
         limit => Ok(limit.min(MOST_ROWS)),
     }
@@ -24,7 +24,7 @@ pub(super) fn limit(limit: u32) -> Result<u32, Error> {
 pub(super) fn list(word: &str) -> Result<ListName, Error> {
     ListName::from_word(word).ok_or_else(|| {
         let known = ListName::ALL.map(ListName::word).join(", ");
-        Error::UnknownList(format!("There is no list {word:?}; there are {known}."))
+        Error::UnknownList(format!("There is no list {word:?}; lists are {known}."))
     })
 }
 
@@ -87,7 +87,7 @@ pub(super) fn entry_changes(changes: &Dict) -> Result<(Option<&str>, Lifetime), 
             LIFETIME => {
                 let seconds = changes.number(LIFETIME);
                 let seconds = seconds.ok_or_else(|| {
-                    invalid(&format!("{LIFETIME} takes a number of seconds (t)."))
+                    invalid(&format!("{LIFETIME} must be a number of seconds (t)."))
                 })?;
                 lifetime = match seconds {
                     0 => Lifetime::Endless,
@@ -130,7 +130,7 @@ pub(super) fn forget_filter(filter: &Dict) -> Result<(Filter, bool), Error> {
     }
     if filter.len() > 1 {
         return Err(invalid(
-            "Everything takes no other filter: leave one of them out.",
+            "Everything cannot be combined with other filters: remove one of them.",
         ));
     }
     Ok((Filter::default(), truth(filter, EVERYTHING)?))
@@ -142,7 +142,7 @@ pub(super) fn state(word: &str) -> Result<State, Error> {
         STATE_WAITING => Ok(State::Waiting),
         STATE_PASSED => Ok(State::Passed),
         _ => Err(invalid(&format!(
-            "{STATE}: {word:?} is none; there are {STATE_WAITING} and {STATE_PASSED}."
+            "{STATE}: {word:?} is not a state; states are {STATE_WAITING} and {STATE_PASSED}."
         ))),
     }
 }
@@ -150,18 +150,20 @@ pub(super) fn state(word: &str) -> Result<State, Error> {
 fn text<'d>(filter: &'d Dict, key: &str) -> Result<&'d str, Error> {
     filter
         .text(key)
-        .ok_or_else(|| invalid(&format!("{key} takes a text (s).")))
+        .ok_or_else(|| invalid(&format!("{key} must be a string (s).")))
 }
 
 fn truth(filter: &Dict, key: &str) -> Result<bool, Error> {
     filter
         .truth(key)
-        .ok_or_else(|| invalid(&format!("{key} takes true or false (b).")))
+        .ok_or_else(|| invalid(&format!("{key} must be a boolean (b).")))
 }
 
 fn unknown(key: &str, known: &[&str]) -> Error {
     let known = known.join(", ");
-    invalid(&format!("{key:?} is no filter here; there are {known}."))
+    invalid(&format!(
+        "{key:?} is not a filter here; filters are {known}."
+    ))
 }
 
 #[cfg(test)]
@@ -200,14 +202,14 @@ mod tests {
                 "not an IP address",
             ),
             (Row::new().with(CLIENT, "192.0.2.0/33"), "0 to 32"),
-            (Row::new().with(SENDER, 5_u32), "takes a text"),
+            (Row::new().with(SENDER, 5_u32), "must be a string"),
             (Row::new().with(SENDER, "a\\b"), "\\x5c"),
             (Row::new().with(SENDER, "a\\x00b"), "NUL"),
             (Row::new().with(STATE, "gone"), "waiting and passed"),
-            (Row::new().with(RETRYING, "yes"), "true or false"),
+            (Row::new().with(RETRYING, "yes"), "must be a boolean"),
             (
                 Row::new().with(EVERYTHING, true).with(CLIENT, "::1"),
-                "no other filter",
+                "cannot be combined",
             ),
         ];
         for (row, want) in cases {
@@ -239,7 +241,7 @@ mod tests {
             assert_eq!(entry_changes(&row.build()).unwrap(), want);
         }
         let refused = [
-            (Row::new().with(COMMENT, 5_u64), "takes a text"),
+            (Row::new().with(COMMENT, 5_u64), "must be a string"),
             (Row::new().with(LIFETIME, "1h"), "number of seconds"),
             (
                 Row::new().with("coment", ""),

@@ -174,13 +174,13 @@ impl AuthorizingManager {
     ) -> Result<(AuthorizedCaller, Option<CallSlot<'_>>), Error> {
         let uid = uid(&self.outgoing, header)
             .await
-            .map_err(|error| Error::NotAuthorized(format!("Who called is not known: {error}.")))?;
+            .map_err(|error| Error::NotAuthorized(format!("The caller is unknown: {error}.")))?;
         if uid == 0 {
             return Ok((AuthorizedCaller { uid }, None));
         }
         if header.primary().body_len() > MAX_CALL_BYTES {
             return Err(invalid(&format!(
-                "More than {MAX_CALL_BYTES} bytes in one call are for root alone: send fewer rows at a time."
+                "Only root may send more than {MAX_CALL_BYTES} bytes in one call: send fewer rows at a time."
             )));
         }
         let slot = self.slots.enter(uid)?;
@@ -363,7 +363,7 @@ async fn ask_polkit(
     let request = authority.check_authorization(&subject, action, &details, flags, "");
     let answer = tokio::time::timeout(limit, request)
         .await
-        .map_err(|_| failure("it does not answer".to_owned()))??;
+        .map_err(|_| failure("no reply".to_owned()))??;
     Ok(answer.is_authorized)
 }
 

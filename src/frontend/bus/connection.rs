@@ -129,5 +129,5 @@ async fn with_timeout(
     building: impl Future<Output = Result<Connection, zbus::Error>>,
 ) -> Result<Connection, zbus::Error> {
     let built = tokio::time::timeout(CONNECT_TIMEOUT, building).await;
-    built.map_err(|_| zbus::Error::Failure("the bus does not answer".to_owned()))?
+    built.map_err(|_| zbus::Error::Failure("no reply from the bus".to_owned()))?
 }

@@ -93,9 +93,10 @@ pub(super) fn page(
 ) -> Result<(Vec<Dict>, Vec<u8>), Error> {
     let after = match after {
         [] => None,
-        bytes => Some(EntryCursor::decode(bytes).ok_or_else(|| {
-            invalid("This is no place to go on from: begin again with an empty one.")
-        })?),
+        bytes => Some(
+            EntryCursor::decode(bytes)
+                .ok_or_else(|| invalid("Invalid cursor: begin again with an empty one."))?,
+        ),
     };
     let mut ordered: Vec<(EntryCursor, EntryView)> = entries
         .into_iter()

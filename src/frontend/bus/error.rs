@@ -7,7 +7,7 @@ impl From<ControlError> for Error {
     fn from(error: ControlError) -> Self {
         match error {
         ControlError::Pattern { .. } | ControlError::MatchesNothing { .. } => Error::InvalidPattern(format!(
-            "{error}. stargrey-lists(5) says what an entry may be."
+            "{error}. stargrey-lists(5) describes the entries."
         )),
         ControlError::Copy(_) => Error::CopyFailed(format!(
             "Backup failed: {error}. The file is incomplete, delete it; the database is not affected."
@@ -17,36 +17,36 @@ impl From<ControlError> for Error {
                 .to_owned(),
         ),
         ControlError::InFile(place) => Error::EntryInFile(format!(
-            "The entry stands in a file, {place}: remove the line there, then reload."
+            "The entry is in a file, {place}: remove the line there, then reload."
         )),
         ControlError::EmptyFilter => Error::EmptyFilter(
-            "No filter says what to forget: name client, sender, recipient or state, \
+            "The filter is empty: give client, sender, recipient or state, \
              or set everything to true."
                 .to_owned(),
         ),
         ControlError::Hashed => Error::Hashed(
-            "The database has only hashes (--privacy): this takes the exact client, sender and \
-             recipient, or cannot be done."
+            "The database contains only hashes (--privacy): give the exact client, sender and \
+             recipient; other selections are not possible."
                 .to_owned(),
         ),
         ControlError::BadCursor => {
-            invalid("This is no place to go on from: begin again with an empty one.")
+            invalid("Invalid cursor: begin again with an empty one.")
         }
         ControlError::TooLarge | ControlError::FilesOnly => invalid(&format!("{error}.")),
         ControlError::TooLong { .. } => invalid(&format!("{error}. Shorten it.")),
         ControlError::TooMany { .. } => {
-            invalid(&format!("{error}. Remove some, or put them into a file."))
+            invalid(&format!("{error}. Remove some, or use a file."))
         }
         ControlError::Restore(RestoreError::Unfit(why)) => Error::InvalidBackup(format!(
-            "This backup cannot be restored: {why}. The database is as it was."
+            "This backup cannot be restored: {why}. The database is not changed."
         )),
         ControlError::Restore(RestoreError::InUse) => Error::StoreUnavailable(
-            "The database is being read, by a backup, a listing or an export, and cannot be replaced: \
-             try again when that is done."
+            "A backup, a listing or an export is reading the database, so it cannot be replaced: \
+             try again later."
                 .to_owned(),
         ),
         ControlError::Restore(RestoreError::Failed(why)) => Error::CopyFailed(format!(
-            "Restore failed: {why}. The database is as it was."
+            "Restore failed: {why}. The database is not changed."
         )),
         ControlError::Restore(why @ RestoreError::NoRoom { .. }) => Error::CopyFailed(format!(
             "The backup is not restored: {why}. The database is as it was."
@@ -55,13 +55,13 @@ impl From<ControlError> for Error {
             "The restored database cannot be opened: {why}. The one before is in its place again."
         )),
         ControlError::Restore(RestoreError::Closed(why)) => Error::StoreUnavailable(format!(
-            "The database cannot be opened: {why}. Mail is served all the same; \
-             the database before the restore is in data.mdb.before-restore."
+            "The database cannot be opened: {why}. Mail is not affected; \
+             the old database is in data.mdb.before-restore."
         )),
         ControlError::Row { number, why } => Error::refused_row(number, why),
         ControlError::Store(_) | ControlError::Trouble(_) => Error::StoreUnavailable(format!(
-            "The database cannot be used: {error}. Mail is served all the same; \
-             what systemctl status stargrey says has to be mended, then try again."
+            "The database is unavailable: {error}. Mail is not affected; \
+             fix the failure that systemctl status stargrey shows, then try again."
         )),
     }
     }

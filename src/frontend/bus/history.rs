@@ -32,12 +32,12 @@ impl TimeRange {
     pub(super) fn new(from: u64, to: u64, step: u64) -> Result<Self, Error> {
         if !step.is_multiple_of(HOUR) {
             return Err(invalid(
-                "The step is a number of whole hours in seconds: 3600, 86400; 0 is one hour.",
+                "The step must be whole hours in seconds: 3600, 86400; 0 means one hour.",
             ));
         }
         if from > to {
             return Err(invalid(
-                "The time to begin with is later than the one to end with: change them round.",
+                "The first time is later than the second: swap them.",
             ));
         }
         let hour = from.checked_div(HOUR).unwrap_or(0);
@@ -63,7 +63,7 @@ impl TimeRange {
         }
         if steps.len() > MAX_ROWS {
             return Err(invalid(
-                "This is more than 10000 rows: ask for longer steps or a shorter time.",
+                "This is more than 10000 rows: use a longer step or a shorter time.",
             ));
         }
         let begin = |step: u64| {

@@ -80,14 +80,16 @@ fn backup_file(file: Fd<'_>) -> Result<File, Error> {
     let file = regular_file(file, OFlag::O_RDONLY);
     let file = file.filter(|file| file.metadata().is_ok_and(|about| about.len() == 0));
     file.ok_or_else(|| {
-        invalid("This is no file for a backup: open a new, empty, regular one for writing.")
+        invalid(
+            "This file cannot be used for a backup: open a new, empty, regular one for writing.",
+        )
     })
 }
 
 /// The file that a caller has opened to restore from.
 fn restore_file(file: Fd<'_>) -> Result<File, Error> {
     let file = regular_file(file, OFlag::O_WRONLY);
-    file.ok_or_else(|| invalid("This is no file with a backup: open a regular one for reading."))
+    file.ok_or_else(|| invalid("This file cannot be a backup: open a regular one for reading."))
 }
 
 /// The file, rewound; `None` unless it is a regular file whose access mode is not `unusable`.
@@ -224,7 +226,7 @@ impl Manager {
     async fn reload(&self) -> Result<(), Error> {
         let caller = AuthorizedCaller::of_this_call()?;
         log::info!("{caller} requested a reload");
-        let ending = |()| Error::ReloadRefused("The daemon is ending.".to_owned());
+        let ending = |()| Error::ReloadRefused("The daemon is shutting down.".to_owned());
         let (answer, answered) = oneshot::channel();
         let sent = self.reload.send(answer).await;
         sent.map_err(|_| ending(()))?;

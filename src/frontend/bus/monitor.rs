@@ -74,7 +74,7 @@ fn row(statistics: &Statistics) -> Dict {
 
 /// The error for a record count that is not known.
 fn uncounted() -> fdo::Error {
-    fdo::Error::Failed("The database cannot be used; StoreState says why.".to_owned())
+    fdo::Error::Failed("The database is unavailable; StoreState has the reason.".to_owned())
 }
 
 #[zbus::interface(name = "org.stargrey.Greylist1.Monitor", introspection_docs = false)]
@@ -88,7 +88,7 @@ impl Monitor {
     async fn get_history(&self, from: u64, to: u64, step: u64) -> Result<Vec<Dict>, Error> {
         let range = TimeRange::new(from, to, step)?;
         let reading = self.reading.acquire().await;
-        let _reading = reading.map_err(|_| invalid("The daemon is ending."))?;
+        let _reading = reading.map_err(|_| invalid("The daemon is shutting down."))?;
         let hours = self.control.history(range.from, range.to).await?;
         range.rows(&hours)
     }

@@ -21,7 +21,9 @@ impl RequestAttributes {
         let mut bytes = 0_usize;
         for (name, value) in attributes {
             if name.is_empty() || name.contains(['=', '\n', '\0']) {
-                return Err(invalid(&format!("{name:?} is no name of an attribute.")));
+                return Err(invalid(&format!(
+                    "{name:?} is not the name of an attribute."
+                )));
             }
             let value = arguments::address(name, value)?;
             let line = name.len().saturating_add(value.len());

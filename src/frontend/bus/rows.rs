@@ -135,7 +135,7 @@ pub(super) fn to_record(row: &Dict) -> Result<Row, String> {
                 },
             })
         }
-        Some(other) => Err(format!("{KIND} {other:?} is none")),
+        Some(other) => Err(format!("{KIND} {other:?} is not valid")),
         None => Err(lacking(KIND)),
     }
 }
@@ -156,14 +156,14 @@ fn to_triplet(row: &Dict) -> Result<Triplet, String> {
             last,
             mails: small(row, MAILS)?.unwrap_or(1),
         }),
-        Some(other) => Err(format!("{STATE} {other:?} is none")),
+        Some(other) => Err(format!("{STATE} {other:?} is not valid")),
         None => Err(lacking(STATE)),
     }
 }
 
 fn network(row: &Dict, keys: &[&str]) -> Result<Prefix, String> {
     if row.contains_key(HASH) {
-        return Err(format!("a {HASH} is of one database alone"));
+        return Err(format!("a {HASH} cannot be imported into another database"));
     }
     let text = keys.iter().find_map(|key| row.text(key));
     let text = text.ok_or_else(|| lacking(keys.first().unwrap_or(&CLIENT)))?;
@@ -174,7 +174,7 @@ fn address(row: &Dict, key: &str) -> Result<Vec<u8>, String> {
     let text = row.text(key).ok_or_else(|| lacking(key))?;
     let bytes = unprintable(text).ok_or_else(|| format!("{key}: a backslash begins \\xNN"))?;
     if bytes.len() > MAX_LINE || bytes.iter().any(|byte| matches!(byte, 0 | b'\n')) {
-        return Err(format!("{key} is no address"));
+        return Err(format!("{key} is not an address"));
     }
     Ok(bytes)
 }
@@ -184,7 +184,7 @@ fn time(row: &Dict, key: &str) -> Result<Option<Timestamp>, String> {
         return Ok(None);
     }
     let seconds = row.number(key);
-    let seconds = seconds.ok_or_else(|| format!("{key} takes a number that is not negative"))?;
+    let seconds = seconds.ok_or_else(|| format!("{key} must be a number that is not negative"))?;
     Ok(Some(Timestamp::from_seconds(seconds)))
 }
 

@@ -176,7 +176,7 @@ impl<const MAX: usize> Visitor<'_> for TextVisitor<MAX> {
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
         if text.len() > MAX {
             return Err(E::custom(format_args!(
-                "A text is too long: {} bytes where at most {MAX} may be.",
+                "A string is too long: {} bytes, at most {MAX} are possible.",
                 text.len()
             )));
         }
@@ -196,9 +196,7 @@ impl Visitor<'_> for CursorVisitor {
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         if bytes.len() > MAX_CURSOR {
-            return Err(E::custom(
-                "This is no place to go on from: begin again with an empty one.",
-            ));
+            return Err(E::custom("Invalid cursor: begin again with an empty one."));
         }
         Ok(bytes.to_vec())
     }
@@ -226,7 +224,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
             "q" => part::<_, u16>(parts).map(Into::into),
             "n" => part::<_, i16>(parts).map(Into::into),
             other => Err(A::Error::custom(format_args!(
-                "A value is a text, a number, or true or false here, and none of type {other:?}."
+                "A value must be a string, a number or a boolean here, not of type {other:?}."
             ))),
         }
     }

@@ -59,7 +59,7 @@ pub enum RuleError {
     NoGroup(u32, u32),
     /// `$1` where it is not clear what it is.
     #[error(
-        "what the groups hold would be uncertain: for $1 in a reply, the expression must have \
+        "the match of the group is ambiguous: for $1 in a reply, the expression must have \
          neither alternatives nor a group that is repeated"
     )]
     Uncertain,

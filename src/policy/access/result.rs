@@ -27,10 +27,10 @@ pub enum ResultError {
     #[error("no result; write {EXPECTED}")]
     Missing,
     /// One that is not known.
-    #[error("result {0:?} is none of {EXPECTED}")]
+    #[error("result {0:?} is not one of {EXPECTED}")]
     Unknown(String),
     /// `check_greylist` and more.
-    #[error("{0:?} must stand alone: a list of restrictions is no result here")]
+    #[error("{0:?} must be alone: a list of restrictions is not supported")]
     List(String),
     /// `$` in the first word.
     #[error("a $ in the first word of the result")]

@@ -16,13 +16,15 @@ const MAX_GROUP: u32 = 9999;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// `$` with nothing behind it that names a group.
-    #[error("a $ that names no group; write $$ for a dollar")]
+    #[error("a $ without a group number; write $$ for a dollar")]
     Empty,
     /// `${` without `}`, `$(` without `)`.
     #[error("a ${{ or $( that is not closed")]
     Open,
     /// Not a number.
-    #[error("${{{0}}} is no group; write ${{1}} if letters follow a number, and $$ for a dollar")]
+    #[error(
+        "${{{0}}} is not a group; write ${{1}} if letters follow a number, and $$ for a dollar"
+    )]
     NoNumber(String),
     /// A number that no group has.
     #[error("there is no group {0}")]

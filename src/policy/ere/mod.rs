@@ -119,7 +119,7 @@ impl fmt::Display for Misread {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EreError {
     /// `\1` to `\9`.
-    #[error("back-references (\\1 to \\9) cannot be used")]
+    #[error("back-references (\\1 to \\9) are not supported")]
     BackReference,
     /// `\` at the end.
     #[error("a backslash at the end")]
@@ -155,7 +155,7 @@ pub enum EreError {
     #[error("a ) without its (")]
     Close,
     /// Too deep.
-    #[error("groups or repetitions within each other, too many of them")]
+    #[error("too many nested groups or repetitions")]
     Deep,
     /// Too large when compiled.
     #[error("too large when compiled")]

@@ -14,7 +14,7 @@ use crate::policy::set::ExpressionSet;
 
 /// The expressions of a list are too large together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the expressions of this list are too large together")]
+#[error("the expressions of this list together are too large")]
 pub struct TooLarge;
 
 /// Expressions compiled into one set.

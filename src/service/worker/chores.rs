@@ -156,11 +156,11 @@ impl Worker {
         match self.in_store(|| self.opener.keep()) {
             Ok(Kept::InPlace) => {}
             Ok(Kept::Restored) => log::warn!(
-                "the lock file of the database was moved or removed while it was in use; it is made and locked again"
+                "the lock file of the database was moved or removed while in use; it has been created and locked again"
             ),
             Ok(Kept::InPart(error)) => log::warn!(
-                "the lock file of the database was moved or removed and cannot be made again: {error}; \
-                 the lock on its directory still keeps a second stargreyd off"
+                "the lock file of the database was moved or removed and cannot be created again: {error}; \
+                 the lock on its directory still prevents a second stargreyd"
             ),
             // Somebody else may have it, and the files.
             Err(error) => self.stay_closed(&error.into()),

@@ -182,7 +182,11 @@ fn what_a_filter_names_is_forgotten() {
     }
     assert!(list(&on, &[]).starts_with("aa{sv}ay 0 "));
     let word_alone = ["Forget", "a{sv}", "1", "everything", "b", "false"];
-    assert!(on.manager(&word_alone).refused().contains("No filter"));
+    assert!(
+        on.manager(&word_alone)
+            .refused()
+            .contains("The filter is empty")
+    );
 }
 
 #[test]
@@ -476,7 +480,7 @@ fn what_pending_shows_can_be_pasted() {
             let (code, _, stderr) = said(&output);
             assert_eq!(code, 64, "{call:?}");
             assert!(
-                stderr.contains("is a network that no such triplet has"),
+                stderr.contains("is a network without such a triplet"),
                 "{stderr}"
             );
         }

@@ -65,7 +65,7 @@ fn arguments_that_cannot_be_used_are_named() {
         let typo = Row::new().with("sneder", "a@b").build();
         let filters: [(&Dict, &[u8], u32, &str); 3] = [
             (&typo, b"", 1, "sneder"),
-            (&none, b"", 0, "0 rows"),
+            (&none, b"", 0, "at least 1"),
             (&none, b"nonsense", 1, "begin again"),
         ];
         for (filter, after, limit, part) in filters {
@@ -133,7 +133,7 @@ fn a_file_for_a_backup_is_a_new_one_that_can_be_written_to() {
         let (error, message) = refusal(on.bus.backup(file));
         assert!(error.ends_with(".InvalidArgument"), "{name}: {error}");
         assert!(
-            message.contains("no file for a backup"),
+            message.contains("cannot be used for a backup"),
             "{name}: {message}"
         );
     }
@@ -150,7 +150,7 @@ fn a_database_that_cannot_be_used_is_said_to_be_so() {
     runtime.block_on(async {
         let manager = ManagerProxy::new(&connection).await.unwrap();
         let exporting = manager.export(&[], 1);
-        expect(exporting, "StoreUnavailable", "Mail is served").await;
+        expect(exporting, "StoreUnavailable", "Mail is not affected").await;
     });
     let monitor = stargrey::api::MONITOR;
     let state = [
@@ -164,7 +164,7 @@ fn a_database_that_cannot_be_used_is_said_to_be_so() {
         on.bus
             .busctl(&state)
             .good()
-            .contains("no database of stargrey")
+            .contains("not a database of stargrey")
     );
     let all = on.bus.busctl(&[
         "call",

@@ -82,7 +82,7 @@ fn a_restored_backup_is_in_force_at_once_while_mail_goes_on() {
         });
         let (code, told) = on.ctl(&["restore", file.to_str().unwrap()]);
         let want = format!(
-            "The database is that of {}. The one before is in data.mdb.before-restore beside it.\n",
+            "The database was restored from {}. The old one is data.mdb.before-restore in the same directory.\n",
             file.display()
         );
         assert_eq!((code, told), (0, want));
@@ -160,8 +160,16 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
     let read = |(_on, file): (OnBus, PathBuf)| fs::read(file).unwrap();
     for (name, bytes, want) in [
         ("empty", Vec::new(), "it is empty"),
-        ("foreign", vec![7; 50_000], "it is no database of stargrey"),
-        ("a text", b"{}\n".to_vec(), "it is no database of stargrey"),
+        (
+            "foreign",
+            vec![7; 50_000],
+            "it is not a database of stargrey",
+        ),
+        (
+            "a text",
+            b"{}\n".to_vec(),
+            "it is not a database of stargrey",
+        ),
         (
             "cut off",
             good[..good.len() - 4096].to_vec(),
@@ -170,7 +178,7 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
         (
             "later",
             later,
-            "it has format 9 and this stargrey knows up to 2",
+            "it has format 9, this stargrey supports up to 2",
         ),
         ("damaged", damaged, "it is damaged"),
         (
@@ -181,7 +189,7 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
         (
             "another key",
             read(backup_of(&["--privacy"])),
-            "it was filled with another privacy.key",
+            "it belongs to another privacy.key",
         ),
     ] {
         let file = on.daemon.path().join("other");
@@ -198,7 +206,7 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
     }
     let (code, told) = refused(&on, Path::new("/dev/null"));
     assert_eq!(code, 65);
-    assert!(told.contains("no file with a backup"), "{told}");
+    assert!(told.contains("cannot be a backup"), "{told}");
     let (code, told) = refused(&on, Path::new("/nowhere"));
     assert_eq!(
         (code, &*told),

@@ -123,7 +123,7 @@ fn no_damaged_file_ends_the_daemon_again_and_again() {
     }
     let closed = daemon
         .log()
-        .matches("a process that read all of it has failed")
+        .matches("the process that read it has failed")
         .count();
     remark(&format!(
         "{files} damaged files: files by deaths in a row {seen:?}, {closed} times closed after a proof"

@@ -106,7 +106,7 @@ fn a_truncated_file_is_no_signal_and_well_again_when_it_is_whole() {
     let good = fs::read(&data).unwrap();
     let file = fs::File::options().write(true).open(&data).unwrap();
     file.set_len(good.len() as u64 / 2).unwrap();
-    assert_recovers(daemon, &data, &good, "is torn");
+    assert_recovers(daemon, &data, &good, "is truncated");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn without_its_lock_file_the_database_is_still_locked_and_the_file_comes_back() 
     let second = daemon.command().status().unwrap();
     assert_eq!(second.code(), Some(75), "{}", daemon.log());
     assert!(!lock.exists() || fs::remove_file(&lock).is_ok());
-    daemon.log_until(|log| log.contains("it is made and locked again"));
+    daemon.log_until(|log| log.contains("it has been created and locked again"));
     assert!(lock.exists());
     assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
     let second = daemon.command().status().unwrap();

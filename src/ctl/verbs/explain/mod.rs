@@ -95,7 +95,7 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
 /// What is said when a network was asked about.
 fn one_of(network: Prefix) -> String {
     format!(
-        "\nThis is the result for {}, the first address of {network}.\nLists and S25R look at the client itself: for one client, give NAME[ADDRESS] as the log has it.\n",
+        "\nThis is the result for {}, the first address of {network}.\nLists and S25R apply to single clients: for one of them, give NAME[ADDRESS] as in the log.\n",
         network.address()
     )
 }
@@ -213,8 +213,8 @@ mod tests {
     #[test]
     fn what_cannot_be_found_out_is_asked_for() {
         let cases: [(&[&str], &str); 5] = [
-            (&[""], "there is no client: write its address"),
-            (&["192.0.2.0/24"], "192.0.2.0/24 is a network that"),
+            (&[""], "the client is missing: give its address"),
+            (&["192.0.2.0/24"], "192.0.2.0/24 is a network without"),
             (&["nowhere.example.org"], "has no address in the DNS"),
             (&["mx.example.org", "--no-lookup"], "give --address"),
             (&["192.0.2.1", "--address=192.0.2.2"], "an address already"),

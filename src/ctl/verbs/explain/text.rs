@@ -44,7 +44,7 @@ pub(super) fn shown(
     }
     if !waiting.is_empty() {
         if view.terminal.legend {
-            out.push_str("\nWhat waits there now:\n");
+            out.push_str("\nWaiting triplets of this client:\n");
         } else {
             out.push('\n');
         }
@@ -145,7 +145,7 @@ fn note(question: &Question) -> Option<String> {
         (Some(_), Some(_)) => return None,
     };
     Some(format!(
-        "{what} not given, so this is about an address that is on no list and has never been seen"
+        "{what} not given, so an address is assumed that is not on any list and has never been seen"
     ))
 }
 
@@ -327,10 +327,10 @@ Next attempt: passes
      Because: the client is on the client whitelist (client-whitelist)
   Decided by: /etc/stargrey/whitelist_clients.local:3
   To Postfix: DUNNO
-        Note: sender and recipient were not given, so this is about an address
-              that is on no list and has never been seen
+        Note: sender and recipient were not given, so an address is assumed that
+              is not on any list and has never been seen
 
-What waits there now:
+Waiting triplets of this client:
 CLIENT                      SENDER                                          RECIPIENT          TRIES     WAITS  SEEN AGO
 mail…org[2001:db8:1:2::19]  bounce-0123456789-0123456789@lists.example.org  carol@example.net      5        2h   1min 3s
 198.51.100.0/24             <>                                              bob@example.net        2  1 day 1h     1 day

@@ -130,17 +130,17 @@ fn a_row_that_cannot_be_taken_says_what_is_wrong_with_it() {
     };
     let cases = [
         (Writing::new(), "kind is missing"),
-        (client().with(KIND, "mail"), "kind \"mail\" is none"),
+        (client().with(KIND, "mail"), "kind \"mail\" is not valid"),
         (client().with(CLIENT, "mx.example"), "not an IP address"),
         (
             client().with(COUNT, u64::from(u32::MAX) + 1),
             "count is too large",
         ),
         (client().with(LAST, -1_i64), "not negative"),
-        (client().with(HASH, "00ff"), "one database alone"),
-        (triplet().with(STATE, "gone"), "state \"gone\" is none"),
+        (client().with(HASH, "00ff"), "another database"),
+        (triplet().with(STATE, "gone"), "state \"gone\" is not valid"),
         (triplet().with(SENDER, "a\\b"), "backslash"),
-        (triplet().with(RECIPIENT, "a\\x00b"), "no address"),
+        (triplet().with(RECIPIENT, "a\\x00b"), "not an address"),
         (Writing::new().with(KIND, KIND_CLIENT), "client is missing"),
         (Writing::new().with(KIND, KIND_SLEEP), "ordered is missing"),
         (

@@ -147,7 +147,7 @@ fn keys_and_texts_end_at_their_length() {
         read::<_, BoundedAttributes>(&attribute(1, MAX_TEXT + 1)).unwrap_err(),
     ];
     for error in errors {
-        assert!(error.starts_with("A text is too long: "), "{error}");
+        assert!(error.starts_with("A string is too long: "), "{error}");
     }
 }
 
