@@ -104,14 +104,14 @@ fn a_lock_file_that_cannot_be_made_again_closes_nothing() {
     fs::create_dir(&lock).unwrap();
     daemon.log_until(|log| {
         log.contains(
-            "the lock file of the database was moved or removed and cannot be made again: ",
+            "the lock file of the database was moved or removed and cannot be created again: ",
         )
     });
     assert!(daemon.connect().ask(&nth_request(1)).contains("Greylisted"));
     let second = daemon.command().status().unwrap();
     assert_eq!(second.code(), Some(75), "{}", daemon.log());
     fs::remove_dir(&lock).unwrap();
-    daemon.log_until(|log| log.contains("it is made and locked again"));
+    daemon.log_until(|log| log.contains("it has been created and locked again"));
     assert!(lock.is_file());
     assert!(!daemon.log().contains("unavailable"), "{}", daemon.log());
 }
