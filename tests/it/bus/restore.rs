@@ -138,6 +138,9 @@ fn backup_of(options: &[&str]) -> (OnBus, PathBuf) {
     (on, file)
 }
 
+/// How a file of something else is refused.
+const FOREIGN: &str = "it is not a database of stargrey";
+
 #[test]
 fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
     let (on, clock) = started(&["--privacy"]);
@@ -160,16 +163,8 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
     let read = |(_on, file): (OnBus, PathBuf)| fs::read(file).unwrap();
     for (name, bytes, want) in [
         ("empty", Vec::new(), "it is empty"),
-        (
-            "foreign",
-            vec![7; 50_000],
-            "it is not a database of stargrey",
-        ),
-        (
-            "a text",
-            b"{}\n".to_vec(),
-            "it is not a database of stargrey",
-        ),
+        ("foreign", vec![7; 50_000], FOREIGN),
+        ("a text", b"{}\n".to_vec(), FOREIGN),
         (
             "cut off",
             good[..good.len() - 4096].to_vec(),
