@@ -165,7 +165,9 @@ pub(super) struct Faulty {
 
 impl Faulty {
     fn commit(&self) -> Result<(), StoreError> {
-        if let Some(disk) = self.hangs.lock().take() {
+        // The lock is not held while the disk hangs.
+        let hangs = self.hangs.lock().take();
+        if let Some(disk) = hangs {
             // An error means that the disk is alive again.
             assert!(disk.recv().is_err());
         }
