@@ -214,7 +214,7 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
     pub greylist_result: Vec<String>,
 
-    /// DNS lists, as in postscreen_dnsbl_sites: ZONE[=FILTER][*WEIGHT], ... (repeatable)
+    /// DNS lists, as in postscreen_dnsbl_sites: ZONE=FILTER*WEIGHT, FILTER and WEIGHT optional (repeatable)
     #[arg(long, value_name = "SITES", help_heading = "Suspicious clients")]
     pub dnsbl_sites: Vec<String>,
 
