@@ -1,66 +1,25 @@
-//! DNS lists: the client's address, looked up in zones that somebody else maintains.
+//! DNS lists: the client's address, looked up in zones that others maintain.
 //!
 //! The syntax and the arithmetic are those of Postfix's `postscreen_dnsbl_sites` (postconf(5)): each site adds its
 //! weight once if any address of the answer matches its filter, and a zone that several sites name is asked once.
 //! From one threshold on the client is suspicious; from another one down, below zero, it passes at once.
 //!
 //! Only addresses in 127.0.0.0/8 are answers of a list; 127.255.255.0/24 and 127.0.0.255 are error codes (a public
-//! resolver that is refused, a rate limit). A zone without an answer adds nothing, but a client passes at once only if it would also do
-//! so had all silent zones listed it.
+//! resolver that is refused, a rate limit). A zone without an answer adds nothing, but a client passes at once only if
+//! it would also do so had all silent zones listed it.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
-use std::sync::Arc;
 
-use super::evidence::{Evidence, Finding, Lookup};
-use super::trace::{Step, Trace};
+use super::evidence::{Evidence, Finding, Lookup, is_listing};
+use super::zone::{Zone, ZoneError};
 use crate::types::ClientIp;
-
-/// The longest name of a zone: with the 32 nibbles of an IPv6 address and their dots before it, it is still a name (RFC 1035, 2.3.4).
-const MOST_ZONE: usize = 253 - 64;
 
 /// The greatest weight, up and down.
 const MOST_WEIGHT: i32 = 1_000_000;
 
 /// Most sites: more than anybody has, and few enough to be added up for each request.
-const MOST_SITES: usize = 128;
-
-/// Last labels that resolvers answer themselves, or never ask for (RFC 6761, RFC 7686).
-const SPECIAL: &[&str] = &["localhost", "invalid", "onion"];
-
-/// The name of a zone: lower case, without the final dot. Cheap to clone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Zone(Arc<str>);
-
-impl Zone {
-    /// The name to ask for: the client's address in reverse, as RFC 5782 says, below the zone. It ends with a dot.
-    #[must_use]
-    pub fn name(&self, client: ClientIp) -> String {
-        use fmt::Write as _;
-        let mut name = String::with_capacity(self.0.len().saturating_add(66));
-        let written = match client.address() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                write!(name, "{d}.{c}.{b}.{a}.")
-            }
-            IpAddr::V6(v6) => v6.octets().iter().rev().try_for_each(|octet| {
-                let (high, low) = (octet >> 4, octet & 15);
-                write!(name, "{low:x}.{high:x}.")
-            }),
-        };
-        debug_assert!(written.is_ok(), "a string takes everything");
-        name.push_str(&self.0);
-        name.push('.');
-        name
-    }
-}
-
-impl fmt::Display for Zone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub const MOST_SITES: usize = 128;
 
 /// The numbers that one byte of an answer may have: a number, or `[n;n..n]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,14 +57,9 @@ impl Site {
 /// Why a list of sites is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SiteError {
-    /// The name of the zone.
-    #[error(
-        "{0:?}: not a domain name of letters, digits, hyphens and underscores, with labels of at most 63 bytes and {MOST_ZONE} bytes in all"
-    )]
-    Zone(String),
-    /// The name of a zone that resolvers do not ask for.
-    #[error("{0:?}: names there are answered by the resolver itself (RFC 6761)")]
-    Special(String),
+    /// The zone.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
     /// The filter.
     #[error("{0:?}: not a filter such as 127.0.0.2 or 127.0.[0..255].[1;3..5]")]
     Filter(String),
@@ -228,7 +182,7 @@ impl DnsLists {
             Some((name, filter)) => (name, Some(read_filter(filter)?)),
             None => (rest, None),
         };
-        let zone = read_zone(name)?;
+        let zone = Zone::parse(name)?;
         let known = self.zones.iter().position(|known| *known == zone);
         let number = known.unwrap_or(self.zones.len());
         if known.is_none() {
@@ -319,12 +273,13 @@ impl DnsLists {
         }
     }
 
-    /// What they say about a client, as far as it is known.
+    /// What they say about a client, as far as it is known. `listen` is given the answer of each zone, by its number
+    /// among [`Self::zones`].
     pub(super) fn rate(
         &self,
         client: ClientIp,
         evidence: &Evidence,
-        trace: &mut impl Trace,
+        mut listen: impl FnMut(usize, ZoneAnswer),
     ) -> Rating {
         if self.is_empty() || !is_public(client.address()) {
             return Rating::NotAsked;
@@ -342,7 +297,7 @@ impl DnsLists {
                 Some(Finding::NoAnswer) => ZoneAnswer::Silent,
                 Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };
-            trace.note(Step::DnsList(number, answer));
+            listen(number, answer);
             match answer {
                 ZoneAnswer::Listed { weight: added, .. } => weight = weight.saturating_add(added),
                 ZoneAnswer::Unlisted => {}
@@ -363,15 +318,6 @@ impl DnsLists {
     }
 }
 
-/// Whether an answer is one of a list, and not an error code or an address of the outside world. 127.0.0.255 says that a
-/// name server is refused (dnswl.org).
-pub(super) fn is_listing(answer: Ipv4Addr) -> bool {
-    match answer.octets() {
-        [127, 255, 255, _] | [127, 0, 0, 255] => false,
-        [first, ..] => first == 127,
-    }
-}
-
 /// Whether DNS lists can know the address: it is not private, local or reserved.
 fn is_public(address: IpAddr) -> bool {
     match address {
@@ -387,25 +333,6 @@ fn is_public(address: IpAddr) -> bool {
         }
         // Only 2000::/3 is assigned for global unicast (RFC 4291, 2.4).
         IpAddr::V6(v6) => v6.octets().first().is_some_and(|first| first >> 5 == 1),
-    }
-}
-
-fn read_zone(text: &str) -> Result<Zone, SiteError> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let is_label = |label: &str| {
-        let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        let has_hyphen = label.starts_with('-') || label.ends_with('-');
-        !label.is_empty() && label.len() <= 63 && !has_hyphen && label.bytes().all(is_fit)
-    };
-    let last = name.rsplit('.').next().unwrap_or_default();
-    let is_number = last.bytes().all(|byte| byte.is_ascii_digit());
-    if SPECIAL.contains(&last) || name.ends_with("in-addr.arpa") || name.ends_with("ip6.arpa") {
-        return Err(SiteError::Special(text.to_owned()));
-    }
-    if name.len() <= MOST_ZONE && !is_number && name.split('.').all(is_label) {
-        Ok(Zone(Arc::from(name)))
-    } else {
-        Err(SiteError::Zone(text.to_owned()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is known about an attempt from outside: answers of DNS, for instance.
+//! Evidence: what is known about an attempt from outside, for instance from DNS.
 //!
 //! A check that needs such an answer looks for it in the [`Evidence`] of the attempt. If it is missing,
 //! [`plan`](super::plan) says what must be looked up; the caller asks, adds the findings and plans again.
@@ -9,7 +9,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::dns_lists::{Zone, is_listing};
+use super::zone::Zone;
 use crate::types::ClientIp;
 
 /// How often the lookups of one request are asked for, each time with what was found before.
@@ -34,7 +34,7 @@ impl Lookup {
 /// What a lookup has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// These addresses, all in 127.0.0.0/8.
+    /// These addresses. The resolver leaves out all that are not in 127.0.0.0/8.
     Addresses(Arc<[Ipv4Addr]>),
     /// There is no record.
     Absent,
@@ -84,16 +84,13 @@ impl Evidence {
     pub const fn close(&mut self) {
         self.is_closed = true;
     }
+}
 
-    /// How many lookups have been answered or given up.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.found.len()
-    }
-
-    /// Whether nothing was looked up.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.found.is_empty()
+/// Whether an address is the answer of a list, and not an error code. 127.0.0.255 says that a name server is refused
+/// (dnswl.org).
+pub(super) fn is_listing(answer: Ipv4Addr) -> bool {
+    match answer.octets() {
+        [127, 255, 255, _] | [127, 0, 0, 255] => false,
+        [first, ..] => first == 127,
     }
 }

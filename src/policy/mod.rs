@@ -42,12 +42,13 @@ mod set;
 pub mod tarpit;
 mod text;
 mod trace;
+mod zone;
 
 pub use access::{AccessTables, Severity};
 pub use attempt::{Attempt, Stage};
 pub use dead::Dead;
 pub use decide::LiveFacts;
-pub use dns_lists::{DnsLists, Score, SiteError, Standing, Thresholds, Zone, ZoneAnswer};
+pub use dns_lists::{DnsLists, MOST_SITES, Score, SiteError, Standing, Thresholds, ZoneAnswer};
 pub use evidence::{Evidence, Finding, Lookup, ROUNDS};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;
@@ -62,6 +63,7 @@ pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
 pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
 pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
+pub use zone::{Zone, ZoneError};
 
 pub use crate::types::{ListName, Reason};
 use crate::types::{ReplyText, Timestamp};

@@ -181,7 +181,8 @@ impl<'a> Parts<'a> {
         if by_s25r.is_some() && lists.thresholds().allow.is_none() {
             return Ok(None);
         }
-        let score = match lists.rate(self.client, evidence, trace) {
+        let listen = |zone, answer| trace.note(Step::DnsList(zone, answer));
+        let score = match lists.rate(self.client, evidence, listen) {
             Rating::NotAsked => return Ok(None),
             Rating::Unknown(lookups) => return Ok(Some(Check::Lacks(lookups))),
             Rating::Sum(score) => score,

@@ -15,17 +15,17 @@ use crate::types::{ListName, Timestamp};
 pub enum Step {
     /// Greylisting is paused, until then or until it is resumed.
     Paused(Option<Timestamp>),
-    /// A list was asked; the entry is the one that has the attempt.
+    /// A list was searched; the entry that matches.
     List(ListName, Option<EntryRef>),
-    /// The client access tables were asked; the entry is the first with a result that says something.
+    /// The client access tables were searched; the first entry with a result.
     Access(Option<EntryRef>),
     /// The client has authenticated itself and is exempt.
     Authenticated,
-    /// S25R was asked: the rule that the name matches, and the exception that it is, if it is one.
+    /// S25R: the rule that the name matches, and the exception that applies, if any.
     S25r(Option<u8>, Option<EntryRef>),
-    /// A DNS list was asked: which of [`DnsLists::zones`](super::DnsLists::zones), and what it has answered.
+    /// A DNS list was queried: which of [`DnsLists::zones`](super::DnsLists::zones), and what it has answered.
     DnsList(usize, ZoneAnswer),
-    /// All DNS lists were asked.
+    /// All DNS lists were queried.
     DnsLists(Score),
     /// No suspicion check has matched: this becomes of such clients.
     Unmatched(Unmatched),

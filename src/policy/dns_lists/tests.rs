@@ -46,7 +46,7 @@ fn sites_are_read_as_postfix_reads_them() {
         assert_eq!(lists.zones().count(), zones, "{text}");
         assert_eq!(lists.is_empty(), zones == 0, "{text}");
     }
-    let zone = |text: &str| SiteError::Zone(text.to_owned());
+    let zone = |text: &str| SiteError::Zone(ZoneError::Name(text.to_owned()));
     let filter = |text: &str| SiteError::Filter(text.to_owned());
     let weight = |text: &str| SiteError::Weight(text.to_owned());
     let bad = [
@@ -58,7 +58,7 @@ fn sites_are_read_as_postfix_reads_them() {
         ("192.0.2.1", zone("192.0.2.1")),
         (
             "bl.localhost",
-            SiteError::Special("bl.localhost".to_owned()),
+            SiteError::Zone(ZoneError::Special("bl.localhost".to_owned())),
         ),
         ("a b/c", zone("b/c")),
         ("a=", filter("")),
@@ -128,7 +128,7 @@ fn the_weights_of_matching_sites_add_up() {
             standing,
         };
         assert_eq!(
-            lists.rate(client("192.0.2.7"), &evidence, &mut ()),
+            lists.rate(client("192.0.2.7"), &evidence, |_, _| {}),
             Rating::Sum(want),
             "{name}"
         );
@@ -145,12 +145,12 @@ fn what_was_not_asked_is_asked_and_what_was_given_up_adds_nothing() {
         .collect();
     let mut evidence = Evidence::default();
     assert_eq!(
-        lists.rate(address, &evidence, &mut ()),
+        lists.rate(address, &evidence, |_, _| {}),
         Rating::Unknown(lookups.clone())
     );
     evidence.add([(lookups[0].clone(), answers(&[[127, 0, 0, 2]]))]);
     assert_eq!(
-        lists.rate(address, &evidence, &mut ()),
+        lists.rate(address, &evidence, |_, _| {}),
         Rating::Unknown(vec![lookups[1].clone()])
     );
     evidence.add([(lookups[0].clone(), Finding::Absent)]);
@@ -161,7 +161,7 @@ fn what_was_not_asked_is_asked_and_what_was_given_up_adds_nothing() {
         standing: Standing::Suspicious,
     };
     assert_eq!(
-        lists.rate(address, &evidence, &mut ()),
+        lists.rate(address, &evidence, |_, _| {}),
         Rating::Sum(want),
         "the first finding stays"
     );
@@ -190,7 +190,7 @@ fn private_and_reserved_addresses_are_not_asked_about() {
         ("ff02::1", false),
     ];
     for (address, is_asked) in cases {
-        let rating = lists.rate(client(address), &Evidence::default(), &mut ());
+        let rating = lists.rate(client(address), &Evidence::default(), |_, _| {});
         assert_eq!(rating != Rating::NotAsked, is_asked, "{address}");
     }
 }
