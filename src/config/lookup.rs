@@ -6,16 +6,16 @@ use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
 use crate::policy::{DnsLists, Params, Thresholds, Unmatched};
-use crate::types::Span;
+use crate::types::{DNS_PORT, Span};
 
 /// The greatest threshold, up and down.
 const MOST: i32 = 1_000_000;
 
-/// The port of DNS (RFC 1035, 4.2).
-const DNS_PORT: u16 = 53;
-
 /// How long a request waits for its lookups, in seconds.
 const TIMEOUT: u64 = 2;
+
+/// The longest that it may be set to, in seconds: a lookup ends then.
+pub const MOST_TIMEOUT: u64 = 5;
 
 /// What is looked up outside, and how.
 #[derive(Debug, Clone)]
@@ -34,7 +34,11 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings
     let lists = DnsLists::parse(&options.dnsbl_sites, thresholds);
     let lists = lists.map_err(|error| error.to_string());
     let timeout = options.lookup_timeout.as_ref().map_or(TIMEOUT, |text| {
-        found.take("--lookup-timeout", value::number(text, 1, 5), TIMEOUT)
+        found.take(
+            "--lookup-timeout",
+            value::number(text, 1, MOST_TIMEOUT),
+            TIMEOUT,
+        )
     });
     let resolver = options.resolver.as_ref().and_then(|text| {
         let server = name_server(text).map(Some);

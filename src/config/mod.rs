@@ -21,7 +21,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use endpoint::Endpoint;
 pub use file::MAX_LIST_BYTES;
 pub use lists::{Files, ListFiles, Loaded, read_address_list, read_client_list};
-pub use lookup::LookupSettings;
+pub use lookup::{LookupSettings, MOST_TIMEOUT};
 pub use options::{Options, ParseOutcome};
 pub use settings::{
     DEFAULT_FACILITY, Environment, SYSLOG_NAME, Settings, StoreSettings, SyncMode, TimeSource,

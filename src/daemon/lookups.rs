@@ -1,15 +1,15 @@
 //! The resolver that the options and resolv.conf name.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use crate::config::LookupSettings;
-use crate::lookup::{Dns, Lookups};
+use crate::config::{self, LookupSettings};
+use crate::lookup::{self, Dns, Lookups};
 
-/// The name server where resolv.conf names none, as in resolv.conf(5).
-const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
+// A request does not wait for a lookup that has ended.
+const _: () = assert!(config::MOST_TIMEOUT == lookup::LOOKUP_SECONDS);
 
-/// Lookups by the name servers as they are now; nothing is read if there is nothing to look up.
+/// Lookups by the name servers as they are now. Reads resolv.conf, so it may block, but not if there is nothing to look
+/// up.
 pub(super) fn new(settings: &LookupSettings) -> Lookups {
     if settings.dns_lists.is_empty() {
         return Lookups::none();
@@ -17,8 +17,8 @@ pub(super) fn new(settings: &LookupSettings) -> Lookups {
     let dns = match settings.resolver {
         Some(server) => Dns::at(server),
         None => Dns::from_system().or_else(|error| {
-            log::warn!("{error}; asking {LOCAL} until the next reload");
-            Dns::at(LOCAL)
+            log::warn!("{error}; asking this machine's name server until the next reload");
+            Dns::local()
         }),
     };
     match dns {

@@ -1,5 +1,6 @@
 //! Reload by SIGHUP or over D-Bus: all list files and tables, or none; and the name servers of resolv.conf.
 
+use super::lookups;
 use super::notify::Notifier;
 use crate::config::{Diagnostic, Loaded, Settings};
 use crate::frontend::bus::ReloadResult;
@@ -8,13 +9,21 @@ use crate::service::Gate;
 /// Reloads the lists. If there is any error the old lists stay active, and the errors are returned.
 pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier) -> ReloadResult {
     notifier.reloading();
-    let files = settings.lists.clone();
-    let reloaded = match tokio::task::spawn_blocking(move || files.load()).await {
+    let (files, lookup, asking) = (
+        settings.lists.clone(),
+        settings.lookup.clone(),
+        gate.clone(),
+    );
+    let read = tokio::task::spawn_blocking(move || {
+        // The name servers are read again whatever is wrong with the lists.
+        asking.set_lookups(lookups::new(&lookup));
+        files.load()
+    });
+    let reloaded = match read.await {
         Ok(loaded) if loaded.errors.is_empty() && loaded.table_errors.is_empty() => {
             report(&loaded);
             gate.set_lists(loaded.lists);
             gate.set_list_errors(0);
-            gate.set_lookups(super::lookups::new(&settings.lookup));
             Ok(())
         }
         Ok(loaded) => {

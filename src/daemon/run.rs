@@ -24,7 +24,7 @@ use crate::frontend::bus::{self, MonitorInfo, ReloadReply, ReloadResult};
 use crate::frontend::{
     ConnectionOptions, ListenerContext, Reactor, ReactorThreads, Registry, Socket, serve,
 };
-use crate::lookup::MOST_UNDER_WAY;
+use crate::lookup::MOST_DESCRIPTORS;
 use crate::policy::{Params, Scheme};
 use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
@@ -71,7 +71,8 @@ pub(super) fn run(
     let for_lookups = if settings.lookup.dns_lists.is_empty() {
         0
     } else {
-        MOST_UNDER_WAY
+        // Half of few descriptors, so that Postfix is always answered.
+        MOST_DESCRIPTORS.min(descriptors / 2)
     };
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)

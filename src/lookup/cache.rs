@@ -6,8 +6,11 @@ use tokio::time::Instant;
 
 use crate::policy::{Finding, Lookup};
 
-/// Most findings in each half: some 5 MiB together.
-const HALF: usize = 32_768;
+/// Most findings in the cache: some 20 MiB while most of them are that a client is not listed.
+pub const MOST_CACHED: usize = 65_536;
+
+/// Most findings in each half.
+const HALF: usize = MOST_CACHED / 2;
 
 /// Findings with the end of their lifetime.
 #[derive(Default)]

@@ -21,17 +21,15 @@ use tokio::time::{Instant, timeout};
 
 use super::{Answer, Resolver, Resolving};
 use crate::policy::{Finding, Lookup};
+use crate::types::DNS_PORT;
 
 /// Where the system's name servers are.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Most name servers of resolv.conf, as in resolv.conf(5).
-const MOST_SERVERS: usize = 3;
+pub(super) const MOST_SERVERS: usize = 3;
 
-/// The port of DNS (RFC 1035, 4.2).
-const PORT: u16 = 53;
-
-/// The shortest lifetime of a finding, as postscreen's `postscreen_dnsbl_min_ttl`.
+/// The shortest lifetime of a reply, as postscreen's `postscreen_dnsbl_min_ttl`.
 const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How long a query waits for a name server; within it hickory repeats the query. A lookup ends a little later.
@@ -79,6 +77,15 @@ impl Dns {
         Self::new(&servers)
     }
 
+    /// The name server of this machine, which is asked where resolv.conf names none (resolv.conf(5)).
+    ///
+    /// # Errors
+    ///
+    /// [`ResolverError`] when no resolver can be made.
+    pub fn local() -> Result<Self, ResolverError> {
+        Self::at(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT))
+    }
+
     /// One name server.
     ///
     /// # Errors
@@ -109,7 +116,7 @@ fn name_servers(text: &str) -> Vec<SocketAddr> {
                 "{RESOLV_CONF}: nameserver {word:?} is not an IP address without a scope; ignoring"
             );
         }
-        Some(SocketAddr::new(address?, PORT))
+        Some(SocketAddr::new(address?, DNS_PORT))
     });
     servers.take(MOST_SERVERS).collect()
 }
@@ -129,10 +136,10 @@ fn resolver(server: SocketAddr) -> Result<TokioResolver, NetError> {
 
 fn set(options: &mut ResolverOpts) {
     options.timeout = QUERY_TIMEOUT;
-    // Repetitions of the whole.
+    // How often hickory repeats the whole after the timeout.
     options.attempts = 0;
-    // Findings have a cache of ours; hickory's would keep whole messages.
-    options.cache_size = 32;
+    // Findings have their own cache; hickory's would keep whole messages.
+    options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.edns0 = true;
 }

@@ -1,8 +1,8 @@
-//! Lookups: what is asked outside, and what was found.
+//! Lookups: evidence from outside, that is from DNS.
 //!
 //! [`Lookups`] has a thread and a runtime of its own, which begin with the first lookup. A request looks into the cache
-//! itself and hands over only what is missing. Many requests that need the same wait for one lookup. A lookup that is
-//! not needed any more goes on and fills the cache, so that the retry finds it.
+//! itself and hands over only what is missing. Requests that need the same finding wait for one lookup. A lookup that no
+//! request waits for any more goes on and fills the cache.
 //!
 //! # Limits
 //!
@@ -11,7 +11,7 @@
 //! | a request | [`Lookups::timeout`] for all its lookups together | [`Finding::NoAnswer`] |
 //! | a lookup | [`LOOKUP_SECONDS`] | [`Finding::NoAnswer`] |
 //! | lookups under way | [`MOST_UNDER_WAY`], [`MOST_OF_ZONE`] of a zone | [`Finding::NoAnswer`] at once |
-//! | findings in the cache | 2 × 32,768 | the older half is let go |
+//! | findings in the cache | [`MOST_CACHED`] | the older half is dropped |
 //! | a zone that was silent [`MOST_SILENT`] times in a row | one lookup in [`LEFT_OUT`] | it is not asked |
 //!
 //! # Error handling
@@ -39,6 +39,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::policy::{Finding, Lookup, Zone};
 use crate::types::sync::{Mutex, MutexGuard};
 use cache::Cache;
+pub use cache::MOST_CACHED;
 pub use dns::{Dns, ResolverError};
 use silence::Silence;
 pub use silence::ZoneState;
@@ -49,7 +50,10 @@ pub const LOOKUP_SECONDS: u64 = 5;
 /// How many lookups may be under way.
 pub const MOST_UNDER_WAY: usize = 600;
 
-/// How many of them may be of one zone: a slow one leaves room for the others.
+/// Most descriptors that lookups have open: each asks all name servers in the worst case.
+pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * dns::MOST_SERVERS;
+
+/// How many lookups may be under way for one zone: a slow one leaves room for the others.
 pub const MOST_OF_ZONE: usize = 100;
 
 /// After how many lookups in a row without an answer a zone is left out.
@@ -63,9 +67,6 @@ const SILENT_LIFETIME: Duration = Duration::from_secs(30);
 
 /// The longest that a finding is believed, whatever the zone says.
 const MOST_LIFETIME: Duration = Duration::from_secs(3600);
-
-/// How long a request waits for its lookups, unless it is set.
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a resolver has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +102,7 @@ struct Inner {
     resolver: Option<Box<dyn Resolver>>,
     timeout: Duration,
     table: Mutex<Table>,
-    /// What the thread is given to do; it begins with the first, and anew if it has not come to life.
+    /// The lookups for the thread. It starts with the first one, and again if it has failed to start.
     jobs: Mutex<Option<mpsc::UnboundedSender<Lookup>>>,
 }
 
@@ -117,8 +118,8 @@ struct Table {
     silence: Silence,
 }
 
-/// What becomes of a lookup that is asked for.
-enum Asked {
+/// What becomes of a lookup that a request needs.
+enum Begun {
     Found(Finding),
     Waits(oneshot::Receiver<Finding>),
 }
@@ -133,7 +134,7 @@ impl Lookups {
     /// No resolver: nothing is ever found.
     #[must_use]
     pub fn none() -> Self {
-        Self::with(None, TIMEOUT)
+        Self::with(None, Duration::ZERO)
     }
 
     fn with(resolver: Option<Box<dyn Resolver>>, timeout: Duration) -> Self {
@@ -171,7 +172,7 @@ impl Lookups {
 
     /// Looks these up, all at once. Each has a finding: [`Finding::NoAnswer`] if there is none at the `deadline`.
     pub async fn ask(&self, lookups: &[Lookup], deadline: Instant) -> Vec<(Lookup, Finding)> {
-        let asked: Vec<(Lookup, Asked)> = {
+        let asked: Vec<(Lookup, Begun)> = {
             let now = Instant::now();
             let mut table = self.0.lock();
             let asked = lookups.iter().map(|lookup| {
@@ -183,8 +184,8 @@ impl Lookups {
         let mut findings = Vec::with_capacity(asked.len());
         for (lookup, asked) in asked {
             let finding = match asked {
-                Asked::Found(finding) => finding,
-                Asked::Waits(waits) => match timeout_at(deadline, waits).await {
+                Begun::Found(finding) => finding,
+                Begun::Waits(waits) => match timeout_at(deadline, waits).await {
                     Ok(Ok(finding)) => finding,
                     Ok(Err(_)) | Err(_) => Finding::NoAnswer,
                 },
@@ -201,9 +202,9 @@ impl Inner {
     }
 
     /// Finds something in the cache, or waits for it with those who wait already, or hands it to the thread.
-    fn begin(self: &Arc<Self>, table: &mut Table, lookup: &Lookup, now: Instant) -> Asked {
+    fn begin(self: &Arc<Self>, table: &mut Table, lookup: &Lookup, now: Instant) -> Begun {
         if let Some(finding) = table.cache.find(lookup, now) {
-            return Asked::Found(finding.clone());
+            return Begun::Found(finding.clone());
         }
         let (waiter, waits) = oneshot::channel();
         let has_room = table.has_room(lookup);
@@ -213,13 +214,13 @@ impl Inner {
                 let is_sent =
                     has_room && table.silence.admits(lookup, now) && self.hand_over(lookup);
                 if !is_sent {
-                    return Asked::Found(Finding::NoAnswer);
+                    return Begun::Found(Finding::NoAnswer);
                 }
                 place.insert(vec![waiter]);
                 *table.of_zone.entry(lookup.zone().clone()).or_default() += 1;
             }
         }
-        Asked::Waits(waits)
+        Begun::Waits(waits)
     }
 
     /// Gives the thread something to look up; says whether there is one.
@@ -284,17 +285,21 @@ impl Inner {
     fn finish(&self, lookup: Lookup, answer: &Answer) {
         let now = Instant::now();
         let lifetime = answer.lifetime.min(MOST_LIFETIME);
-        let waiters = {
+        let zone = lookup.zone().clone();
+        let (change, waiters) = {
             let mut table = self.lock();
-            table.silence.note(&lookup, &answer.finding, now);
+            let change = table.silence.note(&lookup, &answer.finding, now);
             let waiters = table.end(&lookup);
-            table
-                .cache
-                .insert(lookup, answer.finding.clone(), now + lifetime);
-            waiters
+            let finding = answer.finding.clone();
+            table.cache.insert(lookup, finding, now + lifetime);
+            (change, waiters)
         };
+        // The log may be slow, and every thread that answers takes the lock.
+        if let Some(change) = change {
+            change.log(&zone);
+        }
         for waiter in waiters {
-            // Who has gone away needs it no more.
+            // A waiter that has gone away does not need it.
             drop(waiter.send(answer.finding.clone()));
         }
     }

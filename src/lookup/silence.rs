@@ -12,12 +12,12 @@ use crate::policy::{Finding, Lookup, Zone};
 /// How often a zone's error codes are in the log.
 const SAID_AGAIN: Duration = Duration::from_secs(3600);
 
-/// The zones that were silent, or have answered with error codes.
+/// How the zones reply. There are as many as the administrator has named.
 #[derive(Default)]
-pub(super) struct Silence(HashMap<Zone, Silent>);
+pub(super) struct Silence(HashMap<Zone, Health>);
 
 #[derive(Default)]
-struct Silent {
+struct Health {
     /// How many lookups in a row had no answer.
     times: u32,
     /// Until when the zone is left out.
@@ -42,13 +42,13 @@ pub enum ZoneState {
 impl Silence {
     /// Whether a lookup may be sent. Of a zone that is left out one may, at the end of each time.
     pub(super) fn admits(&mut self, lookup: &Lookup, now: Instant) -> bool {
-        let Some(silent) = self.0.get_mut(lookup.zone()) else {
+        let Some(health) = self.0.get_mut(lookup.zone()) else {
             return true;
         };
-        match silent.until {
+        match health.until {
             Some(until) if now < until => false,
             Some(_) => {
-                silent.until = Some(now + LEFT_OUT);
+                health.until = Some(now + LEFT_OUT);
                 true
             }
             None => true,
@@ -58,45 +58,62 @@ impl Silence {
     /// How a zone replies.
     pub(super) fn state(&self, zone: &Zone) -> ZoneState {
         match self.0.get(zone) {
-            Some(silent) if silent.until.is_some() => ZoneState::Silent,
-            Some(silent) if silent.is_error => ZoneState::Error,
+            Some(health) if health.until.is_some() => ZoneState::Silent,
+            Some(health) if health.is_error => ZoneState::Error,
             Some(_) | None => ZoneState::Ok,
         }
     }
 
-    /// Notes whether a zone has answered.
-    pub(super) fn note(&mut self, lookup: &Lookup, finding: &Finding, now: Instant) {
-        let zone = lookup.zone();
-        if let Finding::NoAnswer = finding {
-            let silent = self.0.entry(zone.clone()).or_default();
-            silent.times = silent.times.saturating_add(1);
-            if silent.times >= MOST_SILENT {
-                if silent.until.is_none() {
-                    log::warn!(
-                        "{zone}: {MOST_SILENT} lookups in a row without a reply; asking once in {} s from now on",
-                        LEFT_OUT.as_secs()
-                    );
-                }
-                silent.until = Some(now + LEFT_OUT);
+    /// Notes whether a zone has answered; yields what is to be logged.
+    pub(super) fn note(
+        &mut self,
+        lookup: &Lookup,
+        finding: &Finding,
+        now: Instant,
+    ) -> Option<Change> {
+        let health = self.0.entry(lookup.zone().clone()).or_default();
+        if *finding == Finding::NoAnswer {
+            health.times = health.times.saturating_add(1);
+            if health.times < MOST_SILENT {
+                return None;
             }
-            return;
+            let was_asked = health.until.replace(now + LEFT_OUT).is_none();
+            return was_asked.then_some(Change::FallsSilent);
         }
-        if let Some(silent) = self.0.get_mut(zone) {
-            silent.times = 0;
-            silent.is_error = false;
-            if silent.until.take().is_some() {
-                log::warn!("{zone}: replies again");
-            }
+        health.times = 0;
+        health.is_error = finding.is_error_code();
+        let replies_again = health.until.take().is_some();
+        if health.is_error && health.said.is_none_or(|said| now >= said + SAID_AGAIN) {
+            health.said = Some(now);
+            return Some(Change::Refuses);
         }
-        if finding.is_error_code() {
-            let silent = self.0.entry(zone.clone()).or_default();
-            silent.is_error = true;
-            if silent.said.is_none_or(|said| now >= said + SAID_AGAIN) {
-                silent.said = Some(now);
-                log::warn!(
-                    "{zone}: replies with an error code: does the list serve this name server?"
-                );
-            }
+        replies_again.then_some(Change::RepliesAgain)
+    }
+}
+
+/// What has changed about a zone, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It has not replied to several lookups in a row.
+    FallsSilent,
+    /// It replies again.
+    RepliesAgain,
+    /// It replies with an error code, for the first time in an hour.
+    Refuses,
+}
+
+impl Change {
+    /// Logs it.
+    pub(super) fn log(self, zone: &Zone) {
+        match self {
+            Self::FallsSilent => log::warn!(
+                "{zone}: {MOST_SILENT} lookups in a row without a reply; asking once in {} s from now on",
+                LEFT_OUT.as_secs()
+            ),
+            Self::RepliesAgain => log::warn!("{zone}: replies again"),
+            Self::Refuses => log::warn!(
+                "{zone}: replies with an error code: does the list serve this name server?"
+            ),
         }
     }
 }

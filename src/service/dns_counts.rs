@@ -1,18 +1,19 @@
 //! What the DNS lists are worth: counters for each of them.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::policy::{DnsLists, Score, Step, Suspicion, Trace, ZoneAnswer};
-use crate::types::sync::{Mutex, MutexGuard};
+use crate::policy::{DnsLists, Score, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer};
 
 /// What the lists have said in one decision.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct DnsListTrace {
     answers: Vec<(usize, ZoneAnswer)>,
     score: Option<Score>,
 }
 
-impl Trace for Heard {
+impl Trace for DnsListTrace {
     fn restart(&mut self) {
         self.answers.clear();
         self.score = None;
@@ -35,64 +36,80 @@ impl Trace for Heard {
     }
 }
 
-/// Counters under `ZONE:WHAT`.
-///
-/// | `WHAT` | counts |
-/// | --- | --- |
-/// | `asked` | decisions that the zone was asked in; the answer may have been in the cache |
-/// | `listed` | clients that it had |
-/// | `decided` | clients that DNS lists made suspicious, and for which it had the greatest weight |
-/// | `alone` | clients that DNS lists made suspicious, and would not have without it |
-/// | `error` | error codes |
-/// | `silent` | missing answers |
-#[derive(Debug, Default)]
-pub(crate) struct DnsCounts(Mutex<BTreeMap<String, u64>>);
+/// What is counted for each list, in the order of [`WORDS`].
+#[derive(Debug, Clone, Copy)]
+enum What {
+    /// Decisions that the list was asked in; the answer may have been in the cache.
+    Asked,
+    /// Clients that it had, whatever the filters say.
+    Listed,
+    /// Clients that DNS lists made suspicious, and for which it had the greatest weight.
+    Decided,
+    /// Clients that DNS lists made suspicious, and would not have without it.
+    Alone,
+    /// Error codes.
+    Error,
+    /// Missing answers.
+    Silent,
+}
+
+/// The words of the counters.
+const WORDS: [&str; 6] = ["asked", "listed", "decided", "alone", "error", "silent"];
+
+/// The counters of each zone, under its name.
+#[derive(Debug)]
+pub(crate) struct DnsCounts(Vec<(Zone, [AtomicU64; WORDS.len()])>);
 
 impl DnsCounts {
-    /// Counts what was heard in a decision. Does nothing, and locks nothing, if no list was asked.
-    pub(crate) fn count(&self, heard: &Heard, suspicion: Option<Suspicion>, lists: &DnsLists) {
+    /// Counters at zero, for these lists.
+    pub(crate) fn new(lists: &DnsLists) -> Self {
+        let zones = lists.zones().cloned();
+        Self(zones.map(|zone| (zone, Default::default())).collect())
+    }
+
+    /// Counts what was heard in a decision; nothing if no list was asked.
+    pub(crate) fn count(
+        &self,
+        heard: &DnsListTrace,
+        suspicion: Option<Suspicion>,
+        thresholds: Thresholds,
+    ) {
         let Some(score) = heard.score else { return };
+        let is_suspicious = matches!(suspicion, Some(Suspicion::DnsLists(_)));
         let weights = heard
             .answers
             .iter()
-            .map(|(zone, answer)| (*zone, weight(*answer)));
-        let heaviest = weights.max_by_key(|(zone, weight)| (*weight, std::cmp::Reverse(*zone)));
-        let is_suspicious = matches!(suspicion, Some(Suspicion::DnsLists(_)));
-        let suspicious = lists.thresholds().suspicious;
-        let mut counts = self.lock();
+            .map(|(zone, answer)| (weight(*answer), Reverse(*zone)));
+        let heaviest = weights.max().map(|(_, Reverse(zone))| zone);
         for (zone, answer) in &heard.answers {
-            let Some(name) = lists.zones().nth(*zone) else {
+            let Some((_, counters)) = self.0.get(*zone) else {
                 continue;
             };
-            let mut add = |what: &str| {
-                let count = counts.entry(format!("{name}:{what}")).or_default();
-                *count = count.saturating_add(1);
-            };
-            add("asked");
-            match answer {
-                ZoneAnswer::Listed { weight, .. } => {
-                    add("listed");
-                    if is_suspicious && heaviest.is_some_and(|(heaviest, _)| heaviest == *zone) {
-                        add("decided");
-                    }
-                    if is_suspicious && score.weight.saturating_sub(*weight) < suspicious {
-                        add("alone");
-                    }
+            let count = |what: What, is_so: bool| {
+                if let Some(counter) = counters.get(what as usize) {
+                    counter.fetch_add(u64::from(is_so), Ordering::Relaxed);
                 }
-                ZoneAnswer::Unlisted => {}
-                ZoneAnswer::Error => add("error"),
-                ZoneAnswer::Silent => add("silent"),
-            }
+            };
+            let is_listed = matches!(answer, ZoneAnswer::Listed { .. });
+            let without = score.weight.saturating_sub(weight(*answer));
+            let is_counted = is_suspicious && is_listed;
+            count(What::Asked, true);
+            count(What::Listed, is_listed);
+            count(What::Decided, is_counted && heaviest == Some(*zone));
+            count(What::Alone, is_counted && without < thresholds.suspicious);
+            count(What::Error, *answer == ZoneAnswer::Error);
+            count(What::Silent, *answer == ZoneAnswer::Silent);
         }
     }
 
-    /// The counters now.
+    /// The counters that are not at zero, under `ZONE:WORD`.
     pub(crate) fn read(&self) -> BTreeMap<String, u64> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.0.lock()
+        let counters = self.0.iter().flat_map(|(zone, counters)| {
+            let named = WORDS.into_iter().zip(counters);
+            named
+                .map(move |(word, count)| (format!("{zone}:{word}"), count.load(Ordering::Relaxed)))
+        });
+        counters.filter(|(_, count)| *count > 0).collect()
     }
 }
 
@@ -106,7 +123,7 @@ const fn weight(answer: ZoneAnswer) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Standing, Thresholds};
+    use crate::policy::Standing;
 
     #[test]
     fn a_list_is_counted_by_what_it_has_said_and_by_what_that_has_changed() {
@@ -126,9 +143,9 @@ mod tests {
             ([unlisted, listed(2), listed(1)], 3),
             ([unlisted, listed(2), ZoneAnswer::Error], 2),
         ];
-        let counts = DnsCounts::default();
+        let counts = DnsCounts::new(&lists);
         for (answers, weight) in cases {
-            let mut heard = Heard::default();
+            let mut heard = DnsListTrace::default();
             for (zone, answer) in answers.into_iter().enumerate() {
                 heard.note(Step::DnsList(zone, answer));
             }
@@ -142,9 +159,9 @@ mod tests {
                 },
             }));
             let suspicion = (weight >= 3).then_some(Suspicion::DnsLists(weight));
-            counts.count(&heard, suspicion, &lists);
+            counts.count(&heard, suspicion, thresholds);
         }
-        counts.count(&Heard::default(), None, &lists);
+        counts.count(&DnsListTrace::default(), None, thresholds);
         let want = [
             ("a.example:alone", 1),
             ("a.example:asked", 4),

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::clock::{Clock, ClockGuard};
-use super::dns_counts::Heard;
+use super::dns_counts::DnsListTrace;
 use super::instance_cache::InstanceCache;
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
@@ -120,7 +120,7 @@ impl Gate {
     ) -> Result<Start, StartError> {
         let (sender, receiver) = sync_channel(QUEUE);
         let live_rules = Arc::new(LiveRules::new(rules));
-        let stats = Arc::new(Stats::new(clock.now()));
+        let stats = Arc::new(Stats::new(clock.now(), &live_rules.rules().dns_lists));
         let guard = ClockGuard::new(clock.as_ref(), None);
         let store_state = Arc::new(StoreState::new(guard));
         let (write_behind, pulse) = <(Arc<WriteBehind>, Arc<Pulse>)>::default();
@@ -175,10 +175,11 @@ impl Gate {
 
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
-        let mut heard = Heard::default();
+        let mut heard = DnsListTrace::default();
         let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
-        let (outcome, lists) = (&decision.outcome, &decision.rules.dns_lists);
-        self.0.stats.count_lists(&heard, outcome, lists);
+        let thresholds = decision.rules.dns_lists.thresholds();
+        let stats = &self.0.stats;
+        stats.count_lists(&heard, &decision.outcome, thresholds);
         decision
     }
 

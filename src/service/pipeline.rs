@@ -130,12 +130,13 @@ impl Inner {
         let (outcome, text) = match self.plan(attempt, &context, trace).await {
             Plan::Settled(outcome) => (outcome, None),
             Plan::Replied(outcome, text) => (outcome, Some(text)),
+            // Nothing is missing any more: evidence that was not found is closed.
             Plan::Ask(_, case) | Plan::Case(case) => {
-                let asked = match mode {
+                let decided = match mode {
                     Mode::Look { .. } => self.preview(&case, &context, trace),
                     Mode::Commit => self.commit(&case, &context).await,
                 };
-                let outcome = asked.unwrap_or_else(|_| policy::without_store(&case, &rules));
+                let outcome = decided.unwrap_or_else(|_| policy::without_store(&case, &rules));
                 if mode == Mode::Commit {
                     self.last_clients.note(attempt, &case, &outcome);
                 }
@@ -154,7 +155,7 @@ impl Inner {
         }
     }
 
-    /// What everybody gets during a pause.
+    /// The decision during a pause.
     fn let_pass(
         &self,
         now: Timestamp,
@@ -178,7 +179,7 @@ impl Inner {
         }
     }
 
-    /// Plans, with the evidence that it takes. The records come first: who passes by them waits for no lookup.
+    /// Plans, with the evidence that it takes. The records come first: known mail waits for no lookup.
     async fn plan(
         &self,
         attempt: &Attempt<'_>,
@@ -189,15 +190,16 @@ impl Inner {
         let Plan::Ask(lookups, case) = plan else {
             return plan;
         };
-        let is_needed = match self.look(&case, context, &mut ()) {
-            Ok(outcome) => !is_known(outcome.reason),
-            // Everybody passes then, or those that the evidence lets pass.
-            Err(_) => context.rules.params.on_store_failure == OnStoreFailure::Defer,
-        };
-        if !is_needed {
-            return Plan::Case(case);
+        match self.look(&case, context, &mut ()) {
+            // A record that goes before the commit makes its client wait once, without having been looked up.
+            Ok(outcome) if is_known(outcome.reason) => return Plan::Case(case),
+            // Everybody passes, whatever the evidence.
+            Err(_) if context.rules.params.on_store_failure == OnStoreFailure::Pass => {
+                return Plan::Settled(policy::without_store(&case, context.rules));
+            }
+            Ok(_) | Err(_) => {}
         }
-        // On the heap, so that the tasks of those who look nothing up do not grow.
+        // On the heap, so that a connection's task does not grow.
         Box::pin(self.look_up(attempt, lookups, context, trace)).await
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::dns_counts::{DnsCounts, Heard};
-use crate::policy::{DnsLists, ListName, Outcome, Reason, Suspicion, Verdict, s25r};
+use super::dns_counts::{DnsCounts, DnsListTrace};
+use crate::policy::{DnsLists, ListName, Outcome, Reason, Suspicion, Thresholds, Verdict, s25r};
 use crate::store::Tally;
 use crate::types::Timestamp;
 use crate::types::sync::Mutex;
@@ -91,14 +91,14 @@ impl Totals {
 
 impl Stats {
     /// Counters at zero.
-    pub(crate) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp, lists: &DnsLists) -> Self {
         Self {
             reasons: Default::default(),
             rules: Default::default(),
             lists: Default::default(),
             deferred: AtomicU64::default(),
             tarpitted: AtomicU64::default(),
-            dns_lists: DnsCounts::default(),
+            dns_lists: DnsCounts::new(lists),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -142,8 +142,13 @@ impl Stats {
     }
 
     /// Counts what DNS lists have said in a decision.
-    pub(crate) fn count_lists(&self, heard: &Heard, outcome: &Outcome, lists: &DnsLists) {
-        self.dns_lists.count(heard, outcome.suspicion, lists);
+    pub(crate) fn count_lists(
+        &self,
+        heard: &DnsListTrace,
+        outcome: &Outcome,
+        thresholds: Thresholds,
+    ) {
+        self.dns_lists.count(heard, outcome.suspicion, thresholds);
     }
 
     /// The counters now.
@@ -283,7 +288,7 @@ mod tests {
             } else {
                 Reason::New
             };
-            let stats = Stats::new(Timestamp::default());
+            let stats = Stats::new(Timestamp::default(), &DnsLists::default());
             stats.count(&Outcome::new(verdict, reason, Because::Request));
             let totals = stats.counts().totals();
             assert_eq!(totals.requests, 1, "{verdict:?}");
@@ -296,7 +301,7 @@ mod tests {
 
     #[test]
     fn each_reason_has_a_counter_of_its_own() {
-        let stats = Stats::new(Timestamp::default());
+        let stats = Stats::new(Timestamp::default(), &DnsLists::default());
         for reason in Reason::ALL {
             stats.count(&Outcome::new(Verdict::Pass, reason, Because::Request));
         }

@@ -15,7 +15,7 @@ mod time;
 
 pub use action::Action;
 pub use list::ListName;
-pub use network::{ClientIp, Prefix, PrefixError};
+pub use network::{ClientIp, DNS_PORT, Prefix, PrefixError};
 pub use reason::{Reason, ReasonText};
 pub use reply::{Reply, ReplyText};
 pub use systemd::{Word, decoded, is_undecodable, split_words};

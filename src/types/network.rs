@@ -3,6 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// The port of DNS (RFC 1035, 4.2).
+pub const DNS_PORT: u16 = 53;
+
 /// A client's address in its one canonical form: an IPv4-mapped IPv6 address is the IPv4 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientIp(IpAddr);
