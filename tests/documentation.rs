@@ -19,8 +19,9 @@ use stargrey::ctl;
 use stargrey::ctl::options::{self as postgrey, Argument, Means};
 use stargrey::daemon::exit;
 use stargrey::frontend::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS};
+use stargrey::lookup::{MOST_CACHED, MOST_OF_ZONE, MOST_UNDER_WAY};
 use stargrey::policy::pattern::ClientPattern;
-use stargrey::policy::{ClientList, Entry, ListName, Reason, s25r};
+use stargrey::policy::{ClientList, Entry, ListName, MOST_SITES, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 use stargrey::service::journal;
 use stargrey::types::ClientIp;
@@ -206,6 +207,12 @@ fn the_limits_of_the_manual_page_are_those_of_the_program() {
         ("List file", format!("{} MiB", MAX_LIST_BYTES >> 20)),
         ("Rows in a call over D-Bus", MOST_ROWS.to_string()),
         ("Entries that were added", MOST_ENTRIES.to_string()),
+        (
+            "Concurrent lookups",
+            format!("{MOST_UNDER_WAY}, and {MOST_OF_ZONE} for each zone;"),
+        ),
+        ("Cached lookups", MOST_CACHED.to_string()),
+        ("Sites of Fl -dnsbl-sites", MOST_SITES.to_string()),
     ];
     for (limit, want) in want {
         assert_eq!(got.get(limit), Some(&want.as_str()), "{limit}");

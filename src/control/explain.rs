@@ -38,17 +38,17 @@ pub struct Explained {
     /// What was looked at, and what was found.
     pub step: Step,
     /// What it led to.
-    pub finding: Finding,
+    pub finding: StepResult,
     /// What is said about it.
     pub text: String,
 }
 
 /// What a step led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub enum StepResult {
     /// No entry, line or rule matches.
     NoMatch,
-    /// A line of a client access table matches.
+    /// A line of a client access table matches, or a DNS list has the client.
     Match,
     /// The request passes.
     Passes,
@@ -58,7 +58,7 @@ pub enum Finding {
     Exception,
     /// The records decide.
     Continues,
-    /// There is no record, or it has expired.
+    /// There is no record, or it has expired; or a DNS list has not said anything.
     Unknown,
     /// The client is not auto-whitelisted yet.
     Counted,
@@ -150,44 +150,48 @@ fn named(rules: &Ruleset, entry: EntryRef) -> Option<String> {
 fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
     let of_entry = |entry: EntryRef| named(rules, entry).unwrap_or_default();
     let (finding, text) = match step {
-        Step::Paused(until) => (Finding::Passes, pause_text(until, now)),
+        Step::Paused(until) => (StepResult::Passes, pause_text(until, now)),
         Step::List(ListName::GreylistRecipient, None) => {
-            (Finding::Passes, "no entry has the recipient".to_owned())
+            (StepResult::Passes, "no entry has the recipient".to_owned())
         }
         Step::List(ListName::GreylistRecipient, Some(entry)) => {
-            (Finding::Continues, of_entry(entry))
+            (StepResult::Continues, of_entry(entry))
         }
         Step::Authenticated => (
-            Finding::Passes,
+            StepResult::Passes,
             "the client has authenticated itself (SASL)".to_owned(),
         ),
-        Step::List(_, None) => (Finding::NoMatch, "no entry matches".to_owned()),
-        Step::List(_, Some(entry)) => (Finding::Passes, of_entry(entry)),
-        Step::Access(None) => (Finding::NoMatch, "no line has a result".to_owned()),
-        Step::Access(Some(entry)) => (Finding::Match, of_entry(entry)),
-        Step::S25r(None, _) => (Finding::NoMatch, "the name matches no rule".to_owned()),
-        Step::S25r(Some(rule), None) => {
-            (Finding::Suspicious, format!("the name matches rule {rule}"))
-        }
+        Step::List(_, None) => (StepResult::NoMatch, "no entry matches".to_owned()),
+        Step::List(_, Some(entry)) => (StepResult::Passes, of_entry(entry)),
+        Step::Access(None) => (StepResult::NoMatch, "no line has a result".to_owned()),
+        Step::Access(Some(entry)) => (StepResult::Match, of_entry(entry)),
+        Step::S25r(None, _) => (StepResult::NoMatch, "the name matches no rule".to_owned()),
+        Step::S25r(Some(rule), None) => (
+            StepResult::Suspicious,
+            format!("the name matches rule {rule}"),
+        ),
         Step::S25r(Some(rule), Some(entry)) => (
-            Finding::Exception,
+            StepResult::Exception,
             format!("the name matches rule {rule}, but: {}", of_entry(entry)),
         ),
         Step::DnsList(zone, answer) => zone_step(zone, answer, rules),
         Step::DnsLists(score) => dns_step(score, rules),
         Step::Unmatched(Unmatched::Pass) => (
-            Finding::Passes,
+            StepResult::Passes,
             "no check marks the client as suspicious".to_owned(),
         ),
         Step::Unmatched(Unmatched::Greylist) => (
-            Finding::Continues,
+            StepResult::Continues,
             "every client that is not exempt is greylisted".to_owned(),
         ),
         Step::Client(record, threshold) => client_step(record, threshold, now),
-        Step::Sleep(None) => (Finding::Unknown, "the client was not tarpitted".to_owned()),
+        Step::Sleep(None) => (
+            StepResult::Unknown,
+            "the client was not tarpitted".to_owned(),
+        ),
         Step::Sleep(Some(sleep)) => sleep_step(sleep, now),
         Step::Triplet(None) => (
-            Finding::Unknown,
+            StepResult::Unknown,
             "not seen before, or too long ago".to_owned(),
         ),
         Step::Triplet(Some(record)) => triplet_step(record, now),
@@ -206,48 +210,51 @@ fn pause_text(until: Option<Timestamp>, now: Timestamp) -> String {
     }
 }
 
-fn zone_step(zone: usize, answer: ZoneAnswer, rules: &Ruleset) -> (Finding, String) {
+fn zone_step(zone: usize, answer: ZoneAnswer, rules: &Ruleset) -> (StepResult, String) {
     let zone = rules.dns_lists.zones().nth(zone);
     let zone = zone.map_or_else(String::new, ToString::to_string);
     match answer {
         ZoneAnswer::Listed { address, weight } => {
             let text = format!("{zone}: {address}, weight {weight}");
-            (Finding::Match, text)
+            (StepResult::Match, text)
         }
-        ZoneAnswer::Unlisted => (Finding::NoMatch, format!("{zone}: not listed")),
-        ZoneAnswer::Error => (Finding::Unknown, format!("{zone}: an error code")),
-        ZoneAnswer::Silent => (Finding::Unknown, format!("{zone}: no answer yet")),
+        ZoneAnswer::Unlisted => (StepResult::NoMatch, format!("{zone}: not listed")),
+        ZoneAnswer::Error => (StepResult::Unknown, format!("{zone}: an error code")),
+        ZoneAnswer::Silent => (
+            StepResult::Unknown,
+            format!("{zone}: no reply, or not queried"),
+        ),
     }
 }
 
-fn dns_step(score: Score, rules: &Ruleset) -> (Finding, String) {
+fn dns_step(score: Score, rules: &Ruleset) -> (StepResult, String) {
     let finding = match score.standing {
-        Standing::Allowed => Finding::Passes,
-        Standing::Unlisted => Finding::NoMatch,
-        Standing::Suspicious => Finding::Suspicious,
+        Standing::Allowed => StepResult::Passes,
+        Standing::Unlisted => StepResult::NoMatch,
+        Standing::Suspicious => StepResult::Suspicious,
     };
     let Thresholds { suspicious, allow } = rules.dns_lists.thresholds();
-    let exempt = allow.map_or_else(String::new, |allow| format!(", exempt from {allow} down"));
+    let exempt = allow.map_or_else(String::new, |allow| format!(", exempt at {allow} or below"));
     let mut text = format!(
         "the weights add up to {}; suspicious from {suspicious}{exempt}",
         score.weight
     );
     if score.silent > 0 {
-        text.push_str("; without an answer: ");
+        text.push_str("; without a reply: ");
         text.push_str(&counted(score.silent.into(), "list", "lists"));
     }
     (finding, text)
 }
 
-fn client_step(record: Option<Client>, threshold: u32, now: Timestamp) -> (Finding, String) {
+fn client_step(record: Option<Client>, threshold: u32, now: Timestamp) -> (StepResult, String) {
     let Some(client) = record else {
         let text = format!("no greylisted mail has passed yet; {threshold} required");
-        return (Finding::Unknown, text);
+        return (StepResult::Unknown, text);
     };
     let finding = if client.is_whitelisted(threshold) {
-        Finding::Passes
+        StepResult::Passes
     } else {
-        Finding::Counted
+        StepResult::Counted
     };
     let text = format!(
         "{} of {threshold} counted, the last {} ago",
@@ -257,18 +264,18 @@ fn client_step(record: Option<Client>, threshold: u32, now: Timestamp) -> (Findi
     (finding, text)
 }
 
-fn sleep_step(sleep: Sleep, now: Timestamp) -> (Finding, String) {
+fn sleep_step(sleep: Sleep, now: Timestamp) -> (StepResult, String) {
     let (length, age) = (sleep.length, now.since(sleep.ordered));
     if age < length {
         let text = format!("tarpitted {age} ago for {length}, still sleeping");
-        (Finding::Sleeping, text)
+        (StepResult::Sleeping, text)
     } else {
         let text = format!("tarpitted {age} ago for {length}, and not survived");
-        (Finding::HungUp, text)
+        (StepResult::HungUp, text)
     }
 }
 
-fn triplet_step(record: Triplet, now: Timestamp) -> (Finding, String) {
+fn triplet_step(record: Triplet, now: Timestamp) -> (StepResult, String) {
     match record {
         Triplet::Waiting {
             first,
@@ -281,7 +288,7 @@ fn triplet_step(record: Triplet, now: Timestamp) -> (Finding, String) {
                 now.since(first),
                 counted(retries.into(), "retry", "retries")
             );
-            (Finding::Waiting, text)
+            (StepResult::Waiting, text)
         }
         Triplet::Passed { last, mails, .. } => {
             let text = format!(
@@ -289,7 +296,7 @@ fn triplet_step(record: Triplet, now: Timestamp) -> (Finding, String) {
                 counted(mails.into(), "mail", "mails"),
                 now.since(last)
             );
-            (Finding::Passed, text)
+            (StepResult::Passed, text)
         }
     }
 }

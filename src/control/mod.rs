@@ -29,7 +29,7 @@ use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
 use crate::types::sync::Mutex;
 
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
-pub use explain::{Explained, Explanation, Finding};
+pub use explain::{Explained, Explanation, StepResult};
 pub use import::Taken;
 pub use records::{Filter, Removed, State};
 pub use statistics::{Hour, Statistics};

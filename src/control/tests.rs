@@ -414,7 +414,7 @@ async fn an_explanation_says_when_it_will_pass() {
     let second = site.control().explain(&ask, false).await;
     assert_eq!((second.passes_at, second.until), (at(300), at(172_800)));
     let last = second.steps.last().unwrap();
-    assert_eq!(last.finding, Finding::Waiting);
+    assert_eq!(last.finding, StepResult::Waiting);
     assert!(matches!(last.step, Step::Triplet(Some(_))), "{last:?}");
     let listed = site
         .control()

@@ -218,7 +218,77 @@ fn address(record: &Record) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+    use std::thread;
+
     use super::*;
+    use crate::lookup::tests::listed;
+
+    /// How a name server of the tests behaves.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Manners {
+        /// Says that the client is listed.
+        Lists,
+        /// Says that there is no such name.
+        Denies,
+        /// Refuses to reply (RFC 1035, 4.1.1: code 5).
+        Refuses,
+        /// Says nothing.
+        Silent,
+    }
+
+    /// Starts a name server. It ends with the test program.
+    fn start(manners: Manners) -> SocketAddr {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                if let Some(reply) = reply(&buffer[..length], manners) {
+                    socket.send_to(&reply, from).unwrap();
+                }
+            }
+        });
+        address
+    }
+
+    /// The reply to a query: its header and question, and perhaps an address.
+    fn reply(query: &[u8], manners: Manners) -> Option<Vec<u8>> {
+        let (code, answers) = match manners {
+            Manners::Lists => (0, 1),
+            Manners::Denies => (3, 0),
+            Manners::Refuses => (5, 0),
+            Manners::Silent => return None,
+        };
+        let name = query[12..].iter().position(|byte| *byte == 0).unwrap();
+        let mut reply = query[..12 + name + 5].to_vec();
+        reply[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
+        if answers > 0 {
+            // The name of the question, A, IN, 300 seconds, four bytes.
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 127, 0, 0, 2]);
+        }
+        Some(reply)
+    }
+
+    #[tokio::test]
+    async fn the_first_name_server_that_replies_counts_and_an_error_is_no_reply() {
+        use Manners::{Denies, Lists, Refuses, Silent};
+        let listing = || Finding::Addresses([[127, 0, 0, 2].into()].into());
+        let cases: [(&[Manners], Finding); 6] = [
+            (&[Lists], listing()),
+            (&[Denies, Lists], Finding::Absent),
+            (&[Refuses, Lists], listing()),
+            (&[Silent, Lists], listing()),
+            (&[Silent, Refuses, Denies], Finding::Absent),
+            (&[Refuses, Refuses], Finding::NoAnswer),
+        ];
+        for (servers, want) in cases {
+            let addresses: Vec<SocketAddr> = servers.iter().copied().map(start).collect();
+            let dns = Dns::new(&addresses).unwrap();
+            let answer = dns.resolve(&listed(7)).await;
+            assert_eq!(answer.finding, want, "{servers:?}");
+        }
+    }
 
     #[test]
     fn name_servers_are_read_from_resolv_conf_whatever_else_is_in_it() {

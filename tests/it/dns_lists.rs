@@ -228,13 +228,13 @@ fn explain_and_statistics_say_what_each_list_has_said() {
         "match: bad.example: 127.0.0.2, weight 3",
         "no-match: good.example: not listed",
         "unknown: ill.example: an error code",
-        "suspicious: the weights add up to 3; suspicious from 1; without an answer: 1 list",
+        "suspicious: the weights add up to 3; suspicious from 1; without a reply: 1 list",
     ];
     let not_asked = [
-        "unknown: bad.example: no answer yet",
-        "unknown: good.example: no answer yet",
-        "unknown: ill.example: no answer yet",
-        "no-match: the weights add up to 0; suspicious from 1; without an answer: 3 lists",
+        "unknown: bad.example: no reply, or not queried",
+        "unknown: good.example: no reply, or not queried",
+        "unknown: ill.example: no reply, or not queried",
+        "no-match: the weights add up to 0; suspicious from 1; without a reply: 3 lists",
     ];
     assert_eq!(ask(&["--no-lookup"]), not_asked);
     assert_eq!(ask(&["--name=mx.example.net"]), asked);

@@ -14,7 +14,7 @@ use crate::api::{
     STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
     STEP_SENDER_WHITELIST, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
 };
-use crate::control::{Explained, Explanation, Finding, Removed, Row, RowKey};
+use crate::control::{Explained, Explanation, Removed, Row, RowKey, StepResult};
 use crate::policy::{Client, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict};
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
@@ -290,20 +290,20 @@ const fn step_word(step: Step) -> &'static str {
 }
 
 /// The word of a step's result.
-const fn finding_word(finding: Finding) -> &'static str {
+const fn finding_word(finding: StepResult) -> &'static str {
     match finding {
-        Finding::NoMatch => RESULT_NO_MATCH,
-        Finding::Match => RESULT_MATCH,
-        Finding::Passes => RESULT_PASSES,
-        Finding::Suspicious => RESULT_SUSPICIOUS,
-        Finding::Exception => RESULT_EXCEPTION,
-        Finding::Continues => RESULT_CONTINUES,
-        Finding::Unknown => RESULT_UNKNOWN,
-        Finding::Counted => RESULT_COUNTED,
-        Finding::Sleeping => RESULT_SLEEPING,
-        Finding::HungUp => RESULT_HUNG_UP,
-        Finding::Waiting => RESULT_WAITING,
-        Finding::Passed => RESULT_PASSED,
+        StepResult::NoMatch => RESULT_NO_MATCH,
+        StepResult::Match => RESULT_MATCH,
+        StepResult::Passes => RESULT_PASSES,
+        StepResult::Suspicious => RESULT_SUSPICIOUS,
+        StepResult::Exception => RESULT_EXCEPTION,
+        StepResult::Continues => RESULT_CONTINUES,
+        StepResult::Unknown => RESULT_UNKNOWN,
+        StepResult::Counted => RESULT_COUNTED,
+        StepResult::Sleeping => RESULT_SLEEPING,
+        StepResult::HungUp => RESULT_HUNG_UP,
+        StepResult::Waiting => RESULT_WAITING,
+        StepResult::Passed => RESULT_PASSED,
     }
 }
 
