@@ -1,4 +1,4 @@
-//! How often a decision asks the allocator for memory. What a feature does not use, it does not cost.
+//! How often a decision allocates memory. What a feature does not use, it does not cost.
 
 #![expect(unsafe_code, reason = "an allocator that counts has no safe form")]
 #![expect(clippy::unwrap_used, reason = "a test that fails here says where")]
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use stargrey::policy::pattern::ClientPattern;
 use stargrey::policy::{
-    Attempt, ClientList, DnsLists, Entry, Lists, Params, Reason, Ruleset, Stage, Texts, Thresholds,
+    Attempt, ClientList, DnsLists, Entry, Lists, Params, Reason, Ruleset, Texts, Thresholds,
     Unmatched,
 };
 use stargrey::service::clock::SystemClock;
@@ -19,16 +19,18 @@ use stargrey::service::{Gate, Start};
 use stargrey::store::memory::MemoryStore;
 use stargrey::types::{Span, Timestamp};
 
-/// Counts what each thread asks for.
+/// Counts the allocations of each thread.
 struct Counting;
 
 thread_local! {
-    static ASKED: Cell<u64> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 fn count() {
     // A thread that ends has no counter any more.
-    ASKED.try_with(|asked| asked.set(asked.get() + 1)).ok();
+    ALLOCATIONS
+        .try_with(|count| count.set(count.get() + 1))
+        .ok();
 }
 
 // SAFETY: everything is handed to the system's allocator as it comes.
@@ -87,28 +89,24 @@ fn rules(params: Params) -> Ruleset {
 
 fn attempt<'a>(name: &'a str, address: &'a str, recipient: &'a str) -> Attempt<'a> {
     Attempt {
-        stage: Stage::Recipient,
         client_address: Some(address.as_bytes()),
         client_name: Some(name.as_bytes()),
         sender: Some(b"ann@sender.example"),
         recipient: Some(recipient.as_bytes()),
-        instance: None,
-        queue_id: None,
-        is_stressed: false,
-        is_authenticated: false,
+        ..Attempt::default()
     }
 }
 
-/// How often a request asks for memory on the thread that answers, and why it was decided so.
-async fn asked(gate: &Gate, attempt: &Attempt<'_>, now: Timestamp) -> (Reason, u64) {
-    let before = ASKED.get();
+/// The allocations of a request on the thread that decides it, after the reason of the decision.
+async fn allocations(gate: &Gate, attempt: &Attempt<'_>, now: Timestamp) -> (Reason, u64) {
+    let before = ALLOCATIONS.get();
     let decision = gate.judge(attempt, Some(now)).await;
-    let after = ASKED.get();
+    let after = ALLOCATIONS.get();
     (decision.outcome.reason, after - before)
 }
 
 #[tokio::test]
-async fn a_decision_asks_for_memory_no_more_often_than_its_keys_need() {
+async fn a_decision_allocates_no_more_than_its_keys_need() {
     let at = |seconds| Timestamp::from_seconds(1_800_000_000).after(Span::from_seconds(seconds));
     let plain = gate(Params {
         auto_whitelist_delay: Span::ZERO,
@@ -127,13 +125,13 @@ async fn a_decision_asks_for_memory_no_more_often_than_its_keys_need() {
     let listed = attempt("mx.good.example", "192.0.2.99", "joe@x.example");
     for seconds in [0, 300] {
         for recipient in &recipients {
-            asked(&plain.gate, &regular(recipient), at(seconds)).await;
+            allocations(&plain.gate, &regular(recipient), at(seconds)).await;
         }
         for start in [&plain, &dns] {
-            asked(&start.gate, &known, at(seconds)).await;
+            allocations(&start.gate, &known, at(seconds)).await;
         }
     }
-    asked(&plain.gate, &early, at(300)).await;
+    allocations(&plain.gate, &early, at(300)).await;
     let cases = [
         (&plain, listed, Reason::ClientWhitelist, 1),
         (&s25r, other, Reason::NotSuspicious, 2),
@@ -145,8 +143,8 @@ async fn a_decision_asks_for_memory_no_more_often_than_its_keys_need() {
     ];
     for (start, attempt, reason, want) in cases {
         // The first time may fill what is kept from then on.
-        asked(&start.gate, &attempt, at(310)).await;
-        let (got, times) = asked(&start.gate, &attempt, at(310)).await;
+        allocations(&start.gate, &attempt, at(310)).await;
+        let (got, times) = allocations(&start.gate, &attempt, at(310)).await;
         assert_eq!(got, reason);
         assert_eq!(times, want, "{reason:?}");
     }

@@ -31,7 +31,7 @@ impl Bound {
         )
     }
 
-    /// Whether it is kept to. No number is no success.
+    /// Whether it is kept to. A ratio that is not a number does not meet it.
     fn verdict(self, figure: f64) -> &'static str {
         let is_met = match self {
             Self::Least(bound) => figure >= bound,

@@ -43,7 +43,7 @@ pub struct ListFiles {
     pub recipients: Files,
     /// Of the sender list.
     pub senders: Files,
-    /// Of the exceptions from S25R; none when S25R is no test.
+    /// Of the exceptions from S25R; none when S25R is not a test.
     pub s25r_exceptions: Files,
     /// Of the recipients to greylist; none unless greylisting is opt-in.
     pub greylist_recipients: Files,

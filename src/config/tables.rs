@@ -15,7 +15,7 @@
 //! endif
 //! ```
 //!
-//! with anything that is no letter, digit or white space in place of `/`. Expressions are read by
+//! with anything that is not a letter, digit or white space in place of `/`. Expressions are read by
 //! [`access::Expression`](crate::policy::access::Expression), results by
 //! [`AccessResult`].
 //!

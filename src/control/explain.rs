@@ -73,8 +73,8 @@ pub enum StepResult {
 }
 
 impl Control {
-    /// What would be decided, and every step on the way. Nothing is changed and nothing is counted. What has to be
-    /// looked up outside is taken from the cache; only with `looks_up` the rest is asked for.
+    /// What would be decided, and every step on the way. Nothing is changed and nothing is counted. Lookups are
+    /// answered from the cache; with `looks_up` the missing ones are sent.
     pub async fn explain(&self, attempt: &Attempt<'_>, looks_up: bool) -> Explanation {
         let mut steps = Vec::new();
         let mode = Mode::Look { looks_up };

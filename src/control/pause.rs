@@ -12,8 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Control {
     /// Lets everything pass from now on, for `length` or until [`Self::resume`]. Yields whether it is stored; if not,
-    /// because the store is unavailable or takes longer than two seconds, it counts all the same, but a restart before
-    /// it is stored forgets it.
+    /// because the store is unavailable or takes longer than two seconds, it takes effect nevertheless, but is lost by a restart
+    /// before it is stored.
     pub async fn pause(&self, length: Option<Span>) -> bool {
         let until = length.map(|length| self.0.now().after(length));
         let boot = self.0.clock.since_boot();

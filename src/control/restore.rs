@@ -17,8 +17,8 @@ const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Control {
-    /// Puts a backup in place of the database: its records, added entries, counters and pause are in force then. What
-    /// was recorded since the backup is lost. The backup is copied and proved while mail is served.
+    /// Puts a backup in place of the database: its records, added entries, counters and pause take effect. Records made
+    /// since the backup are lost. The backup is copied and checked while mail is served.
     ///
     /// # Errors
     ///

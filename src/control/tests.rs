@@ -94,15 +94,12 @@ impl Site {
 
 fn attempt<'a>(name: &'a str, to: &'a str, instance: &'a str) -> Attempt<'a> {
     Attempt {
-        stage: Stage::Recipient,
         client_address: Some(b"192.0.2.7"),
         client_name: Some(name.as_bytes()),
         sender: Some(b"a@b"),
         recipient: Some(to.as_bytes()),
         instance: Some(instance.as_bytes()),
-        queue_id: None,
-        is_stressed: false,
-        is_authenticated: false,
+        ..Attempt::default()
     }
 }
 

@@ -303,7 +303,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name| directory.path().join(name);
         let (none, closed, there) = (at("none"), at("closed"), at("there"));
-        // Root may look into anything but what is no directory.
+        // Root may look into anything but what is not a directory.
         std::fs::write(&closed, "").unwrap();
         std::fs::create_dir(&there).unwrap();
         std::fs::write(there.join("postgrey.db"), "").unwrap();

@@ -15,7 +15,7 @@
 //! # Error handling
 //!
 //! What goes wrong is a [`failure::Failure`]: a sentence for standard error, and an exit code. Standard output
-//! that nobody reads any more is no failure: `stargreyctl list | head` ends in silence.
+//! that nobody reads any more is not a failure: `stargreyctl list | head` ends in silence.
 //!
 //! A verb that has files of its own until it is done is not killed by `SIGINT` and `SIGTERM` but given up, so that
 //! they go away with the values that stand for them. All others die of a signal as any program does.

@@ -96,8 +96,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The method's error, [`Failure::Failing`] if systemd cannot start the daemon, and [`Failure::Silent`] if there
-    /// is no reply.
+    /// The method's error, [`Failure::Failing`] if systemd cannot start the daemon, and [`Failure::Silent`] if the
+    /// daemon does not reply.
     pub async fn ask<T>(
         &self,
         method: &str,

@@ -38,7 +38,7 @@ pub enum Lifetime {
     Forever,
 }
 
-/// Why a text is no time or span.
+/// Why a text is not a time or span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WhenError {
     /// Neither of the forms.

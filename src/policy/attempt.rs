@@ -1,9 +1,10 @@
 //! One attempt to deliver, whichever front end saw it.
 
 /// Where in the SMTP dialogue the question was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
     /// At RCPT TO, or the front end does not say (Exim): the stage at which greylisting happens.
+    #[default]
     Recipient,
     /// At DATA: the client has got at least one recipient accepted and goes on.
     Data,
@@ -12,7 +13,7 @@ pub enum Stage {
 }
 
 /// The attempt. What the front end did not say is `None`; addresses are bytes as they came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempt<'a> {
     /// Where in the dialogue.
     pub stage: Stage,

@@ -1,7 +1,7 @@
 //! Entries that can be read and never match.
 //!
 //! In a list any word is the name of a host or a domain, as in Postgrey. So a word in the form of another program's
-//! lists, or with a comma too many, is no error, and exempts nobody. This module says which entries these are and, where
+//! lists, or with a comma too many, is not an error, and exempts nobody. This module says which entries these are and, where
 //! that can be guessed, what to write instead. List files and entries that are added while the daemon runs are held
 //! against it alike.
 //!

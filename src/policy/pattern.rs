@@ -132,7 +132,7 @@ pub(super) fn compile_all(expressions: &[&str]) -> Result<ExpressionSet, regex::
 }
 
 /// Bytes of the automaton that an expression is compiled into: what the limits of this module bound. `None` when it
-/// is no expression or larger than one may be.
+/// is not an expression or larger than one may be.
 pub(super) fn compiled_size(expression: &str) -> Option<usize> {
     let syntax = syntax::Config::new()
         .case_insensitive(true)

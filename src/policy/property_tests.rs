@@ -259,15 +259,11 @@ proptest! {
         let thresholds = Thresholds { suspicious, allow };
         rules.dns_lists = DnsLists::parse(&sites, thresholds).unwrap().into();
         let attempt = Attempt {
-            stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(if name_matches { b"unknown" } else { b"mx.example" }),
             sender: Some(b"a@b"),
             recipient: Some(b"c@d"),
-            instance: None,
-            queue_id: None,
-            is_stressed: false,
-            is_authenticated: false,
+            ..Attempt::default()
         };
         let known = |lookup: &Lookup| {
             let Lookup::DnsList(zone, _) = lookup;

@@ -45,7 +45,7 @@ static RULES: LazyLock<RegexSet> = LazyLock::new(|| {
 });
 
 /// The rule that this client name matches, 0 to 6; `None` for the name of a mail server, and for an
-/// address, which is no name.
+/// address, which is not a name.
 #[must_use]
 pub fn rule(name: &[u8]) -> Option<u8> {
     let first = RULES.matches(name).iter().next()?;

@@ -51,15 +51,11 @@ fn with_lists(change: impl FnOnce(&mut Params), add: impl FnOnce(&mut Lists)) ->
 
 fn attempt<'a>(name: &'a str, address: &'a str, sender: &'a str, to: &'a str) -> Attempt<'a> {
     Attempt {
-        stage: Stage::Recipient,
         client_address: Some(address.as_bytes()),
         client_name: Some(name.as_bytes()),
         sender: Some(sender.as_bytes()),
         recipient: Some(to.as_bytes()),
-        instance: None,
-        queue_id: None,
-        is_stressed: false,
-        is_authenticated: false,
+        ..Attempt::default()
     }
 }
 

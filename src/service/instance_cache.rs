@@ -1,15 +1,14 @@
-//! What an instance was told: a question asked twice gets one answer and counts once.
+//! Instance cache: a repeated request gets the cached reply and counts once.
 //!
-//! Postfix evaluates its restriction lists at RCPT, for every recipient, so a service named in four lists
-//! is asked four times about the same thing, and once more for each other recipient of the message. All these
-//! questions carry the same `instance`. A repeat of (client address, instance, stage, sender, recipient)
-//! changes nothing and gets the verdict without its one-time part; the header is given, and a sleep is ordered,
-//! once for (client address, instance).
+//! Postfix evaluates its restriction lists at RCPT, for every recipient, so a service named in four lists gets four equal
+//! requests, and one more for each other recipient of the message. All of them have the same `instance`. A repeat of
+//! (client address, instance, stage, sender, recipient) changes nothing and gets the verdict without its one-time part;
+//! the header is given, and a sleep is ordered, once for (client address, instance).
 //!
 //! # Limits
 //!
-//! 114,688 answers and 14,336 messages, of which the oldest are let go for others, and each for ten minutes at most: see
-//! [`set_cache`](super::set_cache). Nothing is remembered without an instance, and nothing outlives the process.
+//! 114,688 replies and 14,336 messages, for ten minutes each; when the cache is full the oldest are overwritten: see
+//! [`set_cache`](super::set_cache). Nothing is cached without an instance, and nothing outlives the process.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
@@ -27,8 +26,8 @@ const MESSAGES: usize = 2048;
 /// The two keys of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Keys {
-    /// The question.
-    pub(super) question: Key,
+    /// The request.
+    pub(super) request: Key,
     /// The message.
     pub(super) message: Key,
 }
@@ -44,7 +43,7 @@ pub(crate) struct MessageState {
     pub(crate) known_triplet: bool,
 }
 
-/// The memory of all instances.
+/// The cache of all instances.
 #[derive(Debug)]
 pub(crate) struct InstanceCache {
     hashing: RandomState,
@@ -82,14 +81,14 @@ impl InstanceCache {
         let message = Key::new(hasher.finish());
         (stage, attempt.sender, attempt.recipient).hash(&mut hasher);
         Some(Keys {
-            question: Key::new(hasher.finish()),
+            request: Key::new(hasher.finish()),
             message,
         })
     }
 
-    /// What was answered to this question, without its one-time part.
-    pub(crate) fn answered(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
-        let (verdict, reason, because) = self.caches().answers.find(keys.question, now)?;
+    /// The cached reply to a request, without its one-time part.
+    pub(crate) fn cached_reply(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
+        let (verdict, reason, because) = self.caches().answers.find(keys.request, now)?;
         // An entry is known by its number in the rules of that time, and others may be active.
         let because = match because {
             Because::Entry(_) => Because::Request,
@@ -104,16 +103,16 @@ impl InstanceCache {
     }
 
     /// What the message had.
-    pub(crate) fn had(&self, keys: Keys, now: Timestamp) -> MessageState {
-        self.caches().had(keys.message, now)
+    pub(crate) fn message_state(&self, keys: Keys, now: Timestamp) -> MessageState {
+        self.caches().message_state(keys.message, now)
     }
 
     /// Remembers an answer.
     pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
         let mut caches = self.caches();
         let answer = (outcome.verdict, outcome.reason, outcome.because);
-        caches.answers.insert(keys.question, now, answer);
-        let had = caches.had(keys.message, now);
+        caches.answers.insert(keys.request, now, answer);
+        let had = caches.message_state(keys.message, now);
         let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
         let has = MessageState {
             known_triplet: had.known_triplet || (is_known && params.is_targrey()),
@@ -144,7 +143,7 @@ impl InstanceCache {
 }
 
 impl Caches {
-    fn had(&self, message: Key, now: Timestamp) -> MessageState {
+    fn message_state(&self, message: Key, now: Timestamp) -> MessageState {
         self.messages.find(message, now).unwrap_or_default()
     }
 }
@@ -156,15 +155,12 @@ mod tests {
 
     fn attempt<'a>(instance: &'a str, recipient: &'a str) -> Attempt<'a> {
         Attempt {
-            stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(b"mx.example"),
             sender: Some(b"a@b"),
             recipient: Some(recipient.as_bytes()),
             instance: Some(instance.as_bytes()),
-            queue_id: None,
-            is_stressed: false,
-            is_authenticated: false,
+            ..Attempt::default()
         }
     }
 
@@ -182,31 +178,31 @@ mod tests {
 
     #[test]
     fn a_repeat_gets_the_verdict_without_its_one_time_part() {
-        let memory = InstanceCache::new();
-        let keys = |instance, recipient| memory.keys(&attempt(instance, recipient)).unwrap();
+        let cache = InstanceCache::new();
+        let keys = |instance, recipient| cache.keys(&attempt(instance, recipient)).unwrap();
         let first = keys("1", "joe@x");
-        assert!(memory.answered(first, at(0)).is_none());
-        memory.remember(first, &FIRST_PASS, at(0), &Params::default());
-        let again = memory.answered(first, at(600)).unwrap();
+        assert!(cache.cached_reply(first, at(0)).is_none());
+        cache.remember(first, &FIRST_PASS, at(0), &Params::default());
+        let again = cache.cached_reply(first, at(600)).unwrap();
         assert_eq!(
             (again.verdict, again.reason),
             (Verdict::Pass, FIRST_PASS.reason)
         );
 
-        assert!(memory.answered(keys("1", "jim@x"), at(0)).is_none());
-        assert!(memory.had(keys("1", "jim@x"), at(0)).header);
-        assert!(!memory.had(keys("2", "jim@x"), at(0)).header);
-        assert!(memory.answered(keys("2", "joe@x"), at(0)).is_none());
+        assert!(cache.cached_reply(keys("1", "jim@x"), at(0)).is_none());
+        assert!(cache.message_state(keys("1", "jim@x"), at(0)).header);
+        assert!(!cache.message_state(keys("2", "jim@x"), at(0)).header);
+        assert!(cache.cached_reply(keys("2", "joe@x"), at(0)).is_none());
     }
 
     #[test]
     fn nothing_is_remembered_without_an_instance() {
-        let memory = InstanceCache::new();
-        assert!(memory.keys(&attempt("", "joe@x")).is_none());
+        let cache = InstanceCache::new();
+        assert!(cache.keys(&attempt("", "joe@x")).is_none());
         let without = Attempt {
             instance: None,
             ..attempt("", "joe@x")
         };
-        assert!(memory.keys(&without).is_none());
+        assert!(cache.keys(&without).is_none());
     }
 }

@@ -134,7 +134,7 @@ impl Clients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Because, Changes, Reason, Stage, TripletParts, Verdict};
+    use crate::policy::{Because, Changes, Reason, TripletParts, Verdict};
     use crate::types::{Prefix, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -162,15 +162,11 @@ mod tests {
     /// Has a request of triplet `number` noted, after which its record is `next`.
     fn note(clients: &LastClients, number: usize, name: &[u8], next: Triplet) {
         let attempt = Attempt {
-            stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(name),
             sender: None,
             recipient: None,
-            instance: None,
-            queue_id: None,
-            is_stressed: false,
-            is_authenticated: false,
+            ..Attempt::default()
         };
         let case = Case {
             client: None,

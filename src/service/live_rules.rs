@@ -61,7 +61,7 @@ struct RuntimeEntry {
 #[derive(Debug)]
 pub(crate) struct Addition {
     kept: RuntimeEntry,
-    /// `None` when it is no expression.
+    /// `None` when it is not an expression.
     compiled: Option<CompiledSets>,
 }
 

@@ -111,7 +111,7 @@ impl Inner {
             return self.let_pass(now, rules, mode, trace);
         }
         let keys = self.instance_cache.keys(attempt);
-        if let Some(outcome) = keys.and_then(|keys| self.instance_cache.answered(keys, now)) {
+        if let Some(outcome) = keys.and_then(|keys| self.instance_cache.cached_reply(keys, now)) {
             return Decision {
                 outcome,
                 reply: rules.repeated_reply(attempt, &outcome, now),
@@ -280,7 +280,7 @@ impl Inner {
     fn session(&self, context: &Context<'_>) -> Session {
         let state = context
             .keys
-            .map(|keys| self.instance_cache.had(keys, context.now))
+            .map(|keys| self.instance_cache.message_state(keys, context.now))
             .unwrap_or_default();
         Session {
             header_given: state.header,

@@ -81,10 +81,7 @@ fn decide(
         client_name: Some(b"unknown"),
         sender: Some(&sender),
         recipient: Some(b"joe@example.net"),
-        instance: None,
-        queue_id: None,
-        is_stressed: false,
-        is_authenticated: false,
+        ..Attempt::default()
     };
     let session = Session {
         has_room: true,

@@ -167,7 +167,7 @@ fn split_triplet(bytes: &[u8]) -> Result<(Triplet, &[u8]), StoreError> {
     Ok((record, fields.rest))
 }
 
-/// Reads a triplet's record, and its whole key from the stored one, which is no hash.
+/// Reads a triplet's record, and its whole key from the stored one, which is not a hash.
 pub(super) fn whole_triplet(key: &[u8], bytes: &[u8]) -> Result<(Triplet, TripletKey), StoreError> {
     let (record, text) = split_triplet(bytes)?;
     let whole = if key.len() < LONGEST_KEY { key } else { text };

@@ -56,10 +56,10 @@ pub struct Prefix {
 /// Why a text is not a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
-    /// The part before the slash is no address.
+    /// The part before the slash is not an address.
     #[error("this is not an IP address")]
     Address,
-    /// The part behind the slash is no number that fits the address.
+    /// The part behind the slash is not a number that fits the address.
     #[error("the prefix length must be a number from 0 to {0}")]
     Length(u8),
 }

@@ -14,7 +14,7 @@
 //! the export is incomplete. Earlier versions wrote neither `counted` nor the last line.
 //!
 //! Each line between them is a row of the bus: numbers, truths and texts under the keys of [`api`](crate::api). Empty
-//! lines mean nothing and are not counted. A line that is no row is counted and passed over.
+//! lines mean nothing and are not counted. A line that is not a row is counted and passed over.
 
 use std::io::BufRead;
 
@@ -103,7 +103,7 @@ pub enum LineError {
 pub enum JsonItem {
     /// A row of the bus.
     Row(Dict),
-    /// A line that is no row.
+    /// A line that is not a row.
     Skipped(Skip),
     /// The end of an export without a last line, as earlier versions wrote them: it may be incomplete.
     Uncounted,

@@ -77,7 +77,7 @@ pub enum Imported {
 pub enum Item {
     /// A record.
     Row(Imported),
-    /// Something that is no record.
+    /// Something that is not a record.
     Skipped {
         /// Where it begins, from 1.
         line: u64,
@@ -93,17 +93,17 @@ pub enum Skip {
     Ambiguous,
     /// A key of no known form.
     Key,
-    /// A triplet whose network, or a row whose client, is no address.
+    /// A triplet whose network, or a row whose client, is not an address.
     Address,
     /// A value of no known form.
     Value,
     /// A row with too few columns.
     Row,
-    /// A line of an export that is no row.
+    /// A line of an export that is not a row.
     Json,
     /// A line beyond the limit.
     TooLong,
-    /// The daemon says that it is no record: an address with a newline in it, for instance.
+    /// The daemon says that it is not a record: an address with a newline in it, for instance.
     Refused,
 }
 

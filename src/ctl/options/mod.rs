@@ -3,7 +3,7 @@
 //! | input | is |
 //! | --- | --- |
 //! | with NUL bytes | `/proc/PID/cmdline` |
-//! | a first line that is no assignment | what `ps` shows of the daemon |
+//! | a first line that is not an assignment | what `ps` shows of the daemon |
 //! | anything else | assignments of a shell: Debian's, EPEL's, Puppet's, openSUSE's, FreeBSD's variables |
 //!
 //! # Error handling

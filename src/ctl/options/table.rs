@@ -18,7 +18,7 @@ pub enum Means {
     Same,
     /// The same, and each of several counts.
     Each,
-    /// The same, but for 0, which is no value there.
+    /// The same, but for 0, which is not a value there.
     SameButZero,
     /// It has no place here, and this is why.
     LeftOut(&'static str),

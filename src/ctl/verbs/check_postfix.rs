@@ -42,7 +42,7 @@ pub fn run(options: &CheckPostfix, is_json: bool) -> Result<Answer, Failure> {
             exit::OK,
         ),
         Reach::Yes | Reach::Perhaps => (
-            "Postfix calls the policy service, but there is no reply.",
+            "Postfix calls the policy service, but does not get a reply.",
             exit::NO,
         ),
         Reach::No => ("Postfix does not call the policy service.", exit::NO),

@@ -148,7 +148,7 @@ pub(super) async fn remove(
     };
     let mut gone = written(list, pattern);
     match remove(&gone).await {
-        // Whoever is no stargreyctl may have added it with its brackets.
+        // Another client than stargreyctl may have added it with its brackets.
         Err(Failure::NoSuchEntry(_)) if *gone != *pattern => {
             gone = pattern.into();
             remove(&gone).await?;

@@ -12,7 +12,7 @@ use crate::types::Printable;
 /// Largest number of a group: none has more digits than fit.
 const MAX_GROUP: u32 = 9999;
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// `$` with nothing behind it that names a group.

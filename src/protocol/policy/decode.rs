@@ -26,7 +26,7 @@ const KEPT: usize = 2_048;
 /// Why a connection cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// A line that is no attribute.
+    /// A line that is not an attribute.
     #[error("a line without '='")]
     NoEquals,
     /// A line that begins with the equals sign.
@@ -152,7 +152,7 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when what was sent is no request, or a limit is passed. The connection
+    /// [`DecodeError`] when what was sent is not a request, or a limit is passed. The connection
     /// cannot go on then: what follows has no known beginning.
     #[expect(
         clippy::should_implement_trait,

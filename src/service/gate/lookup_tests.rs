@@ -61,15 +61,11 @@ impl Site {
 
 fn attempt(address: &str) -> Attempt<'_> {
     Attempt {
-        stage: Stage::Recipient,
         client_address: Some(address.as_bytes()),
         client_name: Some(b"mx.example"),
         sender: Some(b"a@b"),
         recipient: Some(b"joe@x"),
-        instance: None,
-        queue_id: None,
-        is_stressed: false,
-        is_authenticated: false,
+        ..Attempt::default()
     }
 }
 

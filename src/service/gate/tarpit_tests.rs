@@ -282,15 +282,11 @@ async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
     ];
     for (name, want) in cases {
         let attempt = Attempt {
-            stage: Stage::Recipient,
             client_address: Some(b"192.0.2.7"),
             client_name: Some(name.as_bytes()),
             sender: Some(b"a@b"),
             recipient: Some(b"c@d"),
-            instance: None,
-            queue_id: None,
-            is_stressed: false,
-            is_authenticated: false,
+            ..Attempt::default()
         };
         assert_eq!(
             gate.judge(&attempt, None).await.outcome.reason,

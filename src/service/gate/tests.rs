@@ -11,8 +11,8 @@ use super::*;
 use crate::control::Control;
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    AddressList, ClientList, Entry, Lists, OnStoreFailure, Params, Pause, Reason, Remaining, Stage,
-    Texts, Verdict,
+    AddressList, ClientList, Entry, Lists, OnStoreFailure, Params, Pause, Reason, Remaining, Texts,
+    Verdict,
 };
 use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
@@ -42,15 +42,12 @@ pub(super) fn attempt<'a>(
     to: &'a str,
 ) -> Attempt<'a> {
     Attempt {
-        stage: Stage::Recipient,
         client_address: Some(b"192.0.2.7"),
         client_name: Some(name.as_bytes()),
         sender: Some(sender.as_bytes()),
         recipient: Some(to.as_bytes()),
         instance: Some(instance.as_bytes()),
-        queue_id: None,
-        is_stressed: false,
-        is_authenticated: false,
+        ..Attempt::default()
     }
 }
 

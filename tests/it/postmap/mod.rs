@@ -55,7 +55,7 @@ fn the_rules_of_s25r_are_what_postmap_makes_of_their_patterns() {
     for (key, found) in keys.iter().zip(&found) {
         let rule = s25r::rule(key).map(|rule| format!("REJECT {rule}"));
         if ClientIp::parse(key).is_some() {
-            // An address is no name, whatever it looks like.
+            // An address is not a name, whatever it looks like.
             addresses += usize::from(found.is_some());
             assert_eq!(rule, None, "{:?}", asked::shown(key));
         } else {
