@@ -54,24 +54,34 @@ impl Site {
     }
 }
 
-/// Why a list of sites is refused.
+/// A site that is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{site:?}: {why}")]
+pub struct BadSite {
+    /// The site as it was given.
+    pub site: String,
+    /// What is wrong with it.
+    pub why: SiteError,
+}
+
+/// Why a site is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SiteError {
     /// The zone.
     #[error(transparent)]
     Zone(#[from] ZoneError),
     /// The filter.
-    #[error("{0:?}: not a filter such as 127.0.0.2 or 127.0.[0..255].[1;3..5]")]
-    Filter(String),
+    #[error("the filter must be like 127.0.0.2 or 127.0.[0..255].[1;3..5]")]
+    Filter,
     /// The weight.
-    #[error("{0:?}: the weight must be an integer from -{MOST_WEIGHT} to {MOST_WEIGHT}")]
-    Weight(String),
+    #[error("the weight must be an integer from -{MOST_WEIGHT} to {MOST_WEIGHT}")]
+    Weight,
     /// Too many.
-    #[error("more than {MOST_SITES} sites")]
+    #[error("there are {MOST_SITES} sites already")]
     TooMany,
     /// The same site twice.
-    #[error("{0}: the site occurs twice with the same filter")]
-    Twice(String),
+    #[error("the site occurs twice with the same filter")]
+    Twice,
 }
 
 /// Where sums of weights change something.
@@ -157,8 +167,8 @@ impl DnsLists {
     ///
     /// # Errors
     ///
-    /// [`SiteError`] with the part that is wrong.
-    pub fn parse(texts: &[impl AsRef<str>], thresholds: Thresholds) -> Result<Self, SiteError> {
+    /// [`BadSite`] for the first site that is wrong.
+    pub fn parse(texts: &[impl AsRef<str>], thresholds: Thresholds) -> Result<Self, BadSite> {
         let mut lists = Self {
             thresholds,
             ..Self::default()
@@ -168,7 +178,10 @@ impl DnsLists {
             .iter()
             .flat_map(|text| text.as_ref().split(is_separator));
         for word in words.filter(|word| !word.is_empty()) {
-            lists.add(word)?;
+            lists.add(word).map_err(|why| BadSite {
+                site: word.to_owned(),
+                why,
+            })?;
         }
         Ok(lists)
     }
@@ -195,7 +208,7 @@ impl DnsLists {
         };
         let is_same = |other: &Site| other.zone == site.zone && other.filter == site.filter;
         if self.sites.iter().any(is_same) {
-            return Err(SiteError::Twice(rest.to_owned()));
+            return Err(SiteError::Twice);
         }
         if self.sites.len() >= MOST_SITES {
             return Err(SiteError::TooMany);
@@ -339,25 +352,22 @@ fn is_public(address: IpAddr) -> bool {
 fn read_weight(text: &str) -> Result<i32, SiteError> {
     let weight = i32::from_str(text).ok();
     let is_fit = |weight: &i32| (-MOST_WEIGHT..=MOST_WEIGHT).contains(weight);
-    weight
-        .filter(is_fit)
-        .ok_or_else(|| SiteError::Weight(text.to_owned()))
+    weight.filter(is_fit).ok_or(SiteError::Weight)
 }
 
 fn read_filter(text: &str) -> Result<[Numbers; 4], SiteError> {
-    let error = || SiteError::Filter(text.to_owned());
     let mut rest = text;
     let mut filter = Vec::new();
     loop {
-        let (numbers, tail) = read_numbers(rest).ok_or_else(error)?;
+        let (numbers, tail) = read_numbers(rest).ok_or(SiteError::Filter)?;
         filter.push(numbers);
         match tail.strip_prefix('.') {
             Some(next) => rest = next,
             None if tail.is_empty() => break,
-            None => return Err(error()),
+            None => return Err(SiteError::Filter),
         }
     }
-    filter.try_into().map_err(|_| error())
+    filter.try_into().map_err(|_| SiteError::Filter)
 }
 
 /// The numbers at the beginning of a filter, and what follows them.

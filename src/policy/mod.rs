@@ -48,7 +48,9 @@ pub use access::{AccessTables, Severity};
 pub use attempt::{Attempt, Stage};
 pub use dead::Dead;
 pub use decide::LiveFacts;
-pub use dns_lists::{DnsLists, MOST_SITES, Score, SiteError, Standing, Thresholds, ZoneAnswer};
+pub use dns_lists::{
+    BadSite, DnsLists, MOST_SITES, Score, SiteError, Standing, Thresholds, ZoneAnswer,
+};
 pub use evidence::{Evidence, Finding, Lookup, ROUNDS};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;

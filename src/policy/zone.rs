@@ -29,12 +29,12 @@ impl Zone {
         let is_address = last.bytes().all(|byte| byte.is_ascii_digit());
         let is_reverse = name.ends_with("in-addr.arpa") || name.ends_with("ip6.arpa");
         if SPECIAL.contains(&last) || is_reverse {
-            return Err(ZoneError::Special(text.to_owned()));
+            return Err(ZoneError::Special);
         }
         if name.len() <= MOST_BYTES && !is_address && name.split('.').all(is_label) {
             Ok(Self(Arc::from(name)))
         } else {
-            Err(ZoneError::Name(text.to_owned()))
+            Err(ZoneError::Name)
         }
     }
 
@@ -67,17 +67,17 @@ impl fmt::Display for Zone {
 }
 
 /// Why a text is not the name of a zone.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
     /// It is not a domain name.
     #[error(
-        "{0:?}: not a domain name of letters, digits, hyphens and underscores, with labels of at most 63 bytes and \
-         {MOST_BYTES} bytes in all"
+        "not a domain name of letters, digits, hyphens and underscores, with labels of at most 63 bytes and {MOST_BYTES} \
+         bytes in all"
     )]
-    Name(String),
+    Name,
     /// Resolvers do not ask for it.
-    #[error("{0:?}: names there are answered by the resolver itself (RFC 6761)")]
-    Special(String),
+    #[error("names there are answered by the resolver itself (RFC 6761)")]
+    Special,
 }
 
 fn is_label(label: &str) -> bool {

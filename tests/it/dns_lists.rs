@@ -296,11 +296,11 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
         ),
         (
             "--dnsbl-sites=a.example=127.0.0",
-            "--dnsbl-sites: \"127.0.0\": not a filter",
+            "--dnsbl-sites: \"a.example=127.0.0\": the filter must be like",
         ),
         (
             "--dnsbl-sites=a.example*x",
-            "--dnsbl-sites: \"x\": the weight must be an integer",
+            "--dnsbl-sites: \"a.example*x\": the weight must be an integer",
         ),
         (
             "--dnsbl-threshold=0",
