@@ -29,7 +29,7 @@ impl Control {
         let opener = Arc::clone(&self.0.opener);
         let staging = tokio::task::spawn_blocking(move || {
             let size = file.metadata().map_err(|_| gone())?.len();
-            // Whoever writes to the file meanwhile makes it longer in vain.
+            // What is appended to the file from now on is not read.
             opener.stage(size, &mut |copy| write_gently((&file).take(size), copy))
         });
         let candidate = Arc::new(staging.await.map_err(|_| gone())??);
@@ -62,7 +62,7 @@ impl Control {
     }
 }
 
-/// The thread that writes, or another, is gone.
+/// The writer thread, or another, has ended.
 fn gone() -> RestoreError {
     RestoreError::Closed(StoreError::Closed.to_string())
 }
