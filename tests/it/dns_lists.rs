@@ -169,6 +169,8 @@ fn only_clients_whose_weights_reach_the_threshold_are_greylisted() {
     for (address, want, _, _) in cases {
         assert_eq!(ask(&daemon, address, "joe@x.example"), want, "{address}");
     }
+    // The reply does not wait for the log.
+    daemon.log_until(|log| log.matches("action=").count() == cases.len());
     let log = daemon.log();
     for (address, _, reason, end) in cases {
         let line = log
