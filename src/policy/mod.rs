@@ -27,6 +27,7 @@ mod attempt;
 mod dead;
 mod decide;
 mod dns_lists;
+mod domain;
 mod ere;
 mod evidence;
 pub mod greylist;
@@ -51,6 +52,7 @@ pub use decide::LiveFacts;
 pub use dns_lists::{
     BadSite, DnsLists, MOST_SITES, Score, SiteError, Standing, Thresholds, ZoneAnswer,
 };
+pub use domain::Domain;
 pub use evidence::{Evidence, Finding, Lookup, ROUNDS};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;

@@ -1,0 +1,107 @@
+//! The organizational domain of a host: what its owner has registered, as the public suffix list says.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest domain name, in bytes (RFC 1035, 2.3.4).
+const MOST_BYTES: usize = 253;
+
+/// An organizational domain (RFC 7489, 3.2): a public suffix that is in the list, and one label before it. Lower case,
+/// without the final dot. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(Arc<str>);
+
+impl Domain {
+    /// The organizational domain that a host or a mail domain belongs to. `None` for an address, for a name that DNS
+    /// cannot have, for a public suffix itself, and below a suffix that the list does not know.
+    #[must_use]
+    pub fn of(name: &[u8]) -> Option<Self> {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        if name.len() > MOST_BYTES || !name.split(|byte| *byte == b'.').all(is_label) {
+            return None;
+        }
+        // The list has its names in lower case, and takes others for unknown ones.
+        let name = str::from_utf8(name).ok()?.to_ascii_lowercase();
+        let domain = psl::domain(name.as_bytes())?;
+        if !domain.suffix().is_known() {
+            return None;
+        }
+        str::from_utf8(domain.as_bytes())
+            .ok()
+            .map(|domain| Self(Arc::from(domain)))
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether this is one label of a host's name; with `_`, which names in DNS have nevertheless.
+fn is_label(label: &[u8]) -> bool {
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=63).contains(&label.len()) && label.iter().all(is_inner)
+}
+
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_what_its_owner_has_registered() {
+        for (name, want) in [
+            ("mail-ej1-f41.google.com", Some("google.com")),
+            ("google.com", Some("google.com")),
+            ("google.com.", Some("google.com")),
+            ("mx.example.co.jp", Some("example.co.jp")),
+            ("MAIL.Example.CO.JP", Some("example.co.jp")),
+            ("_spf.example.com", Some("example.com")),
+            ("a.b.foo.github.io", Some("foo.github.io")),
+            // Suffixes themselves, and names below none that is known.
+            ("co.jp", None),
+            ("CO.JP", None),
+            ("com", None),
+            ("github.io", None),
+            ("localhost", None),
+            ("mail.example.unknowntld", None),
+            ("unknown", None),
+            // No names.
+            ("", None),
+            (".", None),
+            ("..", None),
+            (".com", None),
+            ("a..com", None),
+            ("google.com..", None),
+            ("192.0.2.1", None),
+            ("[192.0.2.1]", None),
+            ("2001:db8::1", None),
+            ("a b.example.com", None),
+            ("b\u{fc}cher.example.com", None),
+        ] {
+            let domain = Domain::of(name.as_bytes());
+            assert_eq!(domain.as_ref().map(Domain::as_str), want, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_any_length_and_any_bytes_are_read() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}.com", "a".repeat(57));
+        assert_eq!(longest.len(), MOST_BYTES);
+        let domain = format!("{}.com", "a".repeat(57));
+        let found = Domain::of(longest.as_bytes());
+        assert_eq!(found.as_ref().map(Domain::as_str), Some(domain.as_str()));
+        assert_eq!(Domain::of(format!("a{longest}").as_bytes()), None);
+        assert_eq!(Domain::of(format!("{label}a.com").as_bytes()), None);
+        assert_eq!(Domain::of(&[0xff, b'.', b'c', b'o', b'm']), None);
+        assert_eq!(Domain::of(b"a\0b.com"), None);
+        assert_eq!(Domain::of(&b"a.".repeat(100_000)), None);
+    }
+}
