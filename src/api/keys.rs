@@ -28,6 +28,8 @@ pub const STEP_AUTHENTICATED: &str = "authenticated";
 pub const STEP_GREYLIST_RECIPIENTS: &str = "greylist-recipients";
 /// `step` of Explain: S25R and its exceptions.
 pub const STEP_S25R: &str = "s25r";
+/// `step` of Explain: SPF.
+pub const STEP_SPF: &str = "spf";
 /// `step` of Explain: one DNS list.
 pub const STEP_DNS_LIST: &str = "dns-list";
 /// `step` of Explain: the DNS lists together.

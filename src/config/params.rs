@@ -3,7 +3,7 @@
 use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
-use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, Tarpit, Unmatched};
+use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 use crate::types::Span;
 
 /// Sleep of taRgrey unless options say otherwise, in seconds (taRgrey 0.31).
@@ -62,6 +62,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         exempt_authenticated: !options.no_authenticated,
         recipients_opt_in: !options.greylist_recipients.is_empty(),
         s25r: options.s25r,
+        spf: SpfUse::default(),
         unmatched: unmatched(options, found),
         tarpit: tarpit(options, found),
         on_store_failure: found.take("--on-store-failure", on_store_failure, OnStoreFailure::Pass),

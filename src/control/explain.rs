@@ -2,8 +2,8 @@
 
 use super::Control;
 use crate::policy::{
-    Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, Standing, Step,
-    Then, Thresholds, Triplet, Unmatched, Verdict, ZoneAnswer,
+    Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, SpfResult,
+    Standing, Step, Then, Thresholds, Triplet, Unmatched, Verdict, ZoneAnswer,
 };
 use crate::service::Decision;
 use crate::service::pipeline::Mode;
@@ -174,6 +174,7 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             StepResult::Exception,
             format!("the name matches rule {rule}, but: {}", of_entry(entry)),
         ),
+        Step::Spf(result) => spf_step(result),
         Step::DnsList(zone, answer) => zone_step(zone, answer, rules),
         Step::DnsLists(score) => dns_step(score, rules),
         Step::Unmatched(Unmatched::Pass) => (
@@ -208,6 +209,32 @@ fn pause_text(until: Option<Timestamp>, now: Timestamp) -> String {
         None => "greylisting is paused until it is resumed".to_owned(),
         Some(end) => format!("greylisting is paused for another {}", end.since(now)),
     }
+}
+
+fn spf_step(result: SpfResult) -> (StepResult, String) {
+    let (finding, text) = match result {
+        SpfResult::Pass => (StepResult::Match, "the domain lets the client send"),
+        SpfResult::PassAny => (
+            StepResult::NoMatch,
+            "the domain lets anybody send, which counts for nothing",
+        ),
+        SpfResult::None => (
+            StepResult::NoMatch,
+            "there is no domain with a record, or none below a public suffix",
+        ),
+        SpfResult::Neutral => (StepResult::NoMatch, "the domain does not say"),
+        SpfResult::Softfail => (
+            StepResult::NoMatch,
+            "the client is probably not allowed to send for the domain",
+        ),
+        SpfResult::Fail => (
+            StepResult::NoMatch,
+            "the client is not allowed to send for the domain",
+        ),
+        SpfResult::Permerror => (StepResult::NoMatch, "the record has errors"),
+        SpfResult::Temperror => (StepResult::Unknown, "no reply in time, or not queried"),
+    };
+    (finding, format!("{}: {text}", result.word()))
 }
 
 fn zone_step(zone: usize, answer: ZoneAnswer, rules: &Ruleset) -> (StepResult, String) {

@@ -155,6 +155,7 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
         },
         client_address: request.client_address,
         client_name: request.client_name,
+        helo_name: request.helo_name,
         sender: request.sender,
         recipient: request.recipient,
         instance: request.instance,

@@ -1,39 +1,43 @@
-//! The cache of findings: two halves, of which the older is let go when the younger is full.
+//! What is remembered for a while: two halves, of which the older is let go when the younger is full.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use tokio::time::Instant;
-
-use crate::policy::{Finding, Lookup};
 
 /// Most findings in the cache: some 20 MiB while most of them are that a client is not listed.
 pub const MOST_CACHED: usize = 65_536;
 
-/// Most findings in each half.
-const HALF: usize = MOST_CACHED / 2;
-
-/// Findings with the end of their lifetime.
-#[derive(Default)]
-pub(super) struct Cache {
-    young: HashMap<Lookup, (Finding, Instant)>,
-    old: HashMap<Lookup, (Finding, Instant)>,
+/// At most `MOST` values, each with the end of its lifetime.
+pub(super) struct Cache<K, V, const MOST: usize> {
+    young: HashMap<K, (V, Instant)>,
+    old: HashMap<K, (V, Instant)>,
 }
 
-impl Cache {
-    /// What was found, while it is to be believed.
-    pub(super) fn find(&self, lookup: &Lookup, now: Instant) -> Option<&Finding> {
-        let found = self.young.get(lookup).or_else(|| self.old.get(lookup));
+impl<K: Eq + Hash, V, const MOST: usize> Cache<K, V, MOST> {
+    /// The value, while it is to be believed.
+    pub(super) fn find(&self, key: &K, now: Instant) -> Option<&V> {
+        let found = self.young.get(key).or_else(|| self.old.get(key));
         found
             .filter(|(_, until)| now < *until)
-            .map(|(finding, _)| finding)
+            .map(|(value, _)| value)
     }
 
-    /// Keeps a finding.
-    pub(super) fn insert(&mut self, lookup: Lookup, finding: Finding, until: Instant) {
-        if self.young.len() >= HALF {
+    /// Keeps a value.
+    pub(super) fn insert(&mut self, key: K, value: V, until: Instant) {
+        if self.young.len() >= MOST / 2 {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(lookup, (finding, until));
+        self.young.insert(key, (value, until));
+    }
+}
+
+impl<K, V, const MOST: usize> Default for Cache<K, V, MOST> {
+    fn default() -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+        }
     }
 }
 
@@ -43,10 +47,15 @@ mod tests {
 
     use super::*;
     use crate::lookup::tests::listed;
+    use crate::policy::{Finding, Lookup};
+
+    type Findings = Cache<Lookup, Finding, MOST_CACHED>;
+
+    const HALF: usize = MOST_CACHED / 2;
 
     #[test]
     fn a_finding_is_believed_until_its_lifetime_is_over() {
-        let mut cache = Cache::default();
+        let mut cache = Findings::default();
         let now = Instant::now();
         cache.insert(listed(1), Finding::Absent, now + Duration::from_secs(30));
         for (seconds, want) in [(0, true), (29, true), (30, false)] {
@@ -58,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_cache_has_a_bound_and_keeps_the_younger_half() {
-        let mut cache = Cache::default();
+        let mut cache = Findings::default();
         let (now, most) = (Instant::now(), u32::try_from(HALF).unwrap());
         let until = now + Duration::from_secs(30);
         for number in 0..3 * most {

@@ -147,8 +147,10 @@ fn set(options: &mut ResolverOpts) {
 impl Resolver for Dns {
     fn resolve(&self, lookup: &Lookup) -> Resolving {
         let servers = self.servers.clone();
-        let Lookup::DnsList(zone, client) = lookup;
-        let name = zone.name(*client);
+        let name = match lookup {
+            Lookup::DnsList(zone, client) => zone.name(*client),
+            Lookup::Spf(_) => return Box::pin(async { Answer::SILENT }),
+        };
         Box::pin(async move {
             // The name ends with a dot: no search domain is tried.
             match Name::from_ascii(&name) {

@@ -10,9 +10,11 @@
 //! | --- | --- | --- |
 //! | a request | [`Lookups::timeout`] for all its lookups together | [`Finding::NoAnswer`] |
 //! | a lookup | [`LOOKUP_SECONDS`] | [`Finding::NoAnswer`] |
-//! | lookups under way | [`MOST_UNDER_WAY`], [`MOST_OF_ZONE`] of a zone | [`Finding::NoAnswer`] at once |
+//! | lookups in DNS lists under way | [`MOST_UNDER_WAY`], [`MOST_OF_ZONE`] of a zone | [`Finding::NoAnswer`] at once |
+//! | evaluations of SPF under way | [`MOST_EVALUATIONS`], [`MOST_OF_NETWORK`] of a client's network | [`Finding::NoAnswer`] at once |
 //! | findings in the cache | [`MOST_CACHED`] | the older half is dropped |
 //! | a zone that was silent [`MOST_SILENT`] times in a row | one lookup in [`LEFT_OUT`] | it is not asked |
+//! | a sender's domain that was silent | none in [`LEFT_OUT`] | it is not asked |
 //!
 //! # Error handling
 //!
@@ -20,6 +22,7 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod cache;
 mod dns;
 mod silence;
@@ -36,8 +39,9 @@ use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::policy::{Finding, Lookup, Zone};
+use crate::policy::{Finding, Lookup, LookupSource, Zone};
 use crate::types::sync::{Mutex, MutexGuard};
+use budget::Budget;
 use cache::Cache;
 pub use cache::MOST_CACHED;
 pub use dns::{Dns, ResolverError};
@@ -47,7 +51,7 @@ pub use silence::ZoneState;
 /// How long a lookup may take, in seconds, whether anybody still waits for it or not.
 pub const LOOKUP_SECONDS: u64 = 5;
 
-/// How many lookups may be under way.
+/// How many lookups in DNS lists may be under way.
 pub const MOST_UNDER_WAY: usize = 600;
 
 /// Most descriptors that lookups have open: each asks all name servers in the worst case.
@@ -56,10 +60,16 @@ pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * dns::MOST_SERVERS;
 /// How many lookups may be under way for one zone: a slow one leaves room for the others.
 pub const MOST_OF_ZONE: usize = 100;
 
+/// How many evaluations of SPF may be under way.
+pub const MOST_EVALUATIONS: usize = 400;
+
+/// How many evaluations of SPF may be under way for one client network: a sender chooses which names are looked up.
+pub const MOST_OF_NETWORK: usize = 10;
+
 /// After how many lookups in a row without an answer a zone is left out.
 pub const MOST_SILENT: u32 = 5;
 
-/// How long a silent zone is left out.
+/// How long a silent zone is left out, or a silent domain of senders.
 pub const LEFT_OUT: Duration = Duration::from_secs(60);
 
 /// How long it is remembered that there was no answer.
@@ -111,10 +121,9 @@ type Waiters = Vec<oneshot::Sender<Finding>>;
 
 #[derive(Default)]
 struct Table {
-    cache: Cache,
+    cache: Cache<Lookup, Finding, MOST_CACHED>,
     under_way: HashMap<Lookup, Waiters>,
-    /// How many of them are of each zone.
-    of_zone: HashMap<Zone, usize>,
+    budget: Budget,
     silence: Silence,
 }
 
@@ -207,7 +216,8 @@ impl Inner {
             return Begun::Found(finding.clone());
         }
         let (waiter, waits) = oneshot::channel();
-        let has_room = table.has_room(lookup);
+        let source = lookup.source();
+        let has_room = table.budget.has_room(&source);
         match table.under_way.entry(lookup.clone()) {
             Entry::Occupied(mut waiters) => waiters.get_mut().push(waiter),
             Entry::Vacant(place) => {
@@ -217,7 +227,7 @@ impl Inner {
                     return Begun::Found(Finding::NoAnswer);
                 }
                 place.insert(vec![waiter]);
-                *table.of_zone.entry(lookup.zone().clone()).or_default() += 1;
+                table.budget.begin(source);
             }
         }
         Begun::Waits(waits)
@@ -285,39 +295,24 @@ impl Inner {
     fn finish(&self, lookup: Lookup, answer: &Answer) {
         let now = Instant::now();
         let lifetime = answer.lifetime.min(MOST_LIFETIME);
-        let zone = lookup.zone().clone();
+        let source = lookup.source();
         let (change, waiters) = {
             let mut table = self.lock();
             let change = table.silence.note(&lookup, &answer.finding, now);
-            let waiters = table.end(&lookup);
+            table.budget.end(&source);
+            let waiters = table.under_way.remove(&lookup).unwrap_or_default();
             let finding = answer.finding.clone();
             table.cache.insert(lookup, finding, now + lifetime);
             (change, waiters)
         };
         // The log may be slow, and every thread that answers takes the lock.
-        if let Some(change) = change {
-            change.log(&zone);
+        if let (Some(change), LookupSource::Zone(zone)) = (change, &source) {
+            change.log(zone);
         }
         for waiter in waiters {
             // A waiter that has gone away does not need it.
             drop(waiter.send(answer.finding.clone()));
         }
-    }
-}
-
-impl Table {
-    /// Whether one more may be sent.
-    fn has_room(&self, lookup: &Lookup) -> bool {
-        let of_zone = self.of_zone.get(lookup.zone()).copied().unwrap_or_default();
-        self.under_way.len() < MOST_UNDER_WAY && of_zone < MOST_OF_ZONE
-    }
-
-    /// Ends a lookup; yields those who wait for it.
-    fn end(&mut self, lookup: &Lookup) -> Waiters {
-        if let Some(of_zone) = self.of_zone.get_mut(lookup.zone()) {
-            *of_zone = of_zone.saturating_sub(1);
-        }
-        self.under_way.remove(lookup).unwrap_or_default()
     }
 }
 

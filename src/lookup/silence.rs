@@ -1,20 +1,29 @@
-//! Zones that do not answer: after some lookups in a row they are left out for a while, so that not every mail waits
-//! for its whole time.
+//! Who does not answer is left out for a while, so that not every mail waits for its whole time: zones after some
+//! lookups in a row, domains that senders have chosen after one.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cache::Cache;
 use super::{LEFT_OUT, MOST_SILENT};
-use crate::policy::{Finding, Lookup, Zone};
+use crate::policy::{Domain, Finding, Lookup, Zone};
 
 /// How often a zone's error codes are in the log.
 const SAID_AGAIN: Duration = Duration::from_secs(3600);
 
-/// How the zones reply. There are as many as the administrator has named.
+/// Most silent domains that are known. With more of them some are asked too early.
+const MOST_DOMAINS: usize = 8192;
+
+/// Who does not reply.
 #[derive(Default)]
-pub(super) struct Silence(HashMap<Zone, Health>);
+pub(super) struct Silence {
+    /// How the zones reply. There are as many as the administrator has named.
+    zones: HashMap<Zone, Health>,
+    /// The silent domains of senders.
+    domains: Cache<Domain, (), MOST_DOMAINS>,
+}
 
 #[derive(Default)]
 struct Health {
@@ -42,7 +51,13 @@ pub enum ZoneState {
 impl Silence {
     /// Whether a lookup may be sent. Of a zone that is left out one may, at the end of each time.
     pub(super) fn admits(&mut self, lookup: &Lookup, now: Instant) -> bool {
-        let Some(health) = self.0.get_mut(lookup.zone()) else {
+        let zone = match lookup {
+            Lookup::DnsList(zone, _) => zone,
+            Lookup::Spf(question) => {
+                return self.domains.find(question.organization(), now).is_none();
+            }
+        };
+        let Some(health) = self.zones.get_mut(zone) else {
             return true;
         };
         match health.until {
@@ -57,21 +72,31 @@ impl Silence {
 
     /// How a zone replies.
     pub(super) fn state(&self, zone: &Zone) -> ZoneState {
-        match self.0.get(zone) {
+        match self.zones.get(zone) {
             Some(health) if health.until.is_some() => ZoneState::Silent,
             Some(health) if health.is_error => ZoneState::Error,
             Some(_) | None => ZoneState::Ok,
         }
     }
 
-    /// Notes whether a zone has answered; yields what is to be logged.
+    /// Notes whether there was an answer; yields what is to be logged.
     pub(super) fn note(
         &mut self,
         lookup: &Lookup,
         finding: &Finding,
         now: Instant,
     ) -> Option<Change> {
-        let health = self.0.entry(lookup.zone().clone()).or_default();
+        let zone = match lookup {
+            Lookup::DnsList(zone, _) => zone.clone(),
+            Lookup::Spf(question) => {
+                if *finding == Finding::NoAnswer {
+                    let domain = question.organization().clone();
+                    self.domains.insert(domain, (), now + LEFT_OUT);
+                }
+                return None;
+            }
+        };
+        let health = self.zones.entry(zone).or_default();
         if *finding == Finding::NoAnswer {
             health.times = health.times.saturating_add(1);
             if health.times < MOST_SILENT {
@@ -121,7 +146,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lookup::tests::listed;
+    use crate::lookup::tests::{evaluation, listed, zone};
 
     #[test]
     fn a_zone_that_was_silent_several_times_in_a_row_is_left_out_for_a_while() {
@@ -138,7 +163,7 @@ mod tests {
         }
         assert!(silence.admits(&listed(2), now), "not in a row");
         silence.note(&listed(1), &silent, now);
-        assert_eq!(silence.state(listed(1).zone()), ZoneState::Silent);
+        assert_eq!(silence.state(&zone("list.example")), ZoneState::Silent);
         assert!(!silence.admits(&listed(2), at(59)));
         assert!(silence.admits(&listed(2), at(60)), "it is tried again");
         assert!(!silence.admits(&listed(3), at(60)), "by one alone");
@@ -147,7 +172,7 @@ mod tests {
         assert!(silence.admits(&listed(3), at(125)));
         silence.note(&listed(3), &Finding::Absent, at(126));
         assert!(silence.admits(&listed(4), at(126)), "it answers again");
-        assert_eq!(silence.state(listed(1).zone()), ZoneState::Ok);
+        assert_eq!(silence.state(&zone("list.example")), ZoneState::Ok);
     }
 
     #[test]
@@ -162,8 +187,24 @@ mod tests {
             (&Finding::Absent, ZoneState::Ok),
         ] {
             silence.note(&listed(1), finding, now);
-            assert_eq!(silence.state(listed(1).zone()), want, "{finding:?}");
+            assert_eq!(silence.state(&zone("list.example")), want, "{finding:?}");
             assert!(silence.admits(&listed(2), now), "{finding:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_that_was_silent_is_left_out_for_a_while_whoever_sends_for_it() {
+        let (mut silence, now) = (Silence::default(), Instant::now());
+        let asked = evaluation(1, "a@one.example.com");
+        let same = evaluation(2, "b@two.example.com");
+        let other = evaluation(1, "a@example.org");
+        silence.note(&asked, &Finding::Absent, now);
+        assert!(silence.admits(&asked, now));
+        silence.note(&asked, &Finding::NoAnswer, now);
+        for (seconds, want) in [(0, false), (59, false), (60, true)] {
+            let at = now + Duration::from_secs(seconds);
+            assert_eq!(silence.admits(&same, at), want, "{seconds}");
+            assert!(silence.admits(&other, at), "{seconds}");
         }
     }
 }

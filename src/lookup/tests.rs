@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::policy::{DnsLists, Thresholds};
+use crate::policy::{DnsLists, SpfFinding, SpfQuestion, SpfResult, Thresholds};
 use crate::types::ClientIp;
 
 /// The lookup of a client with this number in a list.
@@ -13,13 +13,27 @@ pub(crate) fn listed(number: u32) -> Lookup {
 }
 
 /// The same in the list of this name.
-fn in_zone(zone: &str, number: u32) -> Lookup {
-    let lists = DnsLists::parse(&[zone], Thresholds::default()).unwrap();
-    let zone = lists.zones().next().unwrap().clone();
-    Lookup::DnsList(zone, ClientIp::new(IpAddr::V4(Ipv4Addr::from_bits(number))))
+fn in_zone(name: &str, number: u32) -> Lookup {
+    Lookup::DnsList(zone(name), client(number))
 }
 
-/// A resolver that answers when it is let: clients with an even number are listed.
+/// The zone of this name.
+pub(crate) fn zone(name: &str) -> Zone {
+    let lists = DnsLists::parse(&[name], Thresholds::default()).unwrap();
+    lists.zones().next().unwrap().clone()
+}
+
+/// SPF for a client with this number and this sender.
+pub(crate) fn evaluation(number: u32, sender: &str) -> Lookup {
+    let question = SpfQuestion::new(client(number), b"", sender.as_bytes());
+    Lookup::Spf(question.unwrap())
+}
+
+fn client(number: u32) -> ClientIp {
+    ClientIp::new(IpAddr::V4(Ipv4Addr::from_bits(number)))
+}
+
+/// A resolver that answers when it is let: clients with an even number are listed, and pass SPF for their sender.
 #[derive(Clone, Default)]
 pub(crate) struct Gated(Arc<Asked>);
 
@@ -53,16 +67,18 @@ impl Resolver for Gated {
     fn resolve(&self, lookup: &Lookup) -> Resolving {
         let asked = Arc::clone(&self.0);
         asked.times.fetch_add(1, Ordering::Relaxed);
-        let Lookup::DnsList(_, client) = lookup.clone();
+        let lookup = lookup.clone();
         Box::pin(async move {
             asked.may_answer.acquire().await.unwrap().forget();
-            let IpAddr::V4(address) = client.address() else {
-                panic!("only IPv4 is asked here");
-            };
-            let finding = if address.to_bits() % 2 == 0 {
-                Finding::Addresses(Arc::from([Ipv4Addr::new(127, 0, 0, 2)]))
-            } else {
-                Finding::Absent
+            let finding = match lookup {
+                Lookup::DnsList(_, client) if is_even(client) => {
+                    Finding::Addresses(Arc::from([Ipv4Addr::new(127, 0, 0, 2)]))
+                }
+                Lookup::DnsList(..) => Finding::Absent,
+                Lookup::Spf(question) if is_even(question.client()) => {
+                    Finding::Spf(SpfFinding::Passed(question.organization().clone()))
+                }
+                Lookup::Spf(_) => Finding::Spf(SpfFinding::NotPassed(SpfResult::Softfail)),
             };
             Answer {
                 finding,
@@ -70,6 +86,13 @@ impl Resolver for Gated {
             }
         })
     }
+}
+
+fn is_even(client: ClientIp) -> bool {
+    let IpAddr::V4(address) = client.address() else {
+        panic!("only IPv4 is asked here");
+    };
+    address.to_bits() % 2 == 0
 }
 
 fn lookups(resolver: &Gated) -> Lookups {

@@ -21,6 +21,8 @@ pub struct Attempt<'a> {
     pub client_address: Option<&'a [u8]>,
     /// The client's verified host name, `unknown` if it has none.
     pub client_name: Option<&'a [u8]>,
+    /// What the client has called itself (HELO, EHLO).
+    pub helo_name: Option<&'a [u8]>,
     /// Envelope sender, empty for the null sender.
     pub sender: Option<&'a [u8]>,
     /// Envelope recipient.

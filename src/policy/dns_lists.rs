@@ -307,7 +307,7 @@ impl DnsLists {
                     continue;
                 }
                 Some(Finding::Absent) => ZoneAnswer::Unlisted,
-                Some(Finding::NoAnswer) => ZoneAnswer::Silent,
+                Some(Finding::NoAnswer | Finding::Spf(_)) => ZoneAnswer::Silent,
                 Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };
             listen(number, answer);

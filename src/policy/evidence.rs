@@ -9,8 +9,10 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::domain::Domain;
+use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
-use crate::types::ClientIp;
+use crate::types::{ClientIp, Prefix};
 
 /// How often the lookups of one request are asked for, each time with what was found before.
 pub const ROUNDS: usize = 3;
@@ -20,14 +22,27 @@ pub const ROUNDS: usize = 3;
 pub enum Lookup {
     /// The A records of a client in a DNS list.
     DnsList(Zone, ClientIp),
+    /// Whether SPF passes.
+    Spf(SpfQuestion),
+}
+
+/// On whose account a lookup is made, so that no one takes the room of the others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum LookupSource {
+    /// A zone that the administrator has named.
+    Zone(Zone),
+    /// The network of a client: who sends has chosen the names that are looked up.
+    Network(Prefix),
 }
 
 impl Lookup {
-    /// The zone that is asked.
+    /// On whose account it is made.
     #[must_use]
-    pub const fn zone(&self) -> &Zone {
-        let Self::DnsList(zone, _) = self;
-        zone
+    pub fn source(&self) -> LookupSource {
+        match self {
+            Self::DnsList(zone, _) => LookupSource::Zone(zone.clone()),
+            Self::Spf(question) => LookupSource::Network(question.network()),
+        }
     }
 }
 
@@ -38,6 +53,8 @@ pub enum Finding {
     Addresses(Arc<[Ipv4Addr]>),
     /// There is no record.
     Absent,
+    /// What SPF says.
+    Spf(SpfFinding),
     /// There was no answer in time, or an error.
     NoAnswer,
 }
@@ -48,7 +65,7 @@ impl Finding {
     pub fn is_error_code(&self) -> bool {
         match self {
             Self::Addresses(addresses) => !addresses.iter().copied().any(is_listing),
-            Self::Absent | Self::NoAnswer => false,
+            Self::Absent | Self::Spf(_) | Self::NoAnswer => false,
         }
     }
 }
@@ -69,6 +86,18 @@ impl Evidence {
             Some((_, finding)) => Some(finding),
             None => self.is_closed.then_some(&Finding::NoAnswer),
         }
+    }
+
+    /// The organizational domain that SPF has passed for, if it was asked and has.
+    #[must_use]
+    pub fn spf_domain(&self) -> Option<&Domain> {
+        self.found.iter().find_map(|(_, finding)| match finding {
+            Finding::Spf(SpfFinding::Passed(domain)) => Some(domain),
+            Finding::Spf(SpfFinding::NotPassed(_))
+            | Finding::Addresses(_)
+            | Finding::Absent
+            | Finding::NoAnswer => None,
+        })
     }
 
     /// Adds findings. What is known already stays.

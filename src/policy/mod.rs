@@ -14,7 +14,8 @@
 //! 4. client access tables: pass, reply, or suspicious
 //! 5. the client has authenticated itself: pass
 //! 6. greylisting is opt-in, and the recipient is not listed: pass
-//! 7. the suspicion checks (S25R, DNS lists), if there are any: a client that is not suspicious passes
+//! 7. the suspicion checks (S25R, unless SPF excuses; DNS lists), if there are any: a client that is not suspicious
+//!    passes
 //! 8. the client is auto-whitelisted: pass
 //! 9. at DATA: whether the client has survived its sleep, see [`tarpit`]
 //! 10. the triplet: see [`greylist`]; a deferral may become a sleep
@@ -40,6 +41,7 @@ mod reputation;
 mod rules;
 pub mod s25r;
 mod set;
+mod spf;
 pub mod tarpit;
 mod text;
 mod trace;
@@ -53,7 +55,7 @@ pub use dns_lists::{
     BadSite, DnsLists, MOST_SITES, Score, SiteError, Standing, Thresholds, ZoneAnswer,
 };
 pub use domain::Domain;
-pub use evidence::{Evidence, Finding, Lookup, ROUNDS};
+pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};
 pub use greylist::Triplet;
 pub(crate) use keys::read_network;
 pub use keys::{ClientKey, TripletKey, TripletParts};
@@ -63,7 +65,8 @@ pub use lists::{
 pub use outcome::{Because, Changes, Outcome, Remaining, Suspicion, Tarpitting, Then, Verdict};
 pub use plan::plan;
 pub use reputation::Client;
-pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, Unmatched};
+pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, SpfUse, Unmatched};
+pub use spf::{SpfFinding, SpfQuestion, SpfResult};
 pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
 pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
@@ -161,5 +164,7 @@ pub fn without_store(case: &Case, rules: &Ruleset) -> Outcome {
 
 #[cfg(test)]
 mod property_tests;
+#[cfg(test)]
+mod spf_tests;
 #[cfg(test)]
 pub(crate) mod tests;

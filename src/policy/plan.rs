@@ -3,8 +3,9 @@
 use super::access::AccessResult;
 use super::dns_lists::{Rating, Standing};
 use super::{
-    Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, ListName, Lookup, Outcome,
-    Plan, Reason, Ruleset, Stage, Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
+    Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, Finding, ListName, Lookup,
+    Outcome, Plan, Reason, Ruleset, SpfFinding, SpfQuestion, SpfResult, Stage, Step, Suspicion,
+    Trace, TripletKey, Unmatched, Verdict, s25r,
 };
 use crate::types::{ClientIp, ReplyText};
 
@@ -18,7 +19,7 @@ pub fn plan(
     trace: &mut impl Trace,
 ) -> Plan {
     trace.restart();
-    let parts = match Parts::read(attempt, rules) {
+    let mut parts = match Parts::read(attempt, rules) {
         Ok(parts) => parts,
         Err(settled) => return settled.plan(),
     };
@@ -26,7 +27,14 @@ pub fn plan(
         .pass_lists(rules, trace)
         .and_then(|()| parts.suspicion(evidence, rules, trace))
     {
-        Ok(Check::Done(suspicion)) => Plan::Case(parts.case(rules, suspicion)),
+        Ok(Check::Done(suspicion)) => {
+            let missing = parts.names(evidence, rules, trace);
+            let case = parts.case(rules, suspicion);
+            match missing {
+                None => Plan::Case(case),
+                Some(lookup) => Plan::Ask(vec![lookup], case),
+            }
+        }
         Ok(Check::Lacks(lookups)) => Plan::Ask(lookups, parts.case(rules, None)),
         Err(settled) => settled.plan(),
     }
@@ -64,11 +72,14 @@ struct Parts<'a> {
     name: &'a [u8],
     address: &'a [u8],
     client: ClientIp,
+    helo: &'a [u8],
     sender: &'a [u8],
     recipient: &'a [u8],
     is_data: bool,
     is_stressed: bool,
     is_authenticated: bool,
+    /// What SPF says, once it was asked.
+    spf: Option<SpfResult>,
 }
 
 impl<'a> Parts<'a> {
@@ -90,11 +101,13 @@ impl<'a> Parts<'a> {
             name,
             address,
             client,
+            helo: attempt.helo_name.unwrap_or_default(),
             sender,
             recipient,
             is_data,
             is_stressed: attempt.is_stressed,
             is_authenticated: attempt.is_authenticated,
+            spf: None,
         })
     }
 
@@ -121,7 +134,7 @@ impl<'a> Parts<'a> {
 
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
     fn suspicion(
-        &self,
+        &mut self,
         evidence: &Evidence,
         rules: &Ruleset,
         trace: &mut impl Trace,
@@ -137,9 +150,26 @@ impl<'a> Parts<'a> {
             return Ok(Check::Done(by_tables));
         }
         let (rule, exception) = self.by_s25r(rules, trace);
-        let by_s25r = rule.filter(|_| exception.is_none()).map(Suspicion::S25r);
-        if let Some(by_lists) = self.by_dns_lists(by_s25r, evidence, rules, trace)? {
-            return Ok(by_lists);
+        let by_name = rule.filter(|_| exception.is_none()).map(Suspicion::S25r);
+        let is_asked = by_name.is_some() && rules.params.spf.excuses;
+        let (mut missing, mut is_excused) = (None, false);
+        if is_asked {
+            match self.by_spf(evidence, trace) {
+                Ok(result) => is_excused = result == SpfResult::Pass,
+                Err(lookup) => missing = Some(lookup),
+            }
+        }
+        let by_s25r = by_name.filter(|_| !is_excused);
+        match self.by_dns_lists(by_s25r, evidence, rules, trace)? {
+            Some(Check::Lacks(mut lookups)) => {
+                lookups.extend(missing);
+                return Ok(Check::Lacks(lookups));
+            }
+            Some(by_lists @ Check::Done(_)) => return Ok(by_lists),
+            None => {}
+        }
+        if let Some(lookup) = missing {
+            return Ok(Check::Lacks(vec![lookup]));
         }
         if by_s25r.is_some() {
             return Ok(Check::Done(by_s25r));
@@ -148,6 +178,7 @@ impl<'a> Parts<'a> {
         let unmatched = rules.unmatched();
         trace.note(Step::Unmatched(unmatched));
         match unmatched {
+            Unmatched::Pass if is_excused => Err(pass(Reason::SpfPass, because)),
             Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
             Unmatched::Greylist => Ok(Check::Done(opted_in)),
         }
@@ -166,6 +197,39 @@ impl<'a> Parts<'a> {
         });
         trace.note(Step::S25r(rule, exception));
         (rule, exception)
+    }
+
+    /// What SPF says; `Err`: it must be asked first.
+    fn by_spf(&mut self, evidence: &Evidence, trace: &mut impl Trace) -> Result<SpfResult, Lookup> {
+        if let Some(known) = self.spf {
+            return Ok(known);
+        }
+        let question = SpfQuestion::new(self.client, self.helo, self.sender);
+        let result = match question.map(Lookup::Spf) {
+            None => SpfResult::None,
+            Some(lookup) => match evidence.find(&lookup) {
+                None => return Err(lookup),
+                Some(Finding::Spf(SpfFinding::Passed(_))) => SpfResult::Pass,
+                Some(Finding::Spf(SpfFinding::NotPassed(result))) => *result,
+                Some(Finding::NoAnswer | Finding::Absent | Finding::Addresses(_)) => {
+                    SpfResult::Temperror
+                }
+            },
+        };
+        self.spf = Some(result);
+        trace.note(Step::Spf(result));
+        Ok(result)
+    }
+
+    /// What must be looked up for the names of the triplet.
+    fn names(
+        &mut self,
+        evidence: &Evidence,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Option<Lookup> {
+        let is_asked = rules.params.spf.names && !self.is_data;
+        is_asked.then(|| self.by_spf(evidence, trace).err())?
     }
 
     /// What the DNS lists say, if they are asked: they cannot make a client of S25R more suspicious, but may let it

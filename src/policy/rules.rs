@@ -38,6 +38,15 @@ pub enum Unmatched {
     Greylist,
 }
 
+/// What SPF is asked for; without anything it is never asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SpfUse {
+    /// A client that S25R suspects is not suspicious if SPF passes.
+    pub excuses: bool,
+    /// The domain that SPF passes for is a name of the triplet: it is asked for before a client waits.
+    pub names: bool,
+}
+
 /// The numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Params {
@@ -65,6 +74,8 @@ pub struct Params {
     pub recipients_opt_in: bool,
     /// Whether S25R is a test of suspicion.
     pub s25r: bool,
+    /// What SPF is asked for.
+    pub spf: SpfUse,
     /// What becomes of those that no suspicion check matches; `None`: what [`Ruleset::unmatched`] says.
     pub unmatched: Option<Unmatched>,
     /// The tarpit, if there is one.
@@ -89,6 +100,7 @@ impl Default for Params {
             exempt_authenticated: true,
             recipients_opt_in: false,
             s25r: false,
+            spf: SpfUse::default(),
             unmatched: None,
             tarpit: None,
             on_store_failure: OnStoreFailure::Pass,

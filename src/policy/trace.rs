@@ -7,6 +7,7 @@ use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::reputation::Client;
 use super::rules::Unmatched;
+use super::spf::SpfResult;
 use super::tarpit::Sleep;
 use crate::types::{ListName, Timestamp};
 
@@ -23,6 +24,8 @@ pub enum Step {
     Authenticated,
     /// S25R: the rule that the name matches, and the exception that applies, if any.
     S25r(Option<u8>, Option<EntryRef>),
+    /// SPF was asked.
+    Spf(SpfResult),
     /// A DNS list was queried: which of [`DnsLists::zones`](super::DnsLists::zones), and what it has answered.
     DnsList(usize, ZoneAnswer),
     /// All DNS lists were queried.

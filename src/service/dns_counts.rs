@@ -28,6 +28,7 @@ impl Trace for DnsListTrace {
             | Step::Access(_)
             | Step::Authenticated
             | Step::S25r(..)
+            | Step::Spf(_)
             | Step::Unmatched(_)
             | Step::Client(..)
             | Step::Sleep(_)

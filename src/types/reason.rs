@@ -30,6 +30,8 @@ pub enum Reason {
     RecipientNotListed,
     /// DNS lists let the client pass.
     DnsAllowlist,
+    /// SPF passes, and S25R alone marks the client as suspicious.
+    SpfPass,
     /// No suspicion check says anything about the client.
     NotSuspicious,
     /// The client is auto-whitelisted.
@@ -75,7 +77,7 @@ const fn row(word: &'static str, log_text: &'static str, meaning: &'static str) 
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
@@ -88,6 +90,7 @@ impl Reason {
         Self::Authenticated,
         Self::RecipientNotListed,
         Self::DnsAllowlist,
+        Self::SpfPass,
         Self::NotSuspicious,
         Self::ClientAwl,
         Self::TarpitSurvived,
@@ -117,6 +120,7 @@ impl Reason {
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
             Self::RecipientNotListed => row("recipient-not-listed", "recipient not listed", "the recipient is not on the list of those to be greylisted"),
             Self::DnsAllowlist => row("dns-allowlist", "DNS allowlist", "DNS lists let the client pass"),
+            Self::SpfPass => row("spf-pass", "SPF pass", "S25R marks the client as suspicious, but SPF passes for the sender's domain"),
             Self::NotSuspicious => row("not-suspicious", "not suspicious", "no check marks the client as suspicious"),
             Self::ClientAwl => row("client-awl", "client AWL", "the client is auto-whitelisted: it has retried successfully often enough"),
             Self::TarpitSurvived => row("tarpit-survived", "tarpit survived", "the client has waited for its reply"),

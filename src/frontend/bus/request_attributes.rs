@@ -53,6 +53,7 @@ impl RequestAttributes {
             protocol_state: value("protocol_state"),
             client_address: value("client_address"),
             client_name: value("client_name"),
+            helo_name: value("helo_name"),
             sender: value("sender"),
             recipient: value("recipient"),
             instance: value("instance"),

@@ -12,7 +12,8 @@ use crate::api::{
     Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
     STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS,
     STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
-    STEP_SENDER_WHITELIST, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
+    STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME,
+    TRIPLETS, UNTIL,
 };
 use crate::control::{Explained, Explanation, Removed, Row, RowKey, StepResult};
 use crate::policy::{Client, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict};
@@ -262,6 +263,7 @@ pub(super) fn from_step(step: &Explained) -> Dict {
         | Step::List(..)
         | Step::Access(_)
         | Step::S25r(..)
+        | Step::Spf(_)
         | Step::DnsList(..)
         | Step::DnsLists(_)
         | Step::Unmatched(_) => row,
@@ -280,6 +282,7 @@ const fn step_word(step: Step) -> &'static str {
         Step::List(ListName::S25rException, _) | Step::S25r(..) => STEP_S25R,
         Step::List(ListName::GreylistRecipient, _) => STEP_GREYLIST_RECIPIENTS,
         Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
+        Step::Spf(_) => STEP_SPF,
         Step::DnsList(..) => STEP_DNS_LIST,
         Step::DnsLists(_) => STEP_DNS_LISTS,
         Step::Unmatched(_) => STEP_UNMATCHED,

@@ -59,6 +59,7 @@ enum Known {
     ProtocolState,
     ClientAddress,
     ClientName,
+    HeloName,
     Sender,
     Recipient,
     Instance,
@@ -70,7 +71,7 @@ enum Known {
 }
 
 impl Known {
-    const COUNT: usize = 12;
+    const COUNT: usize = 13;
 
     fn by_name(name: &[u8]) -> Option<Self> {
         Some(match name {
@@ -78,6 +79,7 @@ impl Known {
             b"protocol_state" => Self::ProtocolState,
             b"client_address" => Self::ClientAddress,
             b"client_name" => Self::ClientName,
+            b"helo_name" => Self::HeloName,
             b"sender" => Self::Sender,
             b"recipient" => Self::Recipient,
             b"instance" => Self::Instance,
@@ -244,6 +246,7 @@ impl Decoder {
             protocol_state: value(Known::ProtocolState),
             client_address: value(Known::ClientAddress),
             client_name: value(Known::ClientName),
+            helo_name: value(Known::HeloName),
             sender: value(Known::Sender),
             recipient: value(Known::Recipient),
             instance: value(Known::Instance),

@@ -9,6 +9,8 @@ pub struct Request<'a> {
     pub client_address: Option<&'a [u8]>,
     /// `client_name`: the verified host name, or `unknown`.
     pub client_name: Option<&'a [u8]>,
+    /// `helo_name`: what the client has called itself.
+    pub helo_name: Option<&'a [u8]>,
     /// `sender`: empty for the null sender.
     pub sender: Option<&'a [u8]>,
     /// `recipient`: at DATA empty when there are several.

@@ -182,6 +182,7 @@ async fn play(options: Options, events: &[Event]) -> Result<(), TestCaseError> {
                     recipient: Some(recipient.as_bytes()),
                     instance: Some(instance.as_bytes()),
                     queue_id: None,
+                    helo_name: None,
                     is_stressed: *is_stressed,
                     is_authenticated: *is_authenticated,
                 };

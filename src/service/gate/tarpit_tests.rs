@@ -82,6 +82,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             recipient: Some(to.as_bytes()),
             instance: Some(instance.as_bytes()),
             queue_id: None,
+            helo_name: None,
             is_stressed: matches!(event, Stress),
             is_authenticated: false,
         };
