@@ -35,8 +35,8 @@
 //!
 //! A clock that was behind by less than `delay` leaves no trace; the window is shorter by that much.
 
-use super::outcome::{Remaining, Verdict};
-use super::rules::Params;
+use super::params::Params;
+use super::verdict::{Remaining, Verdict};
 use crate::types::{Reason, Span, Timestamp};
 
 /// What is known about a triplet.

@@ -35,6 +35,7 @@ pub mod greylist;
 mod keys;
 mod lists;
 mod outcome;
+mod params;
 pub mod pattern;
 mod plan;
 mod reputation;
@@ -45,6 +46,7 @@ mod spf;
 pub mod tarpit;
 mod text;
 mod trace;
+mod verdict;
 mod zone;
 
 pub use access::{AccessTables, Severity};
@@ -62,14 +64,16 @@ pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
     Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };
-pub use outcome::{Because, Changes, Outcome, Remaining, Suspicion, Tarpitting, Then, Verdict};
+pub use outcome::{Because, Changes, Outcome, Suspicion};
+pub use params::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 pub use plan::plan;
 pub use reputation::Client;
-pub use rules::{CountBy, Lists, OnStoreFailure, Params, Ruleset, SpfUse, Unmatched};
+pub use rules::{Lists, Ruleset};
 pub use spf::{SpfFinding, SpfQuestion, SpfResult};
-pub use tarpit::{Scheme, Sleep, SleepChange, Tarpit};
+pub use tarpit::{Sleep, SleepChange};
 pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
+pub use verdict::{Remaining, Tarpitting, Then, Verdict};
 pub use zone::{Zone, ZoneError};
 
 pub use crate::types::{ListName, Reason};

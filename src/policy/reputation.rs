@@ -6,7 +6,7 @@
 //! [`Params::auto_whitelist`](super::Params) on it passes at once, and its record lives on from mail to mail; it
 //! is forgotten when it was not seen for `max_age`.
 
-use super::rules::Params;
+use super::params::Params;
 use crate::types::Timestamp;
 
 /// What is known about a client.

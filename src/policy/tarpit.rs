@@ -25,35 +25,13 @@
 //! processes. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the
 //! future (the clock was set back) runs at a recipient and is over at DATA: nobody loses by the step.
 
-use super::outcome::{Remaining, Tarpitting, Then, Verdict};
-use super::rules::Params;
+use super::params::{Params, Scheme, Tarpit};
+use super::verdict::{Remaining, Tarpitting, Then, Verdict};
 use super::{Case, Session};
 use crate::types::{Reason, Span, Timestamp};
 
 /// A client that has hung up is noted as seen at most this often (taRgrey 0.31).
 const SEEN_INTERVAL: Span = Span::from_seconds(300);
-
-/// What a sleep leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Every deferral comes after a sleep (`--tarpit` alone).
-    Deferring,
-    /// Every deferral is a sleep and nothing else (Starpit).
-    Delaying,
-    /// Strangers sleep; who hangs up is greylisted (`--targrey`).
-    Targrey,
-}
-
-/// The tarpit, as the options set it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tarpit {
-    /// How long a sleep takes; at least a second.
-    pub length: Span,
-    /// What it leads to.
-    pub scheme: Scheme,
-    /// Most sleeps that may run at once.
-    pub limit: u32,
-}
 
 /// What is known about a client that was told to sleep under taRgrey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 use super::dns_lists::{Score, ZoneAnswer};
 use super::greylist::Triplet;
 use super::lists::EntryRef;
+use super::params::Unmatched;
 use super::reputation::Client;
-use super::rules::Unmatched;
 use super::spf::SpfResult;
 use super::tarpit::Sleep;
 use crate::types::{ListName, Timestamp};
