@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::policy::Dead;
 use crate::policy::pattern::PatternError;
-use crate::service::gate::Inner;
+use crate::service::internals::Inner;
 use crate::service::worker::{AdminTask, AdminTaskError, Message};
 use crate::service::{Gate, Internals};
 use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};

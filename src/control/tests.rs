@@ -13,9 +13,9 @@ use crate::policy::{
     Attempt, ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Step,
     Tarpit, Texts, Triplet, Verdict,
 };
+use crate::service::Start;
 use crate::service::clock::Clock;
 use crate::service::clock::tests::ManualClock;
-use crate::service::gate::Start;
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
 use crate::store::{Candidate, Lock, Locked, Opener, Page, Row, RowKey};

@@ -3,29 +3,27 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use super::clock::{Clock, ClockGuard};
 use super::dns_counts::DnsListTrace;
 use super::instance_cache::InstanceCache;
+use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
-use super::pipeline::Mode;
+use super::pipeline::{Decision, Mode};
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
-use super::worker::{Message, Progress, Pulse, Shared, Worker};
+use super::worker::{Progress, Pulse, QUEUE, Shared, Worker};
 use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
-use crate::policy::{Attempt, Lists, Outcome, Pause, Ruleset};
+use crate::policy::{Attempt, Lists, Pause, Ruleset};
 use crate::store::{Opener, PrivacyError};
+use crate::types::Timestamp;
 use crate::types::sync::RwLock;
-use crate::types::{Reply, Timestamp};
-
-/// Requests that may wait for the writer: more than there can be connections.
-pub(super) const QUEUE: usize = 65_536;
 
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,48 +36,9 @@ pub enum StartError {
     Thread(io::Error),
 }
 
-/// Why a decision is not committed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CommitError {
-    /// No answer of the writer in time.
-    #[error("no commit within {0} seconds; check the disk")]
-    Slow(u64),
-    /// More work than the writer can take.
-    #[error("{0} requests are waiting for the database already")]
-    Busy(usize),
-    /// The records cannot be read, or the writer has failed.
-    #[error("the database is not open")]
-    Closed,
-}
-
 /// The gate. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct Gate(pub(super) Arc<Inner>);
-
-/// What the control room works on. Who is given the gate alone cannot reach it.
-#[derive(Clone)]
-pub struct Internals(pub(crate) Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) live_rules: Arc<LiveRules>,
-    pub(crate) state: Arc<StoreState>,
-    pub(crate) write_behind: Arc<WriteBehind>,
-    pulse: Arc<Pulse>,
-    pub(crate) pause: Arc<PauseSwitch>,
-    pub(crate) instance_cache: InstanceCache,
-    pub(crate) last_clients: LastClients,
-    pub(crate) sleeps: Arc<Sleeps>,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) queue: SyncSender<Message>,
-    pub(crate) opener: Arc<dyn Opener>,
-    lookups: RwLock<Lookups>,
-    list_errors: AtomicUsize,
-    /// Held while an entry is added.
-    pub(crate) adding: tokio::sync::Mutex<()>,
-    /// Held while a backup is restored.
-    pub(crate) restoring: tokio::sync::Mutex<()>,
-}
 
 /// A running gate and its thread.
 pub struct Start {
@@ -89,21 +48,6 @@ pub struct Start {
     pub internals: Internals,
     /// Ends when the last clone of the gate is gone and everything is written.
     pub worker: JoinHandle<()>,
-}
-
-/// An answered question.
-#[derive(Debug, Clone)]
-pub struct Decision {
-    /// What was decided.
-    pub outcome: Outcome,
-    /// The reply to the mail server.
-    pub reply: Reply,
-    /// The time it was decided at.
-    pub now: Timestamp,
-    /// The rules it was decided by.
-    pub rules: Arc<Ruleset>,
-    /// Whether the same question of the same message was answered before.
-    pub is_repeat: bool,
 }
 
 impl Gate {
@@ -251,39 +195,9 @@ impl Gate {
     }
 }
 
-impl Inner {
-    /// The pause, while there is one.
-    pub(crate) fn paused(&self) -> Option<Pause> {
-        let (now, clock) = (self.now(), self.clock.as_ref());
-        let is_on = self.pause.is_on(now, self.state.expiry(), clock);
-        let pause = self.pause.get_at(now, clock.since_boot());
-        pause.filter(|_| is_on)
-    }
-
-    /// The time that records get.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.state.time(self.clock.as_ref()).0
-    }
-
-    /// Where things are looked up.
-    pub(super) fn lookups(&self) -> Lookups {
-        self.lookups.read().clone()
-    }
-
-    fn set_lookups(&self, lookups: Lookups) {
-        *self.lookups.write() = lookups;
-    }
-}
-
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Gate").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Internals {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Internals").finish_non_exhaustive()
     }
 }
 

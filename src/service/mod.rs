@@ -14,8 +14,9 @@
 
 pub mod clock;
 mod dns_counts;
-pub(crate) mod gate;
+mod gate;
 mod instance_cache;
+pub(crate) mod internals;
 pub mod journal;
 mod last_clients;
 pub(crate) mod live_rules;
@@ -29,8 +30,10 @@ mod stats;
 pub(crate) mod worker;
 mod write_behind;
 
-pub use gate::{Decision, Gate, Internals, Start, StartError};
+pub use gate::{Gate, Start, StartError};
+pub use internals::Internals;
 pub use last_clients::LastClient;
+pub use pipeline::Decision;
 pub use state::Status;
 
 pub use crate::lookup::ZoneState;

@@ -19,13 +19,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::gate::{CommitError, Decision, Inner, QUEUE};
 use super::instance_cache::Keys;
-use super::sleeps::{Reserved, Sleeps};
-use super::worker::{Message, PendingRequest};
+use super::internals::Inner;
+use super::sleeps::decide;
+use super::state::CommitError;
+use super::worker::{Message, PendingRequest, QUEUE};
 use crate::policy::{
-    self, Attempt, Because, Case, Evidence, Expiry, Facts, LiveFacts, Lookup, OnStoreFailure,
-    Outcome, Plan, ROUNDS, Reason, Ruleset, Session, Step, Trace, Verdict,
+    self, Attempt, Because, Case, Evidence, Expiry, Facts, Lookup, OnStoreFailure, Outcome, Plan,
+    ROUNDS, Reason, Ruleset, Session, Step, Trace, Verdict,
 };
 use crate::store::StoreError;
 use crate::types::{Reply, Timestamp};
@@ -48,6 +49,21 @@ pub(crate) enum Mode {
     Commit,
 }
 
+/// An answered question.
+#[derive(Debug, Clone)]
+pub struct Decision {
+    /// What was decided.
+    pub outcome: Outcome,
+    /// The reply to the mail server.
+    pub reply: Reply,
+    /// The time it was decided at.
+    pub now: Timestamp,
+    /// The rules it was decided by.
+    pub rules: Arc<Ruleset>,
+    /// Whether the same question of the same message was answered before.
+    pub is_repeat: bool,
+}
+
 /// The time and the rules of a request, the same from its beginning to its end.
 struct Context<'a> {
     now: Timestamp,
@@ -55,26 +71,6 @@ struct Context<'a> {
     rules: &'a Arc<Ruleset>,
     keys: Option<Keys>,
     mode: Mode,
-}
-
-/// Decides, and reserves a place in the tarpit if the client is to sleep; decides again if there is none.
-pub(super) fn decide<'a>(
-    (case, facts): (&Case, &LiveFacts),
-    mut session: Session,
-    rules: &Ruleset,
-    sleeps: &'a Sleeps,
-    trace: &mut impl Trace,
-) -> (Outcome, Option<Reserved<'a>>) {
-    let outcome = case.decide(facts, session, rules, trace);
-    if !matches!(outcome.verdict, Verdict::Tarpit { .. }) {
-        return (outcome, None);
-    }
-    let place = sleeps.reserve(&rules.params, session.now);
-    if place.is_some() {
-        return (outcome, place);
-    }
-    session.has_room = false;
-    (case.decide(facts, session, rules, trace), None)
 }
 
 /// Whether this is a reason to pass that the records give alone, whatever is found outside. At DATA all pass.

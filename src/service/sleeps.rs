@@ -9,7 +9,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::policy::{Outcome, Params, Stage, Tarpit, Verdict};
+use crate::policy::{
+    Case, LiveFacts, Outcome, Params, Ruleset, Session, Stage, Tarpit, Trace, Verdict,
+};
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Span, Timestamp};
 
@@ -117,6 +119,26 @@ impl Drop for Reserved<'_> {
         let mut table = self.0.lock();
         table.reserved = table.reserved.saturating_sub(1);
     }
+}
+
+/// Decides, and reserves a place in the tarpit if the client is to sleep; decides again if there is none.
+pub(super) fn decide<'a>(
+    (case, facts): (&Case, &LiveFacts),
+    mut session: Session,
+    rules: &Ruleset,
+    sleeps: &'a Sleeps,
+    trace: &mut impl Trace,
+) -> (Outcome, Option<Reserved<'a>>) {
+    let outcome = case.decide(facts, session, rules, trace);
+    if !matches!(outcome.verdict, Verdict::Tarpit { .. }) {
+        return (outcome, None);
+    }
+    let place = sleeps.reserve(&rules.params, session.now);
+    if place.is_some() {
+        return (outcome, place);
+    }
+    session.has_room = false;
+    (case.decide(facts, session, rules, trace), None)
 }
 
 #[cfg(test)]

@@ -5,12 +5,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::clock::{Clock, ClockGuard};
-use super::gate::CommitError;
 use super::stats::Counts;
 use crate::policy::{Expiry, Pause};
 use crate::store::{Figures, Reader, StoreError};
 use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Span, Timestamp};
+
+/// Why a decision is not committed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CommitError {
+    /// No answer of the writer in time.
+    #[error("no commit within {0} seconds; check the disk")]
+    Slow(u64),
+    /// More work than the writer can take.
+    #[error("{0} requests are waiting for the database already")]
+    Busy(usize),
+    /// The records cannot be read, or the writer has failed.
+    #[error("the database is not open")]
+    Closed,
+}
 
 /// What an administrator sees first.
 #[derive(Debug, Clone, PartialEq, Eq)]

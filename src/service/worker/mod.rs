@@ -18,15 +18,14 @@ use std::time::Duration;
 use super::clock::{Clock, ClockGuard, monotonic};
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
-use super::pipeline;
-use super::sleeps::Sleeps;
+use super::sleeps::{self, Sleeps};
 use super::state::StoreState;
 use super::stats::{Counts, Stats};
 use super::write_behind::WriteBehind;
 use crate::policy::Expiry;
 use crate::store::{Commit, OpenError, Opener, PrivacyError, RequestError, StoreError, Writer};
 use crate::types::Timestamp;
-pub(crate) use queue::{AdminTask, AdminTaskError, Message, PendingRequest};
+pub(crate) use queue::{AdminTask, AdminTaskError, Message, PendingRequest, QUEUE};
 pub(crate) use restore::Restore;
 
 /// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
@@ -269,8 +268,7 @@ impl Worker {
                     write_behind.merge_into(case, &mut stored);
                     let facts = case.facts(&stored, *session, &rules.params);
                     let asked = (case, &facts);
-                    let (outcome, place) =
-                        pipeline::decide(asked, *session, rules, &sleeps, &mut ());
+                    let (outcome, place) = sleeps::decide(asked, *session, rules, &sleeps, &mut ());
                     records.apply(case, &outcome.changes)?;
                     outcomes.push((outcome, place));
                 }

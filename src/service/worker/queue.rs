@@ -8,6 +8,9 @@ use super::Restore;
 use crate::policy::{Case, Outcome, Ruleset, Session};
 use crate::store::{Commit, Records, RequestError, StoreError};
 
+/// Requests that may wait for the writer: more than there can be connections.
+pub(crate) const QUEUE: usize = 65_536;
+
 /// A request that has to be remembered.
 pub(crate) struct PendingRequest {
     pub(crate) case: Case,

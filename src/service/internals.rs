@@ -1,0 +1,76 @@
+//! What the gate, its clones, the pipeline and the control room share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::SyncSender;
+
+use super::clock::Clock;
+use super::instance_cache::InstanceCache;
+use super::last_clients::LastClients;
+use super::live_rules::LiveRules;
+use super::pause::PauseSwitch;
+use super::sleeps::Sleeps;
+use super::state::StoreState;
+use super::stats::Stats;
+use super::worker::{Message, Pulse};
+use super::write_behind::WriteBehind;
+use crate::lookup::Lookups;
+use crate::policy::Pause;
+use crate::store::Opener;
+use crate::types::Timestamp;
+use crate::types::sync::RwLock;
+
+/// What the control room works on. Who is given the gate alone cannot reach it.
+#[derive(Clone)]
+pub struct Internals(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) live_rules: Arc<LiveRules>,
+    pub(crate) state: Arc<StoreState>,
+    pub(crate) write_behind: Arc<WriteBehind>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(crate) pause: Arc<PauseSwitch>,
+    pub(crate) instance_cache: InstanceCache,
+    pub(crate) last_clients: LastClients,
+    pub(crate) sleeps: Arc<Sleeps>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) queue: SyncSender<Message>,
+    pub(crate) opener: Arc<dyn Opener>,
+    pub(super) lookups: RwLock<Lookups>,
+    pub(super) list_errors: AtomicUsize,
+    /// Held while an entry is added.
+    pub(crate) adding: tokio::sync::Mutex<()>,
+    /// Held while a backup is restored.
+    pub(crate) restoring: tokio::sync::Mutex<()>,
+}
+
+impl Inner {
+    /// The pause, while there is one.
+    pub(crate) fn paused(&self) -> Option<Pause> {
+        let (now, clock) = (self.now(), self.clock.as_ref());
+        let is_on = self.pause.is_on(now, self.state.expiry(), clock);
+        let pause = self.pause.get_at(now, clock.since_boot());
+        pause.filter(|_| is_on)
+    }
+
+    /// The time that records get.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.state.time(self.clock.as_ref()).0
+    }
+
+    /// Where things are looked up.
+    pub(super) fn lookups(&self) -> Lookups {
+        self.lookups.read().clone()
+    }
+
+    pub(super) fn set_lookups(&self, lookups: Lookups) {
+        *self.lookups.write() = lookups;
+    }
+}
+
+impl std::fmt::Debug for Internals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Internals").finish_non_exhaustive()
+    }
+}
