@@ -5,7 +5,7 @@
 //! daemon finds the directory locked; whoever moves the data file elsewhere finds that locked.
 //!
 //! A directory that can be written to only later does not end the start: the lock is then taken when the
-//! database is opened ([`Locked`]), and without it nothing is opened.
+//! database is opened ([`Locked`](super::Locked)), and without it nothing is opened.
 //!
 //! A lock file that is not in its place any more is made and locked again while the directory stays locked. Where that
 //! is impossible the directory's lock is enough.
@@ -14,19 +14,12 @@ use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::lmdb::LmdbOpener;
-use super::unclean::Unclean;
-use super::{Candidate, Fill, Halves, Kept, OpenError, Opener, RestoreError, restore};
-use crate::types::sync::{Mutex, MutexGuard};
-
 /// The name of the lock file.
-const NAME: &str = "stargrey.lock";
+pub(super) const NAME: &str = "stargrey.lock";
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -74,102 +67,6 @@ impl LockError {
     }
 }
 
-/// Opens a database only under its lock, and not if it has ended the daemon again and again.
-#[derive(Debug, Clone)]
-pub struct Locked {
-    opener: LmdbOpener,
-    held: Arc<Mutex<Held>>,
-}
-
-#[derive(Debug)]
-struct Held {
-    lock: Option<Lock>,
-    /// Whether it was said that the lock file is missing.
-    has_told: bool,
-    unclean: Unclean,
-}
-
-impl Locked {
-    /// The opener with the lock, or with none if it could not be had yet. The lock is held until the last clone
-    /// is gone. The daemon was started at `since_boot`, the time since boot.
-    #[must_use]
-    pub fn new(opener: LmdbOpener, lock: Option<Lock>, since_boot: Duration) -> Self {
-        if lock.is_some() {
-            restore::clear(&opener.directory);
-        }
-        Self {
-            opener,
-            held: Arc::new(Mutex::new(Held {
-                lock,
-                has_told: false,
-                unclean: Unclean::new(since_boot),
-            })),
-        }
-    }
-}
-
-impl Locked {
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock()
-    }
-}
-
-impl Held {
-    /// Takes the lock if it is not held, or not in its place any more.
-    fn keep(&mut self, directory: &Path) -> Result<Kept, LockError> {
-        let Some(lock) = &mut self.lock else {
-            self.lock = Some(Lock::take(directory, None)?);
-            return Ok(Kept::Restored);
-        };
-        if lock.is_in_place(directory) {
-            self.has_told = false;
-            return Ok(Kept::InPlace);
-        }
-        if !lock.has_directory(directory) {
-            *lock = Lock::take(directory, None)?;
-            return Ok(Kept::Restored);
-        }
-        match lock_file(directory, None) {
-            Ok(file) => {
-                lock.file = file;
-                self.has_told = false;
-                Ok(Kept::Restored)
-            }
-            Err(error @ LockError::Held(_)) => Err(error),
-            Err(_) if std::mem::replace(&mut self.has_told, true) => Ok(Kept::InPlace),
-            Err(error) => Ok(Kept::InPart(error)),
-        }
-    }
-}
-
-impl Opener for Locked {
-    fn open(&self) -> Result<Halves, OpenError> {
-        let mut held = self.held();
-        held.keep(&self.opener.directory)?;
-        held.unclean.admit(&self.opener)?;
-        self.opener.open()
-    }
-
-    fn is_hashed(&self) -> bool {
-        self.opener.is_hashed()
-    }
-
-    fn keep(&self) -> Result<Kept, LockError> {
-        self.held().keep(&self.opener.directory)
-    }
-
-    fn stage(&self, size: u64, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
-        self.held()
-            .keep(&self.opener.directory)
-            .map_err(OpenError::from)?;
-        restore::stage(&self.opener, size, fill)
-    }
-
-    fn settle(&self) {
-        Unclean::settle(&self.opener.directory);
-    }
-}
-
 impl Lock {
     /// Makes the directory if it is missing (mode 0700) and takes the lock in it. What is made belongs
     /// to `owner` (user and group id) if one is given.
@@ -209,8 +106,14 @@ impl Lock {
         is_at(&self.file, fs::symlink_metadata(directory.join(NAME))).unwrap_or(false)
     }
 
+    /// Makes the lock file anew and locks it, while the directory stays locked.
+    pub(super) fn restore_file(&mut self, directory: &Path) -> Result<(), LockError> {
+        self.file = lock_file(directory, None)?;
+        Ok(())
+    }
+
     /// Whether `directory` is the one that is locked; not on a file system that locks no directories.
-    fn has_directory(&self, directory: &Path) -> bool {
+    pub(super) fn has_directory(&self, directory: &Path) -> bool {
         let locked = self.directory.as_ref();
         locked.is_some_and(|locked| is_at(locked, fs::metadata(directory)).unwrap_or(false))
     }
@@ -261,40 +164,7 @@ pub(super) fn is_at(file: &File, found: io::Result<fs::Metadata>) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::lmdb;
-
-    #[test]
-    fn without_its_file_the_lock_is_held_and_that_is_said_once() {
-        let parent = tempfile::tempdir().unwrap();
-        let directory = parent.path().join("db");
-        let (file, away) = (directory.join(NAME), directory.join("away"));
-        let lock = Lock::take(&directory, None).unwrap();
-        let locked = Locked::new(lmdb(&directory), Some(lock), Duration::ZERO);
-        assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
-        for round in 0..2 {
-            fs::rename(&file, &away).unwrap();
-            // Nothing can be locked in its place.
-            fs::create_dir(&file).unwrap();
-            let Ok(Kept::InPart(error)) = locked.keep() else {
-                panic!("the file cannot be made");
-            };
-            assert!(error.to_string().contains(NAME), "{error}");
-            assert!(matches!(locked.keep(), Ok(Kept::InPlace)), "it was said");
-            assert!(locked.open().is_ok(), "the database can be opened");
-            let second = Lock::take(&directory, None);
-            assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
-            fs::remove_dir(&file).unwrap();
-            assert!(matches!(locked.keep(), Ok(Kept::Restored)), "{round}");
-            assert!(file.is_file());
-            assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
-            let second = Lock::take(&directory, None);
-            assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
-            fs::remove_file(&away).unwrap();
-        }
-        fs::rename(&directory, parent.path().join("moved")).unwrap();
-        assert!(matches!(locked.keep(), Ok(Kept::Restored)));
-        assert!(file.is_file(), "the lock goes with the name");
-    }
+    use crate::store::OpenError;
 
     #[test]
     fn a_directory_that_became_read_only_is_advised_of_and_other_errors_are_as_they_were() {

@@ -17,12 +17,15 @@
 mod error;
 pub mod lmdb;
 mod lock;
+mod locked;
 pub mod memory;
 mod open;
+mod opener;
 mod privacy;
 mod restore;
 mod rows;
 pub mod schema;
+mod staging;
 mod unclean;
 
 use std::collections::BTreeMap;
@@ -35,12 +38,14 @@ use crate::policy::{
 use crate::types::{Span, Timestamp};
 
 pub use error::{Refusal, RequestError, StoreError};
-pub use lock::{Lock, LockError, Locked};
-pub use open::{Halves, Kept, OpenError, Opener};
+pub use lock::{Lock, LockError};
+pub use locked::Locked;
+pub use open::{OpenError, UncleanError};
+pub use opener::{Halves, Kept, Opener};
 pub use privacy::PrivacyError;
 pub use restore::{Candidate, Fill, RestoreError, Unfit};
 pub use rows::{Page, Row, RowKey, Scope};
-pub use unclean::{UncleanError, prove_database};
+pub use unclean::prove_database;
 
 /// How long the counters of an hour are kept: a year and a month to compare it with.
 const HISTORY: Span = Span::from_days(400);

@@ -1,13 +1,12 @@
-//! Opening a store, and why that fails.
+//! Why a store cannot be opened.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::process::ExitStatus;
 
-use super::{
-    Candidate, Fill, LockError, PrivacyError, Reader, RestoreError, StoreError, UncleanError,
-    Writer,
-};
+use super::StoreError;
+use super::lock::LockError;
+use super::privacy::{KeyError, PrivacyError};
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -60,60 +59,58 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
+impl From<KeyError> for OpenError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Privacy(error) => error.into(),
+            KeyError::File { path, source } => Self::File { path, source },
+        }
+    }
+}
+
 impl From<heed::Error> for OpenError {
     fn from(error: heed::Error) -> Self {
         StoreError::from(error).into()
     }
 }
 
-/// Both halves.
-pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
-
-/// What was found of that which keeps others off.
-#[derive(Debug)]
-pub enum Kept {
-    /// All of it, or nothing that was not said before.
-    InPlace,
-    /// A part was missing, and is there again.
-    Restored,
-    /// A part is missing and cannot be put there; the rest keeps others off.
-    InPart(LockError),
-}
-
-/// Opens a store, again and again if it must be.
-pub trait Opener: Send + Sync {
-    /// Opens it. The halves of an earlier opening must be gone.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] says what stands in the way.
-    fn open(&self) -> Result<Halves, OpenError>;
-
-    /// Whether the database has hashes instead of addresses (`--privacy`).
-    fn is_hashed(&self) -> bool {
-        false
-    }
-
-    /// Sees that what keeps others off is still in its place, and puts it there if not.
-    ///
-    /// # Errors
-    ///
-    /// [`LockError`] when nothing keeps others off any more.
-    fn keep(&self) -> Result<Kept, LockError> {
-        Ok(Kept::InPlace)
-    }
-
-    /// Copies a backup of `size` bytes that `fill` writes and proves the copy, while the store is in use. Takes as long as the backup
-    /// is large.
-    ///
-    /// # Errors
-    ///
-    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when
-    /// it cannot be copied.
-    fn stage(&self, _size: u64, _fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
-        Err(OpenError::Store(StoreError::Closed).into())
-    }
-
-    /// Notes that what was opened does its work, or was closed in good order.
-    fn settle(&self) {}
+/// Why a database stays closed after unclean ends.
+#[derive(Debug, thiserror::Error)]
+pub enum UncleanError {
+    /// The process that read the database first has failed.
+    #[error(
+        "{file} is damaged: the process that read it has failed ({status}); \
+         stop stargrey, move the file away or put a backup in its place, and start again"
+    )]
+    Unsound {
+        /// The data file.
+        file: PathBuf,
+        /// How the process ended.
+        status: ExitStatus,
+    },
+    /// The daemon has died of it, as it seems.
+    #[error(
+        "stargreyd has crashed or was killed {times} times in a row, so {file} stays closed; \
+         stop stargrey, move the file away or put a backup in its place, and start again; \
+         if the database is not the cause, remove {mark}"
+    )]
+    Suspected {
+        /// The data file.
+        file: PathBuf,
+        /// What says so.
+        mark: PathBuf,
+        /// Ends in a row.
+        times: u32,
+    },
+    /// A process reads the database first.
+    #[error("stargreyd has crashed or was killed more than once: reading all of {0} before use")]
+    Proving(PathBuf),
+    /// That process cannot be had.
+    #[error("{path}: {source}")]
+    Child {
+        /// The data file that it was to read.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }

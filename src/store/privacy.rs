@@ -8,8 +8,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::OpenError;
-
 /// Length of the key, and of the file, in bytes.
 const KEY_LENGTH: usize = 32;
 
@@ -33,13 +31,29 @@ pub enum PrivacyError {
     WrongKey(PathBuf),
 }
 
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeyError {
+    /// It is missing, or no key.
+    #[error(transparent)]
+    Privacy(#[from] PrivacyError),
+    /// Its file cannot be read or made.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
 /// The key that makes hashes of addresses.
 #[derive(Clone)]
 pub(super) struct PrivacyKey([u8; KEY_LENGTH]);
 
 impl PrivacyKey {
     /// Reads the key, or makes one if there is none and `may_create` allows it.
-    pub(super) fn load(path: &Path, may_create: bool) -> Result<Self, OpenError> {
+    pub(super) fn load(path: &Path, may_create: bool) -> Result<Self, KeyError> {
         match fs::read(path) {
             Ok(bytes) => bytes
                 .try_into()
@@ -47,7 +61,7 @@ impl PrivacyKey {
                 .map_err(|_| PrivacyError::WrongKey(path.to_owned()).into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if may_create {
-                    Self::create(path).map_err(|source| OpenError::File {
+                    Self::create(path).map_err(|source| KeyError::File {
                         path: path.to_owned(),
                         source,
                     })
@@ -55,7 +69,7 @@ impl PrivacyKey {
                     Err(PrivacyError::WrongKey(path.to_owned()).into())
                 }
             }
-            Err(source) => Err(OpenError::File {
+            Err(source) => Err(KeyError::File {
                 path: path.to_owned(),
                 source,
             }),

@@ -2,7 +2,7 @@
 //!
 //! | step | in the directory of the database |
 //! | --- | --- |
-//! | [`stage`]: the backup is copied, and the copy is proved | `restore.new/data.mdb` |
+//! | [`stage`](super::Opener::stage): the backup is copied, and the copy is proved | `restore.new/data.mdb` |
 //! | [`Candidate::take_place`]: the database gets a second name | `data.mdb.before-restore` |
 //! | and the copy is renamed | `data.mdb` |
 //!
@@ -14,27 +14,17 @@
 //! What the caller's file is changed to meanwhile does no harm, for only the copy is proved and used. The copy is read
 //! by a child process first, because a damaged one can end the process that reads it.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::statvfs::statvfs;
-
-use super::lmdb::LmdbOpener;
-use super::{OpenError, Opener, PrivacyError, StoreError, unclean};
+use super::OpenError;
 
 /// The directory in which the copy is proved.
 const STAGING: &str = "restore.new";
 
 /// The name that the database before the last restore keeps.
 const BEFORE: &str = "data.mdb.before-restore";
-
-/// Bytes that are needed beside the copy of a backup: opening it writes a few pages.
-const MARGIN: u64 = 1 << 20;
-
-/// The key of `--privacy`.
-const KEY: &str = "privacy.key";
 
 /// Writes the backup into an empty file and brings it to the disk.
 pub type Fill<'a> = dyn FnMut(&mut File) -> io::Result<()> + 'a;
@@ -121,77 +111,6 @@ pub struct Candidate {
     directory: PathBuf,
 }
 
-/// Copies a backup and proves the copy: complete, of this machine, of a known format and the right mode and key, and
-/// every page and record of it can be read.
-///
-/// # Errors
-///
-/// [`RestoreError::Unfit`] when it cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when the copy
-/// cannot be made.
-pub(super) fn stage(
-    opener: &LmdbOpener,
-    size: u64,
-    fill: &mut Fill<'_>,
-) -> Result<Candidate, RestoreError> {
-    clear(&opener.directory);
-    let free = free_bytes(&opener.directory).map_err(at(&opener.directory))?;
-    let needed = size.saturating_add(MARGIN);
-    if free < needed {
-        return Err(RestoreError::NoRoom {
-            directory: opener.directory.clone(),
-            needed,
-            free,
-        });
-    }
-    let candidate = Candidate {
-        directory: opener.directory.clone(),
-    };
-    let staged = LmdbOpener {
-        directory: candidate.staging(),
-        ..opener.clone()
-    };
-    let written = DirBuilder::new()
-        .mode(0o700)
-        .create(&staged.directory)
-        .and_then(|()| {
-            let mut options = File::options();
-            options.write(true).create_new(true).mode(0o600);
-            fill(&mut options.open(staged.data())?)
-        })
-        .and_then(|()| fs::metadata(staged.data()));
-    if written.map_err(at(&staged.data()))?.len() == 0 {
-        return Err(Unfit::Empty.into());
-    }
-    let key = opener.directory.join(KEY);
-    match fs::copy(&key, staged.directory.join(KEY)) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(at(&key)(source).into());
-        }
-        Ok(_) | Err(_) => {}
-    }
-    staged.examine().map_err(unfit)?;
-    if !unclean::survives_reading(&staged).map_err(OpenError::from)? {
-        return Err(Unfit::Damaged.into());
-    }
-    let (reader, mut writer) = staged.open().map_err(unfit)?;
-    writer.sync().map_err(OpenError::from)?;
-    drop((reader, writer));
-    File::open(staged.data())
-        .and_then(|file| file.sync_all())
-        .map_err(at(&staged.data()))?;
-    Ok(candidate)
-}
-
-/// Bytes that may be written to the file system of a directory without privileges.
-fn free_bytes(directory: &Path) -> io::Result<u64> {
-    // Narrower on some machines.
-    fn wide(number: impl Into<u64>) -> u64 {
-        number.into()
-    }
-    let found = statvfs(directory)?;
-    Ok(wide(found.blocks_available()).saturating_mul(wide(found.fragment_size())))
-}
-
 /// Removes what an interrupted restore has left.
 pub(super) fn clear(directory: &Path) {
     // What stays is in the way of the next copy, which says so.
@@ -199,6 +118,11 @@ pub(super) fn clear(directory: &Path) {
 }
 
 impl Candidate {
+    /// A copy to be made beside the database in `directory`.
+    pub(super) const fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
     /// Puts the copy in place of the database, which nobody has open. The database keeps a second name; what had that
     /// name from an earlier restore is removed.
     ///
@@ -242,7 +166,7 @@ impl Candidate {
             .map_err(at(&self.directory))
     }
 
-    fn staging(&self) -> PathBuf {
+    pub(super) fn staging(&self) -> PathBuf {
         self.directory.join(STAGING)
     }
 }
@@ -275,27 +199,9 @@ fn unless_missing(done: io::Result<()>) -> io::Result<()> {
 }
 
 /// An error with the file it is about.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
     move |source| OpenError::File {
         path: path.to_owned(),
         source,
     }
-}
-
-/// What an error of opening says of a backup.
-fn unfit(error: OpenError) -> RestoreError {
-    RestoreError::Unfit(match error {
-        OpenError::Foreign(_) => Unfit::Foreign,
-        OpenError::Torn { found, needed, .. } => Unfit::Torn { found, needed },
-        OpenError::Newer { found, known } => Unfit::Newer { found, known },
-        OpenError::Privacy(PrivacyError::Mode { hashed }) => Unfit::Mode { hashed },
-        OpenError::Privacy(PrivacyError::WrongKey(_)) => Unfit::WrongKey,
-        OpenError::Store(
-            StoreError::Record | StoreError::Damaged(_) | StoreError::Lmdb(heed::Error::Mdb(_)),
-        ) => Unfit::Damaged,
-        OpenError::Store(_)
-        | OpenError::Lock(_)
-        | OpenError::Unclean(_)
-        | OpenError::File { .. } => return RestoreError::Failed(error),
-    })
 }

@@ -27,7 +27,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::lmdb::LmdbOpener;
-use super::{OpenError, StoreError};
+use super::{OpenError, StoreError, UncleanError};
 
 /// Starts without a clean end that are believed to be chance.
 const MOST: u32 = 2;
@@ -50,47 +50,6 @@ const MODE: &str = "--prove-database";
 
 /// What the child ends with if the database is damaged; all else that is wrong is met again when it is opened.
 const DAMAGED: u8 = 1;
-
-/// Why a database stays closed after unclean ends.
-#[derive(Debug, thiserror::Error)]
-pub enum UncleanError {
-    /// The process that read the database first has failed.
-    #[error(
-        "{file} is damaged: the process that read it has failed ({status}); \
-         stop stargrey, move the file away or put a backup in its place, and start again"
-    )]
-    Unsound {
-        /// The data file.
-        file: PathBuf,
-        /// How the process ended.
-        status: ExitStatus,
-    },
-    /// The daemon has died of it, as it seems.
-    #[error(
-        "stargreyd has crashed or was killed {times} times in a row, so {file} stays closed; \
-         stop stargrey, move the file away or put a backup in its place, and start again; \
-         if the database is not the cause, remove {mark}"
-    )]
-    Suspected {
-        /// The data file.
-        file: PathBuf,
-        /// What says so.
-        mark: PathBuf,
-        /// Ends in a row.
-        times: u32,
-    },
-    /// A process reads the database first.
-    #[error("stargreyd has crashed or was killed more than once: reading all of {0} before use")]
-    Proving(PathBuf),
-    /// That process cannot be had.
-    #[error("{path}: {source}")]
-    Child {
-        /// The data file that it was to read.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// The mark, and what is known of the file.
 #[derive(Debug)]

@@ -1,0 +1,148 @@
+//! The database as the daemon opens it: only under its lock, and not after it has ended the daemon again and again.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lmdb::LmdbOpener;
+use super::lock::{Lock, LockError};
+use super::opener::{Halves, Kept, Opener};
+use super::restore::{Candidate, Fill, RestoreError, clear};
+use super::unclean::Unclean;
+use super::{OpenError, staging};
+use crate::types::sync::{Mutex, MutexGuard};
+
+/// Opens a database only under its lock, and not if it has ended the daemon again and again.
+#[derive(Debug, Clone)]
+pub struct Locked {
+    opener: LmdbOpener,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    lock: Option<Lock>,
+    /// Whether it was said that the lock file is missing.
+    has_told: bool,
+    unclean: Unclean,
+}
+
+impl Locked {
+    /// The opener with the lock, or with none if it could not be had yet. The lock is held until the last clone
+    /// is gone. The daemon was started at `since_boot`, the time since boot.
+    #[must_use]
+    pub fn new(opener: LmdbOpener, lock: Option<Lock>, since_boot: Duration) -> Self {
+        if lock.is_some() {
+            clear(&opener.directory);
+        }
+        Self {
+            opener,
+            held: Arc::new(Mutex::new(Held {
+                lock,
+                has_told: false,
+                unclean: Unclean::new(since_boot),
+            })),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock()
+    }
+}
+
+impl Held {
+    /// Takes the lock if it is not held, or not in its place any more.
+    fn keep(&mut self, directory: &Path) -> Result<Kept, LockError> {
+        let Some(lock) = &mut self.lock else {
+            self.lock = Some(Lock::take(directory, None)?);
+            return Ok(Kept::Restored);
+        };
+        if lock.is_in_place(directory) {
+            self.has_told = false;
+            return Ok(Kept::InPlace);
+        }
+        if !lock.has_directory(directory) {
+            *lock = Lock::take(directory, None)?;
+            return Ok(Kept::Restored);
+        }
+        match lock.restore_file(directory) {
+            Ok(()) => {
+                self.has_told = false;
+                Ok(Kept::Restored)
+            }
+            Err(error @ LockError::Held(_)) => Err(error),
+            Err(_) if std::mem::replace(&mut self.has_told, true) => Ok(Kept::InPlace),
+            Err(error) => Ok(Kept::InPart(error)),
+        }
+    }
+}
+
+impl Opener for Locked {
+    fn open(&self) -> Result<Halves, OpenError> {
+        let mut held = self.held();
+        held.keep(&self.opener.directory)?;
+        held.unclean.admit(&self.opener)?;
+        self.opener.open()
+    }
+
+    fn is_hashed(&self) -> bool {
+        self.opener.is_hashed()
+    }
+
+    fn keep(&self) -> Result<Kept, LockError> {
+        self.held().keep(&self.opener.directory)
+    }
+
+    fn stage(&self, size: u64, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+        self.held()
+            .keep(&self.opener.directory)
+            .map_err(OpenError::from)?;
+        staging::stage(&self.opener, size, fill)
+    }
+
+    fn settle(&self) {
+        Unclean::settle(&self.opener.directory);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::lock::NAME;
+    use super::*;
+    use crate::store::tests::lmdb;
+
+    #[test]
+    fn without_its_file_the_lock_is_held_and_that_is_said_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let directory = parent.path().join("db");
+        let (file, away) = (directory.join(NAME), directory.join("away"));
+        let lock = Lock::take(&directory, None).unwrap();
+        let locked = Locked::new(lmdb(&directory), Some(lock), Duration::ZERO);
+        assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
+        for round in 0..2 {
+            fs::rename(&file, &away).unwrap();
+            // Nothing can be locked in its place.
+            fs::create_dir(&file).unwrap();
+            let Ok(Kept::InPart(error)) = locked.keep() else {
+                panic!("the file cannot be made");
+            };
+            assert!(error.to_string().contains(NAME), "{error}");
+            assert!(matches!(locked.keep(), Ok(Kept::InPlace)), "it was said");
+            assert!(locked.open().is_ok(), "the database can be opened");
+            let second = Lock::take(&directory, None);
+            assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
+            fs::remove_dir(&file).unwrap();
+            assert!(matches!(locked.keep(), Ok(Kept::Restored)), "{round}");
+            assert!(file.is_file());
+            assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
+            let second = Lock::take(&directory, None);
+            assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
+            fs::remove_file(&away).unwrap();
+        }
+        fs::rename(&directory, parent.path().join("moved")).unwrap();
+        assert!(matches!(locked.keep(), Ok(Kept::Restored)));
+        assert!(file.is_file(), "the lock goes with the name");
+    }
+}
