@@ -34,7 +34,6 @@ use zbus::{BoxDBusError, Connection, Message, ObjectServer, OwnedVariant, Varian
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 use super::error::invalid;
-use super::manager::Manager;
 use crate::api::{ACTIONS, Error};
 use crate::types::sync::{Mutex, MutexGuard};
 
@@ -82,9 +81,9 @@ impl fmt::Display for AuthorizedCaller {
     }
 }
 
-/// The Manager's interface: authorizes each call before it passes it on.
-pub(super) struct AuthorizingManager {
-    manager: Manager,
+/// An interface, the Manager's, that authorizes each call before it passes it on.
+pub(super) struct Authorizing<I> {
+    inner: I,
     /// For requests to the bus and to polkit.
     outgoing: Connection,
     slots: CallSlots,
@@ -155,11 +154,11 @@ impl Drop for CallSlot<'_> {
     }
 }
 
-impl AuthorizingManager {
-    /// Wraps `manager`; `outgoing` is the connection for requests to the bus and to polkit.
-    pub(super) fn new(manager: Manager, outgoing: Connection) -> Self {
+impl<I> Authorizing<I> {
+    /// Wraps `inner`; `outgoing` is the connection for requests to the bus and to polkit.
+    pub(super) fn new(inner: I, outgoing: Connection) -> Self {
         Self {
-            manager,
+            inner,
             outgoing,
             slots: CallSlots::new(),
         }
@@ -190,9 +189,9 @@ impl AuthorizingManager {
     }
 }
 
-impl Interface for AuthorizingManager {
+impl<I: Interface> Interface for Authorizing<I> {
     fn name() -> InterfaceName<'static> {
-        Manager::name()
+        I::name()
     }
 
     fn call<'call>(
@@ -208,7 +207,7 @@ impl Interface for AuthorizingManager {
         DispatchResult::Async(Box::pin(async move {
             let authorized = self.authorize(&msg.header(), &name, action).await;
             let (caller, _slot) = authorized.map_err(|error| Box::new(error) as BoxDBusError)?;
-            match self.manager.call(server, connection, msg, name) {
+            match self.inner.call(server, connection, msg, name) {
                 DispatchResult::Async(serving) => AUTHORIZED_CALLER.scope(caller, serving).await,
                 DispatchResult::NotFound | DispatchResult::RequiresMut => {
                     Err(fdo::Error::UnknownMethod("There is no such method.".to_owned()).into())
@@ -289,7 +288,7 @@ impl Interface for AuthorizingManager {
     }
 
     fn introspect_to_writer(&self, writer: &mut dyn fmt::Write, level: usize) {
-        self.manager.introspect_to_writer(writer, level);
+        self.inner.introspect_to_writer(writer, level);
     }
 }
 

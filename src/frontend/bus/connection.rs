@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use zbus::Connection;
 use zbus::connection::Builder;
 
-use super::authorization::AuthorizingManager;
+use super::authorization::Authorizing;
 use super::manager::Manager;
 use super::monitor::Monitor;
 use super::signals::BusSignals;
@@ -106,7 +106,7 @@ impl BusService {
         let (sender, changes) = mpsc::channel(MAX_QUEUED_LISTS);
         let outgoing = with_timeout(Builder::system().build()).await?;
         let manager = Manager::new(self.control.clone(), self.reload.clone(), sender);
-        let manager = AuthorizingManager::new(manager, outgoing.clone());
+        let manager = Authorizing::new(manager, outgoing.clone());
         let monitor = Monitor::new(self.control.clone(), self.info);
         let building = Builder::system()
             .serve_at(PATH, monitor)
