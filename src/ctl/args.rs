@@ -9,7 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::completion::Suggesting;
+use super::suggesting::Suggesting;
 use super::when::{Lifetime, When};
 use crate::types::ListName;
 

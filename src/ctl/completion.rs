@@ -1,11 +1,7 @@
 //! Completions for shells: what `clap_complete` makes of the command line, and the entries that `remove` takes, which
 //! the scripts ask `stargreyctl removable` for.
 
-use std::marker::PhantomData;
-use std::str::FromStr;
-
-use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{Arg, Command, CommandFactory};
+use clap::CommandFactory;
 
 use super::args::{Arguments, CompletedShell};
 
@@ -68,45 +64,5 @@ pub fn script(shell: CompletedShell) -> String {
             let script = script.replace(&default, &entries);
             script.replacen("\n_stargreyctl() {", &format!("{ZSH}_stargreyctl() {{"), 1)
         }
-    }
-}
-
-/// Reads values of any kind, and offers some of them to completions.
-#[derive(Debug, Clone)]
-pub struct Suggesting<T> {
-    values: &'static [&'static str],
-    kind: PhantomData<fn() -> T>,
-}
-
-impl<T> Suggesting<T> {
-    /// Offers these.
-    #[must_use]
-    pub const fn new(values: &'static [&'static str]) -> Self {
-        Self {
-            values,
-            kind: PhantomData,
-        }
-    }
-}
-
-impl<T> TypedValueParser for Suggesting<T>
-where
-    T: FromStr<Err: std::error::Error + Send + Sync + 'static> + Clone + Send + Sync + 'static,
-{
-    type Value = T;
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        argument: Option<&Arg>,
-        value: &std::ffi::OsStr,
-    ) -> Result<T, clap::Error> {
-        (|text: &str| T::from_str(text)).parse_ref(command, argument, value)
-    }
-
-    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
-        Some(Box::new(
-            self.values.iter().map(|value| PossibleValue::new(*value)),
-        ))
     }
 }

@@ -39,6 +39,7 @@ pub mod progress;
 pub mod render;
 pub mod resolver;
 pub mod session;
+pub mod suggesting;
 pub mod unit;
 pub mod verbs;
 pub mod view;
