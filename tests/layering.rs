@@ -1,5 +1,6 @@
 //! The arrows between the modules: the table in `src/lib.rs` is the architecture, and this is its guard.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -78,14 +79,24 @@ fn code(path: &Path) -> Vec<(usize, String)> {
     let is_test = path
         .file_name()
         .is_some_and(|name| name.to_string_lossy().ends_with("tests.rs"));
-    let lines = text
-        .lines()
-        .take_while(|line| !is_test && *line != "#[cfg(test)]");
-    (1..)
-        .zip(lines)
-        .filter(|(_, line)| !line.trim_start().starts_with("//") && !line.trim().is_empty())
-        .map(|(number, line)| (number, line.to_owned()))
-        .collect()
+    if is_test {
+        return Vec::new();
+    }
+    let mut code = Vec::new();
+    let mut lines = (1..).zip(text.lines());
+    while let Some((number, line)) = lines.next() {
+        if line == "#[cfg(test)]" {
+            // The item that follows ends with the first line that closes a brace, or a statement, at the margin.
+            let is_end = |line: &str| {
+                let is_at_margin = !line.starts_with(char::is_whitespace);
+                is_at_margin && line.ends_with(['}', ';'])
+            };
+            lines.by_ref().find(|(_, line)| is_end(line));
+        } else if !line.trim_start().starts_with("//") && !line.trim().is_empty() {
+            code.push((number, line.to_owned()));
+        }
+    }
+    code
 }
 
 /// The layer a file belongs to; `None` for those at the root.
@@ -223,6 +234,285 @@ fn the_table_is_the_one_in_the_essay() {
                 .any(|line| line.starts_with(&begin) && line.ends_with(&end)),
             "{layer}: {wanted}"
         );
+    }
+}
+
+/// The names of a path from the root of the crate.
+type Names = Vec<String>;
+
+/// Which modules each module of a room uses.
+type Arrows<'a> = BTreeMap<&'a str, BTreeSet<String>>;
+
+/// All modules, and the paths that each writes in its imports and in its code, from the root of the crate. What a module
+/// imports with `*` counts as its own.
+#[derive(Default)]
+struct Modules {
+    used: BTreeMap<Names, Vec<Names>>,
+    /// The names that a module imports, each with its path.
+    imported: BTreeMap<Names, BTreeMap<String, Names>>,
+}
+
+/// The code of all modules.
+fn texts() -> BTreeMap<Names, String> {
+    let source = source();
+    let mut texts = BTreeMap::new();
+    for path in sources(&source) {
+        if layer(&source, &path).is_none() || path.to_string_lossy().ends_with("tests.rs") {
+            continue;
+        }
+        let relative = path.strip_prefix(&source).expect("below src");
+        let name = relative.with_extension("");
+        let names = name.iter().map(|part| part.to_string_lossy().into_owned());
+        let mut module: Names = names.collect();
+        module.pop_if(|last| last == "mod");
+        let lines = code(&path).into_iter().map(|(_, line)| line);
+        texts.insert(module, lines.collect::<Vec<_>>().join(" "));
+    }
+    texts
+}
+
+fn names(path: &str) -> Names {
+    path.split("::").map(str::to_owned).collect()
+}
+
+impl Modules {
+    fn new(texts: &BTreeMap<Names, String>) -> Self {
+        let mut modules = Self::default();
+        for (module, text) in texts {
+            let imported = modules.imported.entry(module.clone()).or_default();
+            let used = modules.used.entry(module.clone()).or_default();
+            for (is_import, written) in paths(text) {
+                let (path, alias) = written.split_once(" as ").unwrap_or((&*written, ""));
+                let Some(path) = from_root(module, path.trim(), texts) else {
+                    continue;
+                };
+                if let (true, Some(last)) = (is_import, path.last()) {
+                    let name = if alias.is_empty() { last } else { alias.trim() };
+                    imported.insert(name.to_owned(), path.clone());
+                }
+                used.push(path);
+            }
+        }
+        modules
+    }
+
+    /// The module that defines the item of this path: imported names are followed to where they come from.
+    fn defining(&self, path: &[String], depth: usize) -> Names {
+        let mut module = Names::new();
+        for (at, name) in path.iter().enumerate() {
+            let inner = [&*module, std::slice::from_ref(name)].concat();
+            let imported = self.imported.get(&module).and_then(|all| all.get(name));
+            match imported {
+                _ if self.used.contains_key(&inner) => module = inner,
+                Some(other) if depth > 0 && *other != inner => {
+                    let rest = path.get(at + 1..).unwrap_or_default();
+                    return self.defining(&[&**other, rest].concat(), depth - 1);
+                }
+                Some(_) | None => break,
+            }
+        }
+        module
+    }
+
+    /// The arrows between the modules of each room. The root has its own table.
+    fn rooms(&self) -> BTreeMap<Names, Arrows<'_>> {
+        let mut rooms: BTreeMap<Names, Arrows<'_>> = BTreeMap::new();
+        for (module, used) in &self.used {
+            for path in used {
+                let other = self.defining(path, 8);
+                let shared = module.iter().zip(&other).take_while(|(a, b)| a == b);
+                let depth = shared.count();
+                if let (1.., Some(from), Some(to)) = (depth, module.get(depth), other.get(depth)) {
+                    let room = module.get(..depth).unwrap_or_default().to_vec();
+                    let arrows = rooms.entry(room).or_default();
+                    arrows.entry(from).or_default().insert(to.clone());
+                }
+            }
+        }
+        rooms
+    }
+
+    /// The circles of all rooms: `room: module, module`.
+    fn circles(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (room, arrows) in self.rooms() {
+            let mut circles: BTreeSet<Vec<&str>> = BTreeSet::new();
+            for from in arrows.keys() {
+                let comes_back = |other: &&str| reachable(&arrows, other).contains(from);
+                let others = reachable(&arrows, from).into_iter();
+                let circle: Vec<&str> = others.filter(comes_back).collect();
+                if circle.contains(from) {
+                    circles.insert(circle);
+                }
+            }
+            let room = room.join("/");
+            found.extend(
+                circles
+                    .iter()
+                    .map(|circle| format!("{room}: {}", circle.join(", "))),
+            );
+        }
+        found
+    }
+}
+
+/// The paths in a text that may lead to our modules; those of imports are marked.
+fn paths(text: &str) -> Vec<(bool, String)> {
+    let mut found = Vec::new();
+    let mut other = String::new();
+    for statement in text.split_inclusive(';') {
+        match statement.rsplit_once("use ") {
+            Some((before, tree)) if before.is_empty() || before.ends_with([' ', '{', '}']) => {
+                other.push_str(before);
+                expand("", tree.trim_end_matches(';'), &mut found);
+            }
+            Some(_) | None => other.push_str(statement),
+        }
+    }
+    let is_of_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    let words = other.split(|c| !is_of_path(c));
+    let ours = words.filter(|word| word.starts_with("crate::") || word.starts_with("super::"));
+    found.extend(ours.map(|word| (false, word.to_owned())));
+    found
+}
+
+/// The single paths of a tree of imports.
+fn expand(prefix: &str, tree: &str, found: &mut Vec<(bool, String)>) {
+    let Some((head, rest)) = tree.split_once('{') else {
+        found.push((true, format!("{prefix}{}", tree.trim())));
+        return;
+    };
+    let prefix = format!("{prefix}{}", head.trim());
+    let inner = rest.rsplit_once('}').map_or(rest, |(inner, _)| inner);
+    let mut depth = 0;
+    for part in inner.split(|c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    }) {
+        if !part.trim().is_empty() {
+            expand(&prefix, part, found);
+        }
+    }
+}
+
+/// A path as `module` writes it, from the root; `None` when it leads out of the crate.
+fn from_root(module: &[String], path: &str, modules: &BTreeMap<Names, String>) -> Option<Names> {
+    let mut base = module.to_vec();
+    let mut names = names(path);
+    match names.first().map_or("", String::as_str) {
+        "crate" => {
+            base.clear();
+            names.remove(0);
+        }
+        "self" => {
+            names.remove(0);
+        }
+        "super" => {
+            while names.first().is_some_and(|name| name == "super") {
+                base.pop();
+                names.remove(0);
+            }
+        }
+        first => {
+            let inner = [module, &[first.to_owned()]].concat();
+            modules.contains_key(&inner).then_some(())?;
+        }
+    }
+    names.pop_if(|last| last == "self");
+    base.extend(names);
+    Some(base)
+}
+
+/// What can be reached from a module over one arrow or more.
+fn reachable<'a>(arrows: &'a Arrows<'_>, from: &str) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&str> = vec![from];
+    while let Some(module) = next.pop() {
+        for other in arrows.get(module).into_iter().flatten() {
+            if reached.insert(&**other) {
+                next.push(other);
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn no_modules_of_a_room_use_each_other_in_a_circle() {
+    let found = Modules::new(&texts()).circles();
+    assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_circle_is_found_however_its_paths_are_written() {
+    let there = "use super::b::Own;";
+    let rows: [(&str, &str, &[&str]); 11] = [
+        ("no way back", "use super::d::Thing;", &[]),
+        ("an import", "use super::a::Other;", &["room: a, b"]),
+        (
+            "from the root",
+            "use crate::room::a::Other;",
+            &["room: a, b"],
+        ),
+        (
+            "one of several",
+            "use super::{d::{self, Thing}, a::{Other, More}};",
+            &["room: a, b"],
+        ),
+        ("the module", "use super::{d, a};", &["room: a, b"]),
+        (
+            "another name",
+            "use super::a::Other as Same;",
+            &["room: a, b"],
+        ),
+        ("no import", "fn f() { super::a::f() }", &["room: a, b"]),
+        (
+            "in a function",
+            "fn f() { use super::a::f; f() }",
+            &["room: a, b"],
+        ),
+        ("through the room", "use super::Other;", &["room: a, b"]),
+        (
+            "through a third",
+            "use super::c::inner::Back;",
+            &["room: a, b, c"],
+        ),
+        ("the room itself", "use super::Shared;", &[]),
+    ];
+    for (name, back, want) in rows {
+        let texts = [
+            (
+                "room",
+                "mod a; mod b; mod c; mod d; pub use a::Other; struct Shared;",
+            ),
+            ("room::a", there),
+            ("room::b", back),
+            ("room::c", "mod inner;"),
+            ("room::c::inner", "use crate::room::a::More; struct Back;"),
+            ("room::d", "struct Thing;"),
+            ("elsewhere", "use crate::room::Other;"),
+        ];
+        let texts = texts.map(|(path, text)| (names(path), text.to_owned()));
+        assert_eq!(Modules::new(&texts.into()).circles(), want, "{name}");
+    }
+}
+
+#[test]
+fn a_name_is_followed_to_the_module_that_defines_it() {
+    let modules = Modules::new(&texts());
+    let rows = [
+        ("policy::Verdict", "policy::verdict"),
+        ("policy::verdict::Verdict", "policy::verdict"),
+        ("policy::Plan", "policy"),
+        ("store::Row", "store::rows"),
+        ("store::lmdb::LmdbOpener", "store::lmdb"),
+    ];
+    for (path, want) in rows {
+        assert_eq!(modules.defining(&names(path), 8).join("::"), want);
     }
 }
 
