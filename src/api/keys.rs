@@ -51,6 +51,8 @@ pub const RESULT_MATCH: &str = "match";
 pub const RESULT_PASSES: &str = "passes";
 /// `result` of a step: the client is suspicious.
 pub const RESULT_SUSPICIOUS: &str = "suspicious";
+/// `result` of a step: the client is refused.
+pub const RESULT_REJECTS: &str = "rejects";
 /// `result` of a step: an exception from S25R matches.
 pub const RESULT_EXCEPTION: &str = "exception";
 /// `result` of a step: the records decide.

@@ -58,6 +58,10 @@ fn thresholds(options: &Options, found: &mut Diagnostics) -> Thresholds {
         let number = value::number(text, 1, MOST);
         thresholds.suspicious = found.take("--dnsbl-threshold", number, 1);
     }
+    if let Some(text) = &options.dnsbl_reject_threshold {
+        let number = value::number(text, thresholds.suspicious, MOST).map(Some);
+        thresholds.reject = found.take("--dnsbl-reject-threshold", number, None);
+    }
     if let Some(text) = &options.dnsbl_allowlist_threshold {
         let number = value::number(text, -MOST, -1).map(Some);
         thresholds.allow = found.take("--dnsbl-allowlist-threshold", number, None);
@@ -80,6 +84,10 @@ pub(super) fn warn_of_what_cannot_work(
         let useless = [
             ("--dnsbl-threshold", options.dnsbl_threshold.is_some()),
             (
+                "--dnsbl-reject-threshold",
+                options.dnsbl_reject_threshold.is_some(),
+            ),
+            (
                 "--dnsbl-allowlist-threshold",
                 options.dnsbl_allowlist_threshold.is_some(),
             ),
@@ -99,13 +107,20 @@ pub(super) fn warn_of_what_cannot_work(
             "is more than the sum of the positive weights: no client will ever reach it",
         );
     }
+    if thresholds.reject.is_some_and(|reject| reject > greatest) {
+        found.warn(
+            "--dnsbl-reject-threshold",
+            "is more than the sum of the positive weights: no client will ever reach it",
+        );
+    }
     if thresholds.allow.is_some_and(|allow| allow < least) {
         found.warn(
             "--dnsbl-allowlist-threshold",
             "is below the sum of the negative weights: no client will ever reach it",
         );
     }
-    if params.unmatched == Some(Unmatched::Greylist) && thresholds.allow.is_none() {
+    let only_greylists = thresholds.allow.is_none() && thresholds.reject.is_none();
+    if params.unmatched == Some(Unmatched::Greylist) && only_greylists {
         found.warn(
             "--dnsbl-sites",
             "has no effect with --unmatched=greylist, except in log and counters: clients that are not listed are \

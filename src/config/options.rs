@@ -222,6 +222,10 @@ pub struct Options {
     #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
     pub dnsbl_threshold: Option<String>,
 
+    /// Sum of DNS list weights from which a client is refused [default: off]
+    #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
+    pub dnsbl_reject_threshold: Option<String>,
+
     /// Sum of DNS list weights, below zero, from which down a client passes at once [default: off]
     #[arg(
         long,

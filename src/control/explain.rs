@@ -54,6 +54,8 @@ pub enum StepResult {
     Passes,
     /// The client is suspicious.
     Suspicious,
+    /// The client is refused.
+    Rejects,
     /// An exception from S25R matches.
     Exception,
     /// The records decide.
@@ -259,16 +261,30 @@ fn dns_step(score: Score, rules: &Ruleset) -> (StepResult, String) {
         Standing::Allowed => StepResult::Passes,
         Standing::Unlisted => StepResult::NoMatch,
         Standing::Suspicious => StepResult::Suspicious,
+        Standing::Rejected => StepResult::Rejects,
     };
-    let Thresholds { suspicious, allow } = rules.dns_lists.thresholds();
+    let Thresholds {
+        suspicious,
+        reject,
+        allow,
+    } = rules.dns_lists.thresholds();
+    let refused = reject.map_or_else(String::new, |reject| format!(", refused from {reject}"));
     let exempt = allow.map_or_else(String::new, |allow| format!(", exempt at {allow} or below"));
     let mut text = format!(
-        "the weights add up to {}; suspicious from {suspicious}{exempt}",
+        "the weights add up to {}; suspicious from {suspicious}{refused}{exempt}",
         score.weight
     );
     if score.silent > 0 {
         text.push_str("; without a reply: ");
         text.push_str(&counted(score.silent.into(), "list", "lists"));
+    }
+    let is_allowed = allow.is_some_and(|allow| score.weight <= allow);
+    let is_refused = reject.is_some_and(|reject| score.weight >= reject);
+    if is_allowed && score.standing != Standing::Allowed {
+        text.push_str("; not exempt, because a list without a reply might have the client");
+    }
+    if is_refused && score.standing != Standing::Rejected {
+        text.push_str("; not refused, because a list without a reply might speak for the client");
     }
     (finding, text)
 }

@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Answer, Resolver, Resolving};
 use crate::policy::{Finding, Lookup};
-use crate::types::DNS_PORT;
+use crate::types::{DNS_PORT, ReplyText};
 
 /// Where the system's name servers are.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -147,14 +147,15 @@ fn set(options: &mut ResolverOpts) {
 impl Resolver for Dns {
     fn resolve(&self, lookup: &Lookup) -> Resolving {
         let servers = self.servers.clone();
-        let name = match lookup {
-            Lookup::DnsList(zone, client) => zone.name(*client),
+        let (name, kind) = match lookup {
+            Lookup::DnsList(zone, client) => (zone.name(*client), RecordType::A),
+            Lookup::DnsListText(zone, client) => (zone.name(*client), RecordType::TXT),
             Lookup::Spf(_) => return Box::pin(async { Answer::SILENT }),
         };
         Box::pin(async move {
             // The name ends with a dot: no search domain is tried.
             match Name::from_ascii(&name) {
-                Ok(name) => ask_all(servers, name).await.unwrap_or(Answer::SILENT),
+                Ok(name) => ask_all(servers, name, kind).await.unwrap_or(Answer::SILENT),
                 Err(_) => Answer::SILENT,
             }
         })
@@ -162,12 +163,12 @@ impl Resolver for Dns {
 }
 
 /// Asks one name server after the other until one has replied; `None` if none has.
-async fn ask_all(servers: Vec<TokioResolver>, name: Name) -> Option<Answer> {
+async fn ask_all(servers: Vec<TokioResolver>, name: Name, kind: RecordType) -> Option<Answer> {
     let mut waiting = servers.into_iter();
     let mut running = JoinSet::new();
     loop {
         if let Some(server) = waiting.next() {
-            running.spawn(ask(server, name.clone()));
+            running.spawn(ask(server, name.clone(), kind));
         } else if running.is_empty() {
             return None;
         }
@@ -183,13 +184,12 @@ async fn ask_all(servers: Vec<TokioResolver>, name: Name) -> Option<Answer> {
 }
 
 /// Asks a name server; `None` if it has not replied, or with an error.
-async fn ask(server: TokioResolver, name: Name) -> Option<Answer> {
-    match server.lookup(name, RecordType::A).await {
+async fn ask(server: TokioResolver, name: Name, kind: RecordType) -> Option<Answer> {
+    match server.lookup(name, kind).await {
         Ok(found) => {
-            let addresses = found.answers().iter().filter_map(address);
             let until = Instant::from_std(found.valid_until());
             Some(Answer {
-                finding: Finding::Addresses(addresses.take(MOST_ADDRESSES).collect()),
+                finding: finding(found.answers(), kind),
                 lifetime: until
                     .saturating_duration_since(Instant::now())
                     .max(LEAST_LIFETIME),
@@ -205,6 +205,24 @@ async fn ask(server: TokioResolver, name: Name) -> Option<Answer> {
         }
         Err(_) => None,
     }
+}
+
+/// What the records of a reply say.
+fn finding(records: &[Record], kind: RecordType) -> Finding {
+    if kind == RecordType::TXT {
+        let text = records.iter().find_map(text);
+        return text.map_or(Finding::Absent, Finding::Text);
+    }
+    let addresses = records.iter().filter_map(address);
+    Finding::Addresses(addresses.take(MOST_ADDRESSES).collect())
+}
+
+/// The text of a record, if it has one.
+fn text(record: &Record) -> Option<ReplyText> {
+    let RData::TXT(text) = &record.data else {
+        return None;
+    };
+    ReplyText::foreign(&text.txt_data.concat())
 }
 
 /// The address of a record, if it is one that a list may answer with.

@@ -9,6 +9,7 @@
 //! | what | limit | beyond it |
 //! | --- | --- | --- |
 //! | a request | [`Lookups::timeout`] for all its lookups together | [`Finding::NoAnswer`] |
+//! | a lookup under way | [`Lookups::timeout`] from its beginning, for all requests | [`Finding::NoAnswer`] at once |
 //! | a lookup | [`LOOKUP_SECONDS`] | [`Finding::NoAnswer`] |
 //! | lookups in DNS lists under way | [`MOST_UNDER_WAY`], [`MOST_OF_ZONE`] of a zone | [`Finding::NoAnswer`] at once |
 //! | evaluations of SPF under way | [`MOST_EVALUATIONS`], [`MOST_OF_NETWORK`] of a client's network | [`Finding::NoAnswer`] at once |
@@ -116,13 +117,16 @@ struct Inner {
     jobs: Mutex<Option<mpsc::UnboundedSender<Lookup>>>,
 }
 
-/// A lookup's waiters.
-type Waiters = Vec<oneshot::Sender<Finding>>;
+/// A lookup under way.
+struct UnderWay {
+    since: Instant,
+    waiters: Vec<oneshot::Sender<Finding>>,
+}
 
 #[derive(Default)]
 struct Table {
     cache: Cache<Lookup, Finding, MOST_CACHED>,
-    under_way: HashMap<Lookup, Waiters>,
+    under_way: HashMap<Lookup, UnderWay>,
     budget: Budget,
     silence: Silence,
 }
@@ -219,14 +223,21 @@ impl Inner {
         let source = lookup.source();
         let has_room = table.budget.has_room(&source);
         match table.under_way.entry(lookup.clone()) {
-            Entry::Occupied(mut waiters) => waiters.get_mut().push(waiter),
+            // A message with many recipients waits for a silent zone once.
+            Entry::Occupied(place) if now >= place.get().since + self.timeout => {
+                return Begun::Found(Finding::NoAnswer);
+            }
+            Entry::Occupied(mut place) => place.get_mut().waiters.push(waiter),
             Entry::Vacant(place) => {
                 let is_sent =
                     has_room && table.silence.admits(lookup, now) && self.hand_over(lookup);
                 if !is_sent {
                     return Begun::Found(Finding::NoAnswer);
                 }
-                place.insert(vec![waiter]);
+                place.insert(UnderWay {
+                    since: now,
+                    waiters: vec![waiter],
+                });
                 table.budget.begin(source);
             }
         }
@@ -300,7 +311,8 @@ impl Inner {
             let mut table = self.lock();
             let change = table.silence.note(&lookup, &answer.finding, now);
             table.budget.end(&source);
-            let waiters = table.under_way.remove(&lookup).unwrap_or_default();
+            let under_way = table.under_way.remove(&lookup);
+            let waiters = under_way.map_or_else(Vec::new, |under_way| under_way.waiters);
             let finding = answer.finding.clone();
             table.cache.insert(lookup, finding, now + lifetime);
             (change, waiters)

@@ -52,7 +52,7 @@ impl Silence {
     /// Whether a lookup may be sent. Of a zone that is left out one may, at the end of each time.
     pub(super) fn admits(&mut self, lookup: &Lookup, now: Instant) -> bool {
         let zone = match lookup {
-            Lookup::DnsList(zone, _) => zone,
+            Lookup::DnsList(zone, _) | Lookup::DnsListText(zone, _) => zone,
             Lookup::Spf(question) => {
                 return self.domains.find(question.organization(), now).is_none();
             }
@@ -87,7 +87,7 @@ impl Silence {
         now: Instant,
     ) -> Option<Change> {
         let zone = match lookup {
-            Lookup::DnsList(zone, _) => zone.clone(),
+            Lookup::DnsList(zone, _) | Lookup::DnsListText(zone, _) => zone.clone(),
             Lookup::Spf(question) => {
                 if *finding == Finding::NoAnswer {
                     let domain = question.organization().clone();

@@ -74,7 +74,7 @@ impl Resolver for Gated {
                 Lookup::DnsList(_, client) if is_even(client) => {
                     Finding::Addresses(Arc::from([Ipv4Addr::new(127, 0, 0, 2)]))
                 }
-                Lookup::DnsList(..) => Finding::Absent,
+                Lookup::DnsList(..) | Lookup::DnsListText(..) => Finding::Absent,
                 Lookup::Spf(question) if is_even(question.client()) => {
                     Finding::Spf(SpfFinding::Passed(question.organization().clone()))
                 }
@@ -159,6 +159,20 @@ async fn lookups_of_a_zone_have_a_bound_beyond_which_there_is_no_answer_at_once(
     assert!(!all.contains(&Finding::NoAnswer));
     assert_eq!(found(&lookups, &[most], soon()).await, [addresses()]);
     assert_eq!(resolver.times(), MOST_OF_ZONE + 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_is_waited_for_once_however_many_recipients_a_message_has() {
+    let resolver = Gated::default();
+    let lookups = lookups(&resolver);
+    let start = Instant::now();
+    let deadline = || Instant::now() + lookups.timeout();
+    for _ in 0..50 {
+        assert_eq!(found(&lookups, &[2], deadline()).await, [Finding::NoAnswer]);
+    }
+    assert_eq!(start.elapsed().as_secs(), 2);
+    // The thread may not have come to it yet.
+    assert!(resolver.times() <= 1);
 }
 
 #[tokio::test]

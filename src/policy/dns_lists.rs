@@ -2,18 +2,20 @@
 //!
 //! The syntax and the arithmetic are those of Postfix's `postscreen_dnsbl_sites` (postconf(5)): each site adds its
 //! weight once if any address of the answer matches its filter, and a zone that several sites name is asked once.
-//! From one threshold on the client is suspicious; from another one down, below zero, it passes at once.
+//! From one threshold on the client is suspicious, from a higher one on it is refused; from another one down, below
+//! zero, it passes at once.
 //!
 //! Only addresses in 127.0.0.0/8 are answers of a list; 127.255.255.0/24 and 127.0.0.255 are error codes (a public
 //! resolver that is refused, a rate limit). A zone without an answer adds nothing, but a client passes at once only if
-//! it would also do so had all silent zones listed it.
+//! it would also do so had all silent zones listed it, and is refused only if no zone is silent that could have spoken
+//! for it.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use super::evidence::{Evidence, Finding, Lookup, is_listing};
 use super::zone::{Zone, ZoneError};
-use crate::types::ClientIp;
+use crate::types::{ClientIp, ReplyText};
 
 /// The greatest weight, up and down.
 const MOST_WEIGHT: i32 = 1_000_000;
@@ -89,15 +91,18 @@ pub enum SiteError {
 pub struct Thresholds {
     /// From here on a client is suspicious; at least 1.
     pub suspicious: i32,
+    /// From here on a client is refused; at least `suspicious`. `None`: never.
+    pub reject: Option<i32>,
     /// From here down a client passes at once; at most -1. `None`: never.
     pub allow: Option<i32>,
 }
 
 impl Default for Thresholds {
-    /// As postscreen: suspicious from 1 on, and nobody passes at once.
+    /// As postscreen: suspicious from 1 on, and nobody is refused or passes at once.
     fn default() -> Self {
         Self {
             suspicious: 1,
+            reject: None,
             allow: None,
         }
     }
@@ -120,6 +125,8 @@ pub enum Standing {
     Unlisted,
     /// It is suspicious.
     Suspicious,
+    /// It is refused.
+    Rejected,
 }
 
 /// What a zone has answered about a client.
@@ -145,10 +152,30 @@ pub enum ZoneAnswer {
 pub struct Score {
     /// The weights of the sites that match, together.
     pub weight: i32,
+    /// The zone that adds most, by its number among [`DnsLists::zones`]; `None` if no zone adds anything.
+    pub heaviest: Option<usize>,
     /// How many zones there was no answer from.
     pub silent: u32,
     /// What that makes of the client.
     pub standing: Standing,
+}
+
+/// What silent zones could have changed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Missed {
+    /// How much they could have added.
+    weight: i32,
+    /// Whether one could have spoken for the client: it has a negative weight.
+    speaks_for: bool,
+}
+
+impl Missed {
+    fn and(self, other: Self) -> Self {
+        Self {
+            weight: self.weight.saturating_add(other.weight),
+            speaks_for: self.speaks_for || other.speaks_for,
+        }
+    }
 }
 
 /// What the DNS lists say about a client.
@@ -251,11 +278,19 @@ impl DnsLists {
         })
     }
 
-    /// What the sites of a zone would add at most.
-    fn most_of(&self, zone: usize) -> i32 {
+    /// A zone by its number.
+    #[must_use]
+    pub fn zone(&self, number: usize) -> Option<&Zone> {
+        self.zones.get(number)
+    }
+
+    /// What a silent zone could change.
+    fn missed(&self, zone: usize) -> Missed {
         let sites = self.sites.iter().filter(|site| site.zone == zone);
-        let weights = sites.map(|site| site.weight.max(0));
-        weights.fold(0, i32::saturating_add)
+        sites.fold(Missed::default(), |missed, site| Missed {
+            weight: missed.weight.saturating_add(site.weight.max(0)),
+            speaks_for: missed.speaks_for || site.weight < 0,
+        })
     }
 
     /// What a zone says by these addresses.
@@ -275,13 +310,18 @@ impl DnsLists {
         ZoneAnswer::Listed { address, weight }
     }
 
-    /// What a sum makes of a client, if the silent zones could add so much to it.
-    fn standing(&self, weight: i32, silent: i32) -> Standing {
-        if weight >= self.thresholds.suspicious {
+    /// What a sum makes of a client when this was missed.
+    fn standing(&self, weight: i32, missed: Missed) -> Standing {
+        let thresholds = self.thresholds;
+        let is_rejected = thresholds.reject.is_some_and(|reject| weight >= reject);
+        if is_rejected && !missed.speaks_for {
+            return Standing::Rejected;
+        }
+        if weight >= thresholds.suspicious {
             return Standing::Suspicious;
         }
-        match self.thresholds.allow {
-            Some(allow) if weight.saturating_add(silent) <= allow => Standing::Allowed,
+        match thresholds.allow {
+            Some(allow) if weight.saturating_add(missed.weight) <= allow => Standing::Allowed,
             Some(_) | None => Standing::Unlisted,
         }
     }
@@ -298,7 +338,13 @@ impl DnsLists {
             return Rating::NotAsked;
         }
         let mut unknown = Vec::new();
-        let (mut weight, mut silent, mut silent_weight) = (0_i32, 0_u32, 0_i32);
+        let mut sum = Score {
+            weight: 0,
+            heaviest: None,
+            silent: 0,
+            standing: Standing::Unlisted,
+        };
+        let (mut most, mut missed) = (0, Missed::default());
         for (number, zone) in self.zones.iter().enumerate() {
             let lookup = Lookup::DnsList(zone.clone(), client);
             let answer = match evidence.find(&lookup) {
@@ -307,27 +353,55 @@ impl DnsLists {
                     continue;
                 }
                 Some(Finding::Absent) => ZoneAnswer::Unlisted,
-                Some(Finding::NoAnswer | Finding::Spf(_)) => ZoneAnswer::Silent,
+                Some(Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_)) => ZoneAnswer::Silent,
                 Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };
             listen(number, answer);
             match answer {
-                ZoneAnswer::Listed { weight: added, .. } => weight = weight.saturating_add(added),
+                ZoneAnswer::Listed { weight, .. } => {
+                    sum.weight = sum.weight.saturating_add(weight);
+                    if weight > most {
+                        (most, sum.heaviest) = (weight, Some(number));
+                    }
+                }
                 ZoneAnswer::Unlisted => {}
                 ZoneAnswer::Error | ZoneAnswer::Silent => {
-                    silent = silent.saturating_add(1);
-                    silent_weight = silent_weight.saturating_add(self.most_of(number));
+                    sum.silent = sum.silent.saturating_add(1);
+                    missed = missed.and(self.missed(number));
                 }
             }
         }
         if !unknown.is_empty() {
             return Rating::Unknown(unknown);
         }
-        Rating::Sum(Score {
-            weight,
-            silent,
-            standing: self.standing(weight, silent_weight),
-        })
+        sum.standing = self.standing(sum.weight, missed);
+        Rating::Sum(sum)
+    }
+}
+
+impl DnsLists {
+    /// The text of a refusal, or what has to be looked up first. In the words of Postfix (`default_rbl_reply` of
+    /// postconf(5)) but the first two: with them, log tools would not see the list behind Postfix's "Recipient address
+    /// rejected".
+    pub(super) fn refusal(
+        &self,
+        client: ClientIp,
+        score: Score,
+        evidence: &Evidence,
+    ) -> Result<ReplyText, Lookup> {
+        let address = client.address();
+        let mut text = format!("Client host [{address}] blocked");
+        if let Some(zone) = score.heaviest.and_then(|number| self.zone(number)) {
+            let lookup = Lookup::DnsListText(zone.clone(), client);
+            let found = evidence.find(&lookup).ok_or(lookup)?;
+            text.push_str(" using ");
+            text.push_str(&zone.to_string());
+            if let Finding::Text(reason) = found {
+                text.push_str("; ");
+                text.push_str(reason.as_str());
+            }
+        }
+        Ok(ReplyText::new(text))
     }
 }
 

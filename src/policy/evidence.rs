@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::domain::Domain;
 use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
-use crate::types::{ClientIp, Prefix};
+use crate::types::{ClientIp, Prefix, ReplyText};
 
 /// How often the lookups of one request are asked for, each time with what was found before.
 pub const ROUNDS: usize = 3;
@@ -22,6 +22,8 @@ pub const ROUNDS: usize = 3;
 pub enum Lookup {
     /// The A records of a client in a DNS list.
     DnsList(Zone, ClientIp),
+    /// The TXT record of a client in a DNS list, which says why it is listed.
+    DnsListText(Zone, ClientIp),
     /// Whether SPF passes.
     Spf(SpfQuestion),
 }
@@ -40,7 +42,7 @@ impl Lookup {
     #[must_use]
     pub fn source(&self) -> LookupSource {
         match self {
-            Self::DnsList(zone, _) => LookupSource::Zone(zone.clone()),
+            Self::DnsList(zone, _) | Self::DnsListText(zone, _) => LookupSource::Zone(zone.clone()),
             Self::Spf(question) => LookupSource::Network(question.network()),
         }
     }
@@ -51,6 +53,8 @@ impl Lookup {
 pub enum Finding {
     /// These addresses. The resolver leaves out all that are not in 127.0.0.0/8.
     Addresses(Arc<[Ipv4Addr]>),
+    /// This text.
+    Text(ReplyText),
     /// There is no record.
     Absent,
     /// What SPF says.
@@ -65,7 +69,7 @@ impl Finding {
     pub fn is_error_code(&self) -> bool {
         match self {
             Self::Addresses(addresses) => !addresses.iter().copied().any(is_listing),
-            Self::Absent | Self::Spf(_) | Self::NoAnswer => false,
+            Self::Text(_) | Self::Absent | Self::Spf(_) | Self::NoAnswer => false,
         }
     }
 }
@@ -95,6 +99,7 @@ impl Evidence {
             Finding::Spf(SpfFinding::Passed(domain)) => Some(domain),
             Finding::Spf(SpfFinding::NotPassed(_))
             | Finding::Addresses(_)
+            | Finding::Text(_)
             | Finding::Absent
             | Finding::NoAnswer => None,
         })

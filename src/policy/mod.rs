@@ -77,7 +77,7 @@ pub use verdict::{Remaining, Tarpitting, Then, Verdict};
 pub use zone::{Zone, ZoneError};
 
 pub use crate::types::{ListName, Reason};
-use crate::types::{ReplyText, Timestamp};
+use crate::types::{Reply, Timestamp};
 
 /// What [`plan`] makes of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,8 +85,8 @@ use crate::types::{ReplyText, Timestamp};
 pub enum Plan {
     /// Settled without the store.
     Settled(Outcome),
-    /// Settled by a table that has its own reply.
-    Replied(Outcome, ReplyText),
+    /// Settled with a reply of its own.
+    Replied(Outcome, Reply),
     /// What is settled depends on these lookups. The case says which records there may be: if they let the attempt
     /// pass, nothing needs to be looked up.
     Ask(Vec<Lookup>, Case),

@@ -4,10 +4,10 @@ use super::access::AccessResult;
 use super::dns_lists::{Rating, Standing};
 use super::{
     Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, Finding, ListName, Lookup,
-    Outcome, Plan, Reason, Ruleset, SpfFinding, SpfQuestion, SpfResult, Stage, Step, Suspicion,
-    Trace, TripletKey, Unmatched, Verdict, s25r,
+    Outcome, Plan, Reason, Ruleset, Severity, SpfFinding, SpfQuestion, SpfResult, Stage, Step,
+    Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
 };
-use crate::types::{ClientIp, ReplyText};
+use crate::types::{ClientIp, Reply, ReplyText};
 
 /// Settles what can be settled without the store, and notes the steps in `trace`.
 ///
@@ -23,10 +23,10 @@ pub fn plan(
         Ok(parts) => parts,
         Err(settled) => return settled.plan(),
     };
-    match parts
+    let checked = parts
         .pass_lists(rules, trace)
-        .and_then(|()| parts.suspicion(evidence, rules, trace))
-    {
+        .and_then(|()| parts.suspicion(evidence, rules, trace));
+    match checked {
         Ok(Check::Done(suspicion)) => {
             let missing = parts.names(evidence, rules, trace);
             let case = parts.case(rules, suspicion);
@@ -40,23 +40,38 @@ pub fn plan(
     }
 }
 
-/// What was decided without the store, and the text of a table's reply.
-struct Settled(Verdict, Reason, Because, Option<ReplyText>);
+/// What was decided without the store.
+struct Settled {
+    verdict: Verdict,
+    reason: Reason,
+    because: Because,
+    suspicion: Option<Suspicion>,
+    /// The reply, if it has one of its own.
+    reply: Option<Reply>,
+}
 
 impl Settled {
     fn plan(self) -> Plan {
-        let Self(verdict, reason, because, text) = self;
-        let outcome = Outcome::new(verdict, reason, because);
-        match text {
+        let outcome = Outcome {
+            suspicion: self.suspicion,
+            ..Outcome::new(self.verdict, self.reason, self.because)
+        };
+        match self.reply {
             None => Plan::Settled(outcome),
-            Some(text) => Plan::Replied(outcome, text),
+            Some(reply) => Plan::Replied(outcome, reply),
         }
     }
 }
 
 /// Passes, for this reason.
 const fn pass(reason: Reason, because: Because) -> Settled {
-    Settled(Verdict::Pass, reason, because, None)
+    Settled {
+        verdict: Verdict::Pass,
+        reason,
+        because,
+        suspicion: None,
+        reply: None,
+    }
 }
 
 /// What the suspicion checks say together.
@@ -146,21 +161,20 @@ impl<'a> Parts<'a> {
             return Err(pass(Reason::Authenticated, Because::Request));
         }
         let opted_in = self.opted_in(rules, trace)?;
-        if by_tables.is_some() {
-            return Ok(Check::Done(by_tables));
-        }
-        let (rule, exception) = self.by_s25r(rules, trace);
+        let (rule, exception) = match by_tables {
+            Some(_) => (None, None),
+            None => self.by_s25r(rules, trace),
+        };
         let by_name = rule.filter(|_| exception.is_none()).map(Suspicion::S25r);
-        let is_asked = by_name.is_some() && rules.params.spf.excuses;
-        let (mut missing, mut is_excused) = (None, false);
-        if is_asked {
-            match self.by_spf(evidence, trace) {
-                Ok(result) => is_excused = result == SpfResult::Pass,
-                Err(lookup) => missing = Some(lookup),
-            }
-        }
-        let by_s25r = by_name.filter(|_| !is_excused);
-        match self.by_dns_lists(by_s25r, evidence, rules, trace)? {
+        let (is_excused, missing) = match by_name {
+            Some(_) if rules.params.spf.excuses => match self.by_spf(evidence, trace) {
+                Ok(result) => (result == SpfResult::Pass, None),
+                Err(lookup) => (false, Some(lookup)),
+            },
+            Some(_) | None => (false, None),
+        };
+        let so_far = by_tables.or(by_name.filter(|_| !is_excused));
+        match self.by_dns_lists((by_tables, so_far), evidence, rules, trace)? {
             Some(Check::Lacks(mut lookups)) => {
                 lookups.extend(missing);
                 return Ok(Check::Lacks(lookups));
@@ -171,8 +185,8 @@ impl<'a> Parts<'a> {
         if let Some(lookup) = missing {
             return Ok(Check::Lacks(vec![lookup]));
         }
-        if by_s25r.is_some() {
-            return Ok(Check::Done(by_s25r));
+        if so_far.is_some() {
+            return Ok(Check::Done(so_far));
         }
         let because = exception.map_or(Because::Request, Because::Entry);
         let unmatched = rules.unmatched();
@@ -211,9 +225,9 @@ impl<'a> Parts<'a> {
                 None => return Err(lookup),
                 Some(Finding::Spf(SpfFinding::Passed(_))) => SpfResult::Pass,
                 Some(Finding::Spf(SpfFinding::NotPassed(result))) => *result,
-                Some(Finding::NoAnswer | Finding::Absent | Finding::Addresses(_)) => {
-                    SpfResult::Temperror
-                }
+                Some(
+                    Finding::NoAnswer | Finding::Absent | Finding::Text(_) | Finding::Addresses(_),
+                ) => SpfResult::Temperror,
             },
         };
         self.spf = Some(result);
@@ -232,17 +246,19 @@ impl<'a> Parts<'a> {
         is_asked.then(|| self.by_spf(evidence, trace).err())?
     }
 
-    /// What the DNS lists say, if they are asked: they cannot make a client of S25R more suspicious, but may let it
-    /// pass. `None`: nothing.
+    /// What the DNS lists make of a client, if they can change what the tables say of it, and what the checks say
+    /// so far; the outcome when they let it pass or refuse it.
     fn by_dns_lists(
         &self,
-        by_s25r: Option<Suspicion>,
+        (by_tables, so_far): (Option<Suspicion>, Option<Suspicion>),
         evidence: &Evidence,
         rules: &Ruleset,
         trace: &mut impl Trace,
     ) -> Result<Option<Check>, Settled> {
         let lists = &rules.dns_lists;
-        if by_s25r.is_some() && lists.thresholds().allow.is_none() {
+        let thresholds = lists.thresholds();
+        let may_pass = by_tables.is_none() && thresholds.allow.is_some();
+        if so_far.is_some() && !may_pass && thresholds.reject.is_none() {
             return Ok(None);
         }
         let listen = |zone, answer| trace.note(Step::DnsList(zone, answer));
@@ -252,13 +268,21 @@ impl<'a> Parts<'a> {
             Rating::Sum(score) => score,
         };
         trace.note(Step::DnsLists(score));
+        let suspicion = Some(Suspicion::DnsLists(score.weight));
         match score.standing {
-            Standing::Allowed => Err(pass(Reason::DnsAllowlist, Because::Request)),
-            Standing::Suspicious if by_s25r.is_none() => {
-                let suspicion = Suspicion::DnsLists(score.weight);
-                Ok(Some(Check::Done(Some(suspicion))))
-            }
-            Standing::Suspicious | Standing::Unlisted => Ok(None),
+            Standing::Allowed if may_pass => Err(pass(Reason::DnsAllowlist, Because::Request)),
+            Standing::Suspicious if so_far.is_none() => Ok(Some(Check::Done(suspicion))),
+            Standing::Allowed | Standing::Suspicious | Standing::Unlisted => Ok(None),
+            Standing::Rejected => match lists.refusal(self.client, score, evidence) {
+                Err(lookup) => Ok(Some(Check::Lacks(vec![lookup]))),
+                Ok(text) => Err(Settled {
+                    verdict: Verdict::Reply(Severity::Reject),
+                    reason: Reason::DnsReject,
+                    because: Because::Request,
+                    suspicion,
+                    reply: Some(Reply::Reject(text)),
+                }),
+            },
         }
     }
 
@@ -304,12 +328,13 @@ impl<'a> Parts<'a> {
         trace.note(Step::Access(Some(entry)));
         match found.result {
             AccessResult::Permit => Err(pass(Reason::AccessPermit, Because::Entry(entry))),
-            AccessResult::Reply(severity) => {
-                let verdict = Verdict::Reply(severity);
-                let because = Because::Entry(entry);
-                let text = ReplyText::new(found.text());
-                Err(Settled(verdict, Reason::AccessReply, because, Some(text)))
-            }
+            AccessResult::Reply(severity) => Err(Settled {
+                verdict: Verdict::Reply(severity),
+                reason: Reason::AccessReply,
+                because: Because::Entry(entry),
+                suspicion: None,
+                reply: Some(Reply::Access(ReplyText::new(found.text()))),
+            }),
             AccessResult::Greylist => Ok(Some(Suspicion::Entry(entry))),
             AccessResult::Nothing => Ok(None),
         }
@@ -333,3 +358,6 @@ impl<'a> Parts<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod dns_tests;

@@ -257,7 +257,7 @@ proptest! {
     fn evidence_that_comes_bit_by_bit_leads_where_all_of_it_at_once_leads(
         findings in prop::collection::vec(finding(), 4),
         weights in prop::collection::vec(-3..4_i32, 4),
-        (suspicious, allow) in (1..5_i32, prop::option::of(-4..0_i32)),
+        (suspicious, above, allow) in (1..5_i32, prop::option::of(0..3_i32), prop::option::of(-4..0_i32)),
         (s25r, name_matches) in any::<(bool, bool)>(),
         (spf_excuses, spf_names, spf) in (any::<bool>(), any::<bool>(), spf_finding()),
         bits in 1..16_u8,
@@ -272,7 +272,8 @@ proptest! {
             spf: SpfUse { excuses: spf_excuses, names: spf_names },
             ..Params::default()
         });
-        let thresholds = Thresholds { suspicious, allow };
+        let reject = above.map(|above| suspicious + above);
+        let thresholds = Thresholds { suspicious, reject, allow };
         rules.dns_lists = DnsLists::parse(&sites, thresholds).unwrap().into();
         let attempt = Attempt {
             client_address: Some(b"192.0.2.7"),
@@ -287,13 +288,17 @@ proptest! {
                     let number = rules.dns_lists.zones().position(|known| known == zone);
                     findings[number.unwrap()].clone()
                 }
+                Lookup::DnsListText(..) => Finding::Absent,
                 Lookup::Spf(_) => spf.clone(),
             };
             (lookup.clone(), finding)
         };
         let client = ClientIp::parse(b"192.0.2.7").unwrap();
         let question = SpfQuestion::new(client, b"", b"a@example.com").unwrap();
-        let all = rules.dns_lists.zones().map(|zone| Lookup::DnsList(zone.clone(), client));
+        let all = rules.dns_lists.zones().flat_map(|zone| {
+            let zone = || zone.clone();
+            [Lookup::DnsList(zone(), client), Lookup::DnsListText(zone(), client)]
+        });
         let all = all.chain([Lookup::Spf(question)]);
         let mut at_once = Evidence::default();
         at_once.add(all.map(|lookup| known(&lookup)));
@@ -321,7 +326,8 @@ proptest! {
         }
         prop_assert_eq!(got, want);
         prop_assert_eq!(seen, steps, "the steps are those of the last round");
-        let is_settled = s25r && name_matches && allow.is_none() && !spf_excuses && !spf_names;
+        let is_settled = s25r && name_matches && !spf_excuses && !spf_names;
+        let is_settled = is_settled && allow.is_none() && reject.is_none();
         prop_assert!(!(is_settled && rounds > 0), "nothing is asked that makes no difference");
     }
 }

@@ -50,7 +50,7 @@ fn settle(
                         asked += 1;
                         (lookup, spf.clone())
                     }
-                    Lookup::DnsList(..) => {
+                    Lookup::DnsList(..) | Lookup::DnsListText(..) => {
                         let listing = [[127, 0, 0, 2].into()];
                         (lookup, Finding::Addresses(listing.into()))
                     }

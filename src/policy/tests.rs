@@ -1,13 +1,12 @@
 //! The state table of the manual, row by row, and the order of a decision.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::pattern::{AddressPattern, ClientPattern};
 use super::*;
-use crate::types::{Reply, Span};
+use crate::types::{Reply, ReplyText, Span};
 
 const WINDOW: u64 = 2 * 86_400;
 const MAX_AGE: u64 = 35 * 86_400;
@@ -23,11 +22,14 @@ fn entry(text: &str) -> Entry {
     Entry::in_file(&Path::new("list").into(), 1, text)
 }
 
-fn rules(change: impl FnOnce(&mut Params)) -> Ruleset {
+pub(super) fn rules(change: impl FnOnce(&mut Params)) -> Ruleset {
     with_lists(change, |_| {})
 }
 
-fn with_lists(change: impl FnOnce(&mut Params), add: impl FnOnce(&mut Lists)) -> Ruleset {
+pub(super) fn with_lists(
+    change: impl FnOnce(&mut Params),
+    add: impl FnOnce(&mut Lists),
+) -> Ruleset {
     let addresses = |text: &str| {
         AddressList::new(vec![(AddressPattern::parse(text).unwrap(), entry(text))]).unwrap()
     };
@@ -49,7 +51,12 @@ fn with_lists(change: impl FnOnce(&mut Params), add: impl FnOnce(&mut Lists)) ->
     Ruleset::new(params, lists, texts)
 }
 
-fn attempt<'a>(name: &'a str, address: &'a str, sender: &'a str, to: &'a str) -> Attempt<'a> {
+pub(super) fn attempt<'a>(
+    name: &'a str,
+    address: &'a str,
+    sender: &'a str,
+    to: &'a str,
+) -> Attempt<'a> {
     Attempt {
         client_address: Some(address.as_bytes()),
         client_name: Some(name.as_bytes()),
@@ -492,7 +499,7 @@ fn s25r_makes_suspicious_what_is_no_exception() {
 }
 
 /// Client access tables of these lines, each an expression and a result.
-fn access(lines: &[(&str, &str)]) -> AccessTables {
+pub(super) fn access(lines: &[(&str, &str)]) -> AccessTables {
     let lines = lines.iter().zip(1..).map(|((expression, result), line)| {
         let (result, text) = access::AccessResult::parse(result, &[]).unwrap();
         let condition = access::Condition {
@@ -566,7 +573,7 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
         let got = match plan(&attempt, &rules) {
             Plan::Case(case) => Ok(case.suspicion),
             Plan::Settled(outcome) => Err((outcome.reason, rules.reply(&attempt, &outcome, at(0)))),
-            Plan::Replied(outcome, text) => Err((outcome.reason, Reply::Access(text))),
+            Plan::Replied(outcome, reply) => Err((outcome.reason, reply)),
             Plan::Ask(lookups, _) => panic!("{name}: {lookups:?}"),
         };
         assert_eq!(got, want, "{name}");
@@ -687,60 +694,6 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
         ..attempt("mx.example", "192.0.2.7", "a@b", "")
     };
     assert!(matches!(plan(&data, &rules), Plan::Case(_)));
-}
-
-#[test]
-fn dns_lists_add_suspicion_to_clients_that_s25r_does_not_match_and_may_exempt_any() {
-    use Standing::{Allowed, Suspicious, Unlisted};
-    let s25r = Ok(Some(Suspicion::S25r(0)));
-    let by_lists = Ok(Some(Suspicion::DnsLists(1)));
-    let (mail, line) = ("mx.example", "unknown");
-    // The client's name, whether lists can exempt, what they say, and what becomes of the client.
-    let cases = [
-        (mail, false, Suspicious, by_lists),
-        (mail, false, Unlisted, Err(Reason::NotSuspicious)),
-        (mail, true, Allowed, Err(Reason::DnsAllowlist)),
-        (mail, true, Suspicious, by_lists),
-        (line, false, Allowed, s25r),
-        (line, true, Allowed, Err(Reason::DnsAllowlist)),
-        (line, true, Unlisted, s25r),
-        (line, true, Suspicious, s25r),
-    ];
-    for (name, can_exempt, standing, want) in cases {
-        let thresholds = Thresholds {
-            suspicious: 1,
-            allow: can_exempt.then_some(-1),
-        };
-        let mut rules = rules(|params| params.s25r = true);
-        let sites = ["bad.example=127.0.0.2 bad.example=127.0.0.3*-1"];
-        rules.dns_lists = DnsLists::parse(&sites, thresholds).unwrap().into();
-        let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
-        let last = match standing {
-            Allowed => 3,
-            Unlisted => 4,
-            Suspicious => 2,
-        };
-        let mut evidence = Evidence::default();
-        let mut lookups = 0;
-        let got = loop {
-            match super::plan(&attempt, &evidence, &rules, &mut ()) {
-                Plan::Ask(missing, _) => {
-                    lookups += missing.len();
-                    let found = Finding::Addresses(Arc::from([[127, 0, 0, last].into()]));
-                    evidence.add(missing.into_iter().map(|lookup| (lookup, found.clone())));
-                }
-                Plan::Case(case) => break Ok(case.suspicion),
-                Plan::Settled(outcome) | Plan::Replied(outcome, _) => break Err(outcome.reason),
-            }
-        };
-        assert_eq!(got, want, "{name} {can_exempt} {standing:?}");
-        let is_asked = can_exempt || name == mail;
-        assert_eq!(
-            lookups,
-            usize::from(is_asked),
-            "{name} {can_exempt} {standing:?}"
-        );
-    }
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl Texts {
         &self.action
     }
 
-    /// The reply for a verdict. The text of a table's reply comes from the table.
+    /// The reply for a verdict. The text of a table's reply and that of a refusal are made elsewhere.
     /// `delay` stands for `%s` where only retries are missing.
     pub fn reply(&self, verdict: Verdict, recipient: &[u8], now: Timestamp, delay: Span) -> Reply {
         match verdict {

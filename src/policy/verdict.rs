@@ -55,7 +55,7 @@ pub enum Verdict {
         /// The answer.
         then: Then,
     },
-    /// What a client access table says.
+    /// What a client access table says, or a refusal by DNS lists.
     Reply(Severity),
     /// Deferred: the database is unavailable.
     Unavailable,

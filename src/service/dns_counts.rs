@@ -1,10 +1,11 @@
 //! What the DNS lists are worth: counters for each of them.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::policy::{DnsLists, Score, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer};
+use crate::policy::{
+    DnsLists, Score, Standing, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer,
+};
 
 /// What the lists have said in one decision.
 #[derive(Debug, Default)]
@@ -44,9 +45,9 @@ enum What {
     Asked,
     /// Clients that it had, whatever the filters say.
     Listed,
-    /// Clients that DNS lists made suspicious, and for which it had the greatest weight.
+    /// Clients that DNS lists made suspicious or refused, and for which it had the greatest weight.
     Decided,
-    /// Clients that DNS lists made suspicious, and would not have without it.
+    /// Clients that DNS lists made suspicious or refused, and would not have without it.
     Alone,
     /// Error codes.
     Error,
@@ -77,11 +78,10 @@ impl DnsCounts {
     ) {
         let Some(score) = heard.score else { return };
         let is_suspicious = matches!(suspicion, Some(Suspicion::DnsLists(_)));
-        let weights = heard
-            .answers
-            .iter()
-            .map(|(zone, answer)| (weight(*answer), Reverse(*zone)));
-        let heaviest = weights.max().map(|(_, Reverse(zone))| zone);
+        let threshold = match (score.standing, thresholds.reject) {
+            (Standing::Rejected, Some(reject)) => reject,
+            _ => thresholds.suspicious,
+        };
         for (zone, answer) in &heard.answers {
             let Some((_, counters)) = self.0.get(*zone) else {
                 continue;
@@ -96,8 +96,8 @@ impl DnsCounts {
             let is_counted = is_suspicious && is_listed;
             count(What::Asked, true);
             count(What::Listed, is_listed);
-            count(What::Decided, is_counted && heaviest == Some(*zone));
-            count(What::Alone, is_counted && without < thresholds.suspicious);
+            count(What::Decided, is_counted && score.heaviest == Some(*zone));
+            count(What::Alone, is_counted && without < threshold);
             count(What::Error, *answer == ZoneAnswer::Error);
             count(What::Silent, *answer == ZoneAnswer::Silent);
         }
@@ -130,6 +130,7 @@ mod tests {
     fn a_list_is_counted_by_what_it_has_said_and_by_what_that_has_changed() {
         let thresholds = Thresholds {
             suspicious: 3,
+            reject: Some(6),
             allow: None,
         };
         let lists = DnsLists::parse(&["a.example*3 b.example*2 c.example"], thresholds).unwrap();
@@ -139,24 +140,26 @@ mod tests {
         };
         let (unlisted, silent) = (ZoneAnswer::Unlisted, ZoneAnswer::Silent);
         let cases = [
-            ([listed(3), unlisted, silent], 3),
-            ([listed(3), listed(2), listed(1)], 6),
-            ([unlisted, listed(2), listed(1)], 3),
-            ([unlisted, listed(2), ZoneAnswer::Error], 2),
+            ([listed(3), unlisted, silent], 3, Some(0)),
+            // Refused, and each of them was needed for that.
+            ([listed(3), listed(2), listed(1)], 6, Some(0)),
+            ([unlisted, listed(2), listed(1)], 3, Some(1)),
+            ([unlisted, listed(2), ZoneAnswer::Error], 2, Some(1)),
         ];
         let counts = DnsCounts::new(&lists);
-        for (answers, weight) in cases {
+        for (answers, weight, heaviest) in cases {
             let mut heard = DnsListTrace::default();
             for (zone, answer) in answers.into_iter().enumerate() {
                 heard.note(Step::DnsList(zone, answer));
             }
             heard.note(Step::DnsLists(Score {
                 weight,
+                heaviest,
                 silent: 0,
-                standing: if weight >= 3 {
-                    Standing::Suspicious
-                } else {
-                    Standing::Unlisted
+                standing: match weight {
+                    6.. => Standing::Rejected,
+                    3.. => Standing::Suspicious,
+                    _ => Standing::Unlisted,
                 },
             }));
             let suspicion = (weight >= 3).then_some(Suspicion::DnsLists(weight));
@@ -164,15 +167,15 @@ mod tests {
         }
         counts.count(&DnsListTrace::default(), None, thresholds);
         let want = [
-            ("a.example:alone", 1),
+            ("a.example:alone", 2),
             ("a.example:asked", 4),
             ("a.example:decided", 2),
             ("a.example:listed", 2),
-            ("b.example:alone", 1),
+            ("b.example:alone", 2),
             ("b.example:asked", 4),
             ("b.example:decided", 1),
             ("b.example:listed", 3),
-            ("c.example:alone", 1),
+            ("c.example:alone", 2),
             ("c.example:asked", 4),
             ("c.example:error", 1),
             ("c.example:listed", 2),

@@ -123,9 +123,9 @@ impl Inner {
             keys,
             mode,
         };
-        let (outcome, text) = match self.plan(attempt, &context, trace).await {
+        let (outcome, reply) = match self.plan(attempt, &context, trace).await {
             Plan::Settled(outcome) => (outcome, None),
-            Plan::Replied(outcome, text) => (outcome, Some(text)),
+            Plan::Replied(outcome, reply) => (outcome, Some(reply)),
             // Nothing is missing any more: evidence that was not found is closed.
             Plan::Ask(_, case) | Plan::Case(case) => {
                 let decided = match mode {
@@ -144,7 +144,7 @@ impl Inner {
         }
         Decision {
             outcome,
-            reply: text.map_or_else(|| rules.reply(attempt, &outcome, now), Reply::Access),
+            reply: reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now)),
             now,
             rules,
             is_repeat: false,
@@ -350,8 +350,10 @@ impl Inner {
     /// What follows from a decision besides records: the instance cache, hits, counters.
     fn note(&self, attempt: &Attempt<'_>, outcome: &Outcome, context: &Context<'_>) {
         let (now, rules) = (context.now, context.rules);
+        // What lists say of a refused client stays in the cache of lookups.
+        let is_kept = !matches!(outcome.reason, Reason::StoreFailure | Reason::DnsReject);
         if let Some(keys) = context.keys
-            && outcome.reason != Reason::StoreFailure
+            && is_kept
         {
             self.instance_cache
                 .remember(keys, outcome, now, &rules.params);

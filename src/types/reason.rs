@@ -28,6 +28,8 @@ pub enum Reason {
     Authenticated,
     /// Greylisting is opt-in, and the recipient is not listed.
     RecipientNotListed,
+    /// DNS lists refuse the client.
+    DnsReject,
     /// DNS lists let the client pass.
     DnsAllowlist,
     /// SPF passes, and S25R alone marks the client as suspicious.
@@ -77,7 +79,7 @@ const fn row(word: &'static str, log_text: &'static str, meaning: &'static str) 
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
@@ -89,6 +91,7 @@ impl Reason {
         Self::AccessReply,
         Self::Authenticated,
         Self::RecipientNotListed,
+        Self::DnsReject,
         Self::DnsAllowlist,
         Self::SpfPass,
         Self::NotSuspicious,
@@ -119,6 +122,7 @@ impl Reason {
             Self::AccessReply => row("access-reply", "client access reply", "a client access table replies to the client"),
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
             Self::RecipientNotListed => row("recipient-not-listed", "recipient not listed", "the recipient is not on the list of those to be greylisted"),
+            Self::DnsReject => row("dns-reject", "DNS blocklist", "DNS lists refuse the client"),
             Self::DnsAllowlist => row("dns-allowlist", "DNS allowlist", "DNS lists let the client pass"),
             Self::SpfPass => row("spf-pass", "SPF pass", "S25R marks the client as suspicious, but SPF passes for the sender's domain"),
             Self::NotSuspicious => row("not-suspicious", "not suspicious", "no check marks the client as suspicious"),

@@ -4,6 +4,9 @@ use std::fmt;
 
 use super::Span;
 
+/// The longest text of a stranger that is passed on, in bytes.
+const MOST_FOREIGN: usize = 200;
+
 /// One line of text that can be part of a reply: UTF-8 without control characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplyText(Box<str>);
@@ -17,6 +20,24 @@ impl ReplyText {
             return Self(text.chars().map(clean).collect());
         }
         Self(text.into_boxed_str())
+    }
+
+    /// A text that a stranger chose, for instance in DNS: printable ASCII alone, at most 200 bytes. `None`
+    /// if nothing is left.
+    #[must_use]
+    pub fn foreign(bytes: &[u8]) -> Option<Self> {
+        let bytes = bytes.trim_ascii();
+        let printable = |byte: u8| match byte {
+            b' '..=b'~' => char::from(byte),
+            _ => '?',
+        };
+        let text: String = bytes
+            .iter()
+            .take(MOST_FOREIGN)
+            .copied()
+            .map(printable)
+            .collect();
+        (!text.is_empty()).then(|| Self(text.into_boxed_str()))
     }
 
     /// The text.
@@ -47,6 +68,8 @@ pub enum Reply {
         /// Whether the text begins with a code of its own, so that none is put before it.
         has_code: bool,
     },
+    /// The client is refused, with this text.
+    Reject(ReplyText),
     /// The client is deferred because stargrey cannot decide.
     Unavailable(ReplyText),
     /// The client waits for its reply.
@@ -75,5 +98,26 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(ReplyText::new(text.to_owned()).as_str(), want);
         }
+    }
+
+    #[test]
+    fn a_text_of_a_stranger_is_short_printable_ascii() {
+        let cases: [(&[u8], Option<&str>); 6] = [
+            (
+                b"https://list.example/q?1",
+                Some("https://list.example/q?1"),
+            ),
+            (b" a\r\n250 OK\0 ", Some("a??250 OK?")),
+            ("m\u{fc}ller".as_bytes(), Some("m??ller")),
+            (b"%s $x", Some("%s $x")),
+            (b" \n", None),
+            (b"", None),
+        ];
+        for (bytes, want) in cases {
+            let text = ReplyText::foreign(bytes);
+            assert_eq!(text.as_ref().map(ReplyText::as_str), want);
+        }
+        let long = ReplyText::foreign(&b"a".repeat(70_000)).unwrap();
+        assert_eq!(long.as_str().len(), MOST_FOREIGN);
     }
 }

@@ -290,6 +290,54 @@ fn allowlists_alone_exempt_from_plain_greylisting() {
 }
 
 #[test]
+fn clients_that_reach_the_reject_threshold_are_refused_with_the_list_and_its_text() {
+    let server = ListServer::start();
+    let options = ["--dnsbl-threshold=2", "--dnsbl-reject-threshold=3"];
+    let (daemon, _clock) = start(
+        server.address,
+        "bad.example=127.0.0.2*3 bad.example=127.0.0.10*2 six.example*3 good.example*-1",
+        &options,
+    );
+    let refused = |address: &str, list: &str| {
+        format!("550 5.7.1 Client host [{address}] blocked using {list}; Listed")
+    };
+    let cases = [
+        ("192.0.2.2", refused("192.0.2.2", "bad.example")),
+        ("2001:db8::7", refused("2001:db8::7", "six.example")),
+        // Known to be good: a weight less.
+        ("192.0.2.3", GREYLISTED.to_owned()),
+        ("192.0.2.4", GREYLISTED.to_owned()),
+        ("192.0.2.1", "DUNNO".to_owned()),
+    ];
+    for (address, want) in &cases {
+        for recipient in ["joe@x.example", "jim@x.example", "joe@x.example"] {
+            assert_eq!(ask(&daemon, address, recipient), *want, "{address}");
+        }
+    }
+    let line = "action=reject, reason=DNS blocklist, client_name=mx.example.net, client_address=192.0.2.2,";
+    daemon.log_until(|log| log.matches(line).count() == 3);
+    assert!(daemon.log().contains("recipient=jim@x.example, dnsbl=3"));
+}
+
+#[test]
+fn known_mail_is_not_refused() {
+    let server = ListServer::start();
+    let (mut daemon, clock) = start(server.address, "good.example", &[]);
+    assert_eq!(ask(&daemon, "192.0.2.50", "joe@x.example"), GREYLISTED);
+    clock.advance(300);
+    assert!(ask(&daemon, "192.0.2.50", "joe@x.example").starts_with("PREPEND"));
+    daemon.stop();
+    daemon.run(&[
+        clock.option(),
+        "--dnsbl-sites=good.example".to_owned(),
+        "--dnsbl-reject-threshold=1".to_owned(),
+        format!("--resolver={}", server.address),
+    ]);
+    assert_eq!(ask(&daemon, "192.0.2.50", "joe@x.example"), "DUNNO");
+    assert!(ask(&daemon, "192.0.2.50", "jim@x.example").starts_with("550"));
+}
+
+#[test]
 fn a_bad_option_is_named_and_one_without_effect_too() {
     let wrong = [
         (
@@ -307,6 +355,10 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
         (
             "--dnsbl-threshold=0",
             "--dnsbl-threshold: \"0\" is not an integer from 1",
+        ),
+        (
+            "--dnsbl-reject-threshold=0",
+            "--dnsbl-reject-threshold: \"0\" is not an integer from 1",
         ),
         (
             "--lookup-timeout=6",
@@ -340,6 +392,10 @@ fn a_bad_option_is_named_and_one_without_effect_too() {
         (
             ["--dnsbl-sites=a.example", "--dnsbl-threshold=2"],
             "no client will ever reach it",
+        ),
+        (
+            ["--dnsbl-sites=a.example", "--dnsbl-reject-threshold=2"],
+            "--dnsbl-reject-threshold: is more than the sum of the positive weights",
         ),
         (
             [

@@ -218,6 +218,33 @@ fn pflogsumm_sees_what_postfix_logs_and_minds_no_decision() {
     assert_eq!(ours, alone);
 }
 
+#[test]
+fn pflogsumm_counts_refusals_by_the_list_that_is_named() {
+    need(PFLOGSUMM, "pflogsumm");
+    let refused = |address: &str, list: &str| {
+        REJECTED
+            .replace("192.0.2.7", address)
+            .replace("450 4.2.0", "550 5.7.1")
+            .replace(
+                "Greylisted",
+                &format!("Client host [{address}] blocked using {list}"),
+            )
+    };
+    let log = [
+        refused(
+            "192.0.2.7",
+            "bad.example; Listed, see https://bad.example/?192.0.2.7",
+        ),
+        refused("192.0.2.8", "bad.example"),
+        refused("192.0.2.9", "worse.example; Listed"),
+    ];
+    let shown = read_by(PFLOGSUMM, &[], &log.concat());
+    for counted in ["bad.example (total: 2)", "worse.example (total: 1)"] {
+        let line = format!("blocked using {counted}");
+        assert!(shown.contains(&line), "{line}: {shown}");
+    }
+}
+
 /// The lines that none of the rules matches.
 fn left_by(rules: &str, lines: &str) -> String {
     let directory = tempfile::tempdir().unwrap();

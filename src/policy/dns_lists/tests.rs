@@ -2,6 +2,7 @@ use super::*;
 
 const AT_THREE: Thresholds = Thresholds {
     suspicious: 3,
+    reject: Some(4),
     allow: Some(-2),
 };
 
@@ -96,7 +97,7 @@ fn the_name_that_is_asked_for_is_the_address_in_reverse() {
 #[test]
 #[rustfmt::skip]
 fn the_weights_of_matching_sites_add_up() {
-    use Standing::{Allowed, Suspicious, Unlisted};
+    use Standing::{Allowed, Rejected, Suspicious, Unlisted};
     let sites = "zen.example=127.0.0.[2..11]*3, zen.example=127.0.0.10*2, bl.example*1, \
                  wl.example=127.0.[0..255].[1..3]*-4";
     let (absent, silent) = (|| Finding::Absent, || Finding::NoAnswer);
@@ -105,24 +106,29 @@ fn the_weights_of_matching_sites_add_up() {
     let two = answers(&[[127, 0, 0, 2], [127, 0, 0, 3]]);
     let (code, outside) = (answers(&[[127, 255, 255, 254]]), answers(&[[192, 0, 2, 1]]));
     let cases = [
-        ("nowhere", absent(), absent(), absent(), (0, 0, Unlisted)),
-        ("in one", one(2), absent(), absent(), (3, 0, Suspicious)),
-        ("two sites of a zone", one(10), absent(), absent(), (5, 0, Suspicious)),
-        ("no site has it", one(12), absent(), absent(), (0, 0, Unlisted)),
-        ("all silent but one", silent(), one(2), silent(), (1, 2, Unlisted)),
-        ("bad and known to be good", one(2), absent(), good(), (-1, 0, Unlisted)),
-        ("known to be good", absent(), absent(), good(), (-4, 0, Allowed)),
-        ("known to be good, a light zone silent", absent(), silent(), good(), (-4, 1, Allowed)),
-        ("known to be good, a heavy zone silent", silent(), absent(), good(), (-4, 1, Unlisted)),
-        ("two answers", two, absent(), absent(), (3, 0, Suspicious)),
-        ("an error code", code, absent(), absent(), (0, 1, Unlisted)),
-        ("the outside world", absent(), outside, absent(), (0, 1, Unlisted)),
+        ("nowhere", absent(), absent(), absent(), (0, 0, None, Unlisted)),
+        ("in one", one(2), absent(), absent(), (3, 0, Some(0), Suspicious)),
+        ("two sites of a zone", one(10), absent(), absent(), (5, 0, Some(0), Rejected)),
+        ("no site has it", one(12), absent(), absent(), (0, 0, None, Unlisted)),
+        ("all silent but one", silent(), one(2), silent(), (1, 2, Some(1), Unlisted)),
+        ("bad and known to be good", one(2), absent(), good(), (-1, 0, Some(0), Unlisted)),
+        ("known to be good", absent(), absent(), good(), (-4, 0, None, Allowed)),
+        ("known to be good, a light zone silent", absent(), silent(), good(), (-4, 1, None, Allowed)),
+        ("known to be good, a heavy zone silent", silent(), absent(), good(), (-4, 1, None, Unlisted)),
+        ("two answers", two, absent(), absent(), (3, 0, Some(0), Suspicious)),
+        ("in both, from four on refused", one(2), one(2), absent(), (4, 0, Some(0), Rejected)),
+        ("refused, but who could speak for it is silent", one(2), one(2), silent(), (4, 1, Some(0), Suspicious)),
+        ("refused, but who could speak for it has an error code", one(10), absent(), code.clone(), (5, 1, Some(0), Suspicious)),
+        ("refused, whatever a list says that could only add", one(10), silent(), absent(), (5, 1, Some(0), Rejected)),
+        ("an error code", code, absent(), absent(), (0, 1, None, Unlisted)),
+        ("the outside world", absent(), outside, absent(), (0, 1, None, Unlisted)),
     ];
     let lists = lists(sites);
-    for (name, zen, bl, wl, (weight, silent, standing)) in cases {
+    for (name, zen, bl, wl, (weight, silent, heaviest, standing)) in cases {
         let evidence = evidence(&lists, "192.0.2.7", &[zen, bl, wl]);
         let want = Score {
             weight,
+            heaviest,
             silent,
             standing,
         };
@@ -156,6 +162,7 @@ fn what_was_not_asked_is_asked_and_what_was_given_up_adds_nothing() {
     evidence.close();
     let want = Score {
         weight: 3,
+        heaviest: Some(0),
         silent: 1,
         standing: Standing::Suspicious,
     };

@@ -246,6 +246,29 @@ fn by_the_recipe_with_dns_lists_listed_clients_wait_and_known_good_ones_never() 
 }
 
 #[test]
+fn with_a_reject_threshold_postfix_refuses_in_the_words_that_it_has_for_dns_lists() {
+    let server = ListServer::start();
+    let mut recipe = recipe("Plain greylisting");
+    let resolver = server.address;
+    recipe.options = format!(
+        "--dnsbl-sites=bad.example*2 --dnsbl-threshold=2 --dnsbl-reject-threshold=2 --resolver={resolver}"
+    );
+    let Some(site) = start(&recipe) else {
+        return;
+    };
+    let listed = Peer::new("mx.listed.example", "192.0.2.2");
+    let reply = site.open(listed).attempt(SENDER, ANNA).to_string();
+    let want = format!(
+        "550 5.7.1 <{ANNA}>: Recipient address rejected: Client host [192.0.2.2] blocked using bad.example; Listed"
+    );
+    assert_eq!(reply, want);
+    site.expect_line_to(
+        "action=reject, reason=DNS blocklist, client_name=mx.listed.example,",
+        ", dnsbl=2",
+    );
+}
+
+#[test]
 fn by_the_recipe_with_postfixs_own_table_the_daemon_hears_of_lines_alone() {
     let Some(site) = start(&recipe("Rgrey by a table of Postfix")) else {
         return;

@@ -1,0 +1,169 @@
+//! What the sums of DNS lists make of a client, beside the other checks.
+
+use std::sync::Arc;
+
+use super::super::tests::{access, attempt, rules, with_lists};
+use super::super::{DnsLists, Finding, Standing, Thresholds};
+use super::*;
+
+/// What is made of a client.
+type Made = Result<Option<Suspicion>, (Reason, Option<Reply>)>;
+
+/// A client of which the lists say this.
+const fn last_byte(standing: Standing) -> u8 {
+    match standing {
+        Standing::Rejected => 1,
+        Standing::Suspicious => 2,
+        Standing::Allowed => 3,
+        Standing::Unlisted => 4,
+    }
+}
+
+/// Plans until nothing is missing. Yields what is made of the client, and how many lookups it took. A list that has
+/// a text says it of everybody.
+fn planned(
+    rules: &Ruleset,
+    attempt: &Attempt<'_>,
+    standing: Standing,
+    text: &Finding,
+) -> (Made, usize) {
+    let mut evidence = Evidence::default();
+    let mut lookups = 0;
+    loop {
+        match plan(attempt, &evidence, rules, &mut ()) {
+            Plan::Ask(missing, _) => {
+                lookups += missing.len();
+                let address = [127, 0, 0, last_byte(standing)].into();
+                let found = missing.into_iter().map(|lookup| {
+                    let finding = match &lookup {
+                        Lookup::DnsList(..) => Finding::Addresses(Arc::from([address])),
+                        Lookup::DnsListText(..) => text.clone(),
+                        Lookup::Spf(_) => panic!("SPF is not asked"),
+                    };
+                    (lookup, finding)
+                });
+                evidence.add(found.collect::<Vec<_>>());
+            }
+            Plan::Case(case) => return (Ok(case.suspicion), lookups),
+            Plan::Settled(outcome) => return (Err((outcome.reason, None)), lookups),
+            Plan::Replied(outcome, reply) => return (Err((outcome.reason, Some(reply))), lookups),
+        }
+    }
+}
+
+/// The list of the tests, with these thresholds.
+fn lists(reject: Option<i32>, allow: Option<i32>) -> Arc<DnsLists> {
+    let thresholds = Thresholds {
+        suspicious: 1,
+        reject,
+        allow,
+    };
+    let sites = "a.example=127.0.0.1*2 a.example=127.0.0.2 a.example=127.0.0.3*-1";
+    Arc::new(DnsLists::parse(&[sites], thresholds).unwrap())
+}
+
+#[test]
+#[rustfmt::skip]
+fn dns_lists_add_suspicion_to_clients_that_s25r_does_not_match_and_may_exempt_or_refuse_any() {
+    use Standing::{Allowed, Rejected, Suspicious, Unlisted};
+    let s25r = || Ok(Some(Suspicion::S25r(0)));
+    let by_lists = |weight| Ok(Some(Suspicion::DnsLists(weight)));
+    let settled = |reason| Err((reason, None));
+    let refused = || {
+        let text = "Client host [192.0.2.7] blocked using a.example";
+        Err((Reason::DnsReject, Some(Reply::Reject(ReplyText::new(text.to_owned())))))
+    };
+    let (mail, line) = ("mx.example", "unknown");
+    // The client's name, the thresholds, what the lists say, what becomes of the client, and the lookups that it takes.
+    let cases = [
+        (mail, (None, None), Suspicious, by_lists(1), 1),
+        (mail, (None, None), Rejected, by_lists(2), 1),
+        (mail, (None, None), Unlisted, settled(Reason::NotSuspicious), 1),
+        (mail, (None, Some(-1)), Allowed, settled(Reason::DnsAllowlist), 1),
+        (mail, (None, Some(-1)), Suspicious, by_lists(1), 1),
+        (mail, (Some(2), None), Suspicious, by_lists(1), 1),
+        (mail, (Some(2), None), Rejected, refused(), 2),
+        (line, (None, None), Rejected, s25r(), 0),
+        (line, (None, None), Allowed, s25r(), 0),
+        (line, (None, Some(-1)), Allowed, settled(Reason::DnsAllowlist), 1),
+        (line, (None, Some(-1)), Unlisted, s25r(), 1),
+        (line, (None, Some(-1)), Suspicious, s25r(), 1),
+        (line, (Some(2), None), Suspicious, s25r(), 1),
+        (line, (Some(2), None), Allowed, s25r(), 1),
+        (line, (Some(2), Some(-1)), Rejected, refused(), 2),
+    ];
+    for (name, (reject, allow), standing, want, times) in cases {
+        let mut rules = rules(|params| params.s25r = true);
+        rules.dns_lists = lists(reject, allow);
+        let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
+        let got = planned(&rules, &attempt, standing, &Finding::Absent);
+        assert_eq!(got, (want, times), "{name} {reject:?} {allow:?} {standing:?}");
+    }
+}
+
+#[test]
+fn a_refusal_has_the_words_of_postfix_with_the_text_of_the_list() {
+    let text = |text: &[u8]| Finding::Text(ReplyText::foreign(text).unwrap());
+    let cases = [
+        (
+            text(b"see https://a.example/?ip=%s"),
+            "; see https://a.example/?ip=%s",
+        ),
+        (text(b"a\n250 OK"), "; a?250 OK"),
+        (Finding::Absent, ""),
+        (Finding::NoAnswer, ""),
+    ];
+    for (address, shown) in [("192.0.2.7", "192.0.2.7"), ("2001:DB8:0::7", "2001:db8::7")] {
+        for (found, end) in &cases {
+            let mut rules = rules(|_| ());
+            rules.dns_lists = lists(Some(2), None);
+            let attempt = attempt("mx.example", address, "a@b", "c@d");
+            let got = planned(&rules, &attempt, Standing::Rejected, found).0;
+            let want = format!("Client host [{shown}] blocked using a.example{end}");
+            let want = Reply::Reject(ReplyText::new(want));
+            assert_eq!(got, Err((Reason::DnsReject, Some(want))));
+        }
+    }
+}
+
+#[test]
+fn a_client_that_a_table_greylists_is_refused_too_and_nothing_else_changes_for_it() {
+    use Standing::{Allowed, Rejected, Suspicious};
+    let of_table = |rules: &Ruleset| {
+        let attempt = attempt("slow.example", "192.0.2.7", "a@b", "c@d");
+        let want = planned(rules, &attempt, Suspicious, &Finding::Absent);
+        assert!(matches!(want.0, Ok(Some(Suspicion::Entry(_)))), "{want:?}");
+        want
+    };
+    for (reject, allow, standing, is_refused) in [
+        (Some(2), None, Rejected, true),
+        (Some(2), Some(-1), Rejected, true),
+        (Some(2), Some(-1), Allowed, false),
+        (Some(2), Some(-1), Suspicious, false),
+        (None, Some(-1), Allowed, false),
+    ] {
+        let mut rules = with_lists(
+            |_| (),
+            |lists| lists.access = access(&[("^slow\\.", "greylist")]),
+        );
+        rules.dns_lists = lists(reject, allow);
+        let want = of_table(&rules);
+        let attempt = attempt("slow.example", "192.0.2.7", "a@b", "c@d");
+        let got = planned(&rules, &attempt, standing, &Finding::Absent);
+        assert_eq!(got != want, is_refused, "{reject:?} {allow:?} {standing:?}");
+        let is_asked = reject.is_some();
+        assert_eq!(got.1 > 0, is_asked, "{reject:?} {allow:?} {standing:?}");
+    }
+}
+
+#[test]
+fn who_is_exempt_is_not_refused() {
+    let mut rules = rules(|_| ());
+    rules.dns_lists = lists(Some(1), None);
+    let authenticated = Attempt {
+        is_authenticated: true,
+        ..attempt("mx.example", "192.0.2.7", "a@b", "c@d")
+    };
+    let got = planned(&rules, &authenticated, Standing::Rejected, &Finding::Absent);
+    assert_eq!(got, (Err((Reason::Authenticated, None)), 0));
+}
