@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use stargrey::policy::pattern::ClientPattern;
+use stargrey::policy::s25r::Rules;
 use stargrey::policy::{
     Attempt, ClientList, DnsLists, Entry, Lists, Params, Reason, Ruleset, Texts, Thresholds,
     Unmatched,
@@ -113,7 +114,7 @@ async fn a_decision_allocates_no_more_than_its_keys_need() {
         ..Params::default()
     });
     let s25r = gate(Params {
-        s25r: true,
+        s25r: Some(Rules::Classic),
         ..Params::default()
     });
     let dns = dns_gate();

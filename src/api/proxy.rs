@@ -53,6 +53,10 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "const"))]
     fn s25r(&self) -> zbus::Result<bool>;
 
+    /// The rules of S25R that apply: `classic`, `extended`, or nothing without S25R.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn s25r_rules(&self) -> zbus::Result<String>;
+
     /// How long a sleep in the tarpit takes, in seconds; 0 without a tarpit.
     #[zbus(property(emits_changed_signal = "const"))]
     fn tarpit(&self) -> zbus::Result<u64>;

@@ -119,7 +119,7 @@ impl ListFiles {
             clients: files(&options.whitelist_clients, "whitelist_clients"),
             recipients: files(&options.whitelist_recipients, "whitelist_recipients"),
             senders: files(&options.whitelist_senders, "whitelist_senders"),
-            s25r_exceptions: if options.s25r {
+            s25r_exceptions: if options.s25r.is_some() {
                 files(&options.s25r_exceptions, "s25r_exceptions")
             } else {
                 Files::Given(Vec::new())

@@ -197,9 +197,10 @@ pub struct Options {
     #[arg(long, help_heading = "Greylisting")]
     pub no_authenticated: bool,
 
-    /// Greylist only clients whose names look like end-user connections (S25R)
-    #[arg(long, help_heading = "Suspicious clients")]
-    pub s25r: bool,
+    /// Greylist only clients whose names look like end-user connections (S25R); extended adds a rule for words such as
+    /// dyn and pool, and spares mail hosts [default: off; without a value classic]
+    #[arg(long, value_name = "classic|extended", num_args = 0..=1, default_missing_value = "classic", help_heading = "Suspicious clients")]
+    pub s25r: Option<String>,
 
     /// List of clients that S25R does not apply to (repeatable; replaces the default lists)
     /// [default: /etc/stargrey/s25r_exceptions and s25r_exceptions.local]

@@ -3,6 +3,7 @@
 use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
+use crate::policy::s25r::Rules;
 use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 use crate::types::Span;
 
@@ -61,7 +62,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         retry_count: found.take("--retry-count", retry_count, 1).max(1),
         exempt_authenticated: !options.no_authenticated,
         recipients_opt_in: !options.greylist_recipients.is_empty(),
-        s25r: options.s25r,
+        s25r: s25r(options, found),
         spf: SpfUse::default(),
         unmatched: unmatched(options, found),
         tarpit: tarpit(options, found),
@@ -79,6 +80,13 @@ fn unmatched(options: &Options, found: &mut Diagnostics) -> Option<Unmatched> {
     let asked = options.unmatched.as_ref()?;
     let unmatched = value::word(asked, &words);
     Some(found.take("--unmatched", unmatched, Unmatched::Pass))
+}
+
+/// The rules of S25R that are asked for.
+fn s25r(options: &Options, found: &mut Diagnostics) -> Option<Rules> {
+    let words = [("classic", Rules::Classic), ("extended", Rules::Extended)];
+    let rules = value::word(options.s25r.as_ref()?, &words);
+    Some(found.take("--s25r", rules, Rules::Classic))
 }
 
 fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
@@ -140,7 +148,7 @@ fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diag
             );
         }
     }
-    if !options.s25r && !options.s25r_exceptions.is_empty() {
+    if options.s25r.is_none() && !options.s25r_exceptions.is_empty() {
         found.warn(
             "--s25r-exceptions",
             "has no effect without --s25r; ignoring",
@@ -152,8 +160,9 @@ fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diag
             "has no effect without --client-access; ignoring",
         );
     }
-    let has_checks =
-        options.s25r || !options.client_access.is_empty() || !options.dnsbl_sites.is_empty();
+    let has_checks = options.s25r.is_some()
+        || !options.client_access.is_empty()
+        || !options.dnsbl_sites.is_empty();
     if !has_checks && params.unmatched == Some(Unmatched::Pass) {
         found.warn(
             "--unmatched",

@@ -1,6 +1,7 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
 use super::Control;
+use crate::policy::s25r::Finding;
 use crate::policy::{
     Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, SpfResult,
     Standing, Step, Then, Thresholds, Triplet, Unmatched, Verdict, ZoneAnswer,
@@ -167,15 +168,7 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
         Step::List(_, Some(entry)) => (StepResult::Passes, of_entry(entry)),
         Step::Access(None) => (StepResult::NoMatch, "no line has a result".to_owned()),
         Step::Access(Some(entry)) => (StepResult::Match, of_entry(entry)),
-        Step::S25r(None, _) => (StepResult::NoMatch, "the name matches no rule".to_owned()),
-        Step::S25r(Some(rule), None) => (
-            StepResult::Suspicious,
-            format!("the name matches rule {rule}"),
-        ),
-        Step::S25r(Some(rule), Some(entry)) => (
-            StepResult::Exception,
-            format!("the name matches rule {rule}, but: {}", of_entry(entry)),
-        ),
+        Step::S25r(found, exception) => s25r_step(found, exception.map(of_entry)),
         Step::Spf(result) => spf_step(result),
         Step::DnsList(zone, answer) => zone_step(zone, answer, rules),
         Step::DnsLists(score) => dns_step(score, rules),
@@ -203,6 +196,27 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
         step,
         finding,
         text,
+    }
+}
+
+fn s25r_step(found: Finding, exception: Option<String>) -> (StepResult, String) {
+    match (found, exception) {
+        (Finding::NoMatch, _) => (StepResult::NoMatch, "the name matches no rule".to_owned()),
+        (Finding::MailHost(rule), _) => (
+            StepResult::NoMatch,
+            format!(
+                "the name matches rule {rule}, but is that of a mail host: one label that says mail, directly \
+                 below its organizational domain"
+            ),
+        ),
+        (Finding::Rule(rule), None) => (
+            StepResult::Suspicious,
+            format!("the name matches rule {rule}"),
+        ),
+        (Finding::Rule(rule), Some(exception)) => (
+            StepResult::Exception,
+            format!("the name matches rule {rule}, but: {exception}"),
+        ),
     }
 }
 

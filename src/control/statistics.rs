@@ -38,7 +38,7 @@ impl Control {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         let (since, counts) = self.0.stats.since_zero();
-        let rules = (0_u8..).take(s25r::PATTERNS.len());
+        let rules = (0_u8..).take(s25r::RULES);
         Statistics {
             since,
             totals: counts.totals(),

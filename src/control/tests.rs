@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::policy::pattern::ClientPattern;
+use crate::policy::s25r::Rules;
 use crate::policy::{
     Attempt, ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Step,
     Tarpit, Texts, Triplet, Verdict,
@@ -337,7 +338,7 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
         let site = Site::new(Params {
             auto_whitelist: Some(2),
             retry_count: 2,
-            s25r: scheme.is_some(),
+            s25r: scheme.map(|_| Rules::Classic),
             tarpit: scheme.map(|scheme| Tarpit {
                 length: Span::from_seconds(65),
                 scheme,

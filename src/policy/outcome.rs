@@ -29,7 +29,7 @@ pub enum Because {
 /// Why a client is made to wait at all, where not everybody is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
-    /// Its name matches this rule of [`s25r`](super::s25r), 0 to 6.
+    /// Its name matches this rule of [`s25r`](super::s25r), 0 to 7.
     S25r(u8),
     /// An entry says so.
     Entry(EntryRef),

@@ -1,5 +1,6 @@
 //! The numbers and choices that a decision follows, as the options set them.
 
+use super::s25r;
 use crate::types::{ClientIp, Prefix, Span};
 
 /// Whom the auto-whitelist counts.
@@ -85,8 +86,8 @@ pub struct Params {
     pub exempt_authenticated: bool,
     /// Whether only the recipients of [`Lists::greylist_recipients`](super::Lists::greylist_recipients) are greylisted.
     pub recipients_opt_in: bool,
-    /// Whether S25R is a test of suspicion.
-    pub s25r: bool,
+    /// The rules of S25R that are a suspicion check, if any.
+    pub s25r: Option<s25r::Rules>,
     /// What SPF is asked for.
     pub spf: SpfUse,
     /// What becomes of those that no suspicion check matches; `None`: what [`Ruleset::unmatched`](super::Ruleset::unmatched) says.
@@ -112,7 +113,7 @@ impl Default for Params {
             retry_count: 1,
             exempt_authenticated: true,
             recipients_opt_in: false,
-            s25r: false,
+            s25r: None,
             spf: SpfUse::default(),
             unmatched: None,
             tarpit: None,

@@ -200,16 +200,17 @@ impl<'a> Parts<'a> {
 
     /// The rule of S25R that the name matches, and the exception that it is, if it is one.
     fn by_s25r(&self, rules: &Ruleset, trace: &mut impl Trace) -> (Option<u8>, Option<EntryRef>) {
-        if !rules.params.s25r {
+        let Some(of) = rules.params.s25r else {
             return (None, None);
-        }
-        let rule = s25r::rule(self.name);
+        };
+        let found = s25r::find(self.name, of);
+        let rule = found.rule();
         let exception = rule.and_then(|_| {
             rules.find(ListName::S25rException, |lists| {
                 lists.s25r_exceptions.find(self.name, self.client)
             })
         });
-        trace.note(Step::S25r(rule, exception));
+        trace.note(Step::S25r(found, exception));
         (rule, exception)
     }
 

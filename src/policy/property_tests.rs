@@ -4,6 +4,7 @@
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::s25r::Rules;
 use super::tests::decide;
 use super::*;
 use crate::types::{ClientIp, Span};
@@ -268,7 +269,7 @@ proptest! {
             .map(|(n, weight)| format!("l{n}.example=127.0.0.[0..1]*{weight}"))
             .collect();
         let mut rules = rules(Params {
-            s25r,
+            s25r: s25r.then_some(Rules::Classic),
             spf: SpfUse { excuses: spf_excuses, names: spf_names },
             ..Params::default()
         });

@@ -130,8 +130,9 @@ impl Ruleset {
     /// could have called it suspicious, and is greylisted when there is none that could.
     #[must_use]
     pub fn unmatched(&self) -> Unmatched {
-        let greylists =
-            self.params.s25r || self.lists.access.has_greylist() || self.dns_lists.can_greylist();
+        let greylists = self.params.s25r.is_some()
+            || self.lists.access.has_greylist()
+            || self.dns_lists.can_greylist();
         self.params.unmatched.unwrap_or(if greylists {
             Unmatched::Pass
         } else {

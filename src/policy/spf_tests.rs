@@ -7,7 +7,7 @@ use super::*;
 /// Rules by which only suspicious clients are greylisted, unless `unmatched` says otherwise.
 fn rules(change: impl FnOnce(&mut Params)) -> Ruleset {
     let mut params = Params {
-        s25r: true,
+        s25r: Some(s25r::Rules::Classic),
         ..Params::default()
     };
     change(&mut params);

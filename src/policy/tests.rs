@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 
 use super::pattern::{AddressPattern, ClientPattern};
+use super::s25r::Rules;
 use super::*;
 use crate::types::{Reply, ReplyText, Span};
 
@@ -451,7 +452,7 @@ fn s25r_makes_suspicious_what_is_no_exception() {
     let with = |unmatched| {
         with_lists(
             |params| {
-                params.s25r = true;
+                params.s25r = Some(Rules::Classic);
                 params.unmatched = unmatched;
             },
             |lists| lists.s25r_exceptions = ClientList::new(vec![entry_of(exception)]).unwrap(),
@@ -566,7 +567,7 @@ fn tables_come_before_s25r_and_what_they_leave_over_is_unmatched() {
     ];
     for (name, s25r, lines, want) in cases {
         let rules = with_lists(
-            |params| params.s25r = s25r,
+            |params| params.s25r = s25r.then_some(Rules::Classic),
             |lists| lists.access = access(lines),
         );
         let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
@@ -601,7 +602,7 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
     for (name, exempt_authenticated, want) in cases {
         let rules = with_lists(
             |params| {
-                params.s25r = true;
+                params.s25r = Some(Rules::Classic);
                 params.exempt_authenticated = exempt_authenticated;
             },
             |lists| lists.access = access(&lines),
@@ -664,7 +665,7 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
         let pattern = AddressPattern::parse("in.example").unwrap();
         let rules = with_lists(
             |params| {
-                params.s25r = s25r;
+                params.s25r = s25r.then_some(Rules::Classic);
                 params.recipients_opt_in = true;
             },
             |lists| {

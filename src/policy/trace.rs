@@ -7,6 +7,7 @@ use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::params::Unmatched;
 use super::reputation::Client;
+use super::s25r;
 use super::spf::SpfResult;
 use super::tarpit::Sleep;
 use crate::types::{ListName, Timestamp};
@@ -22,8 +23,8 @@ pub enum Step {
     Access(Option<EntryRef>),
     /// The client has authenticated itself and is exempt.
     Authenticated,
-    /// S25R: the rule that the name matches, and the exception that applies, if any.
-    S25r(Option<u8>, Option<EntryRef>),
+    /// S25R: what its rules say about the name, and the exception that applies, if any.
+    S25r(s25r::Finding, Option<EntryRef>),
     /// SPF was asked.
     Spf(SpfResult),
     /// A DNS list was queried: which of [`DnsLists::zones`](super::DnsLists::zones), and what it has answered.

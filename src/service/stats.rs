@@ -13,7 +13,7 @@ use crate::types::sync::Mutex;
 #[derive(Debug)]
 pub(crate) struct Stats {
     reasons: [AtomicU64; Reason::ALL.len()],
-    rules: [AtomicU64; s25r::PATTERNS.len()],
+    rules: [AtomicU64; s25r::RULES],
     lists: [AtomicU64; ListName::ALL.len()],
     deferred: AtomicU64,
     tarpitted: AtomicU64,
@@ -26,7 +26,7 @@ pub(crate) struct Stats {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
     reasons: [u64; Reason::ALL.len()],
-    rules: [u64; s25r::PATTERNS.len()],
+    rules: [u64; s25r::RULES],
     lists: [u64; ListName::ALL.len()],
     deferred: u64,
     tarpitted: u64,
@@ -175,7 +175,7 @@ impl Counts {
             .unwrap_or_default()
     }
 
-    /// How many outcomes had a client whose name matches this rule of S25R, 0 to 6.
+    /// How many outcomes had a client whose name matches this rule of S25R, 0 to 7.
     #[must_use]
     pub fn of_rule(&self, rule: u8) -> u64 {
         self.rules
@@ -318,8 +318,8 @@ mod tests {
         let totals = counts.totals();
         assert_eq!(totals.requests, Reason::ALL.len() as u64 + 1);
         assert_eq!(totals.greylisted, 1);
-        let rules: Vec<u64> = (0..7).map(|rule| counts.of_rule(rule)).collect();
-        assert_eq!(rules, [0, 0, 0, 1, 0, 0, 0]);
+        let rules: Vec<u64> = (0..8).map(|rule| counts.of_rule(rule)).collect();
+        assert_eq!(rules, [0, 0, 0, 1, 0, 0, 0, 0]);
         let tally = counts.tally();
         assert_eq!(tally.get("reason:new"), Some(&2));
         assert_eq!(tally.get("s25r:3"), Some(&1));

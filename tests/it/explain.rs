@@ -233,3 +233,25 @@ fn a_client_that_has_authenticated_itself_is_asked_about_as_such() {
         );
     }
 }
+
+#[test]
+fn it_names_the_rule_of_s25r_and_says_why_a_mail_host_is_no_end_user_connection() {
+    let (on, _clock) = started(&["--s25r=extended"]);
+    for (name, want) in [
+        ("host.dyn.example.net", "s25r: the name matches rule 7"),
+        ("a1-2.example.net", "s25r: the name matches rule 1"),
+        (
+            "mail1-2.example.net",
+            "s25r: the name matches rule 1, but is that of a mail host: one label that says mail, directly below \
+             its organizational domain",
+        ),
+        ("www.example.net", "s25r: the name matches no rule"),
+    ] {
+        let client = format!("{name}[192.0.2.7]");
+        let mut question = QUESTION;
+        question[1] = &client;
+        let (_, text) = on.ctl(&question);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(&format!(" {want} ")), "{name}: {text}");
+    }
+}

@@ -1,8 +1,11 @@
 //! The lists that are installed, against names from public mail archives: `--s25r` makes end-user connections wait,
-//! and of mail servers only those without a name of their own.
+//! and of mail servers only those without a name of their own. `--s25r=extended` makes more of the former wait, and no
+//! more of the latter; how many rules and lists spare each is counted with and without the exceptions that are installed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+use stargrey::policy::s25r::{self, Rules};
 
 use crate::manual::source;
 use crate::support::{Daemon, rcpt};
@@ -45,10 +48,13 @@ const CUSTOMERS: &[&str] = &[
 /// How the classes of a file fare: clients asked about, and those of them that have to wait.
 type Counts = BTreeMap<String, (u32, u32)>;
 
-/// A daemon with the installed lists.
-fn daemon() -> Daemon {
+/// The two sets of rules.
+const BOTH: [&str; 2] = ["--s25r", "--s25r=extended"];
+
+/// A daemon with the installed lists and this option.
+fn daemon(s25r: &str) -> Daemon {
     let lists = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lists");
-    let mut options = vec!["--s25r".to_owned()];
+    let mut options = vec![s25r.to_owned()];
     for name in [
         "whitelist-clients",
         "whitelist-recipients",
@@ -106,33 +112,52 @@ fn of_mail_servers_only_those_with_default_names_wait_under_s25r() {
         ("mailbox", 40, 0),
         ("university", 4, 0),
     ]);
-    let daemon = daemon();
-    assert_eq!(counted(&daemon, "senders-legitimate.tsv"), want);
-    assert!(waits(&daemon, "unknown"));
+    for option in BOTH {
+        let daemon = daemon(option);
+        assert_eq!(counted(&daemon, "senders-legitimate.tsv"), want, "{option}");
+        assert!(waits(&daemon, "unknown"));
+    }
 }
 
 #[test]
 fn the_same_senders_do_not_wait_by_other_names() {
-    let daemon = daemon();
-    for name in OTHER_NAMES {
-        assert!(!waits(&daemon, name), "{name}");
+    for option in BOTH {
+        let daemon = daemon(option);
+        for name in OTHER_NAMES {
+            assert!(!waits(&daemon, name), "{option} {name}");
+        }
     }
 }
 
 #[test]
 fn no_entry_of_the_lists_lets_an_end_user_in() {
-    let want = table(&[
-        ("business-line", 4, 4),
-        ("cloud-default", 5, 5),
-        // vps-aaf6273b.vps.ovh.net and a name below one like it match no rule.
-        ("phish-source", 20, 18),
-        // Four names like abyj26.neoplus.adsl.tpnet.pl match no rule.
-        ("residential", 79, 75),
-    ]);
-    let daemon = daemon();
-    assert_eq!(counted(&daemon, "clients-dynamic.tsv"), want);
-    for name in CUSTOMERS {
-        assert!(waits(&daemon, name), "{name}");
+    // Four names like abyj26.neoplus.adsl.tpnet.pl match rule 7 only.
+    for (option, residential) in BOTH.into_iter().zip([75, 79]) {
+        let want = table(&[
+            ("business-line", 4, 4),
+            ("cloud-default", 5, 5),
+            // vps-aaf6273b.vps.ovh.net and a name below one like it match no rule.
+            ("phish-source", 20, 18),
+            ("residential", 79, residential),
+        ]);
+        let daemon = daemon(option);
+        assert_eq!(counted(&daemon, "clients-dynamic.tsv"), want, "{option}");
+        for name in CUSTOMERS {
+            assert!(waits(&daemon, name), "{option} {name}");
+        }
+    }
+}
+
+#[test]
+fn without_its_exceptions_s25r_extended_spares_more_mail_servers_and_matches_more_lines() {
+    for (rules, legitimate, lines) in [(Rules::Classic, 57, 102), (Rules::Extended, 48, 106)] {
+        let matched = |file| {
+            let names = names(file).into_iter();
+            let rules = names.filter_map(|(name, _)| s25r::find(name.as_bytes(), rules).rule());
+            rules.count()
+        };
+        assert_eq!(matched("senders-legitimate.tsv"), legitimate, "{rules:?}");
+        assert_eq!(matched("clients-dynamic.tsv"), lines, "{rules:?}");
     }
 }
 

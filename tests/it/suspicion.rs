@@ -9,6 +9,12 @@ const START: u64 = 1_800_000_000;
 
 const GREYLISTED: &str = "DEFER_IF_PERMIT 4.2.0 Greylisted, please try again in 300 seconds";
 
+/// A name that S25R hits by rule 7, if that is on.
+const WORD: &str = "host.dyn.example.net";
+
+/// A name that rule 1 hits, and that is spared with rule 7.
+const MAIL_HOST: &str = "mail1-2.example.net";
+
 /// A name that S25R hits by rule 1.
 const DYNAMIC: &str = "220-139-165-188.dynamic.example.net";
 const MAIL: &str = "mail.example.org";
@@ -83,7 +89,7 @@ fn prepare(
         fs::write(daemon.path().join(name), text).unwrap();
     }
     let mut all = vec![clock.option()];
-    if options.contains(&"--s25r") {
+    if options.iter().any(|option| option.starts_with("--s25r")) {
         all.push(format!("--s25r-exceptions={directory}/exceptions"));
     }
     all.extend(options.iter().map(|o| o.replace("DIR", directory)));
@@ -171,6 +177,7 @@ const NAMED: &str = "/^cable/ My_Class\n";
 const NOT_SUSPICIOUS: Around = ("action=pass, reason=not suspicious,", "");
 const PERMIT: Around = ("action=pass, reason=client access permit,", "");
 const NEW: Around = ("action=greylist, reason=new,", "");
+const NEW_WORD: Around = ("action=greylist, reason=new,", ", s25r=7");
 const NEW_LINE: Around = ("action=greylist, reason=new,", ", s25r=1");
 
 #[rustfmt::skip]
@@ -182,6 +189,12 @@ const SETTLED: &[Row] = &[
     (&["--s25r"], "", MAIL, true, NOT_SUSPICIOUS),
     (&["--s25r"], "", DYNAMIC, false, NEW_LINE),
     (&["--s25r"], "", "a1-2.friend.example", true, NOT_SUSPICIOUS),
+    (&["--s25r"], "", WORD, true, NOT_SUSPICIOUS),
+    (&["--s25r"], "", MAIL_HOST, false, NEW_LINE),
+    (&["--s25r=extended"], "", WORD, false, NEW_WORD),
+    (&["--s25r=extended"], "", MAIL_HOST, true, NOT_SUSPICIOUS),
+    (&["--s25r=extended"], "", DYNAMIC, false, NEW_LINE),
+    (&["--s25r=extended", "--unmatched=greylist"], "", MAIL_HOST, false, NEW),
     (&["--s25r", "--unmatched=greylist"], "", MAIL, false, NEW),
     (&["--s25r", "--unmatched=greylist"], "", "a1-2.friend.example", false, NEW),
     (&[ACCESS], EXCUSES, MAIL, false, NEW),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::lists::Files;
 use crate::config::options::ParseOutcome;
+use crate::policy::s25r::Rules;
 use crate::policy::{Scheme, Unmatched};
 use crate::types::{Reply, ReplyText, Span};
 
@@ -296,12 +297,14 @@ fn a_tarpit_is_what_targrey_would_make_of_the_options() {
 
 #[test]
 fn what_cannot_work_is_refused_or_warned_of() {
-    let refused: [&[&str]; 5] = [
+    let refused: [&[&str]; 7] = [
         &["--tarpit", "--greylist-action=450"],
         &["--targrey", "--tarpit=0"],
         &["--tarpit=x"],
         &["--retry-count=1001"],
         &["--s25r", "--unmatched=maybe"],
+        &["--s25r=nonsense"],
+        &["--s25r="],
     ];
     for args in refused {
         let errors = Settings::new(&parse(args).unwrap(), &environment()).unwrap_err();
@@ -332,6 +335,27 @@ fn what_cannot_work_is_refused_or_warned_of() {
     }
     let settings = Settings::new(&parse(&["--tarpit=299"]).unwrap(), &environment()).unwrap();
     assert_eq!(settings.warnings, []);
+}
+
+#[test]
+fn s25r_has_two_sets_of_rules_and_is_the_classic_one_without_a_value() {
+    let cases: [(&[&str], Option<Rules>); 6] = [
+        (&[], None),
+        (&["--s25r"], Some(Rules::Classic)),
+        (&["--s25r", "--delay=60"], Some(Rules::Classic)),
+        (&["--s25r=classic"], Some(Rules::Classic)),
+        (&["--s25r=extended"], Some(Rules::Extended)),
+        (&["--s25r", "extended"], Some(Rules::Extended)),
+    ];
+    for (args, want) in cases {
+        let settings = Settings::new(&parse(args).unwrap(), &environment()).unwrap();
+        assert_eq!(settings.params.s25r, want, "{args:?}");
+    }
+    let errors = Settings::new(&parse(&["--s25r=nonsense"]).unwrap(), &environment()).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "--s25r: \"nonsense\" is not one of classic, extended"
+    );
 }
 
 #[test]

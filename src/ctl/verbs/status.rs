@@ -93,8 +93,12 @@ fn mode(properties: &Dict) -> String {
     let mode = properties.text("Mode").unwrap_or(UNKNOWN);
     let length = |key| properties.number(key).map(Span::from_seconds).map(span);
     let s25r = properties.truth("S25r").unwrap_or_default();
+    let s25r = s25r.then(|| match properties.text("S25rRules") {
+        Some("extended") => "S25R extended".to_owned(),
+        Some(_) | None => "S25R".to_owned(),
+    });
     let settings: Vec<String> = [
-        s25r.then(|| "S25R".to_owned()),
+        s25r,
         length("Delay").map(|delay| format!("delay {delay}")),
         length("Tarpit")
             .filter(|_| properties.number("Tarpit") > Some(0))
@@ -266,6 +270,18 @@ mod tests {
             .with(TARPITTED, 300_u64)
             .with(TABLE_REPLIES, 11_u64)
             .build()
+    }
+
+    #[test]
+    fn the_mode_says_which_rules_of_s25r_apply() {
+        for (rules, want) in [
+            ("classic", "greylist (S25R, delay 5min)"),
+            ("extended", "greylist (S25R extended, delay 5min)"),
+        ] {
+            let row = Row::new().with("Mode", "greylist").with("S25r", true);
+            let properties = row.with("S25rRules", rules).with("Delay", 300_u64).build();
+            assert_eq!(mode(&properties), want);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
+use crate::policy::s25r::Rules;
 use crate::service::{Gate, ZoneState};
 use crate::types::Timestamp;
 
@@ -146,7 +147,17 @@ impl Monitor {
 
     #[zbus(property(emits_changed_signal = "const"))]
     fn s25r(&self) -> bool {
-        self.gate.rules().params.s25r
+        self.gate.rules().params.s25r.is_some()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn s25r_rules(&self) -> String {
+        let word = match self.gate.rules().params.s25r {
+            None => "",
+            Some(Rules::Classic) => "classic",
+            Some(Rules::Extended) => "extended",
+        };
+        word.to_owned()
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

@@ -73,7 +73,8 @@ fn dns_lists_add_suspicion_to_clients_that_s25r_does_not_match_and_may_exempt_or
         let text = "Client host [192.0.2.7] blocked using a.example";
         Err((Reason::DnsReject, Some(Reply::Reject(ReplyText::new(text.to_owned())))))
     };
-    let (mail, line) = ("mx.example", "unknown");
+    // The last one is a mail host that a classic rule would match.
+    let (mail, line, mail_host) = ("mx.example", "unknown", "mail1-2.example.net");
     // The client's name, the thresholds, what the lists say, what becomes of the client, and the lookups that it takes.
     let cases = [
         (mail, (None, None), Suspicious, by_lists(1), 1),
@@ -91,9 +92,11 @@ fn dns_lists_add_suspicion_to_clients_that_s25r_does_not_match_and_may_exempt_or
         (line, (Some(2), None), Suspicious, s25r(), 1),
         (line, (Some(2), None), Allowed, s25r(), 1),
         (line, (Some(2), Some(-1)), Rejected, refused(), 2),
+        (mail_host, (None, None), Suspicious, by_lists(1), 1),
+        (mail_host, (None, None), Unlisted, settled(Reason::NotSuspicious), 1),
     ];
     for (name, (reject, allow), standing, want, times) in cases {
-        let mut rules = rules(|params| params.s25r = true);
+        let mut rules = rules(|params| params.s25r = Some(s25r::Rules::Extended));
         rules.dns_lists = lists(reject, allow);
         let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
         let got = planned(&rules, &attempt, standing, &Finding::Absent);

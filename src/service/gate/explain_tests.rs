@@ -9,6 +9,7 @@ use super::tests::{Faulty, rules};
 use super::*;
 use crate::control::{Control, Filter};
 use crate::lookup::tests::Gated;
+use crate::policy::s25r::Rules;
 use crate::policy::{
     DnsLists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Thresholds, Unmatched,
 };
@@ -71,7 +72,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// How the gate is set up.
 #[derive(Debug, Clone, Copy)]
 struct Options {
-    s25r: bool,
+    s25r: Option<Rules>,
     scheme: Option<Scheme>,
     has_dns_lists: bool,
     unmatched: Option<Unmatched>,
@@ -87,8 +88,9 @@ fn options() -> impl Strategy<Value = Options> {
     ];
     let unmatched = vec![None, Some(Unmatched::Pass), Some(Unmatched::Greylist)];
     let failures = vec![OnStoreFailure::Pass, OnStoreFailure::Defer];
+    let rules = vec![None, Some(Rules::Classic), Some(Rules::Extended)];
     (
-        any::<bool>(),
+        prop::sample::select(rules),
         prop::sample::select(schemes),
         any::<bool>(),
         prop::sample::select(unmatched),

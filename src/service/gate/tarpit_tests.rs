@@ -248,7 +248,7 @@ async fn tarpit_scenes() {
         (301, Rcpt, ONE, "3", "a@x", "SLEEP 65, DEFER_IF_PERMIT", "early-retry"),
         (302, Rcpt, ONE, "4", "a@x", "PREPEND X: 302", "triplet-found"),
     ]).await;
-    play("Starpit delays and never defers", with(Scheme::Delaying, |params| params.s25r = true), &[
+    play("Starpit delays and never defers", with(Scheme::Delaying, |params| params.s25r = Some(s25r::Rules::Classic)), &[
         (0,   Rcpt,   ONE, "1", "a@x", "SLEEP 65", "new"),
         (65,  Rcpt,   ONE, "1", "a@x", "DUNNO", "new"),
         (65,  Rcpt,   ONE, "1", "b@x", "DUNNO", "tarpitted"),
@@ -271,7 +271,7 @@ impl Opener for Untouchable {
 async fn a_name_that_is_not_suspicious_is_answered_without_the_store() {
     let clock: Arc<dyn Clock> = ManualClock::at(0);
     let params = Params {
-        s25r: true,
+        s25r: Some(s25r::Rules::Classic),
         on_store_failure: OnStoreFailure::Defer,
         ..Params::default()
     };

@@ -78,6 +78,7 @@ fn anybody_sees_the_properties() {
         ("DnsLists", "a{ss} 0"),
         ("Delay", "t 300"),
         ("S25r", "b false"),
+        ("S25rRules", "s \"\""),
         ("Tarpit", "t 10"),
         ("Triplets", "t 2"),
         ("Waiting", "t 1"),
@@ -101,6 +102,22 @@ fn anybody_sees_the_properties() {
         .busctl_as_nobody(&["set-property", NAME, PATH, MONITOR, "Mode", "s", "x"])
         .refused();
     assert!(!refused.is_empty());
+}
+
+#[test]
+fn the_rules_of_s25r_that_apply_are_a_property() {
+    for (option, want) in [
+        ("--s25r", "s \"classic\""),
+        ("--s25r=extended", "s \"extended\""),
+    ] {
+        let on = OnBus::start(&[option]);
+        let property = |name| {
+            let call = ["get-property", NAME, PATH, MONITOR, name];
+            on.bus.busctl_as_nobody(&call).good()
+        };
+        assert_eq!(property("S25r"), "b true", "{option}");
+        assert_eq!(property("S25rRules"), want, "{option}");
+    }
 }
 
 #[test]
