@@ -7,23 +7,31 @@
 
 mod diagnostic;
 mod endpoint;
+mod environment;
 pub mod environment_file;
 mod file;
 mod lists;
+mod logging;
 mod lookup;
 mod options;
 mod params;
+mod process;
 mod settings;
+mod sockets;
+mod store;
 pub mod tables;
+mod texts;
 mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use endpoint::Endpoint;
+pub use environment::Environment;
 pub use file::MAX_LIST_BYTES;
 pub use lists::{Files, ListFiles, Loaded, read_address_list, read_client_list};
+pub use logging::{DEFAULT_FACILITY, LogSettings, SYSLOG_NAME, Verbosity};
 pub use lookup::{LookupSettings, MOST_TIMEOUT};
 pub use options::{Options, ParseOutcome};
-pub use settings::{
-    DEFAULT_FACILITY, Environment, SYSLOG_NAME, Settings, StoreSettings, SyncMode, TimeSource,
-    Verbosity,
-};
+pub use process::{ProcessSettings, TimeSource};
+pub use settings::Settings;
+pub use sockets::SocketSettings;
+pub use store::{StoreSettings, SyncMode};

@@ -48,7 +48,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
     );
     let between = value::number(&options.auto_whitelist_delay, 0, most).map(Span::from_seconds);
     let retry_count = value::number(&options.retry_count, 0, 1000);
-    let params = Params {
+    Params {
         delay: found.take("--delay", delay, Span::ZERO),
         retry_window: found.take("--retry-window", window, Span::ZERO),
         max_age: found.take("--max-age", max_age, Span::ZERO),
@@ -67,11 +67,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         unmatched: unmatched(options, found),
         tarpit: tarpit(options, found),
         on_store_failure: found.take("--on-store-failure", on_store_failure, OnStoreFailure::Pass),
-    };
-    if found.errors.is_empty() {
-        warn_of_what_cannot_work(options, &params, found);
     }
-    params
 }
 
 /// What is to be done with those about whom no test says anything.
@@ -124,7 +120,11 @@ fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
 }
 
 /// Says what is allowed and cannot do what it is meant to.
-fn warn_of_what_cannot_work(options: &Options, params: &Params, found: &mut Diagnostics) {
+pub(super) fn warn_of_what_cannot_work(
+    options: &Options,
+    params: &Params,
+    found: &mut Diagnostics,
+) {
     if params.delay > params.retry_window {
         found.warn(
             "--delay",

@@ -31,14 +31,16 @@ impl Identity {
                 format!("{name:?} does not exist; create it, or name another"),
             )])
         };
-        let user =
-            User::from_name(&settings.user).map_err(|errno| system("users", errno.into()))?;
-        let group =
-            Group::from_name(&settings.group).map_err(|errno| system("groups", errno.into()))?;
+        let user = User::from_name(&settings.process.user)
+            .map_err(|errno| system("users", errno.into()))?;
+        let group = Group::from_name(&settings.process.group)
+            .map_err(|errno| system("groups", errno.into()))?;
         Ok(Some(Self {
-            user: user.ok_or_else(|| missing("--user", &settings.user))?.uid,
+            user: user
+                .ok_or_else(|| missing("--user", &settings.process.user))?
+                .uid,
             group: group
-                .ok_or_else(|| missing("--group", &settings.group))?
+                .ok_or_else(|| missing("--group", &settings.process.group))?
                 .gid,
         }))
     }

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    DEFAULT_FACILITY, Diagnostic, Environment, ListFiles, Options, ParseOutcome, SYSLOG_NAME,
-    Settings, SyncMode, TimeSource, Verbosity,
+    DEFAULT_FACILITY, Diagnostic, Environment, ListFiles, LogSettings, Options, ParseOutcome,
+    SYSLOG_NAME, Settings, SyncMode, TimeSource, Verbosity,
 };
 use crate::frontend;
 use crate::policy::Ruleset;
@@ -77,7 +77,11 @@ pub fn main() -> ExitCode {
     let Some(settings) = settings.filter(|_| errors.is_empty()) else {
         return refuse(Some(&options.syslog_name), "", &errors);
     };
-    logging::start(&settings.syslog_name, settings.verbosity, settings.facility);
+    logging::start(
+        &settings.log.name,
+        settings.log.verbosity,
+        settings.log.facility,
+    );
     let code = match start(&settings) {
         Ok(()) => exit::OK,
         Err(failure) => {
@@ -98,7 +102,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     }
     let identity = Identity::wanted(settings)?;
     let inherited = frontend::inherited()?;
-    if inherited.is_empty() && settings.endpoints.is_empty() {
+    if inherited.is_empty() && settings.sockets.endpoints.is_empty() {
         return Err(Failure::NoSocket);
     }
     let lock = match Lock::take(&settings.store.directory, identity.map(Identity::ids)) {
@@ -108,10 +112,10 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     let bound = frontend::bind(
-        &settings.endpoints,
+        &settings.sockets.endpoints,
         &inherited,
-        settings.socket_mode,
-        settings.backlog,
+        settings.sockets.mode,
+        settings.sockets.backlog,
     )?;
     let descriptors = run::raise_descriptor_limit();
     if let Some(identity) = identity {
@@ -128,7 +132,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     let list_errors = loaded.errors.len();
     let mut rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
     rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
-    let clock: Arc<dyn Clock> = match &settings.time {
+    let clock: Arc<dyn Clock> = match &settings.process.time {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
     };
@@ -224,7 +228,7 @@ fn environment(unit: Option<&UnitOptions>) -> Environment {
 /// by then: `journalctl -u` would miss the record. Of the stream that systemd has opened as standard error it knows the
 /// unit, and the unit has the identifier. Only under another identifier the records go to the journal directly.
 fn report(name: Option<&str>, warnings: &[String], errors: &[String]) {
-    let name = Settings::syslog_name(name);
+    let name = LogSettings::name_or_default(name);
     if logging::goes_to_journal() && name == SYSLOG_NAME {
         for line in warnings {
             logging::write_stderr(&format!("<4>{line}"));

@@ -139,9 +139,9 @@ async fn serve_all(
     let service = ListenerContext {
         gate: gate.clone(),
         options: ConnectionOptions {
-            one_answer: settings.one_answer,
-            requests_bring_time: settings.requests_bring_time,
-            log_decisions: settings.verbosity != Verbosity::Quiet,
+            one_answer: settings.sockets.one_answer,
+            requests_bring_time: settings.sockets.requests_bring_time,
+            log_decisions: settings.log.verbosity != Verbosity::Quiet,
         },
         reactors: Arc::clone(&reactors),
         registry: Registry::new(limit),

@@ -1,4 +1,8 @@
+use std::ffi::OsString;
+use std::path::Path;
+
 use super::*;
+use crate::config::Verbosity;
 use crate::config::lists::Files;
 use crate::config::options::ParseOutcome;
 use crate::policy::s25r::Rules;
@@ -41,8 +45,8 @@ fn warnings(args: &[&str], environment: &Environment) -> Vec<String> {
 #[test]
 fn defaults_are_postgreys() {
     assert_eq!(settings(&[]).params, Params::default());
-    assert_eq!(settings(&[]).socket_mode, 0o666);
-    assert_eq!(settings(&[]).facility, 2);
+    assert_eq!(settings(&[]).sockets.mode, 0o666);
+    assert_eq!(settings(&[]).log.facility, 2);
 }
 
 #[test]
@@ -89,11 +93,13 @@ fn postgreys_ways_of_writing_options_are_understood() {
         settings(&["--retry-w=6h"]).params.retry_window,
         Span::from_hours(6)
     );
-    assert_eq!(settings(&["-v", "-q"]).verbosity, Verbosity::Quiet);
+    assert_eq!(settings(&["-v", "-q"]).log.verbosity, Verbosity::Quiet);
     for name in ["--syslog-facility", "--syslogfacility", "--facility"] {
-        assert_eq!(settings(&[name, "local3"]).facility, 19);
+        assert_eq!(settings(&[name, "local3"]).log.facility, 19);
     }
-    let endpoints = settings(&["-u", "/run/s", "-i", "10023", "--inet=[::1]:7"]).endpoints;
+    let endpoints = settings(&["-u", "/run/s", "-i", "10023", "--inet=[::1]:7"])
+        .sockets
+        .endpoints;
     assert_eq!(endpoints.len(), 3);
     let lists = settings(&["--whitelist-clients=/a", "--whitelist-clients=/b"]).lists;
     assert_eq!(lists.clients, Files::Given(vec!["/a".into(), "/b".into()]));
@@ -103,7 +109,7 @@ fn postgreys_ways_of_writing_options_are_understood() {
 #[test]
 fn a_name_in_the_log_is_one_that_readers_of_syslog_can_find() {
     for name in ["stargrey", "postgrey", "postfix/grey-1", &"x".repeat(48)] {
-        assert_eq!(settings(&["--syslog-name", name]).syslog_name, name);
+        assert_eq!(settings(&["--syslog-name", name]).log.name, name);
     }
     for name in [
         "",
@@ -127,14 +133,14 @@ fn a_name_in_the_log_is_one_that_readers_of_syslog_can_find() {
 fn what_postgrey_takes_empty_is_the_default() {
     let empty = settings(&[
         "--auto-whitelist-clients=",
-        "--greylist-action=",
+        "--x-greylist-header=none",
         "--greylist-text=",
         "--x-greylist-header=",
         "--socketmode=",
         "--hostname=",
     ]);
     assert_eq!(empty.params, Params::default());
-    assert_eq!(empty.socket_mode, 0o666);
+    assert_eq!(empty.sockets.mode, 0o666);
     settings(&["--greylist-text", "-- wait --"]);
 }
 
@@ -145,14 +151,24 @@ fn every_error_is_made_and_names_its_option() {
         "--retry-window=2d",
         "--sync=maybe",
         "--inet=here",
+        "--x-greylist-header=none",
+        "--syslog-facility=post",
     ]);
-    for name in ["--delay: ", "--retry-window: ", "--sync: ", "--inet: "] {
+    let names = [
+        "--delay: ",
+        "--retry-window: ",
+        "--sync: ",
+        "--inet: ",
+        "--x-greylist-header: ",
+        "--syslog-facility: ",
+    ];
+    for name in names {
         assert!(
             wrong.iter().any(|text| text.starts_with(name)),
             "{name} {wrong:?}"
         );
     }
-    assert_eq!(wrong.len(), 4);
+    assert_eq!(wrong.len(), names.len());
     let mistyped = errors(&["--dealy=3", "--privcy"]);
     assert_eq!(mistyped.len(), 2, "{mistyped:?}");
     assert!(mistyped[0].contains("'--delay'"), "{mistyped:?}");

@@ -1,0 +1,20 @@
+//! What settings take from outside the command line.
+
+use std::ffi::OsString;
+
+use jiff::tz::TimeZone;
+
+/// What settings take from outside the command line.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// The machine's name.
+    pub hostname: String,
+    /// `POSTGREY_TEXT` of Debian's option file.
+    pub postgrey_text: Option<String>,
+    /// `STATE_DIRECTORY` of the unit.
+    pub state_directory: Option<OsString>,
+    /// The time zone of dates.
+    pub zone: Option<TimeZone>,
+    /// Whether the process may become another user.
+    pub is_root: bool,
+}

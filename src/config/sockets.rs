@@ -1,0 +1,49 @@
+//! Options of sockets and their connections.
+
+use super::diagnostic::Diagnostics;
+use super::endpoint::Endpoint;
+use super::options::Options;
+use super::value;
+
+/// Where to listen, and how connections are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// Where to listen besides the inherited sockets.
+    pub endpoints: Vec<Endpoint>,
+    /// Permission bits of unix sockets.
+    pub mode: u32,
+    /// Connections that may wait to be accepted; 1 to 65535.
+    pub backlog: i32,
+    /// Whether a connection ends with its first answer.
+    pub one_answer: bool,
+    /// Whether requests may bring their own time.
+    pub requests_bring_time: bool,
+}
+
+/// Reads the options.
+pub(super) fn read(options: &Options, found: &mut Diagnostics) -> SocketSettings {
+    let mode = value::mode(&options.socketmode);
+    let backlog = value::number(&options.listen_queue_size, 1, 65_535);
+    SocketSettings {
+        endpoints: endpoints(options, found),
+        mode: found.take("--socketmode", mode, 0),
+        backlog: found.take("--listen-queue-size", backlog, 1),
+        one_answer: options.exim,
+        requests_bring_time: options.policy_test_time,
+    }
+}
+
+fn endpoints(options: &Options, found: &mut Diagnostics) -> Vec<Endpoint> {
+    let unix = options.unix.iter();
+    let unix = unix.map(|path| ("--unix", Endpoint::unix(path)));
+    let inet = options.inet.iter();
+    let inet = inet.map(|address| ("--inet", Endpoint::inet(address)));
+    let mut endpoints = Vec::new();
+    for (option, endpoint) in unix.chain(inet) {
+        match endpoint {
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(message) => found.error(option, message),
+        }
+    }
+    endpoints
+}
