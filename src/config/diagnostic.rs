@@ -1,36 +1,36 @@
-//! Diagnostics: what is wrong with options and files, and where.
+//! Diagnostics: errors and warnings about options and files, with their location.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What is found while options or files are read.
+/// The errors and warnings of options or files.
 #[derive(Debug, Default)]
 pub struct Diagnostics {
-    /// What is refused.
+    /// Errors: the option or entry is refused.
     pub errors: Vec<Diagnostic>,
-    /// What is accepted, and likely not meant.
+    /// Warnings: accepted, but probably not intended.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// An error or a warning: what is wrong, and where.
+/// An error or a warning, with its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    place: Place,
+    location: Location,
     message: String,
 }
 
 impl Diagnostics {
-    /// The value, or an error about the option and a stand-in that is never used.
+    /// Returns the value; on failure records an error about the option and returns a placeholder that is never used.
     pub(super) fn take<T>(
         &mut self,
         option: &'static str,
         value: Result<T, String>,
-        stand_in: T,
+        placeholder: T,
     ) -> T {
         value.unwrap_or_else(|message| {
             self.error(option, message);
-            stand_in
+            placeholder
         })
     }
 
@@ -45,9 +45,9 @@ impl Diagnostics {
     }
 }
 
-/// Where it is.
+/// The subject of a diagnostic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Location {
     /// The command line as a whole.
     CommandLine,
     /// An option, by its name.
@@ -61,27 +61,27 @@ enum Place {
 impl Diagnostic {
     /// About the command line as a whole.
     pub fn command_line(message: impl fmt::Display) -> Self {
-        Self::new(Place::CommandLine, message)
+        Self::new(Location::CommandLine, message)
     }
 
-    /// About an option, `--delay` say.
+    /// About an option, for example `--delay`.
     pub fn option(name: impl Into<Cow<'static, str>>, message: impl fmt::Display) -> Self {
-        Self::new(Place::Option(name.into()), message)
+        Self::new(Location::Option(name.into()), message)
     }
 
     /// About a file.
     pub fn file(path: &Path, message: impl fmt::Display) -> Self {
-        Self::new(Place::File(path.to_owned()), message)
+        Self::new(Location::File(path.to_owned()), message)
     }
 
     /// About a line of a file, from 1.
     pub fn line(path: &Path, line: u32, message: impl fmt::Display) -> Self {
-        Self::new(Place::Line(path.to_owned(), line), message)
+        Self::new(Location::Line(path.to_owned(), line), message)
     }
 
-    fn new(place: Place, message: impl fmt::Display) -> Self {
+    fn new(location: Location, message: impl fmt::Display) -> Self {
         Self {
-            place,
+            location,
             message: message.to_string(),
         }
     }
@@ -89,11 +89,11 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Place::CommandLine => {}
-            Place::Option(name) => write!(f, "{name}: ")?,
-            Place::File(path) => write!(f, "{}: ", path.display())?,
-            Place::Line(path, line) => write!(f, "{}:{line}: ", path.display())?,
+        match &self.location {
+            Location::CommandLine => {}
+            Location::Option(name) => write!(f, "{name}: ")?,
+            Location::File(path) => write!(f, "{}: ", path.display())?,
+            Location::Line(path, line) => write!(f, "{}:{line}: ", path.display())?,
         }
         f.write_str(&self.message)
     }

@@ -1,10 +1,10 @@
-//! Where to listen: the values of `--unix` and `--inet`.
+//! Listening addresses: the values of `--unix` and `--inet`.
 
 use std::path::PathBuf;
 
 use super::value;
 
-/// Where to listen.
+/// A listening address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A unix socket.

@@ -1,10 +1,10 @@
-//! What settings take from outside the command line.
+//! The inputs of the settings besides the command line.
 
 use std::ffi::OsString;
 
 use jiff::tz::TimeZone;
 
-/// What settings take from outside the command line.
+/// The inputs of the settings besides the command line.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
     /// The machine's name.

@@ -1,7 +1,7 @@
 //! The option files of the unit, read as systemd reads them.
 //!
-//! `EnvironmentFile=` has a grammar of its own (systemd.exec(5)), and so has the `$OPTIONS` of a command line
-//! (systemd.service(5)). Both are followed here, so that `--check` sees the options that the daemon would get.
+//! `EnvironmentFile=` (systemd.exec(5)) and `$OPTIONS` in a command line (systemd.service(5)) each have a grammar. Both are
+//! implemented here, so that `--check` sees the options that the daemon would get.
 //!
 //! | in a file | means |
 //! | --- | --- |
@@ -18,17 +18,17 @@ use crate::types::split_words;
 /// An assignment of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
-    /// The line that it begins on, from 1.
+    /// The number of its first line, from 1.
     pub line: u32,
-    /// The name, without blanks around it; not every text is one.
+    /// The text before `=`, trimmed; not necessarily a valid name.
     pub name: String,
     /// The value; `None` where the line has no `=`.
     pub value: Option<String>,
-    /// Whether the line above it is of a comment and ends in `\`: before version 254 systemd goes on with the comment.
+    /// Whether the line above is a comment that ends in `\`: before version 254 systemd continues the comment.
     pub is_below_comment: bool,
 }
 
-/// What the next character belongs to.
+/// The syntactic context of the next character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Between,
@@ -43,68 +43,70 @@ enum State {
     CommentEscape,
 }
 
-/// What is done with a character.
+/// How a character is consumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum CharAction {
     Skip,
-    /// It begins a name.
+    /// It starts a name.
     Begin,
     Name,
-    /// It belongs to the value, unless only blanks follow.
+    /// Part of the value, unless only blanks follow.
     Push,
-    /// It belongs to the value, as all before it.
+    /// Part of the value, as are pending blanks before it.
     Keep,
-    /// So does the backslash before it.
+    /// Part of the value, together with the backslash before it.
     KeepBoth,
-    /// What was read of the value belongs to it; the character does not.
+    /// Not part of the value, but pending blanks before it are.
     Hold,
     EndName,
     EndValue,
 }
 
-/// The state after a character, and what is done with it.
-const fn next(state: State, c: char) -> (State, Step) {
+/// The state after a character, and how the character is consumed.
+const fn next(state: State, c: char) -> (State, CharAction) {
     let is_end = matches!(c, '\n' | '\r');
     let is_blank = is_end || matches!(c, ' ' | '\t');
     match state {
-        State::Between if is_blank => (State::Between, Step::Skip),
-        State::Between if matches!(c, '#' | ';') => (State::Comment, Step::Skip),
-        State::Between => (State::Name, Step::Begin),
-        State::Comment | State::CommentEscape if is_end => (State::Between, Step::Skip),
-        State::Comment if c == '\\' => (State::CommentEscape, Step::Skip),
-        State::Comment | State::CommentEscape => (State::Comment, Step::Skip),
-        State::Name if is_end => (State::Between, Step::EndName),
-        State::Name if c == '=' => (State::BeforeValue, Step::Skip),
-        State::Name => (State::Name, Step::Name),
-        State::BeforeValue | State::Value if is_end => (State::Between, Step::EndValue),
-        State::BeforeValue if c == '\'' => (State::Single, Step::Skip),
-        State::BeforeValue if c == '"' => (State::Double, Step::Skip),
-        State::BeforeValue if is_blank => (State::BeforeValue, Step::Skip),
-        State::BeforeValue | State::Value if c == '\\' => (State::ValueEscape, Step::Skip),
-        State::Value if is_blank => (State::Value, Step::Push),
-        State::ValueEscape if is_end => (State::Value, Step::Hold),
-        State::BeforeValue | State::Value | State::ValueEscape => (State::Value, Step::Keep),
-        State::Single if c == '\'' => (State::BeforeValue, Step::Skip),
-        State::Single => (State::Single, Step::Keep),
-        State::Double if c == '"' => (State::BeforeValue, Step::Skip),
-        State::Double if c == '\\' => (State::DoubleEscape, Step::Skip),
-        State::Double => (State::Double, Step::Keep),
-        State::DoubleEscape if c == '\n' => (State::Double, Step::Hold),
-        State::DoubleEscape if matches!(c, '"' | '\\' | '`' | '$') => (State::Double, Step::Keep),
-        State::DoubleEscape => (State::Double, Step::KeepBoth),
+        State::Between if is_blank => (State::Between, CharAction::Skip),
+        State::Between if matches!(c, '#' | ';') => (State::Comment, CharAction::Skip),
+        State::Between => (State::Name, CharAction::Begin),
+        State::Comment | State::CommentEscape if is_end => (State::Between, CharAction::Skip),
+        State::Comment if c == '\\' => (State::CommentEscape, CharAction::Skip),
+        State::Comment | State::CommentEscape => (State::Comment, CharAction::Skip),
+        State::Name if is_end => (State::Between, CharAction::EndName),
+        State::Name if c == '=' => (State::BeforeValue, CharAction::Skip),
+        State::Name => (State::Name, CharAction::Name),
+        State::BeforeValue | State::Value if is_end => (State::Between, CharAction::EndValue),
+        State::BeforeValue if c == '\'' => (State::Single, CharAction::Skip),
+        State::BeforeValue if c == '"' => (State::Double, CharAction::Skip),
+        State::BeforeValue if is_blank => (State::BeforeValue, CharAction::Skip),
+        State::BeforeValue | State::Value if c == '\\' => (State::ValueEscape, CharAction::Skip),
+        State::Value if is_blank => (State::Value, CharAction::Push),
+        State::ValueEscape if is_end => (State::Value, CharAction::Hold),
+        State::BeforeValue | State::Value | State::ValueEscape => (State::Value, CharAction::Keep),
+        State::Single if c == '\'' => (State::BeforeValue, CharAction::Skip),
+        State::Single => (State::Single, CharAction::Keep),
+        State::Double if c == '"' => (State::BeforeValue, CharAction::Skip),
+        State::Double if c == '\\' => (State::DoubleEscape, CharAction::Skip),
+        State::Double => (State::Double, CharAction::Keep),
+        State::DoubleEscape if c == '\n' => (State::Double, CharAction::Hold),
+        State::DoubleEscape if matches!(c, '"' | '\\' | '`' | '$') => {
+            (State::Double, CharAction::Keep)
+        }
+        State::DoubleEscape => (State::Double, CharAction::KeepBoth),
     }
 }
 
-/// The assignments of a file, in its order, and the lines that are none.
+/// The assignments of a file in order, including lines without a `=`.
 #[must_use]
 pub fn assignments(text: &str) -> Vec<Assignment> {
     let mut found = Vec::new();
     let mut state = State::Between;
     let (mut line, mut begun) = (1_u32, 1_u32);
     let (mut name, mut value) = (String::new(), String::new());
-    // Blanks at the end of a value that no quotes hold.
+    // Unquoted blanks at the end of a value.
     let mut kept = 0;
-    // Lines that are below a comment which ends in a backslash.
+    // Lines below a comment that ends in a backslash.
     let mut below = Vec::new();
     for c in text.chars().chain(['\n']) {
         if state == State::CommentEscape && c == '\n' {
@@ -113,28 +115,28 @@ pub fn assignments(text: &str) -> Vec<Assignment> {
         let step;
         (state, step) = next(state, c);
         match step {
-            Step::Skip | Step::Hold => {}
-            Step::Begin => {
+            CharAction::Skip | CharAction::Hold => {}
+            CharAction::Begin => {
                 begun = line;
                 name.push(c);
             }
-            Step::Name => name.push(c),
-            Step::Push | Step::Keep => value.push(c),
-            Step::KeepBoth => value.extend(['\\', c]),
-            Step::EndName => found.push(assignment(begun, &mut name, None)),
-            Step::EndValue => {
+            CharAction::Name => name.push(c),
+            CharAction::Push | CharAction::Keep => value.push(c),
+            CharAction::KeepBoth => value.extend(['\\', c]),
+            CharAction::EndName => found.push(assignment(begun, &mut name, None)),
+            CharAction::EndValue => {
                 value.truncate(kept);
                 found.push(assignment(begun, &mut name, Some(&mut value)));
             }
         }
-        if !matches!(step, Step::Skip | Step::Push) {
+        if !matches!(step, CharAction::Skip | CharAction::Push) {
             kept = value.len();
         }
         if c == '\n' {
             line = line.saturating_add(1);
         }
     }
-    // Quotes that nobody has closed end with the file; the line feed was added here.
+    // Unclosed quotes end with the file; the line feed was added here.
     if matches!(state, State::Single | State::Double | State::ValueEscape) || !name.is_empty() {
         if matches!(state, State::Single | State::Double) && value.ends_with('\n') {
             value.pop();
@@ -156,7 +158,7 @@ fn assignment(line: u32, name: &mut String, value: Option<&mut String>) -> Assig
     }
 }
 
-/// The words that `$NAME` in a command line of a unit becomes.
+/// The words that systemd makes of `$NAME` in the command line of a unit.
 #[must_use]
 pub fn words(value: &str) -> Vec<String> {
     let (words, _) = split_words(value.chars(), |c| c);

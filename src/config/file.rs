@@ -1,4 +1,4 @@
-//! Files of lists and tables, read within a limit.
+//! Size-limited reading of list and table files.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -10,9 +10,9 @@ use nix::fcntl::OFlag;
 /// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
 
-/// The content of a file that is no larger than a list may be.
+/// Reads a file of at most [`MAX_LIST_BYTES`].
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // A pipe that nobody writes to must not hold anything up.
+    // Opening a pipe without a writer would block.
     let file = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The error, with advice where the unit's sandbox is the likely cause.
+/// The error message, with advice if the sandbox of the unit is the likely cause.
 pub(super) fn explain(path: &Path, error: &io::Error) -> String {
     let hidden = ["/home", "/root", "/run/user"]
         .iter()

@@ -1,10 +1,9 @@
-//! The list files: text to lists, with every error.
+//! List files: parses them and reports every error.
 //!
 //! # The file
 //!
 //! One entry a line; `#` begins a comment that goes to the end of the line; blanks around an entry and
-//! empty lines mean nothing (Postgrey 1.37). What an entry may be is said in
-//! [`pattern`](crate::policy::pattern).
+//! empty lines are ignored (Postgrey 1.37). [`pattern`](crate::policy::pattern) defines the entries.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,20 +16,20 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::options::Options;
 use super::{file, tables};
 
-/// Most entries of a file that are named because they never match: a whole list in a foreign form does not fill the
+/// Maximum number of warnings about entries of one file that never match: a list in another format must not fill the
 /// log.
-const MOST_TOLD: usize = 100;
+const MAX_DEAD_WARNINGS: usize = 100;
 
-/// Where the lists are unless options say otherwise.
+/// The default directory of the lists.
 const DIRECTORY: &str = "/etc/stargrey";
 
 /// The files of a list, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Files {
-    /// The packaged file of this name, and the one with `.local` behind it. The administrator may have
+    /// The packaged file of this name, and the same name with `.local` appended. The administrator may have
     /// removed either.
     Default(&'static str),
-    /// What options name.
+    /// The files given by options.
     Given(Vec<PathBuf>),
 }
 
@@ -43,47 +42,47 @@ pub struct ListFiles {
     pub recipients: Files,
     /// Of the sender list.
     pub senders: Files,
-    /// Of the exceptions from S25R; none when S25R is not a test.
+    /// Of the S25R exceptions; none without `--s25r`.
     pub s25r_exceptions: Files,
     /// Of the recipients to greylist; none unless greylisting is opt-in.
     pub greylist_recipients: Files,
     /// The client access tables, in their order.
     pub tables: Vec<PathBuf>,
-    /// Results in them that mean: greylist.
+    /// Additional table results that mean: greylist.
     pub greylist_results: Vec<String>,
 }
 
-/// Lists as they were read, and what was wrong with them.
+/// The loaded lists, with all errors and warnings.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The lists, without the entries complained about.
+    /// The lists, without the entries that have errors.
     pub lists: Lists,
     /// Every error about a list.
     pub errors: Vec<Diagnostic>,
-    /// Every error about a client access table. A table with a line missing means something else, so one
-    /// with an error is of no use.
+    /// Every error about a client access table. Without one of its lines a table has another meaning, so a table with
+    /// an error is not used.
     pub table_errors: Vec<Diagnostic>,
-    /// What is worth a word and not wrong: packaged files that are not there, entries that never match.
+    /// Warnings: missing packaged files, entries that never match.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// What the entries of a list are.
-struct Kind<P> {
+/// The type of the entries of a list, and its functions.
+struct EntryType<P> {
     parse: fn(&str) -> Result<P, PatternError>,
     is_dead: fn(&P) -> bool,
-    /// Why it is; takes longer to say.
+    /// Why it never matches; slower than `is_dead`.
     dead: fn(&P) -> Option<Dead>,
 }
 
 /// Clients.
-const CLIENTS: Kind<ClientPattern> = Kind {
+const CLIENTS: EntryType<ClientPattern> = EntryType {
     parse: ClientPattern::parse,
     is_dead: ClientPattern::is_dead,
     dead: ClientPattern::dead,
 };
 
 /// Mail addresses.
-const ADDRESSES: Kind<AddressPattern> = Kind {
+const ADDRESSES: EntryType<AddressPattern> = EntryType {
     parse: AddressPattern::parse,
     is_dead: AddressPattern::is_dead,
     dead: AddressPattern::dead,
@@ -105,7 +104,7 @@ impl Files {
 }
 
 impl ListFiles {
-    /// The files that options name, or the packaged ones.
+    /// The files given by options, else the packaged ones.
     #[must_use]
     pub fn new(options: &Options) -> Self {
         let files = |given: &[String], name| {
@@ -136,8 +135,8 @@ impl ListFiles {
         }
     }
 
-    /// Reads all files. What cannot be read or understood is left out and complained about; a missing
-    /// file whose name ends in `.local` is as good as an empty one.
+    /// Reads all files. A file that cannot be read and an entry that cannot be parsed are skipped and reported; a
+    /// missing file whose name ends in `.local` counts as empty.
     #[must_use]
     pub fn load(&self) -> Loaded {
         let mut findings = Diagnostics::default();
@@ -149,19 +148,19 @@ impl ListFiles {
         let exceptions = read_all(&self.s25r_exceptions, &CLIENTS, &mut findings);
         let opted_in = read_all(&self.greylist_recipients, &ADDRESSES, &mut findings);
         let lists = Lists {
-            clients: built(ClientList::new(clients), &self.clients, &mut findings),
-            recipients: built(
+            clients: list_or_empty(ClientList::new(clients), &self.clients, &mut findings),
+            recipients: list_or_empty(
                 AddressList::new(recipients),
                 &self.recipients,
                 &mut findings,
             ),
-            senders: built(AddressList::new(senders), &self.senders, &mut findings),
-            s25r_exceptions: built(
+            senders: list_or_empty(AddressList::new(senders), &self.senders, &mut findings),
+            s25r_exceptions: list_or_empty(
                 ClientList::new(exceptions),
                 &self.s25r_exceptions,
                 &mut findings,
             ),
-            greylist_recipients: built(
+            greylist_recipients: list_or_empty(
                 AddressList::new(opted_in),
                 &self.greylist_recipients,
                 &mut findings,
@@ -177,28 +176,32 @@ impl ListFiles {
     }
 }
 
-/// The client list that the content of a file makes, and every error about it.
+/// Parses the content of a file as a client list; returns every error too.
 #[must_use]
 pub fn read_client_list(path: &Path, bytes: &[u8]) -> (ClientList, Vec<Diagnostic>) {
     let (entries, errors) = read_one(path, bytes, &CLIENTS);
     finished(path, ClientList::new(entries), errors)
 }
 
-/// The recipient or sender list that the content of a file makes, and every error about it.
+/// Parses the content of a file as a recipient or sender list; returns every error too.
 #[must_use]
 pub fn read_address_list(path: &Path, bytes: &[u8]) -> (AddressList, Vec<Diagnostic>) {
     let (entries, errors) = read_one(path, bytes, &ADDRESSES);
     finished(path, AddressList::new(entries), errors)
 }
 
-/// The entries in the content of a file, and every error about it.
-fn read_one<P>(path: &Path, bytes: &[u8], kind: &Kind<P>) -> (Vec<(P, Entry)>, Vec<Diagnostic>) {
+/// Parses the entries in the content of a file; returns every error too.
+fn read_one<P>(
+    path: &Path,
+    bytes: &[u8],
+    kind: &EntryType<P>,
+) -> (Vec<(P, Entry)>, Vec<Diagnostic>) {
     let (mut entries, mut findings) = (Vec::new(), Diagnostics::default());
     read_entries(path, bytes, kind, &mut entries, &mut findings);
     (entries, findings.errors)
 }
 
-/// A list with its errors; an empty one, and another error, when it is too large.
+/// The list with its errors; if it is too large, an empty list and one more error.
 fn finished<T: Default>(
     path: &Path,
     list: Result<T, TooLarge>,
@@ -211,8 +214,12 @@ fn finished<T: Default>(
     (list, errors)
 }
 
-/// The list, or an empty one and an error.
-fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, findings: &mut Diagnostics) -> T {
+/// The list; if it is too large, an empty list, and an error is recorded.
+fn list_or_empty<T: Default>(
+    list: Result<T, TooLarge>,
+    files: &Files,
+    findings: &mut Diagnostics,
+) -> T {
     list.unwrap_or_else(|error| {
         let paths = files.paths();
         let first = paths.first().map_or(Path::new("list"), PathBuf::as_path);
@@ -222,7 +229,7 @@ fn built<T: Default>(list: Result<T, TooLarge>, files: &Files, findings: &mut Di
 }
 
 /// Reads the entries of several files.
-fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Diagnostics) -> Vec<(P, Entry)> {
+fn read_all<P>(files: &Files, kind: &EntryType<P>, findings: &mut Diagnostics) -> Vec<(P, Entry)> {
     let mut entries = Vec::new();
     for path in files.paths() {
         match file::read(&path) {
@@ -249,7 +256,7 @@ fn read_all<P>(files: &Files, kind: &Kind<P>, findings: &mut Diagnostics) -> Vec
 fn read_entries<P>(
     path: &Path,
     bytes: &[u8],
-    kind: &Kind<P>,
+    kind: &EntryType<P>,
     entries: &mut Vec<(P, Entry)>,
     findings: &mut Diagnostics,
 ) {
@@ -271,7 +278,9 @@ fn read_entries<P>(
             Ok(pattern) => {
                 if (kind.is_dead)(&pattern) {
                     dead = dead.saturating_add(1);
-                    let why = (dead <= MOST_TOLD).then(|| (kind.dead)(&pattern)).flatten();
+                    let why = (dead <= MAX_DEAD_WARNINGS)
+                        .then(|| (kind.dead)(&pattern))
+                        .flatten();
                     findings.warnings.extend(why.map(|why| {
                         Diagnostic::line(path, line, format!("{text:?} never matches: {why}"))
                     }));
@@ -283,8 +292,9 @@ fn read_entries<P>(
             }
         }
     }
-    if dead > MOST_TOLD {
-        let warning = format!("{dead} entries never match; the first {MOST_TOLD} are shown above");
+    if dead > MAX_DEAD_WARNINGS {
+        let warning =
+            format!("{dead} entries never match; the first {MAX_DEAD_WARNINGS} are shown above");
         findings.warnings.push(Diagnostic::file(path, warning));
     }
 }
@@ -346,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_never_matches_is_kept_and_told_of_with_file_and_line() {
+    fn an_entry_that_never_matches_is_kept_and_reported_with_file_and_line() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("clients");
         fs::write(
@@ -372,9 +382,9 @@ mod tests {
             ]
         );
 
-        fs::write(&path, "*.example\n".repeat(MOST_TOLD + 1)).unwrap();
+        fs::write(&path, "*.example\n".repeat(MAX_DEAD_WARNINGS + 1)).unwrap();
         let warnings = client_list(&path).load().warnings;
-        assert_eq!(warnings.len(), MOST_TOLD + 1);
+        assert_eq!(warnings.len(), MAX_DEAD_WARNINGS + 1);
         let last = warnings.last().unwrap().to_string();
         assert_eq!(
             last,
@@ -385,19 +395,19 @@ mod tests {
     #[test]
     fn entries_that_are_only_counted_are_not_asked_why_they_never_match() {
         static ASKED: AtomicUsize = AtomicUsize::new(0);
-        let kind = Kind {
+        let kind = EntryType {
             dead: |pattern: &ClientPattern| {
                 ASKED.fetch_add(1, Ordering::Relaxed);
                 pattern.dead()
             },
             ..CLIENTS
         };
-        let content = "*.example\nlive.example\n".repeat(10 * MOST_TOLD);
+        let content = "*.example\nlive.example\n".repeat(10 * MAX_DEAD_WARNINGS);
         let (mut entries, mut findings) = (Vec::new(), Diagnostics::default());
         let path = Path::new("clients");
         read_entries(path, content.as_bytes(), &kind, &mut entries, &mut findings);
-        assert_eq!(entries.len(), 20 * MOST_TOLD);
-        assert_eq!(ASKED.load(Ordering::Relaxed), MOST_TOLD);
+        assert_eq!(entries.len(), 20 * MAX_DEAD_WARNINGS);
+        assert_eq!(ASKED.load(Ordering::Relaxed), MAX_DEAD_WARNINGS);
         let last = findings.warnings.last().unwrap().to_string();
         assert!(last.contains(": 1000 entries never match; "), "{last}");
     }
@@ -421,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packaged_file_that_was_removed_is_worth_a_warning_and_no_error() {
+    fn a_missing_packaged_file_is_a_warning_and_not_an_error() {
         let loaded = ListFiles {
             clients: Files::Default("no_such_list"),
             recipients: Files::Given(Vec::new()),

@@ -4,7 +4,7 @@ use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
 
-/// The identifier of log records unless options say otherwise.
+/// The default identifier of log records.
 pub const SYSLOG_NAME: &str = "stargrey";
 
 /// The syslog facility, mail, of errors about options.
@@ -42,11 +42,11 @@ pub enum Verbosity {
     Quiet,
     /// One line for each decision.
     Normal,
-    /// More.
+    /// Repeated requests and debug messages too.
     Verbose,
 }
 
-/// What is logged, and as whose.
+/// The settings of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// How much is logged.
@@ -58,10 +58,10 @@ pub struct LogSettings {
 }
 
 impl LogSettings {
-    /// The identifier under which errors about options are logged: the one asked for, if it can be one.
+    /// The identifier for errors about options: the requested one if it is valid.
     #[must_use]
-    pub fn name_or_default(asked: Option<&str>) -> String {
-        asked
+    pub fn name_or_default(requested: Option<&str>) -> String {
+        requested
             .and_then(|name| value::syslog_name(name).ok())
             .unwrap_or_else(|| SYSLOG_NAME.to_owned())
     }

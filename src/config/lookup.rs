@@ -1,4 +1,4 @@
-//! Options of what is looked up outside: DNS lists, the name server, the deadline.
+//! Options of DNS lookups: DNS lists, the name server, the timeout.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,13 +11,13 @@ use crate::types::{DNS_PORT, Span};
 /// The greatest threshold, up and down.
 const MOST: i32 = 1_000_000;
 
-/// How long a request waits for its lookups, in seconds.
+/// Default of `--lookup-timeout`, in seconds.
 const TIMEOUT: u64 = 2;
 
-/// The longest that it may be set to, in seconds: a lookup ends then.
+/// Maximum of `--lookup-timeout`, in seconds: no lookup takes longer.
 pub const MOST_TIMEOUT: u64 = 5;
 
-/// What is looked up outside, and how.
+/// The settings of DNS lookups.
 #[derive(Debug, Clone)]
 pub struct LookupSettings {
     /// The DNS lists; empty if there are none.
@@ -69,8 +69,8 @@ fn thresholds(options: &Options, found: &mut Diagnostics) -> Thresholds {
     thresholds
 }
 
-/// Says what is allowed and cannot do what it is meant to.
-pub(super) fn warn_of_what_cannot_work(
+/// Warns of options that are valid but without effect.
+pub(super) fn warn_of_ineffective(
     options: &Options,
     settings: &LookupSettings,
     params: &Params,
@@ -81,7 +81,7 @@ pub(super) fn warn_of_what_cannot_work(
         if !options.dnsbl_sites.is_empty() {
             found.warn("--dnsbl-sites", "names no list; ignoring");
         }
-        let useless = [
+        let unused = [
             ("--dnsbl-threshold", options.dnsbl_threshold.is_some()),
             (
                 "--dnsbl-reject-threshold",
@@ -94,7 +94,7 @@ pub(super) fn warn_of_what_cannot_work(
             ("--lookup-timeout", options.lookup_timeout.is_some()),
             ("--resolver", options.resolver.is_some()),
         ];
-        for (option, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
+        for (option, _) in unused.into_iter().filter(|(_, is_given)| *is_given) {
             found.warn(option, "has no effect without --dnsbl-sites; ignoring");
         }
         return;

@@ -1,7 +1,6 @@
-//! From text to settings and lists: the command line and the list files.
+//! Parses the command line into settings, and list files into lists.
 //!
-//! Nothing here logs and nothing is validated later: what comes out is right, or comes with
-//! [`Diagnostic`]s that say where it is wrong.
+//! Nothing here logs. The results are valid and need no later check; every error is a [`Diagnostic`] with its location.
 
 #![forbid(unsafe_code)]
 

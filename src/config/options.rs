@@ -1,14 +1,14 @@
-//! The command line: the one place where an option, its default and its sentence of help are written.
+//! The command line: the only definition of each option, its default and its help text.
 //!
-//! Values are kept as they were typed. [`Settings`](super::Settings) turns them into types and
-//! collects every error, so that `--check` can show all of them at once.
+//! Values are kept as strings. [`Settings`](super::Settings) parses them and collects every error, so that `--check` can
+//! show all of them at once.
 //!
 //! Names, short forms, defaults and repetition rules are Postgrey 1.37's where Postgrey has the
 //! option: of an option given twice the last wins, and the list options may be repeated. Unambiguous
 //! abbreviations are accepted, which Postgrey does not do.
 //!
-//! One argument is not here, because nobody but the daemon gives it: `--prove-database`, with which it starts itself
-//! to read a database that may end the process ([`prove_database`](crate::store::prove_database)).
+//! One argument is not here, because only the daemon itself uses it: `--prove-database`, with which it starts a child
+//! that reads a database which may crash its reader ([`prove_database`](crate::store::prove_database)).
 
 use std::ffi::OsString;
 
@@ -17,15 +17,14 @@ use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use super::diagnostic::Diagnostic;
 
-/// What the database may grow to unless `--max-size` says otherwise: LMDB maps that much at once, and a machine of 32
-/// bit has little more than 2 GiB of addresses.
+/// Default of `--max-size`. LMDB maps that much address space at once, and a 32-bit machine has little more than 2 GiB.
 const MAX_SIZE: &str = if cfg!(target_pointer_width = "64") {
     "16G"
 } else {
     "1G"
 };
 
-/// What was typed, before it means anything.
+/// The options as strings, not parsed yet.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "stargreyd",
@@ -402,23 +401,23 @@ pub struct Options {
     pub test_clock: Option<String>,
 }
 
-/// How reading the command line ended when there is nothing to run.
+/// Why a command line yields no options to run with.
 #[derive(Debug)]
 pub enum ParseOutcome {
     /// `--help` or `--version`: the text for standard output.
     HelpOrVersion(String),
-    /// Everything that is wrong with the command line itself, and what it says without that: its
-    /// values may be wrong as well.
+    /// All errors of the command line itself, and the options without the wrong arguments: their values may be wrong
+    /// as well.
     Errors(Vec<Diagnostic>, Option<Box<Options>>),
 }
 
 impl Options {
-    /// Reads a command line, `args[0]` being the program.
+    /// Parses a command line; `args[0]` is the program.
     ///
     /// # Errors
     ///
     /// [`ParseOutcome::HelpOrVersion`] for `--help` and `--version`; [`ParseOutcome::Errors`] with one error for
-    /// each argument that cannot be understood, the nearest right option named in it.
+    /// each invalid argument, with the most similar valid option.
     pub fn parse_line(args: impl IntoIterator<Item = OsString>) -> Result<Self, ParseOutcome> {
         let mut args: Vec<OsString> = args.into_iter().collect();
         let mut wrong = Vec::new();
@@ -449,7 +448,7 @@ impl Options {
 }
 
 impl Options {
-    /// The `--syslog-name` of a command line that cannot be read as a whole.
+    /// The `--syslog-name` of a command line that cannot be parsed as a whole.
     #[must_use]
     pub fn syslog_name_of(args: &[OsString]) -> Option<String> {
         let matches = Self::command()
@@ -458,7 +457,7 @@ impl Options {
         matches.ok()?.get_one::<String>("syslog_name").cloned()
     }
 
-    /// Where Postgrey takes an empty text for the default, so that is what it becomes.
+    /// Replaces empty texts by the default, where Postgrey does so.
     fn without_empty(mut self) -> Self {
         let defaults = Self::parse_from(["stargreyd"]);
         for (value, default) in [
@@ -489,8 +488,8 @@ impl Options {
     }
 }
 
-/// systemd puts `$OPTIONS` on the command line without a shell, so a variable in a value stays as it is. Whatever the
-/// option, that is never meant.
+/// Errors about values with a `$`. systemd puts `$OPTIONS` on the command line without a shell, so a variable in a value
+/// is not expanded, which is never intended.
 fn dollars(command: &Command, matches: &ArgMatches) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for option in command.get_arguments() {
@@ -511,7 +510,7 @@ fn dollars(command: &Command, matches: &ArgMatches) -> Vec<Diagnostic> {
     found
 }
 
-/// One sentence for what clap says in a paragraph.
+/// clap's paragraph as one sentence.
 fn diagnostic(error: &clap::Error) -> Diagnostic {
     let text = error.render().to_string();
     let first = text.lines().next().unwrap_or_default();
@@ -524,7 +523,7 @@ fn diagnostic(error: &clap::Error) -> Diagnostic {
     Diagnostic::command_line(message)
 }
 
-/// Takes the argument that an error is about out of the line, so that the next error shows too.
+/// Removes the argument that an error is about from the line, so that the next error is found too.
 fn drop_culprit(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
     let unknown = error.kind() == ErrorKind::UnknownArgument;
     let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg) else {

@@ -1,4 +1,4 @@
-//! The numbers of the core, from options.
+//! Options of the policy core.
 
 use super::diagnostic::Diagnostics;
 use super::options::Options;
@@ -7,14 +7,14 @@ use crate::policy::s25r::Rules;
 use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 use crate::types::Span;
 
-/// Sleep of taRgrey unless options say otherwise, in seconds (taRgrey 0.31).
+/// Default sleep of taRgrey, in seconds (taRgrey 0.31).
 const TARGREY_SLEEP: u64 = 125;
 
-/// Clients need not wait longer for the answer to RCPT, in seconds (RFC 5321, 4.5.3.2.3).
-const PATIENCE: u64 = 300;
+/// Minimum client timeout for the reply to RCPT, in seconds (RFC 5321, 4.5.3.2.3).
+const RCPT_TIMEOUT: u64 = 300;
 
-/// Actions that Postfix takes behind a sleep in one answer.
-const BEHIND_SLEEP: [&str; 3] = ["DEFER_IF_PERMIT", "DEFER", "REJECT"];
+/// Actions that Postfix accepts after a sleep in one reply.
+const AFTER_SLEEP: [&str; 3] = ["DEFER_IF_PERMIT", "DEFER", "REJECT"];
 
 /// The action of a tarpit that only delays.
 const DELAY_ONLY: &str = "DUNNO";
@@ -70,7 +70,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
     }
 }
 
-/// What is to be done with those about whom no test says anything.
+/// What to do with a client that no suspicion check matches.
 fn unmatched(options: &Options, found: &mut Diagnostics) -> Option<Unmatched> {
     let words = [("pass", Unmatched::Pass), ("greylist", Unmatched::Greylist)];
     let asked = options.unmatched.as_ref()?;
@@ -78,7 +78,7 @@ fn unmatched(options: &Options, found: &mut Diagnostics) -> Option<Unmatched> {
     Some(found.take("--unmatched", unmatched, Unmatched::Pass))
 }
 
-/// The rules of S25R that are asked for.
+/// The set of S25R rules.
 fn s25r(options: &Options, found: &mut Diagnostics) -> Option<Rules> {
     let words = [("classic", Rules::Classic), ("extended", Rules::Extended)];
     let rules = value::word(options.s25r.as_ref()?, &words);
@@ -102,11 +102,11 @@ fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
     } else if is(DELAY_ONLY) {
         Scheme::Delaying
     } else {
-        if !BEHIND_SLEEP.into_iter().any(is) {
+        if !AFTER_SLEEP.into_iter().any(is) {
             let message = format!(
                 "{action:?} cannot follow a sleep: with --tarpit it is one of {} without a text, or \
                  {DELAY_ONLY} to delay only",
-                BEHIND_SLEEP.join(", ")
+                AFTER_SLEEP.join(", ")
             );
             found.error("--greylist-action", message);
         }
@@ -119,12 +119,8 @@ fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
     })
 }
 
-/// Says what is allowed and cannot do what it is meant to.
-pub(super) fn warn_of_what_cannot_work(
-    options: &Options,
-    params: &Params,
-    found: &mut Diagnostics,
-) {
+/// Warns of options that are valid but without effect, or risky.
+pub(super) fn warn_of_ineffective(options: &Options, params: &Params, found: &mut Diagnostics) {
     if params.delay > params.retry_window {
         found.warn(
             "--delay",
@@ -132,7 +128,7 @@ pub(super) fn warn_of_what_cannot_work(
         );
     }
     if let Some(tarpit) = params.tarpit {
-        if tarpit.length.seconds() >= PATIENCE {
+        if tarpit.length.seconds() >= RCPT_TIMEOUT {
             found.warn(
                 "--tarpit",
                 "is 300 seconds or more: mail servers may stop waiting for the reply, and many will",

@@ -6,7 +6,7 @@ use super::diagnostic::Diagnostics;
 use super::environment::Environment;
 use super::options::Options;
 
-/// Where the time comes from.
+/// The clock of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimeSource {
     /// The system's clock.
@@ -15,14 +15,14 @@ pub enum TimeSource {
     File(PathBuf),
 }
 
-/// As whom the daemon runs, and by which clock.
+/// The user, the group and the clock of the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessSettings {
     /// User to become when started as root.
     pub user: String,
     /// Group to become when started as root.
     pub group: String,
-    /// Where the time comes from.
+    /// The clock of the daemon.
     pub time: TimeSource,
 }
 

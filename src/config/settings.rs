@@ -1,5 +1,5 @@
-//! What the options mean: each module of this room makes its part of the settings, and here they are put together.
-//! Built once, valid from then on.
+//! The settings: each module of this room reads its part from the options, and [`Settings`] combines them. Built once,
+//! valid from then on.
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::environment::Environment;
@@ -20,28 +20,28 @@ pub struct Settings {
     pub sockets: SocketSettings,
     /// The database.
     pub store: StoreSettings,
-    /// The numbers of the core.
+    /// The parameters of the policy core.
     pub params: Params,
-    /// The wording of answers.
+    /// The wording of replies.
     pub texts: Texts,
     /// The list files.
     pub lists: ListFiles,
-    /// What is looked up outside.
+    /// DNS lookups.
     pub lookup: LookupSettings,
     /// The log.
     pub log: LogSettings,
     /// The user and the clock.
     pub process: ProcessSettings,
-    /// What was asked for and is not done, or not a good idea: to be logged once.
+    /// Options that are ignored, without effect or risky: to be logged once.
     pub warnings: Vec<Diagnostic>,
 }
 
 impl Settings {
-    /// Makes settings of options.
+    /// Reads the settings from the options.
     ///
     /// # Errors
     ///
-    /// Every error there is, not only the first.
+    /// All errors, not only the first.
     pub fn new(options: &Options, environment: &Environment) -> Result<Self, Vec<Diagnostic>> {
         let mut found = Diagnostics::default();
         report_unsupported(options, &mut found);
@@ -56,8 +56,8 @@ impl Settings {
         let Some(texts) = texts.filter(|_| found.errors.is_empty()) else {
             return Err(found.errors);
         };
-        params::warn_of_what_cannot_work(options, &params, &mut found);
-        lookup::warn_of_what_cannot_work(options, &lookup, &params, &mut found);
+        params::warn_of_ineffective(options, &params, &mut found);
+        lookup::warn_of_ineffective(options, &lookup, &params, &mut found);
         Ok(Self {
             sockets,
             store,

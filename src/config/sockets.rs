@@ -5,19 +5,19 @@ use super::endpoint::Endpoint;
 use super::options::Options;
 use super::value;
 
-/// Where to listen, and how connections are served.
+/// The settings of sockets and their connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketSettings {
-    /// Where to listen besides the inherited sockets.
+    /// Listening addresses besides the inherited sockets.
     pub endpoints: Vec<Endpoint>,
     /// Permission bits of unix sockets.
     pub mode: u32,
     /// Connections that may wait to be accepted; 1 to 65535.
     pub backlog: i32,
-    /// Whether a connection ends with its first answer.
+    /// Whether to close a connection after its first reply.
     pub one_answer: bool,
-    /// Whether requests may bring their own time.
-    pub requests_bring_time: bool,
+    /// Whether a request may set the time of its decision.
+    pub accepts_request_time: bool,
 }
 
 /// Reads the options.
@@ -29,7 +29,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> SocketSettings
         mode: found.take("--socketmode", mode, 0),
         backlog: found.take("--listen-queue-size", backlog, 1),
         one_answer: options.exim,
-        requests_bring_time: options.policy_test_time,
+        accepts_request_time: options.policy_test_time,
     }
 }
 

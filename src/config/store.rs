@@ -7,31 +7,31 @@ use super::environment::Environment;
 use super::options::Options;
 use super::value;
 
-/// Where the database is unless options say otherwise.
+/// The default directory of the database.
 const DATABASE_DIRECTORY: &str = "/var/lib/stargrey";
 
-/// Least `--max-size`: less than this holds nothing useful.
+/// Minimum of `--max-size`, in bytes: a smaller database is useless.
 const LEAST_SIZE: u64 = 1 << 20;
 
-/// What an answer waits for.
+/// What is on disk before a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncMode {
-    /// The data: a kill loses nothing, a power cut may undo the last commits.
+    /// The data pages: a process crash loses nothing, a power failure may undo the last commits.
     Data,
-    /// Everything: a power cut loses nothing either.
+    /// The meta page too: a power failure loses nothing either.
     Full,
 }
 
-/// How the database is kept.
+/// The settings of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
     /// Its directory.
     pub directory: PathBuf,
-    /// Its greatest size in bytes.
+    /// Its maximum size in bytes.
     pub max_size: usize,
-    /// What an answer waits for.
+    /// What is on disk before a reply.
     pub sync: SyncMode,
-    /// Whether only hashes are kept.
+    /// Whether it stores only hashes of addresses.
     pub privacy: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn read(
     }
 }
 
-/// The unit's state directory is the only one that its sandbox lets the daemon write to.
+/// The directory of the database. In the sandbox of the unit only the state directory is writable.
 fn directory(options: &Options, environment: &Environment, found: &mut Diagnostics) -> PathBuf {
     let state = environment.state_directory.as_ref().and_then(|list| {
         let list = list.to_string_lossy();
@@ -63,17 +63,17 @@ fn directory(options: &Options, environment: &Environment, found: &mut Diagnosti
             .map(PathBuf::from)
     });
     match (&options.dbdir, state) {
-        (Some(asked), Some(state)) if !Path::new(asked).starts_with(&state) => {
+        (Some(requested), Some(state)) if !Path::new(requested).starts_with(&state) => {
             found.warn(
                 "--dbdir",
                 format!(
-                    "{asked:?} is outside the unit's state directory, using {} instead",
+                    "{requested:?} is outside the unit's state directory, using {} instead",
                     state.display()
                 ),
             );
             state
         }
-        (Some(asked), _) => asked.into(),
+        (Some(requested), _) => requested.into(),
         (None, Some(state)) => state,
         (None, None) => DATABASE_DIRECTORY.into(),
     }

@@ -1,5 +1,4 @@
-//! Tables of expressions about clients: files in the form of
-//! `regexp_table(5)`, with every error.
+//! Client access tables: parses files in the format of `regexp_table(5)` and reports every error.
 //!
 //! # The file
 //!
@@ -21,8 +20,8 @@
 //!
 //! # Errors
 //!
-//! Whatever Postfix passes over with a warning is complained about, and passed over in the same way. A backslash that
-//! does not mean what it does in a Perl expression is worth a warning.
+//! A line that Postfix skips with a warning is an error here, and skipped in the same way. A backslash sequence that has
+//! another meaning in a Perl expression is a warning.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +35,7 @@ use crate::policy::{Entry, TooLarge};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::file;
 
-/// Why a line means nothing.
+/// Why a line is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum LineError {
     #[error("white space at the beginning, but no line that this continues")]
@@ -71,7 +70,7 @@ enum LineError {
     BehindEndIf,
 }
 
-/// Reads tables. What cannot be read or understood is left out and complained about. Lines whose
+/// Reads tables. Files that cannot be read and lines that cannot be parsed are skipped and reported. Lines whose
 /// result is one of `greylist_results` greylist.
 #[must_use]
 pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Diagnostics) {
@@ -94,7 +93,7 @@ pub fn load(paths: &[PathBuf], greylist_results: &[String]) -> (AccessTables, Di
     (tables, findings)
 }
 
-/// The lines that the content of a file makes. What cannot be understood is left out and complained about.
+/// Parses the content of a file. Lines that cannot be parsed are skipped and reported.
 #[must_use]
 pub fn read(
     path: &Path,
@@ -102,7 +101,7 @@ pub fn read(
     greylist_results: &[String],
     findings: &mut Diagnostics,
 ) -> Vec<Line> {
-    let mut reading = Reading {
+    let mut parser = TableParser {
         path,
         file: path.into(),
         names: greylist_results,
@@ -110,34 +109,34 @@ pub fn read(
         open: Vec::new(),
         findings,
     };
-    reading.read(bytes);
-    reading.lines
+    parser.read(bytes);
+    parser.lines
 }
 
-/// A file while it is read.
-struct Reading<'a> {
+/// Parser of one file.
+struct TableParser<'a> {
     path: &'a Path,
     file: Arc<Path>,
     names: &'a [String],
     lines: Vec<Line>,
-    /// Where the `if`s are that are open.
+    /// Line numbers of the open `if`s.
     open: Vec<u32>,
     findings: &'a mut Diagnostics,
 }
 
-impl Reading<'_> {
+impl TableParser<'_> {
     fn read(&mut self, bytes: &[u8]) {
         for (number, text) in logical_lines(bytes) {
             if let Err(error) = self.line(number, &text) {
-                self.complain(number, &error);
+                self.report(number, &error);
             }
         }
         for number in std::mem::take(&mut self.open) {
-            self.complain(number, &LineError::If);
+            self.report(number, &LineError::If);
         }
     }
 
-    fn complain(&mut self, number: u32, error: &LineError) {
+    fn report(&mut self, number: u32, error: &LineError) {
         let error = Diagnostic::line(self.path, number, error);
         self.findings.errors.push(error);
     }
@@ -165,12 +164,12 @@ impl Reading<'_> {
             let condition = self.condition(number, &mut rest)?;
             self.lines.push(Line::If(condition));
             self.open.push(number);
-            return nothing(rest).ok_or(LineError::BehindIf);
+            return only_space(rest).ok_or(LineError::BehindIf);
         }
         if let Some(rest) = keyword(text, "endif") {
             self.open.pop().ok_or(LineError::EndIf)?;
             self.lines.push(Line::EndIf);
-            return nothing(rest).ok_or(LineError::BehindEndIf);
+            return only_space(rest).ok_or(LineError::BehindEndIf);
         }
         Err(LineError::Unrecognized)
     }
@@ -188,7 +187,7 @@ impl Reading<'_> {
         Ok(Rule::new(first, second, result, template)?)
     }
 
-    /// Reads an expression as [`condition`] does, and says what in it is likely not meant.
+    /// Parses an expression as [`condition`] does, and warns of what is probably not intended in it.
     fn condition(&mut self, number: u32, rest: &mut &str) -> Result<Condition, LineError> {
         let condition = condition(rest)?;
         if let Some(misread) = condition.expression.misread() {
@@ -199,19 +198,19 @@ impl Reading<'_> {
     }
 }
 
-/// Whether nothing but white space is left.
-fn nothing(rest: &str) -> Option<()> {
+/// `Some` if only white space is left.
+fn only_space(rest: &str) -> Option<()> {
     rest.chars().all(is_space).then_some(())
 }
 
-/// What follows a keyword that the text begins with, in any case.
+/// The text after a keyword, if the text begins with it (case-insensitive).
 fn keyword<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let (begin, rest) = text.split_at_checked(word.len())?;
     let ends = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
     (ends && begin.eq_ignore_ascii_case(word)).then_some(rest)
 }
 
-/// Reads an expression with what negates it and its flags; `rest` is what follows.
+/// Parses an expression with its negations and flags; sets `rest` to the text after it.
 fn condition(rest: &mut &str) -> Result<Condition, LineError> {
     let text = *rest;
     let begin = text.trim_start_matches(|c| c == '!' || is_space(c));
@@ -256,7 +255,7 @@ fn flags(letters: &str) -> Result<Flags, LineError> {
     Ok(flags)
 }
 
-/// The logical lines of a file, with the numbers of the lines they begin in.
+/// The logical lines of a file, each with the number of its first line.
 fn logical_lines(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
     let mut lines: Vec<(u32, Vec<u8>)> = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {

@@ -1,4 +1,4 @@
-//! Options of the wording of answers.
+//! Options of the wording of replies.
 
 use jiff::tz::TimeZone;
 
@@ -7,7 +7,7 @@ use super::environment::Environment;
 use super::options::Options;
 use crate::policy::Texts;
 
-/// The text of a deferral unless options say otherwise.
+/// The default text of a deferral.
 const GREYLIST_TEXT: &str = "Greylisted, please try again in %s seconds";
 
 /// Reads the options; `None` after an error.

@@ -1,4 +1,4 @@
-//! Values of options: text to types, one function a kind.
+//! Parsers of option values, one for each type.
 
 use std::str::FromStr;
 
@@ -15,7 +15,7 @@ where
         .ok_or_else(|| format!("{text:?} is not an integer from {least} to {most}"))
 }
 
-/// Days, or hours with an `h` behind them.
+/// Days, or hours with a trailing `h`.
 pub(super) fn retry_window(text: &str) -> Result<Span, String> {
     let most_days = 36_500;
     match text.strip_suffix(['h', 'H']) {
@@ -33,7 +33,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is not an octal mode from 0 to 777"))
 }
 
-/// Bytes, with K, M, G or T (powers of 1024) behind them if it is more.
+/// Bytes, with an optional suffix K, M, G or T (powers of 1024).
 pub(super) fn size(text: &str, least: u64) -> Result<usize, String> {
     let shift = |suffix: &str| match suffix {
         "K" | "k" => Some(10),
@@ -52,7 +52,7 @@ pub(super) fn size(text: &str, least: u64) -> Result<usize, String> {
             "{text:?} is too small; the minimum is {least} bytes"
         ));
     }
-    // LMDB wants whole pages; no machine has larger ones than these.
+    // LMDB requires whole pages; 64 KiB is the largest page size of any machine.
     let whole = bytes.next_multiple_of(65_536);
     usize::try_from(whole)
         .ok()

@@ -140,7 +140,7 @@ async fn serve_all(
         gate: gate.clone(),
         options: ConnectionOptions {
             one_answer: settings.sockets.one_answer,
-            requests_bring_time: settings.sockets.requests_bring_time,
+            requests_bring_time: settings.sockets.accepts_request_time,
             log_decisions: settings.log.verbosity != Verbosity::Quiet,
         },
         reactors: Arc::clone(&reactors),

@@ -214,7 +214,7 @@ fn every_dollar_is_refused_and_the_other_options_are_read() {
 }
 
 #[test]
-fn what_is_accepted_and_not_done_is_said() {
+fn options_without_effect_are_warned_of() {
     let ignored = warnings(
         &["-d", "--pidfile=/x", "--lookup-by-subnet"],
         &environment(),

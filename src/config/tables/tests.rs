@@ -1,4 +1,4 @@
-//! Files and what is said about them.
+//! Tables and their errors.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn a_line_goes_on_where_white_space_begins_the_next() {
 }
 
 #[test]
-fn every_bad_line_is_complained_about_and_the_rest_is_read() {
+fn every_bad_line_is_reported_and_the_rest_is_read() {
     let text = b"  /a/ OK\n/b/ OK\n/c OK\n/d/y OK\n/e/\n/f/ HOLD\n/(/ OK\n/g/ REJECT $1\n\
         endif\nif /h/ OK\nendif x\nif /i/\nwhat\n/\xff/ OK\n/j\0/ OK\n!\n/k/!/( OK\n! !/l/ OK\n\
         \xc3\xa4m\xc3\xa4 OK\nIF#n#ix\nENDIF\nif /o/\n/(a|b)/ REJECT $1\n";
@@ -76,7 +76,7 @@ fn every_bad_line_is_complained_about_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_complained_about() {
+fn a_file_that_cannot_be_read_is_reported() {
     let (tables, findings) = load(&["/nowhere/table".into()], &[]);
     assert_eq!(findings.errors.len(), 1);
     assert!(tables.entries().is_empty());
