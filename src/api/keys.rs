@@ -144,14 +144,20 @@ pub const S25R: &str = "s25r";
 pub const LISTS: &str = "lists";
 /// Counters by DNS list and what it has said: `ZONE:asked`, `ZONE:listed` …
 pub const DNS_LISTS: &str = "dns_lists";
+/// Lookups by what became of them.
+pub const LOOKUPS: &str = "lookups";
+/// Lookups under way.
+pub const UNDER_WAY: &str = "under_way";
+/// Findings in the cache of lookups.
+pub const CACHE_ENTRIES: &str = "cache_entries";
 /// All requests.
 pub const REQUESTS: &str = "requests";
 /// Requests that were deferred.
 pub const GREYLISTED: &str = "greylisted";
 /// Requests whose reply was delayed.
 pub const TARPITTED: &str = "tarpitted";
-/// Requests that a client access table replied to: rejected, or deferred.
-pub const TABLE_REPLIES: &str = "table_replies";
+/// Requests that a client access table rejected or deferred, or DNS lists refused.
+pub const REFUSED: &str = "refused";
 
 /// A step of a decision: one of the `STEP_…` words.
 pub const STEP: &str = "step";

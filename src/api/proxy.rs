@@ -45,6 +45,10 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "false"))]
     fn dns_lists(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
 
+    /// Lookups under way, and findings in their cache.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn lookups(&self) -> zbus::Result<std::collections::HashMap<String, u64>>;
+
     /// How long an unknown triplet is deferred, in seconds.
     #[zbus(property(emits_changed_signal = "const"))]
     fn delay(&self) -> zbus::Result<u64>;

@@ -22,6 +22,8 @@ pub struct Statistics {
     pub lists: Vec<(&'static str, u64)>,
     /// By DNS list and what it has said, as `ZONE:WHAT`.
     pub dns_lists: Vec<(String, u64)>,
+    /// Lookups, by what became of them.
+    pub lookups: Vec<(&'static str, u64)>,
 }
 
 /// The counters of an hour.
@@ -29,7 +31,7 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By word: `reason:…`, `s25r:…`, `list:…`, `dns:…`, and the words of [`Totals`].
+    /// By word: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, and the words of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -56,6 +58,7 @@ impl Control {
                 .iter()
                 .map(|(word, count)| (word.clone(), *count))
                 .collect(),
+            lookups: counts.of_lookups(),
         }
     }
 

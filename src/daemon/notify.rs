@@ -180,16 +180,16 @@ pub(super) fn status_line(status: &Status) -> String {
         parts.push("the clock has jumped, expiry suspended".to_owned());
     }
     let totals = status.counts.totals();
-    let replies = match totals.table_replies {
+    let refused = match totals.refused {
         0 => String::new(),
-        count => format!(", {} from tables", counted(count, "reply", "replies")),
+        count => format!(", {count} refused"),
     };
     let tarpitted = match totals.tarpitted {
         0 => String::new(),
         count => format!(", {count} tarpitted ({} sleeping)", status.sleeping),
     };
     parts.push(format!(
-        "{}: {} greylisted{tarpitted}{replies}, {} passed",
+        "{}: {} greylisted{tarpitted}{refused}, {} passed",
         counted(totals.requests, "request", "requests"),
         totals.greylisted,
         totals.passed()

@@ -23,6 +23,11 @@ impl<K: Eq + Hash, V, const MOST: usize> Cache<K, V, MOST> {
             .map(|(value, _)| value)
     }
 
+    /// How many values it has, those included whose lifetime is over.
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// Keeps a value.
     pub(super) fn insert(&mut self, key: K, value: V, until: Instant) {
         if self.young.len() >= MOST / 2 {

@@ -25,6 +25,7 @@
 
 mod budget;
 mod cache;
+mod counts;
 mod dns;
 mod silence;
 
@@ -45,6 +46,8 @@ use crate::types::sync::{Mutex, MutexGuard};
 use budget::Budget;
 use cache::Cache;
 pub use cache::MOST_CACHED;
+use counts::Event;
+pub use counts::LookupCounts;
 pub use dns::{Dns, ResolverError};
 use silence::Silence;
 pub use silence::ZoneState;
@@ -129,6 +132,7 @@ struct Table {
     under_way: HashMap<Lookup, UnderWay>,
     budget: Budget,
     silence: Silence,
+    counts: Arc<LookupCounts>,
 }
 
 /// What becomes of a lookup that a request needs.
@@ -169,6 +173,23 @@ impl Lookups {
     #[must_use]
     pub fn state(&self, zone: &Zone) -> ZoneState {
         self.0.lock().silence.state(zone)
+    }
+
+    /// Counts in these counters from now on.
+    pub fn count_in(&self, counts: Arc<LookupCounts>) {
+        self.0.lock().counts = counts;
+    }
+
+    /// How many lookups are under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.0.lock().under_way.len()
+    }
+
+    /// How many findings the cache has.
+    #[must_use]
+    pub fn findings(&self) -> usize {
+        self.0.lock().cache.len()
     }
 
     /// What the cache has of these.
@@ -217,6 +238,7 @@ impl Inner {
     /// Finds something in the cache, or waits for it with those who wait already, or hands it to the thread.
     fn begin(self: &Arc<Self>, table: &mut Table, lookup: &Lookup, now: Instant) -> Begun {
         if let Some(finding) = table.cache.find(lookup, now) {
+            table.counts.count(Event::Cached);
             return Begun::Found(finding.clone());
         }
         let (waiter, waits) = oneshot::channel();
@@ -231,6 +253,9 @@ impl Inner {
             Entry::Vacant(place) => {
                 let is_sent =
                     has_room && table.silence.admits(lookup, now) && self.hand_over(lookup);
+                table
+                    .counts
+                    .count(if is_sent { Event::Sent } else { Event::NotSent });
                 if !is_sent {
                     return Begun::Found(Finding::NoAnswer);
                 }
@@ -311,6 +336,9 @@ impl Inner {
             let mut table = self.lock();
             let change = table.silence.note(&lookup, &answer.finding, now);
             table.budget.end(&source);
+            if answer.finding == Finding::NoAnswer {
+                table.counts.count(Event::Unanswered);
+            }
             let under_way = table.under_way.remove(&lookup);
             let waiters = under_way.map_or_else(Vec::new, |under_way| under_way.waiters);
             let finding = answer.finding.clone();

@@ -166,6 +166,13 @@ impl Gate {
             .collect()
     }
 
+    /// How many lookups are under way, and how many findings are in the cache.
+    #[must_use]
+    pub fn lookup_figures(&self) -> (usize, usize) {
+        let lookups = self.0.lookups();
+        (lookups.under_way(), lookups.findings())
+    }
+
     /// How things are.
     #[must_use]
     pub fn status(&self) -> Status {

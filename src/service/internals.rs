@@ -65,6 +65,7 @@ impl Inner {
     }
 
     pub(super) fn set_lookups(&self, lookups: Lookups) {
+        lookups.count_in(self.stats.lookups());
         *self.lookups.write() = lookups;
     }
 }

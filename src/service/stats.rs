@@ -1,9 +1,11 @@
 //! Counters: one for each reason.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::dns_counts::{DnsCounts, DnsListTrace};
+use crate::lookup::LookupCounts;
 use crate::policy::{DnsLists, ListName, Outcome, Reason, Suspicion, Thresholds, Verdict, s25r};
 use crate::store::Tally;
 use crate::types::Timestamp;
@@ -18,6 +20,7 @@ pub(crate) struct Stats {
     deferred: AtomicU64,
     tarpitted: AtomicU64,
     dns_lists: DnsCounts,
+    lookups: Arc<LookupCounts>,
     /// What the counters showed when they were last set to zero, and when that was.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -31,10 +34,11 @@ pub struct Counts {
     deferred: u64,
     tarpitted: u64,
     dns_lists: BTreeMap<String, u64>,
+    lookups: [u64; LookupCounts::WORDS.len()],
 }
 
-/// The reason of all outcomes that a client access table replied to, and of no other.
-const TABLE_REPLY: Reason = Reason::AccessReply;
+/// The reasons of all outcomes with [`Verdict::Reply`], and of no other.
+const REFUSALS: [Reason; 2] = [Reason::AccessReply, Reason::DnsReject];
 
 /// A reason in the history.
 fn word(reason: Reason) -> String {
@@ -50,8 +54,8 @@ pub struct Totals {
     pub greylisted: u64,
     /// Those whose reply was delayed.
     pub tarpitted: u64,
-    /// Those that a client access table replied to: rejected, or deferred.
-    pub table_replies: u64,
+    /// Those that a client access table rejected or deferred, or DNS lists refused.
+    pub refused: u64,
 }
 
 impl Totals {
@@ -60,13 +64,14 @@ impl Totals {
 
     /// Those that `count` has under the words of the history.
     pub fn read(count: impl Fn(&str) -> u64) -> Self {
-        let table_replies = count(&word(TABLE_REPLY));
+        let refused = REFUSALS.into_iter().map(|reason| count(&word(reason)));
+        let refused = refused.fold(0, u64::saturating_add);
         let [requests, greylisted, tarpitted] = Self::WORDS.map(count);
         Self {
             requests,
             greylisted,
             tarpitted,
-            table_replies,
+            refused,
         }
     }
 
@@ -80,10 +85,10 @@ impl Totals {
         ]
     }
 
-    /// Those that passed: neither deferred, nor tarpitted, nor replied to by a table.
+    /// Those that passed: neither deferred, nor tarpitted, nor refused.
     #[must_use]
     pub fn passed(&self) -> u64 {
-        [self.greylisted, self.tarpitted, self.table_replies]
+        [self.greylisted, self.tarpitted, self.refused]
             .into_iter()
             .fold(self.requests, u64::saturating_sub)
     }
@@ -99,6 +104,7 @@ impl Stats {
             deferred: AtomicU64::default(),
             tarpitted: AtomicU64::default(),
             dns_lists: DnsCounts::new(lists),
+            lookups: Arc::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -127,7 +133,7 @@ impl Stats {
             Verdict::Tarpit { .. } => {
                 self.tarpitted.fetch_add(1, Ordering::Relaxed);
             }
-            // A reply of a table is counted by its reason.
+            // A refusal is counted by its reason.
             Verdict::Pass | Verdict::PassWithHeader { .. } | Verdict::Reply(_) => {}
         }
         let entry = outcome.entry();
@@ -151,6 +157,11 @@ impl Stats {
         self.dns_lists.count(heard, outcome.suspicion, thresholds);
     }
 
+    /// The counters of lookups.
+    pub(crate) fn lookups(&self) -> Arc<LookupCounts> {
+        Arc::clone(&self.lookups)
+    }
+
     /// The counters now.
     pub(crate) fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -161,6 +172,7 @@ impl Stats {
             deferred: read(&self.deferred),
             tarpitted: read(&self.tarpitted),
             dns_lists: self.dns_lists.read(),
+            lookups: self.lookups.read(),
         }
     }
 }
@@ -196,6 +208,12 @@ impl Counts {
         &self.dns_lists
     }
 
+    /// The counters of lookups, by their words.
+    #[must_use]
+    pub fn of_lookups(&self) -> Vec<(&'static str, u64)> {
+        LookupCounts::WORDS.into_iter().zip(self.lookups).collect()
+    }
+
     /// What was counted since these were the counters.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -220,6 +238,7 @@ impl Counts {
                     (word.clone(), count.saturating_sub(before))
                 })
                 .collect(),
+            lookups: less(&self.lookups, &before.lookups),
         }
     }
 
@@ -234,11 +253,14 @@ impl Counts {
         let sums = sums.map(|(word, count)| (word.to_owned(), count));
         let dns_lists = self.dns_lists.iter();
         let dns_lists = dns_lists.map(|(word, count)| (format!("dns:{word}"), *count));
+        let lookups = self.of_lookups().into_iter();
+        let lookups = lookups.map(|(word, count)| (format!("lookup:{word}"), count));
         let all = reasons
             .into_iter()
             .chain(rules)
             .chain(lists)
             .chain(dns_lists)
+            .chain(lookups)
             .chain(sums);
         all.filter(|(_, count)| *count > 0).collect()
     }
@@ -247,11 +269,12 @@ impl Counts {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let all = self.reasons.iter();
+        let refused = REFUSALS.into_iter().map(|reason| self.of(reason));
         Totals {
             requests: all.fold(0, |sum, count| sum.saturating_add(*count)),
             greylisted: self.deferred,
             tarpitted: self.tarpitted,
-            table_replies: self.of(TABLE_REPLY),
+            refused: refused.fold(0, u64::saturating_add),
         }
     }
 }
@@ -281,13 +304,18 @@ mod tests {
             (Verdict::Reply(Severity::Reject), false),
             (Verdict::Reply(Severity::Defer), false),
         ];
-        for (verdict, has_passed) in verdicts {
-            let is_of_table = matches!(verdict, Verdict::Reply(_));
-            let reason = if is_of_table {
-                TABLE_REPLY
+        let cases = verdicts.into_iter().flat_map(|(verdict, has_passed)| {
+            let is_refusal = matches!(verdict, Verdict::Reply(_));
+            let reasons = if is_refusal {
+                &REFUSALS[..]
             } else {
-                Reason::New
+                &[Reason::New]
             };
+            reasons
+                .iter()
+                .map(move |reason| (verdict, *reason, has_passed))
+        });
+        for (verdict, reason, has_passed) in cases {
             let stats = Stats::new(Timestamp::default(), &DnsLists::default());
             stats.count(&Outcome::new(verdict, reason, Because::Request));
             let totals = stats.counts().totals();

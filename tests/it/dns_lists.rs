@@ -255,6 +255,14 @@ fn explain_and_statistics_say_what_each_list_has_said() {
         "good.example:asked": 1, "ill.example:asked": 1, "ill.example:error": 1,
     });
     assert_eq!(counted(), want);
+    // Explain has looked up three, and found them in the cache the second time.
+    let lookups = on.ctl_json(&["statistics"]).1["lookups"].clone();
+    let want = serde_json::json!({"cached": 3, "not_sent": 0, "sent": 3, "unanswered": 0});
+    assert_eq!(lookups, want);
+    let (_, text) = on.ctl(&["status"]);
+    let line = "Lookups: 3 sent (0 unanswered), 3 found in the cache (3 entries)";
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

@@ -37,12 +37,12 @@ fn what_a_table_rejects_has_passed_nowhere() {
         }
     }
     on.daemon
-        .wait_for("STATUS=8 requests: 2 greylisted, 5 replies from tables, 1 passed;");
+        .wait_for("STATUS=8 requests: 2 greylisted, 5 refused, 1 passed;");
     let (_, status) = on.ctl(&["status"]);
-    let line = "Requests: 8 (2 greylisted, 5 replies from tables, 1 passed) since ";
+    let line = "Requests: 8 (2 greylisted, 5 refused, 1 passed) since ";
     assert!(status.contains(line), "{status}");
     let (_, statistics) = on.ctl(&["statistics"]);
-    let line = "\n2 greylisted, 5 replies from tables, 1 passed.\n";
+    let line = "\n2 greylisted, 5 refused, 1 passed.\n";
     assert!(statistics.contains(line), "{statistics}");
     let bus = on.monitor(&["GetStatistics"]).good();
     let want = [
@@ -50,7 +50,7 @@ fn what_a_table_rejects_has_passed_nowhere() {
         ("passed", 1),
         ("greylisted", 2),
         ("tarpitted", 0),
-        ("table_replies", 5),
+        ("refused", 5),
     ];
     let status = on.ctl_json(&["status"]).1;
     let statistics = on.ctl_json(&["statistics"]).1;
@@ -68,7 +68,7 @@ fn what_a_table_rejects_has_passed_nowhere() {
         assert_eq!(sum, count, "{key}");
     }
     let (_, bars) = on.ctl(&["statistics", "--by=hour"]);
-    let legend = "# passed 1  = greylisted 2  - replies from tables 5  total 8\n";
+    let legend = "# passed 1  = greylisted 2  - refused 5  total 8\n";
     assert!(bars.ends_with(legend), "{bars}");
 }
 

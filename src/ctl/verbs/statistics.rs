@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use crate::api::{
-    DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, S25R, SINCE,
-    TABLE_REPLIES, TARPITTED, TIME,
+    DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, LOOKUPS, PASSED, REASONS, REFUSED, REQUESTS, S25R,
+    SINCE, TARPITTED, TIME,
 };
 use crate::ctl::args::{By, Statistics};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -36,11 +36,12 @@ pub(super) struct Counters {
     passed: u64,
     greylisted: u64,
     tarpitted: u64,
-    table_replies: u64,
+    refused: u64,
     reasons: BTreeMap<String, u64>,
     s25r: BTreeMap<String, u64>,
     lists: BTreeMap<String, u64>,
     dns_lists: BTreeMap<String, u64>,
+    lookups: BTreeMap<String, u64>,
 }
 
 /// One of the counters.
@@ -116,7 +117,7 @@ impl Counters {
             (&mut self.passed, PASSED),
             (&mut self.greylisted, GREYLISTED),
             (&mut self.tarpitted, TARPITTED),
-            (&mut self.table_replies, TABLE_REPLIES),
+            (&mut self.refused, REFUSED),
         ] {
             *sum = sum.saturating_add(number(key));
         }
@@ -130,6 +131,7 @@ impl Counters {
         add(&mut self.s25r, row.counters(S25R));
         add(&mut self.lists, row.counters(LISTS));
         add(&mut self.dns_lists, row.counters(DNS_LISTS));
+        add(&mut self.lookups, row.counters(LOOKUPS));
     }
 
     /// How the requests ended, in a line.
@@ -138,9 +140,8 @@ impl Counters {
         if self.tarpitted > 0 {
             parts.push(format!("{} tarpitted", self.tarpitted));
         }
-        if self.table_replies > 0 {
-            let replies = counted(self.table_replies, "reply", "replies");
-            parts.push(format!("{replies} from tables"));
+        if self.refused > 0 {
+            parts.push(format!("{} refused", self.refused));
         }
         parts.push(format!("{} passed", self.passed));
         parts.join(", ")
@@ -154,11 +155,12 @@ impl Counters {
             PASSED: self.passed,
             GREYLISTED: self.greylisted,
             TARPITTED: self.tarpitted,
-            TABLE_REPLIES: self.table_replies,
+            REFUSED: self.refused,
             REASONS: self.reasons,
             S25R: self.s25r,
             LISTS: self.lists,
             DNS_LISTS: self.dns_lists,
+            LOOKUPS: self.lookups,
         })
     }
 }
@@ -235,9 +237,7 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
         ("passed", Style::Good, |period| period.passed),
         ("greylisted", Style::Warn, |period| period.greylisted),
         ("tarpitted", Style::Bad, |period| period.tarpitted),
-        ("replies from tables", Style::Dim, |period| {
-            period.table_replies
-        }),
+        ("refused", Style::Dim, |period| period.refused),
     ];
     let is_used = |of: CountOf| periods.iter().any(|period| of(period) > 0);
     let always = ["passed", "greylisted"];
@@ -273,6 +273,7 @@ fn total(counters: &Counters, view: &View) -> String {
         ("By S25R rule:", &counters.s25r),
         ("By list:", &counters.lists),
         ("By DNS list:", &counters.dns_lists),
+        ("Lookups:", &counters.lookups),
     ];
     for (heading, part) in parts {
         let mut rows: Vec<_> = part.iter().filter(|(_, count)| **count > 0).collect();
@@ -318,7 +319,7 @@ mod tests {
             .with(PASSED, counters.0 - counters.1 - counters.2 - counters.3)
             .with(GREYLISTED, counters.1)
             .with(TARPITTED, counters.2)
-            .with(TABLE_REPLIES, counters.3)
+            .with(REFUSED, counters.3)
             .with(REASONS, reasons)
             .with(S25R, HashMap::from([("1".to_owned(), counters.1)]))
             .with(LISTS, HashMap::<String, u64>::new())
@@ -348,8 +349,7 @@ Sun 2026-11-22 02:00                                                           0
 Sun 2026-11-22 03:00  █░                                                      10
 Sun 2026-11-22 04:00  █▓▓▓▓▓▓▓▒▒▒▒▒                                          250
 
-█ passed 631  ▓ greylisted 525  ▒ tarpitted 100  ░ replies from tables 4
-total 1260
+█ passed 631  ▓ greylisted 525  ▒ tarpitted 100  ░ refused 4  total 1260
 ";
         let got = by_time(&periods, By::Hour, &view);
         assert_eq!(format!("\n{got}"), want);
@@ -362,7 +362,7 @@ total 1260
         let drawn = |rows: &[Dict]| by_time(&periods(rows, range, By::Day, &view), By::Day, &view);
         let got = drawn(&rows()[1..]);
         assert!(got.starts_with("Sun 2026-11-22  "), "{got}");
-        assert_eq!(got.lines().count(), 4, "{got}");
+        assert_eq!(got.lines().count(), 3, "{got}");
         let got = drawn(&[]);
         assert_eq!(got, "No requests since Fri 2026-10-23 05:00:00 CEST.\n");
     }
@@ -391,7 +391,7 @@ total 1260
     fn a_total_has_a_chart_for_each_kind_of_counter() {
         let want = "
 1760 requests since Fri 2026-11-20 22:00:00 CET:
-925 greylisted, 100 tarpitted, 4 replies from tables, 731 passed.
+925 greylisted, 100 tarpitted, 4 refused, 731 passed.
 
 By reason:
 new         ███████████████████████████████████████████████████████████████  925
@@ -417,9 +417,10 @@ rule 1  ████████████████████████
         let got = total(&sum(&rows()[3..], 5), &View::of_json());
         let want = json!({
             "since": 5, "requests": 250, "passed": 25, "greylisted": 125, "tarpitted": 100,
-            "table_replies": 0,
+            "refused": 0,
             "reasons": {"new": 125, "client-awl": 125}, "s25r": {"1": 125}, "lists": {},
             "dns_lists": {},
+            "lookups": {},
         });
         assert_eq!(got, json::shown(&want));
     }

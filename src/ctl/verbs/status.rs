@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::Answer;
 use super::statistics::Counters;
 use crate::api::{
-    DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, MONITOR, SINCE, STORE_OK,
+    CACHE_ENTRIES, DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, MONITOR,
+    SINCE, STORE_OK, UNDER_WAY,
 };
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
@@ -65,6 +66,7 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
         .with_some("Paused", paused(properties, view))
         .with("Lists", lists(properties))
         .with_some("DNS lists", shown_dns_lists(properties))
+        .with_some("Lookups", lookups(properties, statistics))
         .with("Triplets", triplets(properties))
         .with("Clients", format!("{clients} auto-whitelisted"))
         .with_some("Tarpit", tarpit(properties))
@@ -170,6 +172,29 @@ fn shown_dns_lists(properties: &Dict) -> Option<Cell> {
     }
 }
 
+/// What DNS has cost, if anything was looked up.
+fn lookups(properties: &Dict, statistics: &Dict) -> Option<String> {
+    let counters = statistics.counters(LOOKUPS)?;
+    let count = |word: &str| counters.get(word).copied().unwrap_or_default();
+    let (sent, cached, not_sent) = (count("sent"), count("cached"), count("not_sent"));
+    if sent == 0 && cached == 0 && not_sent == 0 {
+        return None;
+    }
+    let figures = properties.counters("Lookups").unwrap_or_default();
+    let figure = |word: &str| figures.get(word).copied().unwrap_or_default();
+    let mut parts = vec![
+        format!("{sent} sent ({} unanswered)", count("unanswered")),
+        format!(
+            "{cached} found in the cache ({} entries)",
+            figure(CACHE_ENTRIES)
+        ),
+    ];
+    let others = [(not_sent, "not sent"), (figure(UNDER_WAY), "under way")];
+    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    parts.extend(others.map(|(count, what)| format!("{count} {what}")));
+    Some(parts.join(", "))
+}
+
 /// The triplets, by their states.
 fn triplets(properties: &Dict) -> String {
     let Some(all) = properties.number("Triplets") else {
@@ -229,7 +254,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::api::{GREYLISTED, PASSED, REQUESTS, Row, TABLE_REPLIES, TARPITTED};
+    use crate::api::{GREYLISTED, PASSED, REFUSED, REQUESTS, Row, TARPITTED};
 
     fn row(store: &str) -> Row {
         Row::new()
@@ -268,7 +293,7 @@ mod tests {
             .with(PASSED, 2400_u64)
             .with(GREYLISTED, 2000_u64)
             .with(TARPITTED, 300_u64)
-            .with(TABLE_REPLIES, 11_u64)
+            .with(REFUSED, 11_u64)
             .build()
     }
 
@@ -295,8 +320,8 @@ Database: ok
 Triplets: 12034 (11020 waiting, 1014 passed)
  Clients: 37 auto-whitelisted
   Tarpit: 1 sleeping, 12 tarpitted and not (yet) survived
-Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
-          passed) since Sun 2026-11-22 02:13:20 CET
+Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
+          Sun 2026-11-22 02:13:20 CET
 ";
         let answer = answer(&properties("ok"), &statistics(), &View::of_80_columns());
         assert_eq!(format!("\n{}", answer.text), want);
@@ -423,9 +448,9 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 replies from tables, 2400
   "statistics": {
     "greylisted": 2000,
     "passed": 2400,
+    "refused": 11,
     "requests": 4711,
     "since": 1795310000,
-    "table_replies": 11,
     "tarpitted": 300
   },
   "store_state": "ok",

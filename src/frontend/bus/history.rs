@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::invalid;
 use crate::api::{
-    DNS_LISTS, Dict, Error, GREYLISTED, LISTS, PASSED, REASONS, REQUESTS, Row, S25R, TABLE_REPLIES,
-    TARPITTED, TIME,
+    DNS_LISTS, Dict, Error, GREYLISTED, LISTS, LOOKUPS, PASSED, REASONS, REFUSED, REQUESTS, Row,
+    S25R, TARPITTED, TIME,
 };
 use crate::control::Hour;
 use crate::service::Totals;
@@ -83,7 +83,7 @@ pub(super) fn with_totals(row: Row, totals: Totals) -> Row {
         .with(PASSED, totals.passed())
         .with(GREYLISTED, totals.greylisted)
         .with(TARPITTED, totals.tarpitted)
-        .with(TABLE_REPLIES, totals.table_replies)
+        .with(REFUSED, totals.refused)
 }
 
 /// One row.
@@ -102,6 +102,7 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
         .with(S25R, group("s25r"))
         .with(LISTS, group("list"))
         .with(DNS_LISTS, group("dns"))
+        .with(LOOKUPS, group("lookup"))
         .build()
 }
 
@@ -143,7 +144,7 @@ mod tests {
         assert_eq!(times, [10 * HOUR, 14 * HOUR]);
         assert_eq!(rows[0].number(REQUESTS), Some(7));
         assert_eq!(rows[0].number(GREYLISTED), Some(1));
-        assert_eq!(rows[0].number(TABLE_REPLIES), Some(2));
+        assert_eq!(rows[0].number(REFUSED), Some(2));
         assert_eq!(rows[0].number(PASSED), Some(4));
         assert_eq!(rows[0].counters(REASONS).unwrap()["new"], 3);
         assert_eq!(rows[0].counters(S25R).unwrap()["1"], 1);

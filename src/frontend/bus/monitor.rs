@@ -10,8 +10,8 @@ use super::MonitorInfo;
 use super::error::invalid;
 use super::history::{TimeRange, with_totals};
 use crate::api::{
-    DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, REASONS, Row,
-    S25R, SINCE, STORE_OK,
+    CACHE_ENTRIES, DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS,
+    LOOKUPS, REASONS, Row, S25R, SINCE, STORE_OK, UNDER_WAY,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
@@ -70,6 +70,7 @@ fn row(statistics: &Statistics) -> Dict {
         .with(S25R, counters(&statistics.rules))
         .with(LISTS, counters(&statistics.lists))
         .with(DNS_LISTS, counters(&statistics.dns_lists))
+        .with(LOOKUPS, counters(&statistics.lookups))
         .build()
 }
 
@@ -138,6 +139,13 @@ impl Monitor {
         lists
             .map(|(zone, state)| (zone, zone_state(state).to_owned()))
             .collect()
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn lookups(&self) -> HashMap<String, u64> {
+        let (under_way, findings) = self.gate.lookup_figures();
+        let figures = [(UNDER_WAY, under_way), (CACHE_ENTRIES, findings)];
+        counters(&figures.map(|(word, number)| (word, u64::try_from(number).unwrap_or(u64::MAX))))
     }
 
     #[zbus(property(emits_changed_signal = "const"))]

@@ -145,7 +145,11 @@ async fn everything(gate: &Gate, control: &Control) -> String {
         .iter()
         .map(|entry| entry.hits)
         .collect();
-    format!("{:?} {page:?} {hits:?}", gate.status())
+    let mut status = gate.status();
+    // What Explain looks up has been looked up.
+    let mut counts = std::mem::take(&mut status.counts).tally();
+    counts.retain(|word, _| !word.starts_with("lookup:"));
+    format!("{status:?} {counts:?} {page:?} {hits:?}")
 }
 
 async fn play(options: Options, events: &[Event]) -> Result<(), TestCaseError> {
