@@ -146,10 +146,6 @@ pub const LISTS: &str = "lists";
 pub const DNS_LISTS: &str = "dns_lists";
 /// Lookups by what became of them.
 pub const LOOKUPS: &str = "lookups";
-/// Lookups under way.
-pub const UNDER_WAY: &str = "under_way";
-/// Findings in the cache of lookups.
-pub const CACHE_ENTRIES: &str = "cache_entries";
 /// All requests.
 pub const REQUESTS: &str = "requests";
 /// Requests that were deferred.

@@ -43,6 +43,11 @@ pub const DNS_LIST_SILENT: &str = "silent";
 /// `DnsLists` of the Monitor: the last reply of the list was an error code.
 pub const DNS_LIST_ERROR: &str = "error";
 
+/// `Lookups` of the Monitor: lookups under way.
+pub const LOOKUPS_UNDER_WAY: &str = "under_way";
+/// `Lookups` of the Monitor: answers in the cache.
+pub const LOOKUPS_CACHED: &str = "cache_entries";
+
 /// `source` of an entry that was added with `AddEntry`.
 pub const SOURCE_BUS: &str = "bus";
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::Answer;
 use super::statistics::Counters;
 use crate::api::{
-    CACHE_ENTRIES, DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, MONITOR,
-    SINCE, STORE_OK, UNDER_WAY,
+    DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, LOOKUPS_CACHED,
+    LOOKUPS_UNDER_WAY, MONITOR, SINCE, STORE_OK,
 };
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
@@ -186,10 +186,13 @@ fn lookups(properties: &Dict, statistics: &Dict) -> Option<String> {
         format!("{sent} sent ({} unanswered)", count("unanswered")),
         format!(
             "{cached} found in the cache ({} entries)",
-            figure(CACHE_ENTRIES)
+            figure(LOOKUPS_CACHED)
         ),
     ];
-    let others = [(not_sent, "not sent"), (figure(UNDER_WAY), "under way")];
+    let others = [
+        (not_sent, "not sent"),
+        (figure(LOOKUPS_UNDER_WAY), "under way"),
+    ];
     let others = others.into_iter().filter(|(count, _)| *count > 0);
     parts.extend(others.map(|(count, what)| format!("{count} {what}")));
     Some(parts.join(", "))

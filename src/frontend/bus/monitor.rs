@@ -10,8 +10,8 @@ use super::MonitorInfo;
 use super::error::invalid;
 use super::history::{TimeRange, with_totals};
 use crate::api::{
-    CACHE_ENTRIES, DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS,
-    LOOKUPS, REASONS, Row, S25R, SINCE, STORE_OK, UNDER_WAY,
+    DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, LOOKUPS,
+    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SINCE, STORE_OK,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
@@ -144,7 +144,7 @@ impl Monitor {
     #[zbus(property(emits_changed_signal = "false"))]
     fn lookups(&self) -> HashMap<String, u64> {
         let (under_way, findings) = self.gate.lookup_figures();
-        let figures = [(UNDER_WAY, under_way), (CACHE_ENTRIES, findings)];
+        let figures = [(LOOKUPS_UNDER_WAY, under_way), (LOOKUPS_CACHED, findings)];
         counters(&figures.map(|(word, number)| (word, u64::try_from(number).unwrap_or(u64::MAX))))
     }
 
