@@ -8,7 +8,8 @@ use std::path::Path;
 
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::Name;
-use stargrey::config::{Diagnostics, read_address_list, read_client_list, tables};
+use stargrey::config::greylist_conf::{ClauseKind, Test};
+use stargrey::config::{Diagnostics, greylist_conf, read_address_list, read_client_list, tables};
 use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
@@ -21,7 +22,7 @@ use stargrey::types::ClientIp;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their seeds.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("decoder", decoder),
     ("client_list", client_list),
     ("address_list", address_list),
@@ -30,6 +31,7 @@ pub const TARGETS: [Target; 10] = [
     ("db_dump", db_dump),
     ("milter_greylist", milter_greylist),
     ("json", json),
+    ("greylist_conf", greylist_conf),
     ("dns_sites", dns_sites),
     ("dns_reply", dns_reply),
 ];
@@ -180,6 +182,25 @@ pub fn json(bytes: &[u8]) {
         for row in JsonLines::new(text) {
             assert!(!is_over, "nothing comes after an error");
             is_over = row.is_err();
+        }
+    }
+}
+
+/// milter-greylist's configuration: an entry has a place in the file, clauses that name what is defined, and reads
+/// again as its text does.
+pub fn greylist_conf(bytes: &[u8]) {
+    let path = Path::new("greylist.conf");
+    let (conf, findings) = greylist_conf::parse(path, bytes);
+    assert!(findings.errors.len() <= greylist_conf::MAX_ERRORS + 1);
+    let lines = bytes.split(|byte| *byte == b'\n').count();
+    assert!(conf.recipient.len() + conf.message.len() <= lines);
+    for entry in conf.recipient.iter().chain(&conf.message) {
+        assert!(usize::try_from(entry.at.line).is_ok_and(|line| (1..=lines).contains(&line)));
+        assert!(!entry.text.contains(|c: char| c.is_control() && c != '\t'));
+        for clause in &entry.clauses {
+            if let ClauseKind::Test(Test::List(number)) = &clause.kind {
+                assert!(conf.lists[*number].items.is_ok());
+            }
         }
     }
 }

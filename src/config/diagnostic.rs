@@ -56,6 +56,8 @@ enum Location {
     File(PathBuf),
     /// A line of a file, from 1.
     Line(PathBuf, u32),
+    /// A byte of a line of a file, both from 1.
+    Column(PathBuf, u32, u32),
 }
 
 impl Diagnostic {
@@ -79,6 +81,11 @@ impl Diagnostic {
         Self::new(Location::Line(path.to_owned(), line), message)
     }
 
+    /// About a byte of a line of a file, both from 1.
+    pub fn column(path: &Path, line: u32, column: u32, message: impl fmt::Display) -> Self {
+        Self::new(Location::Column(path.to_owned(), line, column), message)
+    }
+
     fn new(location: Location, message: impl fmt::Display) -> Self {
         Self {
             location,
@@ -94,6 +101,9 @@ impl fmt::Display for Diagnostic {
             Location::Option(name) => write!(f, "{name}: ")?,
             Location::File(path) => write!(f, "{}: ", path.display())?,
             Location::Line(path, line) => write!(f, "{}:{line}: ", path.display())?,
+            Location::Column(path, line, column) => {
+                write!(f, "{}:{line}:{column}: ", path.display())?;
+            }
         }
         f.write_str(&self.message)
     }

@@ -9,6 +9,7 @@ mod endpoint;
 mod environment;
 pub mod environment_file;
 mod file;
+pub mod greylist_conf;
 mod lists;
 mod logging;
 mod lookup;

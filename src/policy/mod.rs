@@ -25,6 +25,7 @@
 
 pub mod access;
 mod attempt;
+pub mod chain;
 mod dead;
 mod decide;
 mod dns_lists;

@@ -23,7 +23,7 @@ impl Zone {
     /// # Errors
     ///
     /// [`ZoneError`] when it is not a domain name, or one that resolvers do not ask for.
-    pub(super) fn parse(text: &str) -> Result<Self, ZoneError> {
+    pub fn parse(text: &str) -> Result<Self, ZoneError> {
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_address = last.bytes().all(|byte| byte.is_ascii_digit());

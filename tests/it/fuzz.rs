@@ -81,7 +81,7 @@ fn fuzz(name: &str) {
         .unwrap();
     let length = Duration::from_secs(number_from_environment("STARGREY_FUZZ_SECONDS", 7));
     let mut random = Random::seeded(number_from_environment("STARGREY_FUZZ_SEED", 1));
-    let is_list = ["client_list", "address_list", "tables"].contains(&name);
+    let is_list = ["client_list", "address_list", "tables", "greylist_conf"].contains(&name);
     let longest = if is_list { LONGEST_LIST } else { LONGEST };
     let seeds = seeds(name);
     let mut inputs: Vec<Vec<u8>> = seeds.clone();
@@ -140,6 +140,11 @@ fn dumps_of_postgrey() {
 #[test]
 fn dumps_of_milter_greylist() {
     fuzz("milter_greylist");
+}
+
+#[test]
+fn configurations_of_milter_greylist() {
+    fuzz("greylist_conf");
 }
 
 #[test]
