@@ -16,7 +16,7 @@ use stargrey::api::MOST_ROWS;
 use stargrey::config::MAX_LIST_BYTES;
 use stargrey::control::MOST_ENTRIES;
 use stargrey::ctl;
-use stargrey::ctl::options::{self as postgrey, Argument, Means};
+use stargrey::ctl::options::{self as postgrey, Argument, Mapping};
 use stargrey::daemon::exit;
 use stargrey::frontend::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS};
 use stargrey::lookup::{MOST_CACHED, MOST_OF_ZONE, MOST_UNDER_WAY};
@@ -498,9 +498,9 @@ fn takes_value(option: &clap::Arg) -> Argument {
 fn options_of_postgrey_that_stargreyctl_takes_over_are_the_daemons() {
     let daemon = stargrey::config::Options::command();
     for known in postgrey::OPTIONS {
-        let is_taken = match known.means {
-            Means::Same | Means::Each | Means::SameButZero => true,
-            Means::LeftOut(_) => false,
+        let is_taken = match known.mapping {
+            Mapping::Same | Mapping::Each | Mapping::SameButZero => true,
+            Mapping::LeftOut(_) => false,
         };
         let name = known.name;
         let found = daemon
@@ -513,7 +513,7 @@ fn options_of_postgrey_that_stargreyctl_takes_over_are_the_daemons() {
         assert_eq!(takes_value(option), known.argument, "{name}");
         let is_repeatable = matches!(option.get_action(), ArgAction::Append);
         if is_taken && name != "inet" {
-            assert_eq!(known.means == Means::Each, is_repeatable, "{name}");
+            assert_eq!(known.mapping == Mapping::Each, is_repeatable, "{name}");
         }
     }
 }

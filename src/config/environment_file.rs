@@ -1,7 +1,7 @@
 //! The option files of the unit, read as systemd reads them.
 //!
-//! `EnvironmentFile=` (systemd.exec(5)) and `$OPTIONS` in a command line (systemd.service(5)) each have a grammar. Both are
-//! implemented here, so that `--check` sees the options that the daemon would get.
+//! `EnvironmentFile=` (systemd.exec(5)) and `$OPTIONS` in a command line (systemd.service(5)) each have a grammar. Both
+//! are implemented here, so that `--check` sees the options that the daemon would get.
 //!
 //! | in a file | means |
 //! | --- | --- |

@@ -1,7 +1,7 @@
 //! The command line: the only definition of each option, its default and its help text.
 //!
-//! Values are kept as strings. [`Settings`](super::Settings) parses them and collects every error, so that `--check` can
-//! show all of them at once.
+//! Values are kept as strings. [`Settings`](super::Settings) parses them and collects every error, so that `--check`
+//! can show all of them at once.
 //!
 //! Names, short forms, defaults and repetition rules are Postgrey 1.37's where Postgrey has the
 //! option: of an option given twice the last wins, and the list options may be repeated. Unambiguous
@@ -488,8 +488,8 @@ impl Options {
     }
 }
 
-/// Errors about values with a `$`. systemd puts `$OPTIONS` on the command line without a shell, so a variable in a value
-/// is not expanded, which is never intended.
+/// Errors about values with a `$`. systemd puts `$OPTIONS` on the command line without a shell, so a variable in a
+/// value is not expanded, which is never intended.
 fn dollars(command: &Command, matches: &ArgMatches) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for option in command.get_arguments() {

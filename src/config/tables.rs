@@ -20,8 +20,8 @@
 //!
 //! # Errors
 //!
-//! A line that Postfix skips with a warning is an error here, and skipped in the same way. A backslash sequence that has
-//! another meaning in a Perl expression is a warning.
+//! A line that Postfix skips with a warning is an error here, and skipped in the same way. A backslash sequence that
+//! has another meaning in a Perl expression is a warning.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

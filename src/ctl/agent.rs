@@ -1,7 +1,7 @@
-//! The agent that asks for a password on the terminal, for where polkit finds no other.
+//! The polkit agent that asks for a password on the terminal, used if the user has no other agent.
 //!
-//! It is started as systemctl does it: by somebody who is not root, on a terminal, where pkttyagent(1) is installed;
-//! and it is waited for until polkit knows it.
+//! It is started in the same cases as by systemctl: the user is not root, there is a terminal, and pkttyagent(1) is
+//! installed. The program waits until the agent has registered with polkit.
 
 use std::io::{self, IsTerminal, Read};
 use std::process::{Child, Command, Stdio};
@@ -9,21 +9,21 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 
-/// The program; it writes to standard output, and closes it, when polkit knows it.
+/// The program; it writes to standard output, and closes it, when it has registered with polkit.
 const PROGRAM: &str = "pkttyagent";
 
-/// An agent, which ends with this value.
+/// A running agent; killed when this value is dropped.
 #[derive(Debug)]
 pub struct Agent(Child);
 
 impl Agent {
-    /// Starts one where it is of use. Without it polkit answers as it does without a terminal.
+    /// Starts an agent where it can be used. Without one polkit answers as without a terminal.
     #[must_use]
     pub fn start() -> Option<Self> {
         if geteuid().is_root() || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return None;
         }
-        // `--fallback`: the agent of a desktop is asked first.
+        // `--fallback`: the agent of a desktop takes precedence.
         Self::run(Command::new(PROGRAM).args(["--notify-fd=1", "--fallback"]))
     }
 
@@ -37,7 +37,7 @@ impl Agent {
             .ok()?;
         let ready = child.stdout.take();
         let agent = Self(child);
-        // A program that ends closes it, too.
+        // A program that exits closes it, too.
         drop(ready?.read_to_end(&mut Vec::new()));
         Some(agent)
     }
@@ -45,7 +45,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // It puts the terminal back as it was. One that has ended already is waited for alone.
+        // It restores the terminal. If it has exited already, only the wait is needed.
         if let Ok(id) = i32::try_from(self.0.id()) {
             for signal in [Signal::SIGTERM, Signal::SIGCONT] {
                 if kill(Pid::from_raw(id), signal).is_err() {

@@ -1,6 +1,6 @@
-//! The command line: the one place where a verb, an option and its sentence of help are written.
+//! The command line: the only definition of each verb, each option and its help text.
 //!
-//! Help, completions and the parser come from here; a test compares the manual page with it.
+//! Help, completions and the parser are made from it; a test compares the manual page with it.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use super::suggesting::Suggesting;
 use super::when::{Lifetime, When};
 use crate::types::ListName;
 
-/// What was typed.
+/// The arguments.
 #[derive(Debug, Clone, Parser)]
 #[command(
     name = "stargreyctl",
@@ -32,12 +32,12 @@ pub struct Arguments {
     #[arg(long, global = true)]
     pub no_legend: bool,
 
-    /// What to do.
+    /// The verb.
     #[command(subcommand)]
     pub verb: Option<Verb>,
 }
 
-/// What to do.
+/// A verb.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
     /// Show the daemon's state and record counts (default)
@@ -147,7 +147,7 @@ pub enum List {
 }
 
 impl List {
-    /// Its name on the bus.
+    /// Its name on D-Bus.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -159,19 +159,19 @@ impl List {
     }
 }
 
-/// A list that is shown: one that can be added to, or one whose entries are in files only.
+/// A list that `list` shows: an editable one, or one with entries in files only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShownList {
-    /// One that can be added to.
+    /// A list that `allow` and `remove` edit.
     Open(List),
-    /// Recipients that are greylisted, where no others are.
+    /// Recipients that are greylisted, if greylisting is opt-in.
     GreylistRecipients,
     /// The lines of the client access tables.
     ClientAccess,
 }
 
 impl ShownList {
-    /// Its name on the bus.
+    /// Its name on D-Bus.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -227,7 +227,7 @@ pub struct Statistics {
     pub by: Option<By>,
 }
 
-/// How long a bar is in time.
+/// The period of one bar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum By {
     /// An hour
@@ -260,7 +260,7 @@ pub struct Allow {
     pub lifetime: Option<Lifetime>,
 }
 
-/// Which triplets.
+/// Options of `pending`.
 #[derive(Debug, Clone, Args)]
 pub struct Pending {
     /// Only triplets that were retried at least once, as mail servers do
@@ -289,7 +289,7 @@ pub struct Pending {
     pub limit: u32,
 }
 
-/// About what.
+/// Options of `explain`.
 #[derive(Debug, Clone, Args)]
 pub struct Explain {
     /// The client's address, its name, or both as `NAME[ADDRESS]`
@@ -318,7 +318,7 @@ pub struct Explain {
     pub authenticated: bool,
 }
 
-/// What to forget.
+/// Options of `forget`.
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub struct Forget {
@@ -352,7 +352,7 @@ pub enum State {
     Passed,
 }
 
-/// Whose records.
+/// The sources of `import`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Import {
     /// Import from Postgrey or taRgrey, which must not run

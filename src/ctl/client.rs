@@ -1,24 +1,24 @@
-//! Clients as they are typed: an address, a name, or both as the log of Postfix has them, `NAME[ADDRESS]`.
+//! Client arguments: an address, a name, or both as in the log of Postfix, `NAME[ADDRESS]`.
 
 use std::net::IpAddr;
 
 use super::failure::ArgumentError;
 
-/// What was typed.
+/// A client given as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Typed<'a> {
-    /// The name, if there is one.
+pub struct ClientArgument<'a> {
+    /// The name, if given.
     pub name: Option<&'a str>,
-    /// The address, if there is one; there is either.
+    /// The address, if given. At least one of the two is.
     pub address: Option<IpAddr>,
 }
 
-impl<'a> Typed<'a> {
-    /// Reads what was typed for one client.
+impl<'a> ClientArgument<'a> {
+    /// Parses the argument for one client.
     ///
     /// # Errors
     ///
-    /// [`ArgumentError`] says what to write instead of a network, of nothing, and of brackets without an address.
+    /// [`ArgumentError`] for a network, an empty argument, and brackets without an address.
     pub fn read(client: &'a str) -> Result<Self, ArgumentError> {
         if client.is_empty() {
             return Err(ArgumentError::NoClient);
@@ -48,7 +48,7 @@ impl<'a> Typed<'a> {
     }
 }
 
-/// What a filter has for a client: the address of `NAME[ADDRESS]`, and all else as it is, for it may be a network.
+/// The value of a filter by client: the address of `NAME[ADDRESS]`, anything else unchanged, since it may be a network.
 #[must_use]
 pub fn filtered(client: &str) -> &str {
     match parts(client) {
@@ -77,7 +77,7 @@ mod tests {
             ("[192.0.2.7]", None, Some("192.0.2.7")),
         ];
         for (typed, name, address) in cases {
-            let got = Typed::read(typed).unwrap();
+            let got = ClientArgument::read(typed).unwrap();
             let got = (got.name, got.address.map(|address| address.to_string()));
             assert_eq!(got, (name, address.map(str::to_owned)), "{typed}");
         }
@@ -98,7 +98,7 @@ mod tests {
             ),
         ];
         for (typed, want) in cases {
-            let error = Typed::read(typed).unwrap_err().to_string();
+            let error = ClientArgument::read(typed).unwrap_err().to_string();
             assert!(error.starts_with(want), "{typed}: {error}");
         }
     }

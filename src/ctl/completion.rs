@@ -1,11 +1,11 @@
-//! Completions for shells: what `clap_complete` makes of the command line, and the entries that `remove` takes, which
-//! the scripts ask `stargreyctl removable` for.
+//! Shell completions: the scripts that `clap_complete` generates, extended by the entries that `remove` accepts, which
+//! the scripts get from `stargreyctl removable`.
 
 use clap::CommandFactory;
 
 use super::args::{Arguments, CompletedShell};
 
-/// Completes the argument of `remove` in bash, which takes `@`, `:` and `=` for the ends of words.
+/// Completes the argument of `remove` in bash, for which `@`, `:` and `=` end a word.
 const BASH: &str = r#"
 _stargreyctl_with_entries() {
     _stargreyctl "$@"

@@ -1,8 +1,8 @@
-//! Exit codes: 0, 1, sysexits, and those of signals, each with one meaning.
+//! Exit codes: 0, 1, sysexits, and those of signals.
 
-/// It is done.
+/// Success.
 pub const OK: u8 = 0;
-/// The answer is no: nothing was found, or all is not well.
+/// Nothing was found, or a check has failed.
 pub const NO: u8 = 1;
 /// `EX_USAGE`: the command line is wrong.
 pub const USAGE: u8 = 64;
@@ -10,7 +10,7 @@ pub const USAGE: u8 = 64;
 pub const DATAERR: u8 = 65;
 /// `EX_UNAVAILABLE`: there is no bus, no daemon, or no usable database.
 pub const UNAVAILABLE: u8 = 69;
-/// `EX_SOFTWARE`: the daemon said something that cannot be understood.
+/// `EX_SOFTWARE`: unexpected reply from the daemon.
 pub const SOFTWARE: u8 = 70;
 /// `EX_CANTCREAT`: the file cannot be created.
 pub const CANTCREAT: u8 = 73;
@@ -18,7 +18,7 @@ pub const CANTCREAT: u8 = 73;
 pub const IOERR: u8 = 74;
 /// `EX_NOPERM`: not permitted.
 pub const NOPERM: u8 = 77;
-/// `EX_CONFIG`: the lists have errors and were not read again.
+/// `EX_CONFIG`: the lists have errors and were not reloaded.
 pub const CONFIG: u8 = 78;
 
 /// 128 and `SIGINT`: interrupted from the keyboard.
@@ -26,7 +26,7 @@ pub const INTERRUPTED: u8 = 130;
 /// 128 and `SIGTERM`.
 pub const TERMINATED: u8 = 143;
 
-/// All of them, with the names that sysexits.h gives them, or nearly.
+/// All exit codes, with their names, mostly those of sysexits.h.
 pub const ALL: &[(u8, &str)] = &[
     (OK, "EX_OK"),
     (NO, ""),

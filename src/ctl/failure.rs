@@ -1,4 +1,4 @@
-//! Why a verb fails: a sentence and an exit code.
+//! Failures of verbs: a message and an exit code.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,71 +16,71 @@ use crate::api;
 /// Why a verb fails.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// Whoever reads the output has read enough.
+    /// The reader of standard output has closed it.
     #[error("the output was closed")]
     Pipe,
-    /// There is no bus.
+    /// No system bus.
     #[error("cannot connect to the system bus, the only way to reach stargreyd: {0}")]
     NoBus(zbus::Error),
-    /// Nobody has the name on the bus.
+    /// The daemon's name on D-Bus has no owner.
     #[error(
         "stargreyd is not on the bus: `systemctl status stargrey.service` shows its state, `systemctl start stargrey.service` starts it"
     )]
     NoDaemon,
-    /// The bus or the daemon went away.
+    /// The bus or the daemon closed the connection.
     #[error("no reply from stargreyd: {0}")]
     Lost(String),
-    /// The daemon lets us wait.
+    /// The daemon does not reply in time.
     #[error("no reply from stargreyd; see `systemctl status stargrey.service`")]
     Silent,
-    /// systemd starts the daemon in vain.
+    /// The daemon fails at each start.
     #[error("{UNIT} does not start: {0}; `journalctl -u {UNIT}` shows the reason")]
     Failing(Unit),
-    /// systemd does not start the daemon at all.
+    /// systemd cannot start the daemon.
     #[error("systemd does not start {UNIT}: {0}")]
     NotStarted(String),
-    /// A signal has come.
+    /// Ended by a signal.
     #[error("interrupted")]
     Interrupted(Interrupt),
-    /// The daemon, the bus or polkit refuses.
+    /// The daemon, the bus or polkit denies access.
     #[error("{}", not_allowed(said, action))]
     NotAllowed {
-        /// In whose words.
+        /// Their message.
         said: String,
-        /// What polkit is asked about.
+        /// The polkit action.
         action: &'static str,
     },
-    /// The database cannot be used.
+    /// The database is unavailable.
     #[error("{0}")]
     NoStore(String),
-    /// The daemon refuses what it was given.
+    /// The daemon rejects an argument.
     #[error("{0}")]
     Refused(String),
-    /// The daemon refuses a record.
+    /// The daemon rejects a record.
     #[error("{0}")]
     Record(String),
-    /// The database has only hashes.
+    /// The database stores only hashes.
     #[error("{0}")]
     Hashed(String),
     /// The daemon cannot write the copy.
     #[error("{0}")]
     Copy(String),
-    /// There is no such entry.
+    /// The entry does not exist.
     #[error("{0}")]
     NoSuchEntry(String),
     /// The lists have errors.
     #[error("reload failed, keeping the old lists; fix these errors:\n{0}")]
     Lists(String),
-    /// The answer makes no sense.
+    /// Unexpected reply.
     #[error("unexpected reply from stargreyd (different version?): {0}")]
     Answer(String),
-    /// An argument makes no sense.
+    /// Invalid argument.
     #[error("{0}")]
     Argument(#[from] ArgumentError),
     /// A database directory cannot be read.
     #[error("{0}")]
     Directory(#[from] DirectoryError),
-    /// What is imported is not what it should be.
+    /// The input of an import is invalid.
     #[error("{path}: {source}", path = path.display())]
     Read {
         /// What.
@@ -96,10 +96,10 @@ pub enum Failure {
         /// What is wrong.
         source: LineError,
     },
-    /// An option file cannot be understood.
+    /// An option file cannot be parsed.
     #[error("{}", placed(name, problems))]
     Options {
-        /// What it is called.
+        /// Its name.
         name: String,
         /// What is wrong in it.
         problems: Vec<Problem>,
@@ -112,7 +112,7 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
-    /// There is such a file.
+    /// The file exists.
     #[error("{} exists; --force replaces it", .0.display())]
     Exists(PathBuf),
     /// A file cannot be created.
@@ -123,34 +123,34 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
-    /// Postfix cannot be asked for its configuration.
+    /// postconf failed.
     #[error("postconf fails: {0}")]
     Postconf(String),
     /// Standard output cannot be written to.
     #[error("the output cannot be written: {0}")]
     Output(io::Error),
-    /// The system refuses something that every program needs.
+    /// A system call that every program needs failed.
     #[error("{0}")]
     System(io::Error),
-    /// There is something to read, and none of it can be taken.
+    /// The input has no valid record.
     #[error("no valid records in {name}: {why}")]
     NoRecords {
-        /// In what.
+        /// The name of the input.
         name: String,
-        /// How many of what were left out.
+        /// The skipped records by reason.
         why: String,
     },
-    /// An import came to an end before it was through.
+    /// An import failed before its end.
     #[error("{source}\n{taken}")]
     Import {
         /// Why.
         source: Box<Failure>,
-        /// What had been done by then.
+        /// The counts up to then.
         taken: String,
     },
 }
 
-/// The signals that a verb is ended by after it has put away what it was writing.
+/// The signals that end a verb after it has removed its temporary files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupt {
     /// `SIGINT`.
@@ -159,43 +159,43 @@ pub enum Interrupt {
     Terminate,
 }
 
-/// What is wrong with an argument.
+/// Why an argument is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ArgumentError {
-    /// A time.
+    /// Not a time.
     #[error("{0}")]
     When(#[from] WhenError),
-    /// Neither an address nor a name that has one.
+    /// Neither an address nor a name with an address.
     #[error(
         "{} has no address in the DNS: give its address, or NAME[ADDRESS] as in the log",
         Plain(.0)
     )]
     NoAddress(String),
-    /// Nothing at all where a client should be.
+    /// An empty client.
     #[error("the client is missing: give its address, its name, or NAME[ADDRESS] as in the log")]
     NoClient,
-    /// A network where one client should be.
+    /// A network instead of a client.
     #[error("{} is a network without such a triplet: give the address of one client in it", Plain(.0))]
     Network(String),
     /// Brackets without an address.
     #[error("{} has no address in the brackets: give NAME[ADDRESS] as in the log", Plain(.0))]
     NoAddressWithin(String),
-    /// A name of which nothing more may be found out.
+    /// A name without an address, with `--no-dns`.
     #[error("the decision needs the address: give --address, or omit --no-lookup")]
     NoLookup,
     /// An address given twice.
     #[error("the client is an address already; use --address with a name only")]
     TwoAddresses,
-    /// An option file that is not there.
+    /// A missing option file.
     #[error("Postgrey's option file is not in one of its usual places; give the file")]
     NoPostgreyOptions,
-    /// A directory that is not there.
+    /// A missing directory.
     #[error("Postgrey's database is not in one of its usual places; give the directory")]
     NoPostgrey,
 }
 
 impl Failure {
-    /// What the program ends with.
+    /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {
         match self {
@@ -242,7 +242,7 @@ impl Failure {
         }
     }
 
-    /// What a method of the daemon has refused.
+    /// The failure for an error of a method of the daemon.
     #[must_use]
     pub fn refused(method: &str, error: api::Error) -> Self {
         match error {
@@ -263,7 +263,7 @@ impl Failure {
         }
     }
 
-    /// What the bus says about a call of a method.
+    /// The failure for an error of a method call.
     #[must_use]
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -273,7 +273,7 @@ impl Failure {
         match error {
             zbus::Error::FDO(error) => Self::standard(method, *error),
             zbus::Error::InputOutput(error) => Self::Lost(error.to_string()),
-            // What the bus passes on when systemd cannot activate the unit: it is masked, or has an error in it.
+            // From the bus if systemd cannot activate the unit: it is masked or invalid.
             zbus::Error::MethodError(name, said, _)
                 if name.starts_with("org.freedesktop.systemd1.") =>
             {
@@ -286,7 +286,7 @@ impl Failure {
         }
     }
 
-    /// One of the errors that every bus has.
+    /// The failure for a standard D-Bus error.
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "there are fifty of them, and most have nothing to do with us"
@@ -306,14 +306,14 @@ impl Failure {
             | fdo::Error::Timeout(said)
             | fdo::Error::TimedOut(said)
             | fdo::Error::Disconnected(said) => Self::Lost(said),
-            // A row with a text or a key beyond the limits of the bus.
+            // A row with a string or a key beyond the limits of D-Bus.
             fdo::Error::InvalidArgs(said) if method == "Import" => Self::Record(said),
             fdo::Error::LimitsExceeded(said) | fdo::Error::InvalidArgs(said) => Self::Refused(said),
             other => Self::Answer(other.to_string()),
         }
     }
 
-    /// Not allowed, with the name of what polkit would have to allow.
+    /// Access denied, with the polkit action that would allow it.
     fn not_allowed(method: &str, said: String) -> Self {
         let action = api::ACTIONS
             .iter()
@@ -325,7 +325,7 @@ impl Failure {
     }
 }
 
-/// What it ends with when a stream cannot be read.
+/// The exit code for an error of the input.
 const fn code_of_reading(error: &ReadError) -> u8 {
     match error {
         ReadError::Stream(_) | ReadError::Program { .. } => exit::IOERR,
@@ -337,7 +337,7 @@ const fn code_of_reading(error: &ReadError) -> u8 {
     }
 }
 
-/// Problems with the name of their file, one a line.
+/// The problems, each on a line with the name of the file.
 fn placed(name: &str, problems: &[Problem]) -> String {
     let lines: Vec<_> = problems
         .iter()
@@ -346,12 +346,12 @@ fn placed(name: &str, problems: &[Problem]) -> String {
     lines.join("\n")
 }
 
-/// What the daemon says of a method, said of the verb that calls it.
+/// Replaces the method in the daemon's message by the verb that calls it.
 fn in_our_words(said: &str) -> String {
     said.replace("ListEntries shows", "`stargreyctl list` shows")
 }
 
-/// What to do, and behind it what was said, with the action of polkit unless it names that already.
+/// The advice, followed by the original message, with the polkit action unless it is named in the message.
 fn not_allowed(said: &str, action: &str) -> String {
     let said = said.trim_end_matches('.');
     let shown = if action.is_empty() || said.contains(action) {

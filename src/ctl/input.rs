@@ -1,4 +1,4 @@
-//! Where an import comes from: a directory, a file, standard input.
+//! The input of an import: a directory, a file or standard input.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek};
@@ -14,22 +14,22 @@ use super::options::translate;
 use crate::api::Dict;
 use crate::types::{Printable, Span};
 
-/// Where Debian's and Fedora's Postgrey have their database.
-const USUAL: [&str; 2] = ["/var/lib/postgrey", "/var/spool/postfix/postgrey"];
+/// The database directories of Postgrey on Debian and Fedora.
+const DATABASE_DIRECTORIES: [&str; 2] = ["/var/lib/postgrey", "/var/spool/postfix/postgrey"];
 
-/// Where Debian's and Fedora's Postgrey have their options.
+/// The option files of Postgrey on Debian and Fedora.
 const OPTION_FILES: [&str; 2] = ["/etc/default/postgrey", "/etc/sysconfig/postgrey"];
 
-/// Largest option file in bytes: far more than a command line may have.
-const MOST_OPTION_BYTES: u64 = 1 << 20;
+/// Maximum size of an option file, in bytes: far more than a command line may have.
+const MAX_OPTION_BYTES: u64 = 1 << 20;
 
-/// Records that are counted before others may have a turn.
-const TURN: u64 = 1000;
+/// Records counted between two yields to other tasks.
+const YIELD_INTERVAL: u64 = 1000;
 
-/// What stands for standard input.
+/// The argument that means standard input.
 const STDIN: &str = "-";
 
-/// What is imported.
+/// The input of an import.
 #[derive(Debug)]
 pub struct Input {
     path: PathBuf,
@@ -37,7 +37,7 @@ pub struct Input {
     source: Source,
 }
 
-/// How it is written.
+/// The format.
 #[derive(Debug, Clone, Copy)]
 enum Format {
     Postgrey(PostgreyRules),
@@ -45,7 +45,7 @@ enum Format {
     Json,
 }
 
-/// What it is read from.
+/// The source.
 #[derive(Debug)]
 enum Source {
     Directory(Box<Directory>),
@@ -54,26 +54,26 @@ enum Source {
     Stream(Option<File>),
 }
 
-/// A record, or what stood in place of one.
+/// A record, or what the input has instead.
 #[derive(Debug)]
 pub enum Record {
-    /// As a row of the bus.
+    /// A record, as a D-Bus row.
     Row(Dict),
-    /// It is left out.
+    /// A skipped record.
     Skipped(Skip),
-    /// No record: the end of an export that does not say how many it has.
+    /// Not a record: the end of an export without a record count.
     Uncounted,
 }
 
-/// Records, one after the other.
+/// The records in order.
 pub type Records<'a> = Box<dyn Iterator<Item = Result<Record, Failure>> + 'a>;
 
 impl Input {
-    /// Opens what the command line names.
+    /// Opens the input that the command line names.
     ///
     /// # Errors
     ///
-    /// [`Failure`] says what is in the way.
+    /// [`Failure`] if it cannot be opened.
     pub fn open(options: &Import) -> Result<Self, Failure> {
         let (path, format) = match options {
             Import::Postgrey {
@@ -102,7 +102,7 @@ impl Input {
                 (source.clone(), Format::MilterGreylist(rules))
             }
             Import::Json { source, .. } => (source.clone(), Format::Json),
-            // Has no records.
+            // `options` has no records.
             Import::PostgreyOptions { .. } => return Err(ArgumentError::NoPostgreyOptions.into()),
         };
         let source = open(&path, format)?;
@@ -113,7 +113,7 @@ impl Input {
         })
     }
 
-    /// What it is called.
+    /// Its name for messages.
     #[must_use]
     pub fn name(&self) -> String {
         if self.path == Path::new(STDIN) {
@@ -123,11 +123,11 @@ impl Input {
         }
     }
 
-    /// How many records there are; `None` for what cannot be read twice. May be given up between any of them.
+    /// The number of records; `None` for a source that cannot be read twice. Cancellation-safe.
     ///
     /// # Errors
     ///
-    /// What is wrong with any of them.
+    /// The first error of the input.
     pub async fn count(&mut self) -> Result<Option<u64>, Failure> {
         if matches!(self.source, Source::Stream(_)) {
             return Ok(None);
@@ -138,7 +138,7 @@ impl Input {
                 Record::Row(_) | Record::Skipped(_) => count = count.saturating_add(1),
                 Record::Uncounted => continue,
             }
-            if count.is_multiple_of(TURN) {
+            if count.is_multiple_of(YIELD_INTERVAL) {
                 tokio::task::yield_now().await;
             }
         }
@@ -186,7 +186,7 @@ impl Input {
     }
 }
 
-/// What a reader has come to.
+/// Converts an item of a reader.
 fn take(item: Result<Item, ReadError>, path: &Path) -> Result<Record, Failure> {
     match item {
         Ok(Item::Row(row)) => Ok(Record::Row(row.row())),
@@ -198,7 +198,7 @@ fn take(item: Result<Item, ReadError>, path: &Path) -> Result<Record, Failure> {
     }
 }
 
-/// Our option file with the options in Postgrey's: in this one, or in the first that exists of the usual ones.
+/// stargrey's option file with the options of Postgrey's: the given file, or the first existing default one.
 ///
 /// # Errors
 ///
@@ -226,19 +226,19 @@ pub fn options(source: Option<&Path>) -> Result<String, Failure> {
     translate(&name, &bytes).map_err(|problems| Failure::Options { name, problems })
 }
 
-/// Reads no more than an option file may have.
+/// Reads at most [`MAX_OPTION_BYTES`].
 fn read_all(reader: impl Read, bytes: &mut Vec<u8>) -> io::Result<()> {
     reader
-        .take(MOST_OPTION_BYTES.saturating_add(1))
+        .take(MAX_OPTION_BYTES.saturating_add(1))
         .read_to_end(bytes)?;
-    if bytes.len() as u64 > MOST_OPTION_BYTES {
-        let what = format!("larger than {MOST_OPTION_BYTES} bytes");
+    if bytes.len() as u64 > MAX_OPTION_BYTES {
+        let what = format!("larger than {MAX_OPTION_BYTES} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
     }
     Ok(())
 }
 
-/// Opens whatever has this name.
+/// Opens the file or directory of this name.
 fn open(path: &Path, format: Format) -> Result<Source, Failure> {
     if path == Path::new(STDIN) {
         return Ok(Source::Stream(None));
@@ -255,12 +255,12 @@ fn open(path: &Path, format: Format) -> Result<Source, Failure> {
     })
 }
 
-/// Where Postgrey's database usually is.
+/// The default database directory of Postgrey that exists.
 fn usual() -> Result<PathBuf, Failure> {
-    one_of(&USUAL.map(Path::new))
+    one_of(&DATABASE_DIRECTORIES.map(Path::new))
 }
 
-/// The first of these places that has a database. One that cannot be looked into is said when none has.
+/// The first of these directories with a database. If none has one, an unreadable directory is reported.
 fn one_of(places: &[&Path]) -> Result<PathBuf, Failure> {
     let mut closed = None;
     for place in places {
@@ -273,7 +273,7 @@ fn one_of(places: &[&Path]) -> Result<PathBuf, Failure> {
     Err(closed.unwrap_or(ArgumentError::NoPostgrey.into()))
 }
 
-/// Why something cannot be opened.
+/// The failure to open a path.
 fn unopened(path: &Path) -> impl Fn(io::Error) -> Failure {
     let path = path.to_owned();
     move |source| Failure::Open {
@@ -303,7 +303,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name| directory.path().join(name);
         let (none, closed, there) = (at("none"), at("closed"), at("there"));
-        // Root may look into anything but what is not a directory.
+        // Root can read everything, except a file as a directory.
         std::fs::write(&closed, "").unwrap();
         std::fs::create_dir(&there).unwrap();
         std::fs::write(there.join("postgrey.db"), "").unwrap();

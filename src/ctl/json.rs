@@ -1,7 +1,7 @@
-//! Rows as JSON, and back.
+//! Conversion of D-Bus rows to JSON, and back.
 //!
-//! Numbers, truths and texts are what they are; dictionaries are objects with sorted keys; lists are arrays.
-//! Back come only numbers that are not negative, truths and texts: there is nothing else in a record.
+//! Numbers, booleans and strings have their JSON types; dictionaries are objects with sorted keys; lists are arrays.
+//! The way back accepts only non-negative numbers, booleans and strings: a record has no other values.
 
 use serde_json::{Map, Value};
 use zbus::Variant;
@@ -23,18 +23,18 @@ pub fn array(rows: &[Dict]) -> Value {
     rows.iter().map(object).collect()
 }
 
-/// JSON as it is shown: on many lines.
+/// JSON for output: indented, on several lines.
 #[must_use]
 pub fn shown(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// An object as a row; `None` when there is something else in it.
+/// An object as a row; `None` if it has a value of another type.
 #[must_use]
 pub fn row(object: Map<String, Value>) -> Option<Dict> {
     let mut row = Row::new();
     for (key, value) in object {
-        // The bus closes the connection of who sends a NUL in a string.
+        // D-Bus closes a connection on which a string with a NUL is sent.
         if key.contains('\0') || value.as_str().is_some_and(|text| text.contains('\0')) {
             return None;
         }
@@ -48,7 +48,7 @@ pub fn row(object: Map<String, Value>) -> Option<Dict> {
     Some(row.build())
 }
 
-/// A value of the bus.
+/// A D-Bus value.
 fn value_of(value: &Variant<'_>) -> Value {
     match value {
         Variant::U8(number) => (*number).into(),

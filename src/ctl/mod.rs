@@ -1,24 +1,24 @@
 //! The control program.
 //!
-//! It is a client like any other: all it knows about the daemon is the D-Bus contract of [`api`](crate::api),
-//! and whatever it does can be done with busctl.
+//! It is an ordinary client: it uses only the D-Bus contract of [`api`](crate::api), so that everything it does can be
+//! done with busctl.
 //!
 //! ```text
-//! command line → args::Arguments → session::Session → verbs: ask the daemon, make text of rows
-//!             → output, and a code of exit
+//! command line → args::Arguments → session::Session → verbs: call the daemon, format the rows
+//!             → output, and an exit code
 //! ```
 //!
-//! [`options`] turns Postgrey's option files into ours.
-//! [`import`] turns the databases of Postgrey, taRgrey and milter-greylist into records; [`render`] makes
-//! tables and charts of text; [`postfix`] reads what postconf prints. None of them asks the daemon for anything.
+//! [`options`] converts Postgrey's option files. [`import`] reads the databases of Postgrey, taRgrey and
+//! milter-greylist; [`render`] formats tables and charts; [`postfix`] parses the output of postconf. None of them calls
+//! the daemon.
 //!
 //! # Error handling
 //!
-//! What goes wrong is a [`failure::Failure`]: a sentence for standard error, and an exit code. Standard output
-//! that nobody reads any more is not a failure: `stargreyctl list | head` ends in silence.
+//! Every error is a [`failure::Failure`]: a message for standard error, and an exit code. A closed standard output is
+//! not a failure: `stargreyctl list | head` ends silently.
 //!
-//! A verb that has files of its own until it is done is not killed by `SIGINT` and `SIGTERM` but given up, so that
-//! they go away with the values that stand for them. All others die of a signal as any program does.
+//! A verb with temporary files handles `SIGINT` and `SIGTERM`: it is cancelled, and the files are removed when their
+//! values are dropped. All other verbs are killed by a signal, as any program is.
 
 #![forbid(unsafe_code)]
 
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
                 output::remark(&format!("stargreyctl: {text}"));
                 return ExitCode::from(exit::USAGE);
             }
-            // There is nobody to tell when this cannot be printed.
+            // If this cannot be printed, no other message can.
             drop(error.print());
             return ExitCode::from(exit::OK);
         }
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     }))
 }
 
-/// Does what the command line says.
+/// Runs the verb of the command line.
 fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     let verb = arguments.verb.as_ref().unwrap_or(&Verb::Status);
     if let Verb::Completion { shell } = verb {
@@ -121,7 +121,7 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     }
 }
 
-/// Whether polkit may ask somebody for a password.
+/// Whether polkit may ask for a password.
 const fn needs_authorization(verb: &Verb) -> bool {
     !matches!(
         verb,
@@ -129,7 +129,7 @@ const fn needs_authorization(verb: &Verb) -> bool {
     )
 }
 
-/// Whether a verb, killed, would leave files behind.
+/// Whether a verb would leave temporary files when killed.
 fn leaves_files(verb: &Verb) -> bool {
     match verb {
         Verb::Backup { .. } => true,
@@ -160,7 +160,7 @@ fn leaves_files(verb: &Verb) -> bool {
     }
 }
 
-/// Does some work, and gives it up when a signal comes.
+/// Runs a future, and cancels it on a signal.
 async fn unless_interrupted<T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

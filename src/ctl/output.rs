@@ -1,4 +1,4 @@
-//! What leaves the program: standard output, remarks, files.
+//! Output: standard output, messages, files.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,14 +14,14 @@ use super::failure::Failure;
 ///
 /// # Errors
 ///
-/// [`Failure::Pipe`] when nobody reads it any more.
+/// [`Failure::Pipe`] if its reader has closed it.
 pub fn say(text: &str) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(text.as_bytes());
     written.and_then(|()| stdout.flush()).map_err(unwritten)
 }
 
-/// Why nothing can be written to standard output.
+/// The failure to write to standard output.
 fn unwritten(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         Failure::Pipe
@@ -30,14 +30,14 @@ fn unwritten(error: io::Error) -> Failure {
     }
 }
 
-/// Writes to standard error. When that is gone there is nobody left to tell.
+/// Writes to standard error; ignores errors.
 pub fn remark(text: &str) {
     let mut stderr = io::stderr().lock();
     drop(stderr.write_all(text.as_bytes()));
     drop(stderr.flush());
 }
 
-/// A file that appears under its name when it is complete, and never when it is not.
+/// A file that gets its name only when it is complete.
 #[derive(Debug)]
 pub struct NewFile {
     path: PathBuf,
@@ -47,7 +47,7 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Begins with a file that only its owner may read. One that exists is replaced only by force.
+    /// Creates a temporary file that only its owner may read. An existing file is replaced only with `--force`.
     ///
     /// # Errors
     ///
@@ -79,13 +79,13 @@ impl NewFile {
         })
     }
 
-    /// What is to be written to.
+    /// The open file.
     #[must_use]
     pub const fn file(&self) -> &File {
         &self.file
     }
 
-    /// Puts more behind what is there.
+    /// Appends bytes.
     ///
     /// # Errors
     ///
@@ -95,11 +95,11 @@ impl NewFile {
         written.map_err(uncreated(&self.path))
     }
 
-    /// Gives the file its name, once all of it is on the disk.
+    /// Syncs the file to disk and gives it its name.
     ///
     /// # Errors
     ///
-    /// [`Failure::Exists`] when somebody else was quicker, [`Failure::Create`].
+    /// [`Failure::Exists`] if the name was created meanwhile, [`Failure::Create`].
     pub fn finish(self) -> Result<(), Failure> {
         self.file.sync_all().map_err(uncreated(&self.path))?;
         let named = if self.replaces {
@@ -123,13 +123,13 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        // It is gone already when it was renamed.
+        // After the rename there is nothing to remove.
         drop(fs::remove_file(&self.beside));
     }
 }
 
-/// Gives a file another name, which nothing has. Not every file system can do that in one go (NFS cannot), and not
-/// every one has hard links (FAT has not): then the first name goes away later.
+/// Renames a file to a name that must not exist. Some file systems cannot do that atomically (NFS), and some have no
+/// hard links (FAT): then the old name is removed afterwards.
 fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let flags = RenameFlags::RENAME_NOREPLACE;
     match renameat2(AT_FDCWD, from, AT_FDCWD, to, flags) {
@@ -138,7 +138,7 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Why a file cannot be created.
+/// The failure to create a file.
 fn uncreated(path: &Path) -> impl Fn(io::Error) -> Failure {
     let path = path.to_owned();
     move |source| Failure::Create {

@@ -1,4 +1,4 @@
-//! A line on a terminal that says how far an import is.
+//! The progress line of an import on a terminal.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::types::counted;
 /// Columns of the bar.
 const BAR: u64 = 20;
 
-/// How far it is.
+/// The progress of an import.
 #[derive(Debug)]
 pub struct Progress {
     total: Option<u64>,
@@ -19,7 +19,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Begins, with so many records before it if that is known. Nothing is shown but on a terminal.
+    /// Starts the line, with the total number of records if known. Shown only on a terminal.
     #[must_use]
     pub fn begin(total: Option<u64>) -> Self {
         Self {
@@ -29,7 +29,7 @@ impl Progress {
         }
     }
 
-    /// Shows that so many are done.
+    /// Shows the number of records done.
     pub fn show(&self, done: u64) {
         if self.is_shown {
             let spent = clock::steady().saturating_sub(self.begun);
@@ -39,7 +39,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// Takes the line away.
+    /// Erases the line.
     fn drop(&mut self) {
         if self.is_shown {
             remark("\r\x1b[K");

@@ -1,13 +1,13 @@
-//! Names and addresses of clients, found out as Postfix does.
+//! Names and addresses of clients, looked up as Postfix does.
 //!
-//! A name is verified when it is what the address has in the reverse DNS and has this address itself. All
-//! else is `unknown`: a name that cannot be looked up at the moment, too.
+//! A name is verified if the reverse DNS of the address has it and it resolves to this address. Otherwise the name is
+//! `unknown`, after a temporary failure too.
 
 use std::net::IpAddr;
 
 use crate::types::ClientIp;
 
-/// The name of a client that has none.
+/// The name of a client without a verified one.
 pub const UNKNOWN: &str = "unknown";
 
 /// Names to addresses and back.

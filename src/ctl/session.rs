@@ -167,11 +167,11 @@ impl Session {
         tokio::time::timeout(STATE_TIMEOUT, asked).await.ok()?.ok()
     }
 
-    /// What anybody may know.
+    /// The Monitor, open to everybody.
     ///
     /// # Errors
     ///
-    /// As the bus has them.
+    /// The errors of the bus.
     pub async fn monitor(&self) -> Result<MonitorProxy<'_>, Failure> {
         let proxy = MonitorProxy::builder(&self.connection)
             .cache_properties(zbus::proxy::CacheProperties::No)
@@ -180,11 +180,11 @@ impl Session {
         proxy.map_err(|error| Failure::bus("", error))
     }
 
-    /// What administrators may do.
+    /// The Manager, for administrators.
     ///
     /// # Errors
     ///
-    /// As the bus has them.
+    /// The errors of the bus.
     pub async fn manager(&self) -> Result<ManagerProxy<'_>, Failure> {
         let proxy = ManagerProxy::builder(&self.connection)
             .cache_properties(zbus::proxy::CacheProperties::No)
@@ -197,7 +197,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As the bus has them.
+    /// The errors of the bus.
     pub async fn properties(&self, interface: &'static str) -> Result<Dict, Failure> {
         let bus = |error| Failure::bus("", error);
         let proxy = zbus::fdo::PropertiesProxy::builder(&self.connection)
@@ -218,7 +218,7 @@ impl Session {
     }
 }
 
-/// What a call of a method waits for.
+/// What a method call waits for.
 fn awaited(method: &str, is_there: bool, unit: Option<&Unit>) -> String {
     match (is_there, unit) {
         (true, _) if is_managing(method) => {

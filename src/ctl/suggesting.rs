@@ -1,4 +1,4 @@
-//! Values that completions offer for an argument that takes others too.
+//! Suggested values: completions offer them for an argument that accepts others too.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Arg, Command};
 
-/// Reads values of any kind, and offers some of them to completions.
+/// Parses values of any type, and suggests some of them to completions.
 #[derive(Debug, Clone)]
 pub struct Suggesting<T> {
     values: &'static [&'static str],
@@ -14,7 +14,7 @@ pub struct Suggesting<T> {
 }
 
 impl<T> Suggesting<T> {
-    /// Offers these.
+    /// A parser that suggests these values.
     #[must_use]
     pub const fn new(values: &'static [&'static str]) -> Self {
         Self {

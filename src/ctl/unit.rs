@@ -1,8 +1,8 @@
 //! Why there is no reply yet: what systemd says about the unit of the daemon.
 //!
-//! A call to a daemon that does not run has systemd start it, and the bus keeps the call for 25 seconds. When the
-//! unit fails at each start, nobody is told. So systemd is asked, over the same bus; where there is no systemd,
-//! nothing is known, and the call ends by its own timeout.
+//! A call to a daemon that does not run makes systemd start it, and the bus holds the call for 25 seconds. If the
+//! unit fails at each start, the caller gets no message. So stargreyctl queries systemd over the same bus; without
+//! systemd the call ends with its own timeout.
 
 use std::fmt;
 
@@ -10,10 +10,10 @@ use zbus::{ObjectPath, OwnedVariant};
 
 use crate::api::{Dict, FromRow};
 
-/// The unit that has the name of the daemon on the bus.
+/// The unit of the daemon.
 pub const UNIT: &str = "stargrey.service";
 
-/// Where systemd has its object.
+/// Its object path on D-Bus.
 pub const UNIT_PATH: &str = "/org/freedesktop/systemd1/unit/stargrey_2eservice";
 
 /// The property with the number and the object of the unit's job: 0 without one.

@@ -1,4 +1,4 @@
-//! How and when something is shown.
+//! Output settings: style and time.
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::render::{self, TerminalStyle};
 use crate::types::{Span, Timestamp};
 
-/// How and when something is shown.
+/// Output settings: style and time.
 #[derive(Debug, Clone)]
 pub struct View {
     /// As text in this style …
@@ -31,19 +31,19 @@ impl View {
         self.now.time_zone()
     }
 
-    /// When that was or will be.
+    /// The date and time of a timestamp.
     #[must_use]
     pub fn local(&self, seconds: u64) -> String {
         render::local_time(Timestamp::from_seconds(seconds), self.zone())
     }
 
-    /// How long ago that was, or how far ahead it is.
+    /// A timestamp relative to now: `5min ago`, `in 5min`.
     #[must_use]
     pub fn ago(&self, seconds: u64) -> String {
         render::ago(self.time(), Timestamp::from_seconds(seconds))
     }
 
-    /// How far away that is, either way, or nothing for a time that never was.
+    /// The distance of a timestamp from now in either direction; empty for none.
     #[must_use]
     pub fn apart_if_ever(&self, seconds: Option<u64>) -> String {
         let Some(seconds) = seconds.filter(|seconds| *seconds > 0) else {

@@ -1,8 +1,8 @@
-//! Times and spans as people type them.
+//! Parsing of times and spans.
 //!
-//! | typed | is |
+//! | argument | means |
 //! | --- | --- |
-//! | `2h`, `3d`, `1h 30min`, `2 weeks` | so long ago |
+//! | `2h`, `3d`, `1h 30min`, `2 weeks` | that long ago |
 //! | `today`, `yesterday` | midnight, of the local time |
 //! | `2026-11-22`, `2026-11-22 08:00` | that, of the local time |
 //! | `@1795321997` | seconds since the epoch |
@@ -16,41 +16,41 @@ use jiff::{ToSpan, Zoned};
 
 use crate::types::{Span, Timestamp};
 
-/// A time, said so that it needs a now to be known.
+/// A time, possibly relative to now.
 #[derive(Debug, Clone, Copy)]
 pub enum When {
-    /// So long ago.
+    /// This span before now.
     Ago(jiff::Span),
-    /// So many midnights ago.
+    /// The midnight this number of days before today.
     Midnight(u8),
-    /// On a calendar.
+    /// A local date and time.
     Civil(DateTime),
-    /// Known.
+    /// Absolute.
     At(Timestamp),
 }
 
-/// How long something is to last.
+/// The lifetime of an entry.
 #[derive(Debug, Clone, Copy)]
 pub enum Lifetime {
-    /// So long.
+    /// This span.
     For(jiff::Span),
-    /// Without an end.
+    /// Unlimited.
     Forever,
 }
 
 /// Why a text is not a time or span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum WhenError {
-    /// Neither of the forms.
+    /// None of the forms.
     #[error("write 2h, 3d, today, yesterday, 2026-11-22 or \"2026-11-22 08:00\"")]
     Time,
     /// Not a span.
     #[error("write a number and a unit (90min, 12h, 30d, 2w), or forever")]
     Span,
-    /// Not within the calendar, or nothing at all.
+    /// Out of range, or zero.
     #[error("this date or time does not exist")]
     Beyond,
-    /// Not yet.
+    /// In the future.
     #[error("this is in the future")]
     Ahead,
 }
@@ -77,11 +77,11 @@ impl FromStr for When {
 }
 
 impl When {
-    /// The time that is meant, if it is `now`.
+    /// The time relative to `now`.
     ///
     /// # Errors
     ///
-    /// [`WhenError::Beyond`] for what no calendar has.
+    /// [`WhenError::Beyond`] outside of the calendar.
     pub fn resolve(self, now: &Zoned) -> Result<Timestamp, WhenError> {
         let zone = now.time_zone();
         let then = match self {
@@ -110,11 +110,11 @@ impl FromStr for Lifetime {
 }
 
 impl Lifetime {
-    /// How long it is from `now` on, `None` without an end: months and days are those of the calendar.
+    /// The span from `now` on, `None` if unlimited: months and days are those of the calendar.
     ///
     /// # Errors
     ///
-    /// [`WhenError::Beyond`] for what no calendar has, and for less than a second.
+    /// [`WhenError::Beyond`] outside of the calendar, and for less than a second.
     pub fn resolve(self, now: &Zoned) -> Result<Option<Span>, WhenError> {
         let span = match self {
             Self::Forever => return Ok(None),
@@ -129,7 +129,7 @@ impl Lifetime {
     }
 }
 
-/// A span of more than nothing.
+/// A span greater than zero.
 fn positive(text: &str) -> Option<jiff::Span> {
     let span: jiff::Span = text.parse().ok()?;
     span.is_positive().then_some(span)
@@ -150,7 +150,7 @@ mod tests {
             ("1h 30min", "2026-11-22T02:03:17Z"),
             ("3d", "2026-11-19T03:33:17Z"),
             ("2 weeks ago", "2026-11-08T03:33:17Z"),
-            // Across the end of summer time: the same time of the day.
+            // Across the end of summer time: the same time of day.
             ("30d", "2026-10-23T02:33:17Z"),
             ("today", "2026-11-21T23:00:00Z"),
             ("yesterday", "2026-11-20T23:00:00Z"),

@@ -15,7 +15,7 @@
 //!
 //! In `bytevalue` each byte is two hexadecimal digits. Several dumps may follow one another. A dump
 //! without its last line was cut off and is an error, after the records that it does have. A record with a line that
-//! is too long is passed over.
+//! is too long is skipped.
 
 use std::io::BufRead;
 
@@ -27,11 +27,11 @@ use super::{ReadError, Skip};
 pub(super) struct Record {
     /// The line of the key, from 1.
     pub(super) line: u64,
-    /// Both, or why there is nothing to read in them.
+    /// Both, or why they cannot be read.
     pub(super) content: Result<Content, Skip>,
 }
 
-/// What a record has.
+/// The content of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Content {
     /// The key.
@@ -48,23 +48,23 @@ enum Datum {
     End,
 }
 
-/// How bytes are written.
+/// The encoding of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     /// Two digits each.
     Digits,
-    /// As they are where they can be printed.
+    /// Printable bytes as they are.
     Printable,
 }
 
-/// Where in the stream we are.
+/// The position in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Position {
     /// Before a dump, or after one.
     Outside,
-    /// Behind a header.
+    /// After a header.
     Data(Format),
-    /// Behind an error.
+    /// After an error.
     Over,
 }
 
@@ -72,7 +72,7 @@ enum Place {
 #[derive(Debug)]
 pub(super) struct Records<R> {
     lines: Lines<R>,
-    place: Place,
+    position: Position,
 }
 
 impl<R: BufRead> Records<R> {
@@ -80,24 +80,24 @@ impl<R: BufRead> Records<R> {
     pub(super) const fn new(reader: R) -> Self {
         Self {
             lines: Lines::new(reader),
-            place: Place::Outside,
+            position: Position::Outside,
         }
     }
 
     /// The next record, `None` at the end of the stream.
     fn record(&mut self) -> Result<Option<Record>, ReadError> {
         loop {
-            let format = match self.place {
-                Place::Over => return Ok(None),
-                Place::Data(format) => format,
-                Place::Outside => match self.header()? {
+            let format = match self.position {
+                Position::Over => return Ok(None),
+                Position::Data(format) => format,
+                Position::Outside => match self.header()? {
                     None => return Ok(None),
                     Some(format) => format,
                 },
             };
-            self.place = Place::Data(format);
+            self.position = Position::Data(format);
             let Datum::Bytes(key) = self.datum(format)? else {
-                self.place = Place::Outside;
+                self.position = Position::Outside;
                 continue;
             };
             let line = self.lines.number();
@@ -172,7 +172,7 @@ impl<R: BufRead> Iterator for Records<R> {
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.record();
         if next.is_err() {
-            self.place = Place::Over;
+            self.position = Position::Over;
         }
         next.transpose()
     }

@@ -1,25 +1,23 @@
-//! Postgrey's database directory, read through Berkeley DB's own programs.
+//! Postgrey's database directory, read with Berkeley DB's programs.
 //!
 //! # Why a copy
 //!
-//! Postgrey writes to a log first and to its databases when it pleases, at the latest when it ends in
-//! peace. After a kill or a crash the databases lack what was written last, and may be altogether empty;
-//! `db_dump` reads such a file without a complaint. The log has it all, and `db_recover` brings it home,
-//! but it writes. So databases and logs are copied to a directory of our own, recovered there, and
-//! dumped from there. The directory given is only read. The copy has names only until it is recovered: from
-//! then on its files are open here and nowhere else, and go away however the program ends.
+//! Postgrey writes to a log first and to its databases later, at the latest at a clean exit. After a crash the
+//! databases lack the last writes, and may be empty; `db_dump` reads such a file without an error. The log is complete,
+//! and `db_recover` applies it, but that writes. So databases and logs are copied to a private directory, recovered
+//! there, and dumped from there. The original directory is only read. The files of the copy are unlinked once they are
+//! recovered, so that they are gone however the program ends.
 //!
 //! # Why a lock
 //!
-//! Postgrey holds a lock on `postgrey.lock` as long as it runs. It is taken here for as long as there is
-//! something to read, so that no Postgrey is running and none can start. Where there is no such file, there
-//! has been no Postgrey to run on this directory, which is a copy.
+//! Postgrey holds a lock on `postgrey.lock` as long as it runs. The reader holds it too, so that no Postgrey is running
+//! and none can start. Without that file the directory is a copy, on which no Postgrey has run.
 //!
 //! # What it does not do
 //!
-//! It does not follow symbolic links, for the user that Postgrey runs as owns the directory and whoever
-//! imports may be root. It does not read a database environment with a configuration of its own
-//! (`DB_CONFIG`), for its logs may be anywhere. A program that is killed while it copies leaves its copy behind.
+//! It does not follow symbolic links, because the user of Postgrey owns the directory and the import may run as root.
+//! It does not read a database environment with a `DB_CONFIG`, because its logs may be anywhere. A program that is
+//! killed during the copy leaves the copy behind.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufReader, Read, Seek};
@@ -40,10 +38,10 @@ const DATABASES: [&str; 3] = ["postgrey.db", "postgrey_clients.db", "tarpit_clie
 /// The programs for recovery and dump, by the names they go by.
 const PROGRAMS: [(&str, &str); 2] = [("db_recover", "db_dump"), ("db5.3_recover", "db5.3_dump")];
 
-/// Where the programs' complaints go, in the copy.
-const COMPLAINTS: &str = "complaints";
+/// The file in the copy for the programs' standard error.
+const STDERR: &str = "stderr";
 
-/// The path of what a program has as its standard input, name or no name.
+/// The path of a program's standard input, which works for an unlinked file too.
 const STDIN: &str = "/proc/self/fd/0";
 
 /// Why a directory cannot be read.
@@ -93,13 +91,13 @@ pub enum DirectoryError {
 #[derive(Debug)]
 pub struct Directory {
     dump: Option<Dump>,
-    /// All that there are.
+    /// All databases.
     databases: Vec<Database>,
-    /// How many have been dumped, or are being.
+    /// The number of those whose dump has begun.
     begun: usize,
     program: &'static str,
     rules: PostgreyRules,
-    complaints: Complaints,
+    error_output: ErrorOutput,
     _lock: Option<Flock<File>>,
 }
 
@@ -110,7 +108,7 @@ struct Database {
     file: File,
 }
 
-/// A `db_dump` at work.
+/// A running `db_dump`.
 #[derive(Debug)]
 struct Dump {
     rows: Postgrey<BufReader<ChildStdout>>,
@@ -122,12 +120,12 @@ impl Directory {
     ///
     /// # Errors
     ///
-    /// [`DirectoryError`] says what is in the way.
+    /// [`DirectoryError`] if that fails.
     pub fn open(path: &Path, rules: PostgreyRules) -> Result<Self, DirectoryError> {
         Self::open_by(path, rules, &std::env::temp_dir())
     }
 
-    /// The same, by a copy in another directory than that for temporary files.
+    /// The same, with another directory for temporary files.
     fn open_by(
         path: &Path,
         rules: PostgreyRules,
@@ -135,32 +133,32 @@ impl Directory {
     ) -> Result<Self, DirectoryError> {
         let lock = lock(path)?;
         let (recover, dump) = programs().ok_or(DirectoryError::NoPrograms)?;
-        let scratch = Scratch::new(temporary)?;
-        let names = copy(path, &scratch)?;
-        let complaints = scratch.complaints()?;
-        recover_copy(recover, &scratch, &complaints)?;
-        let databases = names.into_iter().map(|name| scratch.database(name));
+        let private = PrivateDirectory::new(temporary)?;
+        let names = copy(path, &private)?;
+        let error_output = private.error_output()?;
+        recover_copy(recover, &private, &error_output)?;
+        let databases = names.into_iter().map(|name| private.database(name));
         Ok(Self {
             dump: None,
             databases: databases.collect::<Result<_, _>>()?,
             begun: 0,
             program: dump,
             rules,
-            complaints,
+            error_output,
             _lock: lock,
         })
     }
 
-    /// Begins again with the first record.
+    /// Restarts at the first record.
     pub fn rewind(&mut self) {
         self.abandon();
         self.begun = 0;
     }
 
-    /// Begins with a database.
+    /// Starts the dump of a database.
     fn start(&self, database: &Database) -> io::Result<Dump> {
         let mut child = self
-            .complaints
+            .error_output
             .command(self.program)?
             .args(["-p", STDIN])
             .stdin(database.file.try_clone()?)
@@ -171,7 +169,7 @@ impl Directory {
         Ok(Dump { rows, child })
     }
 
-    /// The next record, `None` behind the last of the last database.
+    /// The next record, `None` after the last one of the last database.
     fn item(&mut self) -> Result<Option<Item>, ReadError> {
         loop {
             let dump = match &mut self.dump {
@@ -187,7 +185,7 @@ impl Directory {
             };
             match dump.rows.next() {
                 Some(Ok(item)) => return Ok(Some(item)),
-                // The program's own words about an early end are better than ours.
+                // The program's own message about an early end is better.
                 Some(Err(error @ (ReadError::EndsEarly(_) | ReadError::NotADump(_)))) => {
                     self.finish()?;
                     return Err(error);
@@ -198,12 +196,12 @@ impl Directory {
         }
     }
 
-    /// Waits until the dump has ended and sees whether it is content.
+    /// Waits for the end of the dump and checks its exit status.
     fn finish(&mut self) -> Result<(), ReadError> {
         let Some(Dump { rows, mut child }) = self.dump.take() else {
             return Ok(());
         };
-        // Should it still be writing, it writes to nobody.
+        // If it is still writing, it gets an error.
         drop(rows);
         let status = child.wait()?;
         if status.success() {
@@ -214,15 +212,15 @@ impl Directory {
         let name = database.map_or(STDIN, |database| database.name);
         Err(ReadError::Program {
             program: self.program,
-            said: self.complaints.last_words(status).replace(STDIN, name),
+            said: self.error_output.last_words(status).replace(STDIN, name),
         })
     }
 
-    /// Reads no further.
+    /// Stops reading.
     fn abandon(&mut self) {
         self.begun = self.databases.len();
         if let Some(mut dump) = self.dump.take() {
-            // It may have ended by itself, in which case there is nobody to kill.
+            // Fails if it has exited already.
             drop(dump.child.kill());
             drop(dump.child.wait());
         }
@@ -247,11 +245,11 @@ impl Drop for Directory {
     }
 }
 
-/// A directory of our own, open to nobody else, that goes away with its value.
+/// A private temporary directory, removed when dropped.
 #[derive(Debug)]
-struct Scratch(TempDir);
+struct PrivateDirectory(TempDir);
 
-impl Scratch {
+impl PrivateDirectory {
     fn new(within: &Path) -> Result<Self, DirectoryError> {
         tempfile::Builder::new()
             .prefix("stargreyctl-")
@@ -264,16 +262,16 @@ impl Scratch {
             })
     }
 
-    /// A place for complaints.
-    fn complaints(&self) -> Result<Complaints, DirectoryError> {
-        let path = self.0.path().join(COMPLAINTS);
+    /// Creates the file for standard error.
+    fn error_output(&self) -> Result<ErrorOutput, DirectoryError> {
+        let path = self.0.path().join(STDERR);
         let file = File::options()
             .read(true)
             .append(true)
             .create_new(true)
             .open(&path);
         let copied = |source| DirectoryError::Copy { path, source };
-        file.map(Complaints).map_err(copied)
+        file.map(ErrorOutput).map_err(copied)
     }
 
     /// A database, which may lose its name from now on.
@@ -286,12 +284,12 @@ impl Scratch {
     }
 }
 
-/// What the last command complained.
+/// The standard error of the last command.
 #[derive(Debug)]
-struct Complaints(File);
+struct ErrorOutput(File);
 
-impl Complaints {
-    /// A command that has nothing to read and complains where [`Complaints::last_words`] looks.
+impl ErrorOutput {
+    /// A command without input, with its standard error in this file.
     fn command(&self, program: &str) -> io::Result<Command> {
         self.0.set_len(0)?;
         let mut command = Command::new(program);
@@ -303,23 +301,23 @@ impl Complaints {
         Ok(command)
     }
 
-    /// The last line of what the last command complained, or else how it ended.
+    /// The last line of the last command's standard error, or else its exit status.
     fn last_words(&self, status: ExitStatus) -> String {
-        let mut complaints = Vec::new();
+        let mut error_output = Vec::new();
         let mut file = &self.0;
         let read = file
             .rewind()
-            .and_then(|()| file.read_to_end(&mut complaints));
-        // Of complaints that cannot be read how it ended is left.
+            .and_then(|()| file.read_to_end(&mut error_output));
+        // If the file cannot be read, the exit status remains.
         drop(read);
-        complaints
+        error_output
             .rsplit(|byte| *byte == b'\n')
             .find(|line| !line.is_empty())
             .map_or_else(|| status.to_string(), |line| Printable(line).to_string())
     }
 }
 
-/// Opens a file for reading, and no link to one, without waiting for anybody.
+/// Opens a file for reading without following a link or blocking.
 fn open(path: &Path) -> io::Result<File> {
     File::options()
         .read(true)
@@ -327,7 +325,7 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Takes Postgrey's lock, if there is one to take.
+/// Takes Postgrey's lock, if the file exists.
 fn lock(directory: &Path) -> Result<Option<Flock<File>>, DirectoryError> {
     let path = directory.join("postgrey.lock");
     let file = match open(&path) {
@@ -362,7 +360,7 @@ fn programs() -> Option<(&'static str, &'static str)> {
 }
 
 /// Copies databases and logs; says which databases there are.
-fn copy(from: &Path, to: &Scratch) -> Result<Vec<&'static str>, DirectoryError> {
+fn copy(from: &Path, to: &PrivateDirectory) -> Result<Vec<&'static str>, DirectoryError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source| DirectoryError::File { path, source }
@@ -400,15 +398,15 @@ fn is_log(name: &str) -> bool {
         .is_some_and(|number| number.len() == 10 && number.bytes().all(|c| c.is_ascii_digit()))
 }
 
-/// Brings home what only the logs have.
+/// Applies the logs to the databases.
 fn recover_copy(
     program: &'static str,
-    scratch: &Scratch,
-    complaints: &Complaints,
+    private: &PrivateDirectory,
+    error_output: &ErrorOutput,
 ) -> Result<(), DirectoryError> {
-    let status = complaints
+    let status = error_output
         .command(program)
-        .and_then(|mut command| command.arg("-h").arg(scratch.0.path()).status())
+        .and_then(|mut command| command.arg("-h").arg(private.0.path()).status())
         .map_err(|source| DirectoryError::File {
             path: program.into(),
             source,
@@ -418,7 +416,7 @@ fn recover_copy(
     }
     Err(DirectoryError::Program {
         program,
-        said: complaints.last_words(status),
+        said: error_output.last_words(status),
     })
 }
 

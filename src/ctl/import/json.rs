@@ -1,4 +1,4 @@
-//! What `export` has written: JSON, a record a line.
+//! Reader of the output of `export`: JSON, a record a line.
 //!
 //! # On disk
 //!
@@ -13,8 +13,8 @@
 //! a last line, which states the number of lines between the two. Without that line, or with another number of lines,
 //! the export is incomplete. Earlier versions wrote neither `counted` nor the last line.
 //!
-//! Each line between them is a row of the bus: numbers, truths and texts under the keys of [`api`](crate::api). Empty
-//! lines mean nothing and are not counted. A line that is not a row is counted and passed over.
+//! Each line between them is a D-Bus row: numbers, booleans and strings under the keys of [`api`](crate::api). Empty
+//! lines are ignored and not counted. A line that is not a row is counted and skipped.
 
 use std::io::BufRead;
 
@@ -98,10 +98,10 @@ pub enum LineError {
     Beyond(u64),
 }
 
-/// What stands in an export.
+/// An item of an export.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JsonItem {
-    /// A row of the bus.
+    /// A D-Bus row.
     Row(Dict),
     /// A line that is not a row.
     Skipped(Skip),
@@ -115,23 +115,23 @@ pub struct JsonLines<R> {
     lines: Lines<R>,
     /// Lines between the first and the last.
     records: u64,
-    at: At,
+    position: Position,
 }
 
-/// The object of a line, or what is wrong with the line.
-type Found = Result<Map<String, Value>, Skip>;
+/// The object of a line, or why the line is skipped.
+type ParsedLine = Result<Map<String, Value>, Skip>;
 
-/// Where a reader is.
+/// The position of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+enum Position {
     /// Before the first line.
     Header,
     /// Among the rows.
     Rows {
-        /// Whether a last line follows.
+        /// Whether a last line must follow.
         is_counted: bool,
     },
-    /// Behind the last line or an error.
+    /// After the last line or an error.
     End,
 }
 
@@ -141,18 +141,18 @@ impl<R: BufRead> JsonLines<R> {
         Self {
             lines: Lines::new(reader),
             records: 0,
-            at: At::Header,
+            position: Position::Header,
         }
     }
 
     /// The next item, `None` at the end.
     fn item(&mut self) -> Result<Option<JsonItem>, LineError> {
-        let is_counted = match self.at {
-            At::Header => self.header()?,
-            At::Rows { is_counted } => is_counted,
-            At::End => return Ok(None),
+        let is_counted = match self.position {
+            Position::Header => self.header()?,
+            Position::Rows { is_counted } => is_counted,
+            Position::End => return Ok(None),
         };
-        self.at = At::Rows { is_counted };
+        self.position = Position::Rows { is_counted };
         let found = match self.line()? {
             Some(found) => found,
             None if is_counted => {
@@ -160,14 +160,14 @@ impl<R: BufRead> JsonLines<R> {
                 return Err(LineError::Incomplete { records });
             }
             None => {
-                self.at = At::End;
+                self.position = Position::End;
                 return Ok(Some(JsonItem::Uncounted));
             }
         };
         if let Ok(object) = &found
             && let Some(stated) = stated(object)
         {
-            self.at = At::End;
+            self.position = Position::End;
             return self.end(stated).map(|()| None);
         }
         self.records = self.records.saturating_add(1);
@@ -175,8 +175,8 @@ impl<R: BufRead> JsonLines<R> {
         Ok(Some(row.map_or_else(JsonItem::Skipped, JsonItem::Row)))
     }
 
-    /// The object of the next line that is not empty, or what is wrong with that line; `None` at the end.
-    fn line(&mut self) -> Result<Option<Found>, LineError> {
+    /// The object of the next line that is not empty, or why it is skipped; `None` at the end.
+    fn line(&mut self) -> Result<Option<ParsedLine>, LineError> {
         loop {
             let line = match self.lines.next()? {
                 None => return Ok(None),
@@ -189,7 +189,7 @@ impl<R: BufRead> JsonLines<R> {
         }
     }
 
-    /// Compares what the last line states, and sees that nothing follows.
+    /// Checks the number in the last line, and that no line follows.
     fn end(&mut self, stated: u64) -> Result<(), LineError> {
         let found = self.records;
         if found != stated {
@@ -201,8 +201,7 @@ impl<R: BufRead> JsonLines<R> {
         }
     }
 
-    /// Reads the first line and says whether there is a last one. Without the first even an empty file is something
-    /// else.
+    /// Reads the first line and returns whether a last one must follow. A file without the first line is not an export.
     fn header(&mut self) -> Result<bool, LineError> {
         let Some(Ok(object)) = self.line()? else {
             return Err(LineError::Header);
@@ -226,7 +225,7 @@ impl<R: BufRead> Iterator for JsonLines<R> {
     fn next(&mut self) -> Option<Self::Item> {
         let item = self.item();
         if item.is_err() {
-            self.at = At::End;
+            self.position = Position::End;
         }
         item.transpose()
     }

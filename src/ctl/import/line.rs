@@ -1,10 +1,10 @@
-//! Lines of a stream, one at a time and none without a limit.
+//! Reads the lines of a stream one at a time, with a length limit.
 
 use std::io::{BufRead, Read};
 
 use super::ReadError;
 
-/// The longest line taken: a key of three parts, each far longer than SMTP allows, in two digits a byte.
+/// Maximum length of a line: a key of three parts, each far longer than SMTP allows, in two digits a byte.
 pub(super) const LONGEST_LINE: usize = 64 * 1024;
 
 /// A line.

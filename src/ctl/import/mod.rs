@@ -1,21 +1,20 @@
-//! The databases of other greylisters, read record by record.
+//! Readers of the databases of other greylisting servers, record by record.
 //!
 //! | reader | reads |
 //! | --- | --- |
-//! | [`Directory`] | a database directory of Postgrey or taRgrey, through Berkeley DB's own programs |
+//! | [`Directory`] | a database directory of Postgrey or taRgrey, with Berkeley DB's programs |
 //! | [`Postgrey`] | the text that `db_dump` wrote of such a database |
 //! | [`MilterGreylist`] | milter-greylist's dump file |
 //! | [`JsonLines`] | what `export` has written, as rows of the bus |
 //!
-//! Each but the last is an iterator of [`Item`]s: what could be read, and what was left out and why. None holds more
-//! than one record in memory, none changes what it reads, and none normalises anything: senders and
-//! recipients come as the other program stored them, brackets taken off.
+//! Each but the last is an iterator of [`Item`]s: records, and skipped ones with the reason. None holds more than one
+//! record in memory, changes its input or normalizes anything: senders and recipients are as the other program stored
+//! them, without brackets.
 //!
 //! # Error handling
 //!
-//! A record that makes no sense is an [`Item::Skipped`] and reading goes on. A stream that is not what it
-//! should be is a [`ReadError`], and nothing comes after it. Why a directory cannot be read at all is a
-//! [`DirectoryError`], told before the first record.
+//! An invalid record is an [`Item::Skipped`] and reading continues. An invalid stream is a [`ReadError`], which ends
+//! it. A directory that cannot be read is a [`DirectoryError`], before the first record.
 
 mod db_dump;
 mod directory;
@@ -51,10 +50,10 @@ pub enum Imported {
         first: Timestamp,
         /// When it was tried last.
         last: Timestamp,
-        /// Whether it has come back after the delay.
+        /// Whether it was retried after the delay.
         is_passed: bool,
     },
-    /// A client that has come back for other mail.
+    /// A client that has retried other mail.
     Client {
         /// The client.
         address: ClientIp,
@@ -63,16 +62,16 @@ pub enum Imported {
         /// When this was counted last.
         last: Timestamp,
     },
-    /// A client that did not endure the tarpit.
+    /// A client that did not survive the tarpit.
     Tarpit {
         /// The client.
         address: ClientIp,
-        /// When it was made to wait.
+        /// When its sleep began.
         seen: Timestamp,
     },
 }
 
-/// What a reader comes to next.
+/// An item of a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {
     /// A record.
@@ -86,7 +85,7 @@ pub enum Item {
     },
 }
 
-/// Why a record is left out.
+/// Why a record is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Skip {
     /// More than two slashes in a triplet's key.

@@ -1,4 +1,4 @@
-//! Postgrey's records, and taRgrey's, out of dumps of its databases.
+//! Reader of the records of Postgrey and taRgrey, from dumps of their databases.
 //!
 //! # On disk
 //!
@@ -38,7 +38,7 @@ use crate::types::{ClientIp, Span, Timestamp};
 /// Characters of the hash that `--privacy` puts in place of a key.
 const HASH_LENGTH: usize = 40;
 
-/// What the other daemon held for a triplet that has passed.
+/// When the other daemon let a triplet pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PostgreyRules {
     /// Its `--delay`.
@@ -92,7 +92,7 @@ impl<R: BufRead> Iterator for Postgrey<R> {
     }
 }
 
-/// What a record says.
+/// Parses a record.
 fn understand(record: &Record, rules: PostgreyRules) -> Result<Item, ReadError> {
     let row = match &record.content {
         Ok(Content { key, .. })

@@ -1,4 +1,4 @@
-//! Records of other greylisters as rows of the bus.
+//! Conversion of imported records to D-Bus rows.
 
 use super::Imported;
 use crate::api::{
@@ -7,7 +7,7 @@ use crate::api::{
 };
 use crate::types::Printable;
 
-/// How long taRgrey lets clients wait unless it is told otherwise, in seconds: no record says it.
+/// Default sleep of taRgrey, in seconds: the records do not have it.
 const SLEEP: u64 = 125;
 
 impl Imported {

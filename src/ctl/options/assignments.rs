@@ -1,4 +1,4 @@
-//! Assignments of a shell, read and not run.
+//! Parses shell assignments without running a shell.
 //!
 //! # The file
 //!
@@ -11,8 +11,8 @@ use std::str::Chars;
 
 use super::Problem;
 
-/// Characters that `$NAME` may put in, in all of a file: a command line has no longer word.
-const MOST_EXPANDED: usize = 1 << 17;
+/// Maximum characters that all `$NAME` of a file may expand to: no word of a command line is longer.
+const MAX_EXPANDED: usize = 1 << 17;
 
 /// A character of a value, with its line in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Character {
 /// Values by their names.
 pub(super) type Values = BTreeMap<String, Value>;
 
-/// What a name stands for in the end.
+/// The final value of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     /// The line of its last assignment.
@@ -35,7 +35,7 @@ pub(super) struct Value {
     pub(super) text: Vec<Character>,
 }
 
-/// Reads a file; the problems are those of lines that were passed over.
+/// Parses a file; returns the problems of skipped lines too.
 pub(super) fn read(text: &str) -> (Values, Vec<Problem>) {
     let mut reader = Reader {
         rest: text.chars().peekable(),
@@ -73,7 +73,7 @@ struct Reader<'a> {
     rest: Peekable<Chars<'a>>,
     line: u32,
     values: Values,
-    /// Characters that `$NAME` has put in.
+    /// Characters that `$NAME` has expanded to.
     expanded: usize,
 }
 
@@ -100,7 +100,7 @@ impl Reader<'_> {
         Problem::new(self.line, what)
     }
 
-    /// Reads the next assignment, or something that means nothing; false at the end.
+    /// Reads the next assignment, or something to ignore; false at the end.
     fn assignment(&mut self) -> Result<bool, Problem> {
         while self.next_if(is_blank).is_some() {}
         match self.rest.peek() {
@@ -208,7 +208,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What stands behind a `$`.
+    /// Expands the name after a `$`.
     fn reference(&mut self, text: &mut Vec<Character>) -> Result<(), Problem> {
         let is_braced = self.next_if(|c| c == '{').is_some();
         let name = self.name();
@@ -218,9 +218,9 @@ impl Reader<'_> {
         match self.values.get(&name) {
             Some(value) => {
                 self.expanded = self.expanded.saturating_add(value.text.len());
-                if self.expanded > MOST_EXPANDED {
+                if self.expanded > MAX_EXPANDED {
                     return Err(self.problem(format!(
-                        "the values of all $NAME in this file together are longer than {MOST_EXPANDED} characters"
+                        "the values of all $NAME in this file together are longer than {MAX_EXPANDED} characters"
                     )));
                 }
                 text.extend(&value.text);
@@ -296,7 +296,7 @@ mod tests {
         for (first, more) in [("A=xxxx\n", "A=$A$A\n"), ("A=xxxx\n", "A+=$A\n")] {
             let (values, problems) = read(&format!("{first}{}", more.repeat(40)));
             let length: usize = values.values().map(|value| value.text.len()).sum();
-            assert!(length < 2 * MOST_EXPANDED, "{more}: {length}");
+            assert!(length < 2 * MAX_EXPANDED, "{more}: {length}");
             assert!(
                 problems[0].what.contains("131072 characters"),
                 "{problems:?}"
@@ -305,6 +305,6 @@ mod tests {
         let many: Vec<_> = (0..2000).map(|n| format!("B{n}=$A")).collect();
         let (values, _) = read(&format!("A={}\n{}", "x".repeat(10_000), many.join("\n")));
         let length: usize = values.values().map(|value| value.text.len()).sum();
-        assert!(length < 2 * MOST_EXPANDED, "{length}");
+        assert!(length < 2 * MAX_EXPANDED, "{length}");
     }
 }

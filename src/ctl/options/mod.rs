@@ -1,4 +1,4 @@
-//! Postgrey's option files and command lines, as our option file.
+//! Converts option files and command lines of Postgrey into stargrey's option file.
 //!
 //! | input | is |
 //! | --- | --- |
@@ -8,7 +8,7 @@
 //!
 //! # Error handling
 //!
-//! All that cannot be understood is a [`Problem`], with its line; with one of them there is no output.
+//! Everything that cannot be parsed is a [`Problem`] with its line; a single one suppresses the output.
 
 mod assignments;
 mod table;
@@ -18,7 +18,7 @@ use std::fmt;
 
 use assignments::{Value, Values};
 use table::find;
-pub use table::{Argument, Known, Means, OPTIONS};
+pub use table::{Argument, KnownOption, Mapping, OPTIONS};
 use words::{Word, join, split};
 
 use crate::types::{decoded, is_undecodable};
@@ -49,7 +49,7 @@ const TEXT: &str = "POSTGREY_TEXT";
 /// Variables of FreeBSD's start script that are no options.
 const OF_THE_SCRIPT: [&str; 2] = ["postgrey_enable", "postgrey_pidfile"];
 
-/// Something that cannot be understood.
+/// Something that cannot be parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where it is, from 1.
@@ -73,15 +73,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// An option as it was given.
+/// An option with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Given {
-    known: &'static Known,
+struct GivenOption {
+    known: &'static KnownOption,
     value: Option<String>,
     line: u32,
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for GivenOption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--{}", self.known.name)?;
         self.value
@@ -90,11 +90,11 @@ impl fmt::Display for Given {
     }
 }
 
-/// Our option file with what this file says.
+/// stargrey's option file with the options of this file.
 ///
 /// # Errors
 ///
-/// All that cannot be understood.
+/// All problems.
 pub fn translate(name: &str, bytes: &[u8]) -> Result<String, Vec<Problem>> {
     let text = &decoded(bytes);
     let mut problems = Vec::new();
@@ -103,7 +103,7 @@ pub fn translate(name: &str, bytes: &[u8]) -> Result<String, Vec<Problem>> {
     } else {
         of_variables(text, &mut problems)
     };
-    let (options, notes) = taken_over(&given, &mut problems);
+    let (options, notes) = converted(&given, &mut problems);
     if !problems.is_empty() {
         problems.sort_by_key(|problem| problem.line);
         return Err(problems);
@@ -126,7 +126,7 @@ fn is_assigning(text: &str) -> bool {
 }
 
 /// The options in a file of variables.
-fn of_variables(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
+fn of_variables(text: &str, problems: &mut Vec<Problem>) -> Vec<GivenOption> {
     let (values, wrong) = assignments::read(text);
     problems.extend(wrong);
     problems.extend(unknown(&values));
@@ -152,7 +152,7 @@ fn of_variables(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
         && let Ok(known) = find("greylist-text")
     {
         let value = Some(text.iter().map(|c| c.value).collect());
-        given.push(Given {
+        given.push(GivenOption {
             known,
             value,
             line: *line,
@@ -161,7 +161,7 @@ fn of_variables(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
     given
 }
 
-/// What is wrong with the names.
+/// The problems with the names.
 fn unknown(values: &Values) -> Vec<Problem> {
     let is_known = |name: &str| {
         name == TEXT
@@ -188,7 +188,7 @@ fn unknown(values: &Values) -> Vec<Problem> {
 }
 
 /// The options on the command line of a daemon.
-fn of_command_line(text: &str, problems: &mut Vec<Problem>) -> Vec<Given> {
+fn of_command_line(text: &str, problems: &mut Vec<Problem>) -> Vec<GivenOption> {
     // Postgrey's own name for its process is one text with blanks.
     let is_split = text.trim_end_matches('\0').contains('\0');
     for (line, text) in (1..).zip(text.lines()) {
@@ -237,7 +237,7 @@ fn program(words: &[&str]) -> Option<usize> {
 }
 
 /// Words as options.
-fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<Given> {
+fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<GivenOption> {
     let mut given = Vec::new();
     let mut words = words.iter().peekable();
     while let Some(Word { text, line }) = words.next() {
@@ -271,7 +271,7 @@ fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<Given> {
             (Argument::None, Some(_)) => wrong("this option does not have a value".to_owned()),
             (Argument::Needed, None) => wrong("the value is missing".to_owned()),
             (Argument::None | Argument::Optional, _) | (Argument::Needed, Some(_)) => {
-                given.push(Given {
+                given.push(GivenOption {
                     known,
                     value,
                     line: *line,
@@ -282,8 +282,8 @@ fn parse(words: &[Word], problems: &mut Vec<Problem>) -> Vec<Given> {
     given
 }
 
-/// The words of our command line, and what is left out of it and why.
-fn taken_over(given: &[Given], problems: &mut Vec<Problem>) -> (Vec<String>, Vec<String>) {
+/// The words of stargrey's command line, and the omitted options with the reason.
+fn converted(given: &[GivenOption], problems: &mut Vec<Problem>) -> (Vec<String>, Vec<String>) {
     let (mut options, mut notes) = (Vec::new(), Vec::new());
     for (at, option) in given.iter().enumerate() {
         let mut later = given.iter().skip(at.saturating_add(1));
@@ -301,15 +301,15 @@ fn taken_over(given: &[Given], problems: &mut Vec<Problem>) -> (Vec<String>, Vec
             problems.push(Problem::new(option.line, format!("{text}: {why}")));
             continue;
         }
-        if !is_last && option.known.means != Means::Each {
+        if !is_last && option.known.mapping != Mapping::Each {
             continue;
         }
-        match option.known.means {
-            Means::SameButZero if option.value.as_ref().is_some_and(is_zero) => {
+        match option.known.mapping {
+            Mapping::SameButZero if option.value.as_ref().is_some_and(is_zero) => {
                 notes.push(format!("{text} (0 means the default there)"));
             }
-            Means::Same | Means::Each | Means::SameButZero => options.push(text),
-            Means::LeftOut(why) => notes.push(format!("{text} ({why})")),
+            Mapping::Same | Mapping::Each | Mapping::SameButZero => options.push(text),
+            Mapping::LeftOut(why) => notes.push(format!("{text} ({why})")),
         }
     }
     (options, notes)

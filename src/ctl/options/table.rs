@@ -1,4 +1,4 @@
-//! The options of Postgrey 1.37 and of the taRgrey patch, and what each is here.
+//! The options of Postgrey 1.37 and of the taRgrey patch, with their counterparts.
 
 /// What follows a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,91 +11,95 @@ pub enum Argument {
     Needed,
 }
 
-/// What becomes of an option.
+/// How an option is converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Means {
-    /// It is the same here; the last one counts.
+pub enum Mapping {
+    /// The same option; the last one wins.
     Same,
-    /// The same, and each of several counts.
+    /// The same option, repeatable.
     Each,
-    /// The same, but for 0, which is not a value there.
+    /// The same option, except for 0, which Postgrey ignores.
     SameButZero,
-    /// It has no place here, and this is why.
+    /// Omitted, with the reason.
     LeftOut(&'static str),
 }
 
-/// An option.
+/// An option of Postgrey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known {
+pub struct KnownOption {
     /// Its name without the hyphens.
     pub name: &'static str,
     /// Its other names.
     pub aliases: &'static [&'static str],
     /// What follows it.
     pub argument: Argument,
-    /// What becomes of it.
-    pub means: Means,
+    /// How it is converted.
+    pub mapping: Mapping,
 }
 
-const fn known(name: &'static str, argument: Argument, means: Means) -> Known {
-    Known {
+const fn known(name: &'static str, argument: Argument, mapping: Mapping) -> KnownOption {
+    KnownOption {
         name,
         aliases: &[],
         argument,
-        means,
+        mapping,
     }
 }
 
-const fn called(mut known: Known, aliases: &'static [&'static str]) -> Known {
+const fn called(mut known: KnownOption, aliases: &'static [&'static str]) -> KnownOption {
     known.aliases = aliases;
     known
 }
 
 /// A socket of systemd's.
-const SOCKET: Means = Means::LeftOut(
+const SOCKET: Mapping = Mapping::LeftOut(
     "stargrey.socket listens on /var/spool/postfix/stargrey/policy; name unix:stargrey/policy in main.cf",
 );
 /// What systemd does.
-const SYSTEMD: Means = Means::LeftOut("systemd does this");
+const SYSTEMD: Mapping = Mapping::LeftOut("systemd does this");
 /// What ends Postgrey.
-const NOTHING: Means = Means::LeftOut("Postgrey does not run with it");
+const NOTHING: Mapping = Mapping::LeftOut("Postgrey does not run with it");
 
 /// All of them.
-pub const OPTIONS: &[Known] = &[
+pub const OPTIONS: &[KnownOption] = &[
     called(known("unix", Argument::Needed, SOCKET), &["u"]),
-    called(known("inet", Argument::Needed, Means::Same), &["i"]),
+    called(known("inet", Argument::Needed, Mapping::Same), &["i"]),
     known("socketmode", Argument::Needed, SOCKET),
-    known("listen-queue-size", Argument::Needed, Means::SameButZero),
-    known("exim", Argument::None, Means::Same),
-    known("delay", Argument::Needed, Means::SameButZero),
-    known("max-age", Argument::Needed, Means::SameButZero),
-    known("retry-window", Argument::Needed, Means::Same),
-    known("greylist-action", Argument::Needed, Means::Same),
-    known("greylist-text", Argument::Needed, Means::Same),
-    known("x-greylist-header", Argument::Needed, Means::Same),
-    known("hostname", Argument::Needed, Means::Same),
-    known("lookup-by-subnet", Argument::None, Means::Same),
-    known("lookup-by-host", Argument::None, Means::Same),
-    known("ipv4cidr", Argument::Needed, Means::SameButZero),
-    known("ipv6cidr", Argument::Needed, Means::SameButZero),
-    known("auto-whitelist-clients", Argument::Optional, Means::Same),
-    known("auto-whitelist-delay", Argument::Needed, Means::SameButZero),
-    known("retry-count", Argument::Needed, Means::SameButZero),
-    known("tarpit", Argument::Optional, Means::SameButZero),
-    known("targrey", Argument::None, Means::Same),
-    known("privacy", Argument::None, Means::Same),
-    known("whitelist-clients", Argument::Needed, Means::Each),
-    known("whitelist-recipients", Argument::Needed, Means::Each),
-    called(known("verbose", Argument::None, Means::Same), &["v"]),
-    called(known("quiet", Argument::None, Means::Same), &["q"]),
+    known("listen-queue-size", Argument::Needed, Mapping::SameButZero),
+    known("exim", Argument::None, Mapping::Same),
+    known("delay", Argument::Needed, Mapping::SameButZero),
+    known("max-age", Argument::Needed, Mapping::SameButZero),
+    known("retry-window", Argument::Needed, Mapping::Same),
+    known("greylist-action", Argument::Needed, Mapping::Same),
+    known("greylist-text", Argument::Needed, Mapping::Same),
+    known("x-greylist-header", Argument::Needed, Mapping::Same),
+    known("hostname", Argument::Needed, Mapping::Same),
+    known("lookup-by-subnet", Argument::None, Mapping::Same),
+    known("lookup-by-host", Argument::None, Mapping::Same),
+    known("ipv4cidr", Argument::Needed, Mapping::SameButZero),
+    known("ipv6cidr", Argument::Needed, Mapping::SameButZero),
+    known("auto-whitelist-clients", Argument::Optional, Mapping::Same),
+    known(
+        "auto-whitelist-delay",
+        Argument::Needed,
+        Mapping::SameButZero,
+    ),
+    known("retry-count", Argument::Needed, Mapping::SameButZero),
+    known("tarpit", Argument::Optional, Mapping::SameButZero),
+    known("targrey", Argument::None, Mapping::Same),
+    known("privacy", Argument::None, Mapping::Same),
+    known("whitelist-clients", Argument::Needed, Mapping::Each),
+    known("whitelist-recipients", Argument::Needed, Mapping::Each),
+    called(known("verbose", Argument::None, Mapping::Same), &["v"]),
+    called(known("quiet", Argument::None, Mapping::Same), &["q"]),
     called(
-        known("syslog-facility", Argument::Needed, Means::Same),
+        known("syslog-facility", Argument::Needed, Mapping::Same),
         &["syslogfacility", "facility"],
     ),
     known(
         "dbdir",
         Argument::Needed,
-        Means::LeftOut(
+        Mapping::LeftOut(
             "the database is /var/lib/stargrey; `stargreyctl import postgrey` imports the records of this one",
         ),
     ),
@@ -112,20 +116,20 @@ pub const OPTIONS: &[Known] = &[
     known("version", Argument::None, NOTHING),
 ];
 
-impl Known {
+impl KnownOption {
     fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 }
 
 /// The option of this name, or the only one with a name that begins so.
-pub(super) fn find(name: &str) -> Result<&'static Known, String> {
-    let is_named = |known: &&Known| known.names().any(|other| other == name);
+pub(super) fn find(name: &str) -> Result<&'static KnownOption, String> {
+    let is_named = |known: &&KnownOption| known.names().any(|other| other == name);
     if let Some(known) = OPTIONS.iter().find(is_named) {
         return Ok(known);
     }
-    let begins = |known: &&Known| known.names().any(|other| other.starts_with(name));
-    let found: Vec<&'static Known> = OPTIONS.iter().filter(begins).collect();
+    let begins = |known: &&KnownOption| known.names().any(|other| other.starts_with(name));
+    let found: Vec<&'static KnownOption> = OPTIONS.iter().filter(begins).collect();
     match *found.as_slice() {
         [known] => Ok(known),
         [] => Err("not an option of Postgrey".to_owned()),

@@ -1,4 +1,4 @@
-//! Words of a command line: out of a value as systemd splits it, and back.
+//! Splits a value into words as systemd does, and joins words.
 
 use super::Problem;
 use super::assignments::Character;
@@ -13,7 +13,7 @@ pub(super) struct Word {
     pub(super) line: u32,
 }
 
-/// Splits at blanks; quotes keep blanks together, and a backslash takes the next character for itself.
+/// Splits at blanks; quotes protect blanks, and a backslash protects the next character.
 pub(super) fn split(text: &[Character]) -> Result<Vec<Word>, Problem> {
     let (words, open) = split_words(text.iter().copied(), |c| c.value);
     if let Some(begun) = open {

@@ -16,7 +16,7 @@ pub enum Reach {
     Yes,
 }
 
-/// What was found.
+/// The result of the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// Of the smtpd on port 25, and the least if there are several; of all where there is none.
@@ -53,7 +53,7 @@ pub fn report(settings: &Settings, endpoint: &str) -> Report {
     }
 }
 
-/// A list of restrictions, walked.
+/// The result of walking a list of restrictions.
 #[derive(Default)]
 struct Walk {
     /// The attributes of the service, when it is reached.
@@ -191,7 +191,7 @@ impl Check<'_> {
         })
     }
 
-    /// What is said of lists that are evaluated before there is a recipient.
+    /// Findings on lists that are evaluated before there is a recipient.
     fn early(&self) -> Vec<String> {
         let stages = [
             "smtpd_client_restrictions",
@@ -210,7 +210,7 @@ impl Check<'_> {
             .collect()
     }
 
-    /// What is said of the list that calls the service.
+    /// Findings on the list that calls the service.
     fn reached(&self, stage: &str, walk: &Walk, refuses_relaying: bool) -> Vec<String> {
         let endpoint = self.endpoint;
         let mut said = vec![format!("{stage}{} calls {endpoint}", self.origin(stage))];
@@ -234,7 +234,7 @@ impl Check<'_> {
         said
     }
 
-    /// What Postfix does while nobody replies, if that is not what one wants.
+    /// A finding if the action of Postfix without a reply is not the recommended one.
     fn while_down(&self, attributes: &[String]) -> Option<String> {
         let has = |name: &str| {
             let name = |text: &str| text.trim_start_matches(['{', ' ']).starts_with(name);
@@ -257,7 +257,7 @@ impl Check<'_> {
         ))
     }
 
-    /// What is said when no list calls the service.
+    /// Findings if no list calls the service.
     fn absent(&self, tables: &[String], others: &[String]) -> Vec<String> {
         let stage = "smtpd_recipient_restrictions";
         let endpoint = self.endpoint;
@@ -284,7 +284,7 @@ impl Check<'_> {
         said
     }
 
-    /// What is said of `DATA`, where the service is called for the tarpit.
+    /// Findings on `DATA`, at which the tarpit needs the service.
     fn at_data(&self) -> Option<String> {
         let stage = "smtpd_data_restrictions";
         self.walk(stage).service.is_some().then(|| {
@@ -295,7 +295,7 @@ impl Check<'_> {
         })
     }
 
-    /// Where a list is written, if that is not main.cf.
+    /// The place of a list outside of main.cf.
     fn origin(&self, stage: &str) -> &'static str {
         if self.listener.overrides(stage) {
             " (-o in master.cf)"

@@ -1,4 +1,4 @@
-//! Whether somebody replies at an endpoint.
+//! Checks that a policy service replies at an endpoint.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -6,13 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// How long a reply may take; systemd may have to start the daemon.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time for a reply; systemd may have to start the daemon.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The most that is read of a reply, in bytes.
-const LONGEST: u64 = 4096;
+/// Maximum size of a reply, in bytes.
+const MAX_REPLY_BYTES: u64 = 4096;
 
-/// A request that nothing is stored for: the client has only connected.
+/// A request without effect on the records: the client has only connected.
 const REQUEST: &[u8] = b"request=smtpd_access_policy\nprotocol_state=CONNECT\nclient_address=127.0.0.1\nclient_name=localhost\n\n";
 
 /// What is replied at an endpoint of main.cf, `unix:PATH` or `inet:HOST:PORT`: the action.
@@ -31,7 +31,7 @@ pub fn probe(endpoint: &str, queue_directory: &str) -> Result<String, String> {
     let place = endpoint.strip_prefix("inet:").unwrap_or(endpoint);
     let connected = place.to_socket_addrs().and_then(|mut addresses| {
         let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
-        TcpStream::connect_timeout(&address, PATIENCE)
+        TcpStream::connect_timeout(&address, REPLY_TIMEOUT)
     });
     connected
         .and_then(over_tcp)
@@ -39,14 +39,14 @@ pub fn probe(endpoint: &str, queue_directory: &str) -> Result<String, String> {
 }
 
 fn over_unix(stream: UnixStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
     ask(stream)
 }
 
 fn over_tcp(stream: TcpStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
     ask(stream)
 }
 
@@ -54,7 +54,7 @@ fn over_tcp(stream: TcpStream) -> io::Result<String> {
 fn ask(mut stream: impl Read + Write) -> io::Result<String> {
     stream.write_all(REQUEST)?;
     let mut reply = Vec::new();
-    let mut stream = stream.take(LONGEST);
+    let mut stream = stream.take(MAX_REPLY_BYTES);
     let mut chunk = [0; 512];
     while !reply.ends_with(b"\n\n") {
         let read = stream.read(&mut chunk)?;
@@ -70,7 +70,7 @@ fn ask(mut stream: impl Read + Write) -> io::Result<String> {
     }
 }
 
-/// Why nothing is replied, and what helps.
+/// Why there is no reply, with advice.
 fn refused(place: &str, error: &io::Error) -> String {
     #[expect(
         clippy::wildcard_enum_match_arm,
@@ -90,7 +90,7 @@ fn refused(place: &str, error: &io::Error) -> String {
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!(
             "{place} accepts connections, but does not reply within {} s: see `systemctl status stargrey.service`",
-            PATIENCE.as_secs()
+            REPLY_TIMEOUT.as_secs()
         ),
         _ => format!("{place}: {error}"),
     }
@@ -100,7 +100,7 @@ fn refused(place: &str, error: &io::Error) -> String {
 mod tests {
     use super::*;
 
-    /// What is said, and what is replied.
+    /// The message for a reply.
     struct Peer(io::Cursor<&'static [u8]>);
 
     impl Read for Peer {

@@ -21,7 +21,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Whether mail of strangers comes here: port 25, or what postscreen hands on.
+    /// Whether it receives mail of unknown clients: on port 25, or from postscreen.
     pub(super) fn is_public(&self) -> bool {
         let (service, kind) = self.name.rsplit_once('/').unwrap_or_default();
         let (_, port) = service.rsplit_once(':').unwrap_or(("", service));

@@ -1,4 +1,4 @@
-//! Horizontal bar charts: how many of what, row by row.
+//! Horizontal bar charts.
 //!
 //! ```text
 //! Monday   ████████████████████▓▓▓▓▓▓▓▓▓▓  30
@@ -7,24 +7,24 @@
 //! █ passed 30  ▓ deferred 10  total 40
 //! ```
 //!
-//! All bars have one scale; the longest fills what the terminal leaves. A part that is not nothing takes
-//! some room whatever the scale. Bars of a single part are drawn to an eighth of a column.
+//! All bars have the same scale; the longest fills the remaining width. A part greater than zero is visible at any
+//! scale. Bars of a single part have a resolution of an eighth of a column.
 
 use super::{Plain, Style, TerminalStyle, USUAL_WIDTH, filling, shortened, width};
 
 /// Between label, bar and value.
 const GAP: &str = "  ";
 
-/// No bar field is narrower than this.
+/// Minimum width of a bar field.
 const NARROWEST: usize = 10;
 
-/// What parts are drawn with, in the order they are named first; more of them begin again.
+/// The fill characters of the parts, in order of first use; reused if there are more parts.
 const FILLS: [char; 4] = ['█', '▓', '▒', '░'];
 
 /// The same in ASCII.
 const ASCII_FILLS: [char; 4] = ['#', '=', '-', '.'];
 
-/// What an eighth of a column and more of them are drawn with.
+/// One to seven eighths of a column.
 const EIGHTHS: [char; 7] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
 /// A name of parts in all bars.
@@ -60,7 +60,7 @@ impl Chart {
         self
     }
 
-    /// Puts a bar at the end, of parts with a name and a value each.
+    /// Appends a bar of parts with a name and a value each.
     pub fn push<'a>(
         &mut self,
         label: impl AsRef<str>,
@@ -172,13 +172,13 @@ impl Chart {
         })
     }
 
-    /// How a series looks.
+    /// The style of a series.
     fn style(&self, index: usize) -> Style {
         self.series.get(index).map_or(Style::Plain, |s| s.style)
     }
 }
 
-/// What a series is drawn with.
+/// The fill character of a series.
 fn fill(index: usize, terminal: &TerminalStyle) -> char {
     let [first, ..] = FILLS;
     let fills = if terminal.utf8 { FILLS } else { ASCII_FILLS };

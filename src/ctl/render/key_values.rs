@@ -1,15 +1,15 @@
-//! What is known of one thing, line by line, in the manner of systemctl status.
+//! Labelled values, one a line, in the style of `systemctl status`.
 //!
 //! ```text
 //!    Mode: greylist
 //!   Since: Sun 2026-11-22 04:33:17 CET
 //! ```
 //!
-//! Texts that are too long go on below where they began.
+//! A long text continues on the next line, indented.
 
 use super::{Cell, Style, TerminalStyle, USUAL_WIDTH, filling, width};
 
-/// No text gets less room than this.
+/// Minimum width of a text.
 const NARROWEST: usize = 20;
 
 /// Texts with labels.
@@ -19,13 +19,13 @@ pub struct KeyValues {
 }
 
 impl KeyValues {
-    /// Nothing yet.
+    /// Empty.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts a text with a label at the end.
+    /// Appends a text with a label.
     #[must_use]
     pub fn with(mut self, label: &str, text: impl Into<Cell>) -> Self {
         self.rows.push((Cell::new(label), text.into()));

@@ -1,10 +1,10 @@
 //! Text for people: tables, charts, times in words.
 //!
-//! [`TerminalStyle`] says once how everything is shown; [`Table`], [`KeyValues`] and [`Chart`] are filled and then rendered to
-//! a text that ends with a line break. Nothing here prints.
+//! [`TerminalStyle`] sets the style of all output; [`Table`], [`KeyValues`] and [`Chart`] are filled and then rendered
+//! to a text that ends with a line break. Nothing here prints.
 //!
-//! Whatever is put into a table or a chart goes through [`Plain`] first: neither a mail address nor
-//! a list entry can send control characters to a terminal.
+//! All text in a table or a chart goes through [`Plain`], so that neither a mail address nor a list entry can send
+//! control characters to a terminal.
 
 mod chart;
 mod key_values;
@@ -24,20 +24,20 @@ pub use table::{Column, Table};
 pub use terminal_style::TerminalStyle;
 pub use words::{ago, local_time, span};
 
-/// How wide the terminal is when it does not say.
+/// The width of a terminal of unknown width.
 pub const USUAL_WIDTH: usize = 80;
 
-/// What a text tells by its looks, where there are colours.
+/// The style of a text, where colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Style {
-    /// Nothing.
+    /// No style.
     #[default]
     Plain,
-    /// All is well.
+    /// A good state.
     Good,
-    /// Something to look at.
+    /// A warning.
     Warn,
-    /// Something is wrong.
+    /// An error.
     Bad,
     /// Of less interest.
     Dim,
@@ -58,10 +58,10 @@ impl Style {
         }
     }
 
-    /// Puts `text` in this style behind `out`.
+    /// Appends `text` in this style to `out`.
     fn paint(self, out: &mut String, text: &str, terminal: &TerminalStyle) {
         let code = self.code().filter(|_| terminal.colours && !text.is_empty());
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         let written = match code {
             None => out.write_str(text),
             Some(code) => write!(out, "\x1b[{code}m{text}\x1b[0m"),
@@ -74,13 +74,13 @@ impl Style {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Cell {
     text: String,
-    /// What stands behind the text and is never shortened.
+    /// A suffix that is never shortened.
     whole: String,
     style: Style,
 }
 
 impl Cell {
-    /// A cell with this text, made harmless.
+    /// A cell with this text, control characters escaped.
     pub fn new(text: impl AsRef<str>) -> Self {
         Self {
             text: Plain(text.as_ref()).to_string(),
@@ -133,7 +133,7 @@ impl From<u64> for Cell {
     }
 }
 
-/// Which side of a column texts stand on.
+/// The alignment of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Left,

@@ -1,8 +1,7 @@
-//! Text made harmless for a terminal, and otherwise left alone.
+//! Escapes control characters for a terminal, and nothing else.
 //!
-//! What comes over the bus is text: addresses have been escaped there, patterns and comments are as somebody has
-//! written them. To escape a backslash once more would make something else of either. Bytes that are no text yet
-//! are for [`Printable`].
+//! Values from D-Bus are strings: addresses are escaped by the daemon, patterns and comments are as written by the
+//! administrator. Escaping a backslash again would change both. For raw bytes see [`Printable`].
 
 use std::fmt::{self, Display, Write};
 

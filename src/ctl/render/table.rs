@@ -1,9 +1,9 @@
-//! Tables in the manner of systemctl: headings in capitals, two blanks between columns, a last line that
-//! counts.
+//! Tables in the style of systemctl: headings in capitals, two blanks between columns, a last line with the
+//! count.
 //!
-//! A column without any text is left out. Where a table is wider than the terminal, columns that are marked as minor
-//! shrink first, then the others that may, the widest first, and their texts lose the middle. Addresses are not shortened,
-//! for they are pasted into commands. Where that is not enough lines are as long as they are.
+//! A column without any text is omitted. Where a table is wider than the terminal, columns that are marked as minor
+//! shrink first, then the others that may, the widest first, and their texts lose the middle. Addresses are not
+//! shortened, for they are pasted into commands. Where that is not enough lines are as long as they are.
 //!
 //! Without a terminal no text is shortened, for a program may read it; but no column is wider than
 //! [`WIDEST`]: a longer text moves the rest of its own line only.
@@ -16,10 +16,10 @@ use super::{Cell, Side, Style, TerminalStyle, filling, shortened, width};
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// No column shrinks below this.
+/// Minimum width of a column that shrinks.
 const NARROWEST: usize = 8;
 
-/// No column is wider than this where there is no terminal.
+/// Maximum width of a column without a terminal.
 const WIDEST: usize = 64;
 
 /// A column of a table.
@@ -96,7 +96,7 @@ impl Table {
         }
     }
 
-    /// Puts a row at the end; cells beyond the columns are not shown.
+    /// Appends a row; cells beyond the columns are not shown.
     pub fn push(&mut self, row: impl IntoIterator<Item = Cell>) {
         self.rows.push(row.into_iter().collect());
     }
@@ -163,7 +163,7 @@ impl Table {
         widths
     }
 
-    /// Puts one line behind `out`.
+    /// Appends one line to `out`.
     fn line(&self, out: &mut String, cells: &[Cell], widths: &[usize], terminal: &TerminalStyle) {
         let empty = Cell::default();
         let cells = cells.iter().chain(iter::repeat(&empty));
@@ -199,8 +199,8 @@ impl Table {
     }
 }
 
-/// Takes from the widest columns what they can spare until all fit into `limit`. Each has a width and the
-/// least that it can do with.
+/// Shrinks the widest columns, each down to its minimum, until all fit into `limit`. Each column is its width and its
+/// minimum.
 fn shrink(widths: &mut [usize], least: &[usize], limit: usize) {
     let shown = widths.iter().filter(|wide| **wide > 0).count();
     let gaps = shown.saturating_sub(1).saturating_mul(GAP.len());

@@ -1,6 +1,6 @@
 //! The style of text output: what terminal, locale and environment request.
 //!
-//! | asked | by |
+//! | property | from |
 //! | --- | --- |
 //! | width | no limit unless a terminal; there `COLUMNS`, else the window, else 80 |
 //! | colours | a terminal, unless `NO_COLOR` is set and not empty, or `TERM` is missing or `dumb` |
@@ -16,7 +16,7 @@ const WIDEST: usize = 65_535;
 /// How text is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TerminalStyle {
-    /// The columns there are; no limit without.
+    /// The width in columns; `None`: unlimited.
     pub width: Option<usize>,
     /// Whether colours may be used.
     pub colours: bool,
@@ -38,7 +38,7 @@ impl TerminalStyle {
         }
     }
 
-    /// What standard output and the environment ask for.
+    /// The style for standard output and the environment.
     #[must_use]
     pub fn of_standard_output(legend: bool) -> Self {
         let stdout = std::io::stdout();
@@ -48,7 +48,7 @@ impl TerminalStyle {
         Self::new(stdout.is_terminal(), window, variable).with_legend(legend)
     }
 
-    /// What a terminal, or something else, of so many columns asks for under these variables.
+    /// The style for an output of this width, and these variables.
     #[must_use]
     pub fn new(
         is_terminal: bool,

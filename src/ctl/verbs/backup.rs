@@ -1,4 +1,4 @@
-//! `backup`: a copy of the database in a file that is opened here.
+//! `backup`: copies the database into a file that stargreyctl opens.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::ctl::output::NewFile;
 use crate::ctl::session::Session;
 use crate::types::Printable;
 
-/// Has the copy written beside the file, and then gives it its name.
+/// Lets the daemon write a temporary file, then renames it.
 pub(super) async fn run(session: &Session, path: &Path, force: bool) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
     let new = NewFile::create(path, force)?;

@@ -1,4 +1,4 @@
-//! `check-postfix`: whether Postfix calls the policy service. Asks postconf and the socket, and never the bus.
+//! `check-postfix`: whether Postfix calls the policy service. Uses postconf and the socket, not D-Bus.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +12,10 @@ use crate::ctl::failure::Failure;
 use crate::ctl::json;
 use crate::ctl::postfix::{Reach, Settings, probe, report};
 
-/// Where every distribution has it; administrators' `PATH` need not.
+/// Its path on every distribution; the `PATH` of an administrator may lack the directory.
 const POSTCONF: &str = "/usr/sbin/postconf";
 
-/// Looks, and says what there is.
+/// Checks and reports.
 ///
 /// # Errors
 ///
@@ -68,7 +68,7 @@ const fn reached(reach: Reach) -> &'static str {
     }
 }
 
-/// What postconf prints.
+/// The output of postconf.
 fn postconf(config: Option<&Path>, option: &str) -> Result<String, Failure> {
     let program = if Path::new(POSTCONF).exists() {
         POSTCONF

@@ -15,33 +15,33 @@ use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::{ListName, Span};
 
-/// Where the files of the lists usually are; tables are too narrow to say it in each row.
-const USUAL: &str = "/etc/stargrey/";
+/// The default directory of list files, which the table omits to save width.
+const DEFAULT_DIRECTORY: &str = "/etc/stargrey/";
 
-/// What a line of a client access table is in: a file of Postfix's, and no list of these verbs.
+/// The list name of client access tables, which these verbs do not edit.
 const ACCESS: &str = ListName::ClientAccess.word();
 
-/// What matches the null sender alone.
+/// The pattern that matches only the null sender.
 const NULL: &str = "/^$/";
 
 /// Lists the entries.
 pub(super) async fn list(session: &Session, list: Option<ShownList>) -> Result<Answer, Failure> {
-    let rows = entries(session, list, Consent::Asked).await?;
+    let rows = entries(session, list, PasswordPrompt::Allowed).await?;
     Ok(Answer::yes(text(&rows, list, &session.view)))
 }
 
-/// Whether somebody may be asked for a password before entries are shown.
+/// Whether polkit may ask for a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Consent {
-    Asked,
-    NotAsked,
+pub(super) enum PasswordPrompt {
+    Allowed,
+    Never,
 }
 
 /// The entries, from all pages.
 pub(super) async fn entries(
     session: &Session,
     list: Option<ShownList>,
-    consent: Consent,
+    prompt: PasswordPrompt,
 ) -> Result<Vec<Dict>, Failure> {
     let manager = session.manager().await?;
     let filter = Row::new()
@@ -51,9 +51,9 @@ pub(super) async fn entries(
     let mut after = Vec::new();
     loop {
         let page = async {
-            match consent {
-                Consent::Asked => manager.list_entries(&filter, &after, MOST_ROWS).await,
-                Consent::NotAsked => manager.peek_entries(&filter, &after, MOST_ROWS).await,
+            match prompt {
+                PasswordPrompt::Allowed => manager.list_entries(&filter, &after, MOST_ROWS).await,
+                PasswordPrompt::Never => manager.peek_entries(&filter, &after, MOST_ROWS).await,
             }
         };
         let (page, next) = session.ask("ListEntries", page).await?;
@@ -65,13 +65,13 @@ pub(super) async fn entries(
     }
 }
 
-/// Prints the entries of a list that can be removed, for completions: nothing when the daemon does not run, or does
-/// not show them without a password.
+/// Prints the entries of a list that can be removed, for completions: nothing if the daemon does not run or requires a
+/// password.
 pub(super) async fn removable(session: &Session, list: List) -> Result<Answer, Failure> {
     if !session.has_daemon().await {
         return Ok(Answer::yes(""));
     }
-    let rows = entries(session, Some(ShownList::Open(list)), Consent::NotAsked).await?;
+    let rows = entries(session, Some(ShownList::Open(list)), PasswordPrompt::Never).await?;
     let mut text = String::new();
     for row in rows.iter().filter(|row| is_added(row)) {
         let pattern = row.text(PATTERN).unwrap_or_default();
@@ -118,7 +118,7 @@ pub(super) async fn allow(session: &Session, options: &Allow) -> Result<Answer, 
     Ok(Answer::done(view, sentence.trim_end()))
 }
 
-/// What has become of the comment of an entry.
+/// The message about the comment of an entry.
 fn changed_comment(old: &str, new: &str) -> String {
     match (old, new) {
         ("", "") => String::new(),
@@ -129,7 +129,7 @@ fn changed_comment(old: &str, new: &str) -> String {
     }
 }
 
-/// Whether an entry is the one that a pattern means: the daemon folds the case of all but expressions.
+/// Whether an entry has this pattern: the daemon folds the case of all patterns but expressions.
 pub(super) fn is_same(row: &Dict, pattern: &str) -> bool {
     let (text, pattern) = (row.text(PATTERN).unwrap_or_default(), pattern.trim());
     text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
@@ -148,7 +148,7 @@ pub(super) async fn remove(
     };
     let mut gone = written(list, pattern);
     match remove(&gone).await {
-        // Another client than stargreyctl may have added it with its brackets.
+        // Another D-Bus client may have added it with brackets.
         Err(Failure::NoSuchEntry(_)) if *gone != *pattern => {
             gone = pattern.into();
             remove(&gone).await?;
@@ -159,7 +159,7 @@ pub(super) async fn remove(
     Ok(Answer::done(&session.view, &sentence))
 }
 
-/// A pattern as lists have it: in those of addresses without the brackets that addresses may stand in.
+/// A pattern as it is stored: in lists of mail addresses without the brackets around an address.
 fn written(list: List, pattern: &str) -> Cow<'_, str> {
     match (list, pattern) {
         (List::Client | List::S25rExceptions, pattern) => pattern.into(),
@@ -212,14 +212,14 @@ fn text(rows: &[Dict], list: Option<ShownList>, view: &View) -> String {
 fn cell(row: &Dict, key: &str, view: &View) -> Cell {
     let text = row.text(key).unwrap_or_default();
     match key {
-        // As they may be typed, and the table is narrow.
+        // The short names, which `list` accepts, save width.
         LIST if text != ACCESS => Cell::new(text.split('-').next().unwrap_or(text)),
         HITS => {
             let hits = row.number(key).unwrap_or_default();
             let style = if hits == 0 { Style::Dim } else { Style::Plain };
             Cell::from(hits).styled(style)
         }
-        SOURCE => Cell::new(text.strip_prefix(USUAL).unwrap_or(text)),
+        SOURCE => Cell::new(text.strip_prefix(DEFAULT_DIRECTORY).unwrap_or(text)),
         LAST_HIT | EXPIRES => Cell::from(view.apart_if_ever(row.number(key))),
         _ => Cell::new(text),
     }

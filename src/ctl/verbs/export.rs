@@ -60,16 +60,16 @@ pub(super) async fn run(
     Ok(Answer::yes(format!("{count} written to {name}.\n")))
 }
 
-/// Puts a line for each row behind `text`.
+/// Appends a line for each row to `text`.
 fn lines(text: &mut String, rows: &[Dict]) {
     for row in rows {
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         let written = writeln!(text, "{}", json::object(row));
         debug_assert!(written.is_ok());
     }
 }
 
-/// Puts the line behind `text` that ends an export.
+/// Appends the last line of an export to `text`.
 fn end(text: &mut String, count: u64) {
     let written = writeln!(text, "{}", trailer(count));
     debug_assert!(written.is_ok());

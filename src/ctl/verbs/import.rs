@@ -1,15 +1,15 @@
-//! `import`: records of other greylisters, and of an export.
+//! `import`: imports the records of other greylisting servers, or of an export.
 //!
-//! What can be read twice (a directory, a file) is read to its end first, so that what is wrong with it is known
-//! before anything is sent. Then the records go to the daemon in batches, each of which it takes as a whole
-//! or not at all. The records of a batch that it refuses are sent one by one, and those that it refuses are skipped.
+//! An input that can be read twice (a directory, a file) is read to its end first, so that its errors are found before
+//! anything is sent. Then the records go to the daemon in batches, each of which it imports as a whole or not at all.
+//! The records of a rejected batch are sent one by one, and those that the daemon rejects are skipped.
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
 use super::Answer;
-use super::moved::{Fate, Known, is_entry};
+use super::moved::{EntryResult, ExistingEntries, is_entry};
 use crate::api::{CHANGED, Dict, Error, FromRow, ManagerProxy, NEW, UNCHANGED};
 use crate::ctl::args::Import;
 use crate::ctl::failure::Failure;
@@ -23,66 +23,66 @@ use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::counted;
 
-/// Records that are sent at once. The daemon takes more, but mail waits while it writes them.
+/// Records in one call. The daemon accepts more, but requests wait while it writes them.
 const BATCH: usize = 100;
 
-/// Of so many records one may be skipped without a warning.
+/// At most one record in this number may be skipped without a warning.
 const TOLERATED: u64 = 10;
 
-/// What is said behind the counts of a dry run.
-const DRY: &str = "Dry run: nothing was imported. Duplicate records were counted twice.\n";
+/// The message after the counts of a dry run.
+const DRY_RUN: &str = "Dry run: nothing was imported. Duplicate records were counted twice.\n";
 
-/// What has become of the records.
+/// The counts of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Tally {
+struct ImportCounts {
     read: u64,
     new: u64,
     changed: u64,
     unchanged: u64,
     skipped: BTreeMap<Skip, u64>,
-    /// Why the daemon refused the first of those that it refused.
+    /// Why the daemon rejected the first rejected record.
     refusal: Option<String>,
     is_dry: bool,
-    /// Whether the input is an export that does not say how many records it has.
+    /// Whether the input is an export without a record count.
     is_uncounted: bool,
 }
 
-/// Reads and sends.
+/// Imports the records.
 pub(super) async fn run(session: &Session, options: &Import) -> Result<Answer, Failure> {
     let mut input = Input::open(options)?;
-    // To open a directory is to copy it. A signal that came meanwhile is heard now, before anything is sent.
+    // Opening a directory copies it. A signal during the copy is handled here, before anything is sent.
     tokio::task::yield_now().await;
     let total = input.count().await?;
-    let mut tally = Tally {
+    let mut counts = ImportCounts {
         is_dry: is_dry(options),
-        ..Tally::default()
+        ..ImportCounts::default()
     };
     let progress = Progress::begin(total);
-    let sent = send(session, &mut input, &mut tally, &progress).await;
+    let sent = send(session, &mut input, &mut counts, &progress).await;
     drop(progress);
-    if tally.is_uncounted {
+    if counts.is_uncounted {
         output::remark(&format!("stargreyctl: {}\n", uncounted(&input)));
     }
     match sent {
-        Ok(()) if tally.read == 0 => Ok(nothing(&tally, &input, &session.view)),
-        Ok(()) if tally.left_out() == tally.read => Err(tally.useless(input.name())),
+        Ok(()) if counts.read == 0 => Ok(nothing(&counts, &input, &session.view)),
+        Ok(()) if counts.left_out() == counts.read => Err(counts.useless(input.name())),
         Ok(()) => {
-            let text = tally.text(&session.view);
-            let Some(warning) = tally.warning() else {
+            let text = counts.text(&session.view);
+            let Some(warning) = counts.warning() else {
                 return Ok(Answer::yes(text));
             };
             output::remark(&format!("stargreyctl: {warning}\n"));
             Ok(Answer::no(text))
         }
-        Err(source) if tally.taken() == 0 => Err(source),
+        Err(source) if counts.taken() == 0 => Err(source),
         Err(source) => Err(Failure::Import {
             source: Box::new(source),
-            taken: tally.until_then(),
+            taken: counts.until_then(),
         }),
     }
 }
 
-/// Whether nothing is to be taken.
+/// Whether this is a dry run.
 const fn is_dry(options: &Import) -> bool {
     match options {
         Import::Postgrey { dry_run, .. }
@@ -96,42 +96,42 @@ const fn is_dry(options: &Import) -> bool {
 async fn send(
     session: &Session,
     input: &mut Input,
-    tally: &mut Tally,
+    counts: &mut ImportCounts,
     progress: &Progress,
 ) -> Result<(), Failure> {
     let manager = session.manager().await?;
     let mut records = input.records()?;
     let mut rows = Vec::with_capacity(BATCH);
-    let mut known = Known::default();
+    let mut known = ExistingEntries::default();
     loop {
         let record = records.next().transpose()?;
         let is_over = record.is_none();
         match record {
             Some(Record::Row(row)) if is_entry(&row) => {
-                tally.read = tally.read.saturating_add(1);
-                tally.settle(known.add(session, &row, tally.is_dry).await?);
+                counts.read = counts.read.saturating_add(1);
+                counts.settle(known.add(session, &row, counts.is_dry).await?);
             }
             Some(Record::Row(row)) => {
-                tally.read = tally.read.saturating_add(1);
+                counts.read = counts.read.saturating_add(1);
                 rows.push(row);
             }
             Some(Record::Skipped(why)) => {
-                tally.read = tally.read.saturating_add(1);
-                tally.skip(why);
+                counts.read = counts.read.saturating_add(1);
+                counts.skip(why);
             }
-            Some(Record::Uncounted) => tally.is_uncounted = true,
+            Some(Record::Uncounted) => counts.is_uncounted = true,
             None => {}
         }
         if rows.len() == BATCH || is_over && !rows.is_empty() {
-            if !take(session, &manager, &rows, tally).await? {
+            if !take(session, &manager, &rows, counts).await? {
                 for row in &rows {
-                    if !take(session, &manager, std::slice::from_ref(row), tally).await? {
-                        tally.skip(Skip::Refused);
+                    if !take(session, &manager, std::slice::from_ref(row), counts).await? {
+                        counts.skip(Skip::Refused);
                     }
                 }
             }
             rows.clear();
-            progress.show(tally.read);
+            progress.show(counts.read);
         }
         if is_over {
             return Ok(());
@@ -139,30 +139,30 @@ async fn send(
     }
 }
 
-/// Has the daemon take records; says whether it has, or refuses one of them.
+/// Sends records to the daemon; returns whether it accepted all of them.
 async fn take(
     session: &Session,
     manager: &ManagerProxy<'_>,
     rows: &[Dict],
-    tally: &mut Tally,
+    counts: &mut ImportCounts,
 ) -> Result<bool, Failure> {
     match session
-        .ask("Import", manager.import(rows, tally.is_dry))
+        .ask("Import", manager.import(rows, counts.is_dry))
         .await
     {
         Ok(taken) => {
-            tally.add(&taken);
+            counts.add(&taken);
             Ok(true)
         }
         Err(Failure::Record(said)) => {
-            tally.refusal.get_or_insert(said);
+            counts.refusal.get_or_insert(said);
             Ok(false)
         }
         Err(failure) => Err(failure),
     }
 }
 
-/// What there is to say about an export of an earlier version.
+/// The warning about an export of an earlier version.
 fn uncounted(input: &Input) -> String {
     format!(
         "{} was exported by an earlier version and has no line that states the number of records: \
@@ -171,35 +171,35 @@ fn uncounted(input: &Input) -> String {
     )
 }
 
-/// What there is to say when there was nothing to read.
-fn nothing(tally: &Tally, input: &Input, view: &View) -> Answer {
-    let mut text = tally.text(view);
+/// The answer for an empty input.
+fn nothing(counts: &ImportCounts, input: &Input, view: &View) -> Answer {
+    let mut text = counts.text(view);
     if !view.json {
         text.insert_str(0, &format!("There are no records in {}.\n", input.name()));
     }
     Answer::no(text)
 }
 
-impl Tally {
-    /// Counts a record that is left out; it has been counted as read.
+impl ImportCounts {
+    /// Counts a skipped record, which is counted as read already.
     fn skip(&mut self, why: Skip) {
         let count = self.skipped.entry(why).or_default();
         *count = count.saturating_add(1);
     }
 
     /// Counts an entry.
-    fn settle(&mut self, fate: Fate) {
+    fn settle(&mut self, fate: EntryResult) {
         match fate {
-            Fate::New => self.new = self.new.saturating_add(1),
-            Fate::Unchanged => self.unchanged = self.unchanged.saturating_add(1),
-            Fate::Refused(said) => {
+            EntryResult::New => self.new = self.new.saturating_add(1),
+            EntryResult::Unchanged => self.unchanged = self.unchanged.saturating_add(1),
+            EntryResult::Refused(said) => {
                 self.refusal.get_or_insert(said);
                 self.skip(Skip::Refused);
             }
         }
     }
 
-    /// Counts what has been taken of a batch.
+    /// Counts the imported records of a batch.
     fn add(&mut self, taken: &Dict) {
         let number = |key| taken.number(key).unwrap_or_default();
         self.new = self.new.saturating_add(number(NEW));
@@ -207,19 +207,19 @@ impl Tally {
         self.unchanged = self.unchanged.saturating_add(number(UNCHANGED));
     }
 
-    /// How many records the daemon has taken, or found to be there.
+    /// The number of records that are imported or were in the database.
     const fn taken(&self) -> u64 {
         self.new
             .saturating_add(self.changed)
             .saturating_add(self.unchanged)
     }
 
-    /// How many records were left out.
+    /// The number of skipped records.
     fn left_out(&self) -> u64 {
         self.skipped.values().sum()
     }
 
-    /// What there is to say when more was left out than an odd record.
+    /// The warning if more than a few records were skipped.
     fn warning(&self) -> Option<String> {
         let skipped = self.left_out();
         (skipped.saturating_mul(TOLERATED) > self.read).then(|| {
@@ -231,7 +231,7 @@ impl Tally {
         })
     }
 
-    /// Why records were left out, and how many for each reason.
+    /// The number of skipped records for each reason.
     fn reasons(&self) -> Vec<String> {
         let reason = |(why, count): (&Skip, &u64)| match (why, &self.refusal) {
             (Skip::Refused, Some(said)) => {
@@ -242,7 +242,7 @@ impl Tally {
         self.skipped.iter().map(reason).collect()
     }
 
-    /// What there is to say when all was left out.
+    /// The failure if all records were skipped.
     fn useless(&self, name: String) -> Failure {
         let why = self.reasons();
         Failure::NoRecords {
@@ -251,7 +251,7 @@ impl Tally {
         }
     }
 
-    /// What there is to say when it did not go on.
+    /// The failure if the import was aborted.
     fn until_then(&self) -> String {
         let taken = counted(self.taken(), "record", "records");
         let verb = if self.is_dry {
@@ -282,7 +282,7 @@ impl Tally {
                 "dry_run": self.is_dry,
             }));
         }
-        // The daemon, which takes nothing, cannot know that it has seen a record in an earlier batch.
+        // In a dry run the daemon stores nothing, so it does not recognize a duplicate from an earlier batch.
         let most = if self.is_dry { "at most " } else { "" };
         let mut values = KeyValues::new()
             .with("Read", self.read)
@@ -294,7 +294,7 @@ impl Tally {
         }
         let mut text = values.render(&view.terminal);
         if self.is_dry {
-            text.push_str(DRY);
+            text.push_str(DRY_RUN);
         }
         text
     }
@@ -305,18 +305,18 @@ mod tests {
     use super::*;
     use crate::api::Row;
 
-    fn tally() -> Tally {
-        let mut tally = Tally {
+    fn counts() -> ImportCounts {
+        let mut counts = ImportCounts {
             read: 1_000_003,
-            ..Tally::default()
+            ..ImportCounts::default()
         };
         let row = |new: u64| Row::new().with(NEW, new).with(CHANGED, 5_u64);
-        tally.add(&row(999_000).with(UNCHANGED, 900_u64).build());
-        tally.add(&row(90).build());
+        counts.add(&row(999_000).with(UNCHANGED, 900_u64).build());
+        counts.add(&row(90).build());
         for why in [Skip::Ambiguous, Skip::Address, Skip::Ambiguous] {
-            tally.skip(why);
+            counts.skip(why);
         }
-        tally
+        counts
     }
 
     #[test]
@@ -329,26 +329,26 @@ Unchanged: 900
   Skipped: 2: an address contains a slash, the key can be read in several ways
   Skipped: 1: the client is not an IP address
 ";
-        let mut tally = tally();
-        let got = tally.text(&View::of_80_columns());
+        let mut counts = counts();
+        let got = counts.text(&View::of_80_columns());
         assert_eq!(format!("\n{got}"), want);
-        tally.is_dry = true;
-        let got = tally.text(&View::of_80_columns());
+        counts.is_dry = true;
+        let got = counts.text(&View::of_80_columns());
         assert!(got.contains("\n      New: at most 999090\n"), "{got}");
-        assert!(got.ends_with(DRY), "{got}");
+        assert!(got.ends_with(DRY_RUN), "{got}");
     }
 
     #[test]
     fn a_file_without_any_record_is_refused() {
-        let mut tally = Tally {
+        let mut counts = ImportCounts {
             read: 3,
-            ..Tally::default()
+            ..ImportCounts::default()
         };
         for why in [Skip::Key, Skip::Address, Skip::Key] {
-            tally.skip(why);
+            counts.skip(why);
         }
-        assert_eq!(tally.left_out(), tally.read);
-        let failure = tally.useless("/etc/passwd".to_owned());
+        assert_eq!(counts.left_out(), counts.read);
+        let failure = counts.useless("/etc/passwd".to_owned());
         let want = "no valid records in /etc/passwd: 2: the key is neither a \
                     triplet nor an address; 1: the client is not an IP address";
         assert_eq!(failure.to_string(), want);
@@ -369,7 +369,7 @@ Unchanged: 900
   "unchanged": 900
 }
 "#;
-        assert_eq!(tally().text(&View::of_json()), want);
+        assert_eq!(counts().text(&View::of_json()), want);
     }
 
     #[test]
@@ -380,14 +380,14 @@ Unchanged: 900
             (10, 2, Some("warning: 2 of 10 records skipped: 2: the key")),
             (1, 1, Some("warning: 1 of 1 record skipped: 1: the key")),
         ] {
-            let mut tally = Tally {
+            let mut counts = ImportCounts {
                 read,
-                ..Tally::default()
+                ..ImportCounts::default()
             };
             for _ in 0..skipped {
-                tally.skip(Skip::Key);
+                counts.skip(Skip::Key);
             }
-            let got = tally.warning();
+            let got = counts.warning();
             let is_wanted = match (&got, want) {
                 (Some(got), Some(want)) => got.starts_with(want),
                 (got, want) => got.is_none() && want.is_none(),
@@ -403,7 +403,7 @@ Unchanged: 900
                 "Import",
                 Error::StoreUnavailable("no".to_owned()),
             )),
-            taken: tally().until_then(),
+            taken: counts().until_then(),
         };
         let want = "no\nuntil then 1000000 records had been imported: 999090 new, 10 changed, 900 unchanged";
         assert_eq!(failure.to_string(), want);

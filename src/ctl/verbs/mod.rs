@@ -1,7 +1,7 @@
-//! The verbs, a module for each, or for a few that belong together.
+//! The verbs, in a module each, or a few related ones together.
 //!
-//! Each asks the daemon and then makes a text of rows; the second half is a pure function, and that is what the
-//! tests of these modules are about.
+//! Each calls the daemon and then formats the rows; the second half is a pure function, which the tests of these
+//! modules cover.
 
 mod backup;
 mod check_postfix;
@@ -31,7 +31,7 @@ use super::session::Session;
 use super::view::View;
 use crate::api::RESULT;
 
-/// What is to be printed, and what the program ends with.
+/// The output of a verb, and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The text.
@@ -41,7 +41,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// All went well.
+    /// Success.
     #[must_use]
     pub fn yes(text: impl Into<String>) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl Answer {
         }
     }
 
-    /// Nothing was found, or all is not well.
+    /// Nothing was found, or a check has failed.
     #[must_use]
     pub fn no(text: impl Into<String>) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Answer {
     }
 }
 
-/// Does what the verb says.
+/// Runs the verb.
 ///
 /// # Errors
 ///
@@ -99,19 +99,19 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::Restore { file } => restore::run(session, file).await,
         Verb::Import(options) => import::run(session, options).await,
         Verb::Export { file, force } => export::run(session, file.as_deref(), *force).await,
-        // They need no bus, and are done by then.
+        // Handled before the session: they need no D-Bus.
         Verb::CheckPostfix(_) | Verb::Completion { .. } => Ok(Answer::yes("")),
     }
 }
 
-/// Has the lists read again.
+/// Reloads the lists.
 async fn reload(session: &Session) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
     session.ask("Reload", manager.reload()).await?;
     Ok(Answer::done(&session.view, "Lists and tables reloaded."))
 }
 
-/// An address without its brackets: `<>` is the null sender.
+/// An address without brackets: `<>` is the null sender.
 fn bare(address: &str) -> &str {
     let inside = address
         .strip_prefix('<')
@@ -119,7 +119,7 @@ fn bare(address: &str) -> &str {
     inside.unwrap_or(address)
 }
 
-/// An address as it is shown: the null sender would not be seen.
+/// An address for output: the null sender as `<>`, since an empty string is invisible.
 fn shown(address: &str) -> &str {
     if address.is_empty() { "<>" } else { address }
 }

@@ -1,4 +1,4 @@
-//! Networks where a client should be: those that a triplet's record has, so that what `pending` shows can be pasted.
+//! Networks instead of a client: accepted if a triplet's record has it, so that output of `pending` can be pasted.
 
 use std::ops::ControlFlow;
 
@@ -8,13 +8,12 @@ use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::session::Session;
 use crate::types::Prefix;
 
-/// The network that was typed for a client, if it was one.
+/// The network given instead of a client, if it is one.
 pub(super) fn typed(client: &str) -> Option<Prefix> {
     client.contains('/').then(|| Prefix::parse(client).ok())?
 }
 
-/// Sees that a triplet's record has this network, as it is: another one would stand for other clients than the daemon
-/// knows together.
+/// Checks that a triplet's record has exactly this network: another one would cover other clients than the record does.
 ///
 /// # Errors
 ///

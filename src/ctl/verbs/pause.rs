@@ -1,4 +1,4 @@
-//! `pause` and `resume`: greylisting is switched off for a time.
+//! `pause` and `resume`: switch greylisting off and on.
 
 use super::Answer;
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -28,7 +28,7 @@ pub(super) async fn resume(session: &Session) -> Result<Answer, Failure> {
     Ok(Answer::done(&session.view, &resumed(is_stored)))
 }
 
-/// What is said of a pause of this many seconds, 0 for one without an end.
+/// The message about a pause of `seconds`; 0 means unlimited.
 fn paused(length: u64, is_stored: bool, view: &View) -> String {
     let until = match length {
         0 => "`stargreyctl resume`".to_owned(),
@@ -42,7 +42,7 @@ fn paused(length: u64, is_stored: bool, view: &View) -> String {
     format!("Greylisting is paused until {until}; all mail passes.{warning}")
 }
 
-/// What is said of its end.
+/// The message about the end of a pause.
 fn resumed(is_stored: bool) -> String {
     let warning = if is_stored {
         ""

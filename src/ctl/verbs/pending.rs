@@ -1,7 +1,7 @@
-//! `pending`: who is waiting.
+//! `pending`: lists waiting triplets.
 //!
-//! Whoever has come back most often stands first, and among equals who waits longest: those behave like
-//! mail servers, so that a delay is most likely to be somebody's real mail.
+//! Those with the most attempts come first, and among equals the oldest: they behave like mail servers, so their mail
+//! is most likely legitimate.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -31,56 +31,56 @@ const COLUMNS: [Column; 6] = [
     Column::right("SEEN AGO"),
 ];
 
-/// What is said when there are more than are shown.
+/// The message if there are more than are shown.
 const MORE: &str = "There are more: raise --limit or use a filter.\n";
 
-/// What there is, or as much of it as was asked for.
+/// The waiting triplets, at most the requested number.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     rows: Vec<Dict>,
-    /// Whether there is more.
+    /// Whether there are more.
     is_cut: bool,
 }
 
-/// The foremost of many rows, as many as there may be. The last of them is at the top of the heap, and gives way.
+/// The first rows in the sort order, at most `limit`. The last of them is at the top of the heap and is replaced first.
 #[derive(Debug)]
-struct Foremost {
+struct TopRows {
     limit: usize,
-    heap: BinaryHeap<Placed>,
-    /// How many rows have come.
+    heap: BinaryHeap<RankedRow>,
+    /// The number of rows so far.
     count: u64,
     is_cut: bool,
 }
 
-/// A row with its place among the others: its rank, and when it came.
+/// A row with its sort key: its rank, then its number in the input.
 #[derive(Debug)]
-struct Placed {
-    place: (Reverse<u64>, u64, u64),
+struct RankedRow {
+    key: (Reverse<u64>, u64, u64),
     row: Dict,
 }
 
-impl PartialEq for Placed {
+impl PartialEq for RankedRow {
     fn eq(&self, other: &Self) -> bool {
-        self.place == other.place
+        self.key == other.key
     }
 }
 
-impl Eq for Placed {}
+impl Eq for RankedRow {}
 
-impl PartialOrd for Placed {
+impl PartialOrd for RankedRow {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Placed {
+impl Ord for RankedRow {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.place.cmp(&other.place)
+        self.key.cmp(&other.key)
     }
 }
 
-impl Foremost {
-    /// None yet, and never more than `limit`.
+impl TopRows {
+    /// Empty; holds at most `limit` rows.
     fn new(limit: u32) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
@@ -90,29 +90,29 @@ impl Foremost {
         }
     }
 
-    /// Takes a row in, and the last one out when there is one too many.
+    /// Adds a row, and drops the last one if there are more than `limit`.
     fn push(&mut self, row: Dict) {
         let (tries, first) = rank(&row);
-        let place = (tries, first, self.count);
+        let key = (tries, first, self.count);
         self.count = self.count.saturating_add(1);
-        self.heap.push(Placed { place, row });
+        self.heap.push(RankedRow { key, row });
         if self.heap.len() > self.limit {
             self.heap.pop();
             self.is_cut = true;
         }
     }
 
-    /// The rows in their order.
+    /// The rows in order.
     fn sorted(self) -> Waiting {
         let rows = self.heap.into_sorted_vec().into_iter();
         Waiting {
-            rows: rows.map(|placed| placed.row).collect(),
+            rows: rows.map(|ranked| ranked.row).collect(),
             is_cut: self.is_cut,
         }
     }
 }
 
-/// Asks and shows.
+/// Runs the verb.
 pub(super) async fn run(session: &Session, options: &Pending) -> Result<Answer, Failure> {
     let filter = Row::new()
         .with(STATE, STATE_WAITING)
@@ -125,27 +125,27 @@ pub(super) async fn run(session: &Session, options: &Pending) -> Result<Answer, 
 }
 
 impl Waiting {
-    /// Goes through all pages, for the foremost may stand on the last; keeps `limit` rows.
+    /// Reads all pages, since the first rows may be on the last page; keeps `limit` rows.
     pub(super) async fn collect(
         session: &Session,
         filter: &Dict,
         limit: u32,
     ) -> Result<Self, Failure> {
-        let mut foremost = Foremost::new(limit);
+        let mut top = TopRows::new(limit);
         let all = triplets::each(session, filter, |row| {
-            foremost.push(row);
+            top.push(row);
             ControlFlow::<()>::Continue(())
         });
         all.await?;
-        Ok(foremost.sorted())
+        Ok(top.sorted())
     }
 
-    /// Whether nobody waits.
+    /// Whether no triplet is waiting.
     pub(super) const fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The table, and `more` where it is cut.
+    /// The table, followed by `more` if it is truncated.
     pub(super) fn text(&self, view: &View, more: &str) -> String {
         if view.json {
             return json::shown(&json::array(&self.rows));
@@ -167,7 +167,7 @@ impl Waiting {
     }
 }
 
-/// How often it was tried.
+/// The number of attempts.
 fn tries(row: &Dict) -> u64 {
     let number = |key| row.number(key).unwrap_or_default();
     number(RETRIES)
@@ -175,12 +175,12 @@ fn tries(row: &Dict) -> u64 {
         .saturating_add(1)
 }
 
-/// Where a row stands in the table.
+/// The sort key of a row.
 fn rank(row: &Dict) -> (Reverse<u64>, u64) {
     (Reverse(tries(row)), row.number(FIRST).unwrap_or_default())
 }
 
-/// The client that tried it last, as the log of Postfix has it; its network where that client is not known.
+/// The client of the last attempt, as in the log of Postfix; the network if that client is not known.
 fn client(row: &Dict) -> Cell {
     match (row.text(CLIENT_NAME), row.text(CLIENT_ADDRESS)) {
         (Some(name), Some(address)) => Cell::new(name).before(format!("[{address}]")),
@@ -196,7 +196,7 @@ fn client(row: &Dict) -> Cell {
 fn cells(row: &Dict, view: &View) -> [Cell; 6] {
     let hash = row.text(HASH);
     let address = |key| match hash {
-        // There is nothing but the hash.
+        // Only the hash is stored.
         Some(_) => "",
         None => shown(row.text(key).unwrap_or_default()),
     };
@@ -325,12 +325,12 @@ CLIENT                            TRIES  WAITS  SEEN AGO
             (u32::MAX, &[9, 7, 7, 3, 2, 1, 0, 0], false),
         ];
         for (limit, want, want_cut) in cases {
-            let mut foremost = Foremost::new(limit);
+            let mut top = TopRows::new(limit);
             for retries in retries {
                 let row = Row::new().with(RETRIES, retries).with(FIRST, NOW);
-                foremost.push(row.build());
+                top.push(row.build());
             }
-            let got = foremost.sorted();
+            let got = top.sorted();
             let rows = got.rows.iter().filter_map(|row| row.number(RETRIES));
             let rows: Vec<_> = rows.collect();
             assert_eq!((&*rows, got.is_cut), (want, want_cut), "{limit}");

@@ -1,4 +1,4 @@
-//! `pass` and `forget`: records are changed.
+//! `pass` and `forget`: change records.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use crate::api::{
     STATE_PASSED, STATE_WAITING, TRIPLETS,
 };
 use crate::ctl::args::{Forget, State};
-use crate::ctl::client::{Typed, filtered};
+use crate::ctl::client::{ClientArgument, filtered};
 use crate::ctl::exit;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
@@ -18,7 +18,7 @@ use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::counted;
 
-/// Lets a triplet pass; one for each address when the client is a name.
+/// Lets a triplet pass; for a client name, one for each of its addresses.
 pub(super) async fn pass(
     session: &Session,
     client: &str,
@@ -50,7 +50,7 @@ pub(super) async fn pass(
 
 /// The addresses of a client.
 fn addresses(client: &str, resolver: &impl Resolver) -> Result<Vec<IpAddr>, ArgumentError> {
-    let typed = Typed::read(client)?;
+    let typed = ClientArgument::read(client)?;
     if let Some(address) = typed.address {
         return Ok(vec![address]);
     }
@@ -61,7 +61,7 @@ fn addresses(client: &str, resolver: &impl Resolver) -> Result<Vec<IpAddr>, Argu
     Ok(addresses)
 }
 
-/// Forgets records.
+/// Deletes records.
 pub(super) async fn forget(session: &Session, options: &Forget) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
     let filter = filter(options);
@@ -69,7 +69,7 @@ pub(super) async fn forget(session: &Session, options: &Forget) -> Result<Answer
     Ok(answer(&forgotten, &session.view))
 }
 
-/// What is to be forgotten.
+/// The filter of `forget`.
 fn filter(options: &Forget) -> Dict {
     let state = options.state.map(|state| match state {
         State::Waiting => STATE_WAITING,
@@ -84,7 +84,7 @@ fn filter(options: &Forget) -> Dict {
         .build()
 }
 
-/// What has been forgotten.
+/// The message about the deleted records.
 fn answer(forgotten: &Dict, view: &View) -> Answer {
     let number = |key| forgotten.number(key).unwrap_or_default();
     let (triplets, clients, sleeps) = (number(TRIPLETS), number(CLIENTS), number(SLEEPS));

@@ -1,4 +1,4 @@
-//! `restore`: a backup, in a file that is opened here, in place of the database.
+//! `restore`: replaces the database by a backup, from a file that stargreyctl opens.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::ctl::failure::Failure;
 use crate::ctl::session::Session;
 use crate::types::Printable;
 
-/// Has the daemon copy the file, prove the copy and use it.
+/// Lets the daemon copy the file, check the copy and use it.
 pub(super) async fn run(session: &Session, path: &Path) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
     let file = File::open(path).map_err(|source| Failure::Open {

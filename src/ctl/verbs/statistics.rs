@@ -1,7 +1,6 @@
 //! `statistics` and `reset-statistics`.
 //!
-//! The daemon keeps counters by the hour. Days are put together here, for they begin at midnight of the
-//! local time.
+//! The daemon stores counters by the hour. Days are added up here, since they begin at local midnight.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,16 +20,16 @@ use crate::ctl::view::View;
 use crate::ctl::when::{When, WhenError};
 use crate::types::counted;
 
-/// The grain of the daemon's counters.
+/// The period of the daemon's counters, in seconds.
 const HOUR: u64 = 3600;
 
-/// The longest history that is asked for in one call: a daemon refuses many more hours than it keeps.
+/// Maximum hours in one call: the daemon rejects many more than it stores.
 const MOST_HOURS: u64 = 400 * 24;
 
-/// Counters of a stretch of time.
+/// Counters of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Counters {
-    /// When it begins.
+    /// Its begin.
     time: u64,
     pub(super) requests: u64,
     passed: u64,
@@ -47,7 +46,7 @@ pub(super) struct Counters {
 /// One of the counters.
 type CountOf = fn(&Counters) -> u64;
 
-/// Asks and shows.
+/// Runs the verb.
 pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answer, Failure> {
     let monitor = session.monitor().await?;
     let view = &session.view;
@@ -94,7 +93,7 @@ pub(super) async fn reset(session: &Session) -> Result<Answer, Failure> {
 }
 
 impl Counters {
-    /// Nothing, from then on.
+    /// No requests, from this time on.
     fn at(time: u64) -> Self {
         Self {
             time,
@@ -165,7 +164,7 @@ impl Counters {
     }
 }
 
-/// Whole hours, no more than there can be, that have both times in them.
+/// The number of whole hours that cover both times.
 fn range(since: u64, now: u64) -> (u64, u64) {
     let to = (now / HOUR).saturating_add(1).saturating_mul(HOUR);
     let earliest = to.saturating_sub(MOST_HOURS.saturating_mul(HOUR));
@@ -205,7 +204,7 @@ fn periods(rows: &[Dict], (from, to): (u64, u64), by: By, view: &View) -> Vec<Co
     periods
 }
 
-/// What stands beside a bar.
+/// The label of a bar.
 fn label_of(time: u64, by: By, view: &View) -> String {
     // Sun 2026-11-22 04:33:17 CET
     let time = view.local(time);
@@ -216,13 +215,13 @@ fn label_of(time: u64, by: By, view: &View) -> String {
     time.get(..wanted).unwrap_or(&time).to_owned()
 }
 
-/// A bar for each stretch of time.
+/// A bar for each period.
 fn by_time(periods: &[Counters], by: By, view: &View) -> String {
     if view.json {
         let all: Value = periods.iter().map(|period| period.object(TIME)).collect();
         return json::shown(&all);
     }
-    // Nothing is drawn before the first request: a new machine has no history.
+    // Periods before the first request are omitted: a new machine has no history.
     let Some(first) = periods.iter().position(|period| period.requests > 0) else {
         let since = view.local(periods.first().map_or(0, |period| period.time));
         return if view.terminal.legend {
@@ -232,7 +231,7 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
         };
     };
     let periods = periods.get(first..).unwrap_or_default();
-    // What a site does not use is not in its legend.
+    // Unused counters are not in the legend.
     let series: [(_, _, CountOf); 4] = [
         ("passed", Style::Good, |period| period.passed),
         ("greylisted", Style::Warn, |period| period.greylisted),

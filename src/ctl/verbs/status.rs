@@ -1,4 +1,4 @@
-//! `status`: how the daemon is, and what it keeps.
+//! `status`: the state of the daemon and its record counts.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::{Span, counted};
 
-/// What stands in the place of something that the daemon does not know, or does not say.
+/// The text for a value that the daemon does not know or does not send.
 const UNKNOWN: &str = "unknown";
 
-/// Asks and shows.
+/// Runs the verb.
 pub(super) async fn run(session: &Session) -> Result<Answer, Failure> {
     let properties = session.properties(MONITOR).await?;
     let monitor = session.monitor().await?;
@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session) -> Result<Answer, Failure> {
     Ok(answer(&properties, &statistics, &session.view))
 }
 
-/// What is shown of properties, under the names of the bus, and counters.
+/// The properties to show, under their D-Bus names, and the counters.
 fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
     let text = if view.json {
         let all = json::object(properties);
@@ -52,8 +52,8 @@ fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
     Answer { text, code }
 }
 
-/// The text. What the daemon does not know, as the number of records while the database is unavailable, is unknown
-/// here, too.
+/// The text. A value that the daemon does not know, as the number of records while the database is unavailable, is
+/// shown as unknown.
 fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
     let store = properties.text("StoreState").unwrap_or(UNKNOWN);
     let store = Cell::new(store).styled(style(store == STORE_OK));
@@ -74,7 +74,7 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
         .render(&view.terminal)
 }
 
-/// How something looks that is right, or wrong.
+/// The style of a good or a bad state.
 const fn style(is_right: bool) -> Style {
     if is_right { Style::Good } else { Style::Bad }
 }
@@ -90,7 +90,7 @@ fn list_errors(properties: &Dict) -> u64 {
     properties.number("ListErrors").unwrap_or_default()
 }
 
-/// What is done to suspicious clients, and who is one.
+/// How suspicious clients are treated, and which clients are suspicious.
 fn mode(properties: &Dict) -> String {
     let mode = properties.text("Mode").unwrap_or(UNKNOWN);
     let length = |key| properties.number(key).map(Span::from_seconds).map(span);
@@ -116,7 +116,7 @@ fn mode(properties: &Dict) -> String {
     }
 }
 
-/// Since when. A daemon that this call has started is not ahead of it.
+/// When the daemon started; never later than now, even if this call started it.
 fn running(properties: &Dict, view: &View) -> String {
     let Some(started) = properties.number("StartedAt") else {
         return UNKNOWN.to_owned();
@@ -125,7 +125,7 @@ fn running(properties: &Dict, view: &View) -> String {
     format!("since {}; {ago}", view.local(started))
 }
 
-/// How many entries there are, and how many errors.
+/// The number of entries and of errors.
 fn lists(properties: &Dict) -> Cell {
     let entries = properties.counters("Entries").map(|entries| {
         let sum = entries.values().copied().fold(0, u64::saturating_add);
@@ -219,7 +219,7 @@ fn paused(properties: &Dict, view: &View) -> Option<Cell> {
     })
 }
 
-/// The tarpit, if there is one, or was.
+/// The tarpit, if it is or was in use.
 fn tarpit(properties: &Dict) -> Option<String> {
     let is_some = |key| properties.number(key) > Some(0);
     let is_used = ["Tarpit", "Sleeping", "Tarpitted"].into_iter().any(is_some);

@@ -1,4 +1,4 @@
-//! The records of triplets, page after page.
+//! The records of triplets, read page by page.
 
 use std::ops::ControlFlow;
 
@@ -6,7 +6,7 @@ use crate::api::{Dict, MOST_ROWS};
 use crate::ctl::failure::Failure;
 use crate::ctl::session::Session;
 
-/// Shows all rows of this filter to `look`, until it breaks off; returns what it broke off with.
+/// Calls `look` for each row that matches the filter until it breaks; returns the value that it broke with.
 pub(super) async fn each<T>(
     session: &Session,
     filter: &Dict,

@@ -1,7 +1,7 @@
-//! `explain`: what would be decided, and why.
+//! `explain`: shows what would be decided, and why.
 //!
-//! The daemon decides, on what Postfix would tell it: address and verified name of the client, sender and
-//! recipient. What is not given is found out here, or assumed, and what was assumed is said.
+//! The daemon decides on the attributes that Postfix would send: address and verified name of the client, sender and
+//! recipient. stargreyctl looks up missing ones, or assumes them and says so.
 
 mod text;
 
@@ -12,32 +12,32 @@ use super::pending::Waiting;
 use super::{Answer, bare, network};
 use crate::api::{CLIENT, Row, STATE, STATE_WAITING};
 use crate::ctl::args::Explain;
-use crate::ctl::client::Typed;
+use crate::ctl::client::ClientArgument;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::resolver::{Resolver, System, UNKNOWN, verified};
 use crate::ctl::session::Session;
 use crate::types::Prefix;
 
-/// The sender that is assumed. Nobody has an address there (RFC 2606).
+/// The assumed sender, in a domain that cannot exist (RFC 2606).
 const SENDER: &str = "stranger@sender.invalid";
 
-/// The recipient that is assumed.
+/// The assumed recipient.
 const RECIPIENT: &str = "somebody@recipient.invalid";
 
-/// The login that is assumed of a client that has authenticated itself: any will do.
+/// The assumed SASL login of an authenticated client; its value does not matter.
 const LOGIN: &str = "somebody";
 
-/// Most triplets that are listed.
+/// Maximum number of listed triplets.
 const LISTED: u32 = 10;
 
-/// What is asked about.
+/// The attempt to explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Question {
+struct ExplainedAttempt {
     /// The client's address.
     address: IpAddr,
     /// Its verified name.
     name: String,
-    /// How many addresses there were to choose from.
+    /// The number of addresses that the name has.
     addresses: usize,
     sender: Option<String>,
     recipient: Option<String>,
@@ -45,7 +45,7 @@ struct Question {
     is_authenticated: bool,
 }
 
-/// Asks and shows.
+/// Runs the verb.
 pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, Failure> {
     let network = network::typed(&options.client);
     let mut options = options.clone();
@@ -54,7 +54,7 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
         network::find(session, network, sender.map(bare), recipient.map(bare)).await?;
         options.client = network.address().to_string();
     }
-    let question = Question::read(&options, &System)?;
+    let question = ExplainedAttempt::read(&options, &System)?;
     let manager = session.manager().await?;
     let address = question.address.to_string();
     let attributes = HashMap::from([
@@ -78,7 +78,7 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
             .with(STATE, STATE_WAITING)
             .with_some("sender", question.sender.as_deref());
         match Waiting::collect(session, &filter.build(), LISTED).await {
-            // There is nobody to be found among hashes.
+            // Hashes cannot be searched by client.
             Err(Failure::Hashed(_)) => Waiting::default(),
             collected => collected?,
         }
@@ -92,7 +92,7 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
     Ok(Answer::yes(shown))
 }
 
-/// What is said when a network was asked about.
+/// The message for a network.
 fn one_of(network: Prefix) -> String {
     format!(
         "\nThis is the result for {}, the first address of {network}.\nLists and S25R apply to single clients: for one of them, give NAME[ADDRESS] as in the log.\n",
@@ -100,16 +100,16 @@ fn one_of(network: Prefix) -> String {
     )
 }
 
-impl Question {
-    /// What is asked about, with names and addresses looked up.
+impl ExplainedAttempt {
+    /// The attempt of these options, with names and addresses looked up.
     fn read(options: &Explain, resolver: &impl Resolver) -> Result<Self, ArgumentError> {
-        let typed = Typed::read(&options.client)?;
+        let typed = ClientArgument::read(&options.client)?;
         let address = match (typed.address, options.address) {
             (Some(_), Some(_)) => return Err(ArgumentError::TwoAddresses),
             (given, other) => given.or(other),
         };
         let name = options.name.as_deref().or(match address {
-            // With an address beside it a name is what was verified.
+            // A name given together with an address counts as verified.
             Some(_) => typed.name,
             None => None,
         });
@@ -134,12 +134,12 @@ impl Question {
         })
     }
 
-    /// The sender, or the one that is assumed.
+    /// The sender, given or assumed.
     fn sender(&self) -> &str {
         self.sender.as_deref().unwrap_or(SENDER)
     }
 
-    /// The recipient, or the one that is assumed.
+    /// The recipient, given or assumed.
     fn recipient(&self) -> &str {
         self.recipient.as_deref().unwrap_or(RECIPIENT)
     }
@@ -150,7 +150,7 @@ impl Question {
     }
 }
 
-/// The address to take of those that a name has, IPv4 before IPv6, and how many there are.
+/// The address to use of those that a name has, IPv4 before IPv6, and their number.
 fn first_address(name: &str, resolver: &impl Resolver) -> Result<(IpAddr, usize), ArgumentError> {
     let addresses = resolver.addresses(name);
     let v4 = addresses.iter().find(|address| address.is_ipv4());
@@ -168,7 +168,7 @@ mod tests {
     use crate::ctl::args::{Arguments, Verb};
     use crate::ctl::resolver::tests::Table;
 
-    fn read(words: &[&str]) -> Result<Question, String> {
+    fn read(words: &[&str]) -> Result<ExplainedAttempt, String> {
         let line = ["stargreyctl", "explain"].iter().chain(words);
         let arguments = Arguments::try_parse_from(line).unwrap();
         let Some(Verb::Explain(options)) = arguments.verb else {
@@ -184,7 +184,7 @@ mod tests {
                 ("mail.example.org", &["192.0.2.1"]),
             ],
         );
-        Question::read(&options, &table).map_err(|error| error.to_string())
+        ExplainedAttempt::read(&options, &table).map_err(|error| error.to_string())
     }
 
     #[test]

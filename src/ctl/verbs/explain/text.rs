@@ -1,8 +1,8 @@
-//! A decision in plain words.
+//! Explains a decision in plain words.
 
 use serde_json::{Value, json};
 
-use super::Question;
+use super::ExplainedAttempt;
 use crate::api::{
     ACTION, COUNTED, Dict, FIRST, FromRow, LAST, LENGTH, MAILS, MISSING, ORDERED, PASSED,
     PASSES_AT, REASON, REPLY, RESULT, RESULT_HUNG_UP, RESULT_PASSED, RESULT_SLEEPING,
@@ -19,7 +19,7 @@ use crate::types::{Action, Reason, Span, Timestamp, counted};
 
 /// All of it.
 pub(super) fn shown(
-    question: &Question,
+    question: &ExplainedAttempt,
     (result, steps): (&Dict, &[Dict]),
     waiting: &Waiting,
     view: &View,
@@ -56,8 +56,8 @@ pub(super) fn shown(
     out
 }
 
-/// As JSON: what was asked, what was decided, the steps.
-fn object(question: &Question, result: &Dict, steps: &[Dict], waiting: &Waiting) -> Value {
+/// As JSON: the attempt, the decision, the steps.
+fn object(question: &ExplainedAttempt, result: &Dict, steps: &[Dict], waiting: &Waiting) -> Value {
     let mut object = json::object(result);
     let mut assumed = Vec::new();
     for (word, given) in [
@@ -84,8 +84,12 @@ fn object(question: &Question, result: &Dict, steps: &[Dict], waiting: &Waiting)
     object
 }
 
-/// Who; what is, as far as it was looked at; then what the next attempt would get, and why.
-fn key_values(question: &Question, (result, steps): (&Dict, &[Dict]), view: &View) -> KeyValues {
+/// The client; the state of its records, as far as they were read; then the result of the next attempt, and why.
+fn key_values(
+    question: &ExplainedAttempt,
+    (result, steps): (&Dict, &[Dict]),
+    view: &View,
+) -> KeyValues {
     let action = result.text(ACTION).unwrap_or_default();
     let reason = result.text(REASON).unwrap_or_default();
     let (said, style) = answer(action, reason);
@@ -108,9 +112,9 @@ fn key_values(question: &Question, (result, steps): (&Dict, &[Dict]), view: &Vie
         .with_some("Note", note(question))
 }
 
-/// The client, and what its name is worth.
-fn client(question: &Question) -> String {
-    let Question { address, name, .. } = question;
+/// The client, and whether its name is verified.
+fn client(question: &ExplainedAttempt) -> String {
+    let ExplainedAttempt { address, name, .. } = question;
     let name = if name == UNKNOWN {
         format!("{address}, which has no verified name")
     } else {
@@ -136,8 +140,8 @@ fn address(address: &str, is_assumed: bool) -> String {
     }
 }
 
-/// What the answer leaves open.
-fn note(question: &Question) -> Option<String> {
+/// The assumptions.
+fn note(question: &ExplainedAttempt) -> Option<String> {
     let what = match (&question.sender, &question.recipient) {
         (None, None) => "sender and recipient were",
         (None, Some(_)) => "the sender was",
@@ -149,7 +153,7 @@ fn note(question: &Question) -> Option<String> {
     ))
 }
 
-/// The time at the daemon.
+/// The time of the daemon's clock.
 fn now(result: &Dict, view: &View) -> Timestamp {
     let now = result.number(TIME).map(Timestamp::from_seconds);
     now.unwrap_or_else(|| view.time())
@@ -171,7 +175,7 @@ fn state(result: &Dict, steps: &[Dict], view: &View) -> Option<String> {
     (!states.is_empty()).then(|| states.join("; "))
 }
 
-/// A moment, and how long ago it was.
+/// A time, and how long ago it was.
 fn moment(step: &Dict, key: &str, now: Timestamp, view: &View) -> String {
     let Some(seconds) = step.number(key) else {
         return "at an unknown time".to_owned();
@@ -180,7 +184,7 @@ fn moment(step: &Dict, key: &str, now: Timestamp, view: &View) -> String {
     format!("{} ({})", view.local(seconds), ago(now, then))
 }
 
-/// What is known of the triplet.
+/// The state of the triplet.
 fn triplet_state(step: &Dict, now: Timestamp, view: &View) -> Option<String> {
     let number = |key| step.number(key).unwrap_or_default();
     match step.text(RESULT)? {
@@ -208,12 +212,12 @@ fn triplet_state(step: &Dict, now: Timestamp, view: &View) -> Option<String> {
     }
 }
 
-/// How often a triplet was retried.
+/// The number of retries of a triplet.
 fn retried(times: u64) -> String {
     format!("retried {}", counted(times, "time", "times"))
 }
 
-/// What is known of the client's sleep.
+/// The state of the client's sleep.
 fn tarpit_state(step: &Dict, now: Timestamp, view: &View) -> Option<String> {
     let ordered = || {
         let length = span(Span::from_seconds(step.number(LENGTH).unwrap_or_default()));
@@ -229,13 +233,13 @@ fn tarpit_state(step: &Dict, now: Timestamp, view: &View) -> Option<String> {
     }
 }
 
-/// What a reason means; its word where that is not known.
+/// The explanation of a reason; the bare word if it is unknown.
 fn meaning(word: &str) -> &str {
     Reason::from_word(word).map_or(word, |reason| reason.text().meaning)
 }
 
-/// The action as a sentence, or its word where that is not known. The reason tells what a client access table defers
-/// from what cannot be decided.
+/// The action as a sentence, or the bare word if it is unknown. The reason distinguishes a deferral by a client access
+/// table from one without a database.
 fn answer<'a>(action: &'a str, reason: &str) -> (&'a str, Style) {
     match (Action::from_word(action), Reason::from_word(reason)) {
         (Some(Action::Pass), _) => ("passes", Style::Good),
@@ -250,7 +254,7 @@ fn answer<'a>(action: &'a str, reason: &str) -> (&'a str, Style) {
     }
 }
 
-/// When it passes, for what does not yet; nothing for what waiting does not help.
+/// When the mail will pass; `None` if it passes already or if waiting does not help.
 fn passes(action: &str, result: &Dict, view: &View) -> Option<String> {
     let is_tarpit = match Action::from_word(action)? {
         Action::Greylist => false,
@@ -291,8 +295,8 @@ mod tests {
 
     const NOW: u64 = 1_795_318_397;
 
-    fn question(sender: Option<&str>, recipient: Option<&str>) -> Question {
-        Question {
+    fn question(sender: Option<&str>, recipient: Option<&str>) -> ExplainedAttempt {
+        ExplainedAttempt {
             address: "192.0.2.7".parse().unwrap(),
             name: "mx.example.org".to_owned(),
             addresses: 1,
