@@ -1,46 +1,45 @@
-//! What a decision costs: stargreyd beside a server that does not decide at all, beside Debian's Postgrey, and
-//! beside bare LMDB.
+//! The cost of a decision: compares stargreyd with a server that does not decide, with Debian's Postgrey, and with bare
+//! LMDB.
 //!
-//! `make bench` prints the table, the table of servers that tell the journal, and what chores cost those who ask
-//! meanwhile, in about forty minutes; `make bench QUICK=1` does so in four, less exactly. `PART` names less, or
-//! something else:
+//! `make bench` prints the table of rates, the table of servers that log to the journal, and the latency of requests
+//! during chores, in about forty minutes; `make bench QUICK=1` does so in four, less exactly. `PART` selects a part:
 //!
 //! | `PART=` | measures |
 //! | --- | --- |
-//! | `'known 100'` | of the table what has "known" in its name, at 100 connections |
-//! | `journal` | what it costs to tell the journal of each decision; words and numbers may follow |
-//! | `chores` | the p99 beside a sweep, reloads, backups, an import, and entries that are added |
-//! | `scale` | what ten million triplets and idle connections change |
-//! | `expiry` | five of ten million triplets expire: who has to wait, and what is left behind |
+//! | `'known 100'` | the rows of the table with "known" in the name, at 100 connections |
+//! | `journal` | the cost of a journal record for each decision; words and numbers may follow |
+//! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
+//! | `scale` | the effect of ten million triplets and of idle connections |
+//! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
 //! `scale` and `expiry` are not in `make bench`: they take ten and thirty minutes and some gigabytes of the disk.
-//! A quick run has a tenth of their triplets. What each of these does stands in the header of its file.
+//! A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
 //!
 //! The real program with its database on the disk under `target`; the *null* server, tokio's usual runtime with a
-//! thread for each processor, which reads up to the empty line and answers `DUNNO` without having looked; and
-//! Postgrey, if it is installed. All are processes of their own behind unix sockets. The load is a closed loop:
-//! each connection sends a request as Postfix 3.7 does, waits for the answer, looks at its first word, and sends
-//! the next. An `instance` never comes twice, or only the memory of instances would be measured. *Bare LMDB* is
+//! thread for each processor, which reads up to the empty line and replies `DUNNO` to everything; and
+//! Postgrey, if it is installed. Each runs in a separate process behind a unix socket. The load is a closed loop:
+//! each connection sends a request as Postfix 3.7 does, waits for the reply, checks its first word, and sends
+//! the next. An `instance` is never repeated, otherwise only the instance cache would be measured. *Bare LMDB* is
 //! one thread that writes the records of the new triplets that stargreyd has just written, in batches as large.
 //!
-//! Each cell is measured nine times, one server after the other, so that what else the machine does meets all of
+//! Each cell is measured nine times, one server after the other, so that other load on the machine affects all of
 //! them.
 //!
 //! # How to read the table
 //!
-//! | column | says |
+//! | column | holds |
 //! | --- | --- |
 //! | requests/s | the median |
 //! | of null, of Postgrey, of LMDB | the median ratio to the one beside it, and the least and the greatest |
-//! | p50, p99, p99.9 | how long a client waits for the answer, in microseconds |
+//! | p50, p99, p99.9 | latency of the reply, in microseconds |
 //! | CPU | the server's time on a processor for a request, in microseconds, and the ratio to the null server's |
 //! | batch | records in a commit |
 //!
 //! Ratios can be compared between machines, numbers cannot. If the ratios of a row are far apart, the
 //! machine was busy: measure again. The load generator has one thread; the last line says how busy it was.
-//! With one connection most of the time goes into waking processes up, in any server.
+//! With one connection any server spends most of the time on waking processes up.
 //! Postgrey looks through its list of clients one by one, so it has the thousand names only where they
 //! are measured, and never the networks.
 
@@ -95,10 +94,10 @@ use cells::{Cell, Field, Pace};
 use null::NULL;
 use server::Place;
 
-/// How many connections ask at once.
+/// Numbers of concurrent connections.
 const CONNECTIONS: [usize; 4] = [1, 16, 100, 500];
 
-/// What they ask for. The first passes are those of the triplets that were new.
+/// The works of the table. The first passes are those of the triplets that were new.
 const WORKS: [&str; 10] = [
     "listed by name",
     "listed by network",
@@ -125,22 +124,22 @@ const QUICK: Pace = Pace {
     spell: Duration::from_millis(250),
 };
 
-/// What the table's columns hold.
+/// The columns of the table.
 const HEAD: &str = "\
 conn.  work                requests/s   of null             of Postgrey         of LMDB               p50      p99    p99.9     CPU   of null           batch";
 
-/// What is wanted.
+/// The selected measurements.
 struct Wish {
     pace: Pace,
-    /// Words that the name of the work has one of; all works without.
+    /// Selects the works with one of these words in the name; empty: all works.
     words: Vec<String>,
     connections: Vec<usize>,
-    /// The only part that is wanted; all that take minutes without.
+    /// The selected part; `None`: all parts of `make bench`.
     part: Option<Part>,
     is_quick: bool,
 }
 
-/// What is measured apart from the table.
+/// A measurement besides the table.
 #[derive(Clone, Copy)]
 enum Part {
     Journal,
@@ -189,12 +188,12 @@ fn main() -> io::Result<()> {
 }
 
 impl Wish {
-    /// Whether nothing was named.
+    /// Whether nothing is selected.
     fn is_everything(&self) -> bool {
         self.words.is_empty() && self.connections.is_empty()
     }
 
-    /// A word that is in no name of a work, or a number of connections that is not measured.
+    /// A word that is in no work's name, or a number of connections that is not measured.
     fn unknown(&self) -> Option<String> {
         let names = || WORKS.into_iter().chain([SYNC_FULL]);
         let word = self
@@ -214,7 +213,7 @@ impl Wish {
     }
 }
 
-/// Measures what is wanted.
+/// Runs the selected measurements.
 async fn measure(wish: &Wish) -> io::Result<()> {
     let place = Place::new()?;
     work::write_lists(&place.disk("names"), &place.disk("all"))?;
@@ -243,7 +242,7 @@ async fn journal(place: &Place, wish: &Wish) -> io::Result<()> {
     journal::measure(place, wish.pace, wants).await
 }
 
-/// The table row by row, and what came of the targets.
+/// Prints the table row by row, and the results of the targets.
 async fn table(place: &Place, wish: &Wish) -> io::Result<()> {
     let field = Field::new(place).await?;
     let mut out = io::stdout();

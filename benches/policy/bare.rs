@@ -1,5 +1,5 @@
-//! Bare LMDB: the records that stargreyd has just written, in as large batches, by one thread that does nothing
-//! else. No server can write faster to this disk with this library.
+//! Bare LMDB: one thread writes the records that stargreyd has just written, in batches of the same size. No server can
+//! write faster to this disk with this library.
 
 use std::path::Path;
 use std::time::Instant;
@@ -12,8 +12,7 @@ use stargrey::types::{ClientIp, Timestamp};
 
 use crate::work;
 
-/// Bytes that a database of a bench may grow to: more than is written in a run where the machine has the addresses, and
-/// as much as the daemon's default.
+/// Maximum size of a database, in bytes: the daemon's default, and more than a run writes on a 64-bit machine.
 pub(crate) const MAP: usize = if cfg!(target_pointer_width = "64") {
     16 << 30
 } else {
@@ -30,7 +29,7 @@ pub(crate) struct Bare {
 }
 
 impl Bare {
-    /// Commits wait for what stargreyd's wait for by default.
+    /// With the durability of stargreyd's default.
     pub(crate) fn open(directory: &Path) -> Result<Self, Failure> {
         let mut options = EnvOpenOptions::new();
         options.map_size(MAP).max_dbs(1);

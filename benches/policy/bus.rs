@@ -1,4 +1,4 @@
-//! A private bus for each server that is told to do something beside its work.
+//! A private D-Bus for each server that runs chores.
 
 use std::fs;
 use std::io;

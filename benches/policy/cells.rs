@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bare::Bare;
-use crate::load::{self, Manner, Sample, Until};
+use crate::load::{self, LoadPlan, Sample, Until};
 use crate::server::{Place, Server, Start};
 use crate::spread::Spread;
 use crate::work::{self, PASS, Work};
@@ -60,13 +60,13 @@ impl Peer {
     /// A server that has seen what the works build upon.
     pub(crate) async fn prepared(server: Server) -> io::Result<Self> {
         for work in work::preparations() {
-            let manner = Manner {
+            let plan = LoadPlan {
                 work,
                 always: None,
                 connections: 64,
                 rest: Duration::ZERO,
             };
-            load::run(&server, &manner, &Until::Through).await?;
+            load::run(&server, &plan, &Until::Through).await?;
         }
         Ok(Self::new(server))
     }
@@ -95,14 +95,14 @@ impl Peer {
         connections: usize,
         length: Duration,
     ) -> io::Result<Sample> {
-        let manner = self.manner(name, connections)?;
-        load::run(&self.server, &manner, &Until::Time(length)).await
+        let plan = self.plan(name, connections)?;
+        load::run(&self.server, &plan, &Until::Time(length)).await
     }
 
     /// So many connections that do this work without a rest.
-    pub(crate) fn manner(&self, name: &str, connections: usize) -> io::Result<Manner> {
+    pub(crate) fn plan(&self, name: &str, connections: usize) -> io::Result<LoadPlan> {
         let is_null = self.server.database.as_os_str().is_empty();
-        Ok(Manner {
+        Ok(LoadPlan {
             work: Arc::clone(self.work(name)?),
             always: is_null.then_some(PASS),
             connections,

@@ -1,13 +1,13 @@
-//! What the chores of a daemon cost those who ask meanwhile: `make bench PART=chores`.
+//! Latency of requests while the daemon runs chores: `make bench PART=chores`.
 //!
-//! A hundred connections ask the mix without a rest, without and beside a chore in turn. The chores are ordered with
-//! stargreyctl over a private bus: a reload of a list of a hundred thousand networks and a backup, each every
-//! second, and an import of a million rows, a part of them in each round. The sweep needs no order: a second server
-//! has records in its database whose time is over. It sweeps from its start on, so a signal stops it whenever
-//! it is not asked.
+//! A hundred connections send the mix continuously, alternately without and during a chore. stargreyctl starts the
+//! chores over a private D-Bus: a reload of a list of a hundred thousand networks and a backup, each every
+//! second, and an import of a million rows, a part of them in each round. The sweep starts by itself: a second server
+//! has expired records in its database. It sweeps from its start on, so a signal stops the process while it is not
+//! measured.
 //!
-//! Beside a burst of entries that are added, each an expression, only strangers ask: their answers wait for the thread
-//! that writes the entries.
+//! During a burst of added entries, each an expression, only new triplets are sent: their replies wait for the writer
+//! thread, which writes the entries.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -186,7 +186,7 @@ impl Ordered {
 
     /// A spell of work that lasts until everything is done as ordered.
     async fn spell(&self, work: &str, orders: Orders) -> io::Result<(Sample, Obeyed)> {
-        let manner = self.peer.manner(work, CONNECTIONS)?;
+        let plan = self.peer.plan(work, CONNECTIONS)?;
         let is_over = Arc::new(AtomicBool::new(false));
         let until = Until::Told(Arc::clone(&is_over));
         let giving = thread::spawn(move || {
@@ -194,7 +194,7 @@ impl Ordered {
             is_over.store(true, Ordering::Relaxed);
             obeyed
         });
-        let sample = load::run(&self.peer.server, &manner, &until).await?;
+        let sample = load::run(&self.peer.server, &plan, &until).await?;
         let obeyed = giving.join();
         let obeyed = obeyed.map_err(|_| io::Error::other("a thread has died"))?;
         Ok((sample, obeyed?))

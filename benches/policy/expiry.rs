@@ -1,14 +1,13 @@
-//! Half of the triplets are too old: `make bench PART=expiry`.
+//! Half of the triplets are expired: `make bench PART=expiry`.
 //!
 //! The database is filled with five million triplets whose retry window is over and five million fresh ones. The
-//! server sweeps from its start on; meanwhile some connections ask now and then, as on a server that is not busy.
+//! server sweeps from its start on; meanwhile some connections send a request now and then, as on an idle server.
 //!
-//! *No answer is held up*: everybody is asked for as long again when nothing is left to expire. What the greatest
-//! wait was then, and that of all but one in ten thousand, the disk's own hiccups included, may be exceeded by fifty
-//! milliseconds while it expires. A hiccup in the second half makes this easier and one in the first harder, so
-//! all four figures are printed.
+//! *No reply is delayed*: the requests continue for the same time after the expiry. The maximum latency and the p99.99
+//! of that second half, hiccups of the disk included, may be exceeded by fifty milliseconds during the expiry. A hiccup
+//! in the second half makes this easier and one in the first harder, so all four figures are printed.
 //!
-//! *The room is used again*: the library then writes so many new triplets that there are as many as before.
+//! *Freed pages are reused*: the library then writes as many new triplets as have expired.
 //!
 //! *Nothing gets slower*: the database is compared with one that was filled with as many triplets and never swept. The
 //! second half comes behind what prepares the works there too, so that what is new has its place among as many.
@@ -26,7 +25,7 @@ use stargrey::types::Span;
 use crate::bus::Bus;
 use crate::cells::{Pace, Peer};
 use crate::fill::{Crowd, WARMING, fill};
-use crate::load::{self, Manner, Until};
+use crate::load::{self, LoadPlan, Until};
 use crate::server::{Place, Server, Start};
 use crate::spread::float;
 use crate::verdict::Bound;
@@ -148,13 +147,13 @@ impl Expiring {
     async fn waits(&self, begun: Instant, expected: u64) -> io::Result<()> {
         let mut out = io::stdout();
         let is_over = Arc::new(AtomicBool::new(false));
-        let manner = Manner {
+        let plan = LoadPlan {
             rest: REST,
-            ..self.peer.manner(WORK, GENTLE)?
+            ..self.peer.plan(WORK, GENTLE)?
         };
         let until = Until::Told(Arc::clone(&is_over));
         let (meanwhile, ()) = tokio::try_join!(
-            load::run(&self.peer.server, &manner, &until),
+            load::run(&self.peer.server, &plan, &until),
             self.watch(expected, &is_over)
         )?;
         let time = begun.elapsed();
@@ -167,7 +166,7 @@ impl Expiring {
             float(removed) / time.as_secs_f64(),
             meanwhile.rate
         )?;
-        let then = load::run(&self.peer.server, &manner, &Until::Time(time)).await?;
+        let then = load::run(&self.peer.server, &plan, &Until::Time(time)).await?;
         let greatest = (meanwhile.greatest, then.greatest);
         let nearly = (meanwhile.p9999, then.p9999);
         for (name, (meanwhile, then)) in [("greatest wait", greatest), ("p99.99", nearly)] {

@@ -1,8 +1,8 @@
-//! Databases of many strangers, written by the library before a server is started on them.
+//! Fills databases with many new triplets, using the library, before a server is started on them.
 //!
-//! Keys come at random, as strangers do: numbers at equal distances would fill and split all pages of the database in
-//! step, and what a triplet takes on the disk would swing with their count. They are of the networks that the
-//! strangers of the works are of, so that what is new has its place among what is stored.
+//! Keys are random, as those of real mail: equidistant numbers would fill and split all pages of the database at the
+//! same time, and the size of a triplet on disk would oscillate with their count. They have the same networks as the
+//! new triplets of the works, so that new keys are inserted among the stored ones.
 
 use std::error::Error;
 use std::io;

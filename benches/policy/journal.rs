@@ -1,8 +1,8 @@
-//! What it costs to tell the journal of each decision: `make bench PART=journal`.
+//! The cost of a journal record for each decision: `make bench PART=journal`.
 //!
-//! stargreyd without `-q`, beside a null server that sends the same record for each request, by the same library and
-//! as large. The null server waits until its record is taken. stargreyd has a queue and drops what does not fit, so
-//! the table says how many records came.
+//! Compares stargreyd without `-q` with a null server that sends a record of the same size for each request, with the
+//! same library. The null server waits until its record is accepted. stargreyd has a queue and drops records that do
+//! not fit, so the table shows how many records arrived.
 
 use std::io::{self, Write};
 

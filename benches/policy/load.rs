@@ -1,4 +1,4 @@
-//! The load: connections that ask, wait and ask again, all on one thread.
+//! The load generator: connections that send a request, wait for the reply and repeat, all on one thread.
 
 use std::io;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::server::{Server, own_cpu};
 use crate::work::{Answer, Work};
 
-/// When to stop asking.
+/// When to stop.
 #[derive(Clone)]
 pub(crate) enum Until {
     /// After this time.
@@ -24,45 +24,45 @@ pub(crate) enum Until {
     Told(Arc<AtomicBool>),
 }
 
-/// What one spell of load yields.
+/// The result of one spell of load.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     /// Requests a second.
     pub(crate) rate: f64,
-    /// Half the answers came within so many microseconds.
+    /// Median latency, in microseconds.
     pub(crate) p50: f64,
-    /// All but one in a hundred did.
+    /// 99th percentile.
     pub(crate) p99: f64,
-    /// All but one in a thousand did.
+    /// 99.9th percentile.
     pub(crate) p999: f64,
-    /// All but one in ten thousand did.
+    /// 99.99th percentile.
     pub(crate) p9999: f64,
-    /// All did.
+    /// Maximum.
     pub(crate) greatest: f64,
     /// Microseconds of the server's CPU time for a request.
     pub(crate) cpu: f64,
-    /// Which part of the time this process was working.
+    /// The fraction of the time that this process was busy.
     pub(crate) busy: f64,
-    /// How many requests were answered, those included that came before the measuring.
+    /// The number of replies, including those before the measurement.
     pub(crate) answers: usize,
 }
 
-/// How the server is asked.
+/// The plan of a spell of load.
 #[derive(Clone)]
-pub(crate) struct Manner {
+pub(crate) struct LoadPlan {
     pub(crate) work: Arc<Work>,
-    /// The answer when it is not the one the work wants: that of a server that does not look.
+    /// The reply of a server that does not decide; `None`: that of the work.
     pub(crate) always: Option<Answer>,
     pub(crate) connections: usize,
-    /// How long a connection rests between an answer and the next request.
+    /// The pause of a connection between a reply and the next request.
     pub(crate) rest: Duration,
 }
 
-/// Has the server work. Each connection has had one answer when the measuring begins.
-pub(crate) async fn run(server: &Server, manner: &Manner, until: &Until) -> io::Result<Sample> {
+/// Runs a spell of load. The measurement starts when each connection has got one reply.
+pub(crate) async fn run(server: &Server, plan: &LoadPlan, until: &Until) -> io::Result<Sample> {
     let mut open = Vec::new();
-    for _ in 0..manner.connections {
-        let mut connection = Connection::open(&server.socket, manner).await?;
+    for _ in 0..plan.connections {
+        let mut connection = Connection::open(&server.socket, plan).await?;
         connection.ask(until).await?;
         open.push(connection);
     }
@@ -94,7 +94,7 @@ pub(crate) async fn run(server: &Server, manner: &Manner, until: &Until) -> io::
         greatest: wait_at(10_000),
         cpu: micros(cpu) / count,
         busy: own.as_secs_f64() / elapsed.as_secs_f64(),
-        answers: waits.len() + manner.connections,
+        answers: waits.len() + plan.connections,
     })
 }
 
@@ -112,17 +112,17 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(socket: &PathBuf, manner: &Manner) -> io::Result<Self> {
+    async fn open(socket: &PathBuf, plan: &LoadPlan) -> io::Result<Self> {
         Ok(Self {
             stream: UnixStream::connect(socket).await?,
             request: Vec::new(),
-            work: Arc::clone(&manner.work),
-            always: manner.always,
-            rest: manner.rest,
+            work: Arc::clone(&plan.work),
+            always: plan.always,
+            rest: plan.rest,
         })
     }
 
-    /// Asks until it is time to stop, and returns how long each answer took.
+    /// Sends requests until the end, and returns the latency of each reply.
     async fn keep_asking(mut self, start: Instant, until: Until) -> io::Result<Vec<Duration>> {
         let mut waits = Vec::new();
         let mut before = Instant::now();
@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// Asks once, unless there is nothing left to ask; another answer than the right one is an error.
+    /// Sends one request, if any is left; an unexpected reply is an error.
     async fn ask(&mut self, until: &Until) -> io::Result<bool> {
         let again = !matches!(until, Until::Through);
         let Some(answer) = self.work.fill(&mut self.request, again) else {

@@ -1,5 +1,5 @@
-//! The null server: tokio's usual runtime with a thread for each processor, which reads up to the empty line and answers
-//! `DUNNO` without having looked. If it is given a record, it tells it to the journal with each answer.
+//! The null server: tokio's usual runtime with a thread for each processor, which reads up to the empty line and
+//! replies `DUNNO` to everything. If it is given a record, it sends it to the journal with each reply.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 /// The argument that makes this program the null server.
 pub(crate) const NULL: &str = "--null-server";
 
-/// What it tells the journal.
+/// The record for the journal.
 struct Telling {
     journal: JournalLog,
     line: String,
@@ -48,7 +48,7 @@ impl Telling {
     }
 }
 
-/// Is the null server, for ever. The record is the line and its fields, each with its name and value.
+/// Runs the null server. The record is the line and its fields, each with its name and value.
 pub(crate) fn be_null(socket: &Path, record: &[&str]) -> io::Result<()> {
     let telling = match record {
         [line, fields @ ..] => Some(Arc::new(Telling::new(line, fields)?)),
@@ -67,7 +67,7 @@ pub(crate) fn be_null(socket: &Path, record: &[&str]) -> io::Result<()> {
     })
 }
 
-/// Answers whatever ends with an empty line.
+/// Replies to everything that ends with an empty line.
 async fn answer_blindly(mut stream: UnixStream, telling: Option<Arc<Telling>>) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(2048);
     while stream.read_buf(&mut buffer).await? > 0 {

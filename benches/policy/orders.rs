@@ -1,5 +1,5 @@
-//! What an administrator orders while others ask: stargreyctl, every second; and a program that adds entries, one
-//! after the other.
+//! Administrative load during the measurement: stargreyctl every second, and a program that adds entries one after the
+//! other.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

@@ -1,4 +1,4 @@
-//! The servers, each a process of its own, so that the system counts its CPU time.
+//! The servers, each in a separate process, so that the system counts its CPU time.
 
 use std::env;
 use std::fs::{self, File};
@@ -39,11 +39,11 @@ pub(crate) struct Server {
     child: Child,
     /// Where it listens.
     pub(crate) socket: PathBuf,
-    /// Where it keeps what it knows.
+    /// Its data directory.
     pub(crate) database: PathBuf,
 }
 
-/// How stargreyd is started.
+/// Options of stargreyd.
 #[derive(Default)]
 pub(crate) struct Start<'a> {
     /// What its files are called.
@@ -51,7 +51,7 @@ pub(crate) struct Start<'a> {
     pub(crate) options: &'a [&'a str],
     /// The address of its bus.
     pub(crate) bus: Option<&'a str>,
-    /// Whether it tells the journal of each decision.
+    /// Whether it logs each decision to the journal.
     pub(crate) is_telling: bool,
 }
 

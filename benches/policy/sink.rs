@@ -1,5 +1,4 @@
-//! Who takes what the servers tell the journal: the journal itself, or where there is none a thread that
-//! reads, counts and forgets.
+//! The receiver of the servers' log records: the journal, or without one a thread that reads, counts and discards them.
 
 use std::fmt;
 use std::fs;

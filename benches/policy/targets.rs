@@ -1,10 +1,10 @@
-//! What is aimed at, each a ratio of the same run.
+//! The targets, each a ratio of figures of the same run.
 
 use crate::cells::Cell;
 use crate::load::Sample;
 use crate::spread::Spread;
 
-/// Whom stargreyd is compared with.
+/// The server that stargreyd is compared with.
 #[derive(Clone, Copy)]
 enum Against {
     Null,
@@ -12,7 +12,7 @@ enum Against {
     Bare,
 }
 
-/// What is compared.
+/// The compared figure.
 #[derive(Clone, Copy)]
 enum Figure {
     Rate,
@@ -29,7 +29,7 @@ struct Target {
     bound: f64,
 }
 
-/// What needs no promise.
+/// Works without durable changes.
 const READS: &[&str] = &[
     "listed by name",
     "listed by network",

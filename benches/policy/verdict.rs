@@ -1,10 +1,10 @@
-//! What was aimed at, and whether it was met: a line each.
+//! The results of the targets, one a line.
 
 use std::fmt;
 
 use crate::spread::Spread;
 
-/// What a figure has to keep to.
+/// The bound of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
     Least(f64),
@@ -31,7 +31,7 @@ impl Bound {
         )
     }
 
-    /// Whether it is kept to. A ratio that is not a number does not meet it.
+    /// Whether the bound is met. NaN does not meet it.
     fn verdict(self, figure: f64) -> &'static str {
         let is_met = match self {
             Self::Least(bound) => figure >= bound,

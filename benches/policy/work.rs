@@ -1,8 +1,7 @@
-//! The kinds of work, as requests that cost next to nothing to make.
+//! The works: kinds of requests that are cheap to generate.
 //!
-//! A request is made once, with `#` for the digits of a running number and `~` for those of the
-//! instance; asking overwrites these digits in a copy. Every server has works of its own, for each has seen other
-//! numbers.
+//! The template of a request has `#` for the digits of a running number and `~` for those of the instance; sending
+//! overwrites these digits in a copy. Each server has separate works, since each has seen other numbers.
 
 use std::fmt::Write;
 use std::fs;
