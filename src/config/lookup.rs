@@ -42,6 +42,12 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings
     });
     let resolver = options.resolver.as_ref().and_then(|text| {
         let server = name_server(text).map(Some);
+        if matches!(server, Ok(Some(SocketAddr::V6(_)))) && !text.starts_with('[') && text.ends_with(":53") {
+            found.warn(
+                "--resolver",
+                format!("{text} is an address without a port; with the port it would be written [ADDRESS]:53"),
+            );
+        }
         found.take("--resolver", server, None)
     });
     LookupSettings {

@@ -262,7 +262,11 @@ fn zone_step(zone: usize, answer: ZoneAnswer, rules: &Ruleset) -> (StepResult, S
             (StepResult::Match, text)
         }
         ZoneAnswer::Unlisted => (StepResult::NoMatch, format!("{zone}: not listed")),
-        ZoneAnswer::Error => (StepResult::Unknown, format!("{zone}: an error code")),
+        ZoneAnswer::Error(code) if code.is_unspecified() => (
+            StepResult::Unknown,
+            format!("{zone}: an address outside 127.0.0.0/8"),
+        ),
+        ZoneAnswer::Error(code) => (StepResult::Unknown, format!("{zone}: error code {code}")),
         ZoneAnswer::Silent => (
             StepResult::Unknown,
             format!("{zone}: no reply, or not queried"),

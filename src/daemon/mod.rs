@@ -176,8 +176,11 @@ fn check(
     if logging::goes_to_journal() {
         report(Some(&options.syslog_name), &warnings, &errors);
     } else {
-        for line in warnings.iter().chain(&errors) {
-            logging::write_stderr(line);
+        for line in &warnings {
+            logging::write_stderr(&format!("warning: {line}"));
+        }
+        for line in &errors {
+            logging::write_stderr(&format!("error: {line}"));
         }
     }
     ExitCode::from(if errors.is_empty() {

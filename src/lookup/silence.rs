@@ -2,6 +2,7 @@
 //! lookups in a row, domains that senders have chosen after one.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -106,11 +107,14 @@ impl Silence {
             return was_asked.then_some(Change::FallsSilent);
         }
         health.times = 0;
-        health.is_error = finding.is_error_code();
+        let code = finding.error_code();
+        health.is_error = code.is_some();
         let replies_again = health.until.take().is_some();
-        if health.is_error && health.said.is_none_or(|said| now >= said + SAID_AGAIN) {
+        if let Some(code) = code
+            && health.said.is_none_or(|said| now >= said + SAID_AGAIN)
+        {
             health.said = Some(now);
-            return Some(Change::Refuses);
+            return Some(Change::Refuses(code));
         }
         replies_again.then_some(Change::RepliesAgain)
     }
@@ -124,7 +128,7 @@ pub(super) enum Change {
     /// It replies again.
     RepliesAgain,
     /// It replies with an error code, for the first time in an hour.
-    Refuses,
+    Refuses(Ipv4Addr),
 }
 
 impl Change {
@@ -136,8 +140,11 @@ impl Change {
                 LEFT_OUT.as_secs()
             ),
             Self::RepliesAgain => log::warn!("{zone}: replies again"),
-            Self::Refuses => log::warn!(
-                "{zone}: replies with an error code: does the list serve this name server?"
+            Self::Refuses(code) if code.is_unspecified() => log::warn!(
+                "{zone}: replies with an address outside 127.0.0.0/8: does the zone exist?"
+            ),
+            Self::Refuses(code) => log::warn!(
+                "{zone}: replies with error code {code}: does the list serve this name server?"
             ),
         }
     }

@@ -13,7 +13,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-use super::evidence::{Evidence, Finding, Lookup, is_listing};
+use super::evidence::{Evidence, Finding, Lookup, error_code, is_listing};
 use super::zone::{Zone, ZoneError};
 use crate::types::{ClientIp, ReplyText};
 
@@ -141,8 +141,8 @@ pub enum ZoneAnswer {
     },
     /// It does not have the client.
     Unlisted,
-    /// It does not answer such questions: an error code.
-    Error,
+    /// It does not answer such questions, but with this error code; unspecified if it was no address of a list.
+    Error(Ipv4Addr),
     /// There was no answer.
     Silent,
 }
@@ -302,7 +302,7 @@ impl DnsLists {
                 .filter(|answer| is_listing(*answer))
         };
         let Some(address) = listings().next() else {
-            return ZoneAnswer::Error;
+            return ZoneAnswer::Error(error_code(addresses).unwrap_or(Ipv4Addr::UNSPECIFIED));
         };
         let sites = self.sites.iter().filter(|site| site.zone == zone);
         let matching = sites.filter(|site| listings().any(|listing| site.matches(listing)));
@@ -365,7 +365,7 @@ impl DnsLists {
                     }
                 }
                 ZoneAnswer::Unlisted => {}
-                ZoneAnswer::Error | ZoneAnswer::Silent => {
+                ZoneAnswer::Error(_) | ZoneAnswer::Silent => {
                     sum.silent = sum.silent.saturating_add(1);
                     missed = missed.and(self.missed(number));
                 }

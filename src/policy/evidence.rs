@@ -64,12 +64,13 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether a list has answered with nothing but an error code.
+    /// What a list has replied with if that was nothing but an error code; unspecified if it was no address of a list
+    /// at all.
     #[must_use]
-    pub fn is_error_code(&self) -> bool {
+    pub fn error_code(&self) -> Option<Ipv4Addr> {
         match self {
-            Self::Addresses(addresses) => !addresses.iter().copied().any(is_listing),
-            Self::Text(_) | Self::Absent | Self::Spf(_) | Self::NoAnswer => false,
+            Self::Addresses(addresses) => error_code(addresses),
+            Self::Text(_) | Self::Absent | Self::Spf(_) | Self::NoAnswer => None,
         }
     }
 }
@@ -118,6 +119,13 @@ impl Evidence {
     pub const fn close(&mut self) {
         self.is_closed = true;
     }
+}
+
+/// The error code that these addresses are, if no listing is among them.
+pub(super) fn error_code(addresses: &[Ipv4Addr]) -> Option<Ipv4Addr> {
+    let is_listed = addresses.iter().copied().any(is_listing);
+    let first = addresses.first().copied();
+    (!is_listed).then(|| first.unwrap_or(Ipv4Addr::UNSPECIFIED))
 }
 
 /// Whether an address is the answer of a list, and not an error code. 127.0.0.255 says that a name server is refused

@@ -98,7 +98,7 @@ impl DnsCounts {
             count(What::Listed, is_listed);
             count(What::Decided, is_counted && score.heaviest == Some(*zone));
             count(What::Alone, is_counted && without < threshold);
-            count(What::Error, *answer == ZoneAnswer::Error);
+            count(What::Error, matches!(answer, ZoneAnswer::Error(_)));
             count(What::Silent, *answer == ZoneAnswer::Silent);
         }
     }
@@ -117,7 +117,7 @@ impl DnsCounts {
 const fn weight(answer: ZoneAnswer) -> i32 {
     match answer {
         ZoneAnswer::Listed { weight, .. } => weight,
-        ZoneAnswer::Unlisted | ZoneAnswer::Error | ZoneAnswer::Silent => 0,
+        ZoneAnswer::Unlisted | ZoneAnswer::Error(_) | ZoneAnswer::Silent => 0,
     }
 }
 
@@ -144,7 +144,15 @@ mod tests {
             // Refused, and each of them was needed for that.
             ([listed(3), listed(2), listed(1)], 6, Some(0)),
             ([unlisted, listed(2), listed(1)], 3, Some(1)),
-            ([unlisted, listed(2), ZoneAnswer::Error], 2, Some(1)),
+            (
+                [
+                    unlisted,
+                    listed(2),
+                    ZoneAnswer::Error([127, 255, 255, 254].into()),
+                ],
+                2,
+                Some(1),
+            ),
         ];
         let counts = DnsCounts::new(&lists);
         for (answers, weight, heaviest) in cases {

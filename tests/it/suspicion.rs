@@ -300,7 +300,7 @@ fn replies_of_tables_are_counted_and_logged_as_what_they_are() {
         assert_eq!(answer, want, "{name}");
         daemon.log_until(|log| log.contains(&format!("{line} client_name={name},")));
     }
-    daemon.wait_for("STATUS=3 requests: 0 greylisted, 2 replies from tables, 1 passed;");
+    daemon.wait_for("STATUS=3 requests: 0 greylisted, 2 refused, 1 passed;");
 }
 
 #[test]
