@@ -101,16 +101,22 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 dist: ## The source archive for packages, with all crates: target/dist
 	.ci/dist $(abspath $(target))
 
-check: check-deps check-rust check-oldest check-man check-units check-scripts check-system ## All that must hold before a change is taken
+check: check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system ## All that must hold before a change is taken
 
 check-deps: ## Install what the checks need (Debian, as root)
 	tests/system/deps
 
 check-rust: ## Format, lints, tests, documentation
+	tests/spf-suite $(target)
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
 	cargo test
+
+# The profile's checks without its optimization, which takes minutes.
+check-release: ## No SPF record ends what is shipped
+	CARGO_TARGET_DIR=$(abspath $(target))/release-checks cargo test --release --config 'profile.release.lto="off"' \
+		--config profile.release.opt-level=0 --config profile.release.codegen-units=16 --test spf_prefixes
 
 # In a directory of its own, so that nothing is compiled again for either. Without rustup, Debian's Rust will do if it is
 # that version. Where that Rust cannot be fetched (a machine without the internet), clippy's incompatible_msrv is all
@@ -175,4 +181,4 @@ bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='kn
 clean: ## Remove all that was built
 	cargo clean
 
-.PHONY: help build run install dist check check-deps check-rust check-oldest check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean
+.PHONY: help build run install dist check check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean

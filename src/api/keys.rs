@@ -146,6 +146,8 @@ pub const LISTS: &str = "lists";
 pub const DNS_LISTS: &str = "dns_lists";
 /// Lookups by what became of them.
 pub const LOOKUPS: &str = "lookups";
+/// Counters by what SPF has said: `pass`, `fail` …
+pub const SPF: &str = "spf";
 /// All requests.
 pub const REQUESTS: &str = "requests";
 /// Requests that were deferred.

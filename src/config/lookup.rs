@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
-use crate::policy::{DnsLists, Params, Thresholds, Unmatched};
+use crate::policy::{DnsLists, Params, SpfUse, Thresholds, Unmatched};
 use crate::types::{DNS_PORT, Span};
 
 /// The greatest threshold, up and down.
@@ -22,10 +22,20 @@ pub const MOST_TIMEOUT: u64 = 5;
 pub struct LookupSettings {
     /// The DNS lists; empty if there are none.
     pub dns_lists: DnsLists,
+    /// Whether SPF may be asked.
+    pub spf: bool,
     /// The name server; `None`: those of /etc/resolv.conf.
     pub resolver: Option<SocketAddr>,
     /// How long a request waits for all its lookups together; 1 to 5 seconds.
     pub timeout: Span,
+}
+
+impl LookupSettings {
+    /// Whether anything is looked up.
+    #[must_use]
+    pub const fn is_used(&self) -> bool {
+        self.spf || !self.dns_lists.is_empty()
+    }
 }
 
 /// Reads the options.
@@ -52,6 +62,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings
     });
     LookupSettings {
         dns_lists: found.take("--dnsbl-sites", lists, DnsLists::default()),
+        spf: options.spf || options.spf_excuses,
         resolver,
         timeout: Span::from_seconds(timeout),
     }
@@ -82,7 +93,20 @@ pub(super) fn warn_of_ineffective(
     params: &Params,
     found: &mut Diagnostics,
 ) {
+    warn_of_spf(options, params, found);
     let lists = &settings.dns_lists;
+    if !settings.is_used() {
+        let useless = [
+            ("--lookup-timeout", options.lookup_timeout.is_some()),
+            ("--resolver", options.resolver.is_some()),
+        ];
+        for (option, _) in useless.into_iter().filter(|(_, is_given)| *is_given) {
+            found.warn(
+                option,
+                "has no effect without --dnsbl-sites or --spf; ignoring",
+            );
+        }
+    }
     if lists.is_empty() {
         if !options.dnsbl_sites.is_empty() {
             found.warn("--dnsbl-sites", "names no list; ignoring");
@@ -97,8 +121,6 @@ pub(super) fn warn_of_ineffective(
                 "--dnsbl-allowlist-threshold",
                 options.dnsbl_allowlist_threshold.is_some(),
             ),
-            ("--lookup-timeout", options.lookup_timeout.is_some()),
-            ("--resolver", options.resolver.is_some()),
         ];
         for (option, _) in unused.into_iter().filter(|(_, is_given)| *is_given) {
             found.warn(option, "has no effect without --dnsbl-sites; ignoring");
@@ -130,6 +152,22 @@ pub(super) fn warn_of_ineffective(
         found.warn(
             "--dnsbl-sites",
             "has no effect with --unmatched=greylist, except in log and counters: clients that are not listed are \
+             greylisted too",
+        );
+    }
+}
+
+/// Says what of SPF cannot do what it is meant to.
+fn warn_of_spf(options: &Options, params: &Params, found: &mut Diagnostics) {
+    if options.spf && params.spf == SpfUse::default() {
+        found.warn("--spf", "has no effect without --spf-excuses; ignoring");
+    }
+    if params.spf.excuses && params.s25r.is_none() {
+        found.warn("--spf-excuses", "has no effect without --s25r; ignoring");
+    } else if params.spf.excuses && params.unmatched == Some(Unmatched::Greylist) {
+        found.warn(
+            "--spf-excuses",
+            "has no effect with --unmatched=greylist, except in log and counters: clients that are not suspicious are \
              greylisted too",
         );
     }

@@ -235,6 +235,14 @@ pub struct Options {
     )]
     pub dnsbl_allowlist_threshold: Option<String>,
 
+    /// Ask DNS whether SPF passes for the sender's domain; see --spf-excuses
+    #[arg(long, help_heading = "Suspicious clients")]
+    pub spf: bool,
+
+    /// A client that S25R marks is not suspicious if SPF passes; implies --spf
+    #[arg(long, help_heading = "Suspicious clients")]
+    pub spf_excuses: bool,
+
     /// Maximum time in seconds that a request waits for DNS, 1 to 5 [default: 2]
     #[arg(long, value_name = "N", help_heading = "Suspicious clients")]
     pub lookup_timeout: Option<String>,

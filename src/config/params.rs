@@ -63,7 +63,10 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         exempt_authenticated: !options.no_authenticated,
         recipients_opt_in: !options.greylist_recipients.is_empty(),
         s25r: s25r(options, found),
-        spf: SpfUse::default(),
+        spf: SpfUse {
+            excuses: options.spf_excuses,
+            names: false,
+        },
         unmatched: unmatched(options, found),
         tarpit: tarpit(options, found),
         on_store_failure: found.take("--on-store-failure", on_store_failure, OnStoreFailure::Pass),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Control, ControlError};
-use crate::policy::{ListName, Reason, s25r};
+use crate::policy::{ListName, Reason, SpfResult, s25r};
 use crate::service::Totals;
 use crate::types::Timestamp;
 
@@ -24,6 +24,8 @@ pub struct Statistics {
     pub dns_lists: Vec<(String, u64)>,
     /// Lookups, by what became of them.
     pub lookups: Vec<(&'static str, u64)>,
+    /// By what SPF has said.
+    pub spf: Vec<(&'static str, u64)>,
 }
 
 /// The counters of an hour.
@@ -31,7 +33,7 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By word: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, and the words of [`Totals`].
+    /// By word: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, and the words of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -59,6 +61,9 @@ impl Control {
                 .map(|(word, count)| (word.clone(), *count))
                 .collect(),
             lookups: counts.of_lookups(),
+            spf: SpfResult::ALL
+                .map(|result| (result.word(), counts.of_spf(result)))
+                .to_vec(),
         }
     }
 

@@ -11,21 +11,33 @@ const _: () = assert!(config::MOST_TIMEOUT == lookup::LOOKUP_SECONDS);
 /// Lookups by the name servers as they are now. Reads resolv.conf, so it may block, but not if there is nothing to look
 /// up.
 pub(super) fn new(settings: &LookupSettings) -> Lookups {
-    if settings.dns_lists.is_empty() {
+    if !settings.is_used() {
         return Lookups::none();
     }
     let dns = match settings.resolver {
-        Some(server) => Dns::at(server),
-        None => Dns::from_system().or_else(|error| {
+        Some(server) => Dns::at(server, random),
+        None => Dns::from_system(random).or_else(|error| {
             log::warn!("{error}; asking this machine's name server until the next reload");
-            Dns::local()
+            Dns::local(random)
         }),
     };
     match dns {
         Ok(dns) => Lookups::new(dns, Duration::from_secs(settings.timeout.seconds())),
         Err(error) => {
-            log::error!("--dnsbl-sites: {error}; no client will be found in a list");
+            log::error!("DNS: {error}; no client will be found in a list, and SPF will not pass");
             Lookups::none()
+        }
+    }
+}
+
+/// Random bits of the system.
+fn random() -> Option<u128> {
+    let mut bytes = [0; 16];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => Some(u128::from_ne_bytes(bytes)),
+        Err(error) => {
+            log::warn!("no random numbers, so no SPF result counts as a pass: {error}");
+            None
         }
     }
 }

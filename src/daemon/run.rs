@@ -24,7 +24,7 @@ use crate::frontend::bus::{self, MonitorInfo, ReloadReply, ReloadResult};
 use crate::frontend::{
     ConnectionOptions, ListenerContext, Reactor, ReactorThreads, Registry, Socket, serve,
 };
-use crate::lookup::MOST_DESCRIPTORS;
+use crate::lookup::{MOST_DESCRIPTORS, MOST_SPF_DESCRIPTORS};
 use crate::policy::{Params, Scheme};
 use crate::service::clock::{Clock, SystemClock};
 use crate::service::{Gate, Start};
@@ -68,12 +68,11 @@ pub(super) fn run(
     } = started;
     let built = Reactor::build();
     let (runtime, main) = built.map_err(|source| system("starting threads", source))?;
-    let for_lookups = if settings.lookup.dns_lists.is_empty() {
-        0
-    } else {
-        // Half of few descriptors, so that Postfix is always answered.
-        MOST_DESCRIPTORS.min(descriptors / 2)
-    };
+    let of = |is_used: bool, most: usize| if is_used { most } else { 0 };
+    let for_lists = of(!settings.lookup.dns_lists.is_empty(), MOST_DESCRIPTORS);
+    let for_spf = of(settings.lookup.spf, MOST_SPF_DESCRIPTORS);
+    // Half of few descriptors, so that Postfix is always answered.
+    let for_lookups = for_lists.saturating_add(for_spf).min(descriptors / 2);
     let limit = descriptors
         .saturating_sub(RESERVED_DESCRIPTORS)
         .saturating_sub(for_lookups)

@@ -1,5 +1,6 @@
 //! What is remembered for a while: two halves, of which the older is let go when the younger is full.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -16,7 +17,11 @@ pub(super) struct Cache<K, V, const MOST: usize> {
 
 impl<K: Eq + Hash, V, const MOST: usize> Cache<K, V, MOST> {
     /// The value, while it is to be believed.
-    pub(super) fn find(&self, key: &K, now: Instant) -> Option<&V> {
+    pub(super) fn find<Q>(&self, key: &Q, now: Instant) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
         let found = self.young.get(key).or_else(|| self.old.get(key));
         found
             .filter(|(_, until)| now < *until)

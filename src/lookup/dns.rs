@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -19,6 +20,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use super::spf::{Data, Evaluator, Failed, Kind, Names, Random, Records, Waiting};
 use super::{Answer, Resolver, Resolving};
 use crate::policy::{Finding, Lookup};
 use crate::types::{DNS_PORT, ReplyText};
@@ -55,26 +57,27 @@ pub enum ResolverError {
     Resolver(#[from] NetError),
 }
 
-/// DNS.
-#[derive(Debug)]
+/// DNS. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Dns {
     /// One for each name server, in their order.
-    servers: Vec<TokioResolver>,
+    servers: Arc<[TokioResolver]>,
+    evaluator: Arc<Evaluator>,
 }
 
 impl Dns {
-    /// The name servers of /etc/resolv.conf, as it is now.
+    /// The name servers of /etc/resolv.conf, as it is now. `random` is what SPF draws addresses from.
     ///
     /// # Errors
     ///
     /// [`ResolverError`] when the file cannot be read, or names none.
-    pub fn from_system() -> Result<Self, ResolverError> {
+    pub fn from_system(random: Random) -> Result<Self, ResolverError> {
         let text = std::fs::read(Path::new(RESOLV_CONF)).map_err(ResolverError::File)?;
         let servers = name_servers(&String::from_utf8_lossy(&text));
         if servers.is_empty() {
             return Err(ResolverError::Empty);
         }
-        Self::new(&servers)
+        Self::new(&servers, random)
     }
 
     /// The name server of this machine, which is asked where resolv.conf names none (resolv.conf(5)).
@@ -82,8 +85,11 @@ impl Dns {
     /// # Errors
     ///
     /// [`ResolverError`] when no resolver can be made.
-    pub fn local() -> Result<Self, ResolverError> {
-        Self::at(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT))
+    pub fn local(random: Random) -> Result<Self, ResolverError> {
+        Self::at(
+            SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT),
+            random,
+        )
     }
 
     /// One name server.
@@ -91,14 +97,15 @@ impl Dns {
     /// # Errors
     ///
     /// [`ResolverError`] when no resolver can be made.
-    pub fn at(server: SocketAddr) -> Result<Self, ResolverError> {
-        Self::new(&[server])
+    pub fn at(server: SocketAddr, random: Random) -> Result<Self, ResolverError> {
+        Self::new(&[server], random)
     }
 
-    fn new(servers: &[SocketAddr]) -> Result<Self, ResolverError> {
+    fn new(servers: &[SocketAddr], random: Random) -> Result<Self, ResolverError> {
         let servers = servers.iter().map(|server| resolver(*server));
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
+            evaluator: Arc::new(Evaluator::new(random)),
         })
     }
 }
@@ -146,25 +153,79 @@ fn set(options: &mut ResolverOpts) {
 
 impl Resolver for Dns {
     fn resolve(&self, lookup: &Lookup) -> Resolving {
-        let servers = self.servers.clone();
-        let (name, kind) = match lookup {
-            Lookup::DnsList(zone, client) => (zone.name(*client), RecordType::A),
-            Lookup::DnsListText(zone, client) => (zone.name(*client), RecordType::TXT),
-            Lookup::Spf(_) => return Box::pin(async { Answer::SILENT }),
+        let dns = self.clone();
+        match lookup.clone() {
+            Lookup::DnsList(zone, client) => {
+                Box::pin(async move { dns.ask_list(&zone.name(client), RecordType::A).await })
+            }
+            Lookup::DnsListText(zone, client) => {
+                Box::pin(async move { dns.ask_list(&zone.name(client), RecordType::TXT).await })
+            }
+            Lookup::Spf(question) => {
+                Box::pin(async move { dns.evaluator.evaluate(&question, &dns).await })
+            }
+        }
+    }
+}
+
+impl Dns {
+    /// Asks a DNS list.
+    async fn ask_list(&self, name: &str, kind: RecordType) -> Answer {
+        let Some(reply) = self.ask(name, kind).await else {
+            return Answer::SILENT;
+        };
+        Answer {
+            finding: finding(&reply.records, kind),
+            lifetime: reply.lifetime,
+        }
+    }
+
+    /// Asks one name server after the other until one has replied; `None` if none has, or DNS cannot have the name.
+    async fn ask(&self, name: &str, kind: RecordType) -> Option<Reply> {
+        // Labels of any bytes: macros of SPF may make names that hickory does not read from a text. No search domain is
+        // tried.
+        let labels = name.strip_suffix('.').unwrap_or(name).split('.');
+        let name = Name::from_labels(labels.map(str::as_bytes)).ok()?;
+        ask_all(self.servers.iter().cloned(), name, kind).await
+    }
+}
+
+impl Names for Dns {
+    fn find<'a>(&'a self, name: &'a str, kind: Kind) -> Waiting<'a> {
+        let of_kind = match kind {
+            Kind::A => RecordType::A,
+            Kind::Aaaa => RecordType::AAAA,
+            Kind::Mx => RecordType::MX,
+            Kind::Txt => RecordType::TXT,
+            Kind::Ptr => RecordType::PTR,
         };
         Box::pin(async move {
-            // The name ends with a dot: no search domain is tried.
-            match Name::from_ascii(&name) {
-                Ok(name) => ask_all(servers, name, kind).await.unwrap_or(Answer::SILENT),
-                Err(_) => Answer::SILENT,
-            }
+            let reply = self.ask(name, of_kind).await.ok_or(Failed)?;
+            let mut records = reply.records;
+            records.sort_by_key(preference);
+            let of_kind = records
+                .iter()
+                .filter(|record| record.record_type() == of_kind);
+            Ok(Records {
+                data: of_kind.filter_map(data).collect(),
+                lifetime: reply.lifetime,
+            })
         })
     }
 }
 
+/// What a name server has replied: the records, none if there is no such name or it has none of the kind.
+struct Reply {
+    records: Vec<Record>,
+    lifetime: Duration,
+}
+
 /// Asks one name server after the other until one has replied; `None` if none has.
-async fn ask_all(servers: Vec<TokioResolver>, name: Name, kind: RecordType) -> Option<Answer> {
-    let mut waiting = servers.into_iter();
+async fn ask_all(
+    mut waiting: impl ExactSizeIterator<Item = TokioResolver>,
+    name: Name,
+    kind: RecordType,
+) -> Option<Reply> {
     let mut running = JoinSet::new();
     loop {
         if let Some(server) = waiting.next() {
@@ -177,19 +238,19 @@ async fn ask_all(servers: Vec<TokioResolver>, name: Name, kind: RecordType) -> O
         } else {
             running.join_next().await
         };
-        if let Some(Ok(Some(answer))) = replied {
-            return Some(answer);
+        if let Some(Ok(Some(reply))) = replied {
+            return Some(reply);
         }
     }
 }
 
 /// Asks a name server; `None` if it has not replied, or with an error.
-async fn ask(server: TokioResolver, name: Name, kind: RecordType) -> Option<Answer> {
+async fn ask(server: TokioResolver, name: Name, kind: RecordType) -> Option<Reply> {
     match server.lookup(name, kind).await {
         Ok(found) => {
             let until = Instant::from_std(found.valid_until());
-            Some(Answer {
-                finding: finding(found.answers(), kind),
+            Some(Reply {
+                records: found.answers().to_vec(),
                 lifetime: until
                     .saturating_duration_since(Instant::now())
                     .max(LEAST_LIFETIME),
@@ -198,8 +259,8 @@ async fn ask(server: TokioResolver, name: Name, kind: RecordType) -> Option<Answ
         Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
             let code = nothing.response_code;
             let seconds = nothing.negative_ttl.unwrap_or_default();
-            (code == ResponseCode::NXDomain || code == ResponseCode::NoError).then(|| Answer {
-                finding: Finding::Absent,
+            (code == ResponseCode::NXDomain || code == ResponseCode::NoError).then(|| Reply {
+                records: Vec::new(),
                 lifetime: Duration::from_secs(seconds.into()).max(LEAST_LIFETIME),
             })
         }
@@ -207,8 +268,11 @@ async fn ask(server: TokioResolver, name: Name, kind: RecordType) -> Option<Answ
     }
 }
 
-/// What the records of a reply say.
+/// What the records of a reply of a list say.
 fn finding(records: &[Record], kind: RecordType) -> Finding {
+    if records.is_empty() {
+        return Finding::Absent;
+    }
     if kind == RecordType::TXT {
         let text = records.iter().find_map(text);
         return text.map_or(Finding::Absent, Finding::Text);
@@ -223,6 +287,34 @@ fn text(record: &Record) -> Option<ReplyText> {
         return None;
     };
     ReplyText::foreign(&text.txt_data.concat())
+}
+
+/// The preference of an MX record.
+fn preference(record: &Record) -> Option<u16> {
+    if let RData::MX(mx) = &record.data {
+        Some(mx.preference)
+    } else {
+        None
+    }
+}
+
+/// A record as SPF sees it.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "SPF asks for no other kinds of the many that there are"
+)]
+fn data(record: &Record) -> Option<Data> {
+    match &record.data {
+        RData::A(address) => Some(Data::Address(address.0.into())),
+        RData::AAAA(address) => Some(Data::Address(address.0.into())),
+        RData::MX(mx) => Some(Data::Name(mx.exchange.to_ascii())),
+        RData::PTR(name) => Some(Data::Name(name.0.to_ascii())),
+        RData::TXT(text) => {
+            let bytes = text.txt_data.concat();
+            Some(Data::Text(String::from_utf8_lossy(&bytes).into_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// The address of a record, if it is one that a list may answer with.
@@ -304,7 +396,7 @@ mod tests {
         ];
         for (servers, want) in cases {
             let addresses: Vec<SocketAddr> = servers.iter().copied().map(start).collect();
-            let dns = Dns::new(&addresses).unwrap();
+            let dns = Dns::new(&addresses, || None).unwrap();
             let answer = dns.resolve(&listed(7)).await;
             assert_eq!(answer.finding, want, "{servers:?}");
         }

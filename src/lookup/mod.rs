@@ -14,6 +14,7 @@
 //! | lookups in DNS lists under way | [`MOST_UNDER_WAY`], [`MOST_OF_ZONE`] of a zone | [`Finding::NoAnswer`] at once |
 //! | evaluations of SPF under way | [`MOST_EVALUATIONS`], [`MOST_OF_NETWORK`] of a client's network | [`Finding::NoAnswer`] at once |
 //! | findings in the cache | [`MOST_CACHED`] | the older half is dropped |
+//! | an evaluation of SPF | [`EVALUATION`], [`MOST_QUESTIONS`] to DNS | [`Finding::NoAnswer`] |
 //! | a zone that was silent [`MOST_SILENT`] times in a row | one lookup in [`LEFT_OUT`] | it is not asked |
 //! | a sender's domain that was silent | none in [`LEFT_OUT`] | it is not asked |
 //!
@@ -28,6 +29,7 @@ mod cache;
 mod counts;
 mod dns;
 mod silence;
+mod spf;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -51,6 +53,7 @@ pub use counts::LookupCounts;
 pub use dns::{Dns, ResolverError};
 use silence::Silence;
 pub use silence::ZoneState;
+pub use spf::{EVALUATION, MOST_QUESTIONS, Random};
 
 /// How long a lookup may take, in seconds, whether anybody still waits for it or not.
 pub const LOOKUP_SECONDS: u64 = 5;
@@ -58,8 +61,11 @@ pub const LOOKUP_SECONDS: u64 = 5;
 /// How many lookups in DNS lists may be under way.
 pub const MOST_UNDER_WAY: usize = 600;
 
-/// Most descriptors that lookups have open: each asks all name servers in the worst case.
+/// Most descriptors that lookups in DNS lists have open: each asks all name servers in the worst case.
 pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * dns::MOST_SERVERS;
+
+/// Most descriptors that evaluations of SPF have open: each asks one question after the other.
+pub const MOST_SPF_DESCRIPTORS: usize = MOST_EVALUATIONS * dns::MOST_SERVERS;
 
 /// How many lookups may be under way for one zone: a slow one leaves room for the others.
 pub const MOST_OF_ZONE: usize = 100;

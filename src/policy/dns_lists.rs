@@ -10,7 +10,7 @@
 //! it would also do so had all silent zones listed it, and is refused only if no zone is silent that could have spoken
 //! for it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use super::evidence::{Evidence, Finding, Lookup, error_code, is_listing};
@@ -334,7 +334,7 @@ impl DnsLists {
         evidence: &Evidence,
         mut listen: impl FnMut(usize, ZoneAnswer),
     ) -> Rating {
-        if self.is_empty() || !is_public(client.address()) {
+        if self.is_empty() || !client.is_public() {
             return Rating::NotAsked;
         }
         let mut unknown = Vec::new();
@@ -402,24 +402,6 @@ impl DnsLists {
             }
         }
         Ok(ReplyText::new(text))
-    }
-}
-
-/// Whether DNS lists can know the address: it is not private, local or reserved.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            let is_shared = a == 100 && (64..128).contains(&b);
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || is_shared
-                || a == 0
-                || a >= 224)
-        }
-        // Only 2000::/3 is assigned for global unicast (RFC 4291, 2.4).
-        IpAddr::V6(v6) => v6.octets().first().is_some_and(|first| first >> 5 == 1),
     }
 }
 

@@ -150,6 +150,9 @@ impl SpfResult {
     }
 }
 
+// Counters are numbered by the results: none may be missing from `ALL`.
+const _: () = assert!(SpfResult::ALL.len() == SpfResult::Temperror as usize + 1);
+
 #[cfg(test)]
 mod tests {
     use super::*;

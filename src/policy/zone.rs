@@ -1,7 +1,6 @@
 //! The name of a DNS list's zone.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::types::ClientIp;
@@ -41,19 +40,8 @@ impl Zone {
     /// The name to ask for: the client's address in reverse, as RFC 5782 says, below the zone. It ends with a dot.
     #[must_use]
     pub fn name(&self, client: ClientIp) -> String {
-        use fmt::Write as _;
-        let mut name = String::with_capacity(self.0.len().saturating_add(66));
-        let written = match client.address() {
-            IpAddr::V4(v4) => {
-                let [a, b, c, d] = v4.octets();
-                write!(name, "{d}.{c}.{b}.{a}.")
-            }
-            IpAddr::V6(v6) => v6.octets().iter().rev().try_for_each(|octet| {
-                let (high, low) = (octet >> 4, octet & 15);
-                write!(name, "{low:x}.{high:x}.")
-            }),
-        };
-        debug_assert!(written.is_ok(), "a string takes everything");
+        let mut name = client.reversed();
+        name.reserve(self.0.len().saturating_add(1));
         name.push_str(&self.0);
         name.push('.');
         name

@@ -4,32 +4,35 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::policy::{
-    DnsLists, Score, Standing, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer,
+    DnsLists, Score, SpfResult, Standing, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer,
 };
 
-/// What the lists have said in one decision.
+/// What lists and SPF have said in one decision.
 #[derive(Debug, Default)]
-pub(crate) struct DnsListTrace {
+pub(crate) struct LookupTrace {
     answers: Vec<(usize, ZoneAnswer)>,
     score: Option<Score>,
+    /// What SPF says, if it was asked.
+    pub(crate) spf: Option<SpfResult>,
 }
 
-impl Trace for DnsListTrace {
+impl Trace for LookupTrace {
     fn restart(&mut self) {
         self.answers.clear();
         self.score = None;
+        self.spf = None;
     }
 
     fn note(&mut self, step: Step) {
         match step {
             Step::DnsList(zone, answer) => self.answers.push((zone, answer)),
             Step::DnsLists(score) => self.score = Some(score),
+            Step::Spf(result) => self.spf = Some(result),
             Step::Paused(_)
             | Step::List(..)
             | Step::Access(_)
             | Step::Authenticated
             | Step::S25r(..)
-            | Step::Spf(_)
             | Step::Unmatched(_)
             | Step::Client(..)
             | Step::Sleep(_)
@@ -72,7 +75,7 @@ impl DnsCounts {
     /// Counts what was heard in a decision; nothing if no list was asked.
     pub(crate) fn count(
         &self,
-        heard: &DnsListTrace,
+        heard: &LookupTrace,
         suspicion: Option<Suspicion>,
         thresholds: Thresholds,
     ) {
@@ -156,7 +159,7 @@ mod tests {
         ];
         let counts = DnsCounts::new(&lists);
         for (answers, weight, heaviest) in cases {
-            let mut heard = DnsListTrace::default();
+            let mut heard = LookupTrace::default();
             for (zone, answer) in answers.into_iter().enumerate() {
                 heard.note(Step::DnsList(zone, answer));
             }
@@ -173,7 +176,7 @@ mod tests {
             let suspicion = (weight >= 3).then_some(Suspicion::DnsLists(weight));
             counts.count(&heard, suspicion, thresholds);
         }
-        counts.count(&DnsListTrace::default(), None, thresholds);
+        counts.count(&LookupTrace::default(), None, thresholds);
         let want = [
             ("a.example:alone", 2),
             ("a.example:asked", 4),

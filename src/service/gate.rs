@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{self, JoinHandle};
 
 use super::clock::{Clock, ClockGuard};
-use super::dns_counts::DnsListTrace;
+use super::dns_counts::LookupTrace;
 use super::instance_cache::InstanceCache;
 use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
@@ -119,11 +119,12 @@ impl Gate {
 
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
-        let mut heard = DnsListTrace::default();
-        let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
+        let mut heard = LookupTrace::default();
+        let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
+        decision.spf = heard.spf;
         let thresholds = decision.rules.dns_lists.thresholds();
         let stats = &self.0.stats;
-        stats.count_lists(&heard, &decision.outcome, thresholds);
+        stats.count_lookups(&heard, &decision.outcome, thresholds);
         decision
     }
 

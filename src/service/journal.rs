@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
-//!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, tarpit=SECONDS|WHY NOT]
+//!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, spf=RESULT][, tarpit=SECONDS|WHY NOT]
 //! ```
 //!
 //! The line is Postgrey's up to the recipient, so that tools that read its log go on working; what Postgrey does
@@ -31,6 +31,7 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_RETRIES_MISSING",
     "STARGREY_S25R",
     "STARGREY_DNSBL",
+    "STARGREY_SPF",
     "STARGREY_TARPIT",
     "STARGREY_CLIENT_NAME",
     "STARGREY_CLIENT_ADDRESS",
@@ -141,6 +142,9 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
         Some(Suspicion::DnsLists(weight)) => write!(line, ", dnsbl={weight}")?,
         Some(Suspicion::Entry(_)) | None => {}
     }
+    if let Some(spf) = decision.spf {
+        write!(line, ", spf={}", spf.word())?;
+    }
     if let Some(tarpit) = tarpit(outcome) {
         write!(line, ", tarpit={tarpit}")?;
     }
@@ -184,6 +188,9 @@ fn fields(attempt: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, Stri
         Some(Suspicion::S25r(rule)) => fields.push(("STARGREY_S25R", rule.to_string())),
         Some(Suspicion::DnsLists(weight)) => fields.push(("STARGREY_DNSBL", weight.to_string())),
         Some(Suspicion::Entry(_)) | None => {}
+    }
+    if let Some(spf) = decision.spf {
+        fields.push(("STARGREY_SPF", spf.word().to_owned()));
     }
     if let Some(tarpit) = tarpit(outcome) {
         fields.push(("STARGREY_TARPIT", tarpit));

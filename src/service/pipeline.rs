@@ -26,7 +26,7 @@ use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
 use crate::policy::{
     self, Attempt, Because, Case, Evidence, Expiry, Facts, Lookup, OnStoreFailure, Outcome, Plan,
-    ROUNDS, Reason, Ruleset, Session, Step, Trace, Verdict,
+    ROUNDS, Reason, Ruleset, Session, SpfResult, Step, Trace, Verdict,
 };
 use crate::store::StoreError;
 use crate::types::{Reply, Timestamp};
@@ -62,6 +62,8 @@ pub struct Decision {
     pub rules: Arc<Ruleset>,
     /// Whether the same question of the same message was answered before.
     pub is_repeat: bool,
+    /// What SPF says, if it was asked.
+    pub spf: Option<SpfResult>,
 }
 
 /// The time and the rules of a request, the same from its beginning to its end.
@@ -114,6 +116,7 @@ impl Inner {
                 now,
                 rules,
                 is_repeat: true,
+                spf: None,
             };
         }
         let context = Context {
@@ -148,6 +151,7 @@ impl Inner {
             now,
             rules,
             is_repeat: false,
+            spf: None,
         }
     }
 
@@ -172,6 +176,7 @@ impl Inner {
             now,
             rules,
             is_repeat: false,
+            spf: None,
         }
     }
 

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::dns_counts::{DnsCounts, DnsListTrace};
+use super::dns_counts::{DnsCounts, LookupTrace};
 use crate::lookup::LookupCounts;
-use crate::policy::{DnsLists, ListName, Outcome, Reason, Suspicion, Thresholds, Verdict, s25r};
+use crate::policy::{
+    DnsLists, ListName, Outcome, Reason, SpfResult, Suspicion, Thresholds, Verdict, s25r,
+};
 use crate::store::Tally;
 use crate::types::Timestamp;
 use crate::types::sync::Mutex;
@@ -21,6 +23,7 @@ pub(crate) struct Stats {
     tarpitted: AtomicU64,
     dns_lists: DnsCounts,
     lookups: Arc<LookupCounts>,
+    spf: [AtomicU64; SpfResult::ALL.len()],
     /// What the counters showed when they were last set to zero, and when that was.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -35,6 +38,7 @@ pub struct Counts {
     tarpitted: u64,
     dns_lists: BTreeMap<String, u64>,
     lookups: [u64; LookupCounts::WORDS.len()],
+    spf: [u64; SpfResult::ALL.len()],
 }
 
 /// The reasons of all outcomes with [`Verdict::Reply`], and of no other.
@@ -105,6 +109,7 @@ impl Stats {
             tarpitted: AtomicU64::default(),
             dns_lists: DnsCounts::new(lists),
             lookups: Arc::default(),
+            spf: Default::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -147,14 +152,17 @@ impl Stats {
         }
     }
 
-    /// Counts what DNS lists have said in a decision.
-    pub(crate) fn count_lists(
+    /// Counts what lists and SPF have said in a decision.
+    pub(crate) fn count_lookups(
         &self,
-        heard: &DnsListTrace,
+        heard: &LookupTrace,
         outcome: &Outcome,
         thresholds: Thresholds,
     ) {
         self.dns_lists.count(heard, outcome.suspicion, thresholds);
+        if let Some(counter) = heard.spf.and_then(|result| self.spf.get(result as usize)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// The counters of lookups.
@@ -173,6 +181,7 @@ impl Stats {
             tarpitted: read(&self.tarpitted),
             dns_lists: self.dns_lists.read(),
             lookups: self.lookups.read(),
+            spf: self.spf.each_ref().map(read),
         }
     }
 }
@@ -214,6 +223,12 @@ impl Counts {
         LookupCounts::WORDS.into_iter().zip(self.lookups).collect()
     }
 
+    /// How many decisions SPF was asked for with this result.
+    #[must_use]
+    pub fn of_spf(&self, result: SpfResult) -> u64 {
+        self.spf.get(result as usize).copied().unwrap_or_default()
+    }
+
     /// What was counted since these were the counters.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -239,6 +254,7 @@ impl Counts {
                 })
                 .collect(),
             lookups: less(&self.lookups, &before.lookups),
+            spf: less(&self.spf, &before.spf),
         }
     }
 
@@ -255,12 +271,15 @@ impl Counts {
         let dns_lists = dns_lists.map(|(word, count)| (format!("dns:{word}"), *count));
         let lookups = self.of_lookups().into_iter();
         let lookups = lookups.map(|(word, count)| (format!("lookup:{word}"), count));
+        let spf =
+            SpfResult::ALL.map(|result| (format!("spf:{}", result.word()), self.of_spf(result)));
         let all = reasons
             .into_iter()
             .chain(rules)
             .chain(lists)
             .chain(dns_lists)
             .chain(lookups)
+            .chain(spf)
             .chain(sums);
         all.filter(|(_, count)| *count > 0).collect()
     }
@@ -352,6 +371,15 @@ mod tests {
         assert_eq!(tally.get("reason:new"), Some(&2));
         assert_eq!(tally.get("s25r:3"), Some(&1));
         assert_eq!(tally.get("s25r:4"), None);
+
+        let mut heard = LookupTrace::default();
+        heard.spf = Some(SpfResult::PassAny);
+        let outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Request);
+        stats.count_lookups(&heard, &outcome, Thresholds::default());
+        let counts = stats.counts();
+        assert_eq!(counts.of_spf(SpfResult::PassAny), 1);
+        assert_eq!(counts.of_spf(SpfResult::Pass), 0);
+        assert_eq!(counts.tally().get("spf:pass-any"), Some(&1));
 
         let later = Timestamp::from_seconds(9);
         stats.reset(later);

@@ -30,6 +30,42 @@ impl ClientIp {
         self.0
     }
 
+    /// Whether it is an address of the internet: not private, local or reserved.
+    #[must_use]
+    pub fn is_public(self) -> bool {
+        match self.0 {
+            IpAddr::V4(v4) => {
+                let [a, b, ..] = v4.octets();
+                let is_shared = a == 100 && (64..128).contains(&b);
+                !(v4.is_private()
+                    || v4.is_loopback()
+                    || v4.is_link_local()
+                    || is_shared
+                    || a == 0
+                    || a >= 224)
+            }
+            // Only 2000::/3 is assigned for global unicast (RFC 4291, 2.4).
+            IpAddr::V6(v6) => v6.octets().first().is_some_and(|first| first >> 5 == 1),
+        }
+    }
+
+    /// The address in reverse, as labels of a name in DNS (RFC 5782, 2.1 and 2.4). It ends with a dot.
+    #[must_use]
+    pub fn reversed(self) -> String {
+        match self.0 {
+            IpAddr::V4(v4) => {
+                let [a, b, c, d] = v4.octets();
+                format!("{d}.{c}.{b}.{a}.")
+            }
+            IpAddr::V6(v6) => {
+                let octets = v6.octets().into_iter().rev();
+                let nibbles = octets.flat_map(|octet| [octet & 15, octet >> 4]);
+                let digits = nibbles.filter_map(|nibble| char::from_digit(nibble.into(), 16));
+                digits.flat_map(|digit| [digit, '.']).collect()
+            }
+        }
+    }
+
     /// The client's network: the first `v4` or `v6` bits, the one that fits the family.
     #[must_use]
     pub fn network(self, v4: u8, v6: u8) -> Prefix {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Answer;
 use crate::api::{
     DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, LOOKUPS, PASSED, REASONS, REFUSED, REQUESTS, S25R,
-    SINCE, TARPITTED, TIME,
+    SINCE, SPF, TARPITTED, TIME,
 };
 use crate::ctl::args::{By, Statistics};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -41,6 +41,7 @@ pub(super) struct Counters {
     lists: BTreeMap<String, u64>,
     dns_lists: BTreeMap<String, u64>,
     lookups: BTreeMap<String, u64>,
+    spf: BTreeMap<String, u64>,
 }
 
 /// One of the counters.
@@ -131,6 +132,7 @@ impl Counters {
         add(&mut self.lists, row.counters(LISTS));
         add(&mut self.dns_lists, row.counters(DNS_LISTS));
         add(&mut self.lookups, row.counters(LOOKUPS));
+        add(&mut self.spf, row.counters(SPF));
     }
 
     /// How the requests ended, in a line.
@@ -160,6 +162,7 @@ impl Counters {
             LISTS: self.lists,
             DNS_LISTS: self.dns_lists,
             LOOKUPS: self.lookups,
+            SPF: self.spf,
         })
     }
 }
@@ -273,6 +276,7 @@ fn total(counters: &Counters, view: &View) -> String {
         ("By list:", &counters.lists),
         ("By DNS list:", &counters.dns_lists),
         ("Lookups:", &counters.lookups),
+        ("By SPF result:", &counters.spf),
     ];
     for (heading, part) in parts {
         let mut rows: Vec<_> = part.iter().filter(|(_, count)| **count > 0).collect();
@@ -419,7 +423,7 @@ rule 1  ████████████████████████
             "refused": 0,
             "reasons": {"new": 125, "client-awl": 125}, "s25r": {"1": 125}, "lists": {},
             "dns_lists": {},
-            "lookups": {},
+            "lookups": {}, "spf": {},
         });
         assert_eq!(got, json::shown(&want));
     }

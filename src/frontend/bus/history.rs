@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::error::invalid;
 use crate::api::{
     DNS_LISTS, Dict, Error, GREYLISTED, LISTS, LOOKUPS, PASSED, REASONS, REFUSED, REQUESTS, Row,
-    S25R, TARPITTED, TIME,
+    S25R, SPF, TARPITTED, TIME,
 };
 use crate::control::Hour;
 use crate::service::Totals;
@@ -103,6 +103,7 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
         .with(LISTS, group("list"))
         .with(DNS_LISTS, group("dns"))
         .with(LOOKUPS, group("lookup"))
+        .with(SPF, group("spf"))
         .build()
 }
 

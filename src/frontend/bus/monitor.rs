@@ -11,7 +11,7 @@ use super::error::invalid;
 use super::history::{TimeRange, with_totals};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, LOOKUPS,
-    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SINCE, STORE_OK,
+    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SINCE, SPF, STORE_OK,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
@@ -71,6 +71,7 @@ fn row(statistics: &Statistics) -> Dict {
         .with(LISTS, counters(&statistics.lists))
         .with(DNS_LISTS, counters(&statistics.dns_lists))
         .with(LOOKUPS, counters(&statistics.lookups))
+        .with(SPF, counters(&statistics.spf))
         .build()
 }
 

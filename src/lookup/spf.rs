@@ -1,0 +1,356 @@
+//! SPF (RFC 7208), evaluated by viaspf.
+//!
+//! Everything in a record is chosen by whoever sends, so an evaluation has limits of its own ([`MOST_QUESTIONS`],
+//! [`EVALUATION`]), beside the ten lookups and two void ones of the RFC (4.6.4). What exceeds ours has no answer.
+//!
+//! # A pass that counts
+//!
+//! A record can let anybody pass without saying so in one word: by an `include:` of such a record, by two halves of the
+//! address space, by `exists:` of a wildcard. So a pass counts only if two random public addresses do not pass the same
+//! evaluation. What has been found for a domain is kept for [`KEPT`].
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use viaspf::lookup::{Lookup, LookupError, LookupResult, Name};
+use viaspf::{Config, DomainName, Sender};
+
+use super::Answer;
+use super::cache::Cache;
+use crate::policy::{Finding, SpfFinding, SpfQuestion, SpfResult};
+use crate::types::ClientIp;
+use crate::types::sync::Mutex;
+
+/// How long an evaluation takes at most, random addresses included.
+pub const EVALUATION: Duration = Duration::from_secs(1);
+
+/// Most questions to DNS of an evaluation, random addresses included.
+pub const MOST_QUESTIONS: usize = 30;
+
+/// Most times that an evaluation wants to know something, asked before or not: macros can repeat it without end.
+const MOST_USES: usize = 400;
+
+/// How many random addresses must not pass.
+const STRANGERS: usize = 2;
+
+/// How often an address is drawn until it is a public one.
+const MOST_DRAWN: usize = 16;
+
+/// How long it is kept whether a domain lets anybody pass.
+const KEPT: Duration = Duration::from_secs(3600);
+
+/// Of most domains that it is kept of.
+const MOST_DOMAINS: usize = 8192;
+
+/// Draws random bits; `None` if there are none.
+pub type Random = fn() -> Option<u128>;
+
+/// A kind of record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    A,
+    Aaaa,
+    Mx,
+    Txt,
+    Ptr,
+}
+
+/// What a record holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Data {
+    /// A and AAAA.
+    Address(IpAddr),
+    /// MX, in the order of preference, and PTR.
+    Name(String),
+    /// TXT: its strings in one.
+    Text(String),
+}
+
+/// The records of a name; none if it has none of the kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Records {
+    pub(super) data: Vec<Data>,
+    /// How long they may be believed.
+    pub(super) lifetime: Duration,
+}
+
+/// There was no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed;
+
+/// Records under way.
+pub(super) type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Records, Failed>> + Send + 'a>>;
+
+/// Where records are found: in DNS, or in a table of a test.
+pub(super) trait Names: Send + Sync {
+    /// The records of this kind that a name has. The name ends with a dot.
+    fn find<'a>(&'a self, name: &'a str, kind: Kind) -> Waiting<'a>;
+}
+
+/// Evaluates, and keeps which domains let anybody pass.
+pub(super) struct Evaluator {
+    random: Random,
+    lets_anybody_pass: Mutex<Cache<String, bool, MOST_DOMAINS>>,
+}
+
+impl Evaluator {
+    pub(super) fn new(random: Random) -> Self {
+        Self {
+            random,
+            lets_anybody_pass: Mutex::default(),
+        }
+    }
+
+    /// Whether SPF passes, in the end.
+    pub(super) async fn evaluate(&self, question: &SpfQuestion, names: &dyn Names) -> Answer {
+        let limited = Limited::new(names);
+        match timeout(EVALUATION, self.find(question, &limited)).await {
+            Ok(Some(found)) if !limited.is_over() => Answer {
+                finding: Finding::Spf(found),
+                lifetime: limited.lifetime(),
+            },
+            Ok(_) | Err(_) => Answer::SILENT,
+        }
+    }
+
+    async fn find(&self, question: &SpfQuestion, limited: &Limited<'_>) -> Option<SpfFinding> {
+        let result = check(question, question.client(), limited).await;
+        match result {
+            SpfResult::Temperror => None,
+            SpfResult::Pass => {
+                let finding = if self.lets_anybody_pass(question, limited).await? {
+                    SpfFinding::NotPassed(SpfResult::PassAny)
+                } else {
+                    SpfFinding::Passed(question.organization().clone())
+                };
+                Some(finding)
+            }
+            SpfResult::PassAny
+            | SpfResult::None
+            | SpfResult::Neutral
+            | SpfResult::Softfail
+            | SpfResult::Fail
+            | SpfResult::Permerror => Some(SpfFinding::NotPassed(result)),
+        }
+    }
+
+    /// Whether any address passes as the client does; `None` if that cannot be told.
+    async fn lets_anybody_pass(
+        &self,
+        question: &SpfQuestion,
+        limited: &Limited<'_>,
+    ) -> Option<bool> {
+        let (now, domain) = (Instant::now(), question.domain());
+        let kept = self.lets_anybody_pass.lock().find(domain, now).copied();
+        if kept.is_some() {
+            return kept;
+        }
+        let mut passes = false;
+        for _ in 0..STRANGERS {
+            let stranger = self.draw(question.client())?;
+            passes = match check(question, stranger, limited).await {
+                SpfResult::Pass => true,
+                SpfResult::Temperror => return None,
+                SpfResult::PassAny
+                | SpfResult::None
+                | SpfResult::Neutral
+                | SpfResult::Softfail
+                | SpfResult::Fail
+                | SpfResult::Permerror => false,
+            };
+            if passes {
+                break;
+            }
+        }
+        let mut kept = self.lets_anybody_pass.lock();
+        kept.insert(domain.to_owned(), passes, now + KEPT);
+        Some(passes)
+    }
+
+    /// A random public address of the client's family.
+    fn draw(&self, client: ClientIp) -> Option<ClientIp> {
+        let drawn = (0..MOST_DRAWN).map_while(|_| (self.random)());
+        let mut addresses = drawn.map(|bits| {
+            ClientIp::new(match client.address() {
+                IpAddr::V4(_) => {
+                    let [a, b, c, d, ..] = bits.to_be_bytes();
+                    Ipv4Addr::new(a, b, c, d).into()
+                }
+                // 2000::/3.
+                IpAddr::V6(_) => Ipv6Addr::from_bits((bits >> 3) | (1 << 125)).into(),
+            })
+        });
+        addresses.find(|address| address.is_public())
+    }
+}
+
+impl fmt::Debug for Evaluator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evaluator").finish_non_exhaustive()
+    }
+}
+
+/// What the RFC says about an address.
+async fn check(question: &SpfQuestion, client: ClientIp, limited: &Limited<'_>) -> SpfResult {
+    let Ok(sender) = Sender::new(question.sender()) else {
+        return SpfResult::None;
+    };
+    let helo = question.helo().parse::<DomainName>().ok();
+    let config = Config::default();
+    let address = client.address();
+    let evaluated = viaspf::evaluate_sender(limited, &config, address, &sender, helo.as_ref());
+    match evaluated.await.spf_result {
+        viaspf::SpfResult::None => SpfResult::None,
+        viaspf::SpfResult::Neutral => SpfResult::Neutral,
+        viaspf::SpfResult::Pass => SpfResult::Pass,
+        viaspf::SpfResult::Fail(_) => SpfResult::Fail,
+        viaspf::SpfResult::Softfail => SpfResult::Softfail,
+        viaspf::SpfResult::Temperror => SpfResult::Temperror,
+        viaspf::SpfResult::Permerror => SpfResult::Permerror,
+    }
+}
+
+/// The names of one evaluation: each is asked once, and not too many are.
+struct Limited<'a> {
+    names: &'a dyn Names,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Default)]
+struct Asked {
+    found: HashMap<(String, Kind), Result<Records, Failed>>,
+    uses: usize,
+    /// Whether it wanted more than it may.
+    is_over: bool,
+}
+
+impl<'a> Limited<'a> {
+    fn new(names: &'a dyn Names) -> Self {
+        Self {
+            names,
+            asked: Mutex::default(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.asked.lock().is_over
+    }
+
+    /// How long all that was found may be believed.
+    fn lifetime(&self) -> Duration {
+        let asked = self.asked.lock();
+        let found = asked.found.values().flatten();
+        let shortest = found.map(|records| records.lifetime).min();
+        shortest.unwrap_or(KEPT)
+    }
+
+    async fn find<T>(
+        &self,
+        name: &str,
+        kind: Kind,
+        read: impl Fn(&Data) -> Option<T>,
+    ) -> LookupResult<Vec<T>> {
+        let key = (name.to_ascii_lowercase(), kind);
+        let known = {
+            let mut asked = self.asked.lock();
+            asked.uses = asked.uses.saturating_add(1);
+            let known = asked.found.get(&key).cloned();
+            if asked.uses > MOST_USES || (known.is_none() && asked.found.len() >= MOST_QUESTIONS) {
+                asked.is_over = true;
+                return Err(LookupError::Timeout);
+            }
+            known
+        };
+        let found = if let Some(known) = known {
+            known
+        } else {
+            let found = self.names.find(&key.0, kind).await;
+            self.asked.lock().found.insert(key, found.clone());
+            found
+        };
+        let records = found.map_err(|Failed| LookupError::Timeout)?;
+        let read: Vec<T> = records.data.iter().filter_map(read).collect();
+        if read.is_empty() {
+            return Err(LookupError::NoRecords);
+        }
+        Ok(read)
+    }
+}
+
+/// What viaspf waits for.
+type Looking<'a, T> = Pin<Box<dyn Future<Output = LookupResult<Vec<T>>> + Send + 'a>>;
+
+// Written as the macro of its trait expands it.
+impl Lookup for Limited<'_> {
+    fn lookup_a<'a, 'b, 'c>(&'a self, name: &'b Name) -> Looking<'c, Ipv4Addr>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(self.find(name.as_str(), Kind::A, |data| match data {
+            Data::Address(IpAddr::V4(address)) => Some(*address),
+            Data::Address(IpAddr::V6(_)) | Data::Name(_) | Data::Text(_) => None,
+        }))
+    }
+
+    fn lookup_aaaa<'a, 'b, 'c>(&'a self, name: &'b Name) -> Looking<'c, Ipv6Addr>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(self.find(name.as_str(), Kind::Aaaa, |data| match data {
+            Data::Address(IpAddr::V6(address)) => Some(*address),
+            Data::Address(IpAddr::V4(_)) | Data::Name(_) | Data::Text(_) => None,
+        }))
+    }
+
+    fn lookup_mx<'a, 'b, 'c>(&'a self, name: &'b Name) -> Looking<'c, Name>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(self.find(name.as_str(), Kind::Mx, name_of))
+    }
+
+    fn lookup_txt<'a, 'b, 'c>(&'a self, name: &'b Name) -> Looking<'c, String>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(self.find(name.as_str(), Kind::Txt, |data| match data {
+            Data::Text(text) => Some(text.clone()),
+            Data::Address(_) | Data::Name(_) => None,
+        }))
+    }
+
+    fn lookup_ptr<'a, 'c>(&'a self, ip: IpAddr) -> Looking<'c, Name>
+    where
+        'a: 'c,
+        Self: 'c,
+    {
+        let zone = if ip.is_ipv4() { "in-addr" } else { "ip6" };
+        let name = format!("{}{zone}.arpa.", ClientIp::new(ip).reversed());
+        Box::pin(async move { self.find(&name, Kind::Ptr, name_of).await })
+    }
+}
+
+/// The name that a record holds, if viaspf can have it.
+fn name_of(data: &Data) -> Option<Name> {
+    match data {
+        Data::Name(name) => Name::new(name).ok(),
+        Data::Address(_) | Data::Text(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod suite_tests;
+#[cfg(test)]
+mod tests;
