@@ -1,9 +1,9 @@
-//! Why reading or writing fails, and what is refused although nothing is wrong with the store.
+//! Errors of reading and writing, and refusals by a working store.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a read or a commit has failed.
+/// Why a read or a commit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// `--max-size` is reached.
@@ -11,39 +11,39 @@ pub enum StoreError {
         "the database has reached --max-size; give it more, or shorten --retry-window or --max-age"
     )]
     Full,
-    /// The data file was taken away from under the daemon.
+    /// The data file was moved, removed or replaced while it was open.
     #[error("{0} was moved, removed or replaced while in use; opening the file that is there now")]
     Replaced(PathBuf),
-    /// A record that has no meaning.
+    /// An invalid record.
     #[error(
         "the database has an invalid record; \
          stop stargrey, move data.mdb away or put a backup in its place, and start again"
     )]
     Record,
-    /// Pages that have no meaning.
+    /// Invalid pages.
     #[error(
         "the database is damaged ({0}); \
          stop stargrey, move data.mdb away or put a backup in its place, and start again"
     )]
     Damaged(heed::MdbError),
-    /// The data file cannot be looked at.
+    /// The metadata of the data file cannot be read.
     #[error("{path}: {source}")]
     File {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// Why.
         source: io::Error,
     },
-    /// LMDB's own complaint.
+    /// An error of LMDB.
     #[error("LMDB: {0}")]
     Lmdb(heed::Error),
-    /// Not open, or closed for good.
+    /// Not open, or shut down.
     #[error("the database is not open")]
     Closed,
 }
 
 impl StoreError {
-    /// Whether not even reading makes sense after this: the data themselves are in doubt.
+    /// Whether reading must stop too, because the data may be damaged.
     #[must_use]
     pub const fn is_fatal_for_readers(&self) -> bool {
         match self {
@@ -72,34 +72,34 @@ impl From<heed::Error> for StoreError {
     }
 }
 
-/// Why a request cannot be met by a store that works.
+/// Why a working store refuses a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// A page was asked for with a cursor that no page has yielded.
+    /// Invalid cursor: not from [`Page::next`](super::Page::next).
     #[error("invalid cursor")]
     BadCursor,
-    /// A network was asked for where only hashes are kept.
+    /// Selection by network in a database of hashes.
     #[error("with --privacy, records cannot be searched by network")]
     Hashed,
-    /// A text that cannot be kept.
+    /// A text with an invalid length.
     #[error("a string of {found} bytes cannot be stored, only {least} to {most} bytes")]
     Length {
-        /// Its length.
+        /// Its length in bytes.
         found: usize,
-        /// The least length.
+        /// The minimum length.
         least: usize,
-        /// The greatest length.
+        /// The maximum length.
         most: usize,
     },
-    /// The copy cannot be written.
+    /// The backup cannot be written.
     #[error("the copy: {0}")]
     Copy(heed::Error),
 }
 
-/// Why a request was not met.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// It cannot be met; the store is as well as before.
+    /// It was refused; the store works.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The store has failed.

@@ -1,14 +1,14 @@
-//! The lock that keeps a second daemon off the same database.
+//! The lock that prevents a second daemon on the same database.
 //!
-//! Three things are locked, so that none can be taken away unseen: the file `stargrey.lock`, the directory itself,
-//! and, while the database is open, `data.mdb` ([`lmdb`](super::lmdb)). Whoever removes the file and starts another
-//! daemon finds the directory locked; whoever moves the data file elsewhere finds that locked.
+//! Three things are locked: the file `stargrey.lock`, the directory itself, and, while the database is open, `data.mdb`
+//! ([`lmdb`](super::lmdb)). If the lock file is removed, a second daemon finds the directory locked; if the data file
+//! is moved elsewhere, it finds that locked.
 //!
-//! A directory that can be written to only later does not end the start: the lock is then taken when the
-//! database is opened ([`Locked`](super::Locked)), and without it nothing is opened.
+//! The start does not fail if the directory is not writable yet: the lock is then taken when the database is opened
+//! ([`Locked`](super::Locked)), which fails without it.
 //!
-//! A lock file that is not in its place any more is made and locked again while the directory stays locked. Where that
-//! is impossible the directory's lock is enough.
+//! A missing lock file is created and locked again while the directory stays locked. If that fails, the lock of the
+//! directory is sufficient.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -21,21 +21,21 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 /// The name of the lock file.
 pub(super) const NAME: &str = "stargrey.lock";
 
-/// Held as long as it lives.
+/// The lock, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
     file: Flock<File>,
-    /// `None` on a file system that locks no directories.
+    /// `None` on a file system that cannot lock directories.
     directory: Option<Flock<File>>,
 }
 
-/// Why the lock cannot be had.
+/// Why the lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody has it.
+    /// Another process holds it.
     #[error("{0} is locked by another stargreyd: stop that one, or use another --dbdir")]
     Held(PathBuf),
-    /// The directory or the file cannot be used.
+    /// The directory or the file cannot be opened, created or locked.
     #[error("{path}: {source}{}", advice(source))]
     File {
         /// Which.
@@ -45,7 +45,7 @@ pub enum LockError {
     },
 }
 
-/// What to do about an error, where that is not plain.
+/// Advice about an error with a less obvious cause.
 fn advice(error: &io::Error) -> &'static str {
     if error.kind() == io::ErrorKind::ReadOnlyFilesystem {
         "; if the database's directory was moved or removed while stargrey ran, restart stargrey"
@@ -55,8 +55,8 @@ fn advice(error: &io::Error) -> &'static str {
 }
 
 impl LockError {
-    /// Whether the disk may be well again by itself, so that the lock is worth another try: not when somebody
-    /// has it, nor when the directory's name leads nowhere.
+    /// Whether the error may be temporary, so that a retry makes sense: not if another process holds the lock, nor if
+    /// the directory does not exist.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         let Self::File { source, .. } = self else {
@@ -68,12 +68,12 @@ impl LockError {
 }
 
 impl Lock {
-    /// Makes the directory if it is missing (mode 0700) and takes the lock in it. What is made belongs
-    /// to `owner` (user and group id) if one is given.
+    /// Creates the directory if it is missing (mode 0700) and takes the lock in it. Created files belong to `owner`
+    /// (user and group id) if given.
     ///
     /// # Errors
     ///
-    /// [`LockError::Held`] when another process has it, [`LockError::File`] for all else.
+    /// [`LockError::Held`] if another process holds it, [`LockError::File`] otherwise.
     pub fn take(directory: &Path, owner: Option<(u32, u32)>) -> Result<Self, LockError> {
         let (user, group) = owner.unzip();
         match DirBuilder::new().mode(0o700).create(directory) {
@@ -99,33 +99,33 @@ impl Lock {
         })
     }
 
-    /// Whether the lock file of `directory` is still the one that is locked.
+    /// Whether the lock file of `directory` is still the locked one.
     #[must_use]
     pub fn is_in_place(&self, directory: &Path) -> bool {
-        // A link in its place is not the file that is locked.
+        // A symbolic link instead is not the locked file.
         is_at(&self.file, fs::symlink_metadata(directory.join(NAME))).unwrap_or(false)
     }
 
-    /// Makes the lock file anew and locks it, while the directory stays locked.
+    /// Creates the lock file again and locks it, while the directory stays locked.
     pub(super) fn restore_file(&mut self, directory: &Path) -> Result<(), LockError> {
         self.file = lock_file(directory, None)?;
         Ok(())
     }
 
-    /// Whether `directory` is the one that is locked; not on a file system that locks no directories.
+    /// Whether `directory` is the locked one; false on a file system that cannot lock directories.
     pub(super) fn has_directory(&self, directory: &Path) -> bool {
         let locked = self.directory.as_ref();
         locked.is_some_and(|locked| is_at(locked, fs::metadata(directory)).unwrap_or(false))
     }
 }
 
-/// Makes the lock file if it is missing, and locks it.
+/// Creates the lock file if it is missing, and locks it.
 fn lock_file(directory: &Path, owner: Option<(u32, u32)>) -> Result<Flock<File>, LockError> {
     let path = directory.join(NAME);
     let mut made = File::options();
     made.create_new(true).write(true).mode(0o600);
     let file = match made.open(&path) {
-        // Only what was made here is given away: whoever owns the directory can put a link there.
+        // Only a file created here is given to the owner: the directory's owner could have put a link there.
         Ok(file) => {
             if let Some((user, group)) = owner {
                 fchown(&file, Some(user), Some(group)).map_err(refused(&path))?;
@@ -151,7 +151,7 @@ fn refused(path: &Path) -> impl FnOnce(io::Error) -> LockError + use<> {
     move |source| LockError::File { path, source }
 }
 
-/// Whether an open file is the one that `found` describes; not if nothing was found.
+/// Whether an open file is the one that `found` describes; false if there is none.
 pub(super) fn is_at(file: &File, found: io::Result<fs::Metadata>) -> io::Result<bool> {
     let there = match found {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

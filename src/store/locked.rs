@@ -1,4 +1,4 @@
-//! The database as the daemon opens it: only under its lock, and not after it has ended the daemon again and again.
+//! The opener of the daemon: opens the database only under its lock, and not if it has crashed the daemon repeatedly.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::unclean::Unclean;
 use super::{OpenError, staging};
 use crate::types::sync::{Mutex, MutexGuard};
 
-/// Opens a database only under its lock, and not if it has ended the daemon again and again.
+/// Opens a database only under its lock, and not if it has crashed the daemon repeatedly.
 #[derive(Debug, Clone)]
 pub struct Locked {
     opener: LmdbOpener,
@@ -22,14 +22,14 @@ pub struct Locked {
 #[derive(Debug)]
 struct Held {
     lock: Option<Lock>,
-    /// Whether it was said that the lock file is missing.
-    has_told: bool,
+    /// Whether a missing lock file was reported already.
+    is_reported: bool,
     unclean: Unclean,
 }
 
 impl Locked {
-    /// The opener with the lock, or with none if it could not be had yet. The lock is held until the last clone
-    /// is gone. The daemon was started at `since_boot`, the time since boot.
+    /// The opener with the lock, or `None` if it could not be taken yet. The lock is held until the last clone is
+    /// dropped. The daemon was started at `since_boot`, the time since boot.
     #[must_use]
     pub fn new(opener: LmdbOpener, lock: Option<Lock>, since_boot: Duration) -> Self {
         if lock.is_some() {
@@ -39,7 +39,7 @@ impl Locked {
             opener,
             held: Arc::new(Mutex::new(Held {
                 lock,
-                has_told: false,
+                is_reported: false,
                 unclean: Unclean::new(since_boot),
             })),
         }
@@ -51,14 +51,14 @@ impl Locked {
 }
 
 impl Held {
-    /// Takes the lock if it is not held, or not in its place any more.
+    /// Takes the lock if it is not held, or its file was removed or replaced.
     fn keep(&mut self, directory: &Path) -> Result<Kept, LockError> {
         let Some(lock) = &mut self.lock else {
             self.lock = Some(Lock::take(directory, None)?);
             return Ok(Kept::Restored);
         };
         if lock.is_in_place(directory) {
-            self.has_told = false;
+            self.is_reported = false;
             return Ok(Kept::InPlace);
         }
         if !lock.has_directory(directory) {
@@ -67,11 +67,11 @@ impl Held {
         }
         match lock.restore_file(directory) {
             Ok(()) => {
-                self.has_told = false;
+                self.is_reported = false;
                 Ok(Kept::Restored)
             }
             Err(error @ LockError::Held(_)) => Err(error),
-            Err(_) if std::mem::replace(&mut self.has_told, true) => Ok(Kept::InPlace),
+            Err(_) if std::mem::replace(&mut self.is_reported, true) => Ok(Kept::InPlace),
             Err(error) => Ok(Kept::InPart(error)),
         }
     }
@@ -114,7 +114,7 @@ mod tests {
     use crate::store::tests::lmdb;
 
     #[test]
-    fn without_its_file_the_lock_is_held_and_that_is_said_once() {
+    fn without_its_file_the_lock_is_held_and_that_is_reported_once() {
         let parent = tempfile::tempdir().unwrap();
         let directory = parent.path().join("db");
         let (file, away) = (directory.join(NAME), directory.join("away"));
@@ -123,7 +123,7 @@ mod tests {
         assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
         for round in 0..2 {
             fs::rename(&file, &away).unwrap();
-            // Nothing can be locked in its place.
+            // Prevents that the file is created again.
             fs::create_dir(&file).unwrap();
             let Ok(Kept::InPart(error)) = locked.keep() else {
                 panic!("the file cannot be made");

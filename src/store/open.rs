@@ -11,29 +11,29 @@ use super::privacy::{KeyError, PrivacyError};
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// `--privacy` does not fit the database; nothing but the administrator can mend it.
+    /// `--privacy` does not match the database; the administrator must fix that.
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
-    /// The lock cannot be had.
+    /// The lock cannot be taken.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// The daemon has ended without notice, and the database may be why.
+    /// The daemon has crashed or was killed, possibly because of the database.
     #[error(transparent)]
     Unclean(#[from] UncleanError),
-    /// The data file ends before the data do.
+    /// The data file is truncated.
     #[error(
         "{file} is truncated: it has {found} bytes and needs {needed}; \
          stop stargrey, move the file away or put a backup in its place, and start again"
     )]
-    Torn {
+    Truncated {
         /// The data file.
         file: PathBuf,
         /// Its size in bytes.
         found: u64,
-        /// The least size that holds its data.
+        /// The minimum size for its data.
         needed: u64,
     },
-    /// The data file is of something else.
+    /// The data file is not a database of stargrey.
     #[error("{0} is not a database of stargrey; move it away or use another --dbdir")]
     Foreign(PathBuf),
     /// Written by a later stargrey.
@@ -46,7 +46,7 @@ pub enum OpenError {
         /// The last format known.
         known: u32,
     },
-    /// A file cannot be used.
+    /// A file cannot be opened, read or written.
     #[error("{path}: {source}")]
     File {
         /// Which.
@@ -54,7 +54,7 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// What was opened cannot be read or written.
+    /// The opened database cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -77,7 +77,7 @@ impl From<heed::Error> for OpenError {
 /// Why a database stays closed after unclean ends.
 #[derive(Debug, thiserror::Error)]
 pub enum UncleanError {
-    /// The process that read the database first has failed.
+    /// The child process that read the database has failed.
     #[error(
         "{file} is damaged: the process that read it has failed ({status}); \
          stop stargrey, move the file away or put a backup in its place, and start again"
@@ -88,7 +88,7 @@ pub enum UncleanError {
         /// How the process ended.
         status: ExitStatus,
     },
-    /// The daemon has died of it, as it seems.
+    /// The daemon has probably crashed because of it.
     #[error(
         "stargreyd has crashed or was killed {times} times in a row, so {file} stays closed; \
          stop stargrey, move the file away or put a backup in its place, and start again; \
@@ -97,18 +97,18 @@ pub enum UncleanError {
     Suspected {
         /// The data file.
         file: PathBuf,
-        /// What says so.
+        /// The path of the mark.
         mark: PathBuf,
-        /// Ends in a row.
+        /// Unclean ends in a row.
         times: u32,
     },
-    /// A process reads the database first.
+    /// The child process is reading the database.
     #[error("stargreyd has crashed or was killed more than once: reading all of {0} before use")]
     Proving(PathBuf),
-    /// That process cannot be had.
+    /// The child process cannot be started.
     #[error("{path}: {source}")]
     Child {
-        /// The data file that it was to read.
+        /// The data file.
         path: PathBuf,
         /// Why.
         source: io::Error,

@@ -1,4 +1,4 @@
-//! What opens a store, and all that the writing thread does with it as a whole.
+//! The interface that opens a store, and what the writer thread does with the store as a whole.
 
 use std::sync::Arc;
 
@@ -6,27 +6,27 @@ use super::lock::LockError;
 use super::restore::{Candidate, Fill, RestoreError};
 use super::{OpenError, Reader, StoreError, Writer};
 
-/// Both halves.
+/// The two halves of an open store.
 pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
 
-/// What was found of that which keeps others off.
+/// The state of the lock.
 #[derive(Debug)]
 pub enum Kept {
-    /// All of it, or nothing that was not said before.
+    /// Complete, or unchanged since the last report.
     InPlace,
-    /// A part was missing, and is there again.
+    /// A missing part was restored.
     Restored,
-    /// A part is missing and cannot be put there; the rest keeps others off.
+    /// A part is missing and cannot be restored; the rest still prevents a second daemon.
     InPart(LockError),
 }
 
-/// Opens a store, again and again if it must be.
+/// Opens a store, and reopens it after failures.
 pub trait Opener: Send + Sync {
-    /// Opens it. The halves of an earlier opening must be gone.
+    /// Opens it. The halves of an earlier call must be dropped.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says what stands in the way.
+    /// [`OpenError`] if that fails.
     fn open(&self) -> Result<Halves, OpenError>;
 
     /// Whether the database has hashes instead of addresses (`--privacy`).
@@ -34,26 +34,26 @@ pub trait Opener: Send + Sync {
         false
     }
 
-    /// Sees that what keeps others off is still in its place, and puts it there if not.
+    /// Checks that the lock is still in place, and restores it if not.
     ///
     /// # Errors
     ///
-    /// [`LockError`] when nothing keeps others off any more.
+    /// [`LockError`] if nothing prevents a second daemon any more.
     fn keep(&self) -> Result<Kept, LockError> {
         Ok(Kept::InPlace)
     }
 
-    /// Copies a backup of `size` bytes that `fill` writes and proves the copy, while the store is in use. Takes as long as the backup
-    /// is large.
+    /// Copies a backup of `size` bytes that `fill` writes, and checks the copy, while the store is in use. The time is
+    /// proportional to the size.
     ///
     /// # Errors
     ///
-    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when
-    /// it cannot be copied.
+    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`]
+    /// when it cannot be copied.
     fn stage(&self, _size: u64, _fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
         Err(OpenError::Store(StoreError::Closed).into())
     }
 
-    /// Notes that what was opened does its work, or was closed in good order.
+    /// Notes that the open store works, or was closed cleanly.
     fn settle(&self) {}
 }

@@ -1,7 +1,7 @@
 //! The key of `--privacy`: 32 random bytes in `privacy.key` beside the database.
 //!
-//! Keys of the database are hashes under it. Without the file they can neither be read nor looked up,
-//! so it is not part of backups, and it is never made anew for a database that is filled.
+//! The keys of the database are keyed hashes with it. Without the file they cannot be looked up, so it is not part of
+//! backups, and it is never replaced for a database that has records.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 /// Length of the key, and of the file, in bytes.
 const KEY_LENGTH: usize = 32;
 
-/// Bytes of a hash that are kept: 128 bits.
+/// Length of a stored hash, in bytes.
 pub(super) const HASH_LENGTH: usize = 16;
 
-/// Why `--privacy`, or its key, does not fit the database.
+/// Why `--privacy`, or its key, does not match the database.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivacyError {
-    /// A filled database of the other kind.
+    /// A database with records of the other mode.
     #[error(
         "the database was filled {}; keep that, or start with an empty --dbdir",
         if *.hashed { "with --privacy" } else { "without --privacy" }
@@ -52,7 +52,7 @@ pub(super) enum KeyError {
 pub(super) struct PrivacyKey([u8; KEY_LENGTH]);
 
 impl PrivacyKey {
-    /// Reads the key, or makes one if there is none and `may_create` allows it.
+    /// Reads the key, or creates one if it is missing and `may_create` is set.
     pub(super) fn load(path: &Path, may_create: bool) -> Result<Self, KeyError> {
         match fs::read(path) {
             Ok(bytes) => bytes
@@ -87,7 +87,7 @@ impl PrivacyKey {
     fn create(path: &Path) -> io::Result<Self> {
         let mut key = [0; KEY_LENGTH];
         getrandom::fill(&mut key).map_err(io::Error::from)?;
-        // Written beside it and renamed: half a key would be taken for a wrong one.
+        // Written to a temporary file and renamed: an incomplete key would count as a wrong one.
         let draft = path.with_extension("new");
         let mut file = File::options()
             .create(true)

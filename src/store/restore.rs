@@ -1,18 +1,18 @@
-//! A backup that takes the place of the database while the daemon runs.
+//! Replaces the database by a backup while the daemon runs.
 //!
 //! | step | in the directory of the database |
 //! | --- | --- |
-//! | [`stage`](super::Opener::stage): the backup is copied, and the copy is proved | `restore.new/data.mdb` |
+//! | [`stage`](super::Opener::stage): the backup is copied, and the copy is checked | `restore.new/data.mdb` |
 //! | [`Candidate::take_place`]: the database gets a second name | `data.mdb.before-restore` |
 //! | and the copy is renamed | `data.mdb` |
 //!
-//! If the copy cannot be opened then, it gives its place back: [`Candidate::give_back`].
+//! If the copy cannot be opened then, the old database is put back: [`Candidate::give_back`].
 //!
-//! At every moment `data.mdb` is there: the old one or the new one, each complete and on the disk. A kill in between
-//! leaves `restore.new` behind, which the next start removes.
+//! `data.mdb` exists at every moment: the old or the new one, each complete and on disk. A kill in between leaves
+//! `restore.new` behind, which the next start removes.
 //!
-//! What the caller's file is changed to meanwhile does no harm, for only the copy is proved and used. The copy is read
-//! by a child process first, because a damaged one can end the process that reads it.
+//! Later changes of the caller's file are harmless, because only the copy is checked and used. A child process reads
+//! the copy first, because a damaged one can crash its reader.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,30 +20,30 @@ use std::path::{Path, PathBuf};
 
 use super::OpenError;
 
-/// The directory in which the copy is proved.
+/// The directory for the copy.
 const STAGING: &str = "restore.new";
 
-/// The name that the database before the last restore keeps.
+/// The name of the database before the last restore.
 const BEFORE: &str = "data.mdb.before-restore";
 
-/// Writes the backup into an empty file and brings it to the disk.
+/// Writes the backup into an empty file and syncs it to disk.
 pub type Fill<'a> = dyn FnMut(&mut File) -> io::Result<()> + 'a;
 
-/// Why a backup cannot take the place of the database.
+/// Why a backup cannot be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// It has no bytes.
+    /// It is empty.
     #[error("it is empty")]
     Empty,
-    /// It is of something else.
+    /// It is not a database of stargrey.
     #[error("it is not a database of stargrey")]
     Foreign,
-    /// It ends before its data do.
+    /// It is truncated.
     #[error("it is incomplete: it has {found} bytes and needs {needed}")]
-    Torn {
+    Truncated {
         /// Its size in bytes.
         found: u64,
-        /// The least size that holds its data.
+        /// The minimum size for its data.
         needed: u64,
     },
     /// Written by a later stargrey.
@@ -56,7 +56,7 @@ pub enum Unfit {
         /// The last format known.
         known: u32,
     },
-    /// Filled under the other mode.
+    /// Written in the other mode.
     #[error(
         "it was filled {} and the daemon runs {}",
         if *.hashed { "with --privacy" } else { "without --privacy" },
@@ -66,7 +66,7 @@ pub enum Unfit {
         /// Whether its keys are hashes.
         hashed: bool,
     },
-    /// Filled under another key.
+    /// Written with another key.
     #[error("it belongs to another privacy.key than the database")]
     WrongKey,
     /// It cannot be read to its end.
@@ -74,16 +74,16 @@ pub enum Unfit {
     Damaged,
 }
 
-/// Why a backup is not in place of the database.
+/// Why a restore failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The backup cannot be used. The database is as it was.
+    /// The backup cannot be used. The database is unchanged.
     #[error("the backup cannot be restored: {0}")]
     Unfit(#[from] Unfit),
-    /// Somebody reads the database, for longer than a request does. The database is as it was.
+    /// A backup, a listing or an export reads the database. The database is unchanged.
     #[error("a backup, a listing or an export is reading the database")]
     InUse,
-    /// There is no room for a copy. The database is as it was.
+    /// Not enough disk space for a copy. The database is unchanged.
     #[error("{needed} bytes are needed in {directory}, and {free} are free")]
     NoRoom {
         /// The directory of the database.
@@ -93,27 +93,26 @@ pub enum RestoreError {
         /// Bytes that the daemon may write there.
         free: u64,
     },
-    /// The backup cannot be copied, proved or put in place. The database is as it was.
+    /// The backup cannot be copied, checked or put in place. The database is unchanged.
     #[error(transparent)]
     Failed(#[from] OpenError),
-    /// The backup was put in place and could not be opened. The database is the one before, but for what had not been
-    /// written to it.
+    /// The backup was put in place and could not be opened. The old database is back, without buffered changes.
     #[error("{0}")]
     GivenBack(OpenError),
-    /// What is there now cannot be opened.
+    /// The database cannot be opened any more.
     #[error("{0}")]
     Closed(String),
 }
 
-/// A proved copy of a backup, beside the database. It is removed with its directory if it does not take the place.
+/// A checked copy of a backup, in a directory beside the database. Removed when dropped, unless it became the database.
 #[derive(Debug)]
 pub struct Candidate {
     directory: PathBuf,
 }
 
-/// Removes what an interrupted restore has left.
+/// Removes the files of an interrupted restore.
 pub(super) fn clear(directory: &Path) {
-    // What stays is in the way of the next copy, which says so.
+    // If that fails, the next copy fails too and reports it.
     drop(fs::remove_dir_all(directory.join(STAGING)));
 }
 
@@ -123,12 +122,12 @@ impl Candidate {
         Self { directory }
     }
 
-    /// Puts the copy in place of the database, which nobody has open. The database keeps a second name; what had that
-    /// name from an earlier restore is removed.
+    /// Makes the copy the database, which must not be open. The old database gets a second name; a file of that name
+    /// from an earlier restore is removed.
     ///
     /// # Errors
     ///
-    /// [`OpenError::File`]; the database is as it was then.
+    /// [`OpenError::File`]; the database is unchanged then.
     pub fn take_place(&self) -> Result<(), OpenError> {
         let data = self.directory.join("data.mdb");
         let before = self.directory.join(BEFORE);
@@ -138,7 +137,7 @@ impl Candidate {
         fs::rename(self.staging().join("data.mdb"), &data).map_err(at(&data))
     }
 
-    /// Puts the database before back into its place, from which the copy goes; where there was none, there is none then.
+    /// Puts the old database back and removes the copy; without an old one, there is no database then.
     ///
     /// # Errors
     ///
@@ -155,7 +154,7 @@ impl Candidate {
         self.sync()
     }
 
-    /// Brings the names to the disk: after a power cut, too, the database is the copy.
+    /// Syncs the directory: after a power failure, too, the database is the copy.
     ///
     /// # Errors
     ///
@@ -173,7 +172,7 @@ impl Candidate {
 
 #[cfg(test)]
 impl Candidate {
-    /// A copy that nobody has proved, beside the database in `directory`.
+    /// An unchecked copy, beside the database in `directory`.
     pub(crate) fn unproved(directory: &Path, bytes: &[u8]) -> Self {
         let candidate = Self {
             directory: directory.to_owned(),
@@ -190,7 +189,7 @@ impl Drop for Candidate {
     }
 }
 
-/// What was done, or could not be for want of a file.
+/// Ignores the error of a missing file.
 fn unless_missing(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -19,7 +19,8 @@
 //! Numbers are big-endian, times are seconds since the epoch. A key is the core's key as it is, up to 510
 //! bytes. A longer one becomes its first 479 bytes and a 256-bit hash, 511 bytes in all, LMDB's most:
 //! the length tells the two forms apart, so no key of one form is one of the other; the whole key then
-//! stands as `text` behind the record. Under `--privacy` such a key is a keyed hash of 128 bits and there is never a text.
+//! stands as `text` behind the record. Under `--privacy` such a key is a keyed hash of 128 bits and there is never a
+//! text.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The first half of a [`restore`](super::restore): the backup is copied beside the database, and the copy is proved.
+//! The first half of a [`restore`](super::restore): copies the backup beside the database, and checks the copy.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -12,14 +12,14 @@ use super::privacy::PrivacyError;
 use super::restore::{Candidate, Fill, RestoreError, Unfit, at, clear};
 use super::{OpenError, Opener, StoreError, unclean};
 
-/// Bytes that are needed beside the copy of a backup: opening it writes a few pages.
+/// Disk space needed besides the copy, in bytes: opening it writes a few pages.
 const MARGIN: u64 = 1 << 20;
 
 /// The key of `--privacy`.
 const KEY: &str = "privacy.key";
 
-/// Copies a backup and proves the copy: complete, of this machine, of a known format and the right mode and key, and
-/// every page and record of it can be read.
+/// Copies a backup and checks that the copy is complete, of this architecture, of a known format and of the right mode
+/// and key, and that all its pages and records can be read.
 ///
 /// # Errors
 ///
@@ -77,9 +77,9 @@ pub(super) fn stage(
     Ok(candidate)
 }
 
-/// Bytes that may be written to the file system of a directory without privileges.
+/// Free bytes of the file system of a directory, for unprivileged users.
 fn free_bytes(directory: &Path) -> io::Result<u64> {
-    // Narrower on some machines.
+    // The types are narrower on some architectures.
     fn wide(number: impl Into<u64>) -> u64 {
         number.into()
     }
@@ -87,11 +87,11 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
     Ok(wide(found.blocks_available()).saturating_mul(wide(found.fragment_size())))
 }
 
-/// What an error of opening says of a backup.
+/// The restore error for an error of opening the copy.
 fn unfit(error: OpenError) -> RestoreError {
     RestoreError::Unfit(match error {
         OpenError::Foreign(_) => Unfit::Foreign,
-        OpenError::Torn { found, needed, .. } => Unfit::Torn { found, needed },
+        OpenError::Truncated { found, needed, .. } => Unfit::Truncated { found, needed },
         OpenError::Newer { found, known } => Unfit::Newer { found, known },
         OpenError::Privacy(PrivacyError::Mode { hashed }) => Unfit::Mode { hashed },
         OpenError::Privacy(PrivacyError::WrongKey(_)) => Unfit::WrongKey,

@@ -1,8 +1,8 @@
-//! Whether the last ends of the daemon were clean, and what is done if they were not.
+//! Detects unclean ends of the daemon, and decides whether the database may still be opened.
 //!
-//! A database whose pages were overwritten can end every process that reads it ([`lmdb`](super::lmdb)). Started again
-//! each time, the daemon would let no mail through. So each start leaves a mark, which a clean end removes, or an hour
-//! without trouble. A kill or a power cut leaves it too, without any damage; so the mark alone closes nothing:
+//! A database with overwritten pages can crash every process that reads it ([`lmdb`](super::lmdb)). In a restart loop
+//! the daemon would serve no request. So each start writes a mark, which a clean end or an hour of normal operation
+//! removes. A kill or a power failure leaves it too, without damage; so the mark alone does not keep a database closed:
 //!
 //! | starts that did not end cleanly | the database |
 //! | --- | --- |
@@ -10,11 +10,10 @@
 //! | more | is read by a child process first ([`LmdbOpener::prove`]), and opened if the child survives |
 //! | [`MANY`] in a row, each within [`SHORT`] of the one before | stays closed, whatever a child would find |
 //!
-//! The row is counted by the time since boot, which a power cut sets back: power cuts make no row, however many
-//! they are.
+//! A row is counted by the time since boot, which a power failure resets: any number of power failures is not a row.
 //!
-//! A file that was found damaged, or closed after a row, stays closed until it is another: it was replaced, or
-//! written to. After a row, the removal of the mark opens it as well, for something else may have ended the daemon.
+//! A file that was found damaged, or closed after a row, stays closed until it is replaced or modified. After a row,
+//! removing the mark opens it as well, since the daemon may have crashed for another reason.
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -29,52 +28,52 @@ use std::time::Duration;
 use super::lmdb::LmdbOpener;
 use super::{OpenError, StoreError, UncleanError};
 
-/// Starts without a clean end that are believed to be chance.
+/// Maximum starts without a clean end before the database is checked.
 const MOST: u32 = 2;
 
-/// Starts in a row without a clean end that are not.
+/// Starts in a row without a clean end after which the database stays closed.
 const MANY: u32 = 8;
 
-/// Between two starts of a row, at most: what works longer removes the mark.
+/// Maximum time between two starts of a row: a daemon that runs longer removes the mark.
 const SHORT: Duration = Duration::from_secs(3600);
 
-/// How long the first attempt to open waits for the child. If it takes longer, mail is not held up, and a later attempt
-/// finds the result.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the first attempt to open waits for the child. After that requests are served without a database, and a
+/// later attempt finds the result.
+const CHILD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two looks at the child.
+/// Time between two checks of the child.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The argument that makes the daemon's program read a database and end.
+/// The argument that makes the daemon's program read a database and exit.
 const MODE: &str = "--prove-database";
 
-/// What the child ends with if the database is damaged; all else that is wrong is met again when it is opened.
+/// Exit status of the child for a damaged database; other errors will occur again when the database is opened.
 const DAMAGED: u8 = 1;
 
-/// The mark, and what is known of the file.
+/// The mark, and the result of the check.
 #[derive(Debug)]
 pub(super) struct Unclean {
-    /// When this start was, since boot.
+    /// The time of this start, since boot.
     since_boot: Duration,
-    /// `None` before it was made.
+    /// `None` before it is written.
     mark: Option<Mark>,
     proof: Proof,
 }
 
-/// What the mark says.
+/// The content of the mark.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Mark {
     /// Starts since the last clean end, this one included.
     starts: u32,
     /// Those in a row, this one included.
     row: u32,
-    /// When the last of them was, in milliseconds since boot.
+    /// The time of the last of them, in milliseconds since boot.
     at: u64,
     /// The file that stays closed after a row.
     closed: Option<Identity>,
 }
 
-/// What is known of a file.
+/// The state of the check of a file.
 #[derive(Debug, Default)]
 enum Proof {
     #[default]
@@ -83,19 +82,19 @@ enum Proof {
     Failed(Identity, ExitStatus),
 }
 
-/// The child; it does not outlive whoever waits for it.
+/// The child; killed when dropped.
 #[derive(Debug)]
 struct Prover(Child);
 
 impl Drop for Prover {
     fn drop(&mut self) {
-        // One that has ended already cannot be killed, and need not be.
+        // Fails if it has exited already, which is fine.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// Which file it is, and in what state.
+/// Identifies a file and its state: device, inode, length, modification time.
 type Identity = (u64, u64, u64, i64, i64);
 
 impl Unclean {
@@ -108,7 +107,7 @@ impl Unclean {
         }
     }
 
-    /// Makes the mark, and has the database read by a child if there is reason to.
+    /// Writes the mark, and lets a child read the database if there were unclean ends.
     ///
     /// # Errors
     ///
@@ -149,7 +148,7 @@ impl Unclean {
         }
     }
 
-    /// Has the database read by a child, and says how that went or goes.
+    /// Lets a child read the database; returns the result, or that it is still running.
     fn prove(
         &mut self,
         opener: &LmdbOpener,
@@ -167,7 +166,7 @@ impl Unclean {
             }
             Proof::Runs(prover, of) => (prover, of, Duration::ZERO),
             Proof::None | Proof::Failed(..) => {
-                (start(opener).map_err(refused)?, identity, PATIENCE)
+                (start(opener).map_err(refused)?, identity, CHILD_TIMEOUT)
             }
         };
         let mut waited = Duration::ZERO;
@@ -195,13 +194,13 @@ impl Unclean {
 
     /// Removes the mark.
     pub(super) fn settle(directory: &Path) {
-        // If it stays, it costs a proof.
+        // If that fails, the next start may check the database needlessly.
         drop(fs::remove_file(path(directory)));
     }
 }
 
 impl Mark {
-    /// The mark at `path`. One that makes no sense, as a full disk or a power cut may leave it, is reason for a proof.
+    /// Reads the mark at `path`. An invalid one, as after a full disk or a power failure, causes a check.
     fn read(path: &Path) -> Self {
         let read = || {
             let mut text = String::new();
@@ -219,7 +218,7 @@ impl Mark {
         })
     }
 
-    /// What a text says, where all but the first number may be missing.
+    /// Parses a mark; all but the first number may be missing.
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let starts = words.next()?.parse().ok()?;
@@ -243,8 +242,8 @@ impl Mark {
         })
     }
 
-    /// Puts it in its place, whole or not at all. Where that fails, an earlier one stays; where none is, this start
-    /// is not counted, and the database may still be opened.
+    /// Writes the mark atomically. If that fails, an earlier one remains; without one, this start is not counted, and
+    /// the database may still be opened.
     fn write(self, path: &Path) {
         let new = path.with_extension("unclean.new");
         let written = fs::write(&new, format!("{self}\n")).and_then(|()| fs::rename(&new, path));
@@ -270,7 +269,7 @@ impl Mark {
         }
     }
 
-    /// The mark when the data file is `identity`, and when the mark is still there or was removed.
+    /// The mark after a look at the data file, `identity`; `is_there`: whether the mark still exists.
     fn judged(self, identity: Identity, is_there: bool) -> Self {
         match self.closed {
             Some(closed) if closed == identity && is_there => self,
@@ -312,11 +311,11 @@ fn identity(metadata: &Metadata) -> Identity {
     )
 }
 
-/// Has a child read the database, however long that takes; says whether it has survived that without finding damage.
+/// Lets a child read the database without a timeout; returns whether it exited normally and found no damage.
 ///
 /// # Errors
 ///
-/// [`UncleanError::Child`] when there is no child.
+/// [`UncleanError::Child`] if it cannot be started.
 pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError> {
     let ended = start(opener).and_then(|mut prover| prover.0.wait());
     let status = ended.map_err(|source| UncleanError::Child {
@@ -326,9 +325,9 @@ pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError
     Ok(status.success())
 }
 
-/// Starts the program itself once more, to read the database.
+/// Starts the same program as a child that reads the database.
 fn start(opener: &LmdbOpener) -> io::Result<Prover> {
-    // The same program, even if an upgrade has put another in its place.
+    // The running program, even if an upgrade has replaced the file.
     Command::new("/proc/self/exe")
         .arg0("stargreyd")
         .arg(MODE)
@@ -341,7 +340,7 @@ fn start(opener: &LmdbOpener) -> io::Result<Prover> {
         .map(Prover)
 }
 
-/// What the child does: `None` if the program was not started as one.
+/// The main function of the child; `None` if the program was not started as one.
 #[must_use]
 pub fn prove_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
     if arguments.next()? != MODE {

@@ -1,10 +1,9 @@
-//! The data file, looked at before LMDB maps it.
+//! Examines the data file before LMDB maps it.
 //!
-//! LMDB believes what its two meta pages say. If the file ends before the last page they name,
-//! reading that page is a SIGBUS and the end of the daemon; so the file's length is compared first. LMDB
-//! itself may leave out pages at the end that a transaction has taken and freed again; the writer brings the
-//! file to its length after each commit that lets it grow ([`lengthen`]), so that a file that is too short
-//! has lost something.
+//! LMDB trusts its two meta pages. If the file ends before the last page that they name, reading that page is a SIGBUS,
+//! which kills the daemon; so the length of the file is compared first. LMDB itself may omit pages at the end that a
+//! transaction has allocated and freed again; the writer extends the file after each commit that lets it grow
+//! ([`lengthen`]), so that a file that is too short is truncated.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,13 +16,13 @@ use nix::fcntl::{Flock, FlockArg};
 use super::{file_error, size};
 use crate::store::{LockError, OpenError};
 
-/// LMDB's mark at the beginning of a meta page, behind the page's header.
+/// LMDB's magic number at the beginning of a meta page, after the page header.
 const MAGIC: u32 = 0xBEEF_C0DE;
 
-/// Bytes of a page number, a pointer or a size in the file: LMDB writes them as the machine has them.
+/// Bytes of a page number, a pointer or a size in the file: LMDB writes them in native format.
 const WORD: usize = size_of::<usize>();
 
-/// Where things are in a meta page. The page's header is a page number and 8 bytes; then come the magic number, the
+/// Offsets in a meta page. The page's header is a page number and 8 bytes; then come the magic number, the
 /// version (4 bytes each), the address and the size of the map, and two tables' descriptions, each of 8 bytes and five
 /// words. The first of these 8 bytes of the first table are the page size.
 const MAGIC_AT: usize = WORD + 8;
@@ -32,7 +31,7 @@ const LAST_PAGE_AT: usize = PAGE_SIZE_AT + 2 * (8 + 5 * WORD);
 const TRANSACTION_AT: usize = LAST_PAGE_AT + WORD;
 const META_LENGTH: usize = TRANSACTION_AT + WORD;
 
-/// Opens the file, making an empty one if there is none, and locks it: a second daemon is refused even if the
+/// Opens the file, creating an empty one if it is missing, and locks it: this stops a second daemon even if the
 /// directory or the lock file was replaced.
 ///
 /// # Errors
@@ -54,11 +53,11 @@ pub(super) fn open(path: &Path) -> Result<Flock<File>, OpenError> {
     }
 }
 
-/// Looks at the file, if there is one.
+/// Examines the file, if it exists.
 ///
 /// # Errors
 ///
-/// [`OpenError::Torn`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
+/// [`OpenError::Truncated`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
 pub(super) fn examine(path: &Path) -> Result<(), OpenError> {
     let Some(found) = size(path)? else {
         return Ok(());
@@ -84,14 +83,14 @@ pub(super) fn examine(path: &Path) -> Result<(), OpenError> {
     if found >= needed {
         return Ok(());
     }
-    Err(OpenError::Torn {
+    Err(OpenError::Truncated {
         file: path.to_owned(),
         found,
         needed,
     })
 }
 
-/// Brings the file to the length that its pages need.
+/// Extends the file to the length that its pages need.
 pub(super) fn lengthen(file: &File, needed: u64) -> io::Result<()> {
     if file.metadata()?.len() < needed {
         file.set_len(needed)?;
@@ -99,7 +98,7 @@ pub(super) fn lengthen(file: &File, needed: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// What a meta page says.
+/// The content of a meta page.
 #[derive(Debug, Clone, Copy)]
 struct Meta {
     page_size: u64,
@@ -134,7 +133,7 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
-/// Goes to the beginning of the second page, having read the first meta.
+/// Seeks to the beginning of the second page, after the first meta page was read.
 fn skip(file: &mut File, page_size: u64) -> io::Result<()> {
     let rest = page_size.saturating_sub(META_LENGTH as u64);
     io::copy(&mut file.take(rest), &mut io::sink()).map(drop)

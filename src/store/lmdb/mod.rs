@@ -226,7 +226,7 @@ impl LmdbOpener {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Torn`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
+    /// [`OpenError::Truncated`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
     pub(super) fn examine(&self) -> Result<(), OpenError> {
         file::examine(&self.data())
     }

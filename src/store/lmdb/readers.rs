@@ -1,9 +1,8 @@
 //! LMDB's table of readers, in memory.
 //!
-//! Every read transaction writes to the table, which LMDB maps from the file `lock.mdb`. On a disk that hangs
-//! that is a page fault that does not end, and it would hold up the threads that answer. So the name is a
-//! link to a file in memory. The daemon's own lock keeps others away; a tool of LMDB's that is let in by
-//! the system finds the same table through the link.
+//! Every read transaction writes to the table, which LMDB maps from the file `lock.mdb`. On a hung disk that is a page
+//! fault that does not return and would block the reactor threads. So the name is a link to a file in memory. The
+//! daemon's lock excludes other daemons; LMDB's tools, if permissions let them, find the same table through the link.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,7 +13,7 @@ use std::process;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// The table, as long as it is needed; the link goes with it.
+/// The table; the link is removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct ReaderTable {
     _memory: OwnedFd,
@@ -22,12 +21,12 @@ pub(super) struct ReaderTable {
 }
 
 impl ReaderTable {
-    /// Makes the table of an environment that nobody has open; `None` where it has to be a file on the disk,
-    /// for want of `/proc`. What an environment that was not closed has left behind is removed.
+    /// Creates the table of an environment that is not open; `None` without `/proc`, where it must be a file on disk.
+    /// Files of an environment that was not closed are removed.
     ///
     /// # Errors
     ///
-    /// When what was left behind cannot be removed.
+    /// If such a file cannot be removed.
     pub(super) fn make(directory: &Path) -> io::Result<Option<Self>> {
         let link = directory.join("lock.mdb");
         remove(&link)?;
@@ -47,12 +46,12 @@ impl ReaderTable {
 
 impl Drop for ReaderTable {
     fn drop(&mut self) {
-        // If it stays it is removed by who opens the environment next.
+        // If that fails, the next opening removes it.
         drop(fs::remove_file(&self.link));
     }
 }
 
-/// Removes a file that may not be there.
+/// Removes a file, which may be missing.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

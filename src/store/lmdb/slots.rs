@@ -1,10 +1,9 @@
-//! The slots of the waiting triplets, by time of first sight.
+//! The slots of the waiting triplets, by the time when they were first seen.
 //!
-//! One slot is open and takes every new triplet; after a third of the retry window it is closed and
-//! a free one is opened. When the whole window has gone by since the youngest triplet of a closed slot was seen, the
-//! slot is emptied, a slice at a time, and is free again. That needs four slots at most, five while one is
-//! being emptied; the sixth is there for a retry window that was made longer. Without a free slot the open
-//! one stays open, which keeps its triplets a little longer.
+//! One slot is open and gets every new triplet; after a third of the retry window it is closed and a free one is
+//! opened. When the retry window of the youngest triplet of a closed slot is over, the slot is emptied, a slice at a
+//! time, and is free again. That needs at most four slots, five while one is emptied; the sixth is for a retry window
+//! that was made longer. Without a free slot the open one stays open, which keeps its triplets a little longer.
 //!
 //! How old the youngest triplet is, is known while the process lives. A slot that was open when the daemon was
 //! started counts as closed at the moment it is closed.
@@ -15,15 +14,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use crate::store::StoreError;
 use crate::types::{Span, Timestamp};
 
-/// How many slots there are.
+/// The number of slots.
 pub(super) const SLOTS: usize = 6;
 
-/// A time further ahead than this is the mark of a clock that was wrong.
+/// A time further in the future than this was set by a wrong clock.
 const TOLERANCE: Span = Span::from_hours(1);
 
-/// The slots that may hold records, as reader and writer share it. Looking into an empty slot costs as much as
-/// into a full one, so only these are looked into. A reader that misses a slot opened at this moment takes a triplet
-/// for new, and the writer, which never misses one, decides that again.
+/// The slots that may hold records, shared by reader and writer. Searching an empty slot costs as much as a full one,
+/// so only these are searched. If a reader misses a slot that is just being opened, it considers a triplet new, and the
+/// writer, which never misses one, decides again.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Occupied(Arc<AtomicU8>);
 
@@ -33,12 +32,12 @@ impl Occupied {
         self.0.load(Ordering::Acquire) & bit(at) != 0
     }
 
-    /// Before the first record of a slot is committed.
+    /// Called before the first record of a slot is committed.
     pub(super) fn add(&self, at: usize) {
         self.0.fetch_or(bit(at), Ordering::Release);
     }
 
-    /// After a slot was emptied and that was committed.
+    /// Called after an emptied slot is committed.
     pub(super) fn remove(&self, at: usize) {
         self.0.fetch_and(!bit(at), Ordering::Release);
     }
@@ -57,7 +56,7 @@ enum Slot {
     /// Empty.
     #[default]
     Free,
-    /// Takes new triplets.
+    /// Gets new triplets.
     Open { since: Timestamp },
     /// Waits until its triplets are too old; none was first seen later than `at`.
     Closed { at: Timestamp },
@@ -74,7 +73,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// The slot that takes a triplet first seen at `first`.
+    /// The slot for a triplet first seen at `first`.
     pub(super) fn take(&mut self, first: Timestamp, window: Span) -> usize {
         self.rotate(first, window);
         let at = self.open().map_or_else(
@@ -90,7 +89,7 @@ impl Slots {
         at
     }
 
-    /// Closes the open slot if it has had its time and there is another to open.
+    /// Closes the open slot if its time is over and another one is free.
     pub(super) fn rotate(&mut self, now: Timestamp, window: Span) {
         let third = Span::from_seconds(window.seconds().div_euclid(3).max(1));
         let (Some((at, since)), Some(free)) = (self.open(), self.free()) else {
@@ -104,7 +103,7 @@ impl Slots {
         }
     }
 
-    /// A slot to empty: one that is being emptied, or one whose triplets are all too old.
+    /// A slot to empty: one that is being emptied, or one whose triplets have all expired.
     pub(super) fn overdue(&mut self, now: Timestamp, window: Span) -> Option<usize> {
         let at = self.slots.iter().position(|slot| match slot {
             Slot::Emptying => true,
@@ -120,7 +119,7 @@ impl Slots {
         self.set(at, Slot::Free);
     }
 
-    /// Brings times that lie ahead back to now: they were set by a clock that was wrong.
+    /// Sets times in the future to now: they were set by a wrong clock.
     pub(super) fn mend(&mut self, now: Timestamp) {
         for slot in &mut self.slots {
             match slot {
@@ -131,7 +130,7 @@ impl Slots {
         self.youngest = self.youngest.map(|youngest| youngest.min(now));
     }
 
-    /// Whether what is kept on disk differs.
+    /// Whether the stored times differ.
     pub(super) fn differ(&self, other: &Self) -> bool {
         self.slots != other.slots
     }

@@ -110,7 +110,7 @@ fn a_truncated_file_is_refused_and_never_a_signal() {
         fs::write(&data, &whole[..kept]).unwrap();
         let error = refusal(&opener);
         assert!(
-            matches!(error, OpenError::Torn { .. } | OpenError::Foreign(_)),
+            matches!(error, OpenError::Truncated { .. } | OpenError::Foreign(_)),
             "{kept}: {error}"
         );
         assert_eq!(fs::metadata(&data).unwrap().len(), kept as u64);
