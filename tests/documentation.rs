@@ -468,6 +468,32 @@ fn every_verb_of_stargreyctl_and_its_options_are_in_the_manual_page_and_no_other
     assert_eq!(got, want);
 }
 
+/// The names in the order of their first occurrence.
+fn in_order(names: impl Iterator<Item = String>) -> Vec<String> {
+    names.fold(Vec::new(), |mut order, name| {
+        if !order.contains(&name) {
+            order.push(name);
+        }
+        order
+    })
+}
+
+#[test]
+fn the_help_of_stargreyctl_has_the_verbs_in_the_order_of_its_manual_page() {
+    let command = ctl::args::Arguments::command();
+    let verbs = command.get_subcommands();
+    let shown = verbs.filter(|verb| !verb.is_hide_set());
+    let want: Vec<String> = shown.map(|verb| verb.get_name().to_owned()).collect();
+    let page = source("man/stargreyctl.1");
+    let heads = items(section(&page, "VERBS")).into_iter();
+    let words = heads.filter_map(|(head, _)| head.split_whitespace().nth(1));
+    assert_eq!(in_order(words.map(str::to_owned)), want);
+    let synopsis = section(&page, "SYNOPSIS").lines();
+    let lists = synopsis.filter_map(|line| line.strip_prefix(".Ic "));
+    let words = lists.flat_map(|list| list.split(" , "));
+    assert_eq!(in_order(words.map(str::to_owned)), want);
+}
+
 #[test]
 fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
     let page = source("man/stargreyctl.1");

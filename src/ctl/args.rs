@@ -37,21 +37,27 @@ pub struct Arguments {
     pub verb: Option<Verb>,
 }
 
-/// A verb.
+/// A verb, in the order of the manual page: those of every day first.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
     /// Show the daemon's state and record counts (default)
     Status,
-    /// Show decision counts by reason as bar charts
-    Statistics(Statistics),
-    /// Set the counters of the statistics to zero
-    ResetStatistics,
     /// List the entries of the lists, or of one list
     List {
         /// Show only this list (default: all)
         #[arg(value_enum)]
         list: Option<ShownList>,
     },
+    /// List waiting triplets, those with the most attempts first
+    Pending(Pending),
+    /// Show what would be decided about a client, and why
+    Explain(Explain),
+    /// Show decision counts by reason as bar charts
+    Statistics(Statistics),
+    /// Set the counters of the statistics to zero
+    ResetStatistics,
+    /// Check whether Postfix calls the policy service, and whether the service replies
+    CheckPostfix(CheckPostfix),
     /// Add an entry to a list; it takes effect with the next request
     Allow(Allow),
     /// Remove an entry that was added with allow
@@ -62,10 +68,16 @@ pub enum Verb {
         /// The entry, as list shows it
         pattern: String,
     },
-    /// List waiting triplets, those with the most attempts first
-    Pending(Pending),
-    /// Show what would be decided about a client, and why
-    Explain(Explain),
+    /// Reload the lists and tables
+    Reload,
+    /// Pause greylisting: all mail passes
+    Pause {
+        /// How long: 90min, 12h, 30d, 2w (default: until resume)
+        #[arg(long = "for", value_name = "SPAN")]
+        lifetime: Option<Lifetime>,
+    },
+    /// Resume greylisting after a pause
+    Resume,
     /// Let a client, sender and recipient pass from now on
     Pass {
         /// The client's address, its name, or both as `NAME[ADDRESS]`
@@ -77,16 +89,6 @@ pub enum Verb {
     },
     /// Delete records
     Forget(Forget),
-    /// Pause greylisting: all mail passes
-    Pause {
-        /// How long: 90min, 12h, 30d, 2w (default: until resume)
-        #[arg(long = "for", value_name = "SPAN")]
-        lifetime: Option<Lifetime>,
-    },
-    /// Resume greylisting after a pause
-    Resume,
-    /// Reload the lists and tables
-    Reload,
     /// Copy the database into a file while the daemon runs
     Backup {
         /// The file
@@ -100,9 +102,6 @@ pub enum Verb {
         /// The file that backup has written
         file: PathBuf,
     },
-    /// Import the records of another greylisting server, or of an export
-    #[command(subcommand)]
-    Import(Import),
     /// Write all records, and the entries added with allow, as JSON, one a line
     Export {
         /// Output file (default: standard output)
@@ -111,6 +110,9 @@ pub enum Verb {
         #[arg(long, requires = "file")]
         force: bool,
     },
+    /// Import the records of another greylisting server, or of an export
+    #[command(subcommand)]
+    Import(Import),
     /// Print the entries that remove takes, for completions; nothing where that needs a password
     #[command(hide = true)]
     Removable {
@@ -118,8 +120,6 @@ pub enum Verb {
         #[arg(value_enum)]
         list: List,
     },
-    /// Check whether Postfix calls the policy service, and whether the service replies
-    CheckPostfix(CheckPostfix),
     /// Write a script that completes this command line
     #[command(hide = true)]
     Completion {
