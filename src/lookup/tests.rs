@@ -176,6 +176,28 @@ async fn a_lookup_is_waited_for_once_however_many_recipients_a_message_has() {
 }
 
 #[tokio::test]
+async fn domains_that_are_silent_by_the_hundred_take_nothing_from_the_lists() {
+    let resolver = Gated::default();
+    let lookups = lookups(&resolver);
+    // Each of another network and another domain.
+    let silent: Vec<Lookup> = (0..1000)
+        .map(|number| evaluation(number * 256, &format!("a@d{number}.com")))
+        .collect();
+    let found = lookups.ask(&silent, Instant::now()).await;
+    assert!(
+        found
+            .iter()
+            .all(|(_, finding)| *finding == Finding::NoAnswer)
+    );
+    // The lists have their room. Who has waited longest is answered first.
+    resolver.answer(MOST_EVALUATIONS + MOST_OF_ZONE);
+    let numbers: Vec<u32> = (0..u32::try_from(MOST_OF_ZONE).unwrap()).collect();
+    let all = self::found(&lookups, &numbers, soon()).await;
+    assert!(!all.contains(&Finding::NoAnswer));
+    assert_eq!(resolver.times(), MOST_EVALUATIONS + MOST_OF_ZONE);
+}
+
+#[tokio::test]
 async fn without_a_resolver_nothing_is_found() {
     let lookups = Lookups::none();
     assert_eq!(found(&lookups, &[2], soon()).await, [Finding::NoAnswer]);

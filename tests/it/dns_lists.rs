@@ -45,6 +45,17 @@ const ZONES: &[(&str, &str, &str)] = &[
         "ip6trie",
         ":127.0.0.2:Listed\n2001:db8::/32\n",
     ),
+    // SPF records: of a pool, and of one that lets anybody send.
+    (
+        "pool.example.com",
+        "generic",
+        "@ TXT \"v=spf1 ip4:198.51.100.0/24 ip4:203.0.113.0/24 -all\"\n",
+    ),
+    (
+        "anybody.example.com",
+        "generic",
+        "@ TXT \"v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all\"\n",
+    ),
 ];
 
 /// A list server on a port of its own; killed when dropped.
@@ -404,6 +415,11 @@ fn an_option_without_effect_is_named() {
         (
             ["--resolver=::1", ""],
             "--resolver: has no effect without --dnsbl-sites",
+        ),
+        (["--spf", ""], "--spf: has no effect without --spf-excuses"),
+        (
+            ["--spf-excuses", ""],
+            "--spf-excuses: has no effect without --s25r",
         ),
         (
             ["--dnsbl-sites=a.example", "--dnsbl-threshold=2"],

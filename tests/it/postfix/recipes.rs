@@ -246,6 +246,44 @@ fn by_the_recipe_with_dns_lists_listed_clients_wait_and_known_good_ones_never() 
 }
 
 #[test]
+fn who_passes_spf_does_not_wait_for_a_line_like_name_and_who_lets_anybody_pass_does() {
+    let server = ListServer::start();
+    let mut recipe = recipe("Rgrey");
+    recipe.options = format!(
+        "{} --spf-excuses --resolver={}",
+        recipe.options, server.address
+    );
+    let Some(site) = start(&recipe) else {
+        return;
+    };
+    let of_pool = |host, address| Peer::new(host, address);
+    for peer in [
+        of_pool("203-0-113-9.out.example.com", "203.0.113.9"),
+        of_pool("198-51-100-7.out.example.com", "198.51.100.7"),
+    ] {
+        assert_accepted(&site.open(peer).attempt("ann@pool.example.com", ANNA));
+        site.expect_line_to(
+            &format!(
+                "action=pass, reason=SPF pass, client_name={},",
+                peer.reverse_name
+            ),
+            ", spf=pass",
+        );
+    }
+    let stranger = of_pool("192-0-2-9.out.example.com", "192.0.2.9");
+    for (sender, end) in [
+        ("ann@pool.example.com", ", s25r=1, spf=fail"),
+        ("ann@anybody.example.com", ", s25r=1, spf=pass-any"),
+        // The server refuses to reply about other names.
+        ("ann@elsewhere.example.com", ", s25r=1, spf=temperror"),
+        ("ann@localhost", ", s25r=1, spf=none"),
+    ] {
+        assert_deferred(&site.open(stranger).attempt(sender, ANNA), ANNA, 300);
+        site.expect_line_to("action=greylist, reason=new, client_name=192-0-2-9", end);
+    }
+}
+
+#[test]
 fn with_a_reject_threshold_postfix_refuses_in_the_words_that_it_has_for_dns_lists() {
     let server = ListServer::start();
     let mut recipe = recipe("Plain greylisting");
