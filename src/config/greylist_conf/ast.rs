@@ -2,12 +2,10 @@
 //!
 //! Where stargrey matches otherwise than milter-greylist, the variants of [`Test`] say so.
 
-use crate::policy::Zone;
 use crate::policy::access::Expression;
-use crate::policy::chain::Schedule;
+use crate::policy::chain::{Format, Schedule};
+use crate::policy::{SpfResult, Zone};
 use crate::types::{ClientIp, Prefix, Span};
-
-use super::format::Format;
 
 /// A place in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -298,7 +296,7 @@ pub enum Test {
     Authenticated(TextPattern),
     /// `tls`: the subject of its verified certificate, the whole of it.
     TlsSubject(TextPattern),
-    /// `spf`: the result for the sender.
+    /// `spf`: the result for the sender. `self` is a record that lets anybody pass.
     Spf(SpfResult),
     /// `time`: local time.
     Time(Schedule),
@@ -385,27 +383,6 @@ pub struct Regex {
     pub text: Box<str>,
     /// What it means.
     pub expression: Expression,
-}
-
-/// The results of SPF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SpfResult {
-    /// `pass`.
-    Pass,
-    /// `fail`.
-    Fail,
-    /// `softfail`.
-    SoftFail,
-    /// `neutral`.
-    Neutral,
-    /// `unknown`: a permanent error.
-    PermanentError,
-    /// `error`: a temporary error.
-    TemporaryError,
-    /// `none`.
-    None,
-    /// `self`: the domain lets the mail server itself pass, too.
-    Itself,
 }
 
 /// A comparison: what is tested stands on the left.

@@ -37,8 +37,8 @@
 
 mod accepted;
 mod ast;
+mod compile;
 mod error;
-mod format;
 mod limits;
 mod parse;
 mod scan;
@@ -47,9 +47,9 @@ pub use ast::{
     Action, Assignment, AssignmentValue, Clause, ClauseKind, Comparison, DnsList, DomainName,
     Entry, Globals, GreylistConf, HeaderField, List, Located, MacroTest, MacroValue, Number,
     Operation, Operator, Pattern, Position, PropertyTest, RateLimit, RateUnit, Regex, ReplyCode,
-    Report, Scope, SpamdSocket, SpfResult, Stage, Statistic, Test, TextPattern, Values,
+    Report, Scope, SpamdSocket, Stage, Statistic, Test, TextPattern, Values,
 };
-pub use format::{Format, FormatToken, Piece, TimePart};
+pub use compile::{Compiled, Fallback, compile};
 pub use limits::{MAX_ENTRIES, MAX_ERRORS, MAX_TOKEN};
 pub use parse::parse;
 

@@ -1,5 +1,32 @@
 //! The chain of rules: what an ordered list of entries says about an attempt.
+//!
+//! # Three values
+//!
+//! A test holds, does not hold, or is not known to: because it has to be looked up first, or because nobody has
+//! answered. A rule matches when all of its clauses hold; the negation of what is not known is not known. So silence
+//! neither refuses nor excuses anybody.
+//!
+//! # The search
+//!
+//! The first rule that matches decides. A rule that is not known to match does not end the search: what is found behind
+//! it says what has to be looked up, namely what the rules before it lack, and nothing more.
 
+mod format;
+mod networks;
+mod rule;
 mod schedule;
+mod search;
+mod subject;
+mod test;
+mod truth;
 
+pub use format::{Format, FormatToken, Piece, Remark, TimePart};
+pub use rule::{Action, Refusal, Rule, Treatment};
 pub use schedule::{LocalTime, Schedule, ScheduleError};
+pub use search::{Chain, Found};
+pub use subject::Subject;
+pub use test::{Clause, Pattern, Test};
+pub use truth::Truth;
+
+#[cfg(test)]
+mod tests;

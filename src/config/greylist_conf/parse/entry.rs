@@ -1,12 +1,13 @@
 //! Entries: action, clauses, values.
 
+use crate::policy::chain::Format;
+
 use super::super::accepted;
 use super::super::ast::{
     Action, Clause, ClauseKind, Entry, HeaderField, Located, Position, ReplyCode, Stage, Test,
     Values,
 };
 use super::super::error::{Failure, SyntaxError};
-use super::super::format::Format;
 use super::super::limits::MAX_ENTRIES;
 use super::Parser;
 

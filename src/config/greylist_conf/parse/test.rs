@@ -1,9 +1,11 @@
 //! Clauses.
 
+use crate::policy::SpfResult;
+
 use super::super::accepted;
 use super::super::ast::{
     Assignment, AssignmentValue, Clause, ClauseKind, Comparison, DomainName, Number, Operation,
-    Position, PropertyTest, Scope, SpfResult, Stage, Test, TextPattern,
+    Position, PropertyTest, Scope, Stage, Test, TextPattern,
 };
 use super::super::error::{Failure, SyntaxError};
 use super::Parser;
@@ -213,12 +215,12 @@ impl Parser<'_> {
         let result = match self.scanner.peek_keyword()?.as_deref() {
             Some("pass") => SpfResult::Pass,
             Some("fail") => SpfResult::Fail,
-            Some("softfail") => SpfResult::SoftFail,
+            Some("softfail") => SpfResult::Softfail,
             Some("neutral") => SpfResult::Neutral,
-            Some("unknown") => SpfResult::PermanentError,
-            Some("error") => SpfResult::TemporaryError,
+            Some("unknown") => SpfResult::Permerror,
+            Some("error") => SpfResult::Temperror,
             Some("none") => SpfResult::None,
-            Some("self") => SpfResult::Itself,
+            Some("self") => SpfResult::PassAny,
             Some(_) | None => return Ok(SpfResult::Pass),
         };
         self.scanner.word()?;

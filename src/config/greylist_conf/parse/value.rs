@@ -2,13 +2,13 @@
 
 use crate::policy::Zone;
 use crate::policy::access::{Expression, Flags};
+use crate::policy::chain::Format;
 use crate::types::{Prefix, Span};
 
 use super::super::ast::{
     Comparison, Located, Number, Operator, Pattern, Position, Regex, TextPattern,
 };
 use super::super::error::{Failure, SyntaxError};
-use super::super::format::Format;
 use super::Parser;
 
 /// The longest time: records of greylisting must not outlive it.

@@ -1,10 +1,12 @@
 //! What statements mean.
 
 use super::super::{
-    Action, Assignment, AssignmentValue, ClauseKind, Comparison, Format, MacroValue, Number,
-    Operation, Operator, Pattern, Position, PropertyTest, RateUnit, Scope, SpfResult, Test,
+    Action, Assignment, AssignmentValue, ClauseKind, Comparison, MacroValue, Number, Operation,
+    Operator, Pattern, Position, PropertyTest, RateUnit, Scope, Test,
 };
 use super::{clean, read};
+use crate::policy::SpfResult;
+use crate::policy::chain::Format;
 use crate::types::{Prefix, Span};
 
 /// The clauses of the last entry of a text.
@@ -126,9 +128,9 @@ fn results_of_spf_have_words_and_none_is_pass() {
     for (text, want) in [
         ("spf", SpfResult::Pass),
         ("spf pass", SpfResult::Pass),
-        ("spf unknown", SpfResult::PermanentError),
-        ("spf error", SpfResult::TemporaryError),
-        ("spf SELF", SpfResult::Itself),
+        ("spf unknown", SpfResult::Permerror),
+        ("spf error", SpfResult::Temperror),
+        ("spf SELF", SpfResult::PassAny),
         ("spf none", SpfResult::None),
     ] {
         assert_eq!(

@@ -124,7 +124,7 @@ pub enum TimePart {
 
 /// What is likely not meant in a text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Remark {
+pub enum Remark {
     /// No token.
     #[error("{0:?} means nothing and is left as it is; write %% for a percent sign")]
     Unknown(String),
@@ -200,7 +200,8 @@ const EMPTY: [(Token, &str); 3] = [
 
 impl Format {
     /// Reads a text; what is likely not meant is remarked.
-    pub(super) fn parse(text: &str) -> (Self, Vec<Remark>) {
+    #[must_use]
+    pub fn parse(text: &str) -> (Self, Vec<Remark>) {
         let (mut pieces, mut plain, mut remarks) = (Vec::new(), String::new(), Vec::new());
         let mut rest = text;
         while let Some((before, behind)) = rest.split_once('%') {

@@ -1,0 +1,270 @@
+//! From the syntax tree to a chain of rules, as far as a policy server can answer it.
+//!
+//! A clause that cannot be honoured is an error, because its entry would mean something else without it. A clause that
+//! only a milter can answer is not known here, so that its entry never matches; that is a warning.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::policy::chain::{self, Chain, Format, Piece, Refusal, Rule, Treatment};
+use crate::policy::{Entry as Source, TooLarge};
+use crate::types::Span;
+
+use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::ast::{
+    Action, ClauseKind, DomainName, Entry, GreylistConf, Pattern, Position, Test, TextPattern,
+    Values,
+};
+
+/// milter-greylist's reply code, enhanced code and text for those that an entry refuses.
+const REFUSAL: (u16, &str, &str) = (551, "5.7.1", "Go away!");
+
+/// What a file makes.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The entries for recipients, without the default.
+    pub chain: Chain,
+    /// What becomes of those that no entry matches; `None` if the file has no entry for recipients.
+    pub default: Option<Fallback>,
+}
+
+/// What becomes of those that no entry matches.
+#[derive(Debug)]
+pub struct Fallback {
+    /// What is done.
+    pub action: chain::Action,
+    /// The default, if it is written.
+    pub entry: Option<Source>,
+}
+
+/// Makes rules of a file without errors. Nothing comes of it if there are errors.
+#[must_use]
+pub fn compile(path: &Path, conf: &GreylistConf) -> (Option<Compiled>, Diagnostics) {
+    let mut compiler = Compiler {
+        path,
+        file: path.into(),
+        conf,
+        findings: Diagnostics::default(),
+    };
+    let made = compiler.compile();
+    let made = made.filter(|_| compiler.findings.errors.is_empty());
+    (made, compiler.findings)
+}
+
+struct Compiler<'a> {
+    path: &'a Path,
+    file: Arc<Path>,
+    conf: &'a GreylistConf,
+    findings: Diagnostics,
+}
+
+impl Compiler<'_> {
+    fn compile(&mut self) -> Option<Compiled> {
+        let (mut rules, mut default) = (Vec::new(), None);
+        for entry in &self.conf.recipient {
+            let Some(action) = self.action(entry) else {
+                continue;
+            };
+            if entry.is_default() {
+                let entry = Some(self.source(entry));
+                default = Some(Fallback { action, entry });
+                continue;
+            }
+            let clauses = self.clauses(entry);
+            let entry = self.source(entry);
+            rules.push(Rule {
+                clauses,
+                action,
+                entry,
+            });
+        }
+        for entry in &self.conf.message {
+            let message = "this is never evaluated: only a milter sees the message";
+            self.warn(entry.at, message);
+        }
+        let is_used = !self.conf.recipient.is_empty();
+        let implied = if self.conf.globals.test_mode.is_some() {
+            chain::Action::Pass
+        } else {
+            chain::Action::Greylist(Treatment::default())
+        };
+        let default = default.or(is_used.then_some(Fallback {
+            action: implied,
+            entry: None,
+        }));
+        let lists = self.lists();
+        let sticky = self.conf.globals.multi_racl.is_none();
+        match Chain::new(rules, lists, sticky) {
+            Ok(chain) => Some(Compiled { chain, default }),
+            Err(error @ TooLarge) => {
+                let error = Diagnostic::file(self.path, error);
+                self.findings.errors.push(error);
+                None
+            }
+        }
+    }
+
+    fn error(&mut self, at: Position, message: impl std::fmt::Display) {
+        let error = Diagnostic::column(self.path, at.line, at.column, message);
+        self.findings.errors.push(error);
+    }
+
+    fn warn(&mut self, at: Position, message: impl std::fmt::Display) {
+        let warning = Diagnostic::column(self.path, at.line, at.column, message);
+        self.findings.warnings.push(warning);
+    }
+
+    fn source(&self, entry: &Entry) -> Source {
+        Source::in_file(&self.file, entry.at.line, &entry.text)
+    }
+
+    /// What an entry does; `None` if it decides nothing.
+    fn action(&mut self, entry: &Entry) -> Option<chain::Action> {
+        let values = &entry.values;
+        self.warn_of_milter_values(values);
+        match entry.action {
+            Action::Whitelist => Some(chain::Action::Pass),
+            Action::Greylist => Some(chain::Action::Greylist(treatment(values))),
+            Action::Blacklist => Some(chain::Action::Refuse(refusal(values))),
+            Action::Continue => {
+                self.warn(entry.at, "a continue entry has no effect without a milter");
+                None
+            }
+        }
+    }
+
+    fn warn_of_milter_values(&mut self, values: &Values) {
+        let header = values.headers.first().map(|header| header.at);
+        let report = values.report.as_ref().map(|report| report.at);
+        for (name, at) in [
+            ("addheader", header),
+            ("report", report),
+            ("flushaddr", values.flush_address),
+            ("nolog", values.no_log),
+        ] {
+            if let Some(at) = at {
+                self.warn(at, format!("{name} has no effect without a milter"));
+            }
+        }
+    }
+
+    fn clauses(&mut self, entry: &Entry) -> Vec<chain::Clause> {
+        let mut clauses = Vec::with_capacity(entry.clauses.len());
+        for clause in &entry.clauses {
+            let (test, negated) = match &clause.kind {
+                ClauseKind::Test(test) => (test, false),
+                ClauseKind::Not(test) => (test, true),
+                ClauseKind::Set(_) => {
+                    self.error(clause.at, "properties are not supported yet");
+                    continue;
+                }
+                ClauseKind::Log(_) => {
+                    self.warn(clause.at, "log has no effect without a milter");
+                    continue;
+                }
+                ClauseKind::Tarpit(_) => {
+                    self.error(
+                        clause.at,
+                        "tarpit is not supported yet; use the option --tarpit",
+                    );
+                    continue;
+                }
+            };
+            let test = self.test(clause.at, test);
+            clauses.push(chain::Clause { negated, test });
+        }
+        clauses
+    }
+
+    /// A test, or an error and one that is never known.
+    fn test(&mut self, at: Position, asked: &Test) -> chain::Test {
+        match asked {
+            Test::Address(network) => chain::Test::Network(*network),
+            Test::Domain(DomainName::Within(name)) => chain::Test::Domain(name.clone()),
+            Test::Domain(DomainName::Suffix(text)) => chain::Test::Suffix(text.clone()),
+            Test::DomainMatches(regex) => chain::Test::Name(regex.expression.clone()),
+            Test::Helo(pattern) => self.helo(at, pattern),
+            Test::Sender(text) => chain::Test::Sender(pattern(text)),
+            Test::RawSender(text) => chain::Test::RawSender(pattern(text)),
+            Test::Recipient(text) => chain::Test::Recipient(pattern(text)),
+            Test::List(number) => chain::Test::AnyOf(*number),
+            Test::DnsList(number) => match self.conf.dns_lists.get(*number) {
+                Some(list) => chain::Test::DnsList(list.zone.clone(), list.answers),
+                None => chain::Test::Unknown,
+            },
+            Test::Authenticated(_) => chain::Test::AuthenticatedAs,
+            Test::Spf(result) => chain::Test::Spf(*result),
+            Test::Time(schedule) => chain::Test::Time(*schedule),
+            Test::Macro(_) => self.only_milter(at, "sm_macro"),
+            Test::TlsSubject(_) => self.only_milter(at, "tls"),
+            Test::RecipientCount(_) => self.only_milter(at, "rcptcount"),
+            Test::Header(_) | Test::HeaderProperty(_) => self.only_milter(at, "header"),
+            Test::Body(_) | Test::BodyProperty(_) => self.only_milter(at, "body"),
+            Test::MessageSize(_) => self.only_milter(at, "msgsize"),
+            Test::Spam | Test::SpamScore(_) => self.only_milter(at, "spamd"),
+            Test::SenderMx(_) => self.not_yet(at, "mx"),
+            Test::RateLimit(_) => self.not_yet(at, "ratelimit"),
+            Test::Property(..) => self.not_yet(at, "a property"),
+        }
+    }
+
+    fn only_milter(&mut self, at: Position, name: &str) -> chain::Test {
+        let message = format!("{name} can be answered by a milter only: the entry never matches");
+        self.warn(at, message);
+        chain::Test::Unknown
+    }
+
+    fn not_yet(&mut self, at: Position, name: &str) -> chain::Test {
+        self.error(at, format!("{name} is not supported yet"));
+        chain::Test::Unknown
+    }
+
+    fn helo(&mut self, at: Position, helo: &Pattern<Format>) -> chain::Test {
+        chain::Test::Helo(match helo {
+            Pattern::Matches(regex) => chain::Pattern::Matches(regex.expression.clone()),
+            Pattern::Text(format) => match format.pieces() {
+                [] => chain::Pattern::Text("".into()),
+                [Piece::Text(text)] => chain::Pattern::Text(text.clone()),
+                _ => return self.not_yet(at, "helo with % tokens"),
+            },
+        })
+    }
+
+    /// The lists by their numbers. Those of a type that is not supported are used by no entry.
+    fn lists(&mut self) -> Vec<Vec<chain::Test>> {
+        let lists = self.conf.lists.iter().map(|list| {
+            let items = list.items.iter().flatten();
+            items.map(|item| self.test(item.at, &item.value)).collect()
+        });
+        lists.collect()
+    }
+}
+
+fn pattern(pattern: &TextPattern) -> chain::Pattern {
+    match pattern {
+        Pattern::Text(text) => chain::Pattern::Text(text.clone()),
+        Pattern::Matches(regex) => chain::Pattern::Matches(regex.expression.clone()),
+    }
+}
+
+fn treatment(values: &Values) -> Treatment {
+    let span = |value: Option<super::ast::Located<Span>>| value.map(|value| value.value);
+    Treatment {
+        delay: span(values.delay),
+        max_age: span(values.auto_white),
+        code: values.code.map(|code| code.value.number()),
+        enhanced_code: values.enhanced_code.as_ref().map(|code| code.value.clone()),
+        text: values.message.as_ref().map(|message| message.value.clone()),
+    }
+}
+
+fn refusal(values: &Values) -> Refusal {
+    let (code, enhanced_code, text) = REFUSAL;
+    let given = values.enhanced_code.as_ref().map(|code| code.value.clone());
+    let message = values.message.as_ref().map(|message| message.value.clone());
+    Refusal {
+        code: values.code.map_or(code, |code| code.value.number()),
+        enhanced_code: given.unwrap_or_else(|| enhanced_code.into()),
+        text: message.unwrap_or_else(|| Format::parse(text).0),
+    }
+}

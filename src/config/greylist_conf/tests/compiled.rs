@@ -1,0 +1,233 @@
+//! What becomes of a file in a policy server.
+
+use std::path::Path;
+
+use super::super::{Compiled, compile, parse};
+use crate::policy::chain::{Action, Found, LocalTime, Subject};
+use crate::policy::{Attempt, Evidence};
+use crate::types::Span;
+
+const S25R: &str = include_str!("../../../../fuzz/seeds/greylist_conf/s25r");
+const NETWORKS: &str = include_str!("../../../../fuzz/seeds/greylist_conf/networks");
+const LEGACY: &str = include_str!("../../../../fuzz/seeds/greylist_conf/legacy");
+
+/// The rules of a text, with errors and warnings.
+fn compiled(text: &str) -> (Option<Compiled>, Vec<String>, Vec<String>) {
+    let path = Path::new("f");
+    let (conf, findings) = parse(path, text.as_bytes());
+    assert_eq!(findings.errors, [], "{text}");
+    let (compiled, findings) = compile(path, &conf);
+    let texts =
+        |found: &[crate::config::Diagnostic]| found.iter().map(ToString::to_string).collect();
+    (compiled, texts(&findings.errors), texts(&findings.warnings))
+}
+
+/// The rules of a text that has no errors.
+fn rules(text: &str) -> Compiled {
+    let (compiled, errors, _) = compiled(text);
+    assert_eq!(errors, Vec::<String>::new());
+    compiled.expect("rules")
+}
+
+/// The line of the entry that decides, 0 for the default.
+fn line(rules: &Compiled, name: &str, address: &str, sender: &str, recipient: &str) -> u32 {
+    let attempt = Attempt {
+        client_address: Some(address.as_bytes()),
+        client_name: Some(name.as_bytes()),
+        sender: Some(sender.as_bytes()),
+        recipient: Some(recipient.as_bytes()),
+        ..Attempt::default()
+    };
+    let subject = Subject::new(&attempt, LocalTime::default()).expect("a subject");
+    match rules.chain.find(&subject, &Evidence::default(), None) {
+        Found::Rule(_, rule) => rule.entry.line().expect("a line"),
+        Found::Nothing => 0,
+        Found::Lacks(lookups) => panic!("{lookups:?}"),
+    }
+}
+
+#[test]
+fn the_file_of_s25r_decides_as_it_says() {
+    let rules = rules(S25R);
+    let line = |name, address| line(&rules, name, address, "a@b.example", "c@d.example");
+    for (name, address, want) in [
+        ("unknown", "203.0.113.7", 7),
+        ("unknown", "2001:db8::1", 7),
+        ("p1-2.dyn.isp.example", "203.0.113.7", 8),
+        ("host12345.isp.example", "203.0.113.7", 9),
+        ("adsl7.isp.example", "203.0.113.7", 13),
+        ("mail.example.net", "203.0.113.7", 0),
+        ("mx7.isp.example", "203.0.113.7", 6),
+        ("unknown", "192.0.2.9", 5),
+        ("unknown", "127.0.0.1", 5),
+    ] {
+        assert_eq!(line(name, address), want, "{name} {address}");
+    }
+    let default = rules.default.as_ref().expect("a default");
+    assert_eq!(default.action, Action::Pass);
+    assert_eq!(
+        default.entry.as_ref().and_then(crate::policy::Entry::line),
+        Some(14)
+    );
+}
+
+#[test]
+fn treatment_and_source_are_those_of_the_entry() {
+    let rules = rules(NETWORKS);
+    let found = rules.chain.rules().last().expect("rules");
+    assert_eq!(
+        found.entry.to_string(),
+        "f:22: racl \"patient\" greylist list \"waiting users\" delay 30m autowhite 3d msg \"Please retry in %R\""
+    );
+    let Action::Greylist(treatment) = &found.action else {
+        panic!("{:?}", found.action);
+    };
+    assert_eq!(treatment.delay, Some(Span::from_seconds(1800)));
+    assert_eq!(treatment.max_age, Some(Span::from_days(3)));
+    assert_eq!(
+        treatment.text.as_ref().map(|text| text.pieces().len()),
+        Some(2)
+    );
+    let default = rules.default.as_ref().expect("a default");
+    assert!(
+        matches!(&default.action, Action::Greylist(treatment) if treatment.delay == Some(Span::from_hours(24)))
+    );
+}
+
+#[test]
+fn without_a_default_the_others_wait_and_in_test_mode_they_pass() {
+    for (text, want) in [
+        (LEGACY.to_owned(), Some(true)),
+        (format!("testmode\n{LEGACY}"), Some(false)),
+        ("quiet\n".to_owned(), None),
+        ("dacl greylist spamd\n".to_owned(), None),
+        (
+            "racl continue default nolog\nracl whitelist addr 192.0.2.1\n".to_owned(),
+            Some(true),
+        ),
+    ] {
+        let default = rules(&text).default;
+        let waits = default.map(|default| matches!(default.action, Action::Greylist(_)));
+        assert_eq!(waits, want, "{text}");
+    }
+    let rules = rules(LEGACY);
+    let line =
+        |sender, recipient| line(&rules, "mx.other.example", "203.0.113.7", sender, recipient);
+    assert_eq!(line("a@b.example", "jane@example.org"), 8);
+    assert_eq!(line("a@b.example", "Postmaster@example.org"), 5);
+    assert_eq!(line("bounce-1-2@lists.example", "jane@example.org"), 7);
+    assert_eq!(line("a@b.example", "x@example.net"), 0);
+}
+
+#[test]
+fn a_refusal_has_the_texts_of_milter_greylist_unless_the_entry_has_others() {
+    for (values, want) in [
+        ("", (551, "5.7.1", "Go away!")),
+        (
+            "code \"554\" ecode \"5.7.0\" msg \"no\"",
+            (554, "5.7.0", "no"),
+        ),
+    ] {
+        let rules = rules(&format!("racl blacklist addr 192.0.2.1 {values}\n"));
+        let Action::Refuse(refusal) = &rules.chain.rules()[0].action else {
+            panic!("a refusal");
+        };
+        let found = (refusal.code, &*refusal.enhanced_code, refusal.text.text());
+        assert_eq!(found, want);
+    }
+}
+
+#[test]
+fn an_entry_never_loses_a_clause() {
+    for (text, want) in [
+        ("racl greylist mx /24", "f:1:15: mx is not supported yet"),
+        (
+            "ratelimit \"r\" rcpt 1 / 1m\nracl blacklist ratelimit \"r\"",
+            "f:2:16: ratelimit is not supported yet",
+        ),
+        (
+            "racl greylist addr 192.0.2.1 set $x=1",
+            "f:1:30: properties are not supported yet",
+        ),
+        (
+            "racl greylist $x \"y\"",
+            "f:1:15: a property is not supported yet",
+        ),
+        (
+            "racl whitelist addr 192.0.2.1 tarpit 65s",
+            "f:1:31: tarpit is not supported yet; use the option --tarpit",
+        ),
+        (
+            "racl greylist helo \"%d\"",
+            "f:1:15: helo with % tokens is not supported yet",
+        ),
+    ] {
+        let (rules, errors, _) = compiled(text);
+        assert!(rules.is_none(), "{text}");
+        assert_eq!(errors, [want], "{text}");
+    }
+}
+
+#[test]
+fn what_only_a_milter_can_answer_is_warned_of_and_never_matches() {
+    for (text, want) in [
+        (
+            "sm_macro \"m\" \"{x}\" \"y\"\nracl whitelist not sm_macro \"m\"",
+            "f:2:16: sm_macro can be answered by a milter only",
+        ),
+        (
+            "racl whitelist tls \"x\"",
+            "f:1:16: tls can be answered by a milter only",
+        ),
+        (
+            "racl whitelist not rcptcount > 5",
+            "f:1:16: rcptcount can be answered by a milter only",
+        ),
+        ("dacl greylist spamd", "f:1:1: this is never evaluated"),
+        (
+            "racl continue addr 192.0.2.1 log \"x\"",
+            "f:1:1: a continue entry has no effect",
+        ),
+        (
+            "racl whitelist addr 10.0.0.1 addheader \"X: y\"",
+            "f:1:30: addheader has no effect",
+        ),
+    ] {
+        let (rules, errors, warnings) = compiled(text);
+        assert_eq!(
+            (errors.len(), warnings.len()),
+            (0, 1),
+            "{text}: {warnings:?}"
+        );
+        assert!(warnings[0].starts_with(want), "{text}: {warnings:?}");
+        let found = line(
+            &rules.expect("rules"),
+            "x.example",
+            "203.0.113.7",
+            "a@b.c",
+            "d@e.f",
+        );
+        assert_eq!(found, 0, "{text}");
+    }
+}
+
+#[test]
+fn a_pass_is_sticky_unless_the_file_says_multiracl() {
+    for (text, want) in [("", 2), ("multiracl", 0)] {
+        let rules = rules(&format!("{text}\nracl whitelist rcpt first@example.org\n"));
+        let attempt = Attempt {
+            client_address: Some(b"203.0.113.7"),
+            client_name: Some(b"x.example"),
+            sender: Some(b"a@b.example"),
+            recipient: Some(b"second@example.org"),
+            ..Attempt::default()
+        };
+        let subject = Subject::new(&attempt, LocalTime::default()).expect("a subject");
+        let found = match rules.chain.find(&subject, &Evidence::default(), Some(0)) {
+            Found::Rule(_, rule) => rule.entry.line().unwrap_or_default(),
+            Found::Nothing => 0,
+            Found::Lacks(lookups) => panic!("{lookups:?}"),
+        };
+        assert_eq!(found, want, "{text}");
+    }
+}
