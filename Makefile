@@ -175,7 +175,7 @@ fuzz: ## Feed each reader of foreign bytes with what nobody would write, for SEC
 		STARGREY_FUZZ_SECONDS=$(SECONDS) STARGREY_FUZZ_SEED=$(SEED) cargo test --release --test it fuzz:: -- --nocapture; \
 	fi
 
-bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='known 100', journal, chores, scale or expiry
+bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='known 100', journal, chores, lookups, scale or expiry
 	cargo bench --bench policy -- $(if $(QUICK),quick) $(PART)
 
 clean: ## Remove all that was built

@@ -9,11 +9,12 @@
 //! | `'known 100'` | the rows of the table with "known" in the name, at 100 connections |
 //! | `journal` | the cost of a journal record for each decision; words and numbers may follow |
 //! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
+//! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists |
 //! | `scale` | the effect of ten million triplets and of idle connections |
 //! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
-//! `scale` and `expiry` are not in `make bench`: they take ten and thirty minutes and some gigabytes of the disk.
-//! A quick run has a tenth of their triplets. The header of each file describes its part.
+//! `lookups`, `scale` and `expiry` are not in `make bench`: they take two, ten and thirty minutes, the last two also some
+//! gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
 //!
@@ -64,6 +65,10 @@ mod fill;
 mod journal;
 #[path = "policy/load.rs"]
 mod load;
+#[path = "policy/lookups.rs"]
+mod lookups;
+#[path = "policy/name_server.rs"]
+mod name_server;
 #[path = "policy/null.rs"]
 mod null;
 #[path = "policy/orders.rs"]
@@ -144,6 +149,7 @@ struct Wish {
 enum Part {
     Journal,
     Chores,
+    Lookups,
     Scale,
     Expiry,
 }
@@ -170,6 +176,7 @@ fn main() -> io::Result<()> {
             ("quick", _) => (wish.pace, wish.is_quick) = (QUICK, true),
             ("journal", _) => wish.part = Some(Part::Journal),
             ("chores", _) => wish.part = Some(Part::Chores),
+            ("lookups", _) => wish.part = Some(Part::Lookups),
             ("scale", _) => wish.part = Some(Part::Scale),
             ("expiry", _) => wish.part = Some(Part::Expiry),
             (_, Ok(connections)) => wish.connections.push(connections),
@@ -222,6 +229,7 @@ async fn measure(wish: &Wish) -> io::Result<()> {
     match wish.part {
         Some(Part::Journal) => journal(&place, wish).await,
         Some(Part::Chores) => chores::measure(&place, rhythm, is_quick).await,
+        Some(Part::Lookups) => lookups::measure(&place, rhythm).await,
         Some(Part::Scale) => scale::measure(&place, rhythm, is_quick).await,
         Some(Part::Expiry) => expiry::measure(&place, rhythm, is_quick).await,
         None if wish.is_everything() => {

@@ -19,7 +19,7 @@ use stargrey::ctl;
 use stargrey::ctl::options::{self as postgrey, Argument, Mapping};
 use stargrey::daemon::exit;
 use stargrey::frontend::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS};
-use stargrey::lookup::{MOST_CACHED, MOST_OF_ZONE, MOST_UNDER_WAY};
+use stargrey::lookup::{MOST_CACHED, MOST_DESCRIPTORS, MOST_OF_ZONE, MOST_UNDER_WAY};
 use stargrey::policy::pattern::ClientPattern;
 use stargrey::policy::{ClientList, Entry, ListName, MOST_SITES, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
@@ -217,6 +217,8 @@ fn the_limits_of_the_manual_page_are_those_of_the_program() {
     for (limit, want) in want {
         assert_eq!(got.get(limit), Some(&want.as_str()), "{limit}");
     }
+    let want = format!("minus another {MOST_DESCRIPTORS}, or half");
+    assert!(page.contains(&want), "Connections");
 }
 
 /// The rows of the table in a doc comment, without heading and markup.

@@ -1,7 +1,7 @@
 //! The load generator: connections that send a request, wait for the reply and repeat, all on one thread.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -60,11 +60,15 @@ pub(crate) struct LoadPlan {
 
 /// Runs a spell of load. The measurement starts when each connection has got one reply.
 pub(crate) async fn run(server: &Server, plan: &LoadPlan, until: &Until) -> io::Result<Sample> {
-    let mut open = Vec::new();
+    let mut first = JoinSet::new();
     for _ in 0..plan.connections {
         let mut connection = Connection::open(&server.socket, plan).await?;
-        connection.ask(until).await?;
-        open.push(connection);
+        let until = until.clone();
+        first.spawn(async move { connection.ask(&until).await.map(|_| connection) });
+    }
+    let mut open = Vec::new();
+    while let Some(asked) = first.join_next().await {
+        open.push(asked??);
     }
     let (cpu, own) = (server.cpu()?, own_cpu());
     let start = Instant::now();
@@ -102,6 +106,18 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
+/// Connects, when there is room in the server's queue.
+pub(crate) async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
 /// One smtpd.
 struct Connection {
     stream: UnixStream,
@@ -112,9 +128,9 @@ struct Connection {
 }
 
 impl Connection {
-    async fn open(socket: &PathBuf, plan: &LoadPlan) -> io::Result<Self> {
+    async fn open(socket: &Path, plan: &LoadPlan) -> io::Result<Self> {
         Ok(Self {
-            stream: UnixStream::connect(socket).await?,
+            stream: connect(socket).await?,
             request: Vec::new(),
             work: Arc::clone(&plan.work),
             always: plan.always,

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use stargrey::types::Span;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
 
 use crate::cells::{Pace, Peer};
 use crate::fill::{Crowd, WARMING, fill};
+use crate::load::connect;
 use crate::server::{Place, Server, Start};
 use crate::spread::float;
 use crate::verdict::Bound;
@@ -88,11 +88,11 @@ async fn beside_idle(peer: &Peer, rhythm: Pace, out: &mut impl Write) -> io::Res
             .await?;
         let mut idle = Vec::new();
         for _ in 0..IDLE {
-            idle.push(connect(peer).await?);
+            idle.push(connect(&peer.server.socket).await?);
         }
         let mut slow = Vec::new();
         for _ in 0..SLOW {
-            let mut stream = connect(peer).await?;
+            let mut stream = connect(&peer.server.socket).await?;
             slow.push(tokio::spawn(async move {
                 while stream.write_all(b"r").await.is_ok() {
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -109,16 +109,4 @@ async fn beside_idle(peer: &Peer, rhythm: Pace, out: &mut impl Write) -> io::Res
     }
     let name = format!("listed, beside {IDLE} idle and {SLOW} slow connections, against without");
     writeln!(out, "{}", Bound::Least(0.9).of_ratios(&name, &ratios))
-}
-
-/// Connects, when there is room in the server's queue.
-async fn connect(peer: &Peer) -> io::Result<UnixStream> {
-    loop {
-        match UnixStream::connect(&peer.server.socket).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            connected => return connected,
-        }
-    }
 }

@@ -14,6 +14,12 @@ use std::time::SystemTime;
 /// How many triplets are known, and as many have just been deferred.
 const TRIPLETS: usize = 4096;
 
+/// How many clients are looked up before they are measured.
+pub(crate) const CACHED: usize = 100_000;
+
+/// How many clients are never looked up before.
+const UNSEEN: usize = 10_000_000;
+
 /// How many different new triplets there are.
 pub(crate) const STRANGERS: usize = 100_000_000;
 
@@ -144,7 +150,8 @@ fn write_digits(request: &mut [u8], places: &[usize], mut number: usize) {
 
 /// What is measured. Who passes for the first time is who was new before.
 pub(crate) fn all() -> Vec<Arc<Work>> {
-    let listed = "joe##@example.org";
+    // All digits of those who are not in a list are in their addresses: each number is another client.
+    let (listed, unlisted) = ("joe##@example.org", "joe@example.org");
     let (name, network) = ("mx.host###.example", "20.1##.1##.9");
     let new = Part::new(DEFER, STRANGERS, stranger("new"));
     let mut passes = Part::new(FIRST_PASS, STRANGERS, later(&stranger("new")));
@@ -187,6 +194,14 @@ pub(crate) fn all() -> Vec<Arc<Work>> {
         Work::of(
             "early retry",
             Part::new(DEFER, TRIPLETS, soon(&stranger("early"))),
+        ),
+        Work::of(
+            "unlisted, cached",
+            Part::new(PASS, CACHED, rcpt("unknown", "6#.1##.1##.25", unlisted)),
+        ),
+        Work::of(
+            "unlisted, new",
+            Part::new(PASS, UNSEEN, rcpt("unknown", "7#.1##.1##.1##", unlisted)),
         ),
         Work::of("new", new),
         Work::of("first pass", passes),

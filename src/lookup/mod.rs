@@ -59,7 +59,7 @@ pub use spf::{EVALUATION, MOST_QUESTIONS, Random};
 pub const LOOKUP_SECONDS: u64 = 5;
 
 /// How many lookups in DNS lists may be under way.
-pub const MOST_UNDER_WAY: usize = 600;
+pub const MOST_UNDER_WAY: usize = 1200;
 
 /// Most descriptors that lookups in DNS lists have open: each asks all name servers in the worst case.
 pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * dns::MOST_SERVERS;
@@ -68,7 +68,7 @@ pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * dns::MOST_SERVERS;
 pub const MOST_SPF_DESCRIPTORS: usize = MOST_EVALUATIONS * dns::MOST_SERVERS;
 
 /// How many lookups may be under way for one zone: a slow one leaves room for the others.
-pub const MOST_OF_ZONE: usize = 100;
+pub const MOST_OF_ZONE: usize = 1000;
 
 /// How many evaluations of SPF may be under way.
 pub const MOST_EVALUATIONS: usize = 400;

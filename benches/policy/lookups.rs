@@ -1,0 +1,198 @@
+//! What DNS lists cost: `make bench PART=lookups`.
+//!
+//! Nobody is in a list: a name server in this process denies every name. The clients have public addresses, because
+//! others are not looked up.
+//!
+//! *Cached findings*: a hundred thousand clients were looked up before, and not one is looked up again. They pass as not
+//! suspicious. Memory is compared with that of a server without lists that was asked for the same clients.
+//!
+//! *New clients*: a thousand connections, each request with an address that was never seen, and a list that takes 50 ms.
+//!
+//! *Silent lists*: nobody replies to a few strangers who are looked up all the while. Whoever needs no lookup must not
+//! notice; the same strangers ask the server without lists, too.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crate::cells::{Pace, Peer};
+use crate::load::{self, LoadPlan, Sample, Until};
+use crate::name_server::NameServer;
+use crate::server::{Place, Server, Start};
+use crate::spread::float;
+use crate::verdict::Bound;
+use crate::work::{CACHED, DEFER};
+
+/// Connections that ask for clients whose findings are cached.
+const CONNECTIONS: [usize; 2] = [16, 100];
+
+/// Connections that fill the cache.
+const FILLING: usize = 64;
+
+/// Connections that ask for new clients, each with one lookup under way.
+const UNDER_WAY: usize = 1000;
+
+/// How long the list takes for a reply, and how much later the answer may come.
+const DELAY: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_millis(10);
+
+/// How many spells of the table one of new clients lasts: they all begin at once, and so they do not go on.
+const LENGTH: u32 = 8;
+
+/// Connections of strangers beside the others, and how long each rests.
+const STRANGERS: usize = 20;
+const REST: Duration = Duration::from_secs(1);
+
+/// Connections of those who need no lookup.
+const LOOKED_AT: usize = 100;
+
+/// Measures and prints.
+pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
+    let mut out = io::stdout();
+    cached(place, rhythm, &mut out).await?;
+    unseen(place, rhythm, &mut out).await?;
+    silent(place, rhythm, &mut out).await
+}
+
+/// Starts stargreyd with these lists and name server.
+fn listing(
+    place: &Place,
+    name: &str,
+    lists: &str,
+    resolver: SocketAddr,
+    more: &[&str],
+) -> io::Result<Server> {
+    let lists = format!("--dnsbl-sites={lists}");
+    let resolver = format!("--resolver={resolver}");
+    let start = Start {
+        name,
+        options: &[&[lists.as_str(), &resolver], more].concat(),
+        ..Start::default()
+    };
+    Server::stargreyd(place, &start)
+}
+
+/// Clients whose findings are cached: how fast, and how much memory.
+async fn cached(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
+    let name_server = NameServer::start(Duration::ZERO)?;
+    let null = Peer::new(Server::null(place, "null", &[])?);
+    let server = listing(place, "cached", "list.example", name_server.address, &[])?;
+    let listing = Peer::new(server);
+    let start = Start {
+        name: "plain",
+        options: &["--unmatched=pass"],
+        ..Start::default()
+    };
+    let plain = Peer::new(Server::stargreyd(place, &start)?);
+    let mut memory = Vec::new();
+    for peer in [&listing, &plain] {
+        let plan = peer.plan("unlisted, cached", FILLING)?;
+        load::run(&peer.server, &plan, &Until::Through).await?;
+        memory.push(float(peer.server.private_memory()?) / 1e6);
+    }
+    let sent = name_server.received();
+    let name = format!("queries for {CACHED} clients");
+    let most = Bound::Least(float(CACHED as u64)).of_figure(&name, float(sent));
+    writeln!(out, "{most}")?;
+    for connections in CONNECTIONS {
+        let mut ratios = Vec::new();
+        for _ in 0..rhythm.rounds {
+            let work = "unlisted, cached";
+            let beside = null.spell(work, connections, rhythm.spell).await?.rate;
+            let own = listing.spell(work, connections, rhythm.spell).await?.rate;
+            ratios.push(own / beside);
+        }
+        let name = format!("{connections:>4} × cached findings, requests/s of null");
+        writeln!(out, "{}", Bound::Least(0.4).of_ratios(&name, &ratios))?;
+    }
+    let again = float(name_server.received() - sent);
+    writeln!(
+        out,
+        "{}",
+        Bound::Most(0.0).of_figure("queries meanwhile", again)
+    )?;
+    if let [with, without] = memory.as_slice() {
+        let name = format!("MB of private memory for {CACHED} findings");
+        writeln!(
+            out,
+            "{}, {without:.1} without",
+            Bound::Most(40.0).of_figure(&name, with - without)
+        )?;
+    }
+    Ok(())
+}
+
+/// Clients that nobody has seen, and a list that takes its time.
+async fn unseen(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
+    let name_server = NameServer::start(DELAY)?;
+    let server = listing(place, "unseen", "list.example", name_server.address, &[])?;
+    let peer = Peer::new(server);
+    let mut samples = Vec::new();
+    for _ in 0..rhythm.rounds {
+        let length = rhythm.spell * LENGTH;
+        samples.push(peer.spell("unlisted, new", UNDER_WAY, length).await?);
+    }
+    let each = |get: fn(&Sample) -> f64| samples.iter().map(get).collect::<Vec<f64>>();
+    let name = format!("{UNDER_WAY:>4} × new clients, ");
+    let most = (DELAY + LATER).as_secs_f64() * 1e3;
+    let lines = [
+        Bound::None.of_ratios(&(name.clone() + "lookups/s"), &each(|one| one.rate)),
+        Bound::None.of_ratios(&(name.clone() + "p50 in ms"), &each(|one| one.p50 / 1e3)),
+        Bound::Most(most).of_ratios(&(name.clone() + "p99 in ms"), &each(|one| one.p99 / 1e3)),
+        Bound::None.of_ratios(&(name + "CPU in µs"), &each(|one| one.cpu)),
+        Bound::Least(float(UNDER_WAY as u64)).of_figure(
+            "lookups under way at once",
+            float(name_server.most_waiting()),
+        ),
+    ];
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Who needs no lookup, beside strangers who need one that nobody answers.
+async fn silent(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
+    let name_server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let resolver = name_server.local_addr()?;
+    // What is prepared has private addresses, and is greylisted nevertheless.
+    let options = ["--policy-test-time", "--unmatched=greylist"];
+    let lists = "one.example,two.example,three.example";
+    let silent = Peer::prepared(listing(place, "silent", lists, resolver, &options)?).await?;
+    let start = Start {
+        name: "without",
+        options: &options,
+        ..Start::default()
+    };
+    let without = Peer::prepared(Server::stargreyd(place, &start)?).await?;
+    for work in ["listed by name", "known"] {
+        let mut ratios = Vec::new();
+        for _ in 0..rhythm.rounds {
+            let beside = beside_strangers(&without, work, rhythm.spell).await?.rate;
+            let own = beside_strangers(&silent, work, rhythm.spell).await?.rate;
+            ratios.push(own / beside);
+        }
+        let name = format!("{LOOKED_AT:>4} × {work}, silent lists against none");
+        writeln!(out, "{}", Bound::Least(0.95).of_ratios(&name, &ratios))?;
+    }
+    Ok(())
+}
+
+/// A spell of work beside strangers, who are deferred.
+async fn beside_strangers(peer: &Peer, work: &str, length: Duration) -> io::Result<Sample> {
+    let strangers = LoadPlan {
+        always: Some(DEFER),
+        rest: REST,
+        ..peer.plan("unlisted, new", STRANGERS)?
+    };
+    let until = Until::Told(Arc::new(AtomicBool::new(false)));
+    tokio::select! {
+        sample = peer.spell(work, LOOKED_AT, length) => sample,
+        ended = load::run(&peer.server, &strangers, &until) => Err(match ended {
+            Err(error) => error,
+            Ok(_) => io::Error::other("the strangers have gone"),
+        }),
+    }
+}
