@@ -9,17 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
-};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::net::NetError;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
+use super::server::{Reply, Server};
 use super::spf::{Data, Evaluator, Failed, Kind, Names, Random, Records, Waiting};
 use super::{Answer, Resolver, Resolving};
 use crate::policy::{Finding, Lookup};
@@ -30,12 +25,6 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Most name servers of resolv.conf, as in resolv.conf(5).
 pub(super) const MOST_SERVERS: usize = 3;
-
-/// The shortest lifetime of a reply, as postscreen's `postscreen_dnsbl_min_ttl`.
-const LEAST_LIFETIME: Duration = Duration::from_secs(60);
-
-/// How long a query waits for a name server; within it hickory repeats the query. A lookup ends a little later.
-const QUERY_TIMEOUT: Duration = Duration::from_millis(4_900);
 
 /// After how much silence the next name server is asked too.
 const STAGGER: Duration = Duration::from_millis(500);
@@ -60,8 +49,8 @@ pub enum ResolverError {
 /// DNS. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dns {
-    /// One for each name server, in their order.
-    servers: Arc<[TokioResolver]>,
+    /// In the order in which they are asked.
+    servers: Arc<[Server]>,
     evaluator: Arc<Evaluator>,
 }
 
@@ -102,7 +91,7 @@ impl Dns {
     }
 
     fn new(servers: &[SocketAddr], random: Random) -> Result<Self, ResolverError> {
-        let servers = servers.iter().map(|server| resolver(*server));
+        let servers = servers.iter().copied().map(Server::new);
         Ok(Self {
             servers: servers.collect::<Result<_, _>>()?,
             evaluator: Arc::new(Evaluator::new(random)),
@@ -126,29 +115,6 @@ fn name_servers(text: &str) -> Vec<SocketAddr> {
         Some(SocketAddr::new(address?, DNS_PORT))
     });
     servers.take(MOST_SERVERS).collect()
-}
-
-/// The resolver that asks one name server.
-fn resolver(server: SocketAddr) -> Result<TokioResolver, NetError> {
-    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-        connection.port = server.port();
-        connection
-    });
-    let server = NameServerConfig::new(server.ip(), true, connections.into());
-    let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-    let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-    set(builder.options_mut());
-    builder.build()
-}
-
-fn set(options: &mut ResolverOpts) {
-    options.timeout = QUERY_TIMEOUT;
-    // How often hickory repeats the whole after the timeout.
-    options.attempts = 0;
-    // Findings have their own cache; hickory's would keep whole messages.
-    options.cache_size = 0;
-    options.use_hosts_file = ResolveHosts::Never;
-    options.edns0 = true;
 }
 
 impl Resolver for Dns {
@@ -214,22 +180,19 @@ impl Names for Dns {
     }
 }
 
-/// What a name server has replied: the records, none if there is no such name or it has none of the kind.
-struct Reply {
-    records: Vec<Record>,
-    lifetime: Duration,
-}
-
 /// Asks one name server after the other until one has replied; `None` if none has.
 async fn ask_all(
-    mut waiting: impl ExactSizeIterator<Item = TokioResolver>,
+    mut waiting: impl ExactSizeIterator<Item = Server>,
     name: Name,
     kind: RecordType,
 ) -> Option<Reply> {
+    if waiting.len() == 1 {
+        return waiting.next()?.ask(name, kind).await;
+    }
     let mut running = JoinSet::new();
     loop {
         if let Some(server) = waiting.next() {
-            running.spawn(ask(server, name.clone(), kind));
+            running.spawn(server.ask(name.clone(), kind));
         } else if running.is_empty() {
             return None;
         }
@@ -241,30 +204,6 @@ async fn ask_all(
         if let Some(Ok(Some(reply))) = replied {
             return Some(reply);
         }
-    }
-}
-
-/// Asks a name server; `None` if it has not replied, or with an error.
-async fn ask(server: TokioResolver, name: Name, kind: RecordType) -> Option<Reply> {
-    match server.lookup(name, kind).await {
-        Ok(found) => {
-            let until = Instant::from_std(found.valid_until());
-            Some(Reply {
-                records: found.answers().to_vec(),
-                lifetime: until
-                    .saturating_duration_since(Instant::now())
-                    .max(LEAST_LIFETIME),
-            })
-        }
-        Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
-            let code = nothing.response_code;
-            let seconds = nothing.negative_ttl.unwrap_or_default();
-            (code == ResponseCode::NXDomain || code == ResponseCode::NoError).then(|| Reply {
-                records: Vec::new(),
-                lifetime: Duration::from_secs(seconds.into()).max(LEAST_LIFETIME),
-            })
-        }
-        Err(_) => None,
     }
 }
 
@@ -330,7 +269,8 @@ fn address(record: &Record) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, UdpSocket};
     use std::thread;
 
     use super::*;
@@ -347,12 +287,28 @@ mod tests {
         Refuses,
         /// Says nothing.
         Silent,
+        /// Says over TCP that the client is listed, and over UDP that this is too long.
+        Truncates,
+        /// Says that the name is an alias of one with an address.
+        Aliases,
     }
 
     /// Starts a name server. It ends with the test program.
     fn start(manners: Manners) -> SocketAddr {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = socket.local_addr().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = UdpSocket::bind(address).unwrap();
+        thread::spawn(move || {
+            while let Ok((mut stream, _)) = listener.accept() {
+                let mut length = [0; 2];
+                stream.read_exact(&mut length).unwrap();
+                let mut query = vec![0; u16::from_be_bytes(length).into()];
+                stream.read_exact(&mut query).unwrap();
+                let reply = reply(&query, Manners::Lists).unwrap();
+                let length = u16::try_from(reply.len()).unwrap().to_be_bytes();
+                stream.write_all(&[&length, &reply[..]].concat()).unwrap();
+            }
+        });
         thread::spawn(move || {
             let mut buffer = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
@@ -366,16 +322,25 @@ mod tests {
 
     /// The reply to a query: its header and question, and perhaps an address.
     fn reply(query: &[u8], manners: Manners) -> Option<Vec<u8>> {
-        let (code, answers) = match manners {
-            Manners::Lists => (0, 1),
-            Manners::Denies => (3, 0),
-            Manners::Refuses => (5, 0),
+        let (flags, code, answers) = match manners {
+            Manners::Lists => (0x81, 0, 1),
+            Manners::Denies => (0x81, 3, 0),
+            Manners::Refuses => (0x81, 5, 0),
+            Manners::Truncates => (0x83, 0, 0),
+            Manners::Aliases => (0x81, 0, 2),
             Manners::Silent => return None,
         };
         let name = query[12..].iter().position(|byte| *byte == 0).unwrap();
         let mut reply = query[..12 + name + 5].to_vec();
-        reply[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
-        if answers > 0 {
+        reply[2..12].copy_from_slice(&[flags, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
+        if manners == Manners::Aliases {
+            // The name of the question, CNAME, IN, 300 seconds, four bytes: x below the zone of the first label.
+            let alias = [1, b'x', 0xc0, 13 + query[12]];
+            reply.extend([0xc0, 12, 0, 5, 0, 1, 0, 0, 1, 44, 0, 4]);
+            // That name, A, IN, 300 seconds, four bytes.
+            reply.extend([alias, alias].concat());
+            reply.extend([0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 127, 0, 0, 2]);
+        } else if answers > 0 {
             // The name of the question, A, IN, 300 seconds, four bytes.
             reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 127, 0, 0, 2]);
         }
@@ -384,15 +349,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_name_server_that_replies_counts_and_an_error_is_no_reply() {
-        use Manners::{Denies, Lists, Refuses, Silent};
+        use Manners::{Aliases, Denies, Lists, Refuses, Silent, Truncates};
         let listing = || Finding::Addresses([[127, 0, 0, 2].into()].into());
-        let cases: [(&[Manners], Finding); 6] = [
+        let cases: [(&[Manners], Finding); 8] = [
             (&[Lists], listing()),
             (&[Denies, Lists], Finding::Absent),
             (&[Refuses, Lists], listing()),
             (&[Silent, Lists], listing()),
             (&[Silent, Refuses, Denies], Finding::Absent),
             (&[Refuses, Refuses], Finding::NoAnswer),
+            (&[Truncates], listing()),
+            (&[Aliases], listing()),
         ];
         for (servers, want) in cases {
             let addresses: Vec<SocketAddr> = servers.iter().copied().map(start).collect();

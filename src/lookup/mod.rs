@@ -28,6 +28,7 @@ mod budget;
 mod cache;
 mod counts;
 mod dns;
+mod server;
 mod silence;
 mod spf;
 
@@ -61,11 +62,14 @@ pub const LOOKUP_SECONDS: u64 = 5;
 /// How many lookups in DNS lists may be under way.
 pub const MOST_UNDER_WAY: usize = 1200;
 
-/// Most descriptors that lookups in DNS lists have open: each asks all name servers in the worst case.
-pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * dns::MOST_SERVERS;
+/// How many descriptors a lookup has open in the worst case: each name server has been asked, and again.
+const DESCRIPTORS: usize = dns::MOST_SERVERS * server::MOST_QUERIES as usize;
+
+/// Most descriptors that lookups in DNS lists have open.
+pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * DESCRIPTORS;
 
 /// Most descriptors that evaluations of SPF have open: each asks one question after the other.
-pub const MOST_SPF_DESCRIPTORS: usize = MOST_EVALUATIONS * dns::MOST_SERVERS;
+pub const MOST_SPF_DESCRIPTORS: usize = MOST_EVALUATIONS * DESCRIPTORS;
 
 /// How many lookups may be under way for one zone: a slow one leaves room for the others.
 pub const MOST_OF_ZONE: usize = 1000;
