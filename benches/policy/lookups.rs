@@ -1,15 +1,15 @@
-//! What DNS lists cost: `make bench PART=lookups`.
+//! The cost of DNS lists: `make bench PART=lookups`.
 //!
-//! Nobody is in a list: a name server in this process denies every name. The clients have public addresses, because
-//! others are not looked up.
+//! No client is listed: a name server in this process denies every name. The clients have public addresses, because
+//! private ones are not looked up.
 //!
-//! *Cached findings*: a hundred thousand clients were looked up before, and not one is looked up again. They pass as not
-//! suspicious. Memory is compared with that of a server without lists that was asked for the same clients.
+//! *Cached findings*: a hundred thousand clients that were looked up before pass as not suspicious, without another query.
+//! Their memory is the difference to a server without lists that had the same requests.
 //!
-//! *New clients*: a thousand connections, each request with an address that was never seen, and a list that takes 50 ms.
+//! *New clients*: a thousand connections, a new client address in each request, and a list that replies after 50 ms.
 //!
-//! *Silent lists*: nobody replies to a few strangers who are looked up all the while. Whoever needs no lookup must not
-//! notice; the same strangers ask the server without lists, too.
+//! *Silent lists*: three lists that do not reply, and some new clients that are looked up there. Whitelisted and known
+//! clients must not notice. The server without lists gets the same requests.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -31,21 +31,21 @@ const CONNECTIONS: [usize; 2] = [16, 100];
 /// Connections that fill the cache.
 const FILLING: usize = 64;
 
-/// Connections that ask for new clients, each with one lookup under way.
+/// Connections of new clients, each with one lookup under way.
 const UNDER_WAY: usize = 1000;
 
-/// How long the list takes for a reply, and how much later the answer may come.
+/// After how long the list replies, and how much later the reply to Postfix may come.
 const DELAY: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_millis(10);
 
-/// How many spells of the table one of new clients lasts: they all begin at once, and so they do not go on.
+/// Length of a spell of new clients, in spells of the table: the burst at its beginning must not weigh much.
 const LENGTH: u32 = 8;
 
-/// Connections of strangers beside the others, and how long each rests.
+/// Connections of new clients beside the others, and how long each rests.
 const STRANGERS: usize = 20;
 const REST: Duration = Duration::from_secs(1);
 
-/// Connections of those who need no lookup.
+/// Connections of clients that need no lookup.
 const LOOKED_AT: usize = 100;
 
 /// Measures and prints.
@@ -74,7 +74,7 @@ fn listing(
     Server::stargreyd(place, &start)
 }
 
-/// Clients whose findings are cached: how fast, and how much memory.
+/// Cached findings: throughput and memory.
 async fn cached(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
     let name_server = NameServer::start(Duration::ZERO)?;
     let null = Peer::new(Server::null(place, "null", &[])?);
@@ -124,7 +124,7 @@ async fn cached(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
     Ok(())
 }
 
-/// Clients that nobody has seen, and a list that takes its time.
+/// New clients: throughput and latency.
 async fn unseen(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
     let name_server = NameServer::start(DELAY)?;
     let server = listing(place, "unseen", "list.example", name_server.address, &[])?;
@@ -153,11 +153,11 @@ async fn unseen(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
     Ok(())
 }
 
-/// Who needs no lookup, beside strangers who need one that nobody answers.
+/// Silent lists: throughput of clients that need no lookup.
 async fn silent(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result<()> {
     let name_server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let resolver = name_server.local_addr()?;
-    // What is prepared has private addresses, and is greylisted nevertheless.
+    // The prepared clients have private addresses, so they are not looked up, but greylisted.
     let options = ["--policy-test-time", "--unmatched=greylist"];
     let lists = "one.example,two.example,three.example";
     let silent = Peer::prepared(listing(place, "silent", lists, resolver, &options)?).await?;
@@ -180,7 +180,7 @@ async fn silent(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
     Ok(())
 }
 
-/// A spell of work beside strangers, who are deferred.
+/// A spell of work beside new clients, which are deferred.
 async fn beside_strangers(peer: &Peer, work: &str, length: Duration) -> io::Result<Sample> {
     let strangers = LoadPlan {
         always: Some(DEFER),
@@ -192,7 +192,7 @@ async fn beside_strangers(peer: &Peer, work: &str, length: Duration) -> io::Resu
         sample = peer.spell(work, LOOKED_AT, length) => sample,
         ended = load::run(&peer.server, &strangers, &until) => Err(match ended {
             Err(error) => error,
-            Ok(_) => io::Error::other("the strangers have gone"),
+            Ok(_) => io::Error::other("the new clients have ended"),
         }),
     }
 }

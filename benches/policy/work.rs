@@ -150,7 +150,7 @@ fn write_digits(request: &mut [u8], places: &[usize], mut number: usize) {
 
 /// What is measured. Who passes for the first time is who was new before.
 pub(crate) fn all() -> Vec<Arc<Work>> {
-    // All digits of those who are not in a list are in their addresses: each number is another client.
+    // All digits of an unlisted client are in its address, so each number is another client.
     let (listed, unlisted) = ("joe##@example.org", "joe@example.org");
     let (name, network) = ("mx.host###.example", "20.1##.1##.9");
     let new = Part::new(DEFER, STRANGERS, stranger("new"));
