@@ -19,7 +19,9 @@ use stargrey::ctl;
 use stargrey::ctl::options::{self as postgrey, Argument, Mapping};
 use stargrey::daemon::exit;
 use stargrey::frontend::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS};
-use stargrey::lookup::{MOST_CACHED, MOST_DESCRIPTORS, MOST_OF_ZONE, MOST_UNDER_WAY};
+use stargrey::lookup::{
+    MOST_CACHED, MOST_DESCRIPTORS, MOST_OF_ZONE, MOST_SPF_DESCRIPTORS, MOST_UNDER_WAY,
+};
 use stargrey::policy::pattern::ClientPattern;
 use stargrey::policy::{ClientList, Entry, ListName, MOST_SITES, Reason, s25r};
 use stargrey::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
@@ -217,7 +219,9 @@ fn the_limits_of_the_manual_page_are_those_of_the_program() {
     for (limit, want) in want {
         assert_eq!(got.get(limit), Some(&want.as_str()), "{limit}");
     }
-    let want = format!("minus another {MOST_DESCRIPTORS}, or half");
+    let want = format!(
+        ".Fl -dnsbl-sites\ntakes another {MOST_DESCRIPTORS} of the limit and\n.Fl -spf\n{MOST_SPF_DESCRIPTORS},"
+    );
     assert!(page.contains(&want), "Connections");
 }
 
