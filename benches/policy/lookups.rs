@@ -88,8 +88,8 @@ async fn cached(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
     let plain = Peer::new(Server::stargreyd(place, &start)?);
     let mut memory = Vec::new();
     for peer in [&listing, &plain] {
-        let plan = peer.plan("unlisted, cached", FILLING)?;
-        load::run(&peer.server, &plan, &Until::Through).await?;
+        let filling = peer.plan("unlisted, cached", FILLING)?;
+        load::run(&peer.server, &filling, &Until::Through).await?;
         memory.push(float(peer.server.private_memory()?) / 1e6);
     }
     let sent = name_server.received();
