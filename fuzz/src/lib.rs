@@ -9,7 +9,8 @@ use std::path::Path;
 use hickory_resolver::proto::op::Message;
 use hickory_resolver::proto::rr::Name;
 use stargrey::config::greylist_conf::{ClauseKind, Test};
-use stargrey::config::{Diagnostics, greylist_conf, read_address_list, read_client_list, tables};
+use stargrey::config::tables::{self, TableFile};
+use stargrey::config::{Diagnostics, greylist_conf, read_address_list, read_client_list};
 use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
@@ -115,18 +116,25 @@ pub fn address_list(bytes: &[u8]) {
     }
 }
 
-/// A table: what it answers fits into one line.
+/// A table, read as each kind: what it answers fits into one line.
 pub fn table(bytes: &[u8]) {
-    let mut findings = Diagnostics::default();
     let names = ["check_greylist".to_owned()];
-    let lines = tables::read(Path::new("table"), bytes, &names, &mut findings);
-    let mut found = AccessTables::default();
-    if found.push(lines).is_err() {
-        return;
-    }
-    for subject in subjects(bytes) {
-        if let Some(found) = found.find(subject, b"192.0.2.7") {
-            assert!(!found.text().contains(|c: char| c.is_ascii_control()));
+    for kind in ["regexp:t", "pcre:t", "cidr:t", "texthash:t"] {
+        let file = TableFile::parse(kind).expect("a kind");
+        let mut tables = AccessTables::default();
+        tables::add(
+            &mut tables,
+            &file,
+            bytes,
+            &names,
+            &mut Diagnostics::default(),
+        );
+        for subject in subjects(bytes) {
+            for (name, address) in [(subject, &b"192.0.2.7"[..]), (b"mx.a.example", subject)] {
+                if let Some(found) = tables.find(name, address) {
+                    assert!(!found.text().contains(|c: char| c.is_ascii_control()));
+                }
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::options::Options;
+use super::tables::TableFile;
 use super::{file, tables};
 
 /// Maximum number of warnings about entries of one file that never match: a list in another format must not fill the
@@ -47,7 +48,7 @@ pub struct ListFiles {
     /// Of the recipients to greylist; none unless greylisting is opt-in.
     pub greylist_recipients: Files,
     /// The client access tables, in their order.
-    pub tables: Vec<PathBuf>,
+    pub tables: Vec<TableFile>,
     /// Additional table results that mean: greylist.
     pub greylist_results: Vec<String>,
 }
@@ -104,9 +105,9 @@ impl Files {
 }
 
 impl ListFiles {
-    /// The files given by options, else the packaged ones.
+    /// The files given by options, else the packaged ones. Tables of unknown kinds are left out and reported.
     #[must_use]
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &Options, found: &mut Diagnostics) -> Self {
         let files = |given: &[String], name| {
             if given.is_empty() {
                 Files::Default(name)
@@ -130,7 +131,7 @@ impl ListFiles {
                     .map(PathBuf::from)
                     .collect(),
             ),
-            tables: options.client_access.iter().map(PathBuf::from).collect(),
+            tables: tables(options, found),
             greylist_results: options.greylist_result.clone(),
         }
     }
@@ -174,6 +175,18 @@ impl ListFiles {
             warnings: findings.warnings,
         }
     }
+}
+
+/// The tables that options name.
+fn tables(options: &Options, found: &mut Diagnostics) -> Vec<TableFile> {
+    let mut tables = Vec::new();
+    for text in &options.client_access {
+        match TableFile::parse(text) {
+            Ok(table) => tables.push(table),
+            Err(error) => found.error("--client-access", error),
+        }
+    }
+    tables
 }
 
 /// Parses the content of a file as a client list; returns every error too.

@@ -206,8 +206,9 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Suspicious clients")]
     pub s25r_exceptions: Vec<String>,
 
-    /// Postfix regexp table of clients to greylist, exempt, reject or defer (repeatable, in order)
-    #[arg(long, value_name = "FILE", help_heading = "Suspicious clients")]
+    /// Postfix table of clients to greylist, exempt, reject or defer; KIND is regexp (the default), pcre, cidr or texthash
+    /// (repeatable, in order)
+    #[arg(long, value_name = "[KIND:]FILE", help_heading = "Suspicious clients")]
     pub client_access: Vec<String>,
 
     /// Additional table result that means: greylist (repeatable; greylist and check_greylist always do)

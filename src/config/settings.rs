@@ -50,7 +50,7 @@ impl Settings {
         let texts = texts::read(options, environment, &mut found);
         let sockets = sockets::read(options, &mut found);
         let store = store::read(options, environment, &mut found);
-        let lists = ListFiles::new(options);
+        let lists = ListFiles::new(options, &mut found);
         let log = logging::read(options, &mut found);
         let process = process::read(options, environment, &mut found);
         let Some(texts) = texts.filter(|_| found.errors.is_empty()) else {

@@ -26,8 +26,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    DEFAULT_FACILITY, Diagnostic, Environment, ListFiles, LogSettings, Options, ParseOutcome,
-    SYSLOG_NAME, Settings, SyncMode, TimeSource, Verbosity,
+    DEFAULT_FACILITY, Diagnostic, Diagnostics, Environment, ListFiles, LogSettings, Options,
+    ParseOutcome, SYSLOG_NAME, Settings, SyncMode, TimeSource, Verbosity,
 };
 use crate::frontend;
 use crate::policy::Ruleset;
@@ -168,7 +168,8 @@ fn check(
     let about_options = |error: &Diagnostic| format!("{}{error}", unit.prefix);
     let mut warnings: Vec<String> = warnings.iter().map(about_options).collect();
     let mut errors: Vec<String> = errors.iter().map(about_options).collect();
-    let loaded = ListFiles::new(options).load();
+    // What is wrong with the options is among the errors already.
+    let loaded = ListFiles::new(options, &mut Diagnostics::default()).load();
     warnings.extend(loaded.warnings.iter().map(ToString::to_string));
     for more in [unit.errors, loaded.errors, loaded.table_errors] {
         errors.extend(more.iter().map(ToString::to_string));

@@ -38,6 +38,7 @@ mod lists;
 mod outcome;
 mod params;
 pub mod pattern;
+mod pcre;
 mod plan;
 mod reputation;
 mod rules;

@@ -502,7 +502,8 @@ fn s25r_makes_suspicious_what_is_no_exception() {
 /// Client access tables of these lines, each an expression and a result.
 pub(super) fn access(lines: &[(&str, &str)]) -> AccessTables {
     let lines = lines.iter().zip(1..).map(|((expression, result), line)| {
-        let (result, text) = access::AccessResult::parse(result, &[]).unwrap();
+        let (result, text) =
+            access::AccessResult::parse(result, &[], access::Dollars::Groups).unwrap();
         let condition = access::Condition {
             expression: access::Expression::parse(expression.as_bytes(), access::Flags::default())
                 .unwrap(),

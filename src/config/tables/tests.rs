@@ -12,7 +12,7 @@ fn read(text: &[u8]) -> (AccessTables, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("table");
     fs::write(&path, text).unwrap();
-    let (tables, findings) = load(&[path], &["my_class".to_owned()]);
+    let (tables, findings) = load(&[TableFile::regexp(path)], &["my_class".to_owned()]);
     let errors = findings.errors.iter().map(|error| {
         let text = error.to_string();
         let (_, behind) = text.split_once("/table:").unwrap();
@@ -77,7 +77,7 @@ fn every_bad_line_is_reported_and_the_rest_is_read() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_reported() {
-    let (tables, findings) = load(&["/nowhere/table".into()], &[]);
+    let (tables, findings) = load(&[TableFile::regexp("/nowhere/table")], &[]);
     assert_eq!(findings.errors.len(), 1);
     assert!(tables.entries().is_empty());
 }
@@ -116,9 +116,8 @@ proptest! {
     fn no_result_that_was_read_is_changed_when_it_is_written(result in result(), name in "[ -~\\x00\t\u{200b}]{0,9}") {
         let table = format!("/^(.*)(..)$/ {result}\n");
         let mut findings = Diagnostics::default();
-        let lines = super::read(Path::new("table"), table.as_bytes(), &[], &mut findings);
         let mut tables = AccessTables::default();
-        tables.push(lines).unwrap();
+        add(&mut tables, &TableFile::regexp("table"), table.as_bytes(), &[], &mut findings);
         let name = format!("{name}ab");
         if let Some(found) = tables.lookup(0, name.as_bytes()) {
             let text = found.text();
@@ -158,8 +157,15 @@ fn what_a_perl_expression_would_mean_and_this_does_not_is_warned_of() {
         b"/^\\d+\\.example$/ OK\nif /x/\n!/a/!/b[\\s-]/ OK\nendif\nif /\\Aa\\.b\\w\\-/\nendif\n\
         /[\\.a]\\.\\b/ OK\n";
     let mut findings = Diagnostics::default();
-    let lines = super::read(Path::new("table"), text, &[], &mut findings);
-    assert_eq!((lines.len(), &findings.errors[..]), (7, &[][..]));
+    let mut tables = AccessTables::default();
+    add(
+        &mut tables,
+        &TableFile::regexp("table"),
+        text,
+        &[],
+        &mut findings,
+    );
+    assert_eq!((tables.entries().len(), &findings.errors[..]), (3, &[][..]));
     let warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,

@@ -65,6 +65,15 @@ pub enum AccessResult {
     Reply(Severity),
 }
 
+/// What a `$` in a result means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dollars {
+    /// `$1` a group, `$$` a dollar.
+    Groups,
+    /// Itself.
+    Themselves,
+}
+
 impl AccessResult {
     /// Reads a result; `text` is trimmed. `names` are results that greylist. The template is the
     /// whole text, its first word included.
@@ -72,7 +81,11 @@ impl AccessResult {
     /// # Errors
     ///
     /// [`ResultError`] says why the text has no meaning.
-    pub fn parse(text: &str, names: &[String]) -> Result<(Self, Template), ResultError> {
+    pub fn parse(
+        text: &str,
+        names: &[String],
+        dollars: Dollars,
+    ) -> Result<(Self, Template), ResultError> {
         let (word, behind) = text.split_at(text.find([' ', '\t']).unwrap_or(text.len()));
         let mut text = format!("{word}{}", behind.replace(is_space, " "));
         if text.contains(char::is_control) {
@@ -82,13 +95,16 @@ impl AccessResult {
         if word.is_empty() {
             return Err(ResultError::Missing);
         }
-        if word.contains('$') {
+        if word.contains('$') && dollars == Dollars::Groups {
             return Err(ResultError::Variable);
         }
         if is_enhanced_code(rest) {
             text.push(' ');
         }
-        let template = Template::parse(&text)?;
+        let template = match dollars {
+            Dollars::Groups => Template::parse(&text)?,
+            Dollars::Themselves => Template::plain(&text),
+        };
         let mut names = GREYLIST.into_iter().chain(names.iter().map(String::as_str));
         if names.any(|name| name.eq_ignore_ascii_case(word)) {
             return if rest.is_empty() {
@@ -195,7 +211,7 @@ mod tests {
             ("REJECT $0", Err(TemplateError::NoGroup("0".into()).into())),
         ];
         for (text, want) in cases {
-            let found = AccessResult::parse(text, &["my_class".to_owned()]);
+            let found = AccessResult::parse(text, &["my_class".to_owned()], Dollars::Groups);
             assert_eq!(found.map(|(result, _)| result), want, "{text}");
         }
     }

@@ -75,6 +75,12 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// This text, without groups.
+    #[must_use]
+    pub fn plain(text: &str) -> Self {
+        Self(vec![Part::Text(text.into())])
+    }
+
     /// The largest number of a group in it; 0 without any.
     pub(crate) fn groups(&self) -> u32 {
         let numbers = self.0.iter().map(|part| match part {

@@ -13,7 +13,7 @@ fn condition(text: &str) -> Condition {
 }
 
 fn rule(text: &str, result: &str) -> Result<Rule, RuleError> {
-    let (result, text_of) = AccessResult::parse(result, &[]).unwrap();
+    let (result, text_of) = AccessResult::parse(result, &[], Dollars::Groups).unwrap();
     Rule::new(condition(text), None, result, text_of)
 }
 
@@ -129,7 +129,7 @@ fn without_tables_nothing_is_found() {
 #[test]
 fn a_negated_line_is_about_names_and_not_about_addresses() {
     let rule = |text: &str, negated, result: &str, line| {
-        let (result, template) = AccessResult::parse(result, &[]).unwrap();
+        let (result, template) = AccessResult::parse(result, &[], Dollars::Groups).unwrap();
         let first = Condition {
             negated,
             ..condition(text)

@@ -20,7 +20,7 @@
 mod bracket;
 mod emit;
 mod parse;
-mod set;
+pub(super) mod set;
 mod token;
 
 use std::fmt;
@@ -187,6 +187,22 @@ impl Expression {
             misread,
         };
         expression.compile().map_err(|_| EreError::Size)?;
+        Ok(expression)
+    }
+
+    /// An expression that another reader has translated; an error when it does not compile.
+    pub(super) fn translated(
+        text: String,
+        groups: u32,
+        captures: Captures,
+    ) -> Result<Self, regex::Error> {
+        let expression = Self {
+            text: text.into(),
+            groups,
+            captures,
+            misread: None,
+        };
+        expression.compile()?;
         Ok(expression)
     }
 

@@ -2,7 +2,7 @@
 
 /// A set of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ByteSet(Box<[bool; 256]>);
+pub(in crate::policy) struct ByteSet(Box<[bool; 256]>);
 
 /// A class: its name, and whether it holds a byte.
 type Class = (&'static str, fn(&u8) -> bool);
@@ -25,30 +25,30 @@ const CLASSES: &[Class] = &[
 
 impl ByteSet {
     /// No byte.
-    pub(super) fn empty() -> Self {
+    pub(in crate::policy) fn empty() -> Self {
         Self(Box::new([false; 256]))
     }
 
     /// One byte.
-    pub(super) fn one(byte: u8) -> Self {
+    pub(in crate::policy) fn one(byte: u8) -> Self {
         let mut set = Self::empty();
         set.insert(byte);
         set
     }
 
     /// A class of the C locale; `None` if it has none of this name.
-    pub(super) fn class(name: &[u8]) -> Option<Self> {
+    pub(in crate::policy) fn class(name: &[u8]) -> Option<Self> {
         let (_, holds) = CLASSES.iter().find(|(other, _)| other.as_bytes() == name)?;
         Some(Self::of(holds))
     }
 
     /// The bytes that words are made of.
-    pub(super) fn word() -> Self {
+    pub(in crate::policy) fn word() -> Self {
         Self::of(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
     }
 
     /// The bytes for which `holds` is true.
-    pub(super) fn of(holds: impl Fn(&u8) -> bool) -> Self {
+    pub(in crate::policy) fn of(holds: impl Fn(&u8) -> bool) -> Self {
         let mut set = Self::empty();
         for (member, byte) in set.0.iter_mut().zip(0..=u8::MAX) {
             *member = holds(&byte);
@@ -57,34 +57,34 @@ impl ByteSet {
     }
 
     /// Adds a byte.
-    pub(super) fn insert(&mut self, byte: u8) {
+    pub(in crate::policy) fn insert(&mut self, byte: u8) {
         self.insert_all(&Self::of(|other| *other == byte));
     }
 
     /// Adds the bytes of another set.
-    pub(super) fn insert_all(&mut self, other: &Self) {
+    pub(in crate::policy) fn insert_all(&mut self, other: &Self) {
         for (member, more) in self.0.iter_mut().zip(other.0.iter()) {
             *member |= *more;
         }
     }
 
     /// Whether a byte is in it.
-    pub(super) fn contains(&self, byte: u8) -> bool {
+    pub(in crate::policy) fn contains(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte)).copied().unwrap_or(false)
     }
 
     /// All the other bytes.
-    pub(super) fn inverted(&self) -> Self {
+    pub(in crate::policy) fn inverted(&self) -> Self {
         Self::of(|byte| !self.contains(*byte))
     }
 
     /// The bytes whose upper case is in it.
-    pub(super) fn ignoring_case(&self) -> Self {
+    pub(in crate::policy) fn ignoring_case(&self) -> Self {
         Self::of(|byte| self.contains(byte.to_ascii_uppercase()))
     }
 
     /// Writes it in the syntax of the `regex` crate.
-    pub(super) fn write(&self, out: &mut String) {
+    pub(in crate::policy) fn write(&self, out: &mut String) {
         out.push('[');
         let mut ranges = 0_usize;
         let mut first = None;
@@ -117,7 +117,7 @@ fn write_range(begin: u8, end: u8, out: &mut String) {
 }
 
 /// Writes a byte so that it means nothing but itself.
-pub(super) fn write_byte(byte: u8, out: &mut String) {
+pub(in crate::policy) fn write_byte(byte: u8, out: &mut String) {
     if byte.is_ascii_alphanumeric() {
         out.push(char::from(byte));
     } else {

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
-use stargrey::config::tables;
+use stargrey::config::Diagnostics;
+use stargrey::config::tables::{self, TableFile};
 use stargrey::policy::AccessTables;
 use tempfile::TempDir;
 
@@ -24,25 +26,33 @@ pub(super) struct Answer {
     pub(super) refused: BTreeSet<u32>,
 }
 
-/// A directory for tables and keys.
+/// A directory for tables of a kind and keys.
 #[derive(Debug)]
-pub(super) struct Desk(TempDir);
+pub(super) struct Desk(TempDir, &'static str);
 
 impl Desk {
+    /// For tables of expressions.
     pub(super) fn new() -> Self {
+        Self::of("regexp")
+    }
+
+    pub(super) fn of(kind: &'static str) -> Self {
         assert!(
             Path::new(POSTMAP).exists(),
             "{POSTMAP} is missing: install Postfix (apt-get install postfix, or dnf install postfix)"
         );
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("main.cf"), MAIN_CF).unwrap();
-        Self(directory)
+        Self(directory, kind)
     }
 
     /// Asks postmap. Keys are different from each other and without tabs and newlines.
     pub(super) fn postfix(&self, table: &[u8], keys: &[&[u8]]) -> Answer {
         let (path, input) = (self.0.path().join("table"), self.0.path().join("keys"));
         fs::write(&path, table).unwrap();
+        // A text that was written a moment ago is read again a second later.
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         let mut lines = keys.join(&b'\n');
         lines.push(b'\n');
         fs::write(&input, lines).unwrap();
@@ -50,7 +60,7 @@ impl Desk {
             .arg("-c")
             .arg(self.0.path())
             .args(["-q", "-"])
-            .arg(format!("regexp:{}", path.display()))
+            .arg(format!("{}:{}", self.1, path.display()))
             .stdin(Stdio::from(File::open(&input).unwrap()))
             .output()
             .unwrap();
@@ -84,10 +94,11 @@ impl Desk {
 
     /// Asks stargrey.
     pub(super) fn stargrey(&self, table: &[u8], keys: &[&[u8]]) -> Answer {
-        let path = self.0.path().join("table");
-        fs::write(&path, table).unwrap();
-        let (tables, findings) = tables::load(&[path], &[]);
-        let refused = findings.errors.iter().map(|error| {
+        let (tables, findings) = self.loaded(table);
+        // Postfix warns of a key that it takes, too.
+        let warnings = findings.warnings.iter();
+        let warnings = warnings.filter(|_| self.1 == "texthash");
+        let refused = findings.errors.iter().chain(warnings).map(|error| {
             let text = error.to_string();
             let number = text.split("/table:").nth(1).unwrap();
             number[..number.find(':').unwrap()].parse().unwrap()
@@ -103,18 +114,22 @@ impl Desk {
 
     /// Whether stargrey refuses a line for this reason.
     pub(super) fn refuses(&self, table: &[u8], reason: &str) -> bool {
-        let path = self.0.path().join("table");
-        fs::write(&path, table).unwrap();
-        let (_, findings) = tables::load(&[path], &[]);
+        let (_, findings) = self.loaded(table);
         let mut all = findings.errors.iter().map(ToString::to_string);
         all.any(|error| error.contains(reason))
     }
 
     /// The table of stargrey.
     pub(super) fn tables(&self, table: &[u8]) -> AccessTables {
+        self.loaded(table).0
+    }
+
+    /// The table, and what stargrey says about it.
+    fn loaded(&self, table: &[u8]) -> (AccessTables, Diagnostics) {
         let path = self.0.path().join("table");
         fs::write(&path, table).unwrap();
-        tables::load(&[path], &[]).0
+        let file = TableFile::parse(&format!("{}:{}", self.1, path.display())).unwrap();
+        tables::load(&[file], &[])
     }
 
     /// Fails, with what shows the difference, unless both answer alike.

@@ -8,6 +8,8 @@ mod asked;
 mod departures;
 mod generator;
 mod hosts;
+mod kinds;
+mod perl;
 mod written;
 
 use std::thread;

@@ -235,3 +235,52 @@ _ec2_ OK _
     ),
     ("nothing at all", "# nothing\n\n"),
 ];
+
+/// Tables of Perl's expressions of which every line has a meaning.
+pub(super) const PERL_TABLES: &[(&str, &str)] = &[
+    (
+        "the shape of fqrdns.pcre",
+        r"
+# Generic names
+/^(static|dynamic|dhcp)-?[0-9]{1,3}([-.])[0-9]{1,3}[-.][0-9]{1,3}\..+\.[a-z]{2,}$/ REJECT Generic - Please relay via ISP ($2)
+/^(?:[[:alnum:]]+-)?\d{1,3}-\d{1,3}-\d{1,3}-\d{1,3}\./ REJECT Generic $$
+/^([\w-]+)\.(example|home)\.([a-z]+)$/ 550 5.7.1 Use ${2}.$(3) for $1
+!/[0-9]/ OK no digits
+/(?-i)MAIL|(?i)smtp/ OK mail
+",
+    ),
+    (
+        "flags and blocks",
+        r"
+if /example/
+if !/\d/A
+/^mail/ OK mail
+endif
+/ ^ m .* \d # a comment/x OK x
+/MX/i OK upper
+/^a.*?(\d)/U OK $1
+endif
+/^p/imsxAEU OK all
+",
+    ),
+    (
+        "delimiters and lines that go on",
+        "~^mail~ OK 1\n|^(a\\|b)+| OK 2\n/^smtp/\n   OK\n # no\n 3\n#^ppp# OK no\n/\\// OK slash\n/.{12}/ OK\ttab\n",
+    ),
+];
+
+/// Tables with a line that neither side takes.
+pub(super) const BAD_PERL_LINES: &[(u32, &str)] = &[
+    (1, "/a/q OK\n"),
+    (1, "/a/!/b/ OK\n"),
+    (1, "/(a/ OK\n"),
+    (2, "/a/ OK\n/b OK\n"),
+    (1, "/(a)/ REJECT $2\n"),
+    (1, "!/(a)/ REJECT $1\n"),
+    (1, "/[b-a]/ OK\n"),
+    (1, "/[\\w-z]/ OK\n"),
+    (1, "/\\y/ OK\n"),
+    (1, "/a**/ OK\n"),
+    (1, "endif\n"),
+    (1, "if /a/\n"),
+];

@@ -1,0 +1,169 @@
+//! Tables of expressions: `regexp_table(5)`, `pcre_table(5)`.
+//!
+//! All expressions of a table are matched at once; the lines are then gone through by what matched.
+
+use super::super::ere::{self, Captures, Expression};
+use super::super::lists::{Entry, TooLarge};
+use super::super::set::{ExpressionSet, Matches};
+use super::steps::Steps;
+use super::{AccessResult, Template};
+
+/// An expression that has to match, or must not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// The expression.
+    pub expression: Expression,
+    /// Whether it must not match.
+    pub negated: bool,
+}
+
+/// A line of a table.
+#[derive(Debug)]
+pub enum Line {
+    /// A result under a condition, or two.
+    Rule(Rule, Entry),
+    /// What follows up to the `endif` is passed over unless this holds.
+    If(Condition),
+    /// The end of what the last `if` that is open passes over; nothing if none is.
+    EndIf,
+}
+
+/// Why a rule means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RuleError {
+    /// `$1` where nothing has matched.
+    #[error("a negated expression has no groups for the result")]
+    Negated,
+    /// `$2` with one group.
+    #[error("the result has ${0}, but the expression only {1} group(s)")]
+    NoGroup(u32, u32),
+    /// `$1` where it is not clear what it is.
+    #[error(
+        "the match of the group is ambiguous: for $1 in a reply, the expression must not repeat a group, \
+         and in a regexp: table must not have alternatives"
+    )]
+    Uncertain,
+}
+
+/// A result, and when it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub(super) first: Condition,
+    second: Option<Condition>,
+    pub(super) result: AccessResult,
+    pub(super) text: Template,
+}
+
+impl Rule {
+    /// A rule with the result that `text` has; the groups in it are those of the first condition.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] if the text has groups and they cannot be had.
+    pub fn new(
+        first: Condition,
+        second: Option<Condition>,
+        result: AccessResult,
+        text: Template,
+    ) -> Result<Self, RuleError> {
+        let (wanted, groups) = (text.groups(), first.expression.groups());
+        if wanted > 0 && first.negated {
+            return Err(RuleError::Negated);
+        }
+        if wanted > groups {
+            return Err(RuleError::NoGroup(wanted, groups));
+        }
+        let uncertain = first.expression.captures() == Captures::Uncertain;
+        if wanted > 0 && uncertain && matches!(result, AccessResult::Reply(_)) {
+            return Err(RuleError::Uncertain);
+        }
+        Ok(Self {
+            first,
+            second,
+            result,
+            text,
+        })
+    }
+}
+
+/// A condition in a table: the number of its expression.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Test {
+    expression: usize,
+    pub(super) negated: bool,
+}
+
+impl Test {
+    fn holds(self, matches: &Matches) -> bool {
+        matches.matched(self.expression) != self.negated
+    }
+}
+
+/// The expressions and lines of a table.
+#[derive(Debug)]
+pub(super) struct ExpressionTable {
+    set: ExpressionSet,
+    steps: Steps<(Test, Option<Test>), Test>,
+}
+
+impl ExpressionTable {
+    /// A table of these lines; `number` takes the rules, and yields the numbers of their entries.
+    pub(super) fn new(
+        lines: Vec<Line>,
+        mut number: impl FnMut(Rule, Entry) -> u32,
+    ) -> Result<Self, TooLarge> {
+        let set = {
+            let expressions: Vec<Expression> = lines.iter().flat_map(expressions).collect();
+            ere::compile_all(&expressions).map_err(|_| TooLarge)?
+        };
+        let mut steps = Steps::new();
+        let mut numbered = 0_usize;
+        // Expressions are numbered as `expressions` has them.
+        let mut test = |condition: &Condition| {
+            let expression = numbered;
+            numbered = expression.saturating_add(1);
+            Test {
+                expression,
+                negated: condition.negated,
+            }
+        };
+        for line in lines {
+            match line {
+                Line::Rule(rule, entry) => {
+                    let first = test(&rule.first);
+                    let second = rule.second.as_ref().map(&mut test);
+                    steps.rule((first, second), number(rule, entry));
+                }
+                Line::If(condition) => steps.begin(test(&condition)),
+                Line::EndIf => steps.end(),
+            }
+        }
+        Ok(Self { set, steps })
+    }
+
+    /// The number of the entry that decides on a subject, among the rules that count.
+    pub(super) fn find(&self, subject: &[u8], counts: impl Fn(Test) -> bool) -> Option<u32> {
+        let matches = self.set.matches(subject);
+        let holds = |(first, second): &(Test, Option<Test>)| {
+            counts(*first)
+                && first.holds(&matches)
+                && second.is_none_or(|test| test.holds(&matches))
+        };
+        self.steps.find(holds, |test| test.holds(&matches))
+    }
+}
+
+/// The expressions of a line.
+fn expressions(line: &Line) -> Vec<Expression> {
+    match line {
+        Line::Rule(rule, _) => {
+            let second = rule.second.iter();
+            let conditions = std::iter::once(&rule.first).chain(second);
+            conditions
+                .map(|condition| condition.expression.clone())
+                .collect()
+        }
+        Line::If(condition) => vec![condition.expression.clone()],
+        Line::EndIf => Vec::new(),
+    }
+}
