@@ -501,6 +501,19 @@ fn the_help_of_stargreyctl_has_the_verbs_in_the_order_of_its_manual_page() {
 }
 
 #[test]
+fn the_help_of_stargreyd_has_the_groups_of_its_manual_page_in_the_same_order() {
+    let command = stargrey::config::Options::command();
+    let options = command.get_arguments();
+    let shown = options.filter(|option| !option.is_hide_set());
+    let heading = |option: &clap::Arg| option.get_help_heading().unwrap_or("General").to_owned();
+    let want = in_order(shown.map(heading));
+    let page = source("man/stargreyd.8");
+    let heads = section(&page, "OPTIONS").lines();
+    let got: Vec<&str> = heads.filter_map(|line| line.strip_prefix(".Ss ")).collect();
+    assert_eq!(got, want);
+}
+
+#[test]
 fn every_exit_status_of_stargreyctl_is_explained_and_no_other() {
     let page = source("man/stargreyctl.1");
     let got: Vec<&str> = items(section(&page, "EXIT STATUS"))

@@ -41,40 +41,14 @@ const MAX_SIZE: &str = if cfg!(target_pointer_width = "64") {
     reason = "each is a switch of the command line, and these comments are what --help prints"
 )]
 pub struct Options {
-    /// Listen on the unix socket PATH (repeatable)
-    #[arg(short = 'u', long, value_name = "PATH", help_heading = "Listening")]
-    pub unix: Vec<String>,
+    /// Read options and lists, print all errors and warnings with file and line, and exit with 0 or 78; without other
+    /// options, check those in /etc/default/stargrey and /etc/sysconfig/stargrey
+    #[arg(long)]
+    pub check: bool,
 
-    /// Listen on TCP; a bare PORT means localhost, IPv4 and IPv6; write an IPv6 address in brackets (repeatable)
-    #[arg(
-        short = 'i',
-        long,
-        value_name = "[HOST:]PORT",
-        help_heading = "Listening"
-    )]
-    pub inet: Vec<String>,
-
-    /// Permission bits of the unix sockets, octal
-    #[arg(
-        long,
-        value_name = "MODE",
-        default_value = "0666",
-        help_heading = "Listening"
-    )]
-    pub socketmode: String,
-
-    /// Connections that may wait to be accepted, 1 to 65535
-    #[arg(
-        long,
-        value_name = "N",
-        default_value = "1024",
-        help_heading = "Listening"
-    )]
-    pub listen_queue_size: String,
-
-    /// Close the connection after each reply, as Exim's readsocket requires
-    #[arg(long, help_heading = "Listening")]
-    pub exim: bool,
+    /// Show the manual page
+    #[arg(long)]
+    pub man: bool,
 
     /// Seconds for which an unknown triplet is deferred; 0 accepts it at once
     #[arg(
@@ -298,6 +272,41 @@ pub struct Options {
     #[arg(long, value_name = "FILE", help_heading = "Lists")]
     pub whitelist_senders: Vec<String>,
 
+    /// Listen on the unix socket PATH (repeatable)
+    #[arg(short = 'u', long, value_name = "PATH", help_heading = "Listening")]
+    pub unix: Vec<String>,
+
+    /// Listen on TCP; a bare PORT means localhost, IPv4 and IPv6; write an IPv6 address in brackets (repeatable)
+    #[arg(
+        short = 'i',
+        long,
+        value_name = "[HOST:]PORT",
+        help_heading = "Listening"
+    )]
+    pub inet: Vec<String>,
+
+    /// Permission bits of the unix sockets, octal
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "0666",
+        help_heading = "Listening"
+    )]
+    pub socketmode: String,
+
+    /// Connections that may wait to be accepted, 1 to 65535
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "1024",
+        help_heading = "Listening"
+    )]
+    pub listen_queue_size: String,
+
+    /// Close the connection after each reply, as Exim's readsocket requires
+    #[arg(long, help_heading = "Listening")]
+    pub exim: bool,
+
     /// Directory of the database [default: /var/lib/stargrey]
     #[arg(long, value_name = "PATH", help_heading = "Database")]
     pub dbdir: Option<String>,
@@ -387,15 +396,6 @@ pub struct Options {
     /// Accepted for compatibility, without effect: systemd knows the process
     #[arg(long, value_name = "PATH", help_heading = "Process")]
     pub pidfile: Option<String>,
-
-    /// Read options and lists, print all errors and warnings with file and line, and exit with 0 or 78; without other
-    /// options, check those in /etc/default/stargrey and /etc/sysconfig/stargrey
-    #[arg(long, help_heading = "Process")]
-    pub check: bool,
-
-    /// Show the manual page
-    #[arg(long, help_heading = "Process")]
-    pub man: bool,
 
     /// Refused, as Postgrey refuses it
     #[arg(short = 'n', long, alias = "noaction", hide = true)]
