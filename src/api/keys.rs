@@ -74,6 +74,8 @@ pub const RESULT_PASSED: &str = STATE_PASSED;
 pub const KIND: &str = "kind";
 /// A network, `192.0.2.0/24`.
 pub const NETWORK: &str = "network";
+/// The organizational domain by which a client is known, `example.org`: in place of its network or address.
+pub const DOMAIN: &str = "domain";
 /// A client's address, or its network.
 pub const CLIENT: &str = "client";
 /// The address of the client that last tried a waiting triplet; absent when it is not known.

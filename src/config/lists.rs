@@ -43,7 +43,7 @@ pub struct ListFiles {
     pub recipients: Files,
     /// Of the sender list.
     pub senders: Files,
-    /// Of the S25R exceptions; none without `--s25r`.
+    /// Of the S25R exceptions; none where no option asks S25R.
     pub s25r_exceptions: Files,
     /// Of the recipients to greylist; none unless greylisting is opt-in.
     pub greylist_recipients: Files,
@@ -119,7 +119,8 @@ impl ListFiles {
             clients: files(&options.whitelist_clients, "whitelist_clients"),
             recipients: files(&options.whitelist_recipients, "whitelist_recipients"),
             senders: files(&options.whitelist_senders, "whitelist_senders"),
-            s25r_exceptions: if options.s25r.is_some() {
+            // They also say whose names are no lines of end users.
+            s25r_exceptions: if options.uses_s25r() {
                 files(&options.s25r_exceptions, "s25r_exceptions")
             } else {
                 Files::Given(Vec::new())

@@ -117,6 +117,10 @@ pub struct Options {
     #[arg(long, help_heading = "Greylisting")]
     pub lookup_by_host: bool,
 
+    /// Treat the clients of one organizational domain as one, by their verified names, besides those of one network
+    #[arg(long, help_heading = "Greylisting")]
+    pub lookup_by_domain: bool,
+
     /// Prefix length of an IPv4 client's network, 1 to 32
     #[arg(
         long,
@@ -139,10 +143,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value = "5", num_args = 0..=1, default_missing_value = "5", help_heading = "Greylisting")]
     pub auto_whitelist_clients: String,
 
-    /// Count for the auto-whitelist by client address, or by subnet
+    /// Count for the auto-whitelist by client address, by subnet, or by the domain of the verified name
     #[arg(
         long,
-        value_name = "address|subnet",
+        value_name = "address|subnet|domain",
         default_value = "address",
         help_heading = "Greylisting"
     )]
@@ -464,6 +468,11 @@ impl Options {
             .ignore_errors(true)
             .try_get_matches_from(args);
         matches.ok()?.get_one::<String>("syslog_name").cloned()
+    }
+
+    /// Whether it matters which names look like lines of end users.
+    pub(super) fn uses_s25r(&self) -> bool {
+        self.s25r.is_some() || self.lookup_by_domain || self.auto_whitelist_by == "domain"
     }
 
     /// Replaces empty texts by the default, where Postgrey does so.

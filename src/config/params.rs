@@ -37,7 +37,11 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
     let threshold = value::number(&options.auto_whitelist_clients, 0, u32::MAX);
     let count_by = value::word(
         &options.auto_whitelist_by,
-        &[("address", CountBy::Address), ("subnet", CountBy::Subnet)],
+        &[
+            ("address", CountBy::Address),
+            ("subnet", CountBy::Subnet),
+            ("domain", CountBy::Domain),
+        ],
     );
     let on_store_failure = value::word(
         &options.on_store_failure,
@@ -54,6 +58,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         max_age: found.take("--max-age", max_age, Span::ZERO),
         ipv4_bits: v4_bits,
         ipv6_bits: v6_bits,
+        by_domain: options.lookup_by_domain,
         auto_whitelist: Some(found.take("--auto-whitelist-clients", threshold, 0))
             .filter(|threshold| *threshold > 0),
         count_by: found.take("--auto-whitelist-by", count_by, CountBy::Address),
@@ -147,10 +152,10 @@ pub(super) fn warn_of_ineffective(options: &Options, params: &Params, found: &mu
             );
         }
     }
-    if options.s25r.is_none() && !options.s25r_exceptions.is_empty() {
+    if !options.uses_s25r() && !options.s25r_exceptions.is_empty() {
         found.warn(
             "--s25r-exceptions",
-            "has no effect without --s25r; ignoring",
+            "has no effect without --s25r, --lookup-by-domain or --auto-whitelist-by=domain; ignoring",
         );
     }
     if options.client_access.is_empty() && !options.greylist_result.is_empty() {

@@ -3,8 +3,9 @@
 use super::Control;
 use crate::policy::s25r::Finding;
 use crate::policy::{
-    Attempt, Client, EntryRef, ListName, Outcome, Remaining, Ruleset, Score, Sleep, SpfResult,
-    Standing, Step, Then, Thresholds, Triplet, Unmatched, Verdict, ZoneAnswer,
+    Attempt, Case, Client, EntryRef, Identity, ListName, Outcome, Remaining, Ruleset, Score, Sleep,
+    SpfResult, Standing, Step, Then, Thresholds, Trace, Triplet, TripletKey, Unmatched, Verdict,
+    ZoneAnswer,
 };
 use crate::service::Decision;
 use crate::service::pipeline::Mode;
@@ -75,11 +76,49 @@ pub enum StepResult {
     Passed,
 }
 
+/// Collects the steps of a decision, and the names of the triplet.
+#[derive(Debug, Default)]
+struct Steps {
+    noted: Vec<Step>,
+    names: Vec<Identity>,
+    found: Option<usize>,
+}
+
+impl Trace for Steps {
+    fn restart(&mut self) {
+        *self = Self::default();
+    }
+
+    fn note(&mut self, step: Step) {
+        self.noted.push(step);
+    }
+
+    fn note_names(&mut self, case: &Case, found: Option<usize>) {
+        let parts = case.names().filter_map(TripletKey::parts);
+        self.names = parts.map(|parts| parts.identity).collect();
+        self.found = found;
+    }
+}
+
+impl Steps {
+    /// By what the triplet is known, where that is more than its network.
+    fn names(&self) -> String {
+        if self.names.len() < 2 {
+            return String::new();
+        }
+        if let Some(found) = self.found.and_then(|found| self.names.get(found)) {
+            return format!("; known by {found}");
+        }
+        let names: Vec<_> = self.names.iter().map(ToString::to_string).collect();
+        format!("; looked for by {}", names.join(", "))
+    }
+}
+
 impl Control {
     /// What would be decided, and every step on the way. Nothing is changed and nothing is counted. Lookups are
     /// answered from the cache; with `looks_up` the missing ones are sent.
     pub async fn explain(&self, attempt: &Attempt<'_>, looks_up: bool) -> Explanation {
-        let mut steps = Vec::new();
+        let mut steps = Steps::default();
         let mode = Mode::Look { looks_up };
         let decision = self.0.judge(attempt, None, mode, &mut steps).await;
         let Decision {
@@ -103,7 +142,17 @@ impl Control {
                 .and(record)
                 .map(|record| record.first().after(rules.params.retry_window)),
             because: outcome.entry().and_then(|entry| named(&rules, entry)),
-            steps: steps.iter().map(|step| said(*step, &rules, now)).collect(),
+            steps: steps
+                .noted
+                .iter()
+                .map(|step| {
+                    let mut explained = said(*step, &rules, now);
+                    if matches!(step, Step::Triplet(_)) {
+                        explained.text.push_str(&steps.names());
+                    }
+                    explained
+                })
+                .collect(),
             outcome,
         }
     }

@@ -3,7 +3,7 @@
 use super::records::bits_of_triplets;
 use super::{Control, ControlError};
 use crate::policy::{
-    Client, ClientKey, CountBy, Expiry, Params, Sleep, SleepChange, Triplet, TripletKey,
+    Client, ClientKey, CountBy, Expiry, Identity, Params, Sleep, SleepChange, Triplet, TripletKey,
 };
 use crate::store::{Commit, Records, Row, RowKey, StoreError};
 use crate::types::{Prefix, Timestamp};
@@ -78,39 +78,58 @@ enum Item {
 /// What is to be done with a row; else why it cannot be.
 fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str> {
     let hashed = "a hash cannot be taken in";
+    let bits_of_address = |network: Prefix| if network.address().is_ipv4() { 32 } else { 128 };
     let fits = |network: Prefix, bits: u8| {
-        let most = if network.address().is_ipv4() { 32 } else { 128 };
-        if network.length() == most || network.length() == bits {
+        if network.length() == bits_of_address(network) || network.length() == bits {
             Ok(Prefix::masked(network.address(), bits))
         } else {
             Err("its network has another prefix length than the daemon's options say")
         }
     };
-    let bits_of_address = |network: Prefix| if network.address().is_ipv4() { 32 } else { 128 };
     match row {
         Row::Triplet {
             key: RowKey::Plain(parts),
             record,
         } => {
-            let network = fits(parts.network, bits_of_triplets(parts.network, params))?;
+            let identity = match &parts.identity {
+                Identity::Network(network) => {
+                    fits(*network, bits_of_triplets(*network, params))?.into()
+                }
+                Identity::Domain(_) if !params.by_domain => {
+                    return Err(
+                        "it is known by a domain, and the daemon runs without --lookup-by-domain",
+                    );
+                }
+                domain @ Identity::Domain(_) => domain.clone(),
+            };
             Ok(Item::Triplet(
-                TripletKey::new(network, &parts.sender, &parts.recipient),
+                TripletKey::new(identity, &parts.sender, &parts.recipient),
                 not_ahead(*record, now),
             ))
         }
         Row::Client {
-            key: RowKey::Plain(network),
+            key: RowKey::Plain(client),
             record,
         } => {
-            let bits = match params.count_by {
-                CountBy::Address => bits_of_address(*network),
-                CountBy::Subnet => bits_of_triplets(*network, params),
+            let identity = match (client, params.count_by) {
+                (Identity::Network(network), CountBy::Address | CountBy::Domain) => {
+                    fits(*network, bits_of_address(*network))?.into()
+                }
+                (Identity::Network(network), CountBy::Subnet) => {
+                    fits(*network, bits_of_triplets(*network, params))?.into()
+                }
+                (Identity::Domain(_), CountBy::Domain) => client.clone(),
+                (Identity::Domain(_), CountBy::Address | CountBy::Subnet) => {
+                    return Err(
+                        "it is a domain, and the daemon runs without --auto-whitelist-by=domain",
+                    );
+                }
             };
             let record = Client {
                 last: record.last.min(now),
                 ..*record
             };
-            Ok(Item::Client(ClientKey::new(fits(*network, bits)?), record))
+            Ok(Item::Client(ClientKey::new(identity), record))
         }
         Row::Sleep {
             key: RowKey::Plain(network),
@@ -194,7 +213,7 @@ impl Item {
                 let known = records.triplet(key)?;
                 let next = expired.merge((known, *record), Triplet::is_expired, Triplet::merge);
                 if taken.count(known, &next) {
-                    records.put_triplet(key, next)?;
+                    records.put_under_both(key, next)?;
                 }
             }
             Self::Client(key, record) => {

@@ -85,6 +85,9 @@ pub enum ControlError {
         "with --privacy the database contains only hashes: give client, sender and recipient of one triplet"
     )]
     Hashed,
+    /// Records of domains are not looked for.
+    #[error("records of domains need --lookup-by-domain")]
+    NotByDomain,
     /// A cursor that is none.
     #[error("invalid cursor")]
     BadCursor,

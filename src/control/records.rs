@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Control, ControlError};
-use crate::policy::{Case, CountBy, Expiry, Params, Triplet, TripletKey};
+use crate::policy::{Case, CountBy, Expiry, Identity, Params, Triplet, TripletKey};
 use crate::service::LastClient;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
-use crate::types::{ClientIp, Prefix};
+use crate::types::Prefix;
 
 /// Most rows in one transaction: more would delay requests that wait for a commit.
 const BATCH: u32 = 1000;
@@ -23,8 +23,8 @@ pub enum State {
 /// Which records. Everything that is given has to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// Of this client or network.
-    pub client: Option<Prefix>,
+    /// Of this client or network, or of this domain.
+    pub client: Option<Identity>,
     /// Of this sender.
     pub sender: Option<Vec<u8>>,
     /// Of this recipient.
@@ -64,13 +64,33 @@ impl Filter {
 
     /// The key, when the filter names all three parts of one triplet.
     fn key(&self, params: &Params) -> Option<TripletKey> {
-        let client = self.client?;
-        let network = network_of_triplets(client, params);
-        if client.length() < bits_of_triplets(client, params) {
+        if let Identity::Network(client) = self.client.as_ref()?
+            && client.length() < bits_of_triplets(*client, params)
+        {
             return None;
         }
         let (sender, recipient) = (self.sender.as_ref()?, self.recipient.as_ref()?);
-        Some(TripletKey::new(network, sender, recipient))
+        Some(TripletKey::new(
+            self.of_triplets(params)?,
+            sender,
+            recipient,
+        ))
+    }
+
+    /// By what the client is known in the keys of triplets; a wider network as it is.
+    fn of_triplets(&self, params: &Params) -> Option<Identity> {
+        self.client.as_ref().map(|client| match client {
+            Identity::Network(client) => network_of_triplets(*client, params).into(),
+            Identity::Domain(_) => client.clone(),
+        })
+    }
+
+    /// By what the client is counted.
+    fn of_counts(&self, params: &Params) -> Option<Identity> {
+        match params.count_by {
+            CountBy::Address | CountBy::Domain => self.client.clone(),
+            CountBy::Subnet => self.of_triplets(params),
+        }
     }
 
     fn wants(&self, row: &Row) -> bool {
@@ -88,7 +108,8 @@ impl Filter {
         let RowKey::Plain(parts) = key else {
             return by_record;
         };
-        let sender_of = |sender: &[u8]| TripletKey::new(parts.network, sender, &parts.recipient);
+        let sender_of =
+            |sender: &[u8]| TripletKey::new(parts.identity.clone(), sender, &parts.recipient);
         by_record
             && (self.sender.as_ref()).is_none_or(|sender| sender_of(sender) == parts.key())
             && (self.recipient.as_ref())
@@ -109,14 +130,6 @@ pub(super) fn bits_of_triplets(client: Prefix, params: &Params) -> u8 {
 fn network_of_triplets(client: Prefix, params: &Params) -> Prefix {
     let bits = bits_of_triplets(client, params);
     Prefix::masked(client.address(), client.length().min(bits))
-}
-
-/// The network that a client is counted by.
-fn network_of_counts(client: Prefix, params: &Params) -> Prefix {
-    match params.count_by {
-        CountBy::Address => client,
-        CountBy::Subnet => network_of_triplets(client, params),
-    }
 }
 
 impl Control {
@@ -150,7 +163,7 @@ impl Control {
             triplets: true,
             clients: all_kinds,
             sleeps: all_kinds,
-            network: (filter.client).map(|client| network_of_triplets(client, &params)),
+            identity: filter.of_triplets(&params),
         };
         let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
         let page = self
@@ -167,6 +180,7 @@ impl Control {
         let case = Case {
             client: None,
             triplet: Some(key.clone()),
+            others: Vec::new(),
             sleep: None,
             suspicion: None,
             is_stressed: false,
@@ -211,26 +225,22 @@ impl Control {
                 ..Removed::default()
             });
         }
-        let scope = |triplets, clients, network| Scope {
+        let scope = |triplets, clients, identity| Scope {
             triplets,
             clients,
             sleeps: clients,
-            network,
+            identity,
         };
         let mut removed = Removed::default();
         if everything {
             self.forget_in(Scope::ALL, Filter::default(), &mut removed)
                 .await?;
         } else {
-            let network = filter
-                .client
-                .map(|client| network_of_triplets(client, &params));
-            let is_about_clients = filter.is_about_clients();
-            let client = filter.client;
-            self.forget_in(scope(true, false, network), filter, &mut removed)
-                .await?;
-            if let (true, Some(client)) = (is_about_clients, client) {
-                let counted = network_of_counts(client, &params);
+            let of_triplets = scope(true, false, filter.of_triplets(&params));
+            let counted = filter.of_counts(&params);
+            let counted = counted.filter(|_| filter.is_about_clients());
+            self.forget_in(of_triplets, filter, &mut removed).await?;
+            if let Some(counted) = counted {
                 let clients = scope(false, true, Some(counted));
                 self.forget_in(clients, Filter::default(), &mut removed)
                     .await?;
@@ -249,7 +259,7 @@ impl Control {
     ) -> Result<(), ControlError> {
         let mut after = Vec::new();
         loop {
-            let (wanted, from) = (filter.clone(), after);
+            let (wanted, from, scope) = (filter.clone(), after, scope.clone());
             let page = self
                 .read(move |reader| {
                     let most = usize::try_from(BATCH).unwrap_or(usize::MAX);
@@ -280,21 +290,25 @@ impl Control {
         }
     }
 
-    /// Lets a triplet pass from now on, as if it had waited.
+    /// Lets the triplet of a client's address, or of a domain, pass from now on, as if it had waited.
     ///
     /// # Errors
     ///
-    /// The store's trouble.
+    /// [`ControlError::NotByDomain`] for a domain where none is looked up, or the store's trouble.
     pub async fn allow(
         &self,
-        client: ClientIp,
+        client: Identity,
         sender: &[u8],
         recipient: &[u8],
     ) -> Result<(), ControlError> {
         let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
         let params = self.0.live_rules.rules().params;
-        let network = params.network(client);
-        let key = TripletKey::new(network, sender, recipient);
+        let client = match client {
+            Identity::Network(client) => network_of_triplets(client, &params).into(),
+            Identity::Domain(_) if !params.by_domain => return Err(ControlError::NotByDomain),
+            Identity::Domain(_) => client,
+        };
+        let key = TripletKey::new(client, sender, recipient);
         let passes = Triplet::Passed {
             first: now,
             passed: now,
@@ -308,7 +322,7 @@ impl Control {
             let record = known
                 .filter(is_live)
                 .map_or(passes, |known| known.merge(passes));
-            records.put_triplet(&key, record)
+            records.put_under_both(&key, record)
         })
         .await
     }

@@ -11,8 +11,8 @@ use super::*;
 use crate::policy::pattern::ClientPattern;
 use crate::policy::s25r::Rules;
 use crate::policy::{
-    Attempt, ClientList, Entry, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage, Step,
-    Tarpit, Texts, Triplet, Verdict,
+    Attempt, ClientList, Entry, Identity, ListName, Lists, Params, Reason, Ruleset, Scheme, Stage,
+    Step, Tarpit, Texts, Triplet, Verdict,
 };
 use crate::service::Start;
 use crate::service::clock::Clock;
@@ -20,7 +20,7 @@ use crate::service::clock::tests::ManualClock;
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
 use crate::store::{Candidate, Lock, Locked, Opener, Page, Row, RowKey};
-use crate::types::{ClientIp, Prefix, Span, Timestamp};
+use crate::types::{Prefix, Span, Timestamp};
 
 const START: u64 = 1_800_000_000;
 
@@ -438,7 +438,7 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
     let control = site.control();
     let refused = control.forget(Filter::default(), false).await;
     assert!(matches!(refused, Err(ControlError::EmptyFilter)));
-    let client = Some(Prefix::parse("192.0.2.99/32").unwrap());
+    let client = |text| Prefix::parse(text).ok().map(Identity::from);
     let filter = |sender: Option<&str>, recipient: Option<&str>, client| Filter {
         client,
         sender: sender.map(Into::into),
@@ -457,20 +457,23 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
         ),
         (
             "the whole triplet",
-            filter(Some("A+1@b"), Some("a@X"), client),
+            filter(Some("A+1@b"), Some("a@X"), client("192.0.2.99/32")),
             triplets(1),
         ),
         ("by recipient", filter(None, Some("B@x"), None), triplets(1)),
-        ("by network", filter(Some("a@b"), None, client), triplets(1)),
+        (
+            "by network",
+            filter(Some("a@b"), None, client("192.0.2.99/32")),
+            triplets(1),
+        ),
     ];
     for (name, filter, want) in cases {
         assert_eq!(control.forget(filter, false).await.unwrap(), want, "{name}");
     }
     let rest = site.all().await;
     assert!(matches!(rest[..], [Row::Sleep { .. }]), "{rest:?}");
-    let own = Some(Prefix::parse("192.0.2.7/32").unwrap());
     let gone = control
-        .forget(filter(None, None, own), false)
+        .forget(filter(None, None, client("192.0.2.7/32")), false)
         .await
         .unwrap();
     assert_eq!(gone.sleeps, 1);
@@ -484,10 +487,10 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
 async fn forgetting_one_triplet_heeds_the_rest_of_the_filter() {
     let site = Site::new(Params::default());
     let control = site.control();
-    let client = ClientIp::parse(b"192.0.2.7").unwrap();
+    let client = Prefix::parse("192.0.2.7/32").unwrap().into();
     control.allow(client, b"a@b", b"a@x").await.unwrap();
     let filter = |network: &str, state| Filter {
-        client: Some(Prefix::parse(network).unwrap()),
+        client: Some(Prefix::parse(network).unwrap().into()),
         sender: Some(b"a@b".to_vec()),
         recipient: Some(b"a@x".to_vec()),
         state,
@@ -514,7 +517,7 @@ async fn only_rows_that_a_decision_can_find_are_taken_in() {
     let at = |seconds| Timestamp::from_seconds(START + seconds);
     let triplet = |network: &str, last| Row::Triplet {
         key: RowKey::Plain(crate::policy::TripletParts {
-            network: Prefix::parse(network).unwrap(),
+            identity: Prefix::parse(network).unwrap().into(),
             sender: b"a@b".to_vec(),
             recipient: b"a@x".to_vec(),
         }),
@@ -526,7 +529,7 @@ async fn only_rows_that_a_decision_can_find_are_taken_in() {
         },
     };
     let client = |network: &str| Row::Client {
-        key: RowKey::Plain(Prefix::parse(network).unwrap()),
+        key: RowKey::Plain(Prefix::parse(network).unwrap().into()),
         record: crate::policy::Client {
             count: 1,
             last: at(0),
@@ -614,7 +617,7 @@ async fn an_import_merges_what_is_live_of_both_sides_whichever_is_older() {
         let site = Site::new(Params::default());
         let row = |record| Row::Triplet {
             key: RowKey::Plain(crate::policy::TripletParts {
-                network: Prefix::parse("192.0.2.0/24").unwrap(),
+                identity: Prefix::parse("192.0.2.0/24").unwrap().into(),
                 sender: b"a@b".to_vec(),
                 recipient: b"a@x".to_vec(),
             }),
@@ -667,6 +670,7 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
             b"a@b",
             b"a@x",
         )),
+        others: Vec::new(),
         sleep: None,
         suspicion: None,
         is_stressed: false,
@@ -723,8 +727,9 @@ async fn what_is_allowed_passes_and_keeps_its_first_sight() {
     let site = Site::new(Params::default());
     assert_eq!(site.ask("mx", "a@x").await, Reason::New);
     site.clock.advance(5);
-    let client = ClientIp::parse(b"192.0.2.200").unwrap();
+    let client = Identity::from(Prefix::parse("192.0.2.200").unwrap());
     for to in [b"a@x", b"b@x"] {
+        let client = client.clone();
         site.control().allow(client, b"a@b", to).await.unwrap();
     }
     for to in ["a@x", "b@x"] {
@@ -796,7 +801,7 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
             record,
         } => {
             let mut parts = parts.clone();
-            parts.network = Prefix::parse("192.0.2.44/32").unwrap();
+            parts.identity = Prefix::parse("192.0.2.44/32").unwrap().into();
             Row::Triplet {
                 key: RowKey::Plain(parts),
                 record,
@@ -805,12 +810,12 @@ async fn rows_are_taken_in_all_or_none_and_the_later_one_stays() {
         Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => row,
     });
     control.import(own_address.collect(), false).await.unwrap();
-    let network = Prefix::parse("192.0.2.0/24").unwrap();
+    let network = Identity::from(Prefix::parse("192.0.2.0/24").unwrap());
     assert!(to.all().await.iter().all(|row| match row {
         Row::Triplet {
             key: RowKey::Plain(parts),
             ..
-        } => parts.network == network,
+        } => parts.identity == network,
         Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => true,
     }));
     let is_passed = |row: &Row| {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::failure::ArgumentError;
+use crate::api::{CLIENT, DOMAIN, Row};
 
 /// A client given as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,13 +49,22 @@ impl<'a> ClientArgument<'a> {
     }
 }
 
-/// The value of a filter by client: the address of `NAME[ADDRESS]`, anything else unchanged, since it may be a network.
+/// The filter of a client: the address of `NAME[ADDRESS]`, an address or a network, or else a domain.
 #[must_use]
-pub fn filtered(client: &str) -> &str {
+pub fn filtered(client: Option<&str>) -> Row {
+    let Some(client) = client else {
+        return Row::new();
+    };
     match parts(client) {
-        Some((_, address)) if address.parse::<IpAddr>().is_ok() => address,
-        Some(_) | None => client,
+        Some((_, address)) if address.parse::<IpAddr>().is_ok() => Row::new().with(CLIENT, address),
+        Some(_) | None if is_domain(client) => Row::new().with(DOMAIN, client),
+        Some(_) | None => Row::new().with(CLIENT, client),
     }
+}
+
+/// Whether this may be a domain. What is not is taken for an address or a network.
+fn is_domain(client: &str) -> bool {
+    !client.is_empty() && !client.contains(['/', ':', '[']) && client.parse::<IpAddr>().is_err()
 }
 
 /// `NAME` and `ADDRESS` of `NAME[ADDRESS]`.
@@ -65,6 +75,7 @@ fn parts(client: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::FromRow;
 
     #[test]
     fn one_client_is_read() {
@@ -104,17 +115,21 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_has_an_address_or_a_network() {
+    fn a_filter_has_an_address_a_network_or_a_domain() {
         let cases = [
-            ("a.b[192.0.2.7]", "192.0.2.7"),
-            ("unknown[2001:db8::7]", "2001:db8::7"),
-            ("192.0.2.0/24", "192.0.2.0/24"),
-            ("192.0.2.7", "192.0.2.7"),
-            ("a.b[c]", "a.b[c]"),
-            ("", ""),
+            ("a.b[192.0.2.7]", CLIENT, "192.0.2.7"),
+            ("unknown[2001:db8::7]", CLIENT, "2001:db8::7"),
+            ("192.0.2.0/24", CLIENT, "192.0.2.0/24"),
+            ("192.0.2.7", CLIENT, "192.0.2.7"),
+            ("2001:db8::7", CLIENT, "2001:db8::7"),
+            ("example.org", DOMAIN, "example.org"),
+            ("a.b[c]", CLIENT, "a.b[c]"),
+            ("", CLIENT, ""),
         ];
-        for (typed, want) in cases {
-            assert_eq!(filtered(typed), want, "{typed}");
+        for (typed, key, want) in cases {
+            let filter = filtered(Some(typed)).build();
+            assert_eq!((filter.text(key), filter.len()), (Some(want), 1), "{typed}");
         }
+        assert!(filtered(None).build().is_empty());
     }
 }

@@ -1,9 +1,9 @@
 //! The second half of a decision: what the records say.
 
-use super::tarpit::{self, SleepChange};
+use super::tarpit::{self, Sleep, SleepChange};
 use super::{
     Because, Case, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset, Session, Step,
-    Trace, Verdict, greylist, reputation,
+    Trace, Triplet, TripletKey, Verdict, greylist, reputation,
 };
 use crate::types::Timestamp;
 
@@ -11,7 +11,14 @@ use crate::types::Timestamp;
 ///
 /// [`Case::facts`] alone makes one, so that nobody decides on less than is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LiveFacts(Facts);
+pub struct LiveFacts {
+    client: Option<Client>,
+    /// What the records under all names say together.
+    triplet: Option<Triplet>,
+    /// Under which name the best of them is kept: one that has passed before one that waits, else the first.
+    name: usize,
+    sleep: Option<Sleep>,
+}
 
 impl Case {
     /// What is known about the case: the `stored` records, without those that have expired. The caller has merged the
@@ -19,18 +26,42 @@ impl Case {
     #[must_use]
     pub fn facts(&self, stored: &Facts, session: Session, params: &Params) -> LiveFacts {
         let now = session.now;
-        match session.expiry {
-            Expiry::Suspended => LiveFacts(*stored),
-            Expiry::Applies => LiveFacts(Facts {
-                client: stored
-                    .client
-                    .filter(|client| !client.is_expired(now, params)),
-                triplet: stored
-                    .triplet
-                    .filter(|triplet| !triplet.is_expired(now, params)),
-                sleep: stored.sleep.filter(|sleep| !sleep.is_expired(now, params)),
-            }),
+        let expires = session.expiry == Expiry::Applies;
+        let is_live = |triplet: &Triplet| !expires || !triplet.is_expired(now, params);
+        let mut live = LiveFacts {
+            client: stored
+                .client
+                .filter(|client| !expires || !client.is_expired(now, params)),
+            triplet: stored.triplet.filter(is_live),
+            name: 0,
+            sleep: stored
+                .sleep
+                .filter(|sleep| !expires || !sleep.is_expired(now, params)),
+        };
+        for (name, other) in (1..).zip(stored.others) {
+            let Some(other) = other.filter(is_live) else {
+                continue;
+            };
+            let is_better = live
+                .triplet
+                .is_none_or(|best| other.is_passed() && !best.is_passed());
+            if is_better {
+                live.name = name;
+            }
+            live.triplet = Some(live.triplet.map_or(other, |best| best.merge(other)));
         }
+        live
+    }
+
+    /// The triplet's keys under all names of the client, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &TripletKey> {
+        self.triplet.iter().chain(&self.others)
+    }
+
+    /// The key under the name that a change of the triplet's record belongs to.
+    #[must_use]
+    pub fn name(&self, changes: &Changes) -> Option<&TripletKey> {
+        self.names().nth(changes.name)
     }
 
     /// Decides on what is known, and notes the steps in `trace`.
@@ -43,16 +74,17 @@ impl Case {
     ) -> Outcome {
         let (now, params) = (session.now, &rules.params);
         if let Some(threshold) = params.auto_whitelist {
-            trace.note(Step::Client(facts.0.client, threshold));
+            trace.note(Step::Client(facts.client, threshold));
         }
         let outcome = if let Some(outcome) = facts.by_reputation(now, params) {
             outcome
         } else {
             if self.triplet.is_some() {
-                trace.note(Step::Triplet(facts.0.triplet));
+                trace.note(Step::Triplet(facts.triplet));
+                trace.note_names(self, facts.triplet.map(|_| facts.name));
             }
             if self.sleep.is_some() {
-                trace.note(Step::Sleep(facts.0.sleep));
+                trace.note(Step::Sleep(facts.sleep));
             }
             facts.undecided((self, session), params)
         };
@@ -66,7 +98,7 @@ impl Case {
 impl LiveFacts {
     /// The outcome for a client that passes at once.
     fn by_reputation(&self, now: Timestamp, params: &Params) -> Option<Outcome> {
-        let client = self.0.client?;
+        let client = self.client?;
         client
             .is_whitelisted(params.auto_whitelist?)
             .then(|| Outcome {
@@ -90,14 +122,15 @@ impl LiveFacts {
     /// The triplet moves on; a deferral may become a sleep.
     fn at_recipient(&self, (case, session): (&Case, Session), params: &Params) -> Outcome {
         let now = session.now;
-        let step = greylist::step(self.0.triplet, now, params);
+        let step = greylist::step(self.triplet, now, params);
         let counted = match (params.auto_whitelist, step.waited) {
-            (Some(_), Some(_)) => reputation::count(self.0.client, now, params),
+            (Some(_), Some(_)) => reputation::count(self.client, now, params),
             (_, None) | (None, Some(_)) => None,
         };
         let mut outcome = Outcome {
             changes: Changes {
                 triplet: Some(step.next),
+                name: 0,
                 client: counted,
                 sleep: None,
                 durable: step.durable,
@@ -108,7 +141,7 @@ impl LiveFacts {
         };
         match (step.verdict, params.tarpit) {
             (Verdict::Defer { remaining }, Some(tarpit)) => {
-                let ordered = tarpit::order(tarpit, remaining, self.0.sleep, (case, session));
+                let ordered = tarpit::order(tarpit, remaining, self.sleep, (case, session));
                 outcome.verdict = ordered.verdict;
                 outcome.reason = ordered.reason.unwrap_or(outcome.reason);
                 outcome.changes.sleep = ordered.change;
@@ -118,18 +151,21 @@ impl LiveFacts {
             (verdict, _) if session.header_given => outcome.verdict = verdict.repeated(),
             _ => {}
         }
+        if !outcome.changes.durable {
+            outcome.changes.name = self.name;
+        }
         outcome
     }
 
     /// A client that has come as far as DATA passes; it may have survived its sleep.
     fn at_data(&self, session: Session, params: &Params) -> Outcome {
         let now = session.now;
-        let survival = tarpit::survival(self.0.sleep, session);
+        let survival = tarpit::survival(self.sleep, session);
         let counts = survival.is_ok() || session.is_known;
         let counted = params
             .auto_whitelist
             .filter(|_| counts)
-            .and_then(|_| reputation::count(self.0.client, now, params));
+            .and_then(|_| reputation::count(self.client, now, params));
         let whitelisted = becomes_whitelisted(counted, params);
         let changes = Changes {
             client: counted,
@@ -148,7 +184,7 @@ impl LiveFacts {
             Err((reason, left)) => Outcome {
                 changes: Changes {
                     // A client's first record is stored at once; there is none yet that a later one could replace.
-                    durable: whitelisted || (counted.is_some() && self.0.client.is_none()),
+                    durable: whitelisted || (counted.is_some() && self.client.is_none()),
                     ..changes
                 },
                 whitelisted,

@@ -31,6 +31,15 @@ impl Domain {
             .map(|domain| Self(Arc::from(domain)))
     }
 
+    /// The domain that was written into a key. It is one still, even if the list has changed since.
+    pub(super) fn from_key(name: &[u8]) -> Option<Self> {
+        let is_name = name.len() <= MOST_BYTES
+            && !name.iter().any(u8::is_ascii_uppercase)
+            && name.split(|byte| *byte == b'.').all(is_label);
+        let name = str::from_utf8(name).ok().filter(|_| is_name)?;
+        Some(Self(Arc::from(name)))
+    }
+
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {

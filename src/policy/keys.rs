@@ -1,16 +1,15 @@
-//! What makes two attempts the same: client network, folded sender, recipient.
+//! What makes two attempts the same: the client's identity, folded sender, recipient.
 //!
 //! # The key
 //!
 //! ```text
-//! triplet = network sender NUL recipient     ; lower-cased bytes, of any length
-//! client  = network
-//! network = family length address           ; 4 or 6, prefix length, as many bytes as the length needs
+//! triplet = identity sender NUL recipient    ; lower-cased bytes, of any length
+//! client  = identity
 //! ```
 //!
-//! The network says by itself where it ends and no address has a NUL in it, so two triplets never share
-//! a key, and one network's triplets are one range. (Postgrey joins its parts with `/`, which
-//! addresses may contain.)
+//! The [`Identity`] says by itself where it ends and no address has a NUL in it, so two triplets never share
+//! a key, and one network's triplets are one range, as are those of one domain. (Postgrey joins its parts with `/`,
+//! which addresses may contain.)
 //!
 //! # Folding a sender
 //!
@@ -18,8 +17,7 @@
 //! time stamp; BATV (`prvs=`) loses its tag; what follows the first `+` is cut; digits that stand as a
 //! word become `#`. All but SRS is Postgrey 1.37's.
 
-use std::net::IpAddr;
-
+use super::identity::Identity;
 use crate::types::Prefix;
 
 /// Identifies a triplet.
@@ -29,24 +27,24 @@ pub struct TripletKey(Vec<u8>);
 /// What a triplet's key is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TripletParts {
-    /// The client's network.
-    pub network: Prefix,
+    /// By what the client is known.
+    pub identity: Identity,
     /// The sender, folded and lower-cased.
     pub sender: Vec<u8>,
     /// The recipient, lower-cased.
     pub recipient: Vec<u8>,
 }
 
-/// Identifies a client (or its subnet) for the auto-whitelist. The keys of a network's triplets begin with
-/// these bytes.
+/// Identifies a client (or its network or domain) for the auto-whitelist. The keys of its triplets begin with these
+/// bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientKey(Vec<u8>);
 
 impl TripletKey {
     /// The key of a triplet; the sender is folded here.
     #[must_use]
-    pub fn new(network: Prefix, sender: &[u8], recipient: &[u8]) -> Self {
-        Self::write(network, recipient, sender.len(), |key| {
+    pub fn new(identity: impl Into<Identity>, sender: &[u8], recipient: &[u8]) -> Self {
+        Self::write(&identity.into(), recipient, sender.len(), |key| {
             fold_sender(sender, key);
         })
     }
@@ -54,8 +52,8 @@ impl TripletKey {
     /// The key of which these are the [`parts`](Self::parts): the sender is folded already. Folding it once more
     /// might cut more off: `PRVS=1=joe@…` is kept as `prvs=#=joe@…`, which would become `joe@…`.
     #[must_use]
-    pub fn from_parts(network: Prefix, folded_sender: &[u8], recipient: &[u8]) -> Self {
-        Self::write(network, recipient, folded_sender.len(), |key| {
+    pub fn from_parts(identity: &Identity, folded_sender: &[u8], recipient: &[u8]) -> Self {
+        Self::write(identity, recipient, folded_sender.len(), |key| {
             key.extend_from_slice(folded_sender);
         })
     }
@@ -68,26 +66,28 @@ impl TripletKey {
     /// What the key is made of; `None` if the bytes are no key's.
     #[must_use]
     pub fn parts(&self) -> Option<TripletParts> {
-        let (network, text) = read_network(&self.0)?;
+        let (identity, text) = Identity::read(&self.0)?;
         let (sender, recipient) = split_once(text, 0)?;
         Some(TripletParts {
-            network,
+            identity,
             sender: sender.to_vec(),
             recipient: recipient.to_vec(),
         })
     }
 
     fn write(
-        network: Prefix,
+        identity: &Identity,
         recipient: &[u8],
         sender_room: usize,
         write_sender: impl FnOnce(&mut Vec<u8>),
     ) -> Self {
         let room = sender_room
             .saturating_add(recipient.len())
-            .saturating_add(24);
+            .saturating_add(identity.room())
+            // The NUL, and what folding may add.
+            .saturating_add(6);
         let mut key = Vec::with_capacity(room);
-        write_network(&mut key, network);
+        identity.write(&mut key);
         let text = key.len();
         write_sender(&mut key);
         key.push(0);
@@ -96,6 +96,12 @@ impl TripletKey {
             text.make_ascii_lowercase();
         }
         Self(key)
+    }
+
+    /// Whether the client is known by a domain.
+    #[must_use]
+    pub fn is_of_domain(&self) -> bool {
+        Identity::is_domain(&self.0)
     }
 
     /// The key's bytes.
@@ -109,16 +115,17 @@ impl TripletParts {
     /// The key that is made of them.
     #[must_use]
     pub fn key(&self) -> TripletKey {
-        TripletKey::from_parts(self.network, &self.sender, &self.recipient)
+        TripletKey::from_parts(&self.identity, &self.sender, &self.recipient)
     }
 }
 
 impl ClientKey {
-    /// The key of a client, or of a network of clients.
+    /// The key of a client, or of a network or a domain of clients.
     #[must_use]
-    pub fn new(network: Prefix) -> Self {
-        let mut key = Vec::with_capacity(18);
-        write_network(&mut key, network);
+    pub fn new(identity: impl Into<Identity>) -> Self {
+        let identity = identity.into();
+        let mut key = Vec::with_capacity(identity.room());
+        identity.write(&mut key);
         Self(key)
     }
 
@@ -127,11 +134,23 @@ impl ClientKey {
         Self(bytes)
     }
 
-    /// The client's network; `None` if the bytes are no key's.
+    /// By what the client is known; `None` if the bytes are no key's.
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        let (identity, rest) = Identity::read(&self.0)?;
+        rest.is_empty().then_some(identity)
+    }
+
+    /// The client's network; `None` if it is known by a domain, or the bytes are no key's.
     #[must_use]
     pub fn network(&self) -> Option<Prefix> {
-        let (network, rest) = read_network(&self.0)?;
-        rest.is_empty().then_some(network)
+        self.identity()?.network()
+    }
+
+    /// Whether the client is known by a domain.
+    #[must_use]
+    pub fn is_of_domain(&self) -> bool {
+        Identity::is_domain(&self.0)
     }
 
     /// The key's bytes.
@@ -139,41 +158,6 @@ impl ClientKey {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
-}
-
-/// Writes family, prefix length and as many address bytes as the length needs.
-fn write_network(key: &mut Vec<u8>, network: Prefix) {
-    let bytes = usize::from(network.length()).div_ceil(8);
-    match network.address() {
-        IpAddr::V4(v4) => {
-            key.extend_from_slice(&[4, network.length()]);
-            key.extend(v4.octets().iter().take(bytes));
-        }
-        IpAddr::V6(v6) => {
-            key.extend_from_slice(&[6, network.length()]);
-            key.extend(v6.octets().iter().take(bytes));
-        }
-    }
-}
-
-/// The network that a key begins with, and what stands behind it.
-pub(crate) fn read_network(key: &[u8]) -> Option<(Prefix, &[u8])> {
-    let (&[family, length], rest) = key.split_first_chunk()?;
-    let (address, rest) = rest.split_at_checked(usize::from(length).div_ceil(8))?;
-    let address = match family {
-        4 => IpAddr::from(padded::<4>(address)?),
-        6 => IpAddr::from(padded::<16>(address)?),
-        _ => return None,
-    };
-    let network = Prefix::masked(address, length);
-    (network.address() == address && network.length() == length).then_some((network, rest))
-}
-
-/// The bytes with zeros behind them; `None` if there are too many.
-fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
-    let mut out = [0; N];
-    out.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(out)
 }
 
 /// Writes `sender` with everything left out that changes from mail to mail.
@@ -293,14 +277,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::policy::Domain;
     use crate::types::ClientIp;
 
-    fn network() -> impl Strategy<Value = Prefix> {
+    fn identity() -> impl Strategy<Value = Identity> {
         let v4 = (any::<[u8; 4]>(), 0..=32_u8)
-            .prop_map(|(octets, length)| Prefix::masked(octets.into(), length));
+            .prop_map(|(octets, length)| Prefix::masked(octets.into(), length).into());
         let v6 = (any::<[u8; 16]>(), 0..=128_u8)
-            .prop_map(|(octets, length)| Prefix::masked(octets.into(), length));
-        prop_oneof![v4, v6]
+            .prop_map(|(octets, length)| Prefix::masked(octets.into(), length).into());
+        let domain = "([a-z0-9-]{1,63}\\.){0,3}[A-Za-z0-9]{1,63}\\.(com|co\\.jp)"
+            .prop_map(|name| Domain::of(name.as_bytes()).unwrap().into());
+        prop_oneof![v4, v6, domain]
     }
 
     /// Addresses that have much to fold, and bytes.
@@ -315,25 +302,25 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_comes_back_from_its_parts(
-            network in network(),
+            identity in identity(),
             sender in address(),
             recipient in address(),
         ) {
-            let key = TripletKey::new(network, &sender, &recipient);
+            let key = TripletKey::new(identity.clone(), &sender, &recipient);
             let parts = key.parts().unwrap();
             let mut folded = Vec::new();
             fold_sender(&sender, &mut folded);
-            prop_assert_eq!(parts.network, network);
+            prop_assert_eq!(&parts.identity, &identity);
             prop_assert_eq!(&parts.sender, &folded.to_ascii_lowercase());
             prop_assert_eq!(&parts.recipient, &recipient.to_ascii_lowercase());
-            prop_assert_eq!(TripletKey::from_parts(network, &parts.sender, &parts.recipient), key);
-            prop_assert_eq!(ClientKey::new(network).network(), Some(network));
+            prop_assert_eq!(TripletKey::from_parts(&identity, &parts.sender, &parts.recipient), key);
+            prop_assert_eq!(ClientKey::new(identity.clone()).identity(), Some(identity));
         }
 
         #[test]
         fn bytes_that_have_parts_are_the_key_of_these(
             mut bytes in prop::collection::vec(any::<u8>(), 0..30),
-            family in prop_oneof![Just(4_u8), Just(6), any::<u8>()],
+            family in prop_oneof![Just(4_u8), Just(6), Just(7), any::<u8>()],
         ) {
             if let Some(first) = bytes.first_mut() {
                 *first = family;
@@ -341,12 +328,12 @@ mod tests {
             bytes.make_ascii_lowercase();
             let key = TripletKey::from_bytes(bytes.clone());
             if let Some(parts) = key.parts() {
-                let again = TripletKey::from_parts(parts.network, &parts.sender, &parts.recipient);
+                let again = TripletKey::from_parts(&parts.identity, &parts.sender, &parts.recipient);
                 prop_assert_eq!(again, key);
             }
             let client = ClientKey::from_bytes(bytes);
-            if let Some(network) = client.network() {
-                prop_assert_eq!(ClientKey::new(network), client);
+            if let Some(identity) = client.identity() {
+                prop_assert_eq!(ClientKey::new(identity), client);
             }
         }
     }
@@ -412,6 +399,8 @@ mod tests {
             TripletKey::new(net("192.0.2.0", 32), b"a", b"b/c"),
             TripletKey::new(net("192.0.2.0", 16), b"a", b"b/c"),
             TripletKey::new(net("2001:db8::1", 24), b"a", b"b/c"),
+            TripletKey::new(Domain::of(b"b.com").unwrap(), b"a", b"b/c"),
+            TripletKey::new(Domain::of(b"b.coma.fr").unwrap(), b"", b"b/c"),
         ];
         for (n, key) in keys.iter().enumerate() {
             for other in &keys[..n] {

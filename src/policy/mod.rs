@@ -33,8 +33,10 @@ mod domain;
 mod ere;
 mod evidence;
 pub mod greylist;
+mod identity;
 mod keys;
 mod lists;
+pub mod names;
 mod outcome;
 mod params;
 pub mod pattern;
@@ -61,11 +63,12 @@ pub use dns_lists::{
 pub use domain::Domain;
 pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};
 pub use greylist::Triplet;
-pub(crate) use keys::read_network;
+pub use identity::Identity;
 pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
     Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };
+pub use names::OTHER_NAMES;
 pub use outcome::{Because, Changes, Outcome, Suspicion};
 pub use params::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 pub use plan::plan;
@@ -101,8 +104,11 @@ pub enum Plan {
 pub struct Case {
     /// The client's record, unless the auto-whitelist is off.
     pub client: Option<ClientKey>,
-    /// The triplet's record; `None` at DATA.
+    /// The triplet's record, under the first of the client's names; `None` at DATA.
     pub triplet: Option<TripletKey>,
+    /// The same triplet under the client's other names, at most [`OTHER_NAMES`], in their order; empty unless clients
+    /// are looked up by domain. See [`names`].
+    pub others: Vec<TripletKey>,
     /// The record of the client's sleep, under taRgrey.
     pub sleep: Option<ClientKey>,
     /// What made the client suspicious.
@@ -116,8 +122,10 @@ pub struct Case {
 pub struct Facts {
     /// The client's record.
     pub client: Option<Client>,
-    /// The triplet's record.
+    /// The triplet's record under the first name of the client.
     pub triplet: Option<Triplet>,
+    /// Its records under the other names, as in [`Case::others`]. Two names may lead to the same record.
+    pub others: [Option<Triplet>; OTHER_NAMES],
     /// The record of the client's sleep.
     pub sleep: Option<Sleep>,
 }

@@ -42,6 +42,8 @@ pub enum Suspicion {
 pub struct Changes {
     /// The triplet's next record.
     pub triplet: Option<Triplet>,
+    /// Under which name of the case it is kept: 0 is the first. Durable changes are always kept under the first.
+    pub name: usize,
     /// The client's next record.
     pub client: Option<Client>,
     /// What becomes of the client's sleep.
@@ -54,6 +56,7 @@ impl Changes {
     /// Nothing.
     pub const NONE: Self = Self {
         triplet: None,
+        name: 0,
         client: None,
         sleep: None,
         durable: false,

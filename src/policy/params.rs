@@ -8,8 +8,10 @@ use crate::types::{ClientIp, Prefix, Span};
 pub enum CountBy {
     /// The exact address (Postgrey).
     Address,
-    /// The network that the triplet has.
+    /// The network of the client's triplets.
     Subnet,
+    /// The organizational domain of the verified name; the exact address where there is none that counts.
+    Domain,
 }
 
 /// What to answer while the store is unavailable.
@@ -74,6 +76,8 @@ pub struct Params {
     pub ipv4_bits: u8,
     /// Bits of an IPv6 client's network, 1 to 128.
     pub ipv6_bits: u8,
+    /// Whether triplets are known by the organizational domain of the client too; see [`names`](super::names).
+    pub by_domain: bool,
     /// Passes after which a client is auto-whitelisted; `None`: never.
     pub auto_whitelist: Option<u32>,
     /// Whom the auto-whitelist counts.
@@ -107,6 +111,7 @@ impl Default for Params {
             max_age: Span::from_days(35),
             ipv4_bits: 24,
             ipv6_bits: 64,
+            by_domain: false,
             auto_whitelist: Some(5),
             count_by: CountBy::Address,
             auto_whitelist_delay: Span::from_hours(1),

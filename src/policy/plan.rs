@@ -3,9 +3,9 @@
 use super::access::AccessResult;
 use super::dns_lists::{Rating, Standing};
 use super::{
-    Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, Finding, ListName, Lookup,
-    Outcome, Plan, Reason, Ruleset, Severity, SpfFinding, SpfQuestion, SpfResult, Stage, Step,
-    Suspicion, Trace, TripletKey, Unmatched, Verdict, s25r,
+    Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, Finding, Identity, ListName,
+    Lookup, Outcome, Plan, Reason, Ruleset, Severity, SpfFinding, SpfQuestion, SpfResult, Stage,
+    Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, names, s25r,
 };
 use crate::types::{ClientIp, Reply, ReplyText};
 
@@ -29,13 +29,13 @@ pub fn plan(
     match checked {
         Ok(Check::Done(suspicion)) => {
             let missing = parts.names(evidence, rules, trace);
-            let case = parts.case(rules, suspicion);
+            let case = parts.case(evidence, rules, suspicion);
             match missing {
                 None => Plan::Case(case),
                 Some(lookup) => Plan::Ask(vec![lookup], case),
             }
         }
-        Ok(Check::Lacks(lookups)) => Plan::Ask(lookups, parts.case(rules, None)),
+        Ok(Check::Lacks(lookups)) => Plan::Ask(lookups, parts.case(evidence, rules, None)),
         Err(settled) => settled.plan(),
     }
 }
@@ -342,17 +342,34 @@ impl<'a> Parts<'a> {
     }
 
     /// The records that decide.
-    fn case(&self, rules: &Ruleset, suspicion: Option<Suspicion>) -> Case {
+    fn case(&self, evidence: &Evidence, rules: &Ruleset, suspicion: Option<Suspicion>) -> Case {
         let params = &rules.params;
         let network = params.network(self.client);
         let address = self.client.network(32, 128);
-        let counted = match params.count_by {
-            CountBy::Address => address,
-            CountBy::Subnet => network,
+        let domain = (params.by_domain || params.count_by == CountBy::Domain)
+            .then(|| names::domain(self.name, self.client, rules))
+            .flatten();
+        let counted = match (params.count_by, &domain) {
+            (CountBy::Subnet, _) => network.into(),
+            (CountBy::Domain, Some(domain)) => domain.clone().into(),
+            (CountBy::Address, _) | (CountBy::Domain, None) => Identity::from(address),
         };
+        let key = |identity: Identity| TripletKey::new(identity, self.sender, self.recipient);
+        let mut triplet = (!self.is_data).then(|| key(network.into()));
+        let mut others = Vec::new();
+        let domain = domain.filter(|_| params.by_domain);
+        let by_spf = evidence.spf_domain().filter(|_| params.spf.names);
+        let by_spf = by_spf.filter(|by_spf| Some(*by_spf) != domain.as_ref());
+        // The last name first: each takes the first place.
+        for domain in [by_spf.cloned(), domain].into_iter().flatten() {
+            if let Some(first) = &mut triplet {
+                others.insert(0, std::mem::replace(first, key(domain.into())));
+            }
+        }
         Case {
             client: params.auto_whitelist.map(|_| ClientKey::new(counted)),
-            triplet: (!self.is_data).then(|| TripletKey::new(network, self.sender, self.recipient)),
+            triplet,
+            others,
             sleep: params.is_targrey().then(|| ClientKey::new(address)),
             suspicion,
             is_stressed: self.is_stressed,

@@ -14,6 +14,7 @@ fn case() -> Case {
     Case {
         client: Some(ClientKey::new(client.network(32, 128))),
         triplet: Some(TripletKey::new(client.network(24, 64), b"a@b", b"c@d")),
+        others: Vec::new(),
         sleep: Some(ClientKey::new(client.network(32, 128))),
         suspicion: None,
         is_stressed: false,
@@ -94,7 +95,7 @@ fn facts() -> impl Strategy<Value = Facts> {
     (triplet, client).prop_map(|(triplet, client)| Facts {
         client,
         triplet,
-        sleep: None,
+        ..Facts::default()
     })
 }
 

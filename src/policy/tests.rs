@@ -311,7 +311,7 @@ fn a_client_is_whitelisted_by_its_passes() {
             &Facts {
                 client,
                 triplet,
-                sleep: None,
+                ..Facts::default()
             },
             Session::default(),
             at(now),

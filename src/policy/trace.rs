@@ -2,6 +2,7 @@
 //!
 //! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
 
+use super::Case;
 use super::dns_lists::{Score, ZoneAnswer};
 use super::greylist::Triplet;
 use super::lists::EntryRef;
@@ -48,6 +49,9 @@ pub trait Trace {
 
     /// Takes a step.
     fn note(&mut self, step: Step);
+
+    /// Takes the keys under which the triplet's record was looked for, and which of them has it, if one has.
+    fn note_names(&mut self, _: &Case, _: Option<usize>) {}
 }
 
 impl Trace for () {

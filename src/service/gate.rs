@@ -225,4 +225,6 @@ mod explain_tests;
 #[cfg(test)]
 mod lookup_tests;
 #[cfg(test)]
+mod names_tests;
+#[cfg(test)]
 mod tarpit_tests;

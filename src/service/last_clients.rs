@@ -66,7 +66,7 @@ impl LastClients {
         };
         let address = attempt.client_address.and_then(ClientIp::parse);
         if let (Some(mut clients), Some(triplet), Some(address)) =
-            (self.lock(), &case.triplet, address)
+            (self.lock(), case.name(&outcome.changes), address)
         {
             let name = attempt.client_name.unwrap_or_default();
             let name = Some(name).filter(|name| name.len() <= LONGEST_NAME);
@@ -148,7 +148,7 @@ mod tests {
 
     fn parts(number: usize) -> TripletParts {
         TripletParts {
-            network: Prefix::parse("192.0.2.0/24").unwrap(),
+            identity: Prefix::parse("192.0.2.0/24").unwrap().into(),
             sender: format!("sender-of-{number}@example.org").into_bytes(),
             recipient: b"bob@example.net".to_vec(),
         }
@@ -171,6 +171,7 @@ mod tests {
         let case = Case {
             client: None,
             triplet: Some(parts(number).key()),
+            others: Vec::new(),
             sleep: None,
             suspicion: None,
             is_stressed: false,

@@ -53,6 +53,10 @@ impl WriteBehind {
     ) -> Outcome {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
+        if !case.others.is_empty() {
+            noted.merge_others_into(case, facts);
+            flushing.merge_others_into(case, facts);
+        }
         // Each key is looked up once: what is found is read before the decision and written after it.
         let triplet = at(&mut noted.triplets, case.triplet.as_ref(), facts.triplet);
         let client = at(&mut noted.clients, case.client.as_ref(), facts.client);
@@ -61,9 +65,10 @@ impl WriteBehind {
         if outcome.changes.durable {
             return outcome;
         }
-        match (triplet, outcome.changes.triplet) {
+        let place = triplet.filter(|_| outcome.changes.name == 0);
+        match (place, outcome.changes.triplet) {
             (Some(place), Some(next)) => *place = next,
-            (None, Some(next)) => insert(&mut noted.triplets, case.triplet.as_ref(), next),
+            (None, Some(next)) => insert(&mut noted.triplets, case.name(&outcome.changes), next),
             (_, None) => {}
         }
         match (client, outcome.changes.client) {
@@ -77,6 +82,8 @@ impl WriteBehind {
     /// Merges buffered updates into `facts`.
     pub(crate) fn merge_into(&self, case: &Case, facts: &mut Facts) {
         let both = self.lock();
+        both.noted.merge_others_into(case, facts);
+        both.flushing.merge_others_into(case, facts);
         let triplet = case.triplet.as_ref();
         let client = case.client.as_ref();
         let triplet = triplet.and_then(|key| both.noted.triplets.get(key));
@@ -123,8 +130,10 @@ impl WriteBehind {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
         for side in [noted, flushing] {
-            if let (Some(key), Some(_)) = (&case.triplet, changes.triplet) {
-                side.triplets.remove(key);
+            if changes.triplet.is_some() {
+                for key in case.names() {
+                    side.triplets.remove(key);
+                }
             }
             if let (Some(key), Some(_)) = (&case.client, changes.client) {
                 side.clients.remove(key);
@@ -156,6 +165,17 @@ impl DirtyRecords {
         if let Some(stored) = facts.client {
             let seen = client.or_else(|| self.clients.get(case.client.as_ref()?));
             facts.client = Some(seen.map_or(stored, |seen| seen.merge(stored)));
+        }
+    }
+
+    /// Merges buffered updates of the triplet's records under its other names into `facts`.
+    fn merge_others_into(&self, case: &Case, facts: &mut Facts) {
+        for (key, stored) in case.others.iter().zip(&mut facts.others) {
+            if let (Some(record), Some(seen)) = (*stored, self.triplets.get(key))
+                && seen.same_state(record)
+            {
+                *stored = Some(seen.merge(record));
+            }
         }
     }
 
@@ -233,6 +253,7 @@ mod tests {
                 b"ann@a.example",
                 recipient.as_bytes(),
             )),
+            others: Vec::new(),
             sleep: None,
             suspicion: None,
             is_stressed: false,
@@ -256,7 +277,7 @@ mod tests {
                 count: 1,
                 last: at(0),
             }),
-            sleep: None,
+            ..Facts::default()
         }
     }
 
@@ -352,7 +373,7 @@ mod tests {
                 count: 1,
                 last: at(500),
             }),
-            sleep: None,
+            ..Facts::default()
         };
         let outcome = write_behind.decide(&case, &mut { stored }, |_| {
             let mut outcome = Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client);

@@ -8,13 +8,14 @@ use super::memory::MemoryStore;
 use super::tests::lmdb;
 use super::*;
 use crate::policy::{
-    self, Attempt, Lists, Outcome, Plan, Ruleset, Scheme, Session, Stage, Tarpit, Texts,
+    self, Attempt, CountBy, Lists, Outcome, Plan, Ruleset, Scheme, Session, Stage, Tarpit, Texts,
 };
 
 /// One attempt, and whether a slice is swept before it.
 #[derive(Debug, Clone)]
 struct Step {
     after: u64,
+    name: &'static str,
     client: u8,
     sender: u8,
     is_data: bool,
@@ -24,20 +25,24 @@ struct Step {
 fn attempt() -> impl Strategy<Value = Step> {
     let after = prop_oneof![Just(0), 0..400_u64, Just(3600), 0..4 * 86_400_u64];
     (
-        after,
+        (after, prop::sample::select(NAMES)),
         1..4_u8,
         0..6_u8,
         prop::bool::weighted(0.3),
         prop::bool::weighted(0.1),
     )
-        .prop_map(|(after, client, sender, is_data, sweeps)| Step {
+        .prop_map(|((after, name), client, sender, is_data, sweeps)| Step {
             after,
+            name,
             client,
             sender,
             is_data,
             sweeps,
         })
 }
+
+/// Names of clients in two domains, in none, and of a line.
+const NAMES: &[&str] = &["unknown", "mx.a.com", "out.a.com", "mx.b.com", "ppp1.a.com"];
 
 /// Senders of every length that keys are kept by in another way.
 fn sender(number: u8) -> Vec<u8> {
@@ -71,6 +76,7 @@ fn decide(
         format!("192.0.2.{}", attempt.client),
         sender(attempt.sender),
     );
+    let attempt_name = attempt.name;
     let attempt = Attempt {
         stage: if attempt.is_data {
             Stage::Data
@@ -78,7 +84,7 @@ fn decide(
             Stage::Recipient
         },
         client_address: Some(address.as_bytes()),
-        client_name: Some(b"unknown"),
+        client_name: Some(attempt_name.as_bytes()),
         sender: Some(&sender),
         recipient: Some(b"joe@example.net"),
         ..Attempt::default()
@@ -111,12 +117,14 @@ proptest! {
     #[test]
     fn every_store_leads_to_the_same_decisions(
         attempts in prop::collection::vec(attempt(), 1..60),
-        is_targrey in any::<bool>(),
+        (is_targrey, by_domain) in any::<(bool, bool)>(),
         retry_count in 1..3_u32,
     ) {
         let tarpit = Tarpit { length: Span::from_seconds(125), scheme: Scheme::Targrey, limit: 50 };
         let params = Params {
             ipv4_bits: 32,
+            by_domain,
+            count_by: if by_domain { CountBy::Domain } else { CountBy::Address },
             auto_whitelist: Some(3),
             retry_count,
             tarpit: is_targrey.then_some(tarpit),

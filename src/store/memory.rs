@@ -13,8 +13,8 @@ use super::{
     RequestError, Row, RowKey, Scope, StoreError, Swept, Tally, Writer, add_up,
 };
 use crate::policy::{
-    Added, Case, Client, ClientKey, Facts, ListName, Params, Pause, Sleep, SleepChange, Triplet,
-    TripletKey,
+    Added, Case, Client, ClientKey, Facts, Identity, ListName, Params, Pause, Sleep, SleepChange,
+    Triplet, TripletKey,
 };
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Prefix, Timestamp};
@@ -28,6 +28,8 @@ pub struct MemoryStore {
 #[derive(Debug, Clone, Default)]
 struct Tables {
     triplets: BTreeMap<TripletKey, Triplet>,
+    /// The triplet that another name of a waiting one leads to, and when that was begun.
+    names: BTreeMap<TripletKey, (TripletKey, Timestamp)>,
     clients: BTreeMap<ClientKey, Client>,
     sleeps: BTreeMap<ClientKey, Sleep>,
     /// By list and text, as on disk.
@@ -53,7 +55,6 @@ impl MemoryStore {
 impl Tables {
     /// All rows of a scope with their tables' numbers and their keys as on disk: waiting triplets first.
     fn rows(&self, scope: &Scope) -> Vec<(u8, Cow<'_, [u8]>, Row)> {
-        let network = |key: &ClientKey| key.network().map(RowKey::Plain);
         let mut rows = Vec::new();
         for (key, record) in self.triplets.iter().filter(|_| scope.triplets) {
             let row = key.parts().map(|parts| Row::Triplet {
@@ -64,12 +65,14 @@ impl Tables {
         }
         for (key, record) in self.clients.iter().filter(|_| scope.clients) {
             let record = *record;
-            let row = network(key).map(|key| Row::Client { key, record });
+            let key_of = key.identity().map(RowKey::Plain);
+            let row = key_of.map(|key| Row::Client { key, record });
             rows.push((2, key.as_bytes(), row));
         }
         for (key, record) in self.sleeps.iter().filter(|_| scope.sleeps) {
             let record = *record;
-            let row = network(key).map(|key| Row::Sleep { key, record });
+            let key_of = key.network().map(RowKey::Plain);
+            let row = key_of.map(|key| Row::Sleep { key, record });
             rows.push((3, key.as_bytes(), row));
         }
         let mut rows: Vec<_> = rows
@@ -82,9 +85,22 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// The key that has the record which a key has or leads to.
+    fn under<'k>(&'k self, key: &'k TripletKey) -> Option<(&'k TripletKey, Triplet)> {
+        if let Some(record) = self.triplets.get(key) {
+            return Some((key, *record));
+        }
+        let (under, first) = self.names.get(key)?;
+        let record = *self.triplets.get(under)?;
+        let leads = !record.is_passed() && record.first() <= *first;
+        leads.then_some((under, record))
+    }
+}
+
 impl Records for Tables {
     fn triplet(&self, key: &TripletKey) -> Result<Option<Triplet>, StoreError> {
-        Ok(self.triplets.get(key).copied())
+        Ok(self.under(key).map(|(_, record)| record))
     }
 
     fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
@@ -96,7 +112,38 @@ impl Records for Tables {
     }
 
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
-        self.triplets.insert(key.clone(), record);
+        let under = self.under(key);
+        let under = under.filter(|(_, old)| record.first() <= old.first());
+        let under = under.map_or(key, |(under, _)| under).clone();
+        self.triplets.insert(under, record);
+        Ok(())
+    }
+
+    fn remove_other(&mut self, key: &TripletKey) -> Result<(), StoreError> {
+        let under = self.under(key).map(|(under, _)| under.clone());
+        if let Some(under) = under.filter(|under| under != key) {
+            self.triplets.remove(&under);
+        }
+        Ok(())
+    }
+
+    fn move_triplet(
+        &mut self,
+        key: &TripletKey,
+        to: &TripletKey,
+        record: Triplet,
+    ) -> Result<(), StoreError> {
+        if record.is_passed() {
+            self.remove_triplet(key)?;
+            return Ok(());
+        }
+        self.triplets.remove(key);
+        if let Some((under, found)) = self.under(to)
+            && under != key
+        {
+            let leads = (under.clone(), found.first());
+            self.names.insert(key.clone(), leads);
+        }
         Ok(())
     }
 
@@ -114,7 +161,8 @@ impl Records for Tables {
     }
 
     fn remove_triplet(&mut self, key: &TripletKey) -> Result<bool, StoreError> {
-        Ok(self.triplets.remove(key).is_some())
+        let under = self.under(key).map(|(under, _)| under.clone());
+        Ok(under.is_some_and(|under| self.triplets.remove(&under).is_some()))
     }
 
     fn remove_client(&mut self, key: &ClientKey) -> Result<bool, StoreError> {
@@ -122,7 +170,11 @@ impl Records for Tables {
     }
 
     fn remove_row(&mut self, row: &Row) -> Result<bool, StoreError> {
-        let client = |key: &RowKey<Prefix>| match key {
+        let client = |key: &RowKey<Identity>| match key {
+            RowKey::Plain(client) => Some(ClientKey::new(client.clone())),
+            RowKey::Hashed(_) => None,
+        };
+        let sleeper = |key: &RowKey<Prefix>| match key {
             RowKey::Plain(network) => Some(ClientKey::new(*network)),
             RowKey::Hashed(_) => None,
         };
@@ -142,7 +194,7 @@ impl Records for Tables {
                 let is_same = found.is_some_and(|found| is_same_client(*record, found));
                 is_same && self.clients.remove(&key).is_some()
             }),
-            Row::Sleep { key, record } => client(key).is_some_and(|key| {
+            Row::Sleep { key, record } => sleeper(key).is_some_and(|key| {
                 let found = self.sleeps.get(&key).copied();
                 let is_same = found.is_some_and(|found| is_same_sleep(*record, found));
                 is_same && self.sleeps.remove(&key).is_some()
@@ -282,6 +334,10 @@ impl Writer for MemoryStore {
         };
         let before = count(&tables);
         tables.triplets.retain(|_, t| !t.is_expired(now, params));
+        let names = std::mem::take(&mut tables.names).into_iter();
+        let names = names.filter(|(_, (under, _))| tables.triplets.contains_key(under));
+        let names = names.collect();
+        tables.names = names;
         tables.clients.retain(|_, c| !c.is_expired(now, params));
         tables.sleeps.retain(|_, s| !s.is_expired(now, params));
         let kept = encode_hour(now.before(HISTORY));

@@ -168,7 +168,7 @@ pub trait Reader: Send + Sync {
 
 /// What a transaction sees and may change.
 pub trait Records {
-    /// A triplet's record.
+    /// A triplet's record: the one of this key, or else the one that the key [leads to](Self::move_triplet).
     ///
     /// # Errors
     ///
@@ -189,12 +189,33 @@ pub trait Records {
     /// [`StoreError`] when it cannot be read.
     fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError>;
 
-    /// Keeps a triplet's record in place of any older one.
+    /// Keeps a triplet's record in place of any older one. Where the key leads to the record of another key, that one
+    /// is replaced, unless the new record was begun later: that one belongs to this key.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be kept.
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError>;
+
+    /// Removes the record that a key leads to, unless it is the key's own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be removed.
+    fn remove_other(&mut self, key: &TripletKey) -> Result<(), StoreError>;
+
+    /// Removes the record of this key, and if `record` has passed, the one that the key leads to: `to` has `record` in
+    /// place of it. If `record` waits, the key leads to it from now on, until it passes, is begun anew or is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when that cannot be kept.
+    fn move_triplet(
+        &mut self,
+        key: &TripletKey,
+        to: &TripletKey,
+        record: Triplet,
+    ) -> Result<(), StoreError>;
 
     /// Keeps a client's record in place of any older one.
     ///
@@ -210,7 +231,7 @@ pub trait Records {
     /// [`StoreError`] when it cannot be kept.
     fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError>;
 
-    /// Forgets a triplet; says whether there was one.
+    /// Forgets a triplet, or the one that the key leads to; says whether there was one.
     ///
     /// # Errors
     ///
@@ -262,6 +283,19 @@ pub trait Records {
     /// be kept.
     fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError>;
 
+    /// Keeps a triplet's record under this key, and in place of the one that it leads to.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be kept.
+    fn put_under_both(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
+        self.put_triplet(key, record)?;
+        if self.triplet(key)?.is_none() {
+            self.put_triplet(key, record)?;
+        }
+        Ok(())
+    }
+
     /// The records a decision needs.
     ///
     /// # Errors
@@ -271,21 +305,35 @@ pub trait Records {
         let client = case.client.as_ref().map(|key| self.client(key));
         let triplet = case.triplet.as_ref().map(|key| self.triplet(key));
         let sleep = case.sleep.as_ref().map(|key| self.sleep(key));
-        Ok(Facts {
+        let mut facts = Facts {
             client: client.transpose()?.flatten(),
             triplet: triplet.transpose()?.flatten(),
             sleep: sleep.transpose()?.flatten(),
-        })
+            ..Facts::default()
+        };
+        for (key, place) in case.others.iter().zip(&mut facts.others) {
+            *place = self.triplet(key)?;
+        }
+        Ok(facts)
     }
 
-    /// Keeps what a decision changed.
+    /// Keeps what a decision changed. A durable change of a triplet is kept under its first name: there is no record
+    /// under its other names then, and while it waits, they lead to this one.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be kept.
     fn apply(&mut self, case: &Case, changes: &Changes) -> Result<(), StoreError> {
-        if let (Some(key), Some(triplet)) = (&case.triplet, changes.triplet) {
+        if let (Some(key), Some(triplet)) = (case.name(changes), changes.triplet) {
+            if changes.durable && triplet.is_passed() {
+                self.remove_other(key)?;
+            }
             self.put_triplet(key, triplet)?;
+            if changes.durable {
+                for other in &case.others {
+                    self.move_triplet(other, key, triplet)?;
+                }
+            }
         }
         if let (Some(key), Some(client)) = (&case.client, changes.client) {
             self.put_client(key, client)?;
@@ -384,6 +432,8 @@ pub trait Writer: Send {
 mod agreement_tests;
 #[cfg(test)]
 mod kept_tests;
+#[cfg(test)]
+mod names_tests;
 #[cfg(test)]
 mod page_tests;
 #[cfg(test)]

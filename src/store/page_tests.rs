@@ -90,12 +90,12 @@ fn network(row: &Row) -> Option<Prefix> {
         Row::Triplet {
             key: RowKey::Plain(parts),
             ..
-        } => Some(parts.network),
+        } => parts.identity.network(),
         Row::Client {
-            key: RowKey::Plain(network),
+            key: RowKey::Plain(client),
             ..
-        }
-        | Row::Sleep {
+        } => client.network(),
+        Row::Sleep {
             key: RowKey::Plain(network),
             ..
         } => Some(*network),
@@ -160,13 +160,13 @@ fn pages_show_every_row_once_whatever_their_length() {
             triplets: false,
             clients: false,
             sleeps: false,
-            network: None,
+            identity: None,
         };
         let some = |triplets, clients, sleeps| Scope {
             triplets,
             clients,
             sleeps,
-            ..none
+            ..none.clone()
         };
         let is_triplet = |row: &Row| matches!(row, Row::Triplet { .. });
         let is_client = |row: &Row| matches!(row, Row::Client { .. });
@@ -212,7 +212,7 @@ fn foreign_cursors_are_refused_and_no_harm_is_done() {
         }
         if is_hashed {
             let one = Scope {
-                network: Some(prefix("192.0.2.0/24")),
+                identity: Some(prefix("192.0.2.0/24").into()),
                 ..Scope::ALL
             };
             assert!(matches!(
@@ -244,7 +244,7 @@ fn a_network_s_pages_show_it_and_what_is_inside_it() {
         ];
         for (wanted, want) in cases {
             let scope = Scope {
-                network: Some(prefix(wanted)),
+                identity: Some(prefix(wanted).into()),
                 ..Scope::ALL
             };
             let rows = pages(reader.as_ref(), &scope, 2);

@@ -9,18 +9,19 @@
 //! It names a place among the keys, not a record: what stood there may be gone, and the next page begins behind
 //! the place all the same.
 //!
-//! # One network
+//! # One network, one domain
 //!
 //! Keys begin with family and prefix length of a network, then its address. A network's records, and those of the
 //! networks inside it, are one range for each prefix length that occurs; [`Scope::reach`] says at any key where the
-//! next of these begins, so that nothing else is read.
+//! next of these begins, so that nothing else is read. The records of a domain are one range, behind those of all
+//! networks.
 
 use std::cmp::Ordering;
 
 use super::privacy::HASH_LENGTH;
 use super::schema::LONGEST_KEY;
 use super::{Refusal, StoreError};
-use crate::policy::{Client, ClientKey, Sleep, Triplet, TripletParts, read_network};
+use crate::policy::{Client, ClientKey, Identity, Sleep, Triplet, TripletParts};
 use crate::types::Prefix;
 
 /// Records that one page looks at: some ten milliseconds' worth.
@@ -31,7 +32,7 @@ const LOOKED: usize = 20_000;
 const BYTES: usize = 1 << 20;
 
 /// What pages go through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Triplets, waiting and passed.
     pub triplets: bool,
@@ -39,9 +40,9 @@ pub struct Scope {
     pub clients: bool,
     /// Sleeps.
     pub sleeps: bool,
-    /// Only records of this network and of networks inside it. A key has the network as it was masked when the
-    /// record was made.
-    pub network: Option<Prefix>,
+    /// Only records of this domain, or of this network and of networks inside it. A key has the network as it was
+    /// masked when the record was made.
+    pub identity: Option<Identity>,
 }
 
 /// A record with its key.
@@ -57,7 +58,7 @@ pub enum Row {
     /// A client.
     Client {
         /// Its key.
-        key: RowKey<Prefix>,
+        key: RowKey<Identity>,
         /// Its record.
         record: Client,
     },
@@ -94,7 +95,7 @@ impl Scope {
         triplets: true,
         clients: true,
         sleeps: true,
-        network: None,
+        identity: None,
     };
 
     /// The first key of the scope's records with networks of `length` bits.
@@ -105,16 +106,21 @@ impl Scope {
 
     /// The key to begin with in each table; `None` for the table's first.
     pub(super) fn first(&self) -> Option<Vec<u8>> {
-        self.network
-            .map(|network| Self::first_of(network, network.length()))
+        let identity = self.identity.clone()?;
+        Some(ClientKey::new(identity).as_bytes().to_vec())
     }
 
     /// Whether a key is the scope's, and if not, where the next one may be.
     pub(super) fn reach(&self, key: &[u8]) -> Result<Reach, StoreError> {
-        let Some(wanted) = self.network else {
-            return Ok(Reach::Inside);
+        let wanted = match &self.identity {
+            None => return Ok(Reach::Inside),
+            Some(Identity::Network(network)) => *network,
+            Some(domain @ Identity::Domain(_)) => return Ok(Reach::of_domain(domain, key)),
         };
-        let (network, _) = read_network(key).ok_or(StoreError::Record)?;
+        let (identity, _) = Identity::read(key).ok_or(StoreError::Record)?;
+        let Identity::Network(network) = identity else {
+            return Ok(Reach::Beyond);
+        };
         match (wanted.address().is_ipv4(), network.address().is_ipv4()) {
             (true, false) => return Ok(Reach::Beyond),
             (false, true) => return Ok(Reach::Next(Self::first_of(wanted, wanted.length()))),
@@ -152,6 +158,21 @@ pub(super) enum Reach {
     Beyond,
 }
 
+impl Reach {
+    /// Where a key stands in the scope of a domain.
+    fn of_domain(domain: &Identity, key: &[u8]) -> Self {
+        let wanted = ClientKey::new(domain.clone());
+        let wanted = wanted.as_bytes();
+        if key.starts_with(wanted) {
+            Self::Inside
+        } else if key < wanted {
+            Self::Next(wanted.to_vec())
+        } else {
+            Self::Beyond
+        }
+    }
+}
+
 /// A place to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor<'a> {
@@ -168,7 +189,7 @@ impl<'a> Cursor<'a> {
         let is_key = if is_hashed {
             key.len() == HASH_LENGTH
         } else {
-            key.len() <= LONGEST_KEY && read_network(key).is_some()
+            key.len() <= LONGEST_KEY && Identity::read(key).is_some()
         };
         if !is_key {
             return Err(Refusal::BadCursor);
@@ -246,6 +267,7 @@ pub(super) fn is_same_sleep(shown: Sleep, found: Sleep) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Domain;
 
     fn prefix(text: &str) -> Prefix {
         Prefix::parse(text).unwrap()
@@ -276,7 +298,7 @@ mod tests {
         ];
         for (wanted, found, want) in cases {
             let scope = Scope {
-                network: Some(prefix(wanted)),
+                identity: Some(prefix(wanted).into()),
                 ..Scope::ALL
             };
             let want = match want {
@@ -285,6 +307,40 @@ mod tests {
                 Some(next) => Reach::Next(key(next)),
             };
             assert_eq!(scope.reach(&key(found)).unwrap(), want, "{wanted} {found}");
+        }
+    }
+
+    #[test]
+    fn a_scope_of_a_domain_reaches_its_keys_behind_all_networks() {
+        let domain = |name: &str| Domain::of(name.as_bytes()).unwrap();
+        let key_of = |name: &str| ClientKey::new(domain(name)).as_bytes().to_vec();
+        let scope = Scope {
+            identity: Some(domain("b.com").into()),
+            ..Scope::ALL
+        };
+        let next = Reach::Next(key_of("b.com"));
+        assert_eq!(scope.first(), Some(key_of("b.com")));
+        for (name, found, want) in [
+            ("IPv4", key("192.0.2.7/32"), next.clone()),
+            ("IPv6", key("2001:db8::/64"), next.clone()),
+            ("a domain before it", key_of("a.com"), next),
+            ("itself", key_of("b.com"), Reach::Inside),
+            (
+                "a triplet",
+                [key_of("b.com"), b"x@y\0z".to_vec()].concat(),
+                Reach::Inside,
+            ),
+            ("one that begins alike", key_of("b.com.de"), Reach::Beyond),
+            ("a domain behind it", key_of("c.com"), Reach::Beyond),
+        ] {
+            assert_eq!(scope.reach(&found).unwrap(), want, "{name}");
+        }
+        for network in ["0.0.0.0/0", "::/0"] {
+            let scope = Scope {
+                identity: Some(prefix(network).into()),
+                ..Scope::ALL
+            };
+            assert_eq!(scope.reach(&key_of("b.com")).unwrap(), Reach::Beyond);
         }
     }
 

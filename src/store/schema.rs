@@ -29,13 +29,18 @@ use super::{Refusal, StoreError, Tally};
 use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey};
 use crate::types::{Span, Timestamp};
 
-/// The format this version writes, and the last it can read. What a format added:
+/// The last format that this version can read. What a format added:
 ///
 /// | format | records |
 /// | --- | --- |
 /// | 1 | waiting, passed, client |
 /// | 2 | waiting with retries counted, sleep, entry, tally |
-pub const FORMAT: u32 = 2;
+/// | 3 | triplets and clients of domains, other names of waiting triplets |
+pub const FORMAT: u32 = 3;
+
+/// The format of a new database. It gets the last one with the first record that needs it; until then an earlier
+/// version can open it.
+pub(super) const FORMAT_OF_NEW: u32 = 2;
 
 /// LMDB's longest key.
 pub(super) const LONGEST_KEY: usize = 511;
@@ -166,6 +171,12 @@ fn split_triplet(bytes: &[u8]) -> Result<(Triplet, &[u8]), StoreError> {
         _ => return Err(StoreError::Record),
     };
     Ok((record, fields.rest))
+}
+
+/// What stands behind a triplet's record, if anything does.
+pub(super) fn triplet_text(bytes: &[u8]) -> Result<Option<&[u8]>, StoreError> {
+    let (_, text) = split_triplet(bytes)?;
+    Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
 /// Reads a triplet's record, and its whole key from the stored one, which is not a hash.

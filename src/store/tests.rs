@@ -10,6 +10,7 @@ fn case(sender: &str) -> Case {
     Case {
         client: Some(ClientKey::new(client.network(32, 128))),
         triplet: Some(triplet(sender)),
+        others: Vec::new(),
         sleep: Some(ClientKey::new(client.network(32, 128))),
         suspicion: None,
         is_stressed: false,

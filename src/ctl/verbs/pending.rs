@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 
 use super::{Answer, bare, shown, triplets};
 use crate::api::{
-    CLIENT, CLIENT_ADDRESS, CLIENT_NAME, COUNTED, Dict, FIRST, FromRow, HASH, LAST, NETWORK,
-    RECIPIENT, RETRIES, RETRYING, Row, SENDER, STATE, STATE_WAITING,
+    CLIENT, CLIENT_ADDRESS, CLIENT_NAME, COUNTED, DOMAIN, Dict, FIRST, FromRow, HASH, LAST,
+    NETWORK, RECIPIENT, RETRIES, RETRYING, SENDER, STATE, STATE_WAITING,
 };
 use crate::ctl::args::Pending;
 use crate::ctl::client::filtered;
@@ -114,9 +114,8 @@ impl TopRows {
 
 /// Runs the verb.
 pub(super) async fn run(session: &Session, options: &Pending) -> Result<Answer, Failure> {
-    let filter = Row::new()
+    let filter = filtered(options.client.as_deref())
         .with(STATE, STATE_WAITING)
-        .with_some(CLIENT, options.client.as_deref().map(filtered))
         .with_some(SENDER, options.sender.as_deref().map(bare))
         .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
         .with_some(RETRYING, options.retrying.then_some(true));
@@ -180,13 +179,16 @@ fn rank(row: &Dict) -> (Reverse<u64>, u64) {
     (Reverse(tries(row)), row.number(FIRST).unwrap_or_default())
 }
 
-/// The client of the last attempt, as in the log of Postfix; the network if that client is not known.
+/// The client of the last attempt, as in the log of Postfix; the network or domain if that client is not known.
 fn client(row: &Dict) -> Cell {
     match (row.text(CLIENT_NAME), row.text(CLIENT_ADDRESS)) {
         (Some(name), Some(address)) => Cell::new(name).before(format!("[{address}]")),
         (None, Some(address)) => Cell::default().before(address),
-        (_, None) => match row.text(NETWORK).or(row.text(CLIENT)) {
-            Some(network) => Cell::default().before(network),
+        (_, None) => match [NETWORK, DOMAIN, CLIENT]
+            .iter()
+            .find_map(|key| row.text(key))
+        {
+            Some(known_by) => Cell::default().before(known_by),
             None => Cell::new(row.text(HASH).unwrap_or_default()),
         },
     }
@@ -219,6 +221,7 @@ fn cells(row: &Dict, view: &View) -> [Cell; 6] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::api::Row;
 
     const NOW: u64 = 1_795_318_397;
 
@@ -334,6 +337,16 @@ CLIENT                            TRIES  WAITS  SEEN AGO
             let rows = got.rows.iter().filter_map(|row| row.number(RETRIES));
             let rows: Vec<_> = rows.collect();
             assert_eq!((&*rows, got.is_cut), (want, want_cut), "{limit}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_not_remembered_is_shown_by_its_network_or_its_domain() {
+        for (key, known_by) in [(NETWORK, "192.0.2.0/24"), (DOMAIN, "example.org")] {
+            let row = Row::new().with(key, known_by).build();
+            assert_eq!(client(&row), Cell::default().before(known_by));
+            let row = Row::new().with(key, known_by).with(CLIENT_ADDRESS, "::1");
+            assert_eq!(client(&row.build()), Cell::default().before("::1"));
         }
     }
 

@@ -1,11 +1,12 @@
 //! `pass` and `forget`: change records.
 
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
-use super::{Answer, bare, network, shown};
+use super::{Answer, bare, network, shown, triplets};
 use crate::api::{
-    CLIENT, CLIENTS, Dict, EVERYTHING, FromRow, RECIPIENT, Row, SENDER, SLEEPS, STATE,
-    STATE_PASSED, STATE_WAITING, TRIPLETS,
+    CLIENTS, DOMAIN, Dict, EVERYTHING, FromRow, RECIPIENT, SENDER, SLEEPS, STATE, STATE_PASSED,
+    STATE_WAITING, TRIPLETS,
 };
 use crate::ctl::args::{Forget, State};
 use crate::ctl::client::{ClientArgument, filtered};
@@ -26,17 +27,22 @@ pub(super) async fn pass(
     recipient: &str,
 ) -> Result<Answer, Failure> {
     let (sender, recipient) = (bare(sender), bare(recipient));
-    let addresses = match network::typed(client) {
+    let clients = match network::typed(client) {
         Some(network) => {
             network::find(session, network, Some(sender), Some(recipient)).await?;
-            vec![network.address()]
+            vec![network.address().to_string()]
         }
-        None => addresses(client, &System)?,
+        None if is_known_domain(session, client, sender, recipient).await? => {
+            vec![client.to_owned()]
+        }
+        None => {
+            let addresses = addresses(client, &System)?.into_iter();
+            addresses.map(|address| address.to_string()).collect()
+        }
     };
     let manager = session.manager().await?;
     let mut sentences = Vec::new();
-    for address in addresses {
-        let client = address.to_string();
+    for client in clients {
         let call = manager.allow(&client, sender, recipient);
         session.ask("Allow", call).await?;
         sentences.push(format!(
@@ -46,6 +52,27 @@ pub(super) async fn pass(
         ));
     }
     Ok(Answer::done(&session.view, &sentences.join("\n")))
+}
+
+/// Whether this is the domain that such a triplet has. Most names are none, and refused as such.
+async fn is_known_domain(
+    session: &Session,
+    client: &str,
+    sender: &str,
+    recipient: &str,
+) -> Result<bool, Failure> {
+    let filter = filtered(Some(client))
+        .with(SENDER, sender)
+        .with(RECIPIENT, recipient)
+        .build();
+    if !filter.contains_key(DOMAIN) {
+        return Ok(false);
+    }
+    let found = triplets::each(session, &filter, |_| ControlFlow::Break(())).await;
+    match found {
+        Err(Failure::Refused(_)) => Ok(false),
+        found => Ok(found?.is_some()),
+    }
 }
 
 /// The addresses of a client.
@@ -75,8 +102,7 @@ fn filter(options: &Forget) -> Dict {
         State::Waiting => STATE_WAITING,
         State::Passed => STATE_PASSED,
     });
-    Row::new()
-        .with_some(CLIENT, options.client.as_deref().map(filtered))
+    filtered(options.client.as_deref())
         .with_some(SENDER, options.sender.as_deref().map(bare))
         .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
         .with_some(STATE, state)
@@ -110,6 +136,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::api::Row;
     use crate::ctl::args::{Arguments, Verb};
     use crate::ctl::resolver::tests::Table;
 
@@ -136,8 +163,9 @@ mod tests {
 
     #[test]
     fn only_what_was_said_is_in_the_filter() {
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 5] = [
             (&["--client=a.b[192.0.2.7]"], r#"{"client":"192.0.2.7"}"#),
+            (&["--client=example.org"], r#"{"domain":"example.org"}"#),
             (&["--everything"], r#"{"everything":true}"#),
             (
                 &["--sender=<>", "--state=passed"],

@@ -2,11 +2,11 @@
 
 use super::error::invalid;
 use crate::api::{
-    CLIENT, COMMENT, Dict, EVERYTHING, Error, FromRow, LIFETIME, LIST, MOST_ROWS, RECIPIENT,
-    RETRYING, SENDER, STATE, STATE_PASSED, STATE_WAITING,
+    CLIENT, COMMENT, DOMAIN, Dict, EVERYTHING, Error, FromRow, LIFETIME, LIST, MOST_ROWS,
+    RECIPIENT, RETRYING, SENDER, STATE, STATE_PASSED, STATE_WAITING,
 };
 use crate::control::{Filter, Lifetime, State};
-use crate::policy::ListName;
+use crate::policy::{Domain, Identity, ListName};
 use crate::protocol::policy::MAX_LINE;
 use crate::types::{ClientIp, Prefix, Span, unprintable};
 
@@ -48,13 +48,28 @@ pub(super) fn address(key: &str, text: &str) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// A client address.
-pub(super) fn client(text: &str) -> Result<ClientIp, Error> {
-    ClientIp::parse(text.as_bytes()).ok_or_else(|| {
+/// A client address, or the domain of clients.
+pub(super) fn client(text: &str) -> Result<Identity, Error> {
+    let address = ClientIp::parse(text.as_bytes());
+    let address = address.map(|address| Identity::Network(address.network(32, 128)));
+    let domain = || Domain::of(text.as_bytes()).filter(|domain| domain.as_str() == text);
+    address.or_else(|| Some(domain()?.into())).ok_or_else(|| {
         invalid(&format!(
-            "{CLIENT}: {text:?} is not an IP address; write 192.0.2.1 or 2001:db8::1."
+            "{CLIENT}: {text:?} is neither an IP address nor an organizational domain; write 192.0.2.1, \
+             2001:db8::1 or example.org."
         ))
     })
+}
+
+/// An organizational domain; the error says what is wrong with it.
+pub(super) fn domain(text: &str) -> Result<Domain, String> {
+    match Domain::of(text.as_bytes()) {
+        Some(domain) if domain.as_str() == text => Ok(domain),
+        Some(domain) => Err(format!(
+            "{DOMAIN} {text:?} is not an organizational domain, but {domain} is"
+        )),
+        None => Err(format!("{DOMAIN} {text:?} is not an organizational domain")),
+    }
 }
 
 /// A client address or network.
@@ -109,16 +124,26 @@ pub(super) fn records_filter(filter: &Dict) -> Result<Filter, Error> {
     let mut wanted = Filter::default();
     for key in filter.keys() {
         match key.as_str() {
-            CLIENT => wanted.client = Some(network(text(filter, CLIENT)?)?),
+            CLIENT => wanted.client = Some(network(text(filter, CLIENT)?)?.into()),
+            DOMAIN => {
+                let domain = domain(text(filter, DOMAIN)?);
+                let domain = domain.map_err(|why| invalid(&format!("{why}.")))?;
+                wanted.client = Some(domain.into());
+            }
             SENDER => wanted.sender = Some(address(SENDER, text(filter, SENDER)?)?),
             RECIPIENT => wanted.recipient = Some(address(RECIPIENT, text(filter, RECIPIENT)?)?),
             STATE => wanted.state = Some(state(text(filter, STATE)?)?),
             RETRYING => wanted.retrying = truth(filter, RETRYING)?,
             other => {
-                let known = [CLIENT, SENDER, RECIPIENT, STATE, RETRYING];
+                let known = [CLIENT, DOMAIN, SENDER, RECIPIENT, STATE, RETRYING];
                 return Err(unknown(other, &known));
             }
         }
+    }
+    if filter.contains_key(CLIENT) && filter.contains_key(DOMAIN) {
+        return Err(invalid(&format!(
+            "{CLIENT} and {DOMAIN} cannot be combined: a record has one of them."
+        )));
     }
     Ok(wanted)
 }
@@ -187,7 +212,7 @@ mod tests {
             .with(RETRYING, true)
             .build();
         let want = Filter {
-            client: Prefix::parse("192.0.2.7/32").ok(),
+            client: Prefix::parse("192.0.2.7/32").ok().map(Identity::Network),
             sender: Some(b"a\xff@b".to_vec()),
             recipient: None,
             state: Some(State::Waiting),
@@ -202,6 +227,18 @@ mod tests {
                 "not an IP address",
             ),
             (Row::new().with(CLIENT, "192.0.2.0/33"), "0 to 32"),
+            (
+                Row::new().with(DOMAIN, "mx.example.org"),
+                "but example.org is.",
+            ),
+            (
+                Row::new().with(DOMAIN, "co.jp"),
+                "domain \"co.jp\" is not an organizational domain.",
+            ),
+            (
+                Row::new().with(DOMAIN, "example.org").with(CLIENT, "::1"),
+                "client and domain cannot be combined",
+            ),
             (Row::new().with(SENDER, 5_u32), "must be a string"),
             (Row::new().with(SENDER, "a\\b"), "\\x5c"),
             (Row::new().with(SENDER, "a\\x00b"), "NUL"),

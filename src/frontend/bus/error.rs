@@ -32,7 +32,9 @@ impl From<ControlError> for Error {
         ControlError::BadCursor => {
             invalid("Invalid cursor: begin again with an empty one.")
         }
-        ControlError::TooLarge | ControlError::FilesOnly => invalid(&format!("{error}.")),
+        ControlError::TooLarge | ControlError::FilesOnly | ControlError::NotByDomain => {
+            invalid(&format!("{error}."))
+        }
         ControlError::TooLong { .. } => invalid(&format!("{error}. Shorten it.")),
         ControlError::TooMany { .. } => {
             invalid(&format!("{error}. Remove some, or use a file."))
@@ -104,6 +106,7 @@ mod tests {
             (ControlError::EmptyFilter, "EmptyFilter"),
             (ControlError::Hashed, "Hashed"),
             (ControlError::BadCursor, "InvalidArgument"),
+            (ControlError::NotByDomain, "InvalidArgument"),
             (
                 ControlError::Row {
                     number: 3,

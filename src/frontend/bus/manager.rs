@@ -212,10 +212,12 @@ impl Manager {
 
     async fn allow(&self, client: &str, sender: &str, recipient: &str) -> Result<(), Error> {
         let caller = AuthorizedCaller::of_this_call()?;
-        let client = arguments::client(client)?;
+        let identity = arguments::client(client)?;
         let sender_bytes = arguments::address(SENDER, sender)?;
         let recipient_bytes = arguments::address(RECIPIENT, recipient)?;
-        let allowing = self.control.allow(client, &sender_bytes, &recipient_bytes);
+        let allowing = self
+            .control
+            .allow(identity, &sender_bytes, &recipient_bytes);
         allowing.await?;
         log::info!(
             "{caller} has let pass client {client}, sender {sender:?}, recipient {recipient:?}"

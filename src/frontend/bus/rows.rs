@@ -3,20 +3,23 @@
 //! Addresses are bytes; in a row, non-printable bytes are written as `\xNN`. A row that is read must have its key fields
 //! and the times that its kind and state require. Other missing fields get their minimum value.
 
+use super::arguments;
 use crate::api::{
-    ACTION, CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, Dict, FIRST, FromRow,
-    HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING, NETWORK,
-    ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT, REPLY, RESULT, RESULT_CONTINUES, RESULT_COUNTED,
-    RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES,
-    RESULT_REJECTS, RESULT_SLEEPING, RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES,
-    RETRIES_MISSING, Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP,
-    STEP_AUTHENTICATED, STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST,
-    STEP_DNS_LIST, STEP_DNS_LISTS, STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST,
-    STEP_S25R, STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT,
-    TIME, TRIPLETS, UNTIL,
+    ACTION, CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, DOMAIN, Dict, FIRST,
+    FromRow, HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING,
+    NETWORK, ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT, REPLY, RESULT, RESULT_CONTINUES,
+    RESULT_COUNTED, RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED,
+    RESULT_PASSES, RESULT_REJECTS, RESULT_SLEEPING, RESULT_SUSPICIOUS, RESULT_UNKNOWN,
+    RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED,
+    STATE_WAITING, STEP, STEP_AUTHENTICATED, STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS,
+    STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS, STEP_GREYLIST_RECIPIENTS, STEP_PAUSE,
+    STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT,
+    STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
 };
 use crate::control::{Explained, Explanation, Removed, Row, RowKey, StepResult};
-use crate::policy::{Client, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict};
+use crate::policy::{
+    Client, Identity, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict,
+};
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
 use crate::service::LastClient;
@@ -26,8 +29,16 @@ use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
 pub(super) fn from_record(row: &Row) -> Dict {
     match row {
         Row::Triplet { key, record } => from_triplet(key, *record),
-        Row::Client { key, record } => with_client(client_key(KIND_CLIENT, key), *record).build(),
-        Row::Sleep { key, record } => with_sleep(client_key(KIND_SLEEP, key), *record).build(),
+        Row::Client { key, record } => {
+            let row = client_key(KIND_CLIENT, key, |row, client| {
+                known_by(row, CLIENT, client)
+            });
+            with_client(row, *record).build()
+        }
+        Row::Sleep { key, record } => {
+            let network = |row: Writing, network: &Prefix| row.with(CLIENT, network.to_string());
+            with_sleep(client_key(KIND_SLEEP, key, network), *record).build()
+        }
     }
 }
 
@@ -56,8 +67,7 @@ fn with_sleep(row: Writing, record: Sleep) -> Writing {
 fn from_triplet(key: &RowKey<TripletParts>, record: Triplet) -> Dict {
     let row = Writing::new().with(KIND, KIND_TRIPLET);
     let row = match key {
-        RowKey::Plain(parts) => row
-            .with(NETWORK, parts.network.to_string())
+        RowKey::Plain(parts) => known_by(row, NETWORK, &parts.identity)
             .with(SENDER, Printable(&parts.sender).to_string())
             .with(RECIPIENT, Printable(&parts.recipient).to_string()),
         RowKey::Hashed(hash) => row.with(HASH, hexadecimal(hash)),
@@ -92,10 +102,23 @@ fn with_triplet(row: Writing, record: Triplet) -> Writing {
     }
 }
 
-fn client_key(kind: &str, key: &RowKey<Prefix>) -> Writing {
+/// By what a client is known: its network under the key for that, or its domain.
+fn known_by(row: Writing, key_of_network: &'static str, client: &Identity) -> Writing {
+    let key = match client {
+        Identity::Network(_) => key_of_network,
+        Identity::Domain(_) => DOMAIN,
+    };
+    row.with(key, client.to_string())
+}
+
+fn client_key<T>(
+    kind: &str,
+    key: &RowKey<T>,
+    with_key: impl FnOnce(Writing, &T) -> Writing,
+) -> Writing {
     let row = Writing::new().with(KIND, kind);
     match key {
-        RowKey::Plain(network) => row.with(CLIENT, network.to_string()),
+        RowKey::Plain(client) => with_key(row, client),
         RowKey::Hashed(hash) => row.with(HASH, hexadecimal(hash)),
     }
 }
@@ -112,14 +135,14 @@ pub(super) fn to_record(row: &Dict) -> Result<Row, String> {
     match row.text(KIND) {
         Some(KIND_TRIPLET) => Ok(Row::Triplet {
             key: RowKey::Plain(TripletParts {
-                network: network(row, &[NETWORK, CLIENT])?,
+                identity: identity(row, &[NETWORK, CLIENT])?,
                 sender: address(row, SENDER)?,
                 recipient: address(row, RECIPIENT)?,
             }),
             record: to_triplet(row)?,
         }),
         Some(KIND_CLIENT) => Ok(Row::Client {
-            key: RowKey::Plain(network(row, &[CLIENT])?),
+            key: RowKey::Plain(identity(row, &[CLIENT])?),
             record: Client {
                 count: small(row, COUNT)?.ok_or_else(|| lacking(COUNT))?,
                 last: needed(row, LAST)?,
@@ -169,6 +192,14 @@ fn network(row: &Dict, keys: &[&str]) -> Result<Prefix, String> {
     let text = keys.iter().find_map(|key| row.text(key));
     let text = text.ok_or_else(|| lacking(keys.first().unwrap_or(&CLIENT)))?;
     Prefix::parse(text).map_err(|error| format!("{text:?}: {error}"))
+}
+
+/// The domain, if the row has one, or else the network.
+fn identity(row: &Dict, keys: &[&str]) -> Result<Identity, String> {
+    match row.text(DOMAIN) {
+        None => network(row, keys).map(Identity::Network),
+        Some(text) => arguments::domain(text).map(Identity::Domain),
+    }
 }
 
 fn address(row: &Dict, key: &str) -> Result<Vec<u8>, String> {

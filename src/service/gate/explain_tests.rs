@@ -11,7 +11,7 @@ use crate::control::{Control, Filter};
 use crate::lookup::tests::Gated;
 use crate::policy::s25r::Rules;
 use crate::policy::{
-    DnsLists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Thresholds, Unmatched,
+    CountBy, DnsLists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Thresholds, Unmatched,
 };
 use crate::service::clock::tests::ManualClock;
 use crate::types::Span;
@@ -43,6 +43,9 @@ fn event() -> impl Strategy<Value = Event> {
         "mx.example",
         "good.example",
         "a1b2.example",
+        "mx1.example.com",
+        "mx2.example.com",
+        "a1b2.example.com",
     ]);
     let flags = (
         prop::bool::weighted(0.2),
@@ -73,6 +76,7 @@ fn event() -> impl Strategy<Value = Event> {
 #[derive(Debug, Clone, Copy)]
 struct Options {
     s25r: Option<Rules>,
+    by_domain: bool,
     scheme: Option<Scheme>,
     has_dns_lists: bool,
     unmatched: Option<Unmatched>,
@@ -90,15 +94,16 @@ fn options() -> impl Strategy<Value = Options> {
     let failures = vec![OnStoreFailure::Pass, OnStoreFailure::Defer];
     let rules = vec![None, Some(Rules::Classic), Some(Rules::Extended)];
     (
-        prop::sample::select(rules),
+        (prop::sample::select(rules), any::<bool>()),
         prop::sample::select(schemes),
         any::<bool>(),
         prop::sample::select(unmatched),
         prop::sample::select(failures),
     )
         .prop_map(
-            |(s25r, scheme, has_dns_lists, unmatched, on_store_failure)| Options {
+            |((s25r, by_domain), scheme, has_dns_lists, unmatched, on_store_failure)| Options {
                 s25r,
+                by_domain,
                 scheme,
                 has_dns_lists,
                 unmatched,
@@ -111,6 +116,12 @@ fn open(options: Options, store: &Faulty, clock: &Arc<ManualClock>) -> Start {
     let mut rules = rules(options.on_store_failure);
     rules.params = Params {
         s25r: options.s25r,
+        by_domain: options.by_domain,
+        count_by: if options.by_domain {
+            CountBy::Domain
+        } else {
+            CountBy::Address
+        },
         unmatched: options.unmatched,
         auto_whitelist: Some(2),
         retry_count: 2,

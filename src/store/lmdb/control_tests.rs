@@ -76,7 +76,7 @@ fn a_network_among_many_is_found_without_looking_at_the_others() {
             .unwrap();
     }
     let scope = Scope {
-        network: Some(prefix("192.0.3.0/24")),
+        identity: Some(prefix("192.0.3.0/24").into()),
         ..Scope::ALL
     };
     let seen = Cell::new(0);

@@ -9,6 +9,7 @@
 //! | `clients` | client | a client |
 //! | `sleeps` | client | a client that was told to sleep |
 //! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
+//! | `names` | slot and hash | the triplet that another name of a waiting one leads to: see [`names`] |
 //! | `entries` | list and text | an entry that was added while the daemon ran |
 //! | `history` | hour | the counters of the hour |
 //!
@@ -24,6 +25,7 @@
 //! [`Durability::Full`] a commit waits for both.
 
 mod file;
+mod names;
 mod pages;
 mod proof;
 mod reader;
@@ -44,7 +46,7 @@ use heed::{
 };
 
 use super::privacy::{PrivacyError, PrivacyKey};
-use super::schema::{self, FORMAT};
+use super::schema::{self, FORMAT, FORMAT_OF_NEW};
 use super::{Halves, OpenError, Opener, StoreError, Writer};
 use crate::policy::Triplet;
 use crate::types::Span;
@@ -61,7 +63,7 @@ type Db<'t> = Database<'t, Bytes, Bytes>;
 const READERS: u32 = 1024;
 
 /// Databases besides the slots.
-const OTHERS: u32 = 6;
+const OTHERS: u32 = 7;
 
 /// What a commit waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,7 @@ struct Tables<'t> {
     sleeps: Db<'t>,
     entries: Db<'t>,
     history: Db<'t>,
+    names: Db<'t>,
     waiting: [Db<'t>; SLOTS],
 }
 
@@ -110,6 +113,7 @@ impl OnCommit for Tables<'_> {
             sleeps: self.sleeps.on_commit(token),
             entries: self.entries.on_commit(token),
             history: self.history.on_commit(token),
+            names: self.names.on_commit(token),
             waiting: self.waiting.on_commit(token),
         }
     }
@@ -152,6 +156,7 @@ impl<'t> Tables<'t> {
             &self.sleeps,
             &self.entries,
             &self.history,
+            &self.names,
         ];
         let mut size = 0_u64;
         for table in others.into_iter().chain(&self.waiting) {
@@ -206,11 +211,13 @@ impl LmdbOpener {
             .unwrap_commit();
         let core = Core {
             occupied: occupied(&env, &tables)?,
+            named: Occupied::default(),
             env,
             _table: Arc::new(table),
             tables,
             key,
         };
+        core.find_named()?;
         let reader = LmdbReader::new(core.clone());
         let writer = LmdbWriter::new(core, file, slots, self);
         writer.look()?;
@@ -278,7 +285,12 @@ impl LmdbOpener {
     ) -> Result<Option<PrivacyKey>, OpenError> {
         let path = self.directory.join("privacy.key");
         let mut filled = false;
-        let others = [&tables.passed, &tables.clients, &tables.sleeps];
+        let others = [
+            &tables.passed,
+            &tables.clients,
+            &tables.sleeps,
+            &tables.names,
+        ];
         for table in others.into_iter().chain(&tables.waiting) {
             filled |= !table.is_empty(txn)?;
         }
@@ -322,7 +334,10 @@ struct Core {
     _table: Arc<Option<ReaderTable>>,
     tables: Tables<'static>,
     key: Option<PrivacyKey>,
+    /// The slots that hold records.
     occupied: Occupied,
+    /// The slots to whose records other names lead.
+    named: Occupied,
 }
 
 /// The slots that hold records.
@@ -357,6 +372,7 @@ fn create_tables<'t>(
         sleeps: create("sleeps")?,
         entries: create("entries")?,
         history: create("history")?,
+        names: create("names")?,
         waiting: [
             create("waiting0")?,
             create("waiting1")?,
@@ -368,19 +384,21 @@ fn create_tables<'t>(
     })
 }
 
-/// Refuses a later format, and notes ours in a new database or an older one: what later formats added is
-/// not in it, and the rest is as it was.
+/// Refuses a later format than the last known, and notes the one that a new database or an older one gets: what later
+/// formats added is not in it, and the rest is as it was.
 fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), OpenError> {
     let found = tables.meta.get(txn, b"format")?.map(<[u8; 4]>::try_from);
     match found {
-        Some(Ok(bytes)) if bytes == FORMAT.to_be_bytes() => {}
         Some(Ok(bytes)) if u32::from_be_bytes(bytes) > FORMAT => {
             return Err(OpenError::Newer {
                 found: u32::from_be_bytes(bytes),
                 known: FORMAT,
             });
         }
-        None | Some(Ok(_)) => tables.meta.put(txn, b"format", &FORMAT.to_be_bytes())?,
+        Some(Ok(bytes)) if u32::from_be_bytes(bytes) >= FORMAT_OF_NEW => {}
+        None | Some(Ok(_)) => tables
+            .meta
+            .put(txn, b"format", &FORMAT_OF_NEW.to_be_bytes())?,
         Some(Err(_)) => return Err(StoreError::Record.into()),
     }
     Ok(())
@@ -406,4 +424,4 @@ fn size(path: &Path) -> Result<Option<u64>, OpenError> {
 #[cfg(test)]
 mod control_tests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

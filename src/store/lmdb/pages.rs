@@ -12,7 +12,6 @@ use crate::policy::ClientKey;
 use crate::store::rows::{Collector, Cursor, Reach};
 use crate::store::schema;
 use crate::store::{Page, Refusal, RequestError, Row, RowKey, Scope, StoreError};
-use crate::types::Prefix;
 
 /// What a table's records are.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +43,7 @@ pub(super) fn page(
     mut collector: Collector<'_>,
 ) -> Result<Page, RequestError> {
     let is_hashed = core.key.is_some();
-    if is_hashed && scope.network.is_some() {
+    if is_hashed && scope.identity.is_some() {
         return Err(Refusal::Hashed.into());
     }
     let cursor = Cursor::decode(after, is_hashed)?;
@@ -117,7 +116,6 @@ fn walk(
 
 /// A record with its key.
 fn row(kind: Kind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, StoreError> {
-    let network = || network(key, is_hashed);
     Ok(match kind {
         Kind::Triplet if is_hashed => Row::Triplet {
             key: RowKey::Hashed(key.to_vec()),
@@ -132,22 +130,26 @@ fn row(kind: Kind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, Sto
             }
         }
         Kind::Client => Row::Client {
-            key: network()?,
+            key: plain(key, is_hashed, ClientKey::identity)?,
             record: schema::decode_client(value)?,
         },
         Kind::Sleep => Row::Sleep {
-            key: network()?,
+            key: plain(key, is_hashed, ClientKey::network)?,
             record: schema::decode_sleep(value)?,
         },
     })
 }
 
-/// The key of a client's row.
-fn network(key: &[u8], is_hashed: bool) -> Result<RowKey<Prefix>, StoreError> {
+/// The key of a client's row, of which `read` makes what it is made of.
+fn plain<T>(
+    key: &[u8],
+    is_hashed: bool,
+    read: impl FnOnce(&ClientKey) -> Option<T>,
+) -> Result<RowKey<T>, StoreError> {
     let key = key.to_vec();
     if is_hashed {
         return Ok(RowKey::Hashed(key));
     }
-    let network = ClientKey::from_bytes(key).network();
-    network.map(RowKey::Plain).ok_or(StoreError::Record)
+    let parts = read(&ClientKey::from_bytes(key));
+    parts.map(RowKey::Plain).ok_or(StoreError::Record)
 }

@@ -31,15 +31,9 @@ impl LmdbOpener {
         reader.latest()?;
         reader.entries()?;
         reader.history(Timestamp::default(), Timestamp::from_seconds(u64::MAX))?;
-        let scope = Scope {
-            triplets: true,
-            clients: true,
-            sleeps: true,
-            network: None,
-        };
         let mut after = Vec::new();
         while let Some(next) =
-            damage(reader.page(&scope, &after, ROWS, &|_| false))?.and_then(|page| page.next)
+            damage(reader.page(&Scope::ALL, &after, ROWS, &|_| false))?.and_then(|page| page.next)
         {
             after = next;
         }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use heed::{CompactionOption, Error, MdbError};
 
 use super::{Core, pages};
-use crate::policy::{Added, Case, Facts, Pause};
+use crate::policy::{Added, Case, Facts, Pause, TripletKey};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
 use crate::store::{Figures, Page, Reader, Refusal, RequestError, Row, Scope, StoreError, Tally};
@@ -15,7 +15,7 @@ use crate::types::Timestamp;
 /// Reads what was committed last.
 #[derive(Debug)]
 pub(super) struct LmdbReader {
-    core: Core,
+    pub(super) core: Core,
 }
 
 impl LmdbReader {
@@ -29,16 +29,22 @@ impl Reader for LmdbReader {
         let txn = self.core.env.read_txn()?;
         let key = self.core.key.as_ref();
         let tables = &self.core.tables;
+        let triplet = |triplet: &TripletKey| {
+            let stored = stored_key(triplet.as_bytes(), key);
+            let found = self.core.find(&txn, &stored.key)?;
+            Ok::<_, StoreError>(found.map(|found| found.record))
+        };
         let mut facts = Facts::default();
         if let Some(client) = &case.client {
             let stored = stored_key(client.as_bytes(), key);
             let bytes = tables.clients.get(&txn, &stored.key)?;
             facts.client = bytes.map(schema::decode_client).transpose()?;
         }
-        if let Some(triplet) = &case.triplet {
-            let stored = stored_key(triplet.as_bytes(), key);
-            let found = tables.find(&txn, &self.core.occupied, &stored.key)?;
-            facts.triplet = found.map(|(record, _)| record);
+        if let Some(first) = &case.triplet {
+            facts.triplet = triplet(first)?;
+        }
+        for (other, place) in case.others.iter().zip(&mut facts.others) {
+            *place = triplet(other)?;
         }
         if let Some(client) = &case.sleep {
             let stored = stored_key(client.as_bytes(), key);

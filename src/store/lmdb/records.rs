@@ -1,12 +1,15 @@
 //! What a write transaction sees and changes.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use heed::RwTxn;
 
+use super::names::Located;
 use super::{Core, Place, Slots};
 use crate::policy::{
-    Added, Client, ClientKey, ListName, Pause, Sleep, SleepChange, Triplet, TripletKey,
+    Added, Client, ClientKey, Identity, ListName, OTHER_NAMES, Pause, Sleep, SleepChange, Triplet,
+    TripletKey,
 };
 use crate::store::privacy::HASH_LENGTH;
 use crate::store::rows::{is_same_client, is_same_sleep};
@@ -20,12 +23,14 @@ pub(super) struct LmdbRecords<'w> {
     core: &'w Core,
     slots: Slots,
     window: Span,
-    /// Where the triplet is that was asked for last: most are asked for and then put.
-    found: RefCell<Option<Found>>,
+    /// Where the triplets are that were asked for last: most are asked for and then put, each under all its names.
+    found: RefCell<Vec<Found>>,
+    /// Whether something was kept that earlier versions do not know.
+    needs_format: bool,
 }
 
-/// A key that was looked for, and what was found where.
-type Found = (Vec<u8>, Option<(Triplet, Place)>);
+/// A key that was looked for, and what was found.
+type Found = (Vec<u8>, Option<Located>);
 
 impl<'w> LmdbRecords<'w> {
     pub(super) fn new(txn: RwTxn<'w>, core: &'w Core, slots: Slots, window: Span) -> Self {
@@ -35,40 +40,97 @@ impl<'w> LmdbRecords<'w> {
             slots,
             window,
             found: RefCell::default(),
+            needs_format: false,
         }
     }
 
-    /// The transaction and the slots, when the job is done.
-    pub(super) fn into_parts(self) -> (RwTxn<'w>, Slots) {
-        (self.txn, self.slots)
+    /// The transaction and the slots, when the job is done, and whether it needs the last format.
+    pub(super) fn into_parts(self) -> (RwTxn<'w>, Slots, bool) {
+        (self.txn, self.slots, self.needs_format)
     }
 
     fn stored<'k>(&self, key: &'k TripletKey) -> StoredKey<'k> {
         stored_key(key.as_bytes(), self.core.key.as_ref())
     }
 
-    fn find(&self, key: &[u8]) -> Result<Option<(Triplet, Place)>, StoreError> {
-        if let Some((known, found)) = &*self.found.borrow()
-            && known == key
-        {
-            return Ok(*found);
+    fn find(&self, key: &[u8]) -> Result<Option<Located>, StoreError> {
+        let mut known = self.found.borrow_mut();
+        if let Some((_, found)) = known.iter().find(|(known, _)| known == key) {
+            return Ok(found.clone());
         }
-        let found = self.core.tables.find(&self.txn, &self.core.occupied, key)?;
-        self.found.replace(Some((key.to_vec(), found)));
+        let found = self.core.find(&self.txn, key)?;
+        if known.len() > OTHER_NAMES {
+            known.remove(0);
+        }
+        known.push((key.to_vec(), found.clone()));
         Ok(found)
     }
 
-    /// Removes the triplet of this stored key, if its record is the right one.
+    /// Forgets what was found for a key that has changed, and for those that lead to it.
+    fn has_changed(&self, key: &[u8]) {
+        let leads = |found: &Option<Located>| {
+            found
+                .as_ref()
+                .is_some_and(|found| found.under.as_deref() == Some(key))
+        };
+        let mut known = self.found.borrow_mut();
+        known.retain(|(known, found)| known != key && !leads(found));
+    }
+
+    /// Keeps a record in place of the one that its key has.
+    fn put_stored(
+        &mut self,
+        stored: StoredKey<'_>,
+        found: Option<(Triplet, Place)>,
+        record: Triplet,
+    ) -> Result<(), StoreError> {
+        let place = match (record, found) {
+            (Triplet::Passed { .. }, _) => Place::Passed,
+            // The slot goes by the beginning: one that has moved may have outlived its slot.
+            (Triplet::Waiting { first, .. }, Some((old, place)))
+                if !old.is_passed() && old.first() == first =>
+            {
+                place
+            }
+            // By the greater time, for `first` may be of a clock that was behind.
+            (Triplet::Waiting { first, last, .. }, _) => {
+                let at = self.slots.take(first.max(last), self.window);
+                self.core.occupied.add(at);
+                Place::Waiting(at)
+            }
+        };
+        if let Some((_, old)) = found
+            && old != place
+        {
+            let table = self.core.tables.at(old)?;
+            table.delete(&mut self.txn, &stored.key)?;
+        }
+        let value = schema::encode_triplet(record, stored.text);
+        let table = self.core.tables.at(place)?;
+        table.put(&mut self.txn, &stored.key, &value)?;
+        self.has_changed(&stored.key);
+        let found = Located {
+            record,
+            place,
+            under: None,
+        };
+        let found = (stored.key.into_owned(), Some(found));
+        self.found.borrow_mut().push(found);
+        Ok(())
+    }
+
+    /// Removes the triplet that this stored key has or leads to, if it is the right one.
     fn remove_stored(
         &mut self,
         key: &[u8],
-        is_right: impl FnOnce(Triplet) -> bool,
+        is_right: impl FnOnce(&Located) -> bool,
     ) -> Result<bool, StoreError> {
-        let Some((_, place)) = self.find(key)?.filter(|(record, _)| is_right(*record)) else {
+        let Some(found) = self.find(key)?.filter(is_right) else {
             return Ok(false);
         };
-        let table = self.core.tables.at(place)?;
-        self.found.replace(None);
+        let table = self.core.tables.at(found.place)?;
+        let key = found.under.as_deref().unwrap_or(key);
+        self.has_changed(key);
         Ok(table.delete(&mut self.txn, key)?)
     }
 
@@ -88,7 +150,7 @@ impl<'w> LmdbRecords<'w> {
 impl Records for LmdbRecords<'_> {
     fn triplet(&self, key: &TripletKey) -> Result<Option<Triplet>, StoreError> {
         let found = self.find(&self.stored(key).key)?;
-        Ok(found.map(|(record, _)| record))
+        Ok(found.map(|found| found.record))
     }
 
     fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
@@ -104,40 +166,63 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
+        self.needs_format |= key.is_of_domain();
         let stored = self.stored(key);
         let found = self.find(&stored.key)?;
-        let place = match (record, found) {
-            (Triplet::Passed { .. }, _) => Place::Passed,
-            // The slot goes by the beginning: one that has moved may have outlived its slot.
-            (Triplet::Waiting { first, .. }, Some((old, place)))
-                if !old.is_passed() && old.first() == first =>
-            {
-                place
-            }
-            // By the greater time, for `first` may be of a clock that was behind.
-            (Triplet::Waiting { first, last, .. }, _) => {
-                let at = self.slots.take(first.max(last), self.window);
-                self.core.occupied.add(at);
-                Place::Waiting(at)
-            }
-        };
-        if let Some((_, old)) = found
-            && old != place
+        if let Some(found) = &found
+            && let Some(under) = &found.under
+            && record.first() <= found.record.first()
         {
-            self.core
-                .tables
-                .at(old)?
-                .delete(&mut self.txn, &stored.key)?;
+            let table = self.core.tables.at(found.place)?;
+            let value = table.get(&self.txn, under)?.unwrap_or_default();
+            let text = schema::triplet_text(value)?.map(<[u8]>::to_vec);
+            let stored = StoredKey {
+                key: Cow::Borrowed(under),
+                text: text.as_deref(),
+            };
+            return self.put_stored(stored, Some((found.record, found.place)), record);
         }
-        let value = schema::encode_triplet(record, stored.text);
-        let table = self.core.tables.at(place)?;
-        table.put(&mut self.txn, &stored.key, &value)?;
-        self.found
-            .replace(Some((stored.key.into_owned(), Some((record, place)))));
+        let found = found.filter(|found| found.under.is_none());
+        let found = found.map(|found| (found.record, found.place));
+        self.put_stored(stored, found, record)
+    }
+
+    fn remove_other(&mut self, key: &TripletKey) -> Result<(), StoreError> {
+        let stored = self.stored(key);
+        self.remove_stored(&stored.key, |found| found.under.is_some())?;
+        Ok(())
+    }
+
+    fn move_triplet(
+        &mut self,
+        key: &TripletKey,
+        to: &TripletKey,
+        record: Triplet,
+    ) -> Result<(), StoreError> {
+        let stored = self.stored(key);
+        if record.is_passed() {
+            self.remove_stored(&stored.key, |_| true)?;
+            return Ok(());
+        }
+        self.remove_stored(&stored.key, |found| found.under.is_none())?;
+        let to = self.stored(to);
+        let Some(found) = self.find(&to.key)? else {
+            return Ok(());
+        };
+        let to = found.under.as_deref().unwrap_or(&to.key);
+        if let Place::Waiting(slot) = found.place
+            && to != &*stored.key
+        {
+            self.needs_format = true;
+            let to = (to, slot, found.record);
+            self.core.lead(&mut self.txn, &stored.key, to)?;
+            self.has_changed(&stored.key);
+        }
         Ok(())
     }
 
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
+        self.needs_format |= key.is_of_domain();
         let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
         let value = schema::encode_client(record);
         self.core
@@ -174,6 +259,7 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn remove_row(&mut self, row: &Row) -> Result<bool, StoreError> {
+        let client = |client: &Identity| ClientKey::new(client.clone()).as_bytes().to_vec();
         let network = |network: &Prefix| ClientKey::new(*network).as_bytes().to_vec();
         let (table, key, is_same) = match row {
             Row::Triplet { key, record } => {
@@ -181,11 +267,13 @@ impl Records for LmdbRecords<'_> {
                 else {
                     return Ok(false);
                 };
-                return self.remove_stored(&key, |found| found.same_state(*record));
+                return self.remove_stored(&key, |found| {
+                    found.under.is_none() && found.record.same_state(*record)
+                });
             }
             Row::Client { key, record } => {
                 let table = self.core.tables.clients;
-                let Some(key) = self.stored_row(key, network) else {
+                let Some(key) = self.stored_row(key, client) else {
                     return Ok(false);
                 };
                 let found = table.get(&self.txn, &key)?.map(schema::decode_client);

@@ -4,10 +4,9 @@ use std::path::Path;
 use heed::types::Str;
 
 use super::*;
-use crate::policy::{Params, TripletKey};
-use crate::store::Figures;
-use crate::store::RequestError;
+use crate::policy::{Client, ClientKey, Domain, Identity, Params, TripletKey};
 use crate::store::tests::lmdb;
+use crate::store::{Commit, Figures, Records, RequestError};
 use crate::types::{ClientIp, Timestamp};
 
 fn key(n: u32) -> TripletKey {
@@ -81,6 +80,88 @@ fn an_older_format_is_brought_up_to_date_and_keeps_its_records() {
     assert_eq!(waiting(&opener), 3);
     put_meta(directory.path(), b"format", &(FORMAT + 1).to_be_bytes());
     assert!(matches!(refusal(&opener), OpenError::Newer { known, .. } if known == FORMAT));
+}
+
+/// How many names lead to triplets.
+pub(in crate::store) fn names(opener: &LmdbOpener) -> u64 {
+    let (reader, _writer) = opener.open_halves().unwrap();
+    let txn = reader.core.env.read_txn().unwrap();
+    reader.core.tables.names.len(&txn).unwrap()
+}
+
+/// The format that a database says it has.
+fn format(opener: &LmdbOpener) -> u32 {
+    let (reader, _writer) = opener.open_halves().unwrap();
+    let txn = reader.core.env.read_txn().unwrap();
+    let bytes = reader.core.tables.meta.get(&txn, b"format").unwrap();
+    u32::from_be_bytes(bytes.unwrap().try_into().unwrap())
+}
+
+/// Keeps a record.
+type Put<'a> = &'a dyn Fn(&mut dyn Records) -> Result<(), StoreError>;
+
+#[test]
+fn a_database_gets_the_last_format_with_the_first_record_that_needs_it() {
+    let domain = || Identity::from(Domain::of(b"example.org").unwrap());
+    let of_domain = TripletKey::new(domain(), b"a@b", b"c@d");
+    let client = |identity| ClientKey::new(identity);
+    let record = Client {
+        count: 1,
+        last: Timestamp::from_seconds(1),
+    };
+    let network = ClientIp::parse(b"192.0.2.7").unwrap().network(24, 64);
+    let cases: [(&str, Put<'_>, u32); 5] = [
+        (
+            "a triplet of a network",
+            &|to| to.put_triplet(&key(1), RECORD),
+            2,
+        ),
+        (
+            "a client",
+            &|to| to.put_client(&client(network.into()), record),
+            2,
+        ),
+        (
+            "a triplet of a domain",
+            &|to| to.put_triplet(&of_domain, RECORD),
+            3,
+        ),
+        (
+            "a client of a domain",
+            &|to| to.put_client(&client(domain()), record),
+            3,
+        ),
+        (
+            "another name",
+            &|to| {
+                to.put_triplet(&key(1), RECORD)?;
+                to.move_triplet(&key(2), &key(1), RECORD)
+            },
+            3,
+        ),
+    ];
+    for privacy in [false, true] {
+        for (name, put, want) in &cases {
+            let directory = tempfile::tempdir().unwrap();
+            let opener = LmdbOpener {
+                privacy,
+                ..lmdb(directory.path())
+            };
+            fill(&opener, 3);
+            assert_eq!(format(&opener), 2, "{name}");
+            let (reader, mut writer) = opener.open().unwrap();
+            let mut job = |records: &mut dyn Records| Ok(put(records)?);
+            writer.run(&mut job, Commit::Discard).unwrap();
+            drop((reader, writer));
+            assert_eq!(format(&opener), 2, "{name}, tried");
+            let (reader, mut writer) = opener.open().unwrap();
+            writer.transact(&mut job).unwrap();
+            drop((reader, writer));
+            for opened_again in [false, true] {
+                assert_eq!(format(&opener), *want, "{name}, {opened_again}");
+            }
+        }
+    }
 }
 
 #[test]

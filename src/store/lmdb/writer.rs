@@ -4,13 +4,14 @@ use std::fs::File;
 use std::ops::Bound;
 use std::path::PathBuf;
 
+use heed::RwTxn;
 use nix::fcntl::Flock;
 
 use super::records::LmdbRecords;
 use super::{Core, Db, LmdbOpener, Place, Slots, file};
 use crate::policy::Params;
 use crate::store::lock;
-use crate::store::schema;
+use crate::store::schema::{self, FORMAT};
 use crate::store::{Commit, HISTORY, Job, RequestError, StoreError, Swept, Writer};
 use crate::types::{Span, Timestamp};
 
@@ -110,7 +111,7 @@ impl LmdbWriter {
         let before = self.core.tables.size(&txn)?;
         let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
         job(&mut records)?;
-        let (mut txn, slots) = records.into_parts();
+        let (mut txn, slots, needs_format) = records.into_parts();
         let size = self.core.tables.size(&txn)?;
         if size > self.limit && size > before {
             return Err(StoreError::Full.into());
@@ -119,8 +120,20 @@ impl LmdbWriter {
             let table = self.core.tables.meta;
             table.put(&mut txn, b"slots", &slots.encode())?;
         }
+        if needs_format {
+            self.note_format(&mut txn)?;
+        }
         txn.commit()?;
         Ok(slots)
+    }
+
+    /// Notes the last format, unless the database has it: it gets a record that earlier versions do not know.
+    fn note_format(&self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
+        let (meta, format) = (self.core.tables.meta, FORMAT.to_be_bytes());
+        if meta.get(txn, b"format")? != Some(&format) {
+            meta.put(txn, b"format", &format)?;
+        }
+        Ok(())
     }
 
     /// After a commit: sees that it went where it can be found, and brings the file to the length that its pages
@@ -181,7 +194,8 @@ impl LmdbWriter {
             removed = slot.delete_range(&mut txn, &slice)? as u64;
         }
         let mut next = *slots;
-        if slot.is_empty(&txn)? {
+        // The other names behind the records: they lead nowhere then, and take part in the slice all the same.
+        if slot.is_empty(&txn)? && self.core.empty_names(&mut txn, at, slice)? {
             next.emptied(at);
         }
         if next.differ(&self.slots) {
@@ -193,6 +207,7 @@ impl LmdbWriter {
         txn.commit()?;
         if next.differ(slots) {
             self.core.occupied.remove(at);
+            self.core.named.remove(at);
         }
         *slots = next;
         Ok(removed)
@@ -330,7 +345,8 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
         };
-        if removed > 0 {
+        // Other names of triplets may have gone, which nobody counts.
+        if removed > 0 || matches!(next, Stage::Slots) {
             self.committed()?;
         }
         let was_last = matches!(self.stage, Stage::History);

@@ -173,7 +173,7 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
         (
             "later",
             later,
-            "it has format 9, this stargrey supports up to 2",
+            "it has format 9, this stargrey supports up to 3",
         ),
         ("damaged", damaged, "it is damaged"),
         (

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::Domain;
 
 fn moment() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_seconds)
@@ -47,20 +48,30 @@ fn triplet() -> impl Strategy<Value = Triplet> {
     prop_oneof![waiting, passed]
 }
 
+fn identity() -> impl Strategy<Value = Identity> {
+    let domains = prop::sample::select(vec![
+        "example.org",
+        "xn--bcher-kva.example.co.jp",
+        "a_b.com",
+    ]);
+    let domain = domains.prop_map(|name| Domain::of(name.as_bytes()).unwrap().into());
+    prop_oneof![network().prop_map(Identity::from), domain]
+}
+
 fn record() -> impl Strategy<Value = Row> {
-    let triplet = (network(), address(), address(), triplet()).prop_map(
-        |(network, sender, recipient, record)| Row::Triplet {
+    let triplet = (identity(), address(), address(), triplet()).prop_map(
+        |(identity, sender, recipient, record)| Row::Triplet {
             key: RowKey::Plain(TripletParts {
-                network,
+                identity,
                 sender,
                 recipient,
             }),
             record,
         },
     );
-    let client = (network(), any::<u32>(), moment()).prop_map(|(network, count, last)| {
+    let client = (identity(), any::<u32>(), moment()).prop_map(|(client, count, last)| {
         let record = Client { count, last };
-        let key = RowKey::Plain(network);
+        let key = RowKey::Plain(client);
         Row::Client { key, record }
     });
     let sleep = (network(), moment(), any::<u64>(), moment()).prop_map(
@@ -96,7 +107,7 @@ fn what_a_row_lacks_gets_the_least_that_fits() {
     let nine = Timestamp::from_seconds(9);
     let want = Row::Triplet {
         key: RowKey::Plain(TripletParts {
-            network: Prefix::parse("192.0.2.7").unwrap(),
+            identity: Prefix::parse("192.0.2.7").unwrap().into(),
             sender: b"a@b".to_vec(),
             recipient: b"c@d".to_vec(),
         }),
