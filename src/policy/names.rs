@@ -18,7 +18,7 @@
 //! | the names of the first attempt | of the retry | the retry is known by |
 //! | --- | --- | --- |
 //! | domain, network | the same domain, any network | the domain |
-//! | domain, network | the network alone | the network, which leads to the record of the domain; at its pass the record moves to the network |
+//! | domain, network | the network alone | the network, which leads to the record of the domain; it passes under both |
 //! | the network alone | a domain, the same network | the network; at its pass the record moves to the domain |
 //! | any | others, none in common | nothing: it waits |
 //!

@@ -119,25 +119,16 @@ impl Records for Tables {
         Ok(())
     }
 
-    fn remove_other(&mut self, key: &TripletKey) -> Result<(), StoreError> {
-        let under = self.under(key).map(|(under, _)| under.clone());
-        if let Some(under) = under.filter(|under| under != key) {
-            self.triplets.remove(&under);
-        }
-        Ok(())
-    }
-
     fn move_triplet(
         &mut self,
         key: &TripletKey,
         to: &TripletKey,
         record: Triplet,
     ) -> Result<(), StoreError> {
+        self.triplets.remove(key);
         if record.is_passed() {
-            self.remove_triplet(key)?;
             return Ok(());
         }
-        self.triplets.remove(key);
         if let Some((under, found)) = self.under(to)
             && under != key
         {

@@ -197,15 +197,8 @@ pub trait Records {
     /// [`StoreError`] when it cannot be kept.
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError>;
 
-    /// Removes the record that a key leads to, unless it is the key's own.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`] when it cannot be removed.
-    fn remove_other(&mut self, key: &TripletKey) -> Result<(), StoreError>;
-
-    /// Removes the record of this key, and if `record` has passed, the one that the key leads to: `to` has `record` in
-    /// place of it. If `record` waits, the key leads to it from now on, until it passes, is begun anew or is gone.
+    /// Removes the record of this key itself: `to` has `record` in place of it. The record that the key leads to may be
+    /// another client's, and stays. If `record` waits, the key leads to it from now on, until it passes, is begun anew or is gone.
     ///
     /// # Errors
     ///
@@ -326,9 +319,11 @@ pub trait Records {
     fn apply(&mut self, case: &Case, changes: &Changes) -> Result<(), StoreError> {
         if let (Some(key), Some(triplet)) = (case.name(changes), changes.triplet) {
             if changes.durable && triplet.is_passed() {
-                self.remove_other(key)?;
+                // Other servers of the client may be known by the name that this one leads to, and by that alone.
+                self.put_under_both(key, triplet)?;
+            } else {
+                self.put_triplet(key, triplet)?;
             }
-            self.put_triplet(key, triplet)?;
             if changes.durable {
                 for other in &case.others {
                     self.move_triplet(other, key, triplet)?;

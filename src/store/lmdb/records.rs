@@ -187,12 +187,6 @@ impl Records for LmdbRecords<'_> {
         self.put_stored(stored, found, record)
     }
 
-    fn remove_other(&mut self, key: &TripletKey) -> Result<(), StoreError> {
-        let stored = self.stored(key);
-        self.remove_stored(&stored.key, |found| found.under.is_some())?;
-        Ok(())
-    }
-
     fn move_triplet(
         &mut self,
         key: &TripletKey,
@@ -200,11 +194,10 @@ impl Records for LmdbRecords<'_> {
         record: Triplet,
     ) -> Result<(), StoreError> {
         let stored = self.stored(key);
+        self.remove_stored(&stored.key, |found| found.under.is_none())?;
         if record.is_passed() {
-            self.remove_stored(&stored.key, |_| true)?;
             return Ok(());
         }
-        self.remove_stored(&stored.key, |found| found.under.is_none())?;
         let to = self.stored(to);
         let Some(found) = self.find(&to.key)? else {
             return Ok(());
