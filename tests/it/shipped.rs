@@ -120,6 +120,25 @@ fn of_mail_servers_only_those_with_default_names_wait_under_s25r() {
 }
 
 #[test]
+fn the_figures_of_the_selective_recipe_are_those_of_the_lists() {
+    let page = source("man/stargrey.7");
+    let shown = BOTH.map(|option| (option, format!("\\fB{option}\\fR")));
+    for (option, shown) in [("--delay=300", "(none)".to_owned())]
+        .into_iter()
+        .chain(shown)
+    {
+        let daemon = daemon(option);
+        let [senders, lines] = ["senders-legitimate.tsv", "clients-dynamic.tsv"].map(|file| {
+            let counts = counted(&daemon, file);
+            let sum = |of: fn(&(u32, u32)) -> u32| counts.values().map(of).sum::<u32>();
+            format!("{} of {}", sum(|count| count.1), sum(|count| count.0))
+        });
+        let row = format!("\n{shown}|{senders}|{lines}\n");
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+#[test]
 fn the_same_senders_do_not_wait_by_other_names() {
     for option in BOTH {
         let daemon = daemon(option);

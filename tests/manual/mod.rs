@@ -57,7 +57,8 @@ pub(crate) fn recipes() -> Vec<Recipe> {
             assert_eq!(files.first().expect("a file").0, "main.cf", "{name}");
             Recipe {
                 name: name.to_owned(),
-                options: options.expect("options").to_owned(),
+                // A line that ends with a backslash goes on.
+                options: options.expect("options").replace("\\\n", " "),
                 files,
             }
         })

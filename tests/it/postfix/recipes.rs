@@ -75,7 +75,7 @@ fn start(recipe: &Recipe) -> Option<Site> {
             let tables = postfix.table("").display().to_string();
             let options = options.replace("TABLES/", &tables);
             let mut options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
-            if options.iter().any(|option| option == "--s25r") {
+            if options.iter().any(|option| option.starts_with("--s25r")) {
                 let packaged = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lists/s25r_exceptions");
                 let own = directory.join("s25r_exceptions.local");
                 options.push(format!("--s25r-exceptions={packaged}"));
@@ -212,9 +212,9 @@ fn by_the_recipe_of_rgrey_only_what_looks_like_a_line_waits() {
 }
 
 #[test]
-fn by_the_recipe_with_dns_lists_listed_clients_wait_and_known_good_ones_never() {
+fn by_the_selective_recipe_lines_and_listed_clients_wait_and_known_good_ones_never() {
     let server = ListServer::start();
-    let mut recipe = recipe("Rgrey with DNS lists");
+    let mut recipe = recipe("Selective");
     for (list, ours) in [
         ("zen.spamhaus.org", "bad.example"),
         ("bl.spamcop.net", "empty.example"),
