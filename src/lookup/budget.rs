@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::{MOST_EVALUATIONS, MOST_OF_NETWORK, MOST_OF_ZONE, MOST_UNDER_WAY};
+use super::{MOST_EVALUATIONS, MOST_OF_NETWORK, MOST_OF_ZONE, MOST_TEXTS, MOST_UNDER_WAY};
 use crate::policy::LookupSource;
 
 /// The lookups under way, counted by whom they are made for.
@@ -20,11 +20,12 @@ impl Budget {
     /// Whether one more may be sent.
     pub(super) fn has_room(&self, source: &LookupSource) -> bool {
         let (all, most) = match source {
-            LookupSource::Zone(_) => (self.lists, MOST_UNDER_WAY),
+            LookupSource::Zone(_) | LookupSource::Texts(_) => (self.lists, MOST_UNDER_WAY),
             LookupSource::Network(_) => (self.evaluations, MOST_EVALUATIONS),
         };
         let most_of_source = match source {
             LookupSource::Zone(_) => MOST_OF_ZONE,
+            LookupSource::Texts(_) => MOST_TEXTS,
             LookupSource::Network(_) => MOST_OF_NETWORK,
         };
         let of_source = self.of_source.get(source).copied().unwrap_or_default();
@@ -53,7 +54,7 @@ impl Budget {
 
     fn all(&mut self, source: &LookupSource) -> &mut usize {
         match source {
-            LookupSource::Zone(_) => &mut self.lists,
+            LookupSource::Zone(_) | LookupSource::Texts(_) => &mut self.lists,
             LookupSource::Network(_) => &mut self.evaluations,
         }
     }

@@ -80,6 +80,9 @@ pub const MOST_EVALUATIONS: usize = 400;
 /// How many evaluations of SPF may be under way for one client network: a sender chooses which names are looked up.
 pub const MOST_OF_NETWORK: usize = 10;
 
+/// How many texts of one zone may be looked up at a time.
+pub const MOST_TEXTS: usize = 20;
+
 /// After how many lookups in a row without an answer a zone is left out.
 pub const MOST_SILENT: u32 = 5;
 

@@ -88,7 +88,9 @@ impl Silence {
         now: Instant,
     ) -> Option<Change> {
         let zone = match lookup {
-            Lookup::DnsList(zone, _) | Lookup::DnsListText(zone, _) => zone.clone(),
+            Lookup::DnsList(zone, _) => zone.clone(),
+            // A list that has no texts is a list all the same.
+            Lookup::DnsListText(..) => return None,
             Lookup::Spf(question) => {
                 if *finding == Finding::NoAnswer {
                     let domain = question.organization().clone();
@@ -180,6 +182,19 @@ mod tests {
         silence.note(&listed(3), &Finding::Absent, at(126));
         assert!(silence.admits(&listed(4), at(126)), "it answers again");
         assert_eq!(silence.state(&zone("list.example")), ZoneState::Ok);
+    }
+
+    #[test]
+    fn a_list_without_texts_is_not_silent() {
+        let (mut silence, now) = (Silence::default(), Instant::now());
+        for number in 0..2 * MOST_SILENT {
+            let Lookup::DnsList(zone, client) = listed(number) else {
+                panic!("not a list");
+            };
+            silence.note(&Lookup::DnsListText(zone, client), &Finding::NoAnswer, now);
+        }
+        assert_eq!(silence.state(&zone("list.example")), ZoneState::Ok);
+        assert!(silence.admits(&listed(1), now));
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub enum Lookup {
 pub enum LookupSource {
     /// A zone that the administrator has named.
     Zone(Zone),
+    /// The texts of such a zone: they only adorn a refusal.
+    Texts(Zone),
     /// The network of a client: who sends has chosen the names that are looked up.
     Network(Prefix),
 }
@@ -42,7 +44,8 @@ impl Lookup {
     #[must_use]
     pub fn source(&self) -> LookupSource {
         match self {
-            Self::DnsList(zone, _) | Self::DnsListText(zone, _) => LookupSource::Zone(zone.clone()),
+            Self::DnsList(zone, _) => LookupSource::Zone(zone.clone()),
+            Self::DnsListText(zone, _) => LookupSource::Texts(zone.clone()),
             Self::Spf(question) => LookupSource::Network(question.network()),
         }
     }

@@ -274,6 +274,10 @@ impl<'a> Parts<'a> {
             Standing::Allowed if may_pass => Err(pass(Reason::DnsAllowlist, Because::Request)),
             Standing::Suspicious if so_far.is_none() => Ok(Some(Check::Done(suspicion))),
             Standing::Allowed | Standing::Suspicious | Standing::Unlisted => Ok(None),
+            // Whoever has come as far as DATA is not refused.
+            Standing::Rejected if self.is_data => {
+                Ok(so_far.is_none().then_some(Check::Done(suspicion)))
+            }
             Standing::Rejected => match lists.refusal(self.client, score, evidence) {
                 Err(lookup) => Ok(Some(Check::Lacks(vec![lookup]))),
                 Ok(text) => Err(Settled {

@@ -122,9 +122,11 @@ impl Gate {
         let mut heard = LookupTrace::default();
         let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
         decision.spf = heard.spf;
-        let thresholds = decision.rules.dns_lists.thresholds();
-        let stats = &self.0.stats;
-        stats.count_lookups(&heard, &decision.outcome, thresholds);
+        if !decision.is_repeat {
+            let thresholds = decision.rules.dns_lists.thresholds();
+            let stats = &self.0.stats;
+            stats.count_lookups(&heard, &decision.outcome, thresholds);
+        }
         decision
     }
 

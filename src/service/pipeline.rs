@@ -109,7 +109,12 @@ impl Inner {
             return self.let_pass(now, rules, mode, trace);
         }
         let keys = self.instance_cache.keys(attempt);
-        if let Some(outcome) = keys.and_then(|keys| self.instance_cache.cached_reply(keys, now)) {
+        let cached = keys.and_then(|keys| self.instance_cache.cached_reply(keys, now));
+        // The text of a refusal is made anew, of what the cache of lookups has.
+        let was_refused = cached.is_some_and(|outcome| outcome.reason == Reason::DnsReject);
+        if let Some(outcome) = cached
+            && !was_refused
+        {
             return Decision {
                 outcome,
                 reply: rules.repeated_reply(attempt, &outcome, now),
@@ -142,7 +147,8 @@ impl Inner {
                 (outcome, None)
             }
         };
-        if mode == Mode::Commit {
+        let is_repeat = was_refused && outcome.reason == Reason::DnsReject;
+        if mode == Mode::Commit && !is_repeat {
             self.note(attempt, &outcome, &context);
         }
         Decision {
@@ -150,7 +156,7 @@ impl Inner {
             reply: reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now)),
             now,
             rules,
-            is_repeat: false,
+            is_repeat,
             spf: None,
         }
     }
@@ -198,7 +204,20 @@ impl Inner {
             Err(_) if context.rules.params.on_store_failure == OnStoreFailure::Pass => {
                 return Plan::Settled(policy::without_store(&case, context.rules));
             }
-            Ok(_) | Err(_) => {}
+            // Known mail cannot be told from unknown: nobody is refused.
+            Err(_) => {
+                let plan = Box::pin(self.look_up(attempt, lookups, context, trace)).await;
+                return match plan {
+                    Plan::Replied(outcome, _) if outcome.reason == Reason::DnsReject => {
+                        Plan::Settled(policy::without_store(&case, context.rules))
+                    }
+                    plan @ (Plan::Settled(_)
+                    | Plan::Replied(..)
+                    | Plan::Ask(..)
+                    | Plan::Case(_)) => plan,
+                };
+            }
+            Ok(_) => {}
         }
         // On the heap, so that a connection's task does not grow.
         Box::pin(self.look_up(attempt, lookups, context, trace)).await
@@ -355,10 +374,8 @@ impl Inner {
     /// What follows from a decision besides records: the instance cache, hits, counters.
     fn note(&self, attempt: &Attempt<'_>, outcome: &Outcome, context: &Context<'_>) {
         let (now, rules) = (context.now, context.rules);
-        // What lists say of a refused client stays in the cache of lookups.
-        let is_kept = !matches!(outcome.reason, Reason::StoreFailure | Reason::DnsReject);
         if let Some(keys) = context.keys
-            && is_kept
+            && outcome.reason != Reason::StoreFailure
         {
             self.instance_cache
                 .remember(keys, outcome, now, &rules.params);

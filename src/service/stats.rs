@@ -252,6 +252,7 @@ impl Counts {
                     let before = before.dns_lists.get(word).copied().unwrap_or_default();
                     (word.clone(), count.saturating_sub(before))
                 })
+                .filter(|(_, count)| *count > 0)
                 .collect(),
             lookups: less(&self.lookups, &before.lookups),
             spf: less(&self.spf, &before.spf),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::super::tests::{access, attempt, rules, with_lists};
-use super::super::{DnsLists, Finding, Standing, Thresholds};
+use super::super::{DnsLists, Finding, Scheme, Standing, Tarpit, Thresholds};
 use super::*;
+use crate::types::Span;
 
 /// What is made of a client.
 type Made = Result<Option<Suspicion>, (Reason, Option<Reply>)>;
@@ -169,4 +170,22 @@ fn who_is_exempt_is_not_refused() {
     };
     let got = planned(&rules, &authenticated, Standing::Rejected, &Finding::Absent);
     assert_eq!(got, (Err((Reason::Authenticated, None)), 0));
+}
+
+#[test]
+fn who_has_come_as_far_as_data_is_not_refused() {
+    let mut rules = rules(|params| {
+        params.tarpit = Some(Tarpit {
+            length: Span::from_seconds(125),
+            scheme: Scheme::Targrey,
+            limit: 50,
+        });
+    });
+    rules.dns_lists = lists(Some(1), None);
+    let data = Attempt {
+        stage: Stage::Data,
+        ..attempt("mx.example", "192.0.2.7", "a@b", "c@d")
+    };
+    let got = planned(&rules, &data, Standing::Rejected, &Finding::Absent);
+    assert_eq!(got, (Ok(Some(Suspicion::DnsLists(2))), 1));
 }

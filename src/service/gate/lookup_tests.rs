@@ -30,11 +30,19 @@ impl Site {
     }
 
     fn with(timeout: Duration, tarpit: Option<Tarpit>, store: impl Opener + 'static) -> Self {
+        Self::of(timeout, tarpit, store, Thresholds::default())
+    }
+
+    fn of(
+        timeout: Duration,
+        tarpit: Option<Tarpit>,
+        store: impl Opener + 'static,
+        thresholds: Thresholds,
+    ) -> Self {
         let clock = ManualClock::at(0);
         let mut rules = rules(OnStoreFailure::Defer);
         rules.params.tarpit = tarpit;
-        rules.dns_lists =
-            Arc::new(DnsLists::parse(&["list.example"], Thresholds::default()).unwrap());
+        rules.dns_lists = Arc::new(DnsLists::parse(&["list.example"], thresholds).unwrap());
         let as_clock = Arc::clone(&clock);
         let started = Gate::start(rules, Box::new(store), as_clock).unwrap();
         let site = Self {
@@ -67,6 +75,15 @@ fn attempt(address: &str) -> Attempt<'_> {
         recipient: Some(b"joe@x"),
         ..Attempt::default()
     }
+}
+
+/// A gate that refuses the clients of its list.
+fn refusing(store: impl Opener + 'static) -> Site {
+    let thresholds = Thresholds {
+        reject: Some(1),
+        ..Thresholds::default()
+    };
+    Site::of(LONG, None, store, thresholds)
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -196,4 +213,28 @@ async fn a_request_that_needs_no_lookup_and_no_commit_is_answered_without_waitin
         let polled = judged.poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Ready(_)), "{asked:?}");
     }
+}
+
+#[tokio::test]
+async fn while_the_database_is_unavailable_nobody_is_refused() {
+    let site = refusing(Untouchable);
+    site.resolver.answer(4);
+    assert_eq!(site.ask("192.0.2.2").await.0, Reason::StoreFailure);
+    assert_eq!(site.ask("192.0.2.3").await.0, Reason::NotSuspicious);
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_repeated_has_the_same_text_and_counts_once() {
+    let site = refusing(MemoryStore::new());
+    site.resolver.answer(2);
+    let attempt = Attempt {
+        instance: Some(b"1"),
+        ..attempt("192.0.2.2")
+    };
+    let first = site.gate.judge(&attempt, None).await;
+    assert_eq!(first.outcome.reason, Reason::DnsReject);
+    let again = site.gate.judge(&attempt, None).await;
+    assert_eq!((first.is_repeat, again.is_repeat), (false, true));
+    assert_eq!(again.reply, first.reply);
+    assert_eq!(site.gate.status().counts.totals().refused, 1);
 }
