@@ -258,7 +258,7 @@ if !/\d/A
 endif
 / ^ m .* \d # a comment/x OK x
 /MX/i OK upper
-/^a.*?(\d)/U OK $1
+/^a.*?(\d)/U REJECT $1
 endif
 /^p/imsxAEU OK all
 ",
