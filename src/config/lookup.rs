@@ -160,7 +160,10 @@ pub(super) fn warn_of_ineffective(
 /// Says what of SPF cannot do what it is meant to.
 fn warn_of_spf(options: &Options, params: &Params, found: &mut Diagnostics) {
     if options.spf && params.spf == SpfUse::default() {
-        found.warn("--spf", "has no effect without --spf-excuses; ignoring");
+        found.warn(
+            "--spf",
+            "has no effect without --lookup-by-domain or --spf-excuses; ignoring",
+        );
     }
     if params.spf.excuses && params.s25r.is_none() {
         found.warn("--spf-excuses", "has no effect without --s25r; ignoring");

@@ -70,7 +70,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         s25r: s25r(options, found),
         spf: SpfUse {
             excuses: options.spf_excuses,
-            names: false,
+            names: options.lookup_by_domain && (options.spf || options.spf_excuses),
         },
         unmatched: unmatched(options, found),
         tarpit: tarpit(options, found),

@@ -356,6 +356,79 @@ fn known_mail_is_not_refused() {
     assert!(ask(&daemon, "192.0.2.50", "jim@x.example").starts_with("550"));
 }
 
+/// What a retry is told that comes five minutes after the first attempt, each of these by name and address.
+fn retried(options: &[&str], sender: &str, [first, retry]: [(&str, &str); 2]) -> String {
+    let server = ListServer::start();
+    let (daemon, clock) = start(server.address, "empty.example", options);
+    let ask =
+        |(name, address): (&str, &str)| daemon.ask(&rcpt(name, address, sender, "joe@x.example"));
+    assert_eq!(ask(first), GREYLISTED, "{first:?}");
+    clock.advance(300);
+    ask(retry)
+}
+
+#[test]
+fn a_pool_passes_from_another_network_and_an_end_users_line_does_not() {
+    let options = ["--lookup-by-domain", "--spf", "--unmatched=greylist"];
+    let (pool, other) = ("a@pool.example.com", "a@anybody.example.com");
+    let mail = |address| ("mx.sender.example.net", address);
+    let (near, far) = ("198.51.100.7", "203.0.113.7");
+    let cases = [
+        (
+            "the same domain",
+            other,
+            [
+                ("mx1.big.example.co.jp", near),
+                ("mx2.big.example.co.jp", far),
+            ],
+            true,
+        ),
+        (
+            "another domain, and SPF passes",
+            pool,
+            [mail(near), ("out.white.example.org", far)],
+            true,
+        ),
+        (
+            "another domain, and anybody passes",
+            other,
+            [mail(near), ("out.white.example.org", far)],
+            false,
+        ),
+        (
+            "lines of one provider",
+            other,
+            [
+                ("p1-2-3.dyn.isp.example.net", near),
+                ("p9-8-7.dyn.isp.example.net", far),
+            ],
+            false,
+        ),
+        (
+            "the name not found at first",
+            other,
+            [("unknown", near), mail("198.51.100.8")],
+            true,
+        ),
+        (
+            "the name not found the second time",
+            other,
+            [mail(near), ("unknown", "198.51.100.8")],
+            true,
+        ),
+        (
+            "no name, another network",
+            other,
+            [("unknown", near), ("unknown", far)],
+            false,
+        ),
+    ];
+    for (what, sender, attempts, passes) in cases {
+        let reply = retried(&options, sender, attempts);
+        assert_eq!(reply.starts_with("PREPEND"), passes, "{what}: {reply}");
+    }
+}
+
 #[test]
 fn a_bad_option_is_named() {
     let wrong = [
@@ -416,7 +489,10 @@ fn an_option_without_effect_is_named() {
             ["--resolver=::1", ""],
             "--resolver: has no effect without --dnsbl-sites",
         ),
-        (["--spf", ""], "--spf: has no effect without --spf-excuses"),
+        (
+            ["--spf", ""],
+            "--spf: has no effect without --lookup-by-domain or --spf-excuses",
+        ),
         (
             ["--spf-excuses", ""],
             "--spf-excuses: has no effect without --s25r",

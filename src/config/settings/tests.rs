@@ -209,7 +209,7 @@ fn every_dollar_is_refused_and_the_other_options_are_read() {
         .iter()
         .filter_map(|text| text.split(": ").next())
         .collect();
-    assert_eq!(places, ["--unix", "--unix", "--hostname"]);
+    assert_eq!(places, ["--hostname", "--unix", "--unix"]);
     assert_eq!(Settings::new(&rest, &environment()).unwrap_err().len(), 1);
 }
 
