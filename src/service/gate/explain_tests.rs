@@ -157,6 +157,8 @@ async fn everything(gate: &Gate, control: &Control) -> String {
         .map(|entry| entry.hits)
         .collect();
     let mut status = gate.status();
+    // The writer finds out by itself, at any time, that the disk is full.
+    status.trouble = None;
     // What Explain looks up has been looked up.
     let mut counts = std::mem::take(&mut status.counts).tally();
     counts.retain(|word, _| !word.starts_with("lookup:"));
