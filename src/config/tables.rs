@@ -3,8 +3,8 @@
 //! # The files
 //!
 //! A line that begins with white space continues the line before it, across empty lines and
-//! comments (`#`). What the resulting lines are depends on the kind of the table: [`expressions`], [`networks`],
-//! [`keys`]. Results are read by [`AccessResult`](crate::policy::access::AccessResult).
+//! comments (`#`). What the resulting lines are depends on the kind of the table: `expressions`, `networks`,
+//! `keys`. Results are read by [`AccessResult`](crate::policy::access::AccessResult).
 //!
 //! # Errors
 //!

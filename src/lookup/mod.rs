@@ -83,6 +83,9 @@ pub const MOST_OF_NETWORK: usize = 10;
 /// How many texts of one zone may be looked up at a time.
 pub const MOST_TEXTS: usize = 20;
 
+/// Most results of SPF in the cache.
+const MOST_SPF_CACHED: usize = 16_384;
+
 /// After how many lookups in a row without an answer a zone is left out.
 pub const MOST_SILENT: u32 = 5;
 
@@ -142,6 +145,8 @@ struct UnderWay {
 #[derive(Default)]
 struct Table {
     cache: Cache<Lookup, Finding, MOST_CACHED>,
+    /// What SPF has said: strangers choose how many keys there are, so they must not take the room of the lists.
+    evaluations: Cache<Lookup, Finding, MOST_SPF_CACHED>,
     under_way: HashMap<Lookup, UnderWay>,
     budget: Budget,
     silence: Silence,
@@ -202,7 +207,7 @@ impl Lookups {
     /// How many findings the cache has.
     #[must_use]
     pub fn findings(&self) -> usize {
-        self.0.lock().cache.len()
+        self.0.lock().findings()
     }
 
     /// What the cache has of these.
@@ -211,7 +216,7 @@ impl Lookups {
         let now = Instant::now();
         let table = self.0.lock();
         let found = lookups.iter().filter_map(|lookup| {
-            let finding = table.cache.find(lookup, now)?;
+            let finding = table.find(lookup, now)?;
             Some((lookup.clone(), finding.clone()))
         });
         found.collect()
@@ -250,7 +255,7 @@ impl Inner {
 
     /// Finds something in the cache, or waits for it with those who wait already, or hands it to the thread.
     fn begin(self: &Arc<Self>, table: &mut Table, lookup: &Lookup, now: Instant) -> Begun {
-        if let Some(finding) = table.cache.find(lookup, now) {
+        if let Some(finding) = table.find(lookup, now) {
             table.counts.count(Event::Cached);
             return Begun::Found(finding.clone());
         }
@@ -355,7 +360,7 @@ impl Inner {
             let under_way = table.under_way.remove(&lookup);
             let waiters = under_way.map_or_else(Vec::new, |under_way| under_way.waiters);
             let finding = answer.finding.clone();
-            table.cache.insert(lookup, finding, now + lifetime);
+            table.insert(lookup, finding, now + lifetime);
             (change, waiters)
         };
         // The log may be slow, and every thread that answers takes the lock.
@@ -366,6 +371,31 @@ impl Inner {
             // A waiter that has gone away does not need it.
             drop(waiter.send(answer.finding.clone()));
         }
+    }
+}
+
+impl Table {
+    /// What is known.
+    fn find(&self, lookup: &Lookup, now: Instant) -> Option<&Finding> {
+        match lookup {
+            Lookup::DnsList(..) | Lookup::DnsListText(..) => self.cache.find(lookup, now),
+            Lookup::Spf(_) => self.evaluations.find(lookup, now),
+        }
+    }
+
+    /// Keeps a finding.
+    fn insert(&mut self, lookup: Lookup, finding: Finding, until: Instant) {
+        match lookup {
+            Lookup::DnsList(..) | Lookup::DnsListText(..) => {
+                self.cache.insert(lookup, finding, until);
+            }
+            Lookup::Spf(_) => self.evaluations.insert(lookup, finding, until),
+        }
+    }
+
+    /// How many findings there are.
+    fn findings(&self) -> usize {
+        self.cache.len().saturating_add(self.evaluations.len())
     }
 }
 

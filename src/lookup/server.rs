@@ -1,6 +1,6 @@
 //! One name server, asked by hickory.
 //!
-//! A query goes straight to hickory's UDP client, because its resolver takes much more processor time. A reply that is
+//! A query goes straight to hickory's UDP client, because its resolver takes more processor time for each. A reply that is
 //! truncated, or has an alias in it, is left to the resolver, which queries again over TCP or for other names.
 
 use std::net::SocketAddr;

@@ -53,7 +53,14 @@ impl Silence {
     /// Whether a lookup may be sent. Of a zone that is left out one may, at the end of each time.
     pub(super) fn admits(&mut self, lookup: &Lookup, now: Instant) -> bool {
         let zone = match lookup {
-            Lookup::DnsList(zone, _) | Lookup::DnsListText(zone, _) => zone,
+            Lookup::DnsList(zone, _) => zone,
+            // It must not take the one lookup that shows whether the zone replies again.
+            Lookup::DnsListText(zone, _) => {
+                return self
+                    .zones
+                    .get(zone)
+                    .is_none_or(|health| health.until.is_none());
+            }
             Lookup::Spf(question) => {
                 return self.domains.find(question.organization(), now).is_none();
             }

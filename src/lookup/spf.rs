@@ -34,6 +34,12 @@ pub const MOST_QUESTIONS: usize = 30;
 /// Most times that an evaluation wants to know something, asked before or not: macros can repeat it without end.
 const MOST_USES: usize = 400;
 
+/// Most bytes of all records of an evaluation: many times what a reply over UDP has (RFC 7208, 3.4).
+const MOST_BYTES: usize = 65_536;
+
+/// How macros begin that stand for the sender or for HELO (RFC 7208, 7.2).
+const SENDER_MACROS: [&str; 6] = ["%{s", "%{S", "%{l", "%{L", "%{h", "%{H"];
+
 /// How many random addresses must not pass.
 const STRANGERS: usize = 2;
 
@@ -78,6 +84,17 @@ pub(super) struct Records {
     pub(super) lifetime: Duration,
 }
 
+impl Records {
+    /// About how much room they take.
+    fn bytes(&self) -> usize {
+        let of = |data: &Data| match data {
+            Data::Address(_) => size_of::<Data>(),
+            Data::Name(text) | Data::Text(text) => size_of::<Data>().saturating_add(text.len()),
+        };
+        self.data.iter().map(of).sum()
+    }
+}
+
 /// There was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failed;
@@ -94,7 +111,8 @@ pub(super) trait Names: Send + Sync {
 /// Evaluates, and keeps which domains let anybody pass.
 pub(super) struct Evaluator {
     random: Random,
-    lets_anybody_pass: Mutex<Cache<String, bool, MOST_DOMAINS>>,
+    /// By domain, and whether the address is of IPv4.
+    lets_anybody_pass: Mutex<Cache<(String, bool), bool, MOST_DOMAINS>>,
 }
 
 impl Evaluator {
@@ -144,8 +162,10 @@ impl Evaluator {
         question: &SpfQuestion,
         limited: &Limited<'_>,
     ) -> Option<bool> {
-        let (now, domain) = (Instant::now(), question.domain());
-        let kept = self.lets_anybody_pass.lock().find(domain, now).copied();
+        let now = Instant::now();
+        let is_v4 = question.client().address().is_ipv4();
+        let key = (question.domain().to_owned(), is_v4);
+        let kept = self.lets_anybody_pass.lock().find(&key, now).copied();
         if kept.is_some() {
             return kept;
         }
@@ -166,8 +186,10 @@ impl Evaluator {
                 break;
             }
         }
-        let mut kept = self.lets_anybody_pass.lock();
-        kept.insert(domain.to_owned(), passes, now + KEPT);
+        if !limited.depends_on_sender() {
+            let mut kept = self.lets_anybody_pass.lock();
+            kept.insert(key, passes, now + KEPT);
+        }
         Some(passes)
     }
 
@@ -224,6 +246,8 @@ struct Limited<'a> {
 struct Asked {
     found: HashMap<(String, Kind), Result<Records, Failed>>,
     uses: usize,
+    /// Bytes of all that was found.
+    bytes: usize,
     /// Whether it wanted more than it may.
     is_over: bool,
 }
@@ -238,6 +262,20 @@ impl<'a> Limited<'a> {
 
     fn is_over(&self) -> bool {
         self.asked.lock().is_over
+    }
+
+    /// Whether a record has a macro that depends on who sends.
+    fn depends_on_sender(&self) -> bool {
+        let asked = self.asked.lock();
+        let mut data = asked
+            .found
+            .values()
+            .flatten()
+            .flat_map(|records| &records.data);
+        data.any(|data| match data {
+            Data::Text(text) => SENDER_MACROS.iter().any(|start| text.contains(start)),
+            Data::Address(_) | Data::Name(_) => false,
+        })
     }
 
     /// How long all that was found may be believed.
@@ -259,7 +297,10 @@ impl<'a> Limited<'a> {
             let mut asked = self.asked.lock();
             asked.uses = asked.uses.saturating_add(1);
             let known = asked.found.get(&key).cloned();
-            if asked.uses > MOST_USES || (known.is_none() && asked.found.len() >= MOST_QUESTIONS) {
+            if asked.is_over
+                || asked.uses > MOST_USES
+                || (known.is_none() && asked.found.len() >= MOST_QUESTIONS)
+            {
                 asked.is_over = true;
                 return Err(LookupError::Timeout);
             }
@@ -269,7 +310,15 @@ impl<'a> Limited<'a> {
             known
         } else {
             let found = self.names.find(&key.0, kind).await;
-            self.asked.lock().found.insert(key, found.clone());
+            let mut asked = self.asked.lock();
+            asked.bytes = asked
+                .bytes
+                .saturating_add(found.iter().map(Records::bytes).sum());
+            if asked.bytes > MOST_BYTES {
+                asked.is_over = true;
+                return Err(LookupError::Timeout);
+            }
+            asked.found.insert(key, found.clone());
             found
         };
         let records = found.map_err(|Failed| LookupError::Timeout)?;

@@ -15,7 +15,7 @@
 //! 5. the client has authenticated itself: pass
 //! 6. greylisting is opt-in, and the recipient is not listed: pass
 //! 7. the suspicion checks (S25R, unless SPF excuses; DNS lists), if there are any: a client that is not suspicious
-//!    passes
+//!    passes, one that DNS lists know to be good passes too, and one that they refuse is refused
 //! 8. the client is auto-whitelisted: pass
 //! 9. at DATA: whether the client has survived its sleep, see [`tarpit`]
 //! 10. the triplet: see [`greylist`]; a deferral may become a sleep

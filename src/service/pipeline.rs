@@ -236,14 +236,15 @@ impl Inner {
         let deadline = Instant::now() + lookups.timeout();
         for _ in 0..ROUNDS {
             let findings = match context.mode {
-                Mode::Look { looks_up: false } => {
-                    evidence.add(lookups.cached(&missing));
-                    break;
-                }
+                Mode::Look { looks_up: false } => lookups.cached(&missing),
                 Mode::Look { looks_up: true } | Mode::Commit => {
                     lookups.ask(&missing, deadline).await
                 }
             };
+            // What was found may lead to more; what was not, is missing.
+            if findings.is_empty() {
+                break;
+            }
             evidence.add(findings);
             match policy::plan(attempt, &evidence, context.rules, trace) {
                 Plan::Ask(more, _) => missing = more,

@@ -392,3 +392,23 @@ async fn hostile_records_end_within_the_limits() {
         assert!(table.asked() <= most, "{name}: {} questions", table.asked());
     }
 }
+
+#[tokio::test]
+async fn a_record_that_lets_anybody_pass_by_ipv6_alone_is_a_pass_by_ipv4() {
+    let records = "example.com TXT v=spf1 ip4:192.0.2.0/24 ip6:0::/1 ip6:8000::/1 -all";
+    for clients in [["192.0.2.7", "2001:db8::7"], ["2001:db8::7", "192.0.2.7"]] {
+        let (evaluator, table) = (Evaluator::new(random), Table::new(records));
+        for client in clients {
+            let want = if client.contains(':') {
+                SpfResult::PassAny
+            } else {
+                SpfResult::Pass
+            };
+            assert_eq!(
+                found(&evaluator, &table, client).await,
+                Some(want),
+                "{clients:?}"
+            );
+        }
+    }
+}

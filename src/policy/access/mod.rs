@@ -2,7 +2,7 @@
 //! `pcre_table(5)`), networks (`cidr_table(5)`), names and addresses (`access(5)`).
 //!
 //! In a table of expressions, the client's name is looked up first, whole, and its address if no line has
-//! matched the name. In one of [`networks`] the address is looked up, and in one of [`keys`] the name and its
+//! matched the name. In one of `networks` the address is looked up, and in one of `keys` the name and its
 //! parent domains, then the address and its prefixes. The first line that matches decides, unless it says
 //! [`AccessResult::Nothing`]: then the next table is asked.
 //!

@@ -9,7 +9,7 @@
 //! | `clients` | client | a client |
 //! | `sleeps` | client | a client that was told to sleep |
 //! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
-//! | `names` | slot and hash | the triplet that another name of a waiting one leads to: see [`names`] |
+//! | `names` | slot and hash | the triplet that another name of a waiting one leads to: see `names.rs` |
 //! | `entries` | list and text | an entry that was added while the daemon ran |
 //! | `history` | hour | the counters of the hour |
 //!
