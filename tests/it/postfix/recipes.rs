@@ -232,7 +232,10 @@ fn by_the_selective_recipe_lines_and_listed_clients_wait_and_known_good_ones_nev
     site.expect_line("action=pass, reason=not suspicious, client_name=");
     site.deliver(&mut site.open(known), ANNA);
     site.expect_line("action=pass, reason=DNS allowlist, client_name=220-139-165-1.dynamic");
-    for (peer, end) in [(listed, ", dnsbl=3"), (DYNAMIC, ", s25r=1")] {
+    for (peer, end) in [
+        (listed, ", dnsbl=3, spf=none"),
+        (DYNAMIC, ", s25r=1, spf=none"),
+    ] {
         let mut session = site.open(peer);
         assert_deferred(&session.attempt(SENDER, ANNA), ANNA, 300);
         let name = peer.reverse_name;
