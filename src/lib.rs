@@ -11,7 +11,7 @@
 //! socket → frontend → protocol::policy::Decoder → policy::Attempt
 //!        → service::Gate        the pipeline; Explain uses it too, in look mode
 //!            policy::plan(attempt, evidence, rules)
-//!              Settled: reply
+//!              Settled, Replied: reply
 //!              Ask: the store is read first; if its records let the attempt pass, nothing is looked up;
 //!                   else lookup::ask(all missing evidence, one deadline), and plan again
 //!              Case: continue
@@ -34,7 +34,7 @@
 //! | [`protocol`] | bytes to requests, answers to bytes | types |
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
 //! | [`api`] | the D-Bus contract: names, errors, rows, proxies | – |
-//! | [`lookup`] | DNS lookups, on a separate thread: cache, deadline, silent zones | types, policy |
+//! | [`lookup`] | DNS lists and SPF, on a separate thread: cache, deadline, budgets, silent zones | types, policy |
 //! | [`store`] | records in LMDB, or in memory for tests | types, policy |
 //! | [`config`] | options and list files, with every error | types, policy |
 //! | [`service`] | the gate, the writer thread, the clock, counters, the decision log | types, policy, store, lookup |

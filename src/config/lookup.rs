@@ -5,11 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
-use crate::policy::{DnsLists, Params, SpfUse, Thresholds, Unmatched};
+use crate::policy::{DnsLists, MOST_WEIGHT, Params, SpfUse, Thresholds, Unmatched};
 use crate::types::{DNS_PORT, Span};
-
-/// The greatest threshold, up and down.
-const MOST: i32 = 1_000_000;
 
 /// Default of `--lookup-timeout`, in seconds.
 const TIMEOUT: u64 = 2;
@@ -72,15 +69,15 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings
 fn thresholds(options: &Options, found: &mut Diagnostics) -> Thresholds {
     let mut thresholds = Thresholds::default();
     if let Some(text) = &options.dnsbl_threshold {
-        let number = value::number(text, 1, MOST);
+        let number = value::number(text, 1, MOST_WEIGHT);
         thresholds.suspicious = found.take("--dnsbl-threshold", number, 1);
     }
     if let Some(text) = &options.dnsbl_reject_threshold {
-        let number = value::number(text, thresholds.suspicious, MOST).map(Some);
+        let number = value::number(text, thresholds.suspicious, MOST_WEIGHT).map(Some);
         thresholds.reject = found.take("--dnsbl-reject-threshold", number, None);
     }
     if let Some(text) = &options.dnsbl_allowlist_threshold {
-        let number = value::number(text, -MOST, -1).map(Some);
+        let number = value::number(text, -MOST_WEIGHT, -1).map(Some);
         thresholds.allow = found.take("--dnsbl-allowlist-threshold", number, None);
     }
     thresholds

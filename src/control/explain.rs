@@ -62,7 +62,7 @@ pub enum StepResult {
     Exception,
     /// The records decide.
     Continues,
-    /// There is no record, or it has expired; or a DNS list has not said anything.
+    /// There is no record, or it has expired; or a DNS list did not reply.
     Unknown,
     /// The client is not auto-whitelisted yet.
     Counted,
@@ -285,7 +285,7 @@ fn spf_step(result: SpfResult) -> (StepResult, String) {
         ),
         SpfResult::None => (
             StepResult::NoMatch,
-            "there is no domain with a record, or none below a public suffix",
+            "the domain has no SPF record, or no known public suffix",
         ),
         SpfResult::Neutral => (StepResult::NoMatch, "the domain does not say"),
         SpfResult::Softfail => (

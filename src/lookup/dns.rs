@@ -143,6 +143,7 @@ impl Dns {
         Answer {
             finding: finding(&reply.records, kind),
             lifetime: reply.lifetime,
+            is_silent: false,
         }
     }
 

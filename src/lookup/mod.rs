@@ -1,4 +1,4 @@
-//! Lookups: evidence from outside, that is from DNS.
+//! Lookups: evidence from DNS, for DNS lists and SPF.
 //!
 //! [`Lookups`] has a thread and a runtime of its own, which begin with the first lookup. A request looks into the cache
 //! itself and hands over only what is missing. Requests that need the same finding wait for one lookup. A lookup that no
@@ -105,6 +105,8 @@ pub struct Answer {
     pub finding: Finding,
     /// How long it may be believed.
     pub lifetime: Duration,
+    /// Whether whoever was asked did not reply; otherwise a missing answer says nothing about them.
+    pub is_silent: bool,
 }
 
 impl Answer {
@@ -112,6 +114,7 @@ impl Answer {
     pub const SILENT: Self = Self {
         finding: Finding::NoAnswer,
         lifetime: SILENT_LIFETIME,
+        is_silent: true,
     };
 }
 
@@ -352,7 +355,8 @@ impl Inner {
         let source = lookup.source();
         let (change, waiters) = {
             let mut table = self.lock();
-            let change = table.silence.note(&lookup, &answer.finding, now);
+            let is_noted = answer.is_silent || answer.finding != Finding::NoAnswer;
+            let change = is_noted.then(|| table.silence.note(&lookup, &answer.finding, now));
             table.budget.end(&source);
             if answer.finding == Finding::NoAnswer {
                 table.counts.count(Event::Unanswered);
@@ -361,7 +365,7 @@ impl Inner {
             let waiters = under_way.map_or_else(Vec::new, |under_way| under_way.waiters);
             let finding = answer.finding.clone();
             table.insert(lookup, finding, now + lifetime);
-            (change, waiters)
+            (change.flatten(), waiters)
         };
         // The log may be slow, and every thread that answers takes the lock.
         if let (Some(change), LookupSource::Zone(zone)) = (change, &source) {

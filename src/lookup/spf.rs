@@ -130,8 +130,13 @@ impl Evaluator {
             Ok(Some(found)) if !limited.is_over() => Answer {
                 finding: Finding::Spf(found),
                 lifetime: limited.lifetime(),
+                is_silent: false,
             },
-            Ok(_) | Err(_) => Answer::SILENT,
+            // Others' names may be in the record, chosen by whoever connects (`ptr`): their silence is not the domain's.
+            Ok(_) | Err(_) => Answer {
+                is_silent: !limited.has_replied(question.domain()),
+                ..Answer::SILENT
+            },
         }
     }
 
@@ -262,6 +267,16 @@ impl<'a> Limited<'a> {
 
     fn is_over(&self) -> bool {
         self.asked.lock().is_over
+    }
+
+    /// Whether there was a reply to the question for the record of this domain.
+    fn has_replied(&self, domain: &str) -> bool {
+        let asked = self.asked.lock();
+        let mut found = asked.found.iter();
+        found.any(|((name, kind), found)| {
+            let name = name.strip_suffix('.').unwrap_or(name);
+            *kind == Kind::Txt && name.eq_ignore_ascii_case(domain) && found.is_ok()
+        })
     }
 
     /// Whether a record has a macro that depends on who sends.

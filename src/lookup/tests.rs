@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::policy::{DnsLists, SpfFinding, SpfQuestion, SpfResult, Thresholds};
-use crate::types::ClientIp;
+use crate::types::{ClientIp, ReplyText};
 
 /// The lookup of a client with this number in a list.
 pub(crate) fn listed(number: u32) -> Lookup {
@@ -74,7 +74,8 @@ impl Resolver for Gated {
                 Lookup::DnsList(_, client) if is_even(client) => {
                     Finding::Addresses(Arc::from([Ipv4Addr::new(127, 0, 0, 2)]))
                 }
-                Lookup::DnsList(..) | Lookup::DnsListText(..) => Finding::Absent,
+                Lookup::DnsListText(..) => Finding::Text(ReplyText::new("why".to_owned())),
+                Lookup::DnsList(..) => Finding::Absent,
                 Lookup::Spf(question) if is_even(question.client()) => {
                     Finding::Spf(SpfFinding::Passed(question.organization().clone()))
                 }
@@ -83,6 +84,7 @@ impl Resolver for Gated {
             Answer {
                 finding,
                 lifetime: Duration::from_secs(600),
+                is_silent: false,
             }
         })
     }

@@ -17,8 +17,8 @@ use super::evidence::{Evidence, Finding, Lookup, error_code, is_listing};
 use super::zone::{Zone, ZoneError};
 use crate::types::{ClientIp, ReplyText};
 
-/// The greatest weight, up and down.
-const MOST_WEIGHT: i32 = 1_000_000;
+/// The greatest weight and the greatest threshold, up and down.
+pub const MOST_WEIGHT: i32 = 1_000_000;
 
 /// Most sites: more than anybody has, and few enough to be added up for each request.
 pub const MOST_SITES: usize = 128;

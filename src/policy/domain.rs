@@ -47,10 +47,12 @@ impl Domain {
     }
 }
 
-/// Whether this is one label of a host's name; with `_`, which names in DNS have nevertheless.
-fn is_label(label: &[u8]) -> bool {
+/// Whether this is one label of a host's name, as Postfix takes it for one (with `_`, which names in DNS have
+/// nevertheless).
+pub(super) fn is_label(label: &[u8]) -> bool {
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    (1..=63).contains(&label.len()) && label.iter().all(is_inner)
+    let has_hyphen = label.starts_with(b"-") || label.ends_with(b"-");
+    (1..=63).contains(&label.len()) && !has_hyphen && label.iter().all(is_inner)
 }
 
 impl fmt::Display for Domain {
@@ -91,6 +93,8 @@ mod tests {
             ("192.0.2.1", None),
             ("[192.0.2.1]", None),
             ("2001:db8::1", None),
+            ("-mx.example.com", None),
+            ("mx-.example.com", None),
             ("a b.example.com", None),
             ("b\u{fc}cher.example.com", None),
         ] {

@@ -1,6 +1,6 @@
 //! The greylisting rule: defer an unknown triplet once.
 //!
-//! A triplet (client network, sender, recipient) is unknown, waiting or passed. This module holds the
+//! A triplet (client network or domain, sender, recipient) is unknown, waiting or passed. This module holds the
 //! record kept for it and the one function that moves it on. It knows no clock and no store: the
 //! caller brings the time and keeps the record.
 //!

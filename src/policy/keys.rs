@@ -285,8 +285,9 @@ mod tests {
             .prop_map(|(octets, length)| Prefix::masked(octets.into(), length).into());
         let v6 = (any::<[u8; 16]>(), 0..=128_u8)
             .prop_map(|(octets, length)| Prefix::masked(octets.into(), length).into());
-        let domain = "([a-z0-9-]{1,63}\\.){0,3}[A-Za-z0-9]{1,63}\\.(com|co\\.jp)"
-            .prop_map(|name| Domain::of(name.as_bytes()).unwrap().into());
+        let domain =
+            "([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.){0,3}[A-Za-z0-9]{1,63}\\.(com|co\\.jp)"
+                .prop_map(|name| Domain::of(name.as_bytes()).unwrap().into());
         prop_oneof![v4, v6, domain]
     }
 

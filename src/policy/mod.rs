@@ -58,7 +58,7 @@ pub use attempt::{Attempt, Stage};
 pub use dead::Dead;
 pub use decide::LiveFacts;
 pub use dns_lists::{
-    BadSite, DnsLists, MOST_SITES, Score, SiteError, Standing, Thresholds, ZoneAnswer,
+    BadSite, DnsLists, MOST_SITES, MOST_WEIGHT, Score, SiteError, Standing, Thresholds, ZoneAnswer,
 };
 pub use domain::Domain;
 pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};

@@ -28,7 +28,6 @@
 //! [`Params::by_domain`]: super::Params::by_domain
 //! [`SpfUse::names`]: super::SpfUse::names
 
-use super::domain::Domain;
 use super::rules::Ruleset;
 use super::s25r;
 use crate::types::{ClientIp, ListName};
@@ -36,10 +35,10 @@ use crate::types::{ClientIp, ListName};
 /// Most names of a client besides the first.
 pub const OTHER_NAMES: usize = 2;
 
-/// The organizational domain that a client is known by; `None` if it has no verified name in one, or is the line of an
-/// end user: by the rules of S25R in force, or the classic ones, whether S25R is a check or not.
+/// Whether a client's name is that of an end user's line, which has no domain to be known by: by the rules of S25R in
+/// force, or the classic ones, whether S25R is a check or not.
 #[must_use]
-pub fn domain(name: &[u8], client: ClientIp, rules: &Ruleset) -> Option<Domain> {
+pub fn is_line(name: &[u8], client: ClientIp, rules: &Ruleset) -> bool {
     let is_exempt = || {
         let exceptions = rules.find(ListName::S25rException, |lists| {
             lists.s25r_exceptions.find(name, client)
@@ -47,8 +46,5 @@ pub fn domain(name: &[u8], client: ClientIp, rules: &Ruleset) -> Option<Domain> 
         exceptions.is_some()
     };
     let of = rules.params.s25r.unwrap_or(s25r::Rules::Classic);
-    if s25r::find(name, of).rule().is_some() && !is_exempt() {
-        return None;
-    }
-    Domain::of(name)
+    s25r::find(name, of).rule().is_some() && !is_exempt()
 }

@@ -3,9 +3,9 @@
 use super::access::AccessResult;
 use super::dns_lists::{Rating, Standing};
 use super::{
-    Attempt, Because, Case, ClientKey, CountBy, EntryRef, Evidence, Finding, Identity, ListName,
-    Lookup, Outcome, Plan, Reason, Ruleset, Severity, SpfFinding, SpfQuestion, SpfResult, Stage,
-    Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, names, s25r,
+    Attempt, Because, Case, ClientKey, CountBy, Domain, EntryRef, Evidence, Finding, Identity,
+    ListName, Lookup, Outcome, Plan, Reason, Ruleset, Severity, SpfFinding, SpfQuestion, SpfResult,
+    Stage, Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, names, s25r,
 };
 use crate::types::{ClientIp, Reply, ReplyText};
 
@@ -35,7 +35,9 @@ pub fn plan(
                 Some(lookup) => Plan::Ask(vec![lookup], case),
             }
         }
-        Ok(Check::Lacks(lookups)) => Plan::Ask(lookups, parts.case(evidence, rules, None)),
+        Ok(Check::Lacks(lookups, so_far)) => {
+            Plan::Ask(lookups, parts.case(evidence, rules, so_far))
+        }
         Err(settled) => settled.plan(),
     }
 }
@@ -78,8 +80,8 @@ const fn pass(reason: Reason, because: Because) -> Settled {
 enum Check {
     /// What makes the client suspicious, if anything does.
     Done(Option<Suspicion>),
-    /// These have to be looked up first.
-    Lacks(Vec<Lookup>),
+    /// These have to be looked up first; what makes the client suspicious so far.
+    Lacks(Vec<Lookup>, Option<Suspicion>),
 }
 
 /// An attempt with everything in it that a decision needs.
@@ -93,6 +95,8 @@ struct Parts<'a> {
     is_data: bool,
     is_stressed: bool,
     is_authenticated: bool,
+    /// Whether S25R takes the name for an end user's line, once it was asked.
+    is_line: Option<bool>,
     /// What SPF says, once it was asked.
     spf: Option<SpfResult>,
 }
@@ -122,6 +126,7 @@ impl<'a> Parts<'a> {
             is_data,
             is_stressed: attempt.is_stressed,
             is_authenticated: attempt.is_authenticated,
+            is_line: None,
             spf: None,
         })
     }
@@ -175,15 +180,15 @@ impl<'a> Parts<'a> {
         };
         let so_far = by_tables.or(by_name.filter(|_| !is_excused));
         match self.by_dns_lists((by_tables, so_far), evidence, rules, trace)? {
-            Some(Check::Lacks(mut lookups)) => {
+            Some(Check::Lacks(mut lookups, _)) => {
                 lookups.extend(missing);
-                return Ok(Check::Lacks(lookups));
+                return Ok(Check::Lacks(lookups, so_far));
             }
             Some(by_lists @ Check::Done(_)) => return Ok(by_lists),
             None => {}
         }
         if let Some(lookup) = missing {
-            return Ok(Check::Lacks(vec![lookup]));
+            return Ok(Check::Lacks(vec![lookup], so_far));
         }
         if so_far.is_some() {
             return Ok(Check::Done(so_far));
@@ -199,7 +204,11 @@ impl<'a> Parts<'a> {
     }
 
     /// The rule of S25R that the name matches, and the exception that it is, if it is one.
-    fn by_s25r(&self, rules: &Ruleset, trace: &mut impl Trace) -> (Option<u8>, Option<EntryRef>) {
+    fn by_s25r(
+        &mut self,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> (Option<u8>, Option<EntryRef>) {
         let Some(of) = rules.params.s25r else {
             return (None, None);
         };
@@ -210,6 +219,7 @@ impl<'a> Parts<'a> {
                 lists.s25r_exceptions.find(self.name, self.client)
             })
         });
+        self.is_line = Some(rule.is_some() && exception.is_none());
         trace.note(Step::S25r(found, exception));
         (rule, exception)
     }
@@ -265,7 +275,7 @@ impl<'a> Parts<'a> {
         let listen = |zone, answer| trace.note(Step::DnsList(zone, answer));
         let score = match lists.rate(self.client, evidence, listen) {
             Rating::NotAsked => return Ok(None),
-            Rating::Unknown(lookups) => return Ok(Some(Check::Lacks(lookups))),
+            Rating::Unknown(lookups) => return Ok(Some(Check::Lacks(lookups, so_far))),
             Rating::Sum(score) => score,
         };
         trace.note(Step::DnsLists(score));
@@ -279,7 +289,7 @@ impl<'a> Parts<'a> {
                 Ok(so_far.is_none().then_some(Check::Done(suspicion)))
             }
             Standing::Rejected => match lists.refusal(self.client, score, evidence) {
-                Err(lookup) => Ok(Some(Check::Lacks(vec![lookup]))),
+                Err(lookup) => Ok(Some(Check::Lacks(vec![lookup], so_far))),
                 Ok(text) => Err(Settled {
                     verdict: Verdict::Reply(Severity::Reject),
                     reason: Reason::DnsReject,
@@ -351,8 +361,13 @@ impl<'a> Parts<'a> {
         let network = params.network(self.client);
         let address = self.client.network(32, 128);
         let domain = (params.by_domain || params.count_by == CountBy::Domain)
-            .then(|| names::domain(self.name, self.client, rules))
-            .flatten();
+            .then(|| {
+                // The check has found it out, if S25R is one.
+                let is_line = self.is_line;
+                is_line.unwrap_or_else(|| names::is_line(self.name, self.client, rules))
+            })
+            .filter(|is_line| !is_line)
+            .and_then(|_| Domain::of(self.name));
         let counted = match (params.count_by, &domain) {
             (CountBy::Subnet, _) => network.into(),
             (CountBy::Domain, Some(domain)) => domain.clone().into(),

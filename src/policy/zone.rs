@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::domain::is_label;
 use crate::types::ClientIp;
 
 /// The longest name of a zone: with the 32 nibbles of an IPv6 address and their dots before it, it is still a name
@@ -30,7 +31,10 @@ impl Zone {
         if SPECIAL.contains(&last) || is_reverse {
             return Err(ZoneError::Special);
         }
-        if name.len() <= MOST_BYTES && !is_address && name.split('.').all(is_label) {
+        if name.len() <= MOST_BYTES
+            && !is_address
+            && name.split('.').all(|label| is_label(label.as_bytes()))
+        {
             Ok(Self(Arc::from(name)))
         } else {
             Err(ZoneError::Name)
@@ -66,10 +70,4 @@ pub enum ZoneError {
     /// Resolvers do not ask for it.
     #[error("names there are answered by the resolver itself (RFC 6761)")]
     Special,
-}
-
-fn is_label(label: &str) -> bool {
-    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let has_hyphen = label.starts_with('-') || label.ends_with('-');
-    !label.is_empty() && label.len() <= 63 && !has_hyphen && label.bytes().all(is_fit)
 }

@@ -201,7 +201,10 @@ impl Inner {
             // A record that goes before the commit makes its client wait once, without having been looked up.
             Ok(outcome) if is_known(outcome.reason) => return Plan::Case(case),
             // Everybody passes, whatever the evidence.
-            Err(_) if context.rules.params.on_store_failure == OnStoreFailure::Pass => {
+            Err(_)
+                if context.rules.params.on_store_failure == OnStoreFailure::Pass
+                    || case.triplet.is_none() =>
+            {
                 return Plan::Settled(policy::without_store(&case, context.rules));
             }
             // Known mail cannot be told from unknown: nobody is refused.

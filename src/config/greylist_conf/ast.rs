@@ -290,7 +290,7 @@ pub enum Test {
     Macro(usize),
     /// `ratelimit`: a number in [`GreylistConf::rate_limits`].
     RateLimit(usize),
-    /// `mx`: the client is in the network of so many bits of a mail server of the sender's domain.
+    /// `mx`: the client is in the network, of this prefix length, of a mail server of the sender's domain.
     SenderMx(u8),
     /// `auth`: the name that the client has authenticated as, the whole of it.
     Authenticated(TextPattern),

@@ -67,7 +67,7 @@ pub(super) enum SyntaxError {
     #[error("{0} can be tested in racl entries only")]
     RecipientOnly(&'static str),
     #[error(
-        "{0} can be tested in dacl entries only: there is no message yet when a recipient is given"
+        "{0} can be tested in dacl entries only: at RCPT, the message has not been received yet"
     )]
     MessageOnly(&'static str),
     #[error("a {0} reply needs a code that begins with {1}, not {2}")]

@@ -226,7 +226,7 @@ impl<'a> Scanner<'a> {
         Ok(taken.get(1..end.saturating_add(1)))
     }
 
-    /// Takes so many bytes of this line.
+    /// Takes the next `length` bytes of this line.
     fn take(&mut self, length: usize) -> Result<&'a str, Failure> {
         let at = self.position();
         let taken = self.rest().get(..length).unwrap_or_default();

@@ -62,7 +62,7 @@ impl TableFile {
     ///
     /// # Errors
     ///
-    /// [`TableFileError`] if there is no such kind here, or no file.
+    /// [`TableFileError`] for an unknown kind, and for a missing file name.
     pub fn parse(text: &str) -> Result<Self, TableFileError> {
         let (kind, path) = match text.split_once(':') {
             Some((kind, path)) if is_kind(kind) => (kind, path),

@@ -412,3 +412,28 @@ async fn a_record_that_lets_anybody_pass_by_ipv6_alone_is_a_pass_by_ipv4() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_domain_is_silent_only_if_its_own_record_has_no_reply() {
+    tokio::time::pause();
+    let cases = [
+        ("its record", "example.com SILENT", true),
+        (
+            "the client's reverse zone",
+            "example.com TXT v=spf1 ptr -all\n7.2.0.192.in-addr.arpa SILENT",
+            false,
+        ),
+        (
+            "a name in the record",
+            "example.com TXT v=spf1 a:mx.example.net -all\nmx.example.net SILENT",
+            false,
+        ),
+    ];
+    for (what, records, is_silent) in cases {
+        let (evaluator, table) = (Evaluator::new(random), Table::new(records));
+        let asked = question("192.0.2.7", "a@example.com");
+        let answer = evaluator.evaluate(&asked, &table).await;
+        let got = (answer.finding, answer.is_silent);
+        assert_eq!(got, (Finding::NoAnswer, is_silent), "{what}");
+    }
+}

@@ -41,7 +41,7 @@ pub enum FormatToken {
     ClientAddress,
     /// `%j`: the same with its numbers in reverse order.
     ReversedAddress,
-    /// `%I{/n}`: the client's network of so many bits.
+    /// `%I{/n}`: the client's network of prefix length n.
     ClientNetwork(u8),
     /// `%h`: what the client calls itself.
     Helo,

@@ -129,9 +129,9 @@ fn values(item: &str, name: &'static str, least: u8, greatest: u8) -> Result<u64
     }
     let step = match step {
         None => 1,
-        Some(step) => step
-            .parse()
-            .ok()
+        Some(step) => Some(step)
+            .filter(|step| step.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|step| step.parse().ok())
             .filter(|step| *step > 0)
             .ok_or_else(|| ScheduleError::Step(item.to_owned()))?,
     };
@@ -211,6 +211,7 @@ mod tests {
             ("5-3 * * * *", ScheduleError::Range("5-3".to_owned())),
             ("*/0 * * * *", ScheduleError::Step("*/0".to_owned())),
             ("*/x * * * *", ScheduleError::Step("*/x".to_owned())),
+            ("*/+5 * * * *", ScheduleError::Step("*/+5".to_owned())),
             ("5/10 * * * *", ScheduleError::Step("5/10".to_owned())),
         ] {
             assert_eq!(Schedule::parse(text), Err(want), "{text}");

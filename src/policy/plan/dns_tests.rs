@@ -189,3 +189,16 @@ fn who_has_come_as_far_as_data_is_not_refused() {
     let got = planned(&rules, &data, Standing::Rejected, &Finding::Absent);
     assert_eq!(got, (Ok(Some(Suspicion::DnsLists(2))), 1));
 }
+
+#[test]
+fn what_is_known_before_a_lookup_is_known_of_the_case_that_waits_for_it() {
+    let mut rules = rules(|params| params.s25r = Some(s25r::Rules::Classic));
+    rules.dns_lists = lists(Some(2), None);
+    for (name, want) in [("unknown", Some(Suspicion::S25r(0))), ("mx.example", None)] {
+        let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
+        match plan(&attempt, &Evidence::default(), &rules, &mut ()) {
+            Plan::Ask(_, case) => assert_eq!(case.suspicion, want, "{name}"),
+            plan @ (Plan::Settled(_) | Plan::Replied(..) | Plan::Case(_)) => panic!("{plan:?}"),
+        }
+    }
+}

@@ -224,6 +224,16 @@ async fn while_the_database_is_unavailable_nobody_is_refused() {
 }
 
 #[tokio::test]
+async fn explain_has_the_text_of_a_refusal_from_the_cache() {
+    let site = refusing(MemoryStore::new());
+    site.resolver.answer(2);
+    let asked = site.gate.judge(&attempt("192.0.2.2"), None).await;
+    let explained = site.control.explain(&attempt("192.0.2.2"), false).await;
+    assert_eq!(explained.reply, asked.reply);
+    assert_eq!(asked.outcome.reason, Reason::DnsReject);
+}
+
+#[tokio::test]
 async fn a_refusal_that_is_repeated_has_the_same_text_and_counts_once() {
     let site = refusing(MemoryStore::new());
     site.resolver.answer(2);

@@ -289,7 +289,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Says which values mean nothing where there is no reply and no waiting.
+    /// Reports values that have no effect, because the entry neither replies nor defers.
     fn warn_without_reply(&mut self, values: &Values) {
         let Values {
             delay,

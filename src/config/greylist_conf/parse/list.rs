@@ -63,7 +63,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// An item of a list of that type; `None` if there is no such type.
+    /// Parses an item of a list of that type; `None` for an unknown type.
     fn item(&mut self, kind: &str) -> Result<Option<Test>, Failure> {
         Ok(Some(match kind {
             "addr" => Test::Address(self.address()?),
