@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Control, ControlError};
-use crate::policy::{Case, CountBy, Expiry, Identity, Params, Triplet, TripletKey};
+use crate::policy::{Case, CountBy, Expiry, Identity, Params, Ruleset, Triplet, TripletKey, names};
 use crate::service::LastClient;
 use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
-use crate::types::Prefix;
+use crate::types::{ClientIp, Prefix};
 
 /// Most rows in one transaction: more would delay requests that wait for a commit.
 const BATCH: u32 = 1000;
@@ -25,6 +25,8 @@ pub enum State {
 pub struct Filter {
     /// Of this client or network, or of this domain.
     pub client: Option<Identity>,
+    /// Not of the client's network, but of the domain that a client of this verified name is known by.
+    pub name: Option<Vec<u8>>,
     /// Of this sender.
     pub sender: Option<Vec<u8>>,
     /// Of this recipient.
@@ -57,9 +59,22 @@ impl Filter {
     fn is_about_clients(&self) -> bool {
         let others = Self {
             client: None,
+            name: None,
             ..self.clone()
         };
         self.client.is_some() && others.is_empty()
+    }
+
+    /// The filter with the domain that its name is known by, in place of network and name; `None` if there is no such
+    /// domain, so that nothing matches.
+    fn resolved(mut self, rules: &Ruleset) -> Option<Self> {
+        if let Some(name) = self.name.take() {
+            let network = self.client.as_ref().and_then(Identity::network);
+            let address = ClientIp::new(network?.address());
+            let domain = names::domain(&name, address, rules);
+            self.client = Some(domain.filter(|_| rules.params.knows_domains())?.into());
+        }
+        Some(self)
     }
 
     /// The key, when the filter names all three parts of one triplet.
@@ -154,7 +169,11 @@ impl Control {
         after: Vec<u8>,
         limit: u32,
     ) -> Result<Page, ControlError> {
-        let params = self.0.live_rules.rules().params;
+        let rules = self.0.live_rules.rules();
+        let params = rules.params;
+        let Some(filter) = filter.resolved(&rules) else {
+            return Ok(Page::default());
+        };
         if let (Some(key), true) = (filter.key(&params), after.is_empty()) {
             return self.one(key, filter).await;
         }
@@ -207,7 +226,11 @@ impl Control {
         if filter.is_empty() && !everything {
             return Err(ControlError::EmptyFilter);
         }
-        let params = self.0.live_rules.rules().params;
+        let rules = self.0.live_rules.rules();
+        let params = rules.params;
+        let Some(filter) = filter.resolved(&rules) else {
+            return Ok(Removed::default());
+        };
         if let Some(key) = filter.key(&params) {
             let found = self.one(key.clone(), filter).await?;
             let Some(row) = found.rows.first() else {

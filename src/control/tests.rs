@@ -494,7 +494,7 @@ async fn forgetting_one_triplet_heeds_the_rest_of_the_filter() {
         sender: Some(b"a@b".to_vec()),
         recipient: Some(b"a@x".to_vec()),
         state,
-        retrying: false,
+        ..Filter::default()
     };
     let cases = [
         ("192.0.2.7/32", Some(State::Waiting), 0),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::failure::ArgumentError;
-use crate::api::{CLIENT, DOMAIN, Row};
+use crate::api::{CLIENT, CLIENT_NAME, DOMAIN, Row};
 
 /// A client given as an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,16 @@ pub fn filtered(client: Option<&str>) -> Row {
         Some(_) | None if is_domain(client) => Row::new().with(DOMAIN, client),
         Some(_) | None => Row::new().with(CLIENT, client),
     }
+}
+
+/// The filter of the records that `NAME[ADDRESS]` is known for by its name, not by its network. `None` for any other
+/// client, and for one without a verified name.
+#[must_use]
+pub fn filtered_by_name(client: Option<&str>) -> Option<Row> {
+    let (name, address) = parts(client?)?;
+    let is_verified = !name.is_empty() && name != "unknown";
+    let has_both = is_verified && address.parse::<IpAddr>().is_ok();
+    has_both.then(|| Row::new().with(CLIENT, address).with(CLIENT_NAME, name))
 }
 
 /// Whether this may be a domain. What is not is taken for an address or a network.
@@ -131,5 +141,27 @@ mod tests {
             assert_eq!((filter.text(key), filter.len()), (Some(want), 1), "{typed}");
         }
         assert!(filtered(None).build().is_empty());
+    }
+
+    #[test]
+    fn name_and_address_are_a_filter_of_their_own_if_the_name_is_verified() {
+        let cases = [
+            (
+                Some("mx.example.org[192.0.2.7]"),
+                Some(("192.0.2.7", "mx.example.org")),
+            ),
+            (Some("unknown[192.0.2.7]"), None),
+            (Some("[192.0.2.7]"), None),
+            (Some("mx.example.org[192.0.2]"), None),
+            (Some("192.0.2.7"), None),
+            (Some("example.org"), None),
+            (None, None),
+        ];
+        for (typed, want) in cases {
+            let filter = filtered_by_name(typed).map(Row::build);
+            let text = |key| filter.as_ref().and_then(|filter| filter.text(key));
+            let got = text(CLIENT).zip(text(CLIENT_NAME));
+            assert_eq!(got, want, "{typed:?}");
+        }
     }
 }

@@ -28,6 +28,7 @@
 //! [`Params::by_domain`]: super::Params::by_domain
 //! [`SpfUse::names`]: super::SpfUse::names
 
+use super::domain::Domain;
 use super::rules::Ruleset;
 use super::s25r;
 use crate::types::{ClientIp, ListName};
@@ -47,4 +48,12 @@ pub fn is_line(name: &[u8], client: ClientIp, rules: &Ruleset) -> bool {
     };
     let of = rules.params.s25r.unwrap_or(s25r::Rules::Classic);
     s25r::find(name, of).rule().is_some() && !is_exempt()
+}
+
+/// The organizational domain that a client is known by; `None` if it has no verified name in one, or is a line.
+#[must_use]
+pub fn domain(name: &[u8], client: ClientIp, rules: &Ruleset) -> Option<Domain> {
+    (!is_line(name, client, rules))
+        .then(|| Domain::of(name))
+        .flatten()
 }

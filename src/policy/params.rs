@@ -135,6 +135,12 @@ impl Params {
             .is_some_and(|tarpit| tarpit.scheme == Scheme::Targrey)
     }
 
+    /// Whether clients are known by their domains, in triplets or in the auto-whitelist.
+    #[must_use]
+    pub fn knows_domains(&self) -> bool {
+        self.by_domain || self.count_by == CountBy::Domain
+    }
+
     /// The network that stands for this client in its triplets.
     #[must_use]
     pub fn network(&self, client: ClientIp) -> Prefix {

@@ -360,7 +360,8 @@ impl<'a> Parts<'a> {
         let params = &rules.params;
         let network = params.network(self.client);
         let address = self.client.network(32, 128);
-        let domain = (params.by_domain || params.count_by == CountBy::Domain)
+        let domain = params
+            .knows_domains()
             .then(|| {
                 // The check has found it out, if S25R is one.
                 let is_line = self.is_line;

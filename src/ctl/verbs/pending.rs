@@ -13,7 +13,7 @@ use crate::api::{
     NETWORK, RECIPIENT, RETRIES, RETRYING, SENDER, STATE, STATE_WAITING,
 };
 use crate::ctl::args::Pending;
-use crate::ctl::client::filtered;
+use crate::ctl::client::{filtered, filtered_by_name};
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
 use crate::ctl::render::{self, Cell, Column, Style, Table};
@@ -114,28 +114,35 @@ impl TopRows {
 
 /// Runs the verb.
 pub(super) async fn run(session: &Session, options: &Pending) -> Result<Answer, Failure> {
-    let filter = filtered(options.client.as_deref())
-        .with(STATE, STATE_WAITING)
-        .with_some(SENDER, options.sender.as_deref().map(bare))
-        .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
-        .with_some(RETRYING, options.retrying.then_some(true));
-    let waiting = Waiting::collect(session, &filter.build(), options.limit).await?;
+    let client = options.client.as_deref();
+    let filters = [filtered_by_name(client), Some(filtered(client))];
+    let filters = filters.into_iter().flatten().map(|of_client| {
+        of_client
+            .with(STATE, STATE_WAITING)
+            .with_some(SENDER, options.sender.as_deref().map(bare))
+            .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
+            .with_some(RETRYING, options.retrying.then_some(true))
+            .build()
+    });
+    let waiting = Waiting::collect(session, filters, options.limit).await?;
     Ok(Answer::yes(waiting.text(&session.view, MORE)))
 }
 
 impl Waiting {
-    /// Reads all pages, since the first rows may be on the last page; keeps `limit` rows.
+    /// Reads all pages of each filter, since the first rows may be on the last page; keeps `limit` rows.
     pub(super) async fn collect(
         session: &Session,
-        filter: &Dict,
+        filters: impl IntoIterator<Item = Dict>,
         limit: u32,
     ) -> Result<Self, Failure> {
         let mut top = TopRows::new(limit);
-        let all = triplets::each(session, filter, |row| {
-            top.push(row);
-            ControlFlow::<()>::Continue(())
-        });
-        all.await?;
+        for filter in filters {
+            let all = triplets::each(session, &filter, |row| {
+                top.push(row);
+                ControlFlow::<()>::Continue(())
+            });
+            all.await?;
+        }
         Ok(top.sorted())
     }
 

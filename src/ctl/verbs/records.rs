@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 
 use super::{Answer, bare, network, shown, triplets};
 use crate::api::{
-    CLIENTS, DOMAIN, Dict, EVERYTHING, FromRow, RECIPIENT, SENDER, SLEEPS, STATE, STATE_PASSED,
-    STATE_WAITING, TRIPLETS,
+    CLIENTS, DOMAIN, Dict, EVERYTHING, FromRow, RECIPIENT, Row, SENDER, SLEEPS, STATE,
+    STATE_PASSED, STATE_WAITING, TRIPLETS,
 };
 use crate::ctl::args::{Forget, State};
-use crate::ctl::client::{ClientArgument, filtered};
+use crate::ctl::client::{ClientArgument, filtered, filtered_by_name};
 use crate::ctl::exit;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
@@ -91,18 +91,29 @@ fn addresses(client: &str, resolver: &impl Resolver) -> Result<Vec<IpAddr>, Argu
 /// Deletes records.
 pub(super) async fn forget(session: &Session, options: &Forget) -> Result<Answer, Failure> {
     let manager = session.manager().await?;
-    let filter = filter(options);
-    let forgotten = session.ask("Forget", manager.forget(&filter)).await?;
-    Ok(answer(&forgotten, &session.view))
+    let client = options.client.as_deref();
+    let mut removed = [0; REMOVED.len()];
+    for of_client in [filtered_by_name(client), Some(filtered(client))] {
+        let Some(of_client) = of_client else { continue };
+        let filter = filter(of_client, options);
+        let forgotten = session.ask("Forget", manager.forget(&filter)).await?;
+        for (sum, key) in removed.iter_mut().zip(REMOVED) {
+            *sum += forgotten.number(key).unwrap_or_default();
+        }
+    }
+    Ok(answer(removed, &session.view))
 }
 
-/// The filter of `forget`.
-fn filter(options: &Forget) -> Dict {
+/// What `Forget` counts.
+const REMOVED: [&str; 3] = [TRIPLETS, CLIENTS, SLEEPS];
+
+/// A filter of `forget`, for the records of a client.
+fn filter(of_client: Row, options: &Forget) -> Dict {
     let state = options.state.map(|state| match state {
         State::Waiting => STATE_WAITING,
         State::Passed => STATE_PASSED,
     });
-    filtered(options.client.as_deref())
+    of_client
         .with_some(SENDER, options.sender.as_deref().map(bare))
         .with_some(RECIPIENT, options.recipient.as_deref().map(bare))
         .with_some(STATE, state)
@@ -111,12 +122,11 @@ fn filter(options: &Forget) -> Dict {
 }
 
 /// The message about the deleted records.
-fn answer(forgotten: &Dict, view: &View) -> Answer {
-    let number = |key| forgotten.number(key).unwrap_or_default();
-    let (triplets, clients, sleeps) = (number(TRIPLETS), number(CLIENTS), number(SLEEPS));
+fn answer(removed: [u64; REMOVED.len()], view: &View) -> Answer {
+    let [triplets, clients, sleeps] = removed;
     let is_any = triplets > 0 || clients > 0 || sleeps > 0;
     let text = if view.json {
-        json::shown(&json::object(forgotten))
+        json::shown(&serde_json::json!({ TRIPLETS: triplets, CLIENTS: clients, SLEEPS: sleeps }))
     } else if is_any {
         format!(
             "Deleted: {}, {}, {}.\n",
@@ -136,27 +146,22 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::api::Row;
     use crate::ctl::args::{Arguments, Verb};
     use crate::ctl::resolver::tests::Table;
 
     #[test]
     fn what_was_forgotten_is_counted() {
         let view = View::of_80_columns();
-        let row = |triplets: u64, clients: u64| {
-            let row = Row::new().with(TRIPLETS, triplets).with(CLIENTS, clients);
-            row.with(SLEEPS, 0_u64).build()
-        };
-        let some = answer(&row(2, 1), &view);
+        let some = answer([2, 1, 0], &view);
         assert_eq!(
             some,
             Answer::yes("Deleted: 2 triplets, 1 client, 0 sleeps.\n")
         );
         assert_eq!(
-            answer(&row(0, 0), &view),
+            answer([0, 0, 0], &view),
             Answer::no("No matching records.\n")
         );
-        let json = answer(&row(2, 1), &View::of_json());
+        let json = answer([2, 1, 0], &View::of_json());
         let want = "{\n  \"clients\": 1,\n  \"sleeps\": 0,\n  \"triplets\": 2\n}\n";
         assert_eq!(json, Answer::yes(want));
     }
@@ -182,7 +187,10 @@ mod tests {
             let Some(Verb::Forget(options)) = arguments.verb else {
                 panic!("{want}");
             };
-            assert_eq!(json::object(&filter(&options)).to_string(), want);
+            assert_eq!(
+                json::object(&filter(filtered(options.client.as_deref()), &options)).to_string(),
+                want
+            );
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::error::invalid;
 use crate::api::{
-    CLIENT, COMMENT, DOMAIN, Dict, EVERYTHING, Error, FromRow, LIFETIME, LIST, MOST_ROWS,
-    RECIPIENT, RETRYING, SENDER, STATE, STATE_PASSED, STATE_WAITING,
+    CLIENT, CLIENT_NAME, COMMENT, DOMAIN, Dict, EVERYTHING, Error, FromRow, LIFETIME, LIST,
+    MOST_ROWS, RECIPIENT, RETRYING, SENDER, STATE, STATE_PASSED, STATE_WAITING,
 };
 use crate::control::{Filter, Lifetime, State};
 use crate::policy::{Domain, Identity, ListName};
@@ -130,12 +130,23 @@ pub(super) fn records_filter(filter: &Dict) -> Result<Filter, Error> {
                 let domain = domain.map_err(|why| invalid(&format!("{why}.")))?;
                 wanted.client = Some(domain.into());
             }
+            CLIENT_NAME => {
+                wanted.name = Some(address(CLIENT_NAME, text(filter, CLIENT_NAME)?)?);
+            }
             SENDER => wanted.sender = Some(address(SENDER, text(filter, SENDER)?)?),
             RECIPIENT => wanted.recipient = Some(address(RECIPIENT, text(filter, RECIPIENT)?)?),
             STATE => wanted.state = Some(state(text(filter, STATE)?)?),
             RETRYING => wanted.retrying = truth(filter, RETRYING)?,
             other => {
-                let known = [CLIENT, DOMAIN, SENDER, RECIPIENT, STATE, RETRYING];
+                let known = [
+                    CLIENT,
+                    CLIENT_NAME,
+                    DOMAIN,
+                    SENDER,
+                    RECIPIENT,
+                    STATE,
+                    RETRYING,
+                ];
                 return Err(unknown(other, &known));
             }
         }
@@ -143,6 +154,11 @@ pub(super) fn records_filter(filter: &Dict) -> Result<Filter, Error> {
     if filter.contains_key(CLIENT) && filter.contains_key(DOMAIN) {
         return Err(invalid(&format!(
             "{CLIENT} and {DOMAIN} cannot be combined: a record has one of them."
+        )));
+    }
+    if wanted.name.is_some() && !filter.contains_key(CLIENT) {
+        return Err(invalid(&format!(
+            "{CLIENT_NAME} needs {CLIENT}, the address of this client."
         )));
     }
     Ok(wanted)
@@ -207,12 +223,14 @@ mod tests {
     fn filters_are_read_and_what_is_not_understood_is_named() {
         let filter = Row::new()
             .with(CLIENT, "192.0.2.7")
+            .with(CLIENT_NAME, "mx.example.org")
             .with(SENDER, "a\\xff@b")
             .with(STATE, "waiting")
             .with(RETRYING, true)
             .build();
         let want = Filter {
             client: Prefix::parse("192.0.2.7/32").ok().map(Identity::Network),
+            name: Some(b"mx.example.org".to_vec()),
             sender: Some(b"a\xff@b".to_vec()),
             recipient: None,
             state: Some(State::Waiting),
@@ -238,6 +256,10 @@ mod tests {
             (
                 Row::new().with(DOMAIN, "example.org").with(CLIENT, "::1"),
                 "client and domain cannot be combined",
+            ),
+            (
+                Row::new().with(CLIENT_NAME, "mx.example.org"),
+                "client_name needs client",
             ),
             (Row::new().with(SENDER, 5_u32), "must be a string"),
             (Row::new().with(SENDER, "a\\b"), "\\x5c"),

@@ -198,6 +198,38 @@ async fn a_triplet_is_explained_allowed_and_forgotten_by_each_of_its_names() {
 }
 
 #[tokio::test]
+async fn the_records_of_a_name_are_those_of_its_domain_and_no_neighbours() {
+    let cases = [
+        ("mx.pool.com", true, 1),
+        ("out7.pool.com", true, 1),
+        ("unknown", true, 0),
+        ("ppp7.pool.com", true, 0),
+        ("mx.other.com", true, 0),
+        ("mx.pool.com", false, 0),
+    ];
+    for (name, by_domain, want) in cases {
+        let (store, clock) = (MemoryStore::new(), ManualClock::at(0));
+        let site = Site::new(&store, &clock, |params| params.by_domain = by_domain);
+        site.ask("mx.pool.com", "192.0.2.1").await;
+        site.ask("unknown", "192.0.2.2").await;
+        let filter = Filter {
+            client: Some(Prefix::parse("192.0.2.1/32").unwrap().into()),
+            name: Some(name.as_bytes().to_vec()),
+            ..Filter::default()
+        };
+        let page = site
+            .control
+            .page(filter.clone(), false, Vec::new(), 9)
+            .await;
+        assert_eq!(page.unwrap().rows.len(), want, "{name} {by_domain}");
+        let before = site.rows().await.len();
+        let gone = site.control.forget(filter, false).await.unwrap();
+        assert_eq!(gone.triplets, want as u64, "{name} {by_domain}");
+        assert_eq!(site.rows().await.len(), before - want, "{name} {by_domain}");
+    }
+}
+
+#[tokio::test]
 async fn the_auto_whitelist_counts_a_domain_or_the_address_of_a_client_without() {
     let (store, clock) = (MemoryStore::new(), ManualClock::at(0));
     let site = Site::new(&store, &clock, |params| {

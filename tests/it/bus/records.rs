@@ -486,3 +486,27 @@ fn what_pending_shows_can_be_pasted() {
         }
     }
 }
+
+#[test]
+fn a_client_as_the_log_has_it_leads_to_the_records_of_its_domain() {
+    let on = OnBus::start(&["--lookup-by-domain"]);
+    let ask = |name, address, to| on.daemon.ask(&rcpt(name, address, "a@sender.example", to));
+    ask("mx1.example.com", "192.0.2.7", "joe@x.example");
+    ask("unknown", "192.0.2.200", "jim@x.example");
+    let client = "mx2.example.com[198.51.100.7]";
+    let (code, pending) = on.ctl(&["pending", &format!("--client={client}")]);
+    assert_eq!(code, 0);
+    assert!(pending.contains("joe@x.example"), "{pending}");
+    assert!(!pending.contains("jim@x.example"), "{pending}");
+    let (_, explained) = on.ctl(&["explain", "--no-lookup", client]);
+    assert!(explained.contains("joe@x.example"), "{explained}");
+    assert!(!explained.contains("jim@x.example"), "{explained}");
+    let (code, forgotten) = on.ctl(&["forget", &format!("--client={client}")]);
+    assert_eq!(
+        (code, &*forgotten),
+        (0, "Deleted: 1 triplet, 0 clients, 0 sleeps.\n")
+    );
+    let (_, left) = on.ctl(&["pending"]);
+    assert!(left.contains("jim@x.example"), "{left}");
+    assert!(!left.contains("joe@x.example"), "{left}");
+}

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use super::pending::Waiting;
 use super::{Answer, bare, network};
-use crate::api::{CLIENT, Row, STATE, STATE_WAITING};
+use crate::api::{CLIENT, CLIENT_NAME, Row, STATE, STATE_WAITING};
 use crate::ctl::args::Explain;
 use crate::ctl::client::ClientArgument;
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -73,11 +73,15 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
     let waiting = if question.is_whole() {
         Waiting::default()
     } else {
-        let filter = Row::new()
-            .with(CLIENT, &*address)
-            .with(STATE, STATE_WAITING)
-            .with_some("sender", question.sender.as_deref());
-        match Waiting::collect(session, &filter.build(), LISTED).await {
+        let of_client = || Row::new().with(CLIENT, &*address);
+        let filters = [of_client().with(CLIENT_NAME, &*question.name), of_client()];
+        let filters = filters.map(|of_client| {
+            of_client
+                .with(STATE, STATE_WAITING)
+                .with_some("sender", question.sender.as_deref())
+                .build()
+        });
+        match Waiting::collect(session, filters, LISTED).await {
             // Hashes cannot be searched by client.
             Err(Failure::Hashed(_)) => Waiting::default(),
             collected => collected?,
