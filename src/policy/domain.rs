@@ -17,7 +17,7 @@ impl Domain {
     #[must_use]
     pub fn of(name: &[u8]) -> Option<Self> {
         let name = name.strip_suffix(b".").unwrap_or(name);
-        if name.len() > MOST_BYTES || !name.split(|byte| *byte == b'.').all(is_label) {
+        if !is_host_name(name) {
             return None;
         }
         // The list has its names in lower case, and takes others for unknown ones.
@@ -45,6 +45,12 @@ impl Domain {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a host can have this name, as far as its letters go; `true` for an IPv4 address and for its beginning.
+#[must_use]
+pub fn is_host_name(name: &[u8]) -> bool {
+    name.len() <= MOST_BYTES && name.split(|byte| *byte == b'.').all(is_label)
 }
 
 /// Whether this is one label of a host's name, as Postfix takes it for one (with `_`, which names in DNS have

@@ -60,7 +60,7 @@ pub use decide::LiveFacts;
 pub use dns_lists::{
     BadSite, DnsLists, MOST_SITES, MOST_WEIGHT, Score, SiteError, Standing, Thresholds, ZoneAnswer,
 };
-pub use domain::Domain;
+pub use domain::{Domain, is_host_name};
 pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};
 pub use greylist::Triplet;
 pub use identity::Identity;

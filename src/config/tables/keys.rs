@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use super::{LineError, Source, logical_lines};
 use crate::policy::access::{AccessResult, Dollars, KeyLine, Network, is_space};
+use crate::policy::is_host_name;
 
 /// Parses the content of a file.
 pub(super) fn read(source: &mut Source<'_>, bytes: &[u8]) -> Vec<KeyLine> {
@@ -70,9 +71,24 @@ fn warn_of(source: &mut Source<'_>, number: u32, key: &str, first: u32) {
     if key.ends_with(':') {
         let warning = format!("{key:?} never matches: the colon belongs to the key");
         source.warn(number, warning);
-    }
-    if key.contains('/') && Network::parse(key, false).is_ok() {
+    } else if key.contains('/') && Network::parse(key, false).is_ok() {
         let warning = format!("{key:?} never matches: networks go into a table of the kind cidr:");
         source.warn(number, warning);
+    } else if !can_match(key) {
+        let warning = format!(
+            "{key:?} never matches: a key is a host name, a domain, an address, or the beginning of an address"
+        );
+        source.warn(number, warning);
     }
+}
+
+/// Whether a client can be looked up by this key: by its name, a domain of it with or without the dot before it, its
+/// address, or the beginning of its address.
+fn can_match(key: &str) -> bool {
+    let is_of_ipv6 = |key: &str| {
+        key.bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || byte == b':')
+    };
+    let name = key.strip_prefix('.').unwrap_or(key);
+    is_host_name(name.as_bytes()) || (key.contains(':') && is_of_ipv6(key))
 }

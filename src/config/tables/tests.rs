@@ -176,3 +176,46 @@ fn what_a_perl_expression_would_mean_and_this_does_not_is_warned_of() {
         ]
     );
 }
+
+#[test]
+fn a_key_that_no_client_is_looked_up_by_is_warned_of() {
+    let keys = [
+        ("mx.example.org", true),
+        ("example.org", true),
+        (".example.org", true),
+        ("unknown", true),
+        ("192.0.2.7", true),
+        ("192.0", true),
+        ("2001:db8::7", true),
+        ("2001:DB8", true),
+        ("[192.0.2.7]", false),
+        ("*.example.org", false),
+        ("/^mx/", false),
+        ("user@example.org", false),
+        ("user@", false),
+        ("192.0.2.", false),
+        ("192.0.2.*", false),
+        ("192.0.2.0/24", false),
+        ("2001:db8::", false),
+        ("a.example,b.example", false),
+        ("example.org.", false),
+        ("-mx.example.org", false),
+    ];
+    for (key, matches) in keys {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("table");
+        fs::write(&path, format!("{key} OK\n")).unwrap();
+        let file = format!("texthash:{}", path.display());
+        let (_, findings) = load(&[TableFile::parse(&file).unwrap()], &[]);
+        assert!(findings.errors.is_empty(), "{key}: {:?}", findings.errors);
+        let warnings: Vec<String> = findings.warnings.iter().map(ToString::to_string).collect();
+        let is_warned = warnings
+            .iter()
+            .any(|text| text.contains("table:1: ") && text.contains("never matches"));
+        assert_eq!(
+            (warnings.len(), is_warned),
+            (usize::from(!matches), !matches),
+            "{key}: {warnings:?}"
+        );
+    }
+}
