@@ -125,7 +125,7 @@ fn write(directory: &Path, crowds: &[Crowd]) -> Result<Filled, Box<dyn Error + S
     }
     writer.sync()?;
     Ok(Filled {
-        count: reader.figures()?.waiting,
+        count: reader.record_counts()?.waiting,
         key_length: float(bytes) / float(keys.max(1)),
     })
 }

@@ -158,9 +158,9 @@ pub fn records(bytes: &[u8]) {
         assert_eq!(again, bytes);
     }
     drop(schema::decode_entry(bytes, bytes));
-    if let Ok(tally) = schema::decode_tally(bytes) {
-        let again = schema::encode_tally(&tally).expect("words that were read");
-        assert_eq!(schema::decode_tally(&again).ok(), Some(tally));
+    if let Ok(counters) = schema::decode_counters(bytes) {
+        let again = schema::encode_counters(&counters).expect("words that were read");
+        assert_eq!(schema::decode_counters(&again).ok(), Some(counters));
     }
 }
 

@@ -213,7 +213,7 @@ impl Control {
         let for_job = Arc::clone(&value);
         let (done, is_done) = oneshot::channel();
         let task = AdminTask {
-            job: Box::new(move |records| {
+            body: Box::new(move |records| {
                 let yielded = job(records).map_err(Into::into)?;
                 *for_job.lock() = Some(yielded);
                 Ok(())

@@ -209,14 +209,14 @@ pub(super) fn status_line(status: &Status) -> String {
 mod tests {
     use super::*;
     use crate::policy::Pause;
-    use crate::store::Figures;
+    use crate::store::RecordCounts;
     use crate::types::Timestamp;
 
     #[test]
     fn the_status_says_first_what_is_wrong() {
         let well = Status {
             counts: crate::service::Counts::default(),
-            figures: Some(Figures {
+            figures: Some(RecordCounts {
                 waiting: 4,
                 passed: 2,
                 clients: 3,

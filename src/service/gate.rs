@@ -182,7 +182,7 @@ impl Gate {
         let state = &self.0.state;
         Status {
             counts: self.0.stats.counts(),
-            figures: state.read(|reader| reader.figures()).ok(),
+            figures: state.read(|reader| reader.record_counts()).ok(),
             whitelisted: state.whitelisted.load(Ordering::Relaxed),
             trouble: state.trouble(),
             expiry: state.expiry(),

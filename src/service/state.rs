@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::clock::{Clock, ClockGuard};
 use super::stats::Counts;
 use crate::policy::{Expiry, Pause};
-use crate::store::{Figures, Reader, StoreError};
+use crate::store::{Reader, RecordCounts, StoreError};
 use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Span, Timestamp};
 
@@ -31,7 +31,7 @@ pub struct Status {
     /// Decisions since the start.
     pub counts: Counts,
     /// Records, when they can be counted.
-    pub figures: Option<Figures>,
+    pub figures: Option<RecordCounts>,
     /// Clients that pass at once.
     pub whitelisted: u64,
     /// Why the database is unavailable.

@@ -9,7 +9,7 @@ use crate::lookup::LookupCounts;
 use crate::policy::{
     DnsLists, ListName, Outcome, Reason, SpfResult, Suspicion, Thresholds, Verdict, s25r,
 };
-use crate::store::Tally;
+use crate::store::Counters;
 use crate::types::Timestamp;
 use crate::types::sync::Mutex;
 
@@ -261,7 +261,7 @@ impl Counts {
 
     /// The counters by their words, as the history keeps them; those at zero are left out.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn by_name(&self) -> Counters {
         let reasons = Reason::ALL.map(|reason| (word(reason), self.of(reason)));
         let rules = (0_u8..).zip(self.rules);
         let rules = rules.map(|(rule, count)| (format!("s25r:{rule}"), count));
@@ -341,8 +341,8 @@ mod tests {
             let totals = stats.counts().totals();
             assert_eq!(totals.requests, 1, "{verdict:?}");
             assert_eq!(totals.passed(), u64::from(has_passed), "{verdict:?}");
-            let tally = stats.counts().tally();
-            let kept = Totals::read(|word| tally.get(word).copied().unwrap_or_default());
+            let counters = stats.counts().by_name();
+            let kept = Totals::read(|word| counters.get(word).copied().unwrap_or_default());
             assert_eq!(kept, totals, "{verdict:?}");
         }
     }
@@ -368,10 +368,10 @@ mod tests {
         assert_eq!(totals.greylisted, 1);
         let rules: Vec<u64> = (0..8).map(|rule| counts.of_rule(rule)).collect();
         assert_eq!(rules, [0, 0, 0, 1, 0, 0, 0, 0]);
-        let tally = counts.tally();
-        assert_eq!(tally.get("reason:new"), Some(&2));
-        assert_eq!(tally.get("s25r:3"), Some(&1));
-        assert_eq!(tally.get("s25r:4"), None);
+        let counters = counts.by_name();
+        assert_eq!(counters.get("reason:new"), Some(&2));
+        assert_eq!(counters.get("s25r:3"), Some(&1));
+        assert_eq!(counters.get("s25r:4"), None);
 
         let mut heard = LookupTrace::default();
         heard.spf = Some(SpfResult::PassAny);
@@ -380,7 +380,7 @@ mod tests {
         let counts = stats.counts();
         assert_eq!(counts.of_spf(SpfResult::PassAny), 1);
         assert_eq!(counts.of_spf(SpfResult::Pass), 0);
-        assert_eq!(counts.tally().get("spf:pass-any"), Some(&1));
+        assert_eq!(counts.by_name().get("spf:pass-any"), Some(&1));
 
         let later = Timestamp::from_seconds(9);
         stats.reset(later);

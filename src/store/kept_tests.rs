@@ -65,7 +65,7 @@ fn entries_are_kept_replaced_and_removed() {
     });
 }
 
-pub(in crate::store) fn tally(counts: &[(&str, u64)]) -> Tally {
+pub(in crate::store) fn counters(counts: &[(&str, u64)]) -> Counters {
     let counts = counts.iter();
     counts.map(|(word, n)| ((*word).to_owned(), *n)).collect()
 }
@@ -76,18 +76,18 @@ fn counters_are_added_up_by_the_hour_and_go_after_400_days() {
         let (reader, mut writer) = opener.open().unwrap();
         let writer = writer.as_mut();
         let mut add = |time: Timestamp, counts: &[(&str, u64)]| {
-            let counts = tally(counts);
+            let counts = counters(counts);
             writer
-                .transact(&mut |records| records.add_tally(time, &counts))
+                .transact(&mut |records| records.add_counters(time, &counts))
                 .unwrap();
         };
         add(at(0), &[("new", 2), ("found", 1)]);
         add(at(3599), &[("new", u64::MAX), ("early", 5)]);
         add(at(3 * 3600), &[("new", 1)]);
         add(at(4 * 3600), &[]);
-        let sum = tally(&[("early", 5), ("found", 1), ("new", u64::MAX)]);
+        let sum = counters(&[("early", 5), ("found", 1), ("new", u64::MAX)]);
         let first = (at(0), sum);
-        let second = (at(3 * 3600), tally(&[("new", 1)]));
+        let second = (at(3 * 3600), counters(&[("new", 1)]));
         let history = |from, to| reader.history(from, to).unwrap();
         let both = [first.clone(), second.clone()];
         assert_eq!(history(at(0), at(86_400)), both);

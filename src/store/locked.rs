@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lmdb::LmdbOpener;
 use super::lock::{Lock, LockError};
-use super::opener::{Halves, Kept, Opener};
+use super::opener::{Halves, LockState, Opener};
 use super::restore::{Candidate, Fill, RestoreError, clear};
 use super::unclean::Unclean;
 use super::{OpenError, staging};
@@ -52,27 +52,27 @@ impl Locked {
 
 impl Held {
     /// Takes the lock if it is not held, or its file was removed or replaced.
-    fn keep(&mut self, directory: &Path) -> Result<Kept, LockError> {
+    fn keep(&mut self, directory: &Path) -> Result<LockState, LockError> {
         let Some(lock) = &mut self.lock else {
             self.lock = Some(Lock::take(directory, None)?);
-            return Ok(Kept::Restored);
+            return Ok(LockState::Restored);
         };
         if lock.is_in_place(directory) {
             self.is_reported = false;
-            return Ok(Kept::InPlace);
+            return Ok(LockState::InPlace);
         }
         if !lock.has_directory(directory) {
             *lock = Lock::take(directory, None)?;
-            return Ok(Kept::Restored);
+            return Ok(LockState::Restored);
         }
         match lock.restore_file(directory) {
             Ok(()) => {
                 self.is_reported = false;
-                Ok(Kept::Restored)
+                Ok(LockState::Restored)
             }
             Err(error @ LockError::Held(_)) => Err(error),
-            Err(_) if std::mem::replace(&mut self.is_reported, true) => Ok(Kept::InPlace),
-            Err(error) => Ok(Kept::InPart(error)),
+            Err(_) if std::mem::replace(&mut self.is_reported, true) => Ok(LockState::InPlace),
+            Err(error) => Ok(LockState::InPart(error)),
         }
     }
 }
@@ -89,7 +89,7 @@ impl Opener for Locked {
         self.opener.is_hashed()
     }
 
-    fn keep(&self) -> Result<Kept, LockError> {
+    fn keep(&self) -> Result<LockState, LockError> {
         self.held().keep(&self.opener.directory)
     }
 
@@ -120,29 +120,32 @@ mod tests {
         let (file, away) = (directory.join(NAME), directory.join("away"));
         let lock = Lock::take(&directory, None).unwrap();
         let locked = Locked::new(lmdb(&directory), Some(lock), Duration::ZERO);
-        assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
+        assert!(matches!(locked.keep(), Ok(LockState::InPlace)));
         for round in 0..2 {
             fs::rename(&file, &away).unwrap();
             // Prevents that the file is created again.
             fs::create_dir(&file).unwrap();
-            let Ok(Kept::InPart(error)) = locked.keep() else {
+            let Ok(LockState::InPart(error)) = locked.keep() else {
                 panic!("the file cannot be made");
             };
             assert!(error.to_string().contains(NAME), "{error}");
-            assert!(matches!(locked.keep(), Ok(Kept::InPlace)), "it was said");
+            assert!(
+                matches!(locked.keep(), Ok(LockState::InPlace)),
+                "it was said"
+            );
             assert!(locked.open().is_ok(), "the database can be opened");
             let second = Lock::take(&directory, None);
             assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
             fs::remove_dir(&file).unwrap();
-            assert!(matches!(locked.keep(), Ok(Kept::Restored)), "{round}");
+            assert!(matches!(locked.keep(), Ok(LockState::Restored)), "{round}");
             assert!(file.is_file());
-            assert!(matches!(locked.keep(), Ok(Kept::InPlace)));
+            assert!(matches!(locked.keep(), Ok(LockState::InPlace)));
             let second = Lock::take(&directory, None);
             assert!(matches!(second, Err(LockError::Held(_))), "{second:?}");
             fs::remove_file(&away).unwrap();
         }
         fs::rename(&directory, parent.path().join("moved")).unwrap();
-        assert!(matches!(locked.keep(), Ok(Kept::Restored)));
+        assert!(matches!(locked.keep(), Ok(LockState::Restored)));
         assert!(file.is_file(), "the lock goes with the name");
     }
 }

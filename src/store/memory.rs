@@ -7,10 +7,12 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::rows::{Collector, Cursor, Reach, is_same_client, is_same_sleep};
-use super::schema::{decode_hour, encode_entry, encode_hour, encode_tally, entry_key, stored_key};
+use super::schema::{
+    decode_hour, encode_counters, encode_entry, encode_hour, entry_key, stored_key,
+};
 use super::{
-    Commit, Figures, HISTORY, Halves, Job, OpenError, Opener, Page, Reader, Records, Refusal,
-    RequestError, Row, RowKey, Scope, StoreError, Swept, Tally, Writer, add_up,
+    Commit, Counters, HISTORY, Halves, OpenError, Opener, Page, Reader, RecordCounts, Records,
+    Refusal, RequestError, Row, RowKey, Scope, StoreError, Swept, TransactionBody, Writer, add_up,
 };
 use crate::policy::{
     Added, Case, Client, ClientKey, Facts, Identity, ListName, Params, Pause, Sleep, SleepChange,
@@ -35,7 +37,7 @@ struct Tables {
     /// By list and text, as on disk.
     entries: BTreeMap<Vec<u8>, Added>,
     /// By hour, as on disk.
-    history: BTreeMap<[u8; 4], Tally>,
+    history: BTreeMap<[u8; 4], Counters>,
     latest: Option<Timestamp>,
     pause: Option<Pause>,
 }
@@ -211,10 +213,10 @@ impl Records for Tables {
         Ok(())
     }
 
-    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError> {
-        encode_tally(tally)?;
-        if !tally.is_empty() {
-            add_up(self.history.entry(encode_hour(hour)).or_default(), tally);
+    fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError> {
+        encode_counters(counters)?;
+        if !counters.is_empty() {
+            add_up(self.history.entry(encode_hour(hour)).or_default(), counters);
         }
         Ok(())
     }
@@ -225,10 +227,10 @@ impl Reader for MemoryStore {
         self.tables().facts(case)
     }
 
-    fn figures(&self) -> Result<Figures, StoreError> {
+    fn record_counts(&self) -> Result<RecordCounts, StoreError> {
         let tables = self.tables();
         let passed = tables.triplets.values().filter(|t| t.is_passed()).count();
-        Ok(Figures {
+        Ok(RecordCounts {
             waiting: (tables.triplets.len() as u64).saturating_sub(passed as u64),
             passed: passed as u64,
             clients: tables.clients.len() as u64,
@@ -288,13 +290,13 @@ impl Reader for MemoryStore {
         &self,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<(Timestamp, Tally)>, StoreError> {
+    ) -> Result<Vec<(Timestamp, Counters)>, StoreError> {
         let (from, to) = (encode_hour(from), encode_hour(to));
         let tables = self.tables();
         let hours = tables.history.iter();
         hours
             .filter(|(hour, _)| (from..=to).contains(*hour))
-            .map(|(hour, tally)| Ok((decode_hour(hour)?, tally.clone())))
+            .map(|(hour, counters)| Ok((decode_hour(hour)?, counters.clone())))
             .collect()
     }
 
@@ -305,10 +307,10 @@ impl Reader for MemoryStore {
 }
 
 impl Writer for MemoryStore {
-    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError> {
+    fn run(&mut self, body: &mut TransactionBody<'_>, end: Commit) -> Result<(), RequestError> {
         let mut tables = self.tables();
         let mut next = tables.clone();
-        job(&mut next)?;
+        body(&mut next)?;
         match end {
             Commit::Keep => *tables = next,
             Commit::Discard => {}

@@ -41,7 +41,7 @@ pub use error::{Refusal, RequestError, StoreError};
 pub use lock::{Lock, LockError};
 pub use locked::Locked;
 pub use open::{OpenError, UncleanError};
-pub use opener::{Halves, Kept, Opener};
+pub use opener::{Halves, LockState, Opener};
 pub use privacy::PrivacyError;
 pub use restore::{Candidate, Fill, RestoreError, Unfit};
 pub use rows::{Page, Row, RowKey, Scope};
@@ -51,11 +51,11 @@ pub use unclean::prove_database;
 const HISTORY: Span = Span::from_days(400);
 
 /// Counters by their words.
-pub type Tally = BTreeMap<String, u64>;
+pub type Counters = BTreeMap<String, u64>;
 
 /// How many records there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Figures {
+pub struct RecordCounts {
     /// Triplets that wait, those whose time is over but which were not swept yet included.
     pub waiting: u64,
     /// Triplets that have passed.
@@ -89,7 +89,7 @@ pub trait Reader: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be counted.
-    fn figures(&self) -> Result<Figures, StoreError>;
+    fn record_counts(&self) -> Result<RecordCounts, StoreError>;
 
     /// The latest time that [`Writer::note_time`] noted.
     ///
@@ -152,7 +152,7 @@ pub trait Reader: Send + Sync {
         &self,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<(Timestamp, Tally)>, StoreError>;
+    ) -> Result<Vec<(Timestamp, Counters)>, StoreError>;
 
     /// Writes a copy of the last commit to `file` from where it stands: a data file that can be opened as a
     /// store. It is as small as it can be, and the key of `--privacy` is not in it. Writers go on meanwhile, but
@@ -274,7 +274,7 @@ pub trait Records {
     ///
     /// [`Refusal::Length`] when a word is empty or longer than 255 bytes, [`StoreError`] when the counters cannot
     /// be kept.
-    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError>;
+    fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError>;
 
     /// Keeps a triplet's record under this key, and in place of the one that it leads to.
     ///
@@ -341,41 +341,41 @@ pub trait Records {
 }
 
 /// Adds counters to others.
-fn add_up(total: &mut Tally, more: &Tally) {
+fn add_up(total: &mut Counters, more: &Counters) {
     for (word, count) in more {
         let sum = total.entry(word.clone()).or_default();
         *sum = sum.saturating_add(*count);
     }
 }
 
-/// A piece of work inside a transaction.
-pub type Job<'a> = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + 'a;
+/// The closure that runs inside a transaction.
+pub type TransactionBody<'a> = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + 'a;
 
-/// How a transaction ends whose job has succeeded.
+/// How a transaction ends whose closure has succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
     /// What was changed is committed.
     Keep,
-    /// What was changed is undone: the job has only tried what it would do.
+    /// What was changed is undone: the closure was only tried.
     Discard,
 }
 
 /// The writing half.
 pub trait Writer: Send {
-    /// Runs `job` in one transaction, which ends as `end` says; after an error nothing is changed.
+    /// Runs `body` in one transaction, which ends as `end` says; after an error nothing is changed.
     ///
     /// # Errors
     ///
-    /// The job's, or [`StoreError`] when the commit fails.
-    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError>;
+    /// The error of the closure, or [`StoreError`] when the commit fails.
+    fn run(&mut self, body: &mut TransactionBody<'_>, end: Commit) -> Result<(), RequestError>;
 
-    /// Runs `job` in one transaction and commits it; after an error nothing is changed.
+    /// Runs `body` in one transaction and commits it; after an error nothing is changed.
     ///
     /// # Errors
     ///
-    /// The job's, or [`StoreError`] when the commit fails.
-    fn transact(&mut self, job: &mut Job<'_>) -> Result<(), RequestError> {
-        self.run(job, Commit::Keep)
+    /// The error of the closure, or [`StoreError`] when the commit fails.
+    fn transact(&mut self, body: &mut TransactionBody<'_>) -> Result<(), RequestError> {
+        self.run(body, Commit::Keep)
     }
 
     /// Removes records whose time is over: one bounded slice of the work.

@@ -83,7 +83,7 @@ fn every_name_leads_to_the_one_record_for_as_long_as_it_waits() {
                 assert_eq!(found(reader, name, sender), Some(later));
             }
         }
-        assert_eq!(reader.figures().unwrap().waiting, 2);
+        assert_eq!(reader.record_counts().unwrap().waiting, 2);
         assert_eq!(pages(reader, &Scope::ALL, 1).len(), 2);
 
         let all = case(&names, "a@b");
@@ -91,7 +91,7 @@ fn every_name_leads_to_the_one_record_for_as_long_as_it_waits() {
         assert_eq!(found(reader, &names[0], "a@b"), Some(passed(at(300), 1)));
         assert_eq!(found(reader, &names[1], "a@b"), None);
         assert_eq!(found(reader, &names[2], "a@b"), None);
-        assert_eq!(reader.figures().unwrap().passed, 1);
+        assert_eq!(reader.record_counts().unwrap().passed, 1);
         let rest = waiting(at(100));
         keep(writer, &case(&names[2..], "a@b"), rest);
         assert_eq!(found(reader, &names[2], "a@b"), Some(rest));
@@ -117,7 +117,7 @@ fn a_record_moves_to_the_first_name_when_it_passes() {
         for name in &both {
             assert_eq!(found(reader, name, "b@b"), Some(passed(at(0), 1)));
         }
-        let figures = reader.figures().unwrap();
+        let figures = reader.record_counts().unwrap();
         assert_eq!((figures.waiting, figures.passed), (0, 3));
         // Another domain in the network passes by it; the record of the first one is not its own.
         let other = [self::domain("c.com"), net.clone()];
@@ -156,7 +156,7 @@ fn what_was_forgotten_or_begun_anew_is_known_by_no_old_name() {
                 .unwrap();
             assert_eq!(found(reader, &domain, "a@b"), None);
             assert_eq!(found(reader, &net, "a@b"), None);
-            assert_eq!(reader.figures().unwrap().waiting, 0);
+            assert_eq!(reader.record_counts().unwrap().waiting, 0);
         }
         keep(writer, &case(&both, "a@b"), waiting(at(0)));
         let row = pages(reader, &Scope::ALL, 10).remove(0);
@@ -167,10 +167,10 @@ fn what_was_forgotten_or_begun_anew_is_known_by_no_old_name() {
         // The network begins one of its own.
         keep(writer, &case(&both[1..], "a@b"), waiting(at(200_001)));
         assert_eq!(found(reader, &domain, "a@b"), Some(waiting(at(200_000))));
-        assert_eq!(reader.figures().unwrap().waiting, 2);
+        assert_eq!(reader.record_counts().unwrap().waiting, 2);
         // And joins the other again.
         keep(writer, &case(&both, "a@b"), waiting(at(200_000)));
-        assert_eq!(reader.figures().unwrap().waiting, 1);
+        assert_eq!(reader.record_counts().unwrap().waiting, 1);
         assert_eq!(found(reader, &net, "a@b"), Some(waiting(at(200_000))));
         writer
             .transact(&mut |records| {
@@ -323,7 +323,7 @@ fn a_retry_that_has_any_name_in_common_passes_and_no_other() {
                 Reason::TripletFound,
                 "{asked:?}"
             );
-            let figures = reader.figures().unwrap();
+            let figures = reader.record_counts().unwrap();
             // Where the retry lacks the name that has the record, it passes under that too if its own first name leads
             // there; else the record stays, for it may be another client's.
             let lacks_first = (name && !later_name) || (!name && spf && !later_spf);
@@ -364,7 +364,7 @@ fn records_from_before_the_option_are_found_by_their_network_and_count_together(
             decide(writer, known(true, "203.0.113"), at(402)),
             Reason::TripletFound
         );
-        let figures = reader.figures().unwrap();
+        let figures = reader.record_counts().unwrap();
         assert_eq!((figures.waiting, figures.passed), (0, 2));
     });
 }

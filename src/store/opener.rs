@@ -11,7 +11,7 @@ pub type Halves = (Arc<dyn Reader>, Box<dyn Writer>);
 
 /// The state of the lock.
 #[derive(Debug)]
-pub enum Kept {
+pub enum LockState {
     /// Complete, or unchanged since the last report.
     InPlace,
     /// A missing part was restored.
@@ -39,8 +39,8 @@ pub trait Opener: Send + Sync {
     /// # Errors
     ///
     /// [`LockError`] if nothing prevents a second daemon any more.
-    fn keep(&self) -> Result<Kept, LockError> {
-        Ok(Kept::InPlace)
+    fn keep(&self) -> Result<LockState, LockError> {
+        Ok(LockState::InPlace)
     }
 
     /// Copies a backup of `size` bytes that `fill` writes, and checks the copy, while the store is in use. The time is

@@ -290,13 +290,13 @@ fn what_pages_show_can_be_forgotten_unless_it_has_changed() {
                 .unwrap();
             assert_eq!(removed, want);
         }
-        let left = Figures {
+        let left = RecordCounts {
             waiting: 0,
             passed: 1,
             clients: 1,
             sleeps: 1,
         };
-        assert_eq!(reader.figures().unwrap(), left);
+        assert_eq!(reader.record_counts().unwrap(), left);
 
         for want in [true, false] {
             writer
@@ -311,11 +311,11 @@ fn what_pages_show_can_be_forgotten_unless_it_has_changed() {
                 })
                 .unwrap();
         }
-        let only_sleep = Figures {
+        let only_sleep = RecordCounts {
             sleeps: 1,
-            ..Figures::default()
+            ..RecordCounts::default()
         };
-        assert_eq!(reader.figures().unwrap(), only_sleep);
+        assert_eq!(reader.record_counts().unwrap(), only_sleep);
     });
 }
 
@@ -338,6 +338,9 @@ fn rows_with_keys_of_the_other_kind_are_not_there() {
                 })
                 .unwrap();
         }
-        assert_eq!(reader.figures().unwrap().clients, NETWORKS.len() as u64);
+        assert_eq!(
+            reader.record_counts().unwrap().clients,
+            NETWORKS.len() as u64
+        );
     }
 }

@@ -9,11 +9,11 @@
 //! client  = %x03 count:4 last:8
 //! sleep   = %x05 ordered:8 length:8 seen:8
 //! entry   = %x06 flags:1 added:8 [expires:8] hits:8 [last-hit:8] comment  ; flags: 1 expires, 2 last-hit
-//! tally   = %x07 *( length:1 word count:8 )
+//! counters = %x07 *( length:1 word count:8 )
 //! pause   = until:8                                          ; all bits set: no end
 //! ```
 //!
-//! The key of an entry is its list's word, NUL and its text; that of a tally is the hour since the epoch, in
+//! The key of an entry is its list's word, NUL and its text; that of counters is the hour since the epoch, in
 //! four bytes. Both are as they are under `--privacy` too: what the administrator has added is no mail's.
 //!
 //! Numbers are big-endian, times are seconds since the epoch. A key is the core's key as it is, up to 510
@@ -25,7 +25,7 @@
 use std::borrow::Cow;
 
 use super::privacy::PrivacyKey;
-use super::{Refusal, StoreError, Tally};
+use super::{Counters, Refusal, StoreError};
 use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey};
 use crate::types::{Span, Timestamp};
 
@@ -34,7 +34,7 @@ use crate::types::{Span, Timestamp};
 /// | format | records |
 /// | --- | --- |
 /// | 1 | waiting, passed, client |
-/// | 2 | waiting with retries counted, sleep, entry, tally |
+/// | 2 | waiting with retries counted, sleep, entry, counters |
 /// | 3 | triplets and clients of domains, other names of waiting triplets |
 pub const FORMAT: u32 = 3;
 
@@ -54,13 +54,13 @@ const CLIENT: u8 = 3;
 const COUNTED: u8 = 4;
 const SLEEP: u8 = 5;
 const ENTRY: u8 = 6;
-const TALLY: u8 = 7;
+const COUNTERS: u8 = 7;
 
 /// The flags of an entry.
 const HAS_EXPIRES: u8 = 1;
 const HAS_LAST_HIT: u8 = 2;
 
-/// The longest word of a tally, in bytes: its length is one byte.
+/// The longest word of a counter, in bytes: its length is one byte.
 const LONGEST_WORD: usize = 255;
 
 /// The end of a pause that does not end by itself.
@@ -312,9 +312,9 @@ pub(super) fn decode_hour(key: &[u8]) -> Result<Timestamp, StoreError> {
 /// # Errors
 ///
 /// [`Refusal::Length`] when a word is empty or too long.
-pub fn encode_tally(tally: &Tally) -> Result<Vec<u8>, Refusal> {
-    let mut out = vec![TALLY];
-    for (word, count) in tally {
+pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, Refusal> {
+    let mut out = vec![COUNTERS];
+    for (word, count) in counters {
         let length = bounded(word, 1, LONGEST_WORD)?;
         out.push(u8::try_from(length).unwrap_or(u8::MAX));
         out.extend_from_slice(word.as_bytes());
@@ -328,21 +328,21 @@ pub fn encode_tally(tally: &Tally) -> Result<Vec<u8>, Refusal> {
 /// # Errors
 ///
 /// [`StoreError::Record`] when the bytes are no such record.
-pub fn decode_tally(bytes: &[u8]) -> Result<Tally, StoreError> {
+pub fn decode_counters(bytes: &[u8]) -> Result<Counters, StoreError> {
     let mut fields = Fields::new(bytes)?;
-    if fields.kind != TALLY {
+    if fields.kind != COUNTERS {
         return Err(StoreError::Record);
     }
-    let mut tally = Tally::new();
+    let mut counters = Counters::new();
     while !fields.rest.is_empty() {
         let [length] = fields.take()?;
         if length == 0 {
             return Err(StoreError::Record);
         }
         let word = fields.text(usize::from(length))?;
-        tally.insert(word.to_owned(), fields.take().map(u64::from_be_bytes)?);
+        counters.insert(word.to_owned(), fields.take().map(u64::from_be_bytes)?);
     }
-    Ok(tally)
+    Ok(counters)
 }
 
 /// The length of a text, if it may be kept.
@@ -502,10 +502,10 @@ mod tests {
 
         #[test]
         fn a_tally_comes_back_as_it_was(
-            tally in prop::collection::btree_map(".{1,60}", any::<u64>(), 0..20),
+            counters in prop::collection::btree_map(".{1,60}", any::<u64>(), 0..20),
         ) {
-            let bytes = encode_tally(&tally).unwrap();
-            prop_assert_eq!(decode_tally(&bytes).unwrap(), tally);
+            let bytes = encode_counters(&counters).unwrap();
+            prop_assert_eq!(decode_counters(&bytes).unwrap(), counters);
         }
 
         #[test]
@@ -517,7 +517,7 @@ mod tests {
 
         #[test]
         fn foreign_entries_and_tallies_are_an_error_and_nothing_worse(
-            kind in prop_oneof![Just(ENTRY), Just(TALLY), any::<u8>()],
+            kind in prop_oneof![Just(ENTRY), Just(COUNTERS), any::<u8>()],
             bytes in any::<Vec<u8>>(),
         ) {
             let bytes = [vec![kind], bytes].concat();
@@ -527,9 +527,9 @@ mod tests {
             {
                 prop_assert_eq!(encode_entry(&entry).unwrap(), bytes.clone());
             }
-            if let Ok(tally) = decode_tally(&bytes) {
-                prop_assert!(tally.len() <= bytes.len() / 9);
-                prop_assert!(encode_tally(&tally).is_ok());
+            if let Ok(counters) = decode_counters(&bytes) {
+                prop_assert!(counters.len() <= bytes.len() / 9);
+                prop_assert!(encode_counters(&counters).is_ok());
             }
             prop_assert!(decode_entry(&bytes, &[&[ENTRY, 0][..], &[0; 16]].concat()).is_err());
         }
@@ -575,16 +575,16 @@ mod tests {
             assert_eq!(kept.is_ok(), want, "{text} {comment}");
         }
         for (length, want) in [(1, true), (255, true), (0, false), (256, false)] {
-            let tally = Tally::from([("w".repeat(length), 1)]);
-            assert_eq!(encode_tally(&tally).is_ok(), want, "{length}");
+            let counters = Counters::from([("w".repeat(length), 1)]);
+            assert_eq!(encode_counters(&counters).is_ok(), want, "{length}");
         }
         assert_eq!(encode_hour(Timestamp::from_seconds(u64::MAX)), [255; 4]);
     }
 
     #[test]
     fn a_counter_without_a_word_is_no_counter() {
-        let bytes = [&[TALLY, 0][..], &[0; 8]].concat();
-        assert!(matches!(decode_tally(&bytes), Err(StoreError::Record)));
+        let bytes = [&[COUNTERS, 0][..], &[0; 8]].concat();
+        assert!(matches!(decode_counters(&bytes), Err(StoreError::Record)));
     }
 
     #[test]

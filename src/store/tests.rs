@@ -88,7 +88,7 @@ fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
             .transact(&mut |records| Ok(records.apply(&asked, &kept)?))
             .unwrap();
         assert_eq!(reader.facts(&asked).unwrap().sleep, Some(sleep(seen)));
-        assert_eq!(reader.figures().unwrap().sleeps, 1);
+        assert_eq!(reader.record_counts().unwrap().sleeps, 1);
     }
     let removed = Changes {
         sleep: Some(SleepChange::Remove),
@@ -161,7 +161,7 @@ fn scenario(opener: &dyn Opener) {
     for record in [passed(0, 300), waiting(86_400), passed(86_400, 90_000)] {
         put(writer, "a@b", record);
         assert_eq!(reader.facts(&case("a@b")).unwrap().triplet, Some(record));
-        let figures = reader.figures().unwrap();
+        let figures = reader.record_counts().unwrap();
         assert_eq!(figures.waiting + figures.passed, 1);
     }
 
@@ -184,13 +184,13 @@ fn scenario(opener: &dyn Opener) {
     assert_eq!(sweep_all(writer, days(1)), 0);
     assert!(sweep_all(writer, days(5)) >= 12);
     assert_eq!(reader.facts(&case("late@b")).unwrap().triplet, None);
-    assert_eq!(reader.figures().unwrap().passed, 1);
-    assert_eq!(reader.figures().unwrap().clients, 1);
-    assert_eq!(reader.figures().unwrap().sleeps, 0);
+    assert_eq!(reader.record_counts().unwrap().passed, 1);
+    assert_eq!(reader.record_counts().unwrap().clients, 1);
+    assert_eq!(reader.record_counts().unwrap().sleeps, 0);
     assert_eq!(reader.count_whitelisted(4).unwrap(), 1);
     assert_eq!(reader.count_whitelisted(5).unwrap(), 0);
     assert_eq!(sweep_all(writer, days(40)), 2);
-    assert_eq!(reader.figures().unwrap(), Figures::default());
+    assert_eq!(reader.record_counts().unwrap(), RecordCounts::default());
 
     writer.note_time(days(40)).unwrap();
     writer.sync().unwrap();

@@ -160,7 +160,7 @@ async fn everything(gate: &Gate, control: &Control) -> String {
     // The writer finds out by itself, at any time, that the disk is full.
     status.trouble = None;
     // What Explain looks up has been looked up.
-    let mut counts = std::mem::take(&mut status.counts).tally();
+    let mut counts = std::mem::take(&mut status.counts).by_name();
     counts.retain(|word, _| !word.starts_with("lookup:"));
     format!("{status:?} {counts:?} {page:?} {hits:?}")
 }

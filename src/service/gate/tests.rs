@@ -16,7 +16,9 @@ use crate::policy::{
 };
 use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
-use crate::store::{Commit, Halves, Job, OpenError, RequestError, StoreError, Swept, Writer};
+use crate::store::{
+    Commit, Halves, OpenError, RequestError, StoreError, Swept, TransactionBody, Writer,
+};
 use crate::types::Span;
 use crate::types::sync::Mutex;
 
@@ -182,9 +184,9 @@ impl Opener for Faulty {
 }
 
 impl Writer for Faulty {
-    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError> {
+    fn run(&mut self, body: &mut TransactionBody<'_>, end: Commit) -> Result<(), RequestError> {
         self.commit()?;
-        self.store.run(job, end)
+        self.store.run(body, end)
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {

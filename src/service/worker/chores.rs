@@ -10,7 +10,7 @@ use crate::policy::Expiry;
 use crate::service::clock::monotonic;
 use crate::service::live_rules::has_ended;
 use crate::service::state::StoreState;
-use crate::store::{Kept, RequestError, StoreError};
+use crate::store::{LockState, RequestError, StoreError};
 use crate::types::{Span, counted};
 
 /// Records of a flush, and what is tried when there is no room for that.
@@ -154,11 +154,11 @@ impl Worker {
             return;
         }
         match self.in_store(|| self.opener.keep()) {
-            Ok(Kept::InPlace) => {}
-            Ok(Kept::Restored) => log::warn!(
+            Ok(LockState::InPlace) => {}
+            Ok(LockState::Restored) => log::warn!(
                 "the lock file of the database was moved or removed while in use; it has been created and locked again"
             ),
-            Ok(Kept::InPart(error)) => log::warn!(
+            Ok(LockState::InPart(error)) => log::warn!(
                 "the lock file of the database was moved or removed and cannot be created again: {error}; \
                  the lock on its directory still prevents a second stargreyd"
             ),
@@ -204,18 +204,18 @@ impl Worker {
         let now = self.now();
         let trusted = self.trusted_now();
         let counts = self.shared.stats.counts();
-        let tally = counts.since(&self.told).tally();
+        let counters = counts.since(&self.told).by_name();
         let mut ended = self.shared.live_rules.entries();
         ended.retain(|entry| has_ended(entry, trusted));
         let mut hit = self.shared.live_rules.unwritten();
         hit.retain(|entry| !has_ended(entry, trusted));
-        if tally.is_empty() && ended.is_empty() && hit.is_empty() {
+        if counters.is_empty() && ended.is_empty() && hit.is_empty() {
             return;
         }
         let written = self.attempt(|writer| {
             writer.transact(&mut |records| {
-                if !tally.is_empty() {
-                    records.add_tally(now, &tally)?;
+                if !counters.is_empty() {
+                    records.add_counters(now, &counters)?;
                 }
                 for entry in &hit {
                     records.put_entry(entry)?;

@@ -228,7 +228,7 @@ impl Worker {
             }
             return;
         }
-        let done = self.attempt(|writer| writer.run(&mut *task.job, task.end));
+        let done = self.attempt(|writer| writer.run(&mut *task.body, task.end));
         match &done {
             Ok(()) if task.end == Commit::Discard => {}
             Ok(()) => {

@@ -33,7 +33,7 @@ pub(crate) enum Message {
 
 /// Something that an administrator wants to be written, in a transaction of its own.
 pub(crate) struct AdminTask {
-    pub(crate) job: Box<TransactionJob>,
+    pub(crate) body: Box<SendTransactionBody>,
     /// How its transaction ends.
     pub(crate) end: Commit,
     /// What follows once it is committed, before anything else is written.
@@ -52,5 +52,5 @@ pub(crate) enum AdminTaskError {
     Trouble(String),
 }
 
-/// A piece of work inside a transaction.
-type TransactionJob = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + Send;
+/// The closure that runs inside a transaction.
+type SendTransactionBody = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + Send;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::policy::{ListName, TripletKey};
-use crate::store::kept_tests::{entry, tally};
+use crate::store::kept_tests::{counters, entry};
 use crate::store::page_tests::{
     at, fill, pages, passed, prefix, sender, senders, triplet, waiting,
 };
@@ -177,7 +177,7 @@ fn a_copy_has_every_record_and_is_a_store() {
         writer
             .transact(&mut |records| {
                 records.put_entry(&entry(ListName::Client, "192.0.2.1"))?;
-                records.add_tally(at(0), &tally(&[("new", 1)]))
+                records.add_counters(at(0), &counters(&[("new", 1)]))
             })
             .unwrap();
         let (_copy, (copied, mut again)) = copy(reader.as_ref(), &opener);
@@ -248,7 +248,7 @@ fn a_copy_that_cannot_be_written_is_no_trouble_of_the_store() {
         matches!(refused, RequestError::Refused(Refusal::Copy(_))),
         "{refused}"
     );
-    assert_eq!(reader.figures().unwrap().passed, 34);
+    assert_eq!(reader.record_counts().unwrap().passed, 34);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn a_full_database_can_still_forget() {
         refused,
         Some(RequestError::Store(StoreError::Full))
     ));
-    let left = reader.figures().unwrap().waiting - 10_000;
+    let left = reader.record_counts().unwrap().waiting - 10_000;
     for from in (0..10_000).step_by(20) {
         writer
             .transact(&mut |records| {
@@ -292,7 +292,7 @@ fn a_full_database_can_still_forget() {
             })
             .unwrap();
     }
-    assert_eq!(reader.figures().unwrap().waiting, left);
+    assert_eq!(reader.record_counts().unwrap().waiting, left);
     put(writer.as_mut(), 30_000).unwrap();
 }
 
@@ -302,7 +302,7 @@ fn a_file_that_was_taken_away_takes_no_commit_and_nobody_else_opens_it_meanwhile
     let elsewhere = tempfile::tempdir().unwrap();
     let [here, there] = [&directory, &elsewhere].map(|place| place.path().join("data.mdb"));
     writer.look().unwrap();
-    let want = reader.figures().unwrap();
+    let want = reader.record_counts().unwrap();
     fs::rename(&here, &there).unwrap();
     let is_replaced = |done| matches!(done, Err(StoreError::Replaced(path)) if path == here);
     assert!(is_replaced(writer.look()));
@@ -320,5 +320,5 @@ fn a_file_that_was_taken_away_takes_no_commit_and_nobody_else_opens_it_meanwhile
     assert!(is_replaced(writer.look()), "another file");
     drop((reader, writer));
     let (reader, _writer) = lmdb(elsewhere.path()).open().unwrap();
-    assert_eq!(reader.figures().unwrap(), want);
+    assert_eq!(reader.record_counts().unwrap(), want);
 }

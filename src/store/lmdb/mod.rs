@@ -121,7 +121,7 @@ impl OnCommit for Tables<'_> {
 
 /// Where a triplet's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum TripletTable {
     Passed,
     Waiting(usize),
 }
@@ -133,15 +133,18 @@ impl<'t> Tables<'t> {
         txn: &RoTxn<'_>,
         occupied: &Occupied,
         key: &[u8],
-    ) -> Result<Option<(Triplet, Place)>, StoreError> {
+    ) -> Result<Option<(Triplet, TripletTable)>, StoreError> {
         if let Some(bytes) = self.passed.get(txn, key)? {
-            return Ok(Some((schema::decode_triplet(bytes)?, Place::Passed)));
+            return Ok(Some((schema::decode_triplet(bytes)?, TripletTable::Passed)));
         }
         for (at, slot) in self.waiting.iter().enumerate() {
             if occupied.has(at)
                 && let Some(bytes) = slot.get(txn, key)?
             {
-                return Ok(Some((schema::decode_triplet(bytes)?, Place::Waiting(at))));
+                return Ok(Some((
+                    schema::decode_triplet(bytes)?,
+                    TripletTable::Waiting(at),
+                )));
             }
         }
         Ok(None)
@@ -169,10 +172,10 @@ impl<'t> Tables<'t> {
     }
 
     /// The database for a place.
-    fn at(&self, place: Place) -> Result<Db<'t>, StoreError> {
+    fn at(&self, place: TripletTable) -> Result<Db<'t>, StoreError> {
         match place {
-            Place::Passed => Ok(self.passed),
-            Place::Waiting(at) => self.waiting.get(at).copied().ok_or(StoreError::Record),
+            TripletTable::Passed => Ok(self.passed),
+            TripletTable::Waiting(at) => self.waiting.get(at).copied().ok_or(StoreError::Record),
         }
     }
 }

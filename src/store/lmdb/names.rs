@@ -15,7 +15,7 @@ use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
-use super::{Core, Db, Place, SLOTS};
+use super::{Core, Db, SLOTS, TripletTable};
 use crate::policy::Triplet;
 use crate::store::StoreError;
 use crate::store::schema;
@@ -30,7 +30,7 @@ const TIME: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Located {
     pub(super) record: Triplet,
-    pub(super) place: Place,
+    pub(super) place: TripletTable,
     /// The key that has the record, if the one that was looked for only leads to it.
     pub(super) under: Option<Vec<u8>>,
 }
@@ -62,7 +62,7 @@ impl Core {
             };
             let (first, under) = value.split_at_checked(TIME).ok_or(StoreError::Record)?;
             let first = schema::decode_time(first)?;
-            let place = Place::Waiting(slot);
+            let place = TripletTable::Waiting(slot);
             let Some(value) = self.tables.at(place)?.get(txn, under)? else {
                 continue;
             };

@@ -15,7 +15,7 @@ use crate::store::{Page, Refusal, RequestError, Row, RowKey, Scope, StoreError};
 
 /// What a table's records are.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum RowKind {
     Triplet,
     Client,
     Sleep,
@@ -25,13 +25,16 @@ enum Kind {
 type Look<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
 
 /// The tables in the order in which they are gone through. A cursor has a table's place in it.
-fn tables(core: &Core) -> impl Iterator<Item = (Kind, Db<'static>)> {
+fn tables(core: &Core) -> impl Iterator<Item = (RowKind, Db<'static>)> {
     let tables = &core.tables;
-    let waiting = tables.waiting.iter().map(|table| (Kind::Triplet, *table));
+    let waiting = tables
+        .waiting
+        .iter()
+        .map(|table| (RowKind::Triplet, *table));
     waiting.chain([
-        (Kind::Triplet, tables.passed),
-        (Kind::Client, tables.clients),
-        (Kind::Sleep, tables.sleeps),
+        (RowKind::Triplet, tables.passed),
+        (RowKind::Client, tables.clients),
+        (RowKind::Sleep, tables.sleeps),
     ])
 }
 
@@ -50,9 +53,9 @@ pub(super) fn page(
     let in_scope = (0_u8..)
         .zip(tables(core))
         .filter(|(_, (kind, _))| match kind {
-            Kind::Triplet => scope.triplets,
-            Kind::Client => scope.clients,
-            Kind::Sleep => scope.sleeps,
+            RowKind::Triplet => scope.triplets,
+            RowKind::Client => scope.clients,
+            RowKind::Sleep => scope.sleeps,
         });
     let mut rest = in_scope.peekable();
     if let Some(cursor) = cursor {
@@ -115,13 +118,13 @@ fn walk(
 }
 
 /// A record with its key.
-fn row(kind: Kind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, StoreError> {
+fn row(kind: RowKind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, StoreError> {
     Ok(match kind {
-        Kind::Triplet if is_hashed => Row::Triplet {
+        RowKind::Triplet if is_hashed => Row::Triplet {
             key: RowKey::Hashed(key.to_vec()),
             record: schema::decode_triplet(value)?,
         },
-        Kind::Triplet => {
+        RowKind::Triplet => {
             let (record, key) = schema::whole_triplet(key, value)?;
             let parts = key.parts().ok_or(StoreError::Record)?;
             Row::Triplet {
@@ -129,11 +132,11 @@ fn row(kind: Kind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, Sto
                 record,
             }
         }
-        Kind::Client => Row::Client {
+        RowKind::Client => Row::Client {
             key: plain(key, is_hashed, ClientKey::identity)?,
             record: schema::decode_client(value)?,
         },
-        Kind::Sleep => Row::Sleep {
+        RowKind::Sleep => Row::Sleep {
             key: plain(key, is_hashed, ClientKey::network)?,
             record: schema::decode_sleep(value)?,
         },

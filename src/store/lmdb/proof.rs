@@ -27,7 +27,7 @@ impl LmdbOpener {
             return Err(file_error(&data)(std::io::ErrorKind::UnexpectedEof.into()));
         }
         let (reader, mut writer) = self.open_halves()?;
-        reader.figures()?;
+        reader.record_counts()?;
         reader.latest()?;
         reader.entries()?;
         reader.history(Timestamp::default(), Timestamp::from_seconds(u64::MAX))?;

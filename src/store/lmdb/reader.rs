@@ -9,7 +9,9 @@ use super::{Core, pages};
 use crate::policy::{Added, Case, Facts, Pause, TripletKey};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
-use crate::store::{Figures, Page, Reader, Refusal, RequestError, Row, Scope, StoreError, Tally};
+use crate::store::{
+    Counters, Page, Reader, RecordCounts, Refusal, RequestError, Row, Scope, StoreError,
+};
 use crate::types::Timestamp;
 
 /// Reads what was committed last.
@@ -54,13 +56,13 @@ impl Reader for LmdbReader {
         Ok(facts)
     }
 
-    fn figures(&self) -> Result<Figures, StoreError> {
+    fn record_counts(&self) -> Result<RecordCounts, StoreError> {
         let txn = self.core.env.read_txn()?;
         let mut waiting = 0_u64;
         for slot in &self.core.tables.waiting {
             waiting = waiting.saturating_add(slot.len(&txn)?);
         }
-        Ok(Figures {
+        Ok(RecordCounts {
             waiting,
             passed: self.core.tables.passed.len(&txn)?,
             clients: self.core.tables.clients.len(&txn)?,
@@ -113,7 +115,7 @@ impl Reader for LmdbReader {
         &self,
         from: Timestamp,
         to: Timestamp,
-    ) -> Result<Vec<(Timestamp, Tally)>, StoreError> {
+    ) -> Result<Vec<(Timestamp, Counters)>, StoreError> {
         let (from, to) = (schema::encode_hour(from), schema::encode_hour(to));
         if from > to {
             return Ok(Vec::new());
@@ -126,7 +128,7 @@ impl Reader for LmdbReader {
         let mut history = Vec::new();
         for item in self.core.tables.history.range(&txn, &hours)? {
             let (key, value) = item?;
-            history.push((schema::decode_hour(key)?, schema::decode_tally(value)?));
+            history.push((schema::decode_hour(key)?, schema::decode_counters(value)?));
         }
         Ok(history)
     }

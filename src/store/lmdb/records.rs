@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use heed::RwTxn;
 
 use super::names::Located;
-use super::{Core, Place, Slots};
+use super::{Core, Slots, TripletTable};
 use crate::policy::{
     Added, Client, ClientKey, Identity, ListName, OTHER_NAMES, Pause, Sleep, SleepChange, Triplet,
     TripletKey,
@@ -14,7 +14,7 @@ use crate::policy::{
 use crate::store::privacy::HASH_LENGTH;
 use crate::store::rows::{is_same_client, is_same_sleep};
 use crate::store::schema::{self, StoredKey, stored_key};
-use crate::store::{Records, RequestError, Row, RowKey, StoreError, Tally, add_up};
+use crate::store::{Counters, Records, RequestError, Row, RowKey, StoreError, add_up};
 use crate::types::{Prefix, Span, Timestamp};
 
 /// One write transaction.
@@ -81,11 +81,11 @@ impl<'w> LmdbRecords<'w> {
     fn put_stored(
         &mut self,
         stored: StoredKey<'_>,
-        found: Option<(Triplet, Place)>,
+        found: Option<(Triplet, TripletTable)>,
         record: Triplet,
     ) -> Result<(), StoreError> {
         let place = match (record, found) {
-            (Triplet::Passed { .. }, _) => Place::Passed,
+            (Triplet::Passed { .. }, _) => TripletTable::Passed,
             // The slot goes by the beginning: one that has moved may have outlived its slot.
             (Triplet::Waiting { first, .. }, Some((old, place)))
                 if !old.is_passed() && old.first() == first =>
@@ -96,7 +96,7 @@ impl<'w> LmdbRecords<'w> {
             (Triplet::Waiting { first, last, .. }, _) => {
                 let at = self.slots.take(first.max(last), self.window);
                 self.core.occupied.add(at);
-                Place::Waiting(at)
+                TripletTable::Waiting(at)
             }
         };
         if let Some((_, old)) = found
@@ -203,7 +203,7 @@ impl Records for LmdbRecords<'_> {
             return Ok(());
         };
         let to = found.under.as_deref().unwrap_or(&to.key);
-        if let Place::Waiting(slot) = found.place
+        if let TripletTable::Waiting(slot) = found.place
             && to != &*stored.key
         {
             self.needs_format = true;
@@ -316,16 +316,16 @@ impl Records for LmdbRecords<'_> {
         Ok(())
     }
 
-    fn add_tally(&mut self, hour: Timestamp, tally: &Tally) -> Result<(), RequestError> {
-        if tally.is_empty() {
+    fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError> {
+        if counters.is_empty() {
             return Ok(());
         }
         let table = self.core.tables.history;
         let key = schema::encode_hour(hour);
-        let kept = table.get(&self.txn, &key)?.map(schema::decode_tally);
+        let kept = table.get(&self.txn, &key)?.map(schema::decode_counters);
         let mut total = kept.transpose()?.unwrap_or_default();
-        add_up(&mut total, tally);
-        table.put(&mut self.txn, &key, &schema::encode_tally(&total)?)?;
+        add_up(&mut total, counters);
+        table.put(&mut self.txn, &key, &schema::encode_counters(&total)?)?;
         Ok(())
     }
 }

@@ -120,7 +120,7 @@ impl Slots {
     }
 
     /// Sets times in the future to now: they were set by a wrong clock.
-    pub(super) fn mend(&mut self, now: Timestamp) {
+    pub(super) fn repair(&mut self, now: Timestamp) {
         for slot in &mut self.slots {
             match slot {
                 Slot::Closed { at } if *at > now.after(TOLERANCE) => *at = now,
@@ -255,7 +255,7 @@ mod tests {
         slots.take(at(0), WINDOW);
         slots.take(at(2000), WINDOW);
         slots.take(Timestamp::from_seconds(5), WINDOW);
-        slots.mend(at(2100));
+        slots.repair(at(2100));
         assert!(empty_all(&mut slots, at(2000 + 9000)).is_empty());
     }
 
@@ -266,7 +266,7 @@ mod tests {
         slots.take(ahead, WINDOW);
         slots.take(ahead.after(WINDOW), WINDOW);
         assert_eq!(slots.take(at(0), WINDOW), 2);
-        slots.mend(at(0));
+        slots.repair(at(0));
         assert_eq!(empty_all(&mut slots, at(9001)), [0, 1]);
     }
 

@@ -6,7 +6,7 @@ use heed::types::Str;
 use super::*;
 use crate::policy::{Client, ClientKey, Domain, Identity, Params, TripletKey};
 use crate::store::tests::lmdb;
-use crate::store::{Commit, Figures, Records, RequestError};
+use crate::store::{Commit, RecordCounts, Records, RequestError};
 use crate::types::{ClientIp, Timestamp};
 
 fn key(n: u32) -> TripletKey {
@@ -44,7 +44,7 @@ fn fill(opener: &LmdbOpener, records: u32) {
 }
 
 fn waiting(opener: &LmdbOpener) -> u64 {
-    opener.open().unwrap().0.figures().unwrap().waiting
+    opener.open().unwrap().0.record_counts().unwrap().waiting
 }
 
 fn refusal(opener: &LmdbOpener) -> OpenError {
@@ -275,7 +275,7 @@ fn a_full_database_says_so_and_stays_whole() {
         matches!(error, RequestError::Store(StoreError::Full)),
         "{error}"
     );
-    assert_eq!(reader.figures().unwrap().waiting, u64::from(stored));
+    assert_eq!(reader.record_counts().unwrap().waiting, u64::from(stored));
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn a_full_database_has_room_again_when_something_has_expired() {
             }
         }
         assert_eq!(removed, u64::from(stored), "{megabytes} {batch}");
-        assert_eq!(reader.figures().unwrap().waiting, 0);
+        assert_eq!(reader.record_counts().unwrap().waiting, 0);
         for from in (0..stored).step_by(100) {
             writer
                 .transact(&mut |table| {
@@ -389,7 +389,7 @@ fn the_sweep_works_in_slices() {
         }
         assert_eq!(slices.iter().sum::<u64>(), 1000);
         assert!(slices.iter().all(|removed| *removed <= most), "{slices:?}");
-        assert_eq!(reader.figures().unwrap(), Figures::default());
+        assert_eq!(reader.record_counts().unwrap(), RecordCounts::default());
     }
 }
 

@@ -8,11 +8,11 @@ use heed::RwTxn;
 use nix::fcntl::Flock;
 
 use super::records::LmdbRecords;
-use super::{Core, Db, LmdbOpener, Place, Slots, file};
+use super::{Core, Db, LmdbOpener, Slots, TripletTable, file};
 use crate::policy::Params;
 use crate::store::lock;
 use crate::store::schema::{self, FORMAT};
-use crate::store::{Commit, HISTORY, Job, RequestError, StoreError, Swept, Writer};
+use crate::store::{Commit, HISTORY, RequestError, StoreError, Swept, TransactionBody, Writer};
 use crate::types::{Span, Timestamp};
 
 /// Records that a slice of the sweep looks at: a fraction of a millisecond's worth.
@@ -48,12 +48,12 @@ pub(super) struct LmdbWriter {
     window: Span,
     /// Bytes in use from which on nothing new is taken: the rest is room to sweep in.
     limit: u64,
-    stage: Stage,
+    position: SweepPosition,
 }
 
 /// Where the sweep is.
 #[derive(Debug, Clone)]
-enum Stage {
+enum SweepPosition {
     Slots,
     Passed(Option<Vec<u8>>),
     Clients(Option<Vec<u8>>),
@@ -88,7 +88,7 @@ impl LmdbWriter {
             slots,
             window: opener.retry_window,
             limit: most.saturating_sub(reserve),
-            stage: Stage::Slots,
+            position: SweepPosition::Slots,
         }
     }
 
@@ -105,12 +105,12 @@ impl LmdbWriter {
         }
     }
 
-    /// Runs a job in a transaction of its own; yields the slots as they are then.
-    fn commit(&self, job: &mut Job<'_>) -> Result<Slots, RequestError> {
+    /// Runs a closure in a transaction; returns the slots after it.
+    fn commit(&self, body: &mut TransactionBody<'_>) -> Result<Slots, RequestError> {
         let txn = self.core.env.write_txn()?;
         let before = self.core.tables.size(&txn)?;
         let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
-        job(&mut records)?;
+        body(&mut records)?;
         let (mut txn, slots, needs_format) = records.into_parts();
         let size = self.core.tables.size(&txn)?;
         if size > self.limit && size > before {
@@ -153,7 +153,7 @@ impl LmdbWriter {
     /// Closes the open slot if it is time, and removes a slice of a slot whose time is over.
     fn sweep_slots(&mut self, now: Timestamp, window: Span) -> Result<SlotSwept, StoreError> {
         let mut slots = self.slots;
-        slots.mend(now);
+        slots.repair(now);
         slots.rotate(now, window);
         let overdue = slots.overdue(now, window);
         let mut swept = SlotSwept {
@@ -185,7 +185,7 @@ impl LmdbWriter {
     /// Removes the first records of a slot, in the order of their keys: random deletes are dear, and
     /// emptying it at once needs room for the list of everything that becomes free.
     fn empty_slice(&self, at: usize, slice: usize, slots: &mut Slots) -> Result<u64, StoreError> {
-        let slot = self.core.tables.at(Place::Waiting(at))?;
+        let slot = self.core.tables.at(TripletTable::Waiting(at))?;
         let mut txn = self.core.env.write_txn()?;
         let last = slot.iter(&txn)?.take(slice).last().transpose()?;
         let mut removed = 0;
@@ -274,16 +274,16 @@ impl LmdbWriter {
 }
 
 impl Writer for LmdbWriter {
-    fn run(&mut self, job: &mut Job<'_>, end: Commit) -> Result<(), RequestError> {
+    fn run(&mut self, body: &mut TransactionBody<'_>, end: Commit) -> Result<(), RequestError> {
         match end {
             Commit::Keep => {
-                self.slots = self.commit(job)?;
+                self.slots = self.commit(body)?;
                 Ok(self.committed()?)
             }
             Commit::Discard => {
                 let txn = self.core.env.write_txn()?;
                 let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
-                job(&mut records)?;
+                body(&mut records)?;
                 records.into_parts().0.abort();
                 Ok(())
             }
@@ -292,68 +292,68 @@ impl Writer for LmdbWriter {
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {
         self.window = params.retry_window;
-        let (removed, next) = match &self.stage {
-            Stage::Slots => {
+        let (removed, next) = match &self.position {
+            SweepPosition::Slots => {
                 let swept = self.sweep_slots(now, params.retry_window)?;
                 let next = if swept.is_done {
-                    Stage::Passed(None)
+                    SweepPosition::Passed(None)
                 } else {
-                    Stage::Slots
+                    SweepPosition::Slots
                 };
                 (swept.removed, next)
             }
-            Stage::Passed(after) => {
+            SweepPosition::Passed(after) => {
                 let slice = self.slice(self.core.tables.passed, after.as_deref(), |value| {
                     Ok(schema::decode_triplet(value)?.is_expired(now, params))
                 })?;
                 let removed = self.remove(self.core.tables.passed, &slice.expired)?;
                 let next = match slice.next {
-                    None => Stage::Clients(None),
-                    next => Stage::Passed(next),
+                    None => SweepPosition::Clients(None),
+                    next => SweepPosition::Passed(next),
                 };
                 (removed, next)
             }
-            Stage::Clients(after) => {
+            SweepPosition::Clients(after) => {
                 let slice = self.slice(self.core.tables.clients, after.as_deref(), |value| {
                     Ok(schema::decode_client(value)?.is_expired(now, params))
                 })?;
                 let removed = self.remove(self.core.tables.clients, &slice.expired)?;
                 let next = match slice.next {
-                    None => Stage::Sleeps(None),
-                    next => Stage::Clients(next),
+                    None => SweepPosition::Sleeps(None),
+                    next => SweepPosition::Clients(next),
                 };
                 (removed, next)
             }
-            Stage::Sleeps(after) => {
+            SweepPosition::Sleeps(after) => {
                 let slice = self.slice(self.core.tables.sleeps, after.as_deref(), |value| {
                     Ok(schema::decode_sleep(value)?.is_expired(now, params))
                 })?;
                 let removed = self.remove(self.core.tables.sleeps, &slice.expired)?;
                 let next = match slice.next {
-                    None => Stage::History,
-                    next => Stage::Sleeps(next),
+                    None => SweepPosition::History,
+                    next => SweepPosition::Sleeps(next),
                 };
                 (removed, next)
             }
-            Stage::History => {
+            SweepPosition::History => {
                 let (removed, is_done) = self.sweep_history(now)?;
                 let next = if is_done {
-                    Stage::Slots
+                    SweepPosition::Slots
                 } else {
-                    Stage::History
+                    SweepPosition::History
                 };
                 (removed, next)
             }
         };
         // Other names of triplets may have gone, which nobody counts.
-        if removed > 0 || matches!(next, Stage::Slots) {
+        if removed > 0 || matches!(next, SweepPosition::Slots) {
             self.committed()?;
         }
-        let was_last = matches!(self.stage, Stage::History);
-        self.stage = next;
+        let was_last = matches!(self.position, SweepPosition::History);
+        self.position = next;
         Ok(Swept {
             removed,
-            finished: was_last && matches!(self.stage, Stage::Slots),
+            finished: was_last && matches!(self.position, SweepPosition::Slots),
         })
     }
 
