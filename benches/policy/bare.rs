@@ -64,6 +64,7 @@ impl Bare {
             last: first,
             retries: 0,
             counted: 0,
+            why: None,
         };
         let value = schema::encode_triplet(record, None);
         let keys: Vec<TripletKey> = numbers.filter_map(key).collect();

@@ -146,6 +146,7 @@ const fn waiting_since(first: Timestamp) -> Triplet {
         last: first,
         retries: 0,
         counted: 0,
+        why: None,
     }
 }
 

@@ -100,6 +100,11 @@ pub const PASSED: &str = "passed";
 pub const RETRIES: &str = "retries";
 /// How often it was tried once the delay was over.
 pub const COUNTED: &str = "counted";
+/// Why a triplet has to wait: `plain`, `s25r:N`, `table`, `rule`, `dns-lists`, `spf`, `score`, `header` or `body`.
+/// Absent if it began to wait in an earlier version, or was imported from another program.
+pub const WHY: &str = "why";
+/// Whether a milter has found that out; absent if not.
+pub const MILTER: &str = "milter";
 /// How many mails have passed.
 pub const MAILS: &str = "mails";
 /// How many passes were counted for the auto-whitelist.
@@ -150,6 +155,16 @@ pub const DNS_LISTS: &str = "dns_lists";
 pub const LOOKUPS: &str = "lookups";
 /// Counters by what SPF has said: `pass`, `fail` …
 pub const SPF: &str = "spf";
+/// Unknown triplets that had to wait, in the hour of their first sight.
+pub const STRANGERS: &str = "strangers";
+/// Those of them that were retried in time, in the hour of their first sight too.
+pub const CAME_BACK: &str = "came_back";
+/// Those by the time they had waited: at most so many seconds, or `more`.
+pub const DELAYS: &str = "delays";
+/// Unknown triplets that had to wait, by the word under [`WHY`].
+pub const STRANGERS_BY: &str = "strangers_by";
+/// Those of them that were retried in time, by the same word.
+pub const CAME_BACK_BY: &str = "came_back_by";
 /// All requests.
 pub const REQUESTS: &str = "requests";
 /// Requests that were deferred.

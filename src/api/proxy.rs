@@ -53,6 +53,10 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "const"))]
     fn delay(&self) -> zbus::Result<u64>;
 
+    /// How long an unknown triplet may take to be retried, in seconds.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn retry_window(&self) -> zbus::Result<u64>;
+
     /// Whether S25R marks clients as suspicious.
     #[zbus(property(emits_changed_signal = "const"))]
     fn s25r(&self) -> zbus::Result<bool>;

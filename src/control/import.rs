@@ -5,7 +5,8 @@ use super::{Control, ControlError};
 use crate::policy::{
     Client, ClientKey, CountBy, Expiry, Identity, Params, Sleep, SleepChange, Triplet, TripletKey,
 };
-use crate::store::{Commit, Records, Row, RowKey, StoreError};
+use crate::service::effects::{Effect, Effects};
+use crate::store::{Commit, Records, RequestError, Row, RowKey};
 use crate::types::{Prefix, Timestamp};
 
 /// What became of rows.
@@ -53,10 +54,15 @@ impl Control {
         let importing = self.write_and(
             move |records| {
                 let mut taken = Taken::default();
+                let mut effects = Effects::default();
                 for job in &jobs {
-                    job.run(records, &expired, &mut taken)?;
+                    job.run(records, &expired, &mut taken, &mut effects)?;
                 }
-                Ok::<_, StoreError>(taken)
+                // An export has no history: the strangers that come with it are counted where they were seen.
+                for (hour, counters) in effects.by_hour() {
+                    records.add_counters(hour, &counters)?;
+                }
+                Ok::<_, RequestError>(taken)
             },
             end,
         );
@@ -155,11 +161,13 @@ fn not_ahead(record: Triplet, now: Timestamp) -> Triplet {
             last,
             retries,
             counted,
+            why,
         } => Triplet::Waiting {
             first: first.min(now),
             last: last.min(now),
             retries,
             counted,
+            why,
         },
         Triplet::Passed {
             first,
@@ -207,12 +215,17 @@ impl Item {
         records: &mut dyn Records,
         expired: &Expired,
         taken: &mut Taken,
-    ) -> Result<(), StoreError> {
+        effects: &mut Effects,
+    ) -> Result<(), RequestError> {
         match self {
             Self::Triplet(key, record) => {
                 let known = records.triplet(key)?;
                 let next = expired.merge((known, *record), Triplet::is_expired, Triplet::merge);
                 if taken.count(known, &next) {
+                    let was_counted = known.and_then(Triplet::why).is_some();
+                    if let (false, Some(why)) = (was_counted, next.why()) {
+                        effects.count(Effect::Stranger(next.first(), why));
+                    }
                     records.put_under_both(key, next)?;
                 }
             }

@@ -19,7 +19,7 @@ use crate::service::clock::Clock;
 use crate::service::clock::tests::ManualClock;
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
-use crate::store::{Lock, Locked, Opener, Page, Row, RowKey, StagedBackup};
+use crate::store::{Candidate, Lock, Locked, Opener, Page, Row, RowKey};
 use crate::types::{Prefix, Span, Timestamp};
 
 const START: u64 = 1_800_000_000;
@@ -581,6 +581,7 @@ async fn an_import_merges_what_is_live_of_both_sides_whichever_is_older() {
         last: at(last),
         retries,
         counted: 0,
+        why: None,
     };
     let passed = |first, passed, last, mails| Triplet::Passed {
         first: at(first),
@@ -652,6 +653,7 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
         last: first,
         retries: 0,
         counted: 0,
+        why: None,
     };
     assert!(record.first() > first);
     let row = Row::Triplet { key, record: older };
@@ -683,6 +685,7 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
         last: Timestamp::from_seconds(START + 100),
         retries: 1,
         counted: 0,
+        why: Some(crate::policy::Cause::Plain.into()),
     };
     assert_eq!(facts.triplet, Some(want));
 }
@@ -920,26 +923,26 @@ async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
     let good = fs::read(&file).unwrap();
     let torn = good.get(..good.len() - 4096).unwrap().to_vec();
     for (name, bytes) in [("torn", torn), ("foreign", vec![7; good.len()])] {
-        let staged = Arc::new(StagedBackup::unchecked(&db, &bytes));
-        let restored = control.put_in_place(&staged).await;
+        let candidate = Arc::new(Candidate::unproved(&db, &bytes));
+        let restored = control.put_in_place(&candidate).await;
         assert!(
-            matches!(restored, Err(RestoreError::RolledBack(_))),
+            matches!(restored, Err(RestoreError::GivenBack(_))),
             "{name}: {restored:?}"
         );
         // The writing thread lets go of it after its answer.
-        while Arc::strong_count(&staged) > 1 {
+        while Arc::strong_count(&candidate) > 1 {
             tokio::task::yield_now().await;
         }
-        drop(staged);
+        drop(candidate);
         assert_eq!(gate.status().trouble, None, "{name}");
         assert_eq!(reason("1@x").await, Reason::EarlyRetry, "{name}");
         for left in ["restore.new", "data.mdb.before-restore"] {
             assert!(!db.join(left).exists(), "{name}: {left}");
         }
     }
-    let staged = Arc::new(StagedBackup::unchecked(&db, &good));
+    let candidate = Arc::new(Candidate::unproved(&db, &good));
     assert_eq!(reason("2@x").await, Reason::New);
-    control.put_in_place(&staged).await.unwrap();
+    control.put_in_place(&candidate).await.unwrap();
     assert_eq!(reason("2@x").await, Reason::New, "it is the backup now");
     drop((gate, control));
     worker.join().unwrap();

@@ -2,8 +2,8 @@
 
 use super::tarpit::{self, Sleep, SleepChange};
 use super::{
-    Because, Case, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset, Session, Step,
-    Trace, Triplet, TripletKey, Verdict, greylist, reputation,
+    Because, Case, Cause, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset,
+    Session, Step, Suspicion, Trace, Triplet, TripletKey, Verdict, Why, greylist, reputation,
 };
 use crate::types::Timestamp;
 
@@ -58,6 +58,12 @@ impl Case {
         self.triplet.iter().chain(&self.others)
     }
 
+    /// Why its triplet has to wait if it is unknown.
+    fn why(&self) -> Why {
+        let cause = self.suspicion.map_or(Cause::Plain, Suspicion::cause);
+        cause.into()
+    }
+
     /// The key under the name that a change of the triplet's record belongs to.
     #[must_use]
     pub fn name(&self, changes: &Changes) -> Option<&TripletKey> {
@@ -96,6 +102,12 @@ impl Case {
 }
 
 impl LiveFacts {
+    /// The triplet's record: what the records under all names say together.
+    #[must_use]
+    pub const fn triplet(&self) -> Option<Triplet> {
+        self.triplet
+    }
+
     /// The outcome for a client that passes at once.
     fn by_reputation(&self, now: Timestamp, params: &Params) -> Option<Outcome> {
         let client = self.client?;
@@ -122,7 +134,7 @@ impl LiveFacts {
     /// The triplet moves on; a deferral may become a sleep.
     fn at_recipient(&self, (case, session): (&Case, Session), params: &Params) -> Outcome {
         let now = session.now;
-        let step = greylist::step(self.triplet, now, params);
+        let step = greylist::step(self.triplet, case.why(), now, params);
         let counted = match (params.auto_whitelist, step.waited) {
             (Some(_), Some(_)) => reputation::count(self.client, now, params),
             (_, None) | (None, Some(_)) => None,

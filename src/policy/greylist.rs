@@ -37,6 +37,7 @@
 
 use super::params::Params;
 use super::verdict::{Remaining, Verdict};
+use super::why::Why;
 use crate::types::{Reason, Span, Timestamp};
 
 /// What is known about a triplet.
@@ -52,6 +53,8 @@ pub enum Triplet {
         retries: u32,
         /// How often it was tried again when the delay was over.
         counted: u32,
+        /// Why it has to wait; `None` if it began to wait uncounted, in an earlier version or another program.
+        why: Option<Why>,
     },
     /// It came back in time.
     Passed {
@@ -126,6 +129,7 @@ impl Triplet {
                 last: last.max(other_last),
                 retries: retries.max(other_retries),
                 counted: counted.max(other_counted),
+                why: Why::merge(self.why(), other.why()),
             },
             (
                 Self::Passed {
@@ -169,6 +173,15 @@ impl Triplet {
                 last: last.max(tried),
                 mails,
             },
+        }
+    }
+
+    /// Why it has to wait, if it does and that is known.
+    #[must_use]
+    pub const fn why(self) -> Option<Why> {
+        match self {
+            Self::Waiting { why, .. } => why,
+            Self::Passed { .. } => None,
         }
     }
 
@@ -224,22 +237,23 @@ pub struct Step {
     pub waited: Option<Span>,
 }
 
-/// Moves a triplet on: one attempt at `now`. An expired `record` must have been left out, unless
-/// expiry is suspended.
-pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
+/// Moves a triplet on: one attempt at `now`, which has to wait for the reason `why` if it is unknown. An expired `record`
+/// must have been left out, unless expiry is suspended.
+pub fn step(record: Option<Triplet>, why: Why, now: Timestamp, params: &Params) -> Step {
     match record {
-        None => first_sight(waiting(now, now, 0, 0), now, params),
+        None => first_sight(waiting((now, now), (0, 0), Some(why)), now, params),
         Some(
             record @ Triplet::Waiting {
                 first,
                 last,
                 retries,
                 counted,
+                why,
             },
         ) => {
             let began = record.began(now, params);
             let last = last.max(first).max(now);
-            let step = retry((began, last), (retries, counted), now, params);
+            let step = retry((began, last), (retries, counted), why, (now, params));
             Step {
                 durable: step.durable || began != first,
                 ..step
@@ -265,12 +279,17 @@ pub fn step(record: Option<Triplet>, now: Timestamp, params: &Params) -> Step {
     }
 }
 
-const fn waiting(first: Timestamp, last: Timestamp, retries: u32, counted: u32) -> Triplet {
+const fn waiting(
+    (first, last): (Timestamp, Timestamp),
+    (retries, counted): (u32, u32),
+    why: Option<Why>,
+) -> Triplet {
     Triplet::Waiting {
         first,
         last,
         retries,
         counted,
+        why,
     }
 }
 
@@ -278,20 +297,21 @@ const fn waiting(first: Timestamp, last: Timestamp, retries: u32, counted: u32) 
 fn retry(
     (first, last): (Timestamp, Timestamp),
     (retries, counted): (u32, u32),
-    now: Timestamp,
-    params: &Params,
+    why: Option<Why>,
+    (now, params): (Timestamp, &Params),
 ) -> Step {
     let waited = now.since(first);
     let counted_now = counted.saturating_add(1);
     if first > now {
-        first_sight(waiting(now, last, retries, counted), now, params)
+        let next = waiting((now, last), (retries, counted), why);
+        first_sight(next, now, params)
     } else if waited < params.delay {
         let remaining = Remaining::Time(params.delay.less(waited));
         let retries = retries.saturating_add(1);
-        early(remaining, waiting(first, last, retries, counted))
+        early(remaining, waiting((first, last), (retries, counted), why))
     } else if counted_now < params.retry_count {
         let remaining = params.retry_count.saturating_sub(counted_now);
-        let next = waiting(first, last, retries, counted_now);
+        let next = waiting((first, last), (retries, counted_now), why);
         Step {
             durable: true,
             ..early(Remaining::Retries(remaining), next)

@@ -51,6 +51,7 @@ pub mod tarpit;
 mod text;
 mod trace;
 mod verdict;
+mod why;
 mod zone;
 
 pub use access::{AccessTables, Severity};
@@ -79,6 +80,7 @@ pub use tarpit::{Sleep, SleepChange};
 pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
 pub use verdict::{Remaining, Tarpitting, Then, Verdict};
+pub use why::{Cause, Why};
 pub use zone::{Zone, ZoneError};
 
 pub use crate::types::{ListName, Reason};

@@ -5,7 +5,8 @@ use super::lists::EntryRef;
 use super::reputation::Client;
 use super::tarpit::SleepChange;
 use super::verdict::{Tarpitting, Verdict};
-use crate::types::{Reason, Span};
+use super::why::Cause;
+use crate::types::{ListName, Reason, Span};
 
 /// What decided, so that an administrator can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,26 @@ pub enum Suspicion {
     Entry(EntryRef),
     /// DNS lists have it, with weights of this sum.
     DnsLists(i32),
+}
+
+impl Suspicion {
+    /// The cause that the record of an unknown triplet gets.
+    #[must_use]
+    pub const fn cause(self) -> Cause {
+        match self {
+            Self::S25r(rule) => Cause::S25r(rule),
+            Self::DnsLists(_) => Cause::DnsLists,
+            Self::Entry(entry) => match entry.list {
+                ListName::ClientAccess => Cause::Table,
+                // Where greylisting is opt-in, the recipient is listed; that says nothing about the client.
+                ListName::Client
+                | ListName::Recipient
+                | ListName::Sender
+                | ListName::S25rException
+                | ListName::GreylistRecipient => Cause::Plain,
+            },
+        }
+    }
 }
 
 /// What has to be remembered.

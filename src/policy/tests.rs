@@ -71,12 +71,18 @@ const fn waiting(first: u64, last: u64, retries: u32) -> Triplet {
     counted(first, last, retries, 0)
 }
 
+const PLAIN: Option<Why> = Some(Why {
+    cause: Cause::Plain,
+    is_milter: false,
+});
+
 const fn counted(first: u64, last: u64, retries: u32, counted: u32) -> Triplet {
     Triplet::Waiting {
         first: Timestamp::from_seconds(START + first),
         last: Timestamp::from_seconds(START + last),
         retries,
         counted,
+        why: PLAIN,
     }
 }
 
@@ -706,6 +712,7 @@ fn a_record_is_the_same_until_it_passes_or_begins_anew() {
         last: at(last),
         retries: 0,
         counted: 0,
+        why: None,
     };
     let passed = |first, last| Triplet::Passed {
         first: at(first),

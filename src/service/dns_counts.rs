@@ -61,6 +61,9 @@ enum What {
 /// The words of the counters.
 const WORDS: [&str; 6] = ["asked", "listed", "decided", "alone", "error", "silent"];
 
+/// Most zones with counters: the first that are named. It bounds what an hour of the history takes.
+const MOST_ZONES: usize = 64;
+
 /// The counters of each zone, under its name.
 #[derive(Debug)]
 pub(crate) struct DnsCounts(Vec<(Zone, [AtomicU64; WORDS.len()])>);
@@ -68,7 +71,7 @@ pub(crate) struct DnsCounts(Vec<(Zone, [AtomicU64; WORDS.len()])>);
 impl DnsCounts {
     /// Counters at zero, for these lists.
     pub(crate) fn new(lists: &DnsLists) -> Self {
-        let zones = lists.zones().cloned();
+        let zones = lists.zones().take(MOST_ZONES).cloned();
         Self(zones.map(|zone| (zone, Default::default())).collect())
     }
 

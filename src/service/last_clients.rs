@@ -144,6 +144,7 @@ mod tests {
         last: NOW,
         retries: 0,
         counted: 0,
+        why: None,
     };
 
     fn parts(number: usize) -> TripletParts {

@@ -14,6 +14,7 @@
 
 pub mod clock;
 mod dns_counts;
+pub(crate) mod effects;
 mod gate;
 mod instance_cache;
 pub(crate) mod internals;
@@ -30,6 +31,7 @@ mod stats;
 pub(crate) mod worker;
 mod write_behind;
 
+pub use effects::DELAY_CLASSES;
 pub use gate::{Gate, Start, StartError};
 pub use internals::Internals;
 pub use last_clients::LastClient;

@@ -74,7 +74,7 @@ impl From<heed::Error> for StoreError {
 
 /// Why a working store refuses a request.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreRefusal {
+pub enum Refusal {
     /// Invalid cursor: not from [`Page::next`](super::Page::next).
     #[error("invalid cursor")]
     BadCursor,
@@ -101,7 +101,7 @@ pub enum StoreRefusal {
 pub enum RequestError {
     /// It was refused; the store works.
     #[error(transparent)]
-    Refused(#[from] StoreRefusal),
+    Refused(#[from] Refusal),
     /// The store has failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -72,6 +72,7 @@ fn every_name_leads_to_the_one_record_for_as_long_as_it_waits() {
                 last: at(60),
                 retries: 1,
                 counted: 0,
+                why: None,
             });
             writer
                 .transact(&mut |records| {

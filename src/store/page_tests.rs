@@ -30,6 +30,7 @@ pub(in crate::store) const fn waiting(first: Timestamp) -> Triplet {
         last: first,
         retries: 0,
         counted: 0,
+        why: None,
     }
 }
 
@@ -206,7 +207,7 @@ fn foreign_cursors_are_refused_and_no_harm_is_done() {
         for (scope, after) in cases {
             let refused = page(scope, after).unwrap_err();
             assert!(
-                matches!(refused, RequestError::Refused(StoreRefusal::BadCursor)),
+                matches!(refused, RequestError::Refused(Refusal::BadCursor)),
                 "{after:?}"
             );
         }
@@ -217,7 +218,7 @@ fn foreign_cursors_are_refused_and_no_harm_is_done() {
             };
             assert!(matches!(
                 page(&one, b""),
-                Err(RequestError::Refused(StoreRefusal::Hashed))
+                Err(RequestError::Refused(Refusal::Hashed))
             ));
         }
     });

@@ -5,11 +5,14 @@
 //! ```text
 //! triplet = %x01 first:8 last:8 retries:4 [text]             ; waiting
 //!         / %x04 first:8 last:8 retries:4 counted:4 [text]   ; waiting, with retries counted
+//!         / %x08 why:1 first:8 last:8 retries:4 [text]       ; the same two, with why it has to wait
+//!         / %x09 why:1 first:8 last:8 retries:4 counted:4 [text]
 //!         / %x02 first:8 passed:8 last:8 mails:4 [text]      ; passed
 //! client  = %x03 count:4 last:8
 //! sleep   = %x05 ordered:8 length:8 seen:8
 //! entry   = %x06 flags:1 added:8 [expires:8] hits:8 [last-hit:8] comment  ; flags: 1 expires, 2 last-hit
 //! counters = %x07 *( length:1 word count:8 )
+//! why     = the number of a cause, and %x80 if a milter found it out
 //! pause   = until:8                                          ; all bits set: no end
 //! ```
 //!
@@ -25,8 +28,8 @@
 use std::borrow::Cow;
 
 use super::privacy::PrivacyKey;
-use super::{Counters, StoreError, StoreRefusal};
-use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey};
+use super::{Counters, Refusal, StoreError};
+use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey, Why};
 use crate::types::{Span, Timestamp};
 
 /// The last format that this version can read. What a format added:
@@ -35,7 +38,7 @@ use crate::types::{Span, Timestamp};
 /// | --- | --- |
 /// | 1 | waiting, passed, client |
 /// | 2 | waiting with retries counted, sleep, entry, counters |
-/// | 3 | triplets and clients of domains, other names of waiting triplets |
+/// | 3 | triplets and clients of domains, other names of waiting triplets, why a triplet waits |
 pub const FORMAT: u32 = 3;
 
 /// The format of a new database. It gets the last one with the first record that needs it; until then an earlier
@@ -55,6 +58,8 @@ const COUNTED: u8 = 4;
 const SLEEP: u8 = 5;
 const ENTRY: u8 = 6;
 const COUNTERS: u8 = 7;
+const WAITING_WHY: u8 = 8;
+const COUNTED_WHY: u8 = 9;
 
 /// The flags of an entry.
 const HAS_EXPIRES: u8 = 1;
@@ -104,15 +109,22 @@ pub(super) fn stored_key<'k>(key: &'k [u8], privacy: Option<&PrivacyKey>) -> Sto
 /// A triplet's record, `text` behind it.
 #[must_use]
 pub fn encode_triplet(record: Triplet, text: Option<&[u8]>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(29);
+    let mut out = Vec::with_capacity(30);
     match record {
         Triplet::Waiting {
             first,
             last,
             retries,
             counted,
+            why,
         } => {
-            out.push(if counted == 0 { WAITING } else { COUNTED });
+            out.push(match (counted, why) {
+                (0, None) => WAITING,
+                (_, None) => COUNTED,
+                (0, Some(_)) => WAITING_WHY,
+                (_, Some(_)) => COUNTED_WHY,
+            });
+            out.extend(why.map(Why::byte));
             put_time(&mut out, first);
             put_time(&mut out, last);
             out.extend_from_slice(&retries.to_be_bytes());
@@ -150,18 +162,17 @@ pub fn decode_triplet(bytes: &[u8]) -> Result<Triplet, StoreError> {
 fn split_triplet(bytes: &[u8]) -> Result<(Triplet, &[u8]), StoreError> {
     let mut fields = Fields::new(bytes)?;
     let record = match fields.kind {
-        WAITING => Triplet::Waiting {
-            first: fields.time()?,
-            last: fields.time()?,
-            retries: fields.number()?,
-            counted: 0,
-        },
-        COUNTED => Triplet::Waiting {
-            first: fields.time()?,
-            last: fields.time()?,
-            retries: fields.number()?,
-            counted: fields.number()?,
-        },
+        kind @ (WAITING | COUNTED | WAITING_WHY | COUNTED_WHY) => {
+            let has_why = matches!(kind, WAITING_WHY | COUNTED_WHY);
+            let is_counted = matches!(kind, COUNTED | COUNTED_WHY);
+            Triplet::Waiting {
+                why: has_why.then(|| fields.why()).transpose()?,
+                first: fields.time()?,
+                last: fields.time()?,
+                retries: fields.number()?,
+                counted: if is_counted { fields.number()? } else { 0 },
+            }
+        }
         PASSED => Triplet::Passed {
             first: fields.time()?,
             passed: fields.time()?,
@@ -244,8 +255,8 @@ pub fn decode_sleep(bytes: &[u8]) -> Result<Sleep, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreRefusal::Length`] when the text is empty or too long.
-pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreRefusal> {
+/// [`Refusal::Length`] when the text is empty or too long.
+pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, Refusal> {
     bounded(text, 1, Added::LONGEST_TEXT)?;
     Ok([list.word().as_bytes(), &[0], text.as_bytes()].concat())
 }
@@ -254,8 +265,8 @@ pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreRefusal> {
 ///
 /// # Errors
 ///
-/// [`StoreRefusal::Length`] when the comment is too long.
-pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, StoreRefusal> {
+/// [`Refusal::Length`] when the comment is too long.
+pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, Refusal> {
     bounded(&entry.comment, 0, Added::LONGEST_COMMENT)?;
     let flag = |time: Option<Timestamp>, flag| time.map_or(0, |_| flag);
     let flags = flag(entry.expires, HAS_EXPIRES) | flag(entry.last_hit, HAS_LAST_HIT);
@@ -311,8 +322,8 @@ pub(super) fn decode_hour(key: &[u8]) -> Result<Timestamp, StoreError> {
 ///
 /// # Errors
 ///
-/// [`StoreRefusal::Length`] when a word is empty or too long.
-pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, StoreRefusal> {
+/// [`Refusal::Length`] when a word is empty or too long.
+pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, Refusal> {
     let mut out = vec![COUNTERS];
     for (word, count) in counters {
         let length = bounded(word, 1, LONGEST_WORD)?;
@@ -346,12 +357,12 @@ pub fn decode_counters(bytes: &[u8]) -> Result<Counters, StoreError> {
 }
 
 /// The length of a text, if it may be kept.
-fn bounded(text: &str, least: usize, most: usize) -> Result<usize, StoreRefusal> {
+fn bounded(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
     let found = text.len();
     if (least..=most).contains(&found) {
         Ok(found)
     } else {
-        Err(StoreRefusal::Length { found, least, most })
+        Err(Refusal::Length { found, least, most })
     }
 }
 
@@ -415,6 +426,11 @@ impl<'a> Fields<'a> {
         self.take().map(u32::from_be_bytes)
     }
 
+    fn why(&mut self) -> Result<Why, StoreError> {
+        let [byte] = self.take()?;
+        Why::from_byte(byte).ok_or(StoreError::Record)
+    }
+
     fn text(&mut self, length: usize) -> Result<&'a str, StoreError> {
         let (text, rest) = self
             .rest
@@ -435,16 +451,21 @@ mod tests {
         any::<u64>().prop_map(Timestamp::from_seconds)
     }
 
+    fn why() -> impl Strategy<Value = Option<Why>> {
+        any::<u8>().prop_map(Why::from_byte)
+    }
+
     fn triplet() -> impl Strategy<Value = Triplet> {
         prop_oneof![
-            (time(), time(), any::<u32>(), 0..3_u32).prop_map(|(first, last, retries, counted)| {
-                Triplet::Waiting {
+            (time(), time(), any::<u32>(), 0..3_u32, why()).prop_map(
+                |(first, last, retries, counted, why)| Triplet::Waiting {
                     first,
                     last,
                     retries,
                     counted,
+                    why,
                 }
-            }),
+            ),
             (time(), time(), time(), any::<u32>()).prop_map(|(first, passed, last, mails)| {
                 Triplet::Passed {
                     first,

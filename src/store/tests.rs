@@ -36,6 +36,7 @@ fn waiting(first: u64) -> Triplet {
         last: at(first),
         retries: 0,
         counted: u32::try_from(first % 2).unwrap(),
+        why: None,
     }
 }
 

@@ -7,7 +7,7 @@
 //! | starts that did not end cleanly | the database |
 //! | --- | --- |
 //! | fewer than [`MOST`] | is opened |
-//! | more | is read by a child process first ([`LmdbOpener::check`]), and opened if the child survives |
+//! | more | is read by a child process first ([`LmdbOpener::prove`]), and opened if the child survives |
 //! | [`MANY`] in a row, each within [`SHORT`] of the one before | stays closed, whatever a child would find |
 //!
 //! A row is counted by the time since boot, which a power failure resets: any number of power failures is not a row.
@@ -45,7 +45,7 @@ const CHILD_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The argument that makes the daemon's program read a database and exit.
-const MODE: &str = "--check-database";
+const MODE: &str = "--prove-database";
 
 /// Exit status of the child for a damaged database; other errors will occur again when the database is opened.
 const DAMAGED: u8 = 1;
@@ -57,7 +57,7 @@ pub(super) struct Unclean {
     since_boot: Duration,
     /// `None` before it is written.
     mark: Option<Mark>,
-    check: Check,
+    proof: Proof,
 }
 
 /// The content of the mark.
@@ -75,18 +75,18 @@ struct Mark {
 
 /// The state of the check of a file.
 #[derive(Debug, Default)]
-enum Check {
+enum Proof {
     #[default]
     None,
-    Runs(Checker, Identity),
+    Runs(Prover, Identity),
     Failed(Identity, ExitStatus),
 }
 
 /// The child; killed when dropped.
 #[derive(Debug)]
-struct Checker(Child);
+struct Prover(Child);
 
-impl Drop for Checker {
+impl Drop for Prover {
     fn drop(&mut self) {
         // Fails if it has exited already, which is fine.
         drop(self.0.kill());
@@ -103,7 +103,7 @@ impl Unclean {
         Self {
             since_boot,
             mark: None,
-            check: Check::None,
+            proof: Proof::None,
         }
     }
 
@@ -111,8 +111,8 @@ impl Unclean {
     ///
     /// # Errors
     ///
-    /// [`UncleanError::ManyCrashes`] after a row of unclean ends, [`UncleanError::Damaged`] when the child died or found
-    /// damage, [`UncleanError::Checking`] while it runs.
+    /// [`UncleanError::Suspected`] after a row of unclean ends, [`UncleanError::Unsound`] when the child died or found
+    /// damage, [`UncleanError::Proving`] while it runs.
     pub(super) fn admit(&mut self, opener: &LmdbOpener) -> Result<(), UncleanError> {
         let path = path(&opener.directory);
         let data = opener.data();
@@ -135,21 +135,21 @@ impl Unclean {
             mark.write(&path);
         }
         if mark.closed.is_some() {
-            return Err(UncleanError::ManyCrashes {
+            return Err(UncleanError::Suspected {
                 file: data,
                 mark: path,
                 times: MANY,
             });
         }
         if mark.starts > MOST {
-            self.check(opener, data, identity)
+            self.prove(opener, data, identity)
         } else {
             Ok(())
         }
     }
 
     /// Lets a child read the database; returns the result, or that it is still running.
-    fn check(
+    fn prove(
         &mut self,
         opener: &LmdbOpener,
         data: PathBuf,
@@ -159,23 +159,23 @@ impl Unclean {
             path: data.clone(),
             source,
         };
-        let (mut checker, of, patience) = match std::mem::take(&mut self.check) {
-            Check::Failed(of, status) if of == identity => {
-                self.check = Check::Failed(of, status);
-                return Err(UncleanError::Damaged { file: data, status });
+        let (mut prover, of, patience) = match std::mem::take(&mut self.proof) {
+            Proof::Failed(of, status) if of == identity => {
+                self.proof = Proof::Failed(of, status);
+                return Err(UncleanError::Unsound { file: data, status });
             }
-            Check::Runs(checker, of) => (checker, of, Duration::ZERO),
-            Check::None | Check::Failed(..) => {
+            Proof::Runs(prover, of) => (prover, of, Duration::ZERO),
+            Proof::None | Proof::Failed(..) => {
                 (start(opener).map_err(refused)?, identity, CHILD_TIMEOUT)
             }
         };
         let mut waited = Duration::ZERO;
         let status = loop {
-            match checker.0.try_wait().map_err(refused)? {
+            match prover.0.try_wait().map_err(refused)? {
                 Some(status) => break status,
                 None if waited >= patience => {
-                    self.check = Check::Runs(checker, of);
-                    return Err(UncleanError::Checking(data));
+                    self.proof = Proof::Runs(prover, of);
+                    return Err(UncleanError::Proving(data));
                 }
                 None => {
                     thread::sleep(PAUSE);
@@ -188,8 +188,8 @@ impl Unclean {
         }
         // The child itself may have written.
         let of = fs::metadata(&data).map_or(of, |metadata| self::identity(&metadata));
-        self.check = Check::Failed(of, status);
-        Err(UncleanError::Damaged { file: data, status })
+        self.proof = Proof::Failed(of, status);
+        Err(UncleanError::Unsound { file: data, status })
     }
 
     /// Removes the mark.
@@ -317,7 +317,7 @@ fn identity(metadata: &Metadata) -> Identity {
 ///
 /// [`UncleanError::Child`] if it cannot be started.
 pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError> {
-    let ended = start(opener).and_then(|mut checker| checker.0.wait());
+    let ended = start(opener).and_then(|mut prover| prover.0.wait());
     let status = ended.map_err(|source| UncleanError::Child {
         path: opener.data(),
         source,
@@ -326,7 +326,7 @@ pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError
 }
 
 /// Starts the same program as a child that reads the database.
-fn start(opener: &LmdbOpener) -> io::Result<Checker> {
+fn start(opener: &LmdbOpener) -> io::Result<Prover> {
     // The running program, even if an upgrade has replaced the file.
     Command::new("/proc/self/exe")
         .arg0("stargreyd")
@@ -337,17 +337,17 @@ fn start(opener: &LmdbOpener) -> io::Result<Checker> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .map(Checker)
+        .map(Prover)
 }
 
 /// The main function of the child; `None` if the program was not started as one.
 #[must_use]
-pub fn check_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
+pub fn prove_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
     if arguments.next()? != MODE {
         return None;
     }
     let opener = LmdbOpener::from_arguments(arguments)?;
-    Some(match opener.check() {
+    Some(match opener.prove() {
         Err(OpenError::Store(
             StoreError::Record | StoreError::Damaged(_) | StoreError::Lmdb(heed::Error::Mdb(_)),
         )) => ExitCode::from(DAMAGED),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_makes_no_sense_is_reason_for_a_check() {
+    fn a_mark_that_makes_no_sense_is_reason_for_a_proof() {
         let directory = tempfile::tempdir().unwrap();
         let path = path(directory.path());
         for (text, want) in [
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_unclean_ends_closes_a_database_that_every_check_finds_good() {
+    fn a_row_of_unclean_ends_closes_a_database_that_every_proof_finds_good() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
         drop(opener.open().unwrap());
@@ -501,19 +501,19 @@ mod tests {
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
         assert!(process.exists());
-        drop(Checker(child));
+        drop(Prover(child));
         assert!(!process.exists());
     }
 
     #[test]
-    fn a_check_makes_no_database() {
+    fn a_proof_makes_no_database() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
         let arguments = std::iter::once(MODE.into()).chain(opener.to_arguments());
-        assert!(check_database(arguments.clone()).is_some());
+        assert!(prove_database(arguments.clone()).is_some());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         fs::write(opener.data(), "").unwrap();
-        assert!(check_database(arguments).is_some());
+        assert!(prove_database(arguments).is_some());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(fs::metadata(opener.data()).unwrap().len(), 0);
     }
@@ -528,16 +528,16 @@ mod tests {
     }
 
     #[test]
-    fn a_good_database_passes_the_check_and_a_damaged_one_does_not() {
+    fn a_good_database_is_proved_and_a_damaged_one_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
         drop(opener.open().unwrap());
-        opener.check().unwrap();
-        opener.check().unwrap();
+        opener.prove().unwrap();
+        opener.prove().unwrap();
         let data = opener.data();
         let mut bytes = fs::read(&data).unwrap();
         bytes[8192..].fill(0);
         fs::write(&data, bytes).unwrap();
-        assert!(opener.check().is_err());
+        assert!(opener.prove().is_err());
     }
 }

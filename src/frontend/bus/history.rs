@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::error::invalid;
 use crate::api::{
-    DNS_LISTS, Dict, Error, GREYLISTED, LISTS, LOOKUPS, PASSED, REASONS, REFUSED, REQUESTS, Row,
-    S25R, SPF, TARPITTED, TIME,
+    CAME_BACK, CAME_BACK_BY, DELAYS, DNS_LISTS, Dict, Error, GREYLISTED, LISTS, LOOKUPS, PASSED,
+    REASONS, REFUSED, REQUESTS, Row, S25R, SPF, STRANGERS, STRANGERS_BY, TARPITTED, TIME,
 };
 use crate::control::Hour;
 use crate::service::Totals;
@@ -96,7 +96,8 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
             })
             .collect()
     };
-    let totals = Totals::read(|word| sums.get(word).copied().unwrap_or_default());
+    let count = |word: &str| sums.get(word).copied().unwrap_or_default();
+    let totals = Totals::read(count);
     with_totals(Row::new().with(TIME, time), totals)
         .with(REASONS, group("reason"))
         .with(S25R, group("s25r"))
@@ -104,6 +105,11 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
         .with(DNS_LISTS, group("dns"))
         .with(LOOKUPS, group("lookup"))
         .with(SPF, group("spf"))
+        .with(STRANGERS, count("strangers"))
+        .with(CAME_BACK, count("came_back"))
+        .with(DELAYS, group("delay"))
+        .with(STRANGERS_BY, group("strangers"))
+        .with(CAME_BACK_BY, group("came_back"))
         .build()
 }
 

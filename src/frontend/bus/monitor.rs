@@ -155,6 +155,11 @@ impl Monitor {
     }
 
     #[zbus(property(emits_changed_signal = "const"))]
+    fn retry_window(&self) -> u64 {
+        self.gate.rules().params.retry_window.seconds()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
     fn s25r(&self) -> bool {
         self.gate.rules().params.s25r.is_some()
     }

@@ -6,19 +6,20 @@
 use super::arguments;
 use crate::api::{
     ACTION, CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, DOMAIN, Dict, FIRST,
-    FromRow, HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MISSING,
-    NETWORK, ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT, REPLY, RESULT, RESULT_CONTINUES,
-    RESULT_COUNTED, RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED,
-    RESULT_PASSES, RESULT_REJECTS, RESULT_SLEEPING, RESULT_SUSPICIOUS, RESULT_UNKNOWN,
-    RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED,
-    STATE_WAITING, STEP, STEP_AUTHENTICATED, STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS,
-    STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS, STEP_GREYLIST_RECIPIENTS, STEP_PAUSE,
-    STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT,
-    STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL,
+    FromRow, HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MILTER,
+    MISSING, NETWORK, ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT, REPLY, RESULT,
+    RESULT_CONTINUES, RESULT_COUNTED, RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH,
+    RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_REJECTS, RESULT_SLEEPING,
+    RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
+    SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
+    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS,
+    STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
+    STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME,
+    TRIPLETS, UNTIL, WHY,
 };
 use crate::control::{Explained, Explanation, Removed, Row, RowKey, StepResult};
 use crate::policy::{
-    Client, Identity, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict,
+    Cause, Client, Identity, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict, Why,
 };
 use crate::protocol::policy::MAX_LINE;
 use crate::protocol::{self, policy::Style};
@@ -82,12 +83,15 @@ fn with_triplet(row: Writing, record: Triplet) -> Writing {
             last,
             retries,
             counted,
+            why,
         } => row
             .with(STATE, STATE_WAITING)
             .with(FIRST, first.seconds())
             .with(LAST, last.seconds())
             .with(RETRIES, retries)
-            .with(COUNTED, counted),
+            .with(COUNTED, counted)
+            .with_some(WHY, why.map(|why| why.cause.word()))
+            .with_some(MILTER, why.filter(|why| why.is_milter).map(|_| true)),
         Triplet::Passed {
             first,
             passed,
@@ -173,6 +177,7 @@ fn to_triplet(row: &Dict) -> Result<Triplet, String> {
             last,
             retries: small(row, RETRIES)?.unwrap_or(0),
             counted: small(row, COUNTED)?.unwrap_or(0),
+            why: why(row)?,
         }),
         Some(STATE_PASSED) => Ok(Triplet::Passed {
             first,
@@ -183,6 +188,16 @@ fn to_triplet(row: &Dict) -> Result<Triplet, String> {
         Some(other) => Err(format!("{STATE} {other:?} is not valid")),
         None => Err(lacking(STATE)),
     }
+}
+
+/// Why a triplet has to wait; rows of earlier versions do not say.
+fn why(row: &Dict) -> Result<Option<Why>, String> {
+    let Some(word) = row.text(WHY) else {
+        return Ok(None);
+    };
+    let cause = Cause::from_word(word).ok_or_else(|| format!("{WHY} {word:?} is not valid"))?;
+    let is_milter = row.truth(MILTER).unwrap_or_default();
+    Ok(Some(Why { cause, is_milter }))
 }
 
 fn network(row: &Dict, keys: &[&str]) -> Result<Prefix, String> {

@@ -78,7 +78,7 @@ impl Worker {
         }
         if mono.saturating_sub(self.looked) >= LOOK {
             self.looked = mono;
-            self.check_files();
+            self.look();
             let is_trusted = |opened| mono.saturating_sub(opened) >= TRIAL;
             if self.opened.is_some_and(is_trusted) {
                 self.opened = None;
@@ -147,9 +147,9 @@ impl Worker {
         }
     }
 
-    /// Checks that the files of the database and its lock are still in place.
-    fn check_files(&mut self) {
-        self.with_writer(|writer| writer.check_file());
+    /// Sees that the files of the store are still in their place, and the lock too.
+    fn look(&mut self) {
+        self.with_writer(|writer| writer.look());
         if self.health != Health::Well {
             return;
         }
@@ -205,17 +205,21 @@ impl Worker {
         let trusted = self.trusted_now();
         let counts = self.shared.stats.counts();
         let counters = counts.since(&self.told).by_name();
+        let mut hours = self.effects.by_hour();
+        if !counters.is_empty() {
+            hours.push((now, counters));
+        }
         let mut ended = self.shared.live_rules.entries();
         ended.retain(|entry| has_ended(entry, trusted));
         let mut hit = self.shared.live_rules.unwritten();
         hit.retain(|entry| !has_ended(entry, trusted));
-        if counters.is_empty() && ended.is_empty() && hit.is_empty() {
+        if hours.is_empty() && ended.is_empty() && hit.is_empty() {
             return;
         }
         let written = self.attempt(|writer| {
             writer.transact(&mut |records| {
-                if !counters.is_empty() {
-                    records.add_counters(now, &counters)?;
+                for (hour, counters) in &hours {
+                    records.add_counters(*hour, counters)?;
                 }
                 for entry in &hit {
                     records.put_entry(entry)?;
@@ -229,6 +233,7 @@ impl Worker {
         match written {
             Ok(()) => {
                 self.told = counts;
+                self.effects.clear();
                 self.shared.live_rules.written(&hit);
                 if !ended.is_empty() {
                     self.shared.live_rules.remove(&ended, trusted);

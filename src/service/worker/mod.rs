@@ -16,6 +16,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::clock::{Clock, ClockGuard, monotonic};
+use super::effects::{Effect, Effects};
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
 use super::sleeps::{self, Sleeps};
@@ -115,6 +116,8 @@ pub(crate) struct Worker {
     is_unnoted: bool,
     /// The counters that are in the history.
     told: Counts,
+    /// What greylisting did and is not in the history yet.
+    effects: Effects,
     /// Whether the clock was trusted when it was last looked at.
     was_trusted: bool,
     /// Whether the clock is watched, which goes on when the store is opened again.
@@ -140,6 +143,7 @@ impl Worker {
             noted: Timestamp::default(),
             is_unnoted: false,
             told: Counts::default(),
+            effects: Effects::default(),
             was_trusted: true,
             is_watching: false,
         };
@@ -270,7 +274,8 @@ impl Worker {
                     let asked = (case, &facts);
                     let (outcome, place) = sleeps::decide(asked, *session, rules, &sleeps, &mut ());
                     records.apply(case, &outcome.changes)?;
-                    outcomes.push((outcome, place));
+                    let effect = Effect::of(facts.triplet(), &outcome);
+                    outcomes.push((outcome, place, effect));
                 }
                 Ok(())
             })
@@ -283,10 +288,13 @@ impl Worker {
             }
             Err(error) => return self.fail_request(&error),
         }
-        for (request, (outcome, place)) in batch.into_iter().zip(outcomes) {
+        for (request, (outcome, place, effect)) in batch.into_iter().zip(outcomes) {
             write_behind.superseded(&request.case, &outcome.changes);
             if let Some(place) = place {
                 place.settle(&outcome, request.session.now);
+            }
+            if let Some(effect) = effect {
+                self.effects.count(effect);
             }
             if outcome.whitelisted {
                 let whitelisted = &self.shared.state.whitelisted;

@@ -24,6 +24,7 @@ const RECORD: Triplet = Triplet::Waiting {
     last: Timestamp::from_seconds(1_800_000_000),
     retries: 0,
     counted: 0,
+    why: None,
 };
 
 const PASSED: Triplet = Triplet::Passed {
@@ -85,15 +86,15 @@ fn an_older_format_is_brought_up_to_date_and_keeps_its_records() {
 /// How many names lead to triplets.
 pub(in crate::store) fn names(opener: &LmdbOpener) -> u64 {
     let (reader, _writer) = opener.open_halves().unwrap();
-    let txn = reader.shared.env.read_txn().unwrap();
-    reader.shared.tables.names.len(&txn).unwrap()
+    let txn = reader.core.env.read_txn().unwrap();
+    reader.core.tables.names.len(&txn).unwrap()
 }
 
 /// The format that a database says it has.
 fn format(opener: &LmdbOpener) -> u32 {
     let (reader, _writer) = opener.open_halves().unwrap();
-    let txn = reader.shared.env.read_txn().unwrap();
-    let bytes = reader.shared.tables.meta.get(&txn, b"format").unwrap();
+    let txn = reader.core.env.read_txn().unwrap();
+    let bytes = reader.core.tables.meta.get(&txn, b"format").unwrap();
     u32::from_be_bytes(bytes.unwrap().try_into().unwrap())
 }
 
@@ -110,7 +111,19 @@ fn a_database_gets_the_last_format_with_the_first_record_that_needs_it() {
         last: Timestamp::from_seconds(1),
     };
     let network = ClientIp::parse(b"192.0.2.7").unwrap().network(24, 64);
-    let cases: [(&str, Put<'_>, u32); 5] = [
+    let with_why = Triplet::Waiting {
+        first: RECORD.first(),
+        last: RECORD.last(),
+        retries: 0,
+        counted: 0,
+        why: Some(crate::policy::Cause::Table.into()),
+    };
+    let cases: [(&str, Put<'_>, u32); 6] = [
+        (
+            "a triplet that says why it waits",
+            &|to| to.put_triplet(&key(1), with_why),
+            3,
+        ),
         (
             "a triplet of a network",
             &|to| to.put_triplet(&key(1), RECORD),

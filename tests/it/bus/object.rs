@@ -78,6 +78,7 @@ fn anybody_sees_the_properties() {
         ("DnsLists", "a{ss} 0"),
         ("Lookups", "a{st} 2 \"cache_entries\" 0 \"under_way\" 0"),
         ("Delay", "t 300"),
+        ("RetryWindow", "t 172800"),
         ("S25r", "b false"),
         ("S25rRules", "s \"\""),
         ("Tarpit", "t 10"),

@@ -28,12 +28,14 @@ fn address() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn triplet() -> impl Strategy<Value = Triplet> {
-    let waiting = (moment(), moment(), any::<u32>(), any::<u32>()).prop_map(
-        |(first, last, retries, counted)| Triplet::Waiting {
+    let why = any::<u8>().prop_map(Why::from_byte);
+    let waiting = (moment(), moment(), any::<u32>(), any::<u32>(), why).prop_map(
+        |(first, last, retries, counted, why)| Triplet::Waiting {
             first,
             last,
             retries,
             counted,
+            why,
         },
     );
     let passed =
