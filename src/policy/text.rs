@@ -146,9 +146,8 @@ impl Texts {
 
     /// `now` as RFC 5322 wants it.
     fn date(&self, now: Timestamp) -> String {
-        let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
-        jiff::Timestamp::from_second(seconds)
-            .and_then(|instant| jiff::fmt::rfc2822::to_string(&instant.to_zoned(self.zone.clone())))
+        let date = now.zoned(&self.zone);
+        date.and_then(|date| jiff::fmt::rfc2822::to_string(&date).ok())
             .unwrap_or_default()
     }
 }

@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
 /// A point in time: seconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
@@ -42,6 +45,14 @@ impl Timestamp {
     #[must_use]
     pub const fn before(self, span: Span) -> Self {
         Self(self.0.saturating_sub(span.0))
+    }
+
+    /// The same with the date and the time of day in a time zone; `None` after the year 9999.
+    #[must_use]
+    pub fn zoned(self, zone: &TimeZone) -> Option<Zoned> {
+        let seconds = i64::try_from(self.0).ok()?;
+        let instant = jiff::Timestamp::from_second(seconds).ok()?;
+        Some(instant.to_zoned(zone.clone()))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Texts with `%` tokens, which stand for parts of the attempt.
 
+use jiff::Zoned;
+use jiff::fmt::strtime::{BrokenDownTime, Config, PosixCustom};
+
 /// A text with tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Format {
@@ -131,6 +134,9 @@ pub enum Remark {
     /// A token of something that is not known here.
     #[error("{0:?} is always empty: {1}")]
     Empty(String, &'static str),
+    /// A format of time with something that is not known here.
+    #[error("{0:?} has a conversion that is not supported and is left as it is: {1}")]
+    Time(String, String),
 }
 
 use FormatToken as Token;
@@ -298,6 +304,12 @@ fn braced(text: &str) -> Option<(&str, &str)> {
 
 /// What is to be said about a token.
 fn remark(token: &Token, written: impl Fn() -> String) -> Option<Remark> {
+    if let Token::Time(format) = token {
+        let error = BrokenDownTime::from(&Zoned::default())
+            .to_string_with_config(&Config::new().custom(PosixCustom::new()), &**format)
+            .err()?;
+        return Some(Remark::Time(written(), error.to_string()));
+    }
     let (_, why) = EMPTY.iter().find(|(empty, _)| empty == token)?;
     Some(Remark::Empty(written(), why))
 }
@@ -393,6 +405,18 @@ mod tests {
                 .iter()
                 .all(|remark| matches!(remark, Remark::Empty(..)))
         );
+        for (written, is_known) in [
+            ("%T{%a, %e %b %Y %H:%M:%S %z %Z %j %s %c}", true),
+            ("%T{plain}", true),
+            ("%T{%!}", false),
+            ("%T{%Ec}", false),
+            ("%T{100%}", false),
+        ] {
+            let (_, remarks) = Format::parse(written);
+            let is_remarked = matches!(&*remarks, [Remark::Time(..)]);
+            assert_eq!(remarks.is_empty(), is_known, "{written} {remarks:?}");
+            assert_eq!(is_remarked, !is_known, "{written} {remarks:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod format;
 mod networks;
+mod render;
 mod rule;
 mod schedule;
 mod search;
@@ -21,6 +22,7 @@ mod test;
 mod truth;
 
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
+pub use render::{MAX_REPLY, RuleName, TokenValues};
 pub use rule::{Action, Refusal, Rule, Treatment};
 pub use schedule::{LocalTime, Schedule, ScheduleError};
 pub use search::{Chain, Found};
