@@ -30,6 +30,7 @@ oldest_rust = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 target      = $(or $(CARGO_TARGET_DIR),target)
 stage       = $(abspath $(target))/stage
 bus         = org.stargrey.Greylist1
+units       = $(notdir $(wildcard systemd/stargrey*.socket systemd/stargrey*.service systemd/stargrey*.timer))
 pages       = $(wildcard man/*.[1578])
 scripts     = .ci/run .ci/dist man/recipes debian/crates debian/stargrey.postrm debian/tests/smoke \
 	debian/stargrey.postinst $(addprefix tests/system/,block deps image packages run lib deb rpm cargo_vendor.prov i386) $(wildcard tests/system/claims/*)
@@ -80,8 +81,8 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	$(call complete,zsh,$(zshdir),_stargreyctl)
 	$(call complete,fish,$(fishdir),stargreyctl.fish)
 	install -d $(DESTDIR)$(unitdir)
-	for unit in stargrey.socket stargrey.service; do \
-		sed 's,/usr/sbin/,$(sbindir)/,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \
+	for unit in $(units); do \
+		sed 's,/usr/sbin/,$(sbindir)/,; s,/usr/bin/stargreyctl,$(bindir)/stargreyctl,' systemd/$$unit >$(DESTDIR)$(unitdir)/$$unit || exit; \
 	done
 	$(call lay,systemd/stargrey.preset,$(presetdir),50-stargrey.preset)
 	$(call lay,systemd/stargrey.sysusers,$(sysusersdir),stargrey.conf)
@@ -96,6 +97,7 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 	done
 	$(call lay,README.md SECURITY.md,$(docdir))
 	man/recipes man/stargrey.7 $(DESTDIR)$(docdir)/examples
+	$(call lay,$(wildcard doc/examples/*),$(docdir)/examples/prometheus)
 	@[ -n "$(DESTDIR)" ] || echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now stargrey.socket'
 
 dist: ## The source archive for packages, with all crates: target/dist
@@ -139,10 +141,11 @@ check-units: ## The units: correct, and shut in
 	cargo build
 	rm -rf $(stage)
 	@$(MAKE) --no-print-directory install DESTDIR= prefix=$(stage) sysconfdir=$(stage)/etc profile=debug >/dev/null
-	@complaints=$$(systemd-analyze verify --man=no $(stage)/lib/systemd/system/stargrey.* 2>&1); \
+	@complaints=$$(systemd-analyze verify --man=no $(stage)/lib/systemd/system/stargrey* 2>&1); \
 		[ -z "$$complaints" ] || { echo "$$complaints"; exit 1; }
-	@if report=$$(systemd-analyze security --no-pager --offline=yes --threshold=15 $(stage)/lib/systemd/system/stargrey.service); \
-		then echo "$$report" | tail -n 1; else echo "$$report"; exit 1; fi
+	@for unit in $(filter %.service,$(units)); do \
+		if report=$$(systemd-analyze security --no-pager --offline=yes --threshold=15 $(stage)/lib/systemd/system/$$unit); \
+		then echo "$$report" | tail -n 1; else echo "$$report"; exit 1; fi; done
 
 check-scripts: ## The shell scripts
 	if command -v shellcheck >/dev/null; then shellcheck $(scripts); fi

@@ -658,7 +658,16 @@ fn paths_and_targets_that_the_guides_name_exist() {
                     targets += 1;
                 }
             }
-            let tops = ["src", "tests", "man", "fuzz", "systemd", "benches", ".ci"];
+            let tops = [
+                "src",
+                "tests",
+                "man",
+                "fuzz",
+                "systemd",
+                "benches",
+                "doc/examples",
+                ".ci",
+            ];
             let is_path = tops.iter().any(|top| {
                 name.strip_prefix(top)
                     .is_some_and(|rest| rest.starts_with('/'))

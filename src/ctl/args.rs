@@ -9,6 +9,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::metrics::Format;
 use super::suggesting::Suggesting;
 use super::when::{Lifetime, When};
 use crate::types::ListName;
@@ -56,6 +57,8 @@ pub enum Verb {
     Statistics(Statistics),
     /// Set the counters of the statistics to zero
     ResetStatistics,
+    /// Write counters and states for Prometheus; a stopped daemon is not started
+    Metrics(Metrics),
     /// Check whether Postfix calls the policy service, and whether the service replies
     CheckPostfix(CheckPostfix),
     /// Add an entry to a list; it takes effect with the next request
@@ -234,6 +237,37 @@ pub enum By {
     Hour,
     /// A day, from midnight to midnight of the local time
     Day,
+}
+
+/// Options of `metrics`.
+#[derive(Debug, Clone, Args)]
+pub struct Metrics {
+    /// The format
+    #[arg(long, value_enum, default_value = "openmetrics")]
+    pub format: MetricsFormat,
+
+    /// Reply to one HTTP request on standard input, in the format that it accepts
+    #[arg(long, conflicts_with = "format")]
+    pub http: bool,
+}
+
+/// The format of `metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MetricsFormat {
+    /// `OpenMetrics` 1.0
+    #[value(name = "openmetrics", help = "OpenMetrics 1.0")]
+    OpenMetrics,
+    /// Prometheus text 0.0.4, for the textfile collector of the node exporter
+    Prometheus,
+}
+
+impl From<MetricsFormat> for Format {
+    fn from(format: MetricsFormat) -> Self {
+        match format {
+            MetricsFormat::OpenMetrics => Self::OpenMetrics,
+            MetricsFormat::Prometheus => Self::Prometheus,
+        }
+    }
 }
 
 /// Options of `allow`.

@@ -186,6 +186,9 @@ pub enum ArgumentError {
     /// An address given twice.
     #[error("the client is an address already; use --address with a name only")]
     TwoAddresses,
+    /// `--json` with a verb that has formats of its own.
+    #[error("metrics are not written as JSON; see --format")]
+    NoJson,
     /// A missing option file.
     #[error("Postgrey's option file is not in one of its usual places; give the file")]
     NoPostgreyOptions,

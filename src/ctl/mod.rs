@@ -9,8 +9,8 @@
 //! ```
 //!
 //! [`options`] converts Postgrey's option files. [`import`] reads the databases of Postgrey, taRgrey and
-//! milter-greylist; [`render`] formats tables and charts; [`postfix`] parses the output of postconf. None of them calls
-//! the daemon.
+//! milter-greylist; [`render`] formats tables and charts; [`postfix`] parses the output of postconf; [`metrics`] writes
+//! what a monitoring system collects. None of them calls the daemon.
 //!
 //! # Error handling
 //!
@@ -32,6 +32,7 @@ pub mod failure;
 pub mod import;
 pub mod input;
 pub mod json;
+pub mod metrics;
 pub mod options;
 pub mod output;
 pub mod postfix;
@@ -108,9 +109,12 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::System)?;
+    let bus = connection::Builder::system();
+    if let Verb::Metrics(options) = verb {
+        return runtime.block_on(verbs::metrics(bus, options, view));
+    }
     let _agent = needs_authorization(verb).then(agent::Agent::start);
     let work = async {
-        let bus = connection::Builder::system();
         let session = Session::begin(bus, Timeouts::USUAL, view).await?;
         verbs::run(&session, verb).await
     };
@@ -125,7 +129,11 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
 const fn needs_authorization(verb: &Verb) -> bool {
     !matches!(
         verb,
-        Verb::Status | Verb::Statistics(_) | Verb::Removable { .. } | Verb::Completion { .. }
+        Verb::Status
+            | Verb::Statistics(_)
+            | Verb::Metrics(_)
+            | Verb::Removable { .. }
+            | Verb::Completion { .. }
     )
 }
 
@@ -142,6 +150,7 @@ fn leaves_files(verb: &Verb) -> bool {
         )
         | Verb::Status
         | Verb::Statistics(_)
+        | Verb::Metrics(_)
         | Verb::ResetStatistics
         | Verb::List { .. }
         | Verb::Allow(_)

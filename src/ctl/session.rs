@@ -5,19 +5,23 @@ use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use zbus::proxy::MethodFlags;
 use zbus::{Connection, connection};
 
 use super::failure::Failure;
 use super::output::remark;
 use super::unit::{UNIT, UNIT_PATH, Unit};
 use super::view::View;
-use crate::api::{ACTIONS, Dict, Error, MANAGER, ManagerProxy, MonitorProxy, NAME, PATH};
+use crate::api::{ACTIONS, Dict, Error, MANAGER, MONITOR, ManagerProxy, MonitorProxy, NAME, PATH};
 
 /// How long connecting to the bus may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// How long the state of the daemon and its unit may take.
 const STATE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A call with this flag starts no daemon.
+const NO_AUTO_START: MethodFlags = MethodFlags::NO_AUTO_START;
 
 /// Timeouts of calls to the daemon.
 #[derive(Debug, Clone, Copy)]
@@ -167,6 +171,32 @@ impl Session {
         tokio::time::timeout(STATE_TIMEOUT, asked).await.ok()?.ok()
     }
 
+    /// The properties of the Monitor and the counters, from a daemon that runs: none is started.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::NoDaemon`] if none runs, and the errors of the bus.
+    pub async fn peek(&self) -> Result<(Dict, Dict), Failure> {
+        const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+        let proxy = async |interface| {
+            zbus::Proxy::new(&self.connection, NAME, PATH, interface)
+                .await
+                .map_err(bus_failure)
+        };
+        let properties = proxy(PROPERTIES).await?;
+        let properties = properties.call_with_flags("GetAll", NO_AUTO_START, &(MONITOR,));
+        let refused = |error| Failure::refused("", Error::from(error));
+        let properties = properties.await.map_err(refused)?;
+        let statistics = proxy(MONITOR).await?;
+        let statistics = statistics.call_with_flags("GetStatistics", NO_AUTO_START, &());
+        let statistics = statistics.await.map_err(refused)?;
+        // Only a call without a reply has none.
+        Ok((
+            properties.unwrap_or_default(),
+            statistics.unwrap_or_default(),
+        ))
+    }
+
     /// The Monitor, open to everybody.
     ///
     /// # Errors
@@ -177,7 +207,7 @@ impl Session {
             .cache_properties(zbus::proxy::CacheProperties::No)
             .build()
             .await;
-        proxy.map_err(|error| Failure::bus("", error))
+        proxy.map_err(bus_failure)
     }
 
     /// The Manager, for administrators.
@@ -199,13 +229,12 @@ impl Session {
     ///
     /// The errors of the bus.
     pub async fn properties(&self, interface: &'static str) -> Result<Dict, Failure> {
-        let bus = |error| Failure::bus("", error);
         let proxy = zbus::fdo::PropertiesProxy::builder(&self.connection)
             .destination(NAME)
             .path(PATH)
             .build()
             .await
-            .map_err(bus)?;
+            .map_err(bus_failure)?;
         let name = zbus::names::InterfaceName::from_static_str(interface);
         let name = name.map_err(|error| Failure::Answer(error.to_string()))?;
         let all = async {
@@ -216,6 +245,11 @@ impl Session {
         };
         self.ask("GetAll", all).await
     }
+}
+
+/// The error of a call of the Monitor.
+fn bus_failure(error: zbus::Error) -> Failure {
+    Failure::bus("", error)
 }
 
 /// What a method call waits for.

@@ -21,6 +21,7 @@ mod listening;
 mod log_readers;
 #[path = "../manual/mod.rs"]
 mod manual;
+mod metrics;
 #[path = "../peers/mod.rs"]
 mod peers;
 mod postfix;

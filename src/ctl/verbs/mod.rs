@@ -9,6 +9,7 @@ mod entries;
 mod explain;
 mod export;
 mod import;
+mod metrics;
 mod moved;
 mod network;
 mod pause;
@@ -20,6 +21,7 @@ mod status;
 mod triplets;
 
 pub use check_postfix::run as check_postfix;
+pub use metrics::run as metrics;
 
 use serde_json::json;
 
@@ -99,8 +101,8 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::Restore { file } => restore::run(session, file).await,
         Verb::Import(options) => import::run(session, options).await,
         Verb::Export { file, force } => export::run(session, file.as_deref(), *force).await,
-        // Handled before the session: they need no D-Bus.
-        Verb::CheckPostfix(_) | Verb::Completion { .. } => Ok(Answer::yes("")),
+        // Handled before the session: they need no D-Bus, or no daemon.
+        Verb::CheckPostfix(_) | Verb::Metrics(_) | Verb::Completion { .. } => Ok(Answer::yes("")),
     }
 }
 
