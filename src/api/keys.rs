@@ -22,6 +22,8 @@ pub const STEP_RECIPIENT_WHITELIST: &str = "recipient-whitelist";
 pub const STEP_SENDER_WHITELIST: &str = "sender-whitelist";
 /// `step` of Explain: the client access tables.
 pub const STEP_CLIENT_ACCESS: &str = "client-access";
+/// `step` of Explain: the entries of `greylist.conf`.
+pub const STEP_GREYLIST_CONF: &str = "greylist-conf";
 /// `step` of Explain: the client has authenticated itself.
 pub const STEP_AUTHENTICATED: &str = "authenticated";
 /// `step` of Explain: the recipients to greylist.

@@ -36,6 +36,9 @@ pub trait Monitor {
     /// Errors in the list files, for which something was left out of the lists.
     #[zbus(property)]
     fn list_errors(&self) -> zbus::Result<u64>;
+    /// Entries of the access lists that can never match.
+    #[zbus(property)]
+    fn unreachable_rules(&self) -> zbus::Result<u64>;
 
     /// How many entries each list has.
     #[zbus(property(emits_changed_signal = "false"))]

@@ -13,6 +13,7 @@ use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::greylist_conf::{ConfFile, LoadedConf};
 use super::options::Options;
 use super::tables::TableFile;
 use super::{file, tables};
@@ -51,6 +52,8 @@ pub struct ListFiles {
     pub tables: Vec<TableFile>,
     /// Additional table results that mean: greylist.
     pub greylist_results: Vec<String>,
+    /// The file of access lists, if there is one.
+    pub greylist_conf: Option<ConfFile>,
 }
 
 /// The loaded lists, with all errors and warnings.
@@ -60,9 +63,11 @@ pub struct Loaded {
     pub lists: Lists,
     /// Every error about a list.
     pub errors: Vec<Diagnostic>,
-    /// Every error about a client access table. Without one of its lines a table has another meaning, so a table with
-    /// an error is not used.
+    /// Every error about a client access table or the file of access lists. Without one of its lines such a file has
+    /// another meaning, so one with an error is not used.
     pub table_errors: Vec<Diagnostic>,
+    /// What the file of access lists says besides the lists, if there is such a file without errors.
+    pub conf: Option<LoadedConf>,
     /// Warnings: missing packaged files, entries that never match.
     pub warnings: Vec<Diagnostic>,
 }
@@ -134,6 +139,7 @@ impl ListFiles {
             ),
             tables: tables(options, found),
             greylist_results: options.greylist_result.clone(),
+            greylist_conf: ConfFile::new(options),
         }
     }
 
@@ -147,6 +153,12 @@ impl ListFiles {
         let senders = read_all(&self.senders, &ADDRESSES, &mut findings);
         let (access, of_tables) = tables::load(&self.tables, &self.greylist_results);
         findings.warnings.extend(of_tables.warnings);
+        let mut table_errors = of_tables.errors;
+        let mut of_conf = Diagnostics::default();
+        let conf = self.greylist_conf.as_ref();
+        let (chain, conf) = conf.and_then(|conf| conf.load(&mut of_conf)).unzip();
+        table_errors.extend(of_conf.errors);
+        findings.warnings.extend(of_conf.warnings);
         let exceptions = read_all(&self.s25r_exceptions, &CLIENTS, &mut findings);
         let opted_in = read_all(&self.greylist_recipients, &ADDRESSES, &mut findings);
         let lists = Lists {
@@ -168,11 +180,13 @@ impl ListFiles {
                 &mut findings,
             ),
             access,
+            chain: chain.unwrap_or_default(),
         };
         Loaded {
             lists,
             errors: findings.errors,
-            table_errors: of_tables.errors,
+            table_errors,
+            conf,
             warnings: findings.warnings,
         }
     }
@@ -366,6 +380,7 @@ mod tests {
             greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
+            greylist_conf: None,
         }
     }
 
@@ -438,6 +453,7 @@ mod tests {
             greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
+            greylist_conf: None,
         };
         let loaded = files.load();
         assert_eq!((loaded.errors, loaded.warnings), (vec![], vec![]));
@@ -454,6 +470,7 @@ mod tests {
             greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
             greylist_results: Vec::new(),
+            greylist_conf: None,
         }
         .load();
         assert_eq!(loaded.errors, []);

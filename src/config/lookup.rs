@@ -21,6 +21,8 @@ pub struct LookupSettings {
     pub dns_lists: DnsLists,
     /// Whether SPF may be asked.
     pub spf: bool,
+    /// Whether there are access lists, which may ask DNS lists and SPF.
+    pub rules: bool,
     /// The name server; `None`: those of /etc/resolv.conf.
     pub resolver: Option<SocketAddr>,
     /// How long a request waits for all its lookups together; 1 to 5 seconds.
@@ -31,7 +33,7 @@ impl LookupSettings {
     /// Whether anything is looked up.
     #[must_use]
     pub const fn is_used(&self) -> bool {
-        self.spf || !self.dns_lists.is_empty()
+        self.spf || self.rules || !self.dns_lists.is_empty()
     }
 }
 
@@ -59,7 +61,8 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> LookupSettings
     });
     LookupSettings {
         dns_lists: found.take("--dnsbl-sites", lists, DnsLists::default()),
-        spf: options.spf || options.spf_excuses,
+        spf: options.spf || options.spf_excuses || options.greylist_conf.is_some(),
+        rules: options.greylist_conf.is_some(),
         resolver,
         timeout: Span::from_seconds(timeout),
     }

@@ -13,6 +13,7 @@
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use super::diagnostic::Diagnostic;
@@ -188,6 +189,10 @@ pub struct Options {
     /// (repeatable, in order)
     #[arg(long, value_name = "[KIND:]FILE", help_heading = "Suspicious clients")]
     pub client_access: Vec<String>,
+
+    /// File of access lists in the language of milter-greylist (greylist.conf): who passes, waits or is refused, and how
+    #[arg(long, value_name = "FILE", help_heading = "Suspicious clients")]
+    pub greylist_conf: Option<String>,
 
     /// Additional table result that means: greylist (repeatable; greylist and check_greylist always do)
     #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
@@ -412,6 +417,10 @@ pub struct Options {
     /// Read the time (seconds since the epoch) from FILE
     #[arg(long, value_name = "FILE", hide = true)]
     pub test_clock: Option<String>,
+
+    /// The fields whose options were given.
+    #[arg(skip)]
+    given: Vec<String>,
 }
 
 /// Why a command line yields no options to run with.
@@ -437,7 +446,12 @@ impl Options {
         loop {
             let mut command = Self::command();
             let parsed = command.try_get_matches_from_mut(&args).and_then(|matches| {
-                let options = Self::from_arg_matches(&matches)?;
+                let mut options = Self::from_arg_matches(&matches)?;
+                let ids = command
+                    .get_arguments()
+                    .map(|option| option.get_id().as_str());
+                let given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+                options.given = ids.filter(given).map(str::to_owned).collect();
                 wrong.extend(dollars(&command, &matches));
                 Ok(options)
             });
@@ -468,6 +482,11 @@ impl Options {
             .ignore_errors(true)
             .try_get_matches_from(args);
         matches.ok()?.get_one::<String>("syslog_name").cloned()
+    }
+
+    /// Whether the option of this field was given.
+    pub(super) fn is_given(&self, field: &str) -> bool {
+        self.given.iter().any(|given| given == field)
     }
 
     /// Whether it matters which names look like lines of end users.

@@ -70,6 +70,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         s25r: s25r(options, found),
         spf: SpfUse {
             excuses: options.spf_excuses,
+            excuses_rules: false,
             names: options.lookup_by_domain && (options.spf || options.spf_excuses),
         },
         unmatched: unmatched(options, found),
@@ -82,6 +83,12 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
 fn unmatched(options: &Options, found: &mut Diagnostics) -> Option<Unmatched> {
     let words = [("pass", Unmatched::Pass), ("greylist", Unmatched::Greylist)];
     let asked = options.unmatched.as_ref()?;
+    if options.greylist_conf.is_some() {
+        found.error(
+            "--unmatched",
+            "cannot be used with --greylist-conf, whose default says what becomes of those that no entry matches",
+        );
+    }
     let unmatched = value::word(asked, &words);
     Some(found.take("--unmatched", unmatched, Unmatched::Pass))
 }

@@ -1,6 +1,7 @@
 //! Why: a decision with every step on its way, and nothing changed.
 
 use super::Control;
+use crate::policy::chain::RuleAction;
 use crate::policy::s25r::Finding;
 use crate::policy::{
     Attempt, Case, Client, EntryRef, Identity, ListName, Outcome, Remaining, Ruleset, Score, Sleep,
@@ -217,6 +218,7 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
         Step::List(_, Some(entry)) => (StepResult::Passes, of_entry(entry)),
         Step::Access(None) => (StepResult::NoMatch, "no line has a result".to_owned()),
         Step::Access(Some(entry)) => (StepResult::Match, of_entry(entry)),
+        Step::Rule(entry, action) => rule_step(entry.map(of_entry), action),
         Step::S25r(found, exception) => s25r_step(found, exception.map(of_entry)),
         Step::Spf(result) => spf_step(result),
         Step::DnsList(zone, answer) => zone_step(zone, answer, rules),
@@ -246,6 +248,25 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
         finding,
         text,
     }
+}
+
+fn rule_step(entry: Option<String>, action: Option<RuleAction>) -> (StepResult, String) {
+    let finding = match action {
+        None => StepResult::NoMatch,
+        Some(RuleAction::Pass) => StepResult::Passes,
+        Some(RuleAction::Greylist) => StepResult::Match,
+        Some(RuleAction::Refuse) => StepResult::Rejects,
+    };
+    let unwritten = || match action {
+        None => "no entry matches".to_owned(),
+        Some(RuleAction::Pass | RuleAction::Refuse) => {
+            "without a default, who matches no entry passes after testmode".to_owned()
+        }
+        Some(RuleAction::Greylist) => {
+            "without a default, who matches no entry is greylisted".to_owned()
+        }
+    };
+    (finding, entry.unwrap_or_else(unwritten))
 }
 
 fn s25r_step(found: Finding, exception: Option<String>) -> (StepResult, String) {

@@ -202,6 +202,8 @@ impl Control {
             others: Vec::new(),
             sleep: None,
             suspicion: None,
+            terms: crate::policy::Terms::default(),
+            may_refuse: false,
             is_stressed: false,
         };
         let facts = self.read(move |reader| reader.facts(&case)).await?;

@@ -675,6 +675,8 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
         others: Vec::new(),
         sleep: None,
         suspicion: None,
+        terms: crate::policy::Terms::default(),
+        may_refuse: false,
         is_stressed: false,
     };
     let inner = &site.control().0;

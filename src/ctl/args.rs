@@ -171,6 +171,8 @@ pub enum ShownList {
     GreylistRecipients,
     /// The lines of the client access tables.
     ClientAccess,
+    /// The entries of `greylist.conf`.
+    GreylistConf,
 }
 
 impl ShownList {
@@ -181,6 +183,7 @@ impl ShownList {
             Self::Open(list) => list.word(),
             Self::GreylistRecipients => ListName::GreylistRecipient.word(),
             Self::ClientAccess => ListName::ClientAccess.word(),
+            Self::GreylistConf => ListName::GreylistConf.word(),
         }
     }
 }
@@ -194,6 +197,7 @@ impl ValueEnum for ShownList {
             Self::Open(List::S25rExceptions),
             Self::GreylistRecipients,
             Self::ClientAccess,
+            Self::GreylistConf,
         ]
     }
 
@@ -208,6 +212,10 @@ impl ValueEnum for ShownList {
             Self::ClientAccess => {
                 let help = "Lines of the client access tables (short: access)";
                 Some(named.alias("access").help(help))
+            }
+            Self::GreylistConf => {
+                let help = "Entries of greylist.conf (short: rules)";
+                Some(named.alias("rules").help(help))
             }
         }
     }

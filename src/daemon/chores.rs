@@ -40,6 +40,7 @@ struct SignalledState {
     rules: Arc<Ruleset>,
     trouble: Option<String>,
     list_errors: usize,
+    unreachable_rules: usize,
     paused: Option<Pause>,
 }
 
@@ -49,6 +50,7 @@ impl PartialEq for SignalledState {
         Arc::ptr_eq(&self.rules, &other.rules)
             && self.trouble == other.trouble
             && self.list_errors == other.list_errors
+            && self.unreachable_rules == other.unreachable_rules
             && self.paused == other.paused
     }
 }
@@ -86,6 +88,7 @@ impl Chores {
                 rules: self.gate.rules(),
                 trouble: status.trouble,
                 list_errors: status.list_errors,
+                unreachable_rules: status.unreachable_rules,
                 paused: status.paused,
             };
             if seen.as_ref() != Some(&now) {

@@ -130,7 +130,8 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         log::warn!("{error}; ignoring");
     }
     let list_errors = loaded.errors.len();
-    let mut rules = Ruleset::new(settings.params, loaded.lists, settings.texts.clone());
+    let params = loaded.conf.map_or(settings.params, |conf| conf.params);
+    let mut rules = Ruleset::new(params, loaded.lists, settings.texts.clone());
     rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
     let clock: Arc<dyn Clock> = match &settings.process.time {
         TimeSource::System => Arc::new(SystemClock),

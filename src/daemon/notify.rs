@@ -166,6 +166,12 @@ pub(super) fn status_line(status: &Status) -> String {
             counted(status.list_errors as u64, "error", "errors")
         ));
     }
+    if status.unreachable_rules > 0 {
+        parts.push(format!(
+            "DEGRADED: {} of the access lists can never match, see the log",
+            counted(status.unreachable_rules as u64, "entry", "entries")
+        ));
+    }
     if let Some(pause) = status.paused {
         let until = pause.until.and_then(|end| {
             let seconds = i64::try_from(end.seconds()).ok()?;
@@ -227,6 +233,7 @@ mod tests {
             expiry: Expiry::Applies,
             sleeping: 0,
             list_errors: 0,
+            unreachable_rules: 0,
             paused: None,
         };
         assert_eq!(
@@ -241,6 +248,7 @@ mod tests {
         assert!(status_line(&ill).starts_with("DEGRADED: disk full; the clock has jumped"));
         let with_errors = Status {
             list_errors: 2,
+            unreachable_rules: 1,
             ..ill
         };
         let want = "DEGRADED: disk full; DEGRADED: 2 errors in the lists, see the log;";

@@ -17,12 +17,17 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
     let read = tokio::task::spawn_blocking(move || {
         // The name servers are read again whatever is wrong with the lists.
         asking.set_lookups(lookups::new(&lookup));
-        files.load()
+        let mut loaded = files.load();
+        loaded
+            .table_errors
+            .extend(changed_network(&asking, &loaded));
+        loaded
     });
     let reloaded = match read.await {
         Ok(loaded) if loaded.errors.is_empty() && loaded.table_errors.is_empty() => {
             report(&loaded);
-            gate.set_lists(loaded.lists);
+            let params = loaded.conf.map(|conf| conf.params);
+            gate.set_lists(loaded.lists, params);
             gate.set_list_errors(0);
             Ok(())
         }
@@ -45,6 +50,19 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
     reloaded
 }
 
+/// The error when the file of access lists says otherwise than at the start what the network of a client is: every
+/// record would be unknown.
+fn changed_network(gate: &Gate, loaded: &Loaded) -> Option<Diagnostic> {
+    let (before, now) = (gate.rules().params, loaded.conf.as_ref()?.params);
+    let is_same = before.ipv4_bits == now.ipv4_bits && before.ipv6_bits == now.ipv6_bits;
+    let message = format!(
+        "--greylist-conf: subnetmatch and subnetmatch6 cannot change while the daemon runs (from /{} and /{} to /{} \
+         and /{}): every record would be unknown; restart the daemon",
+        before.ipv4_bits, before.ipv6_bits, now.ipv4_bits, now.ipv6_bits
+    );
+    (!is_same).then(|| Diagnostic::command_line(message))
+}
+
 /// Logs the number of entries in lists that become active, and their warnings.
 pub(super) fn report(loaded: &Loaded) {
     for warning in &loaded.warnings {
@@ -53,12 +71,20 @@ pub(super) fn report(loaded: &Loaded) {
     let lists = &loaded.lists;
     log::info!(
         "entries in the lists: clients {}, recipients {}, senders {}, S25R exceptions {}, client access {}, \
-         recipients to greylist {}",
+         recipients to greylist {}, access lists {}",
         lists.clients.entries().len(),
         lists.recipients.entries().len(),
         lists.senders.entries().len(),
         lists.s25r_exceptions.entries().len(),
         lists.access.entries().len(),
-        lists.greylist_recipients.entries().len()
+        lists.greylist_recipients.entries().len(),
+        lists.chain.entries().len()
     );
+    if let Some(conf) = loaded
+        .conf
+        .as_ref()
+        .filter(|conf| !conf.defaults.is_empty())
+    {
+        log::info!("not in the file of access lists: {}", conf.defaults);
+    }
 }

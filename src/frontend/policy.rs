@@ -161,7 +161,7 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
         instance: request.instance,
         queue_id: request.queue_id,
         is_stressed: request.stress == Some(b"yes"),
-        is_authenticated: request.sasl_username.is_some_and(|name| !name.is_empty()),
+        user: request.sasl_username.filter(|name| !name.is_empty()),
     }
 }
 

@@ -33,6 +33,6 @@ pub struct Attempt<'a> {
     pub queue_id: Option<&'a [u8]>,
     /// Whether the mail server says that it is under stress (`STRESS_README` of Postfix).
     pub is_stressed: bool,
-    /// Whether the client has authenticated itself (SASL).
-    pub is_authenticated: bool,
+    /// The name as which the client has authenticated itself (SASL), if it has.
+    pub user: Option<&'a [u8]>,
 }

@@ -27,7 +27,8 @@ impl Case {
     pub fn facts(&self, stored: &Facts, session: Session, params: &Params) -> LiveFacts {
         let now = session.now;
         let expires = session.expiry == Expiry::Applies;
-        let is_live = |triplet: &Triplet| !expires || !triplet.is_expired(now, params);
+        let of_triplet = &self.terms.over(params);
+        let is_live = |triplet: &Triplet| !expires || !triplet.is_expired(now, of_triplet);
         let mut live = LiveFacts {
             client: stored
                 .client
@@ -82,6 +83,7 @@ impl Case {
         if let Some(threshold) = params.auto_whitelist {
             trace.note(Step::Client(facts.client, threshold));
         }
+        let of_triplet = &self.terms.over(params);
         let outcome = if let Some(outcome) = facts.by_reputation(now, params) {
             outcome
         } else {
@@ -92,7 +94,7 @@ impl Case {
             if self.sleep.is_some() {
                 trace.note(Step::Sleep(facts.sleep));
             }
-            facts.undecided((self, session), params)
+            facts.undecided((self, session), of_triplet)
         };
         Outcome {
             suspicion: self.suspicion,

@@ -9,6 +9,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::chain::LocalTime;
 use super::domain::Domain;
 use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
@@ -78,11 +79,15 @@ impl Finding {
     }
 }
 
-/// The findings of one request.
+/// The findings of one request, and what its message and the clock have to say.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
     found: Vec<(Lookup, Finding)>,
     is_closed: bool,
+    /// The time where the mail server is; some time if no rule asks for it.
+    pub time: LocalTime,
+    /// The number of the rule that has let an earlier recipient of the message pass.
+    pub earlier_pass: Option<u32>,
 }
 
 impl Evidence {

@@ -56,6 +56,7 @@ mod zone;
 
 pub use access::{AccessTables, Severity};
 pub use attempt::{Attempt, Stage};
+pub use chain::Terms;
 pub use dead::Dead;
 pub use decide::LiveFacts;
 pub use dns_lists::{
@@ -115,6 +116,10 @@ pub struct Case {
     pub sleep: Option<ClientKey>,
     /// What made the client suspicious.
     pub suspicion: Option<Suspicion>,
+    /// The terms of the rule that makes the client wait.
+    pub terms: Terms,
+    /// Whether a rule may refuse even known mail, once more is known.
+    pub may_refuse: bool,
     /// Whether the mail server is under stress.
     pub is_stressed: bool,
 }

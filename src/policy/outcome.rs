@@ -47,6 +47,7 @@ impl Suspicion {
             Self::DnsLists(_) => Cause::DnsLists,
             Self::Entry(entry) => match entry.list {
                 ListName::ClientAccess => Cause::Table,
+                ListName::GreylistConf => Cause::Rule,
                 // Where greylisting is opt-in, the recipient is listed; that says nothing about the client.
                 ListName::Client
                 | ListName::Recipient
@@ -121,6 +122,17 @@ impl Outcome {
         match (self.because, self.suspicion) {
             (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
             (_, Some(Suspicion::S25r(_) | Suspicion::DnsLists(_)) | None) => None,
+        }
+    }
+
+    /// The number of the rule that has made the client suspicious, if one has.
+    #[must_use]
+    pub fn rule(&self) -> Option<u32> {
+        match self.suspicion {
+            Some(Suspicion::Entry(entry)) if entry.list == ListName::GreylistConf => {
+                Some(entry.number)
+            }
+            Some(Suspicion::Entry(_) | Suspicion::S25r(_) | Suspicion::DnsLists(_)) | None => None,
         }
     }
 

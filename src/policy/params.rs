@@ -37,6 +37,8 @@ pub enum Unmatched {
 pub struct SpfUse {
     /// A client that S25R suspects is not suspicious if SPF passes.
     pub excuses: bool,
+    /// A client that a rule of an access list greylists is not suspicious if SPF passes, as in milter-greylist.
+    pub excuses_rules: bool,
     /// The domain that SPF passes for is a name of the triplet: it is asked for before a client waits.
     pub names: bool,
 }

@@ -1,13 +1,14 @@
 //! The first half of a decision: what needs no records.
 
-use super::access::AccessResult;
-use super::dns_lists::{Rating, Standing};
+mod case;
+mod checks;
+
+use super::chain::Action;
 use super::{
-    Attempt, Because, Case, ClientKey, CountBy, Domain, EntryRef, Evidence, Finding, Identity,
-    ListName, Lookup, Outcome, Plan, Reason, Ruleset, Severity, SpfFinding, SpfQuestion, SpfResult,
-    Stage, Step, Suspicion, Trace, TripletKey, Unmatched, Verdict, names, s25r,
+    Attempt, Because, Case, EntryRef, Evidence, ListName, Lookup, Outcome, Plan, Reason, Ruleset,
+    SpfResult, Stage, Step, Suspicion, Trace, Unmatched, Verdict,
 };
-use crate::types::{ClientIp, Reply, ReplyText};
+use crate::types::{ClientIp, Reply};
 
 /// Settles what can be settled without the store, and notes the steps in `trace`.
 ///
@@ -35,8 +36,13 @@ pub fn plan(
                 Some(lookup) => Plan::Ask(vec![lookup], case),
             }
         }
-        Ok(Check::Lacks(lookups, so_far)) => {
-            Plan::Ask(lookups, parts.case(evidence, rules, so_far))
+        Ok(Check::Lacks(lacking)) => {
+            let case = Case {
+                terms: rules.strictest_terms(),
+                may_refuse: lacking.may_refuse,
+                ..parts.case(evidence, rules, lacking.so_far)
+            };
+            Plan::Ask(lacking.lookups, case)
         }
         Err(settled) => settled.plan(),
     }
@@ -80,12 +86,58 @@ const fn pass(reason: Reason, because: Because) -> Settled {
 enum Check {
     /// What makes the client suspicious, if anything does.
     Done(Option<Suspicion>),
-    /// These have to be looked up first; what makes the client suspicious so far.
-    Lacks(Vec<Lookup>, Option<Suspicion>),
+    /// Something has to be looked up first.
+    Lacks(Lacking),
+}
+
+/// What has to be looked up before it is known whether a client is suspicious.
+struct Lacking {
+    lookups: Vec<Lookup>,
+    /// What makes the client suspicious so far.
+    so_far: Option<Suspicion>,
+    /// Whether a rule may refuse even known mail for it.
+    may_refuse: bool,
+}
+
+impl Lacking {
+    fn only(lookup: Lookup, so_far: Option<Suspicion>) -> Self {
+        Self {
+            lookups: vec![lookup],
+            so_far,
+            may_refuse: false,
+        }
+    }
+}
+
+/// What the rules say of an attempt, if they neither let it pass nor refuse it.
+#[derive(Default)]
+struct ByRules {
+    /// The rule that greylists it.
+    suspicion: Option<Suspicion>,
+    /// What has to be looked up before it is known which rule decides.
+    lacking: Vec<Lookup>,
+    /// Whether that rule may be one that refuses.
+    may_refuse: bool,
+}
+
+impl ByRules {
+    /// Whether it is not known yet which rule decides.
+    const fn is_open(&self) -> bool {
+        !self.lacking.is_empty()
+    }
+
+    fn lacks(self, so_far: Option<Suspicion>) -> Check {
+        Check::Lacks(Lacking {
+            lookups: self.lacking,
+            so_far,
+            may_refuse: self.may_refuse,
+        })
+    }
 }
 
 /// An attempt with everything in it that a decision needs.
 struct Parts<'a> {
+    attempt: &'a Attempt<'a>,
     name: &'a [u8],
     address: &'a [u8],
     client: ClientIp,
@@ -93,8 +145,6 @@ struct Parts<'a> {
     sender: &'a [u8],
     recipient: &'a [u8],
     is_data: bool,
-    is_stressed: bool,
-    is_authenticated: bool,
     /// Whether S25R takes the name for an end user's line, once it was asked.
     is_line: Option<bool>,
     /// What SPF says, once it was asked.
@@ -103,7 +153,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// The attempt, unless it has no parts to decide on.
-    fn read(attempt: &Attempt<'a>, rules: &Ruleset) -> Result<Self, Settled> {
+    fn read(attempt: &'a Attempt<'a>, rules: &Ruleset) -> Result<Self, Settled> {
         let missing = |name| pass(Reason::AttributeMissing, Because::MissingAttribute(name));
         let address = attempt.client_address.ok_or(missing("client_address"))?;
         let name = attempt.client_name.ok_or(missing("client_name"))?;
@@ -117,6 +167,7 @@ impl<'a> Parts<'a> {
             Stage::Data | Stage::Other => return Err(pass(Reason::OtherState, Because::Request)),
         };
         Ok(Self {
+            attempt,
             name,
             address,
             client,
@@ -124,8 +175,6 @@ impl<'a> Parts<'a> {
             sender,
             recipient,
             is_data,
-            is_stressed: attempt.is_stressed,
-            is_authenticated: attempt.is_authenticated,
             is_line: None,
             spf: None,
         })
@@ -153,6 +202,9 @@ impl<'a> Parts<'a> {
     }
 
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
+    ///
+    /// The order: tables, rules, S25R, DNS lists, the default. An exemption from waiting comes behind tables and rules,
+    /// because it does not exempt from their refusals.
     fn suspicion(
         &mut self,
         evidence: &Evidence,
@@ -160,242 +212,88 @@ impl<'a> Parts<'a> {
         trace: &mut impl Trace,
     ) -> Result<Check, Settled> {
         let by_tables = self.by_tables(rules, trace)?;
-        // An exemption from waiting alone: what a table replies comes before it.
-        if self.is_authenticated && rules.params.exempt_authenticated {
-            trace.note(Step::Authenticated);
-            return Err(pass(Reason::Authenticated, Because::Request));
+        let exemption = self.exemption(rules, trace);
+        let asked = (by_tables, exemption.is_err());
+        let mut by_rules = self.by_rules(asked, evidence, rules, trace)?;
+        if exemption.is_err() && by_rules.is_open() {
+            return Ok(by_rules.lacks(None));
         }
-        let opted_in = self.opted_in(rules, trace)?;
-        let (rule, exception) = match by_tables {
+        let opted_in = exemption?;
+        let (rule, exception) = match by_tables.or(by_rules.suspicion) {
             Some(_) => (None, None),
             None => self.by_s25r(rules, trace),
         };
         let by_name = rule.filter(|_| exception.is_none()).map(Suspicion::S25r);
-        let (is_excused, missing) = match by_name {
-            Some(_) if rules.params.spf.excuses => match self.by_spf(evidence, trace) {
-                Ok(result) => (result == SpfResult::Pass, None),
-                Err(lookup) => (false, Some(lookup)),
-            },
-            Some(_) | None => (false, None),
-        };
-        let so_far = by_tables.or(by_name.filter(|_| !is_excused));
-        match self.by_dns_lists((by_tables, so_far), evidence, rules, trace)? {
-            Some(Check::Lacks(mut lookups, _)) => {
-                lookups.extend(missing);
-                return Ok(Check::Lacks(lookups, so_far));
-            }
-            Some(by_lists @ Check::Done(_)) => return Ok(by_lists),
-            None => {}
+        let spf = rules.params.spf;
+        let may_excuse = (by_name.is_some() && spf.excuses)
+            || (by_rules.suspicion.is_some() && spf.excuses_rules);
+        let spf = may_excuse.then(|| self.by_spf(evidence, trace));
+        let is_excused = matches!(spf, Some(Ok(SpfResult::Pass)));
+        let excusable = by_rules.suspicion.or(by_name);
+        let so_far = by_tables.or(excusable.filter(|_| !is_excused));
+        let asked = (by_tables, so_far, by_rules.is_open());
+        let by_lists = self.by_dns_lists(asked, evidence, rules, trace)?;
+        match by_lists {
+            Some(Check::Lacks(lacking)) => by_rules.lacking.extend(lacking.lookups),
+            Some(done @ Check::Done(_)) if !by_rules.is_open() => return Ok(done),
+            Some(Check::Done(_)) | None => {}
         }
-        if let Some(lookup) = missing {
-            return Ok(Check::Lacks(vec![lookup], so_far));
+        by_rules.lacking.extend(spf.and_then(Result::err));
+        if by_rules.is_open() {
+            return Ok(by_rules.lacks(so_far));
         }
         if so_far.is_some() {
             return Ok(Check::Done(so_far));
         }
         let because = exception.map_or(Because::Request, Because::Entry);
-        let unmatched = rules.unmatched();
-        trace.note(Step::Unmatched(unmatched));
-        match unmatched {
-            Unmatched::Pass if is_excused => Err(pass(Reason::SpfPass, because)),
-            Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
-            Unmatched::Greylist => Ok(Check::Done(opted_in)),
+        if by_rules.suspicion.is_some() {
+            return Err(pass(Reason::SpfPass, because));
         }
+        self.by_default((opted_in, because, is_excused), evidence, rules, trace)
     }
 
-    /// The rule of S25R that the name matches, and the exception that it is, if it is one.
-    fn by_s25r(
+    /// What becomes of a client that no check matches: the default of the rules, or else what the options say. Whether
+    /// SPF has excused it from S25R is known.
+    fn by_default(
         &mut self,
-        rules: &Ruleset,
-        trace: &mut impl Trace,
-    ) -> (Option<u8>, Option<EntryRef>) {
-        let Some(of) = rules.params.s25r else {
-            return (None, None);
-        };
-        let found = s25r::find(self.name, of);
-        let rule = found.rule();
-        let exception = rule.and_then(|_| {
-            rules.find(ListName::S25rException, |lists| {
-                lists.s25r_exceptions.find(self.name, self.client)
-            })
-        });
-        self.is_line = Some(rule.is_some() && exception.is_none());
-        trace.note(Step::S25r(found, exception));
-        (rule, exception)
-    }
-
-    /// What SPF says; `Err`: it must be asked first.
-    fn by_spf(&mut self, evidence: &Evidence, trace: &mut impl Trace) -> Result<SpfResult, Lookup> {
-        if let Some(known) = self.spf {
-            return Ok(known);
-        }
-        let question = SpfQuestion::new(self.client, self.helo, self.sender);
-        let result = match question.map(Lookup::Spf) {
-            None => SpfResult::None,
-            Some(lookup) => match evidence.find(&lookup) {
-                None => return Err(lookup),
-                Some(Finding::Spf(SpfFinding::Passed(_))) => SpfResult::Pass,
-                Some(Finding::Spf(SpfFinding::NotPassed(result))) => *result,
-                Some(
-                    Finding::NoAnswer | Finding::Absent | Finding::Text(_) | Finding::Addresses(_),
-                ) => SpfResult::Temperror,
-            },
-        };
-        self.spf = Some(result);
-        trace.note(Step::Spf(result));
-        Ok(result)
-    }
-
-    /// What must be looked up for the names of the triplet.
-    fn names(
-        &mut self,
+        (opted_in, because, is_excused): (Option<Suspicion>, Because, bool),
         evidence: &Evidence,
         rules: &Ruleset,
         trace: &mut impl Trace,
-    ) -> Option<Lookup> {
-        let is_asked = rules.params.spf.names && !self.is_data;
-        is_asked.then(|| self.by_spf(evidence, trace).err())?
-    }
-
-    /// What the DNS lists make of a client, if they can change what the tables say of it, and what the checks say
-    /// so far; the outcome when they let it pass or refuse it.
-    fn by_dns_lists(
-        &self,
-        (by_tables, so_far): (Option<Suspicion>, Option<Suspicion>),
-        evidence: &Evidence,
-        rules: &Ruleset,
-        trace: &mut impl Trace,
-    ) -> Result<Option<Check>, Settled> {
-        let lists = &rules.dns_lists;
-        let thresholds = lists.thresholds();
-        let may_pass = by_tables.is_none() && thresholds.allow.is_some();
-        if so_far.is_some() && !may_pass && thresholds.reject.is_none() {
-            return Ok(None);
-        }
-        let listen = |zone, answer| trace.note(Step::DnsList(zone, answer));
-        let score = match lists.rate(self.client, evidence, listen) {
-            Rating::NotAsked => return Ok(None),
-            Rating::Unknown(lookups) => return Ok(Some(Check::Lacks(lookups, so_far))),
-            Rating::Sum(score) => score,
+    ) -> Result<Check, Settled> {
+        let Some((action, entry)) = rules.lists.chain.fallback() else {
+            let unmatched = rules.unmatched();
+            trace.note(Step::Unmatched(unmatched));
+            return match unmatched {
+                Unmatched::Pass if is_excused => Err(pass(Reason::SpfPass, because)),
+                Unmatched::Pass => Err(pass(Reason::NotSuspicious, because)),
+                Unmatched::Greylist => Ok(Check::Done(opted_in)),
+            };
         };
-        trace.note(Step::DnsLists(score));
-        let suspicion = Some(Suspicion::DnsLists(score.weight));
-        match score.standing {
-            Standing::Allowed if may_pass => Err(pass(Reason::DnsAllowlist, Because::Request)),
-            Standing::Suspicious if so_far.is_none() => Ok(Some(Check::Done(suspicion))),
-            Standing::Allowed | Standing::Suspicious | Standing::Unlisted => Ok(None),
-            // Whoever has come as far as DATA is not refused.
-            Standing::Rejected if self.is_data => {
-                Ok(so_far.is_none().then_some(Check::Done(suspicion)))
+        let entry = entry.map(EntryRef::of_rule);
+        trace.note(Step::Rule(entry, Some(action.into())));
+        match (action, entry) {
+            (Action::Pass, _) if is_excused => Err(pass(Reason::SpfPass, because)),
+            (Action::Pass, Some(entry)) => Err(pass(Reason::RulePass, Because::Entry(entry))),
+            (Action::Pass, None) => Err(pass(Reason::NotSuspicious, because)),
+            (Action::Refuse(_), Some(entry)) if !self.is_data => Err(checks::refused(entry)),
+            (Action::Refuse(_), _) => Ok(Check::Done(None)),
+            (Action::Greylist(_), entry) => {
+                let waits = Ok(Check::Done(entry.map(Suspicion::Entry).or(opted_in)));
+                if !rules.params.spf.excuses_rules {
+                    return waits;
+                }
+                match self.by_spf(evidence, trace) {
+                    Ok(SpfResult::Pass) => Err(pass(Reason::SpfPass, because)),
+                    Ok(_) => waits,
+                    Err(lookup) => Ok(Check::Lacks(Lacking::only(lookup, opted_in))),
+                }
             }
-            Standing::Rejected => match lists.refusal(self.client, score, evidence) {
-                Err(lookup) => Ok(Some(Check::Lacks(vec![lookup], so_far))),
-                Ok(text) => Err(Settled {
-                    verdict: Verdict::Reply(Severity::Reject),
-                    reason: Reason::DnsReject,
-                    because: Because::Request,
-                    suspicion,
-                    reply: Some(Reply::Reject(text)),
-                }),
-            },
-        }
-    }
-
-    /// The entry that the recipient is greylisted for, where greylisting is opt-in; the outcome when there is none.
-    /// At DATA the recipient is not looked at: of several Postfix names none.
-    fn opted_in(
-        &self,
-        rules: &Ruleset,
-        trace: &mut impl Trace,
-    ) -> Result<Option<Suspicion>, Settled> {
-        if !rules.params.recipients_opt_in || self.is_data {
-            return Ok(None);
-        }
-        let entry = rules.find(ListName::GreylistRecipient, |lists| {
-            lists.greylist_recipients.find(self.recipient)
-        });
-        trace.note(Step::List(ListName::GreylistRecipient, entry));
-        match entry {
-            Some(entry) => Ok(Some(Suspicion::Entry(entry))),
-            None => Err(pass(Reason::RecipientNotListed, Because::Request)),
-        }
-    }
-
-    /// What the client access tables make of the client, if they say anything.
-    fn by_tables(
-        &self,
-        rules: &Ruleset,
-        trace: &mut impl Trace,
-    ) -> Result<Option<Suspicion>, Settled> {
-        let tables = &rules.lists.access;
-        if tables.is_empty() {
-            return Ok(None);
-        }
-        let Some(found) = tables.find(self.name, self.address) else {
-            trace.note(Step::Access(None));
-            return Ok(None);
-        };
-        let entry = EntryRef {
-            list: ListName::ClientAccess,
-            is_added: false,
-            number: found.entry,
-        };
-        trace.note(Step::Access(Some(entry)));
-        match found.result {
-            AccessResult::Permit => Err(pass(Reason::AccessPermit, Because::Entry(entry))),
-            AccessResult::Reply(severity) => Err(Settled {
-                verdict: Verdict::Reply(severity),
-                reason: Reason::AccessReply,
-                because: Because::Entry(entry),
-                suspicion: None,
-                reply: Some(Reply::Access(ReplyText::new(found.text()))),
-            }),
-            AccessResult::Greylist => Ok(Some(Suspicion::Entry(entry))),
-            AccessResult::Nothing => Ok(None),
-        }
-    }
-
-    /// The records that decide.
-    fn case(&self, evidence: &Evidence, rules: &Ruleset, suspicion: Option<Suspicion>) -> Case {
-        let params = &rules.params;
-        let network = params.network(self.client);
-        let address = self.client.network(32, 128);
-        let domain = params
-            .knows_domains()
-            .then(|| {
-                // The check has found it out, if S25R is one.
-                let is_line = self.is_line;
-                is_line.unwrap_or_else(|| names::is_line(self.name, self.client, rules))
-            })
-            .filter(|is_line| !is_line)
-            .and_then(|_| Domain::of(self.name));
-        let counted = match (params.count_by, &domain) {
-            (CountBy::Subnet, _) => network.into(),
-            (CountBy::Domain, Some(domain)) => domain.clone().into(),
-            (CountBy::Address, _) | (CountBy::Domain, None) => Identity::from(address),
-        };
-        let key = |identity: Identity| TripletKey::new(identity, self.sender, self.recipient);
-        let mut triplet = (!self.is_data).then(|| key(network.into()));
-        let mut others = Vec::new();
-        let domain = domain.filter(|_| params.by_domain);
-        let by_spf = evidence.spf_domain().filter(|_| params.spf.names);
-        let by_spf = by_spf.filter(|by_spf| Some(*by_spf) != domain.as_ref());
-        // The last name first: each takes the first place.
-        for domain in [by_spf.cloned(), domain].into_iter().flatten() {
-            if let Some(first) = &mut triplet {
-                others.insert(0, std::mem::replace(first, key(domain.into())));
-            }
-        }
-        Case {
-            client: params.auto_whitelist.map(|_| ClientKey::new(counted)),
-            triplet,
-            others,
-            sleep: params.is_targrey().then(|| ClientKey::new(address)),
-            suspicion,
-            is_stressed: self.is_stressed,
         }
     }
 }
 
 #[cfg(test)]
 mod dns_tests;
+#[cfg(test)]
+mod oracle_tests;

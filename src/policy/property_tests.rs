@@ -17,6 +17,8 @@ fn case() -> Case {
         others: Vec::new(),
         sleep: Some(ClientKey::new(client.network(32, 128))),
         suspicion: None,
+        terms: crate::policy::Terms::default(),
+        may_refuse: false,
         is_stressed: false,
     }
 }
@@ -274,7 +276,7 @@ proptest! {
             .collect();
         let mut rules = rules(Params {
             s25r: s25r.then_some(Rules::Classic),
-            spf: SpfUse { excuses: spf_excuses, names: spf_names },
+            spf: SpfUse { excuses: spf_excuses, excuses_rules: false, names: spf_names },
             ..Params::default()
         });
         let reject = above.map(|above| suspicious + above);

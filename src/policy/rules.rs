@@ -1,16 +1,17 @@
 //! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
 
+mod replies;
+
 use std::sync::Arc;
 
-use super::access::{AccessResult, AccessTables};
-use super::attempt::Attempt;
+use super::access::AccessTables;
+use super::chain::{Action, Chain, Terms, Treatment};
 use super::dns_lists::DnsLists;
 use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
-use super::outcome::Outcome;
+use super::outcome::Suspicion;
 use super::params::{Params, Unmatched};
 use super::text::Texts;
-use super::verdict::Verdict;
-use crate::types::{ListName, Reply, ReplyText, Timestamp};
+use crate::types::ListName;
 
 /// The lists.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Lists {
     pub greylist_recipients: AddressList,
     /// Tables that say who is suspicious, passes or is turned away.
     pub access: AccessTables,
+    /// The access lists of `greylist.conf` for recipients.
+    pub chain: Chain,
 }
 
 /// Everything a decision follows.
@@ -55,6 +58,7 @@ impl Lists {
             ListName::S25rException => self.s25r_exceptions.entries(),
             ListName::GreylistRecipient => self.greylist_recipients.entries(),
             ListName::ClientAccess => self.access.entries(),
+            ListName::GreylistConf => self.chain.entries(),
         }
     }
 }
@@ -83,31 +87,54 @@ impl Ruleset {
         lists.entries(entry.list).get(entry.number)
     }
 
-    /// The reply for an outcome that no table has replied to.
-    pub fn reply(&self, attempt: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
-        let recipient = attempt.recipient.unwrap_or_default();
-        self.texts
-            .reply(outcome.verdict, recipient, now, self.params.delay)
+    /// How the rule treats those whom it greylists that has made a client wait, if a rule has.
+    fn treatment(&self, suspicion: Option<Suspicion>) -> Option<&Treatment> {
+        let chain = &self.lists.chain;
+        let action = match suspicion {
+            None => chain.fallback()?.0,
+            Some(Suspicion::Entry(entry)) => match entry.list {
+                ListName::GreylistConf => chain.action(entry.number)?,
+                ListName::GreylistRecipient => chain.fallback()?.0,
+                ListName::Client
+                | ListName::Recipient
+                | ListName::Sender
+                | ListName::S25rException
+                | ListName::ClientAccess => return None,
+            },
+            Some(Suspicion::S25r(_) | Suspicion::DnsLists(_)) => return None,
+        };
+        match action {
+            Action::Greylist(treatment) => Some(treatment),
+            Action::Pass | Action::Refuse(_) => None,
+        }
     }
 
-    /// The reply to a request that is repeated. A table is searched again; it may be another one now.
-    pub fn repeated_reply(
-        &self,
-        attempt: &Attempt<'_>,
-        outcome: &Outcome,
-        now: Timestamp,
-    ) -> Reply {
-        let client = (attempt.client_name, attempt.client_address);
-        if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
-            let found = self.lists.access.find(name, address);
-            return match found {
-                Some(found) if matches!(found.result, AccessResult::Reply(_)) => {
-                    Reply::Access(ReplyText::new(found.text()))
-                }
-                Some(_) | None => Reply::Continue,
-            };
+    /// The terms on which a client waits that is suspicious for this reason.
+    pub(super) fn terms(&self, suspicion: Option<Suspicion>) -> Terms {
+        let treatment = self.treatment(suspicion);
+        treatment.map_or(Terms::default(), |treatment| treatment.terms)
+    }
+
+    /// The terms on which nobody passes whom the terms of any rule would not let pass.
+    pub(super) fn strictest_terms(&self) -> Terms {
+        let (params, bounds) = (&self.params, self.lists.chain.bounds());
+        Terms {
+            delay: bounds.greatest.delay.map(|delay| delay.max(params.delay)),
+            max_age: bounds.least.max_age.map(|age| age.min(params.max_age)),
         }
-        self.reply(attempt, outcome, now)
+    }
+
+    /// The numbers by which records are removed: no rule would still use one that has expired by these.
+    #[must_use]
+    pub fn expiry_params(&self) -> Params {
+        let (params, bounds) = (self.params, self.lists.chain.bounds());
+        let delay = bounds.least.delay.map(|delay| delay.min(params.delay));
+        let max_age = bounds.greatest.max_age.map(|age| age.max(params.max_age));
+        Params {
+            delay: delay.unwrap_or(params.delay),
+            max_age: max_age.unwrap_or(params.max_age),
+            ..params
+        }
     }
 
     /// The entry that `find` comes upon: in the files, or else among what was added.

@@ -615,7 +615,7 @@ fn authenticated_clients_are_exempt_from_waiting_and_not_from_replies() {
             |lists| lists.access = access(&lines),
         );
         let attempt = Attempt {
-            is_authenticated: true,
+            user: Some(b"joe"),
             ..attempt(name, "192.0.2.7", "a@b", "c@d")
         };
         let got = match plan(&attempt, &rules) {

@@ -15,6 +15,7 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
+use super::chain::LocalTime;
 use super::verdict::{Then, Verdict};
 use crate::types::{Printable, Reply, ReplyText, Span, Timestamp};
 
@@ -97,6 +98,32 @@ impl Texts {
     #[must_use]
     pub const fn greylist_action(&self) -> &ReplyText {
         &self.action
+    }
+
+    /// The host's name.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The time zone of dates.
+    pub(super) const fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The time of the day, as rules ask for it.
+    #[must_use]
+    pub fn local_time(&self, now: Timestamp) -> LocalTime {
+        let Some(time) = now.zoned(&self.zone) else {
+            return LocalTime::default();
+        };
+        let field = |number: i8| u8::try_from(number).unwrap_or_default();
+        LocalTime {
+            minute: field(time.minute()),
+            hour: field(time.hour()),
+            day: field(time.day()),
+            month: field(time.month()),
+            weekday: field(time.weekday().to_sunday_zero_offset()),
+        }
     }
 
     /// The reply for a verdict. The text of a table's reply and that of a refusal are made elsewhere.

@@ -3,6 +3,7 @@
 //! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
 
 use super::Case;
+use super::chain::RuleAction;
 use super::dns_lists::{Score, ZoneAnswer};
 use super::greylist::Triplet;
 use super::lists::EntryRef;
@@ -22,6 +23,9 @@ pub enum Step {
     List(ListName, Option<EntryRef>),
     /// The client access tables were searched; the first entry with a result.
     Access(Option<EntryRef>),
+    /// The rules were searched: the one that matches and what it does, or the default that applies. The default may not
+    /// be written anywhere.
+    Rule(Option<EntryRef>, Option<RuleAction>),
     /// The client has authenticated itself and is exempt.
     Authenticated,
     /// S25R: what its rules say about the name, and the exception that applies, if any.

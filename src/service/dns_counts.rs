@@ -30,6 +30,7 @@ impl Trace for LookupTrace {
             Step::Spf(result) => self.spf = Some(result),
             Step::Paused(_)
             | Step::List(..)
+            | Step::Rule(..)
             | Step::Access(_)
             | Step::Authenticated
             | Step::S25r(..)

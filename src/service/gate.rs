@@ -20,7 +20,7 @@ use super::stats::Stats;
 use super::worker::{Progress, Pulse, QUEUE, Shared, Worker};
 use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
-use crate::policy::{Attempt, Lists, Pause, Ruleset};
+use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
 use crate::store::{Opener, PrivacyError};
 use crate::types::Timestamp;
 use crate::types::sync::RwLock;
@@ -136,10 +136,10 @@ impl Gate {
         self.0.set_lookups(lookups);
     }
 
-    /// Replaces the lists of the files; a decision that has begun goes on with those it began with. An entry
-    /// that was there before keeps its hits.
-    pub fn set_lists(&self, lists: Lists) {
-        self.0.live_rules.set_lists(lists);
+    /// Replaces the lists of the files, and the numbers that a file may set; a decision that has begun goes on with
+    /// those it began with. An entry that was there before keeps its hits.
+    pub fn set_lists(&self, lists: Lists, params: Option<Params>) {
+        self.0.live_rules.set_lists(lists, params);
     }
 
     /// Notes how many errors there were in the files of the lists that are active.
@@ -151,6 +151,12 @@ impl Gate {
     #[must_use]
     pub fn list_errors(&self) -> usize {
         self.0.list_errors.load(Ordering::Relaxed)
+    }
+
+    /// Entries of the access lists that can never match, because no front end can answer one of their clauses.
+    #[must_use]
+    pub fn unreachable_rules(&self) -> usize {
+        self.rules().lists.chain.unreachable()
     }
 
     /// The active rules.
@@ -188,6 +194,7 @@ impl Gate {
             expiry: state.expiry(),
             sleeping: self.0.sleeps.running(self.0.now()),
             list_errors: self.list_errors(),
+            unreachable_rules: self.unreachable_rules(),
             paused: self.0.paused(),
         }
     }

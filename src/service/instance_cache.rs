@@ -13,7 +13,9 @@
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use super::set_cache::{Key, SetCache};
-use crate::policy::{Attempt, Because, Outcome, Params, Reason, Stage, Verdict};
+use crate::policy::{
+    Attempt, Because, EntryRef, Outcome, Params, Reason, Stage, Suspicion, Verdict,
+};
 use crate::types::Timestamp;
 use crate::types::sync::{Mutex, MutexGuard};
 
@@ -41,6 +43,8 @@ pub(crate) struct MessageState {
     pub(crate) sleep: Option<Timestamp>,
     /// A recipient whose triplet had passed before; noted under taRgrey only.
     pub(crate) known_triplet: bool,
+    /// The rule that has let a recipient pass, by its number.
+    pub(crate) passed_by: Option<u32>,
 }
 
 /// The cache of all instances.
@@ -52,7 +56,8 @@ pub(crate) struct InstanceCache {
 
 #[derive(Debug)]
 struct Caches {
-    answers: SetCache<(Verdict, Reason, Because), ANSWERS>,
+    /// The last is the number of the rule that greylists, whose text the reply has.
+    answers: SetCache<(Verdict, Reason, Because, Option<u32>), ANSWERS>,
     messages: SetCache<MessageState, MESSAGES>,
 }
 
@@ -88,7 +93,7 @@ impl InstanceCache {
 
     /// The cached reply to a request, without its one-time part.
     pub(crate) fn cached_reply(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
-        let (verdict, reason, because) = self.caches().answers.find(keys.request, now)?;
+        let (verdict, reason, because, rule) = self.caches().answers.find(keys.request, now)?;
         // An entry is known by its number in the rules of that time, and others may be active.
         let because = match because {
             Because::Entry(_) => Because::Request,
@@ -99,7 +104,12 @@ impl InstanceCache {
             | Because::Sleep
             | Because::Store) => other,
         };
-        Some(Outcome::new(verdict.repeated(), reason, because))
+        // Likewise; but a repeat after a reload has at worst the text of another rule.
+        let rule = rule.map(|rule| Suspicion::Entry(EntryRef::of_rule(rule)));
+        Some(Outcome {
+            suspicion: rule,
+            ..Outcome::new(verdict.repeated(), reason, because)
+        })
     }
 
     /// What the message had.
@@ -110,12 +120,14 @@ impl InstanceCache {
     /// Remembers an answer.
     pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
         let mut caches = self.caches();
-        let answer = (outcome.verdict, outcome.reason, outcome.because);
+        let rule = outcome.rule();
+        let answer = (outcome.verdict, outcome.reason, outcome.because, rule);
         caches.answers.insert(keys.request, now, answer);
         let had = caches.message_state(keys.message, now);
         let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
         let has = MessageState {
             known_triplet: had.known_triplet || (is_known && params.is_targrey()),
+            passed_by: had.passed_by.or_else(|| passed_by(outcome)),
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
                 Verdict::Tarpit { .. } => Some(now),
@@ -139,6 +151,14 @@ impl InstanceCache {
 
     fn caches(&self) -> MutexGuard<'_, Caches> {
         self.caches.lock()
+    }
+}
+
+/// The number of the rule that has let the attempt pass, if one has.
+fn passed_by(outcome: &Outcome) -> Option<u32> {
+    match (outcome.reason, outcome.because) {
+        (Reason::RulePass, Because::Entry(rule)) => Some(rule.number),
+        _ => None,
     }
 }
 

@@ -175,6 +175,8 @@ mod tests {
             others: Vec::new(),
             sleep: None,
             suspicion: None,
+            terms: crate::policy::Terms::default(),
+            may_refuse: false,
             is_stressed: false,
         };
         let mut outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
-    Added, AddressList, ClientList, CompiledSets, Entry, Hits, ListName, Lists, Ruleset, TooLarge,
+    Added, AddressList, ClientList, CompiledSets, Entry, Hits, ListName, Lists, Params, Ruleset,
+    TooLarge,
 };
 use crate::service::pattern::{Pattern, parse};
 use crate::types::Timestamp;
@@ -127,12 +128,13 @@ impl LiveRules {
         Arc::clone(&self.rules.read())
     }
 
-    /// Replaces the lists of the files. An entry that was there before keeps its hits.
-    pub(crate) fn set_lists(&self, lists: Lists) {
+    /// Replaces the lists of the files, and the numbers that a file may set. An entry that was there before keeps its
+    /// hits.
+    pub(crate) fn set_lists(&self, lists: Lists, params: Option<Params>) {
         self.change(|rules| {
             keep_hits(&rules.lists, &lists);
             Ruleset {
-                params: rules.params,
+                params: params.unwrap_or(rules.params),
                 lists: Arc::new(lists),
                 added: Arc::clone(&rules.added),
                 dns_lists: Arc::clone(&rules.dns_lists),
@@ -326,7 +328,7 @@ pub(crate) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
 pub(crate) const fn is_open(list: ListName) -> bool {
     match list {
         ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
-        ListName::GreylistRecipient | ListName::ClientAccess => false,
+        ListName::GreylistRecipient | ListName::ClientAccess | ListName::GreylistConf => false,
     }
 }
 

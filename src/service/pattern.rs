@@ -55,9 +55,10 @@ pub(crate) fn never_matches(pattern: &Pattern) -> Option<Dead> {
 /// What a text means in this list.
 pub(crate) fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
     match list {
-        ListName::Client | ListName::S25rException | ListName::ClientAccess => {
-            ClientPattern::parse(text).map(Pattern::Client)
-        }
+        ListName::Client
+        | ListName::S25rException
+        | ListName::ClientAccess
+        | ListName::GreylistConf => ClientPattern::parse(text).map(Pattern::Client),
         ListName::Recipient | ListName::Sender | ListName::GreylistRecipient => {
             AddressPattern::parse(text).map(Pattern::Address)
         }

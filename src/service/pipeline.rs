@@ -87,6 +87,11 @@ const fn is_known(reason: Reason) -> bool {
     )
 }
 
+/// Whether the reply to a repeat is found by deciding again: it takes what only lookups or rules know.
+const fn is_worded_anew(reason: Reason) -> bool {
+    matches!(reason, Reason::DnsReject | Reason::RuleReject)
+}
+
 impl Inner {
     /// Decides. `now` is read from the clock unless it is given.
     pub(crate) async fn judge(
@@ -110,10 +115,11 @@ impl Inner {
         }
         let keys = self.instance_cache.keys(attempt);
         let cached = keys.and_then(|keys| self.instance_cache.cached_reply(keys, now));
-        // The text of a refusal is made anew, of what the cache of lookups has.
-        let was_refused = cached.is_some_and(|outcome| outcome.reason == Reason::DnsReject);
+        // The text of a refusal is made anew, of what the cache of lookups has and the rules say.
+        let refused = cached.map(|outcome| outcome.reason);
+        let refused = refused.filter(|reason| is_worded_anew(*reason));
         if let Some(outcome) = cached
-            && !was_refused
+            && refused.is_none()
         {
             return Decision {
                 outcome,
@@ -147,7 +153,7 @@ impl Inner {
                 (outcome, None)
             }
         };
-        let is_repeat = was_refused && outcome.reason == Reason::DnsReject;
+        let is_repeat = refused == Some(outcome.reason);
         if mode == Mode::Commit && !is_repeat {
             self.note(attempt, &outcome, &context);
         }
@@ -193,13 +199,15 @@ impl Inner {
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) -> Plan {
-        let plan = policy::plan(attempt, &Evidence::default(), context.rules, trace);
+        let evidence = self.evidence(context);
+        let plan = policy::plan(attempt, &evidence, context.rules, trace);
         let Plan::Ask(lookups, case) = plan else {
             return plan;
         };
+        let asked = (lookups, evidence);
         match self.look(&case, context, &mut ()) {
             // A record that goes before the commit makes its client wait once, without having been looked up.
-            Ok(outcome) if is_known(outcome.reason) => return Plan::Case(case),
+            Ok(outcome) if is_known(outcome.reason) && !case.may_refuse => return Plan::Case(case),
             // Everybody passes, whatever the evidence.
             Err(_)
                 if context.rules.params.on_store_failure == OnStoreFailure::Pass
@@ -209,7 +217,7 @@ impl Inner {
             }
             // Known mail cannot be told from unknown: nobody is refused.
             Err(_) => {
-                let plan = Box::pin(self.look_up(attempt, lookups, context, trace)).await;
+                let plan = Box::pin(self.look_up(attempt, asked, context, trace)).await;
                 return match plan {
                     Plan::Replied(outcome, _) if outcome.reason == Reason::DnsReject => {
                         Plan::Settled(policy::without_store(&case, context.rules))
@@ -223,18 +231,34 @@ impl Inner {
             Ok(_) => {}
         }
         // On the heap, so that a connection's task does not grow.
-        Box::pin(self.look_up(attempt, lookups, context, trace)).await
+        Box::pin(self.look_up(attempt, asked, context, trace)).await
+    }
+
+    /// What is known before anything is looked up: as far as rules ask for it, the time of the day, and which rule has
+    /// let an earlier recipient of the message pass.
+    fn evidence(&self, context: &Context<'_>) -> Evidence {
+        let chain = &context.rules.lists.chain;
+        let mut evidence = Evidence::default();
+        if chain.asks_time() {
+            evidence.time = context.rules.texts.local_time(context.now);
+        }
+        if chain.is_sticky()
+            && let Some(keys) = context.keys
+        {
+            let state = self.instance_cache.message_state(keys, context.now);
+            evidence.earlier_pass = state.passed_by;
+        }
+        evidence
     }
 
     /// Looks up what is missing, until the plan lacks nothing, the rounds are over, or the deadline has come.
     async fn look_up(
         &self,
         attempt: &Attempt<'_>,
-        mut missing: Vec<Lookup>,
+        (mut missing, mut evidence): (Vec<Lookup>, Evidence),
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) -> Plan {
-        let mut evidence = Evidence::default();
         let lookups = self.lookups();
         let deadline = Instant::now() + lookups.timeout();
         for _ in 0..ROUNDS {

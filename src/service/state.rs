@@ -42,6 +42,8 @@ pub struct Status {
     pub sleeping: usize,
     /// Errors in the list files, for which something was left out of the lists.
     pub list_errors: usize,
+    /// Entries of the access lists that can never match.
+    pub unreachable_rules: usize,
     /// The pause, while there is one.
     pub paused: Option<Pause>,
 }

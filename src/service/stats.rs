@@ -42,7 +42,7 @@ pub struct Counts {
 }
 
 /// The reasons of all outcomes with [`Verdict::Reply`], and of no other.
-const REFUSALS: [Reason; 2] = [Reason::AccessReply, Reason::DnsReject];
+const REFUSALS: [Reason; 3] = [Reason::AccessReply, Reason::RuleReject, Reason::DnsReject];
 
 /// A reason in the history.
 fn word(reason: Reason) -> String {

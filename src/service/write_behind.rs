@@ -256,6 +256,8 @@ mod tests {
             others: Vec::new(),
             sleep: None,
             suspicion: None,
+            terms: crate::policy::Terms::default(),
+            may_refuse: false,
             is_stressed: false,
         }
     }

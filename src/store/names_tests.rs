@@ -29,6 +29,8 @@ fn case(names: &[Identity], sender: &str) -> Case {
         others: keys.collect(),
         sleep: None,
         suspicion: None,
+        terms: crate::policy::Terms::default(),
+        may_refuse: false,
         is_stressed: false,
     }
 }

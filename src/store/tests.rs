@@ -13,6 +13,8 @@ fn case(sender: &str) -> Case {
         others: Vec::new(),
         sleep: Some(ClientKey::new(client.network(32, 128))),
         suspicion: None,
+        terms: crate::policy::Terms::default(),
+        may_refuse: false,
         is_stressed: false,
     }
 }

@@ -15,17 +15,20 @@ pub enum ListName {
     GreylistRecipient,
     /// The client access tables.
     ClientAccess,
+    /// The entries of `greylist.conf` for recipients.
+    GreylistConf,
 }
 
 impl ListName {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Client,
         Self::Recipient,
         Self::Sender,
         Self::S25rException,
         Self::GreylistRecipient,
         Self::ClientAccess,
+        Self::GreylistConf,
     ];
 
     /// What the list is called where people read it, and in the store.
@@ -38,6 +41,7 @@ impl ListName {
             Self::S25rException => "s25r-exceptions",
             Self::GreylistRecipient => "greylist-recipients",
             Self::ClientAccess => "client-access",
+            Self::GreylistConf => "greylist-conf",
         }
     }
 

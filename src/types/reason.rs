@@ -24,6 +24,10 @@ pub enum Reason {
     AccessPermit,
     /// A client access table has an answer for the client.
     AccessReply,
+    /// An access list lets the attempt pass.
+    RulePass,
+    /// An access list refuses the attempt.
+    RuleReject,
     /// The client has authenticated itself.
     Authenticated,
     /// Greylisting is opt-in, and the recipient is not listed.
@@ -79,7 +83,7 @@ const fn row(word: &'static str, log_text: &'static str, meaning: &'static str) 
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
@@ -89,6 +93,8 @@ impl Reason {
         Self::SenderWhitelist,
         Self::AccessPermit,
         Self::AccessReply,
+        Self::RulePass,
+        Self::RuleReject,
         Self::Authenticated,
         Self::RecipientNotListed,
         Self::DnsReject,
@@ -120,6 +126,8 @@ impl Reason {
             Self::SenderWhitelist => row("sender-whitelist", "sender whitelist", "the sender is on the sender whitelist"),
             Self::AccessPermit => row("access-permit", "client access permit", "a client access table lets the client pass"),
             Self::AccessReply => row("access-reply", "client access reply", "a client access table replies to the client"),
+            Self::RulePass => row("rule-pass", "access list pass", "an entry of greylist.conf lets it pass"),
+            Self::RuleReject => row("rule-reject", "access list reject", "an entry of greylist.conf refuses it"),
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
             Self::RecipientNotListed => row("recipient-not-listed", "recipient not listed", "the recipient is not on the list of those to be greylisted"),
             Self::DnsReject => row("dns-reject", "DNS blocklist", "DNS lists refuse the client"),

@@ -1,5 +1,6 @@
 //! The reply to one attempt, in no mail protocol's words. Each front end renders it in its own.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::Span;
@@ -53,6 +54,23 @@ impl fmt::Display for ReplyText {
     }
 }
 
+/// A reply code of SMTP, and its enhanced status code (RFC 3463).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpCode {
+    /// 400 to 599.
+    pub number: u16,
+    /// For instance 5.7.1.
+    pub enhanced: Cow<'static, str>,
+}
+
+impl SmtpCode {
+    /// Refused for reasons of policy.
+    pub const REFUSED: Self = Self {
+        number: 550,
+        enhanced: Cow::Borrowed("5.7.1"),
+    };
+}
+
 /// A reply to the mail server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
@@ -68,8 +86,8 @@ pub enum Reply {
         /// Whether the text begins with a code of its own, so that none is put before it.
         has_code: bool,
     },
-    /// The client is refused, with this text.
-    Reject(ReplyText),
+    /// The client is deferred or refused, with this code.
+    Code(SmtpCode, ReplyText),
     /// The client is deferred because stargrey cannot decide.
     Unavailable(ReplyText),
     /// The client waits for its reply.

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::policy::chain::{self, Chain, Format, Piece, Refusal, Rule, Treatment};
+use crate::policy::chain::{self, Chain, Fallback, Format, Piece, Refusal, Rule, Terms, Treatment};
 use crate::policy::{Entry as Source, TooLarge};
 use crate::types::Span;
 
@@ -19,31 +19,27 @@ use super::ast::{
 /// milter-greylist's reply code, enhanced code and text for those that an entry refuses.
 const REFUSAL: (u16, &str, &str) = (551, "5.7.1", "Go away!");
 
-/// What a file makes.
-#[derive(Debug)]
-pub struct Compiled {
-    /// The entries for recipients, without the default.
-    pub chain: Chain,
-    /// What becomes of those that no entry matches; `None` if the file has no entry for recipients.
-    pub default: Option<Fallback>,
-}
+/// milter-greylist's text for those that wait, and the one for `quiet`.
+const DEFERRAL: [&str; 2] = [
+    "Greylisting in action, please come back in %R",
+    "Greylisting in action, please come back later",
+];
 
-/// What becomes of those that no entry matches.
-#[derive(Debug)]
-pub struct Fallback {
-    /// What is done.
-    pub action: chain::Action,
-    /// The default, if it is written.
-    pub entry: Option<Source>,
-}
-
-/// Makes rules of a file without errors. Nothing comes of it if there are errors.
+/// Makes rules of a file without errors. Nothing comes of it if there are errors. `has_text` says whether an option has
+/// the text for those that wait.
 #[must_use]
-pub fn compile(path: &Path, conf: &GreylistConf) -> (Option<Compiled>, Diagnostics) {
+pub fn compile(path: &Path, conf: &GreylistConf, has_text: bool) -> (Option<Chain>, Diagnostics) {
+    let [plain, quiet] = DEFERRAL;
+    let text = if conf.globals.quiet.is_some() {
+        quiet
+    } else {
+        plain
+    };
     let mut compiler = Compiler {
         path,
         file: path.into(),
         conf,
+        text: (!has_text).then(|| Format::parse(text).0),
         findings: Diagnostics::default(),
     };
     let made = compiler.compile();
@@ -55,27 +51,31 @@ struct Compiler<'a> {
     path: &'a Path,
     file: Arc<Path>,
     conf: &'a GreylistConf,
+    /// The text for those that wait, unless the entry has another.
+    text: Option<Format>,
     findings: Diagnostics,
 }
 
 impl Compiler<'_> {
-    fn compile(&mut self) -> Option<Compiled> {
+    fn compile(&mut self) -> Option<Chain> {
         let (mut rules, mut default) = (Vec::new(), None);
         for entry in &self.conf.recipient {
             let Some(action) = self.action(entry) else {
                 continue;
             };
             if entry.is_default() {
-                let entry = Some(self.source(entry));
-                default = Some(Fallback { action, entry });
+                default = Some(Fallback {
+                    action,
+                    entry: Some(self.source(entry)),
+                    id: entry.id.clone(),
+                });
                 continue;
             }
-            let clauses = self.clauses(entry);
-            let entry = self.source(entry);
             rules.push(Rule {
-                clauses,
+                clauses: self.clauses(entry),
                 action,
-                entry,
+                entry: self.source(entry),
+                id: entry.id.clone(),
             });
         }
         for entry in &self.conf.message {
@@ -86,16 +86,17 @@ impl Compiler<'_> {
         let implied = if self.conf.globals.test_mode.is_some() {
             chain::Action::Pass
         } else {
-            chain::Action::Greylist(Treatment::default())
+            chain::Action::Greylist(self.treatment(&Values::default()))
         };
         let default = default.or(is_used.then_some(Fallback {
             action: implied,
             entry: None,
+            id: None,
         }));
         let lists = self.lists();
         let sticky = self.conf.globals.multi_racl.is_none();
-        match Chain::new(rules, lists, sticky) {
-            Ok(chain) => Some(Compiled { chain, default }),
+        match Chain::new(rules, lists, default, sticky) {
+            Ok(chain) => Some(chain),
             Err(error @ TooLarge) => {
                 let error = Diagnostic::file(self.path, error);
                 self.findings.errors.push(error);
@@ -124,12 +125,26 @@ impl Compiler<'_> {
         self.warn_of_milter_values(values);
         match entry.action {
             Action::Whitelist => Some(chain::Action::Pass),
-            Action::Greylist => Some(chain::Action::Greylist(treatment(values))),
+            Action::Greylist => Some(chain::Action::Greylist(self.treatment(values))),
             Action::Blacklist => Some(chain::Action::Refuse(refusal(values))),
             Action::Continue => {
                 self.warn(entry.at, "a continue entry has no effect without a milter");
                 None
             }
+        }
+    }
+
+    fn treatment(&self, values: &Values) -> Treatment {
+        let span = |value: Option<super::ast::Located<Span>>| value.map(|value| value.value);
+        let text = values.message.as_ref().map(|message| &message.value);
+        Treatment {
+            terms: Terms {
+                delay: span(values.delay),
+                max_age: span(values.auto_white),
+            },
+            code: values.code.map(|code| code.value.number()),
+            enhanced_code: values.enhanced_code.as_ref().map(|code| code.value.clone()),
+            text: text.or(self.text.as_ref()).cloned(),
         }
     }
 
@@ -192,7 +207,7 @@ impl Compiler<'_> {
                 Some(list) => chain::Test::DnsList(list.zone.clone(), list.answers),
                 None => chain::Test::Unknown,
             },
-            Test::Authenticated(_) => chain::Test::AuthenticatedAs,
+            Test::Authenticated(text) => chain::Test::AuthenticatedAs(pattern(text)),
             Test::Spf(result) => chain::Test::Spf(*result),
             Test::Time(schedule) => chain::Test::Time(*schedule),
             Test::Macro(_) => self.only_milter(at, "sm_macro"),
@@ -244,17 +259,6 @@ fn pattern(pattern: &TextPattern) -> chain::Pattern {
     match pattern {
         Pattern::Text(text) => chain::Pattern::Text(text.clone()),
         Pattern::Matches(regex) => chain::Pattern::Matches(regex.expression.clone()),
-    }
-}
-
-fn treatment(values: &Values) -> Treatment {
-    let span = |value: Option<super::ast::Located<Span>>| value.map(|value| value.value);
-    Treatment {
-        delay: span(values.delay),
-        max_age: span(values.auto_white),
-        code: values.code.map(|code| code.value.number()),
-        enhanced_code: values.enhanced_code.as_ref().map(|code| code.value.clone()),
-        text: values.message.as_ref().map(|message| message.value.clone()),
     }
 }
 

@@ -39,9 +39,11 @@ mod accepted;
 mod ast;
 mod compile;
 mod error;
+mod file;
 mod limits;
 mod parse;
 mod scan;
+mod statements;
 
 pub use ast::{
     Action, Assignment, AssignmentValue, Clause, ClauseKind, Comparison, DnsList, DomainName,
@@ -49,7 +51,8 @@ pub use ast::{
     Operation, Operator, Pattern, Position, PropertyTest, RateLimit, RateUnit, Regex, ReplyCode,
     Report, Scope, SpamdSocket, Stage, Statistic, Test, TextPattern, Values,
 };
-pub use compile::{Compiled, Fallback, compile};
+pub use compile::compile;
+pub use file::{ConfFile, LoadedConf};
 pub use limits::{MAX_ENTRIES, MAX_ERRORS, MAX_TOKEN};
 pub use parse::parse;
 

@@ -45,6 +45,7 @@ fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
     };
     let is_ok = properties.text("StoreState") == Some(STORE_OK)
         && list_errors(properties) == 0
+        && unreachable_rules(properties) == 0
         && dns_lists(properties)
             .values()
             .all(|state| state == DNS_LIST_OK);
@@ -90,6 +91,11 @@ fn list_errors(properties: &Dict) -> u64 {
     properties.number("ListErrors").unwrap_or_default()
 }
 
+/// Entries of the access lists that can never match.
+fn unreachable_rules(properties: &Dict) -> u64 {
+    properties.number("UnreachableRules").unwrap_or_default()
+}
+
 /// How suspicious clients are treated, and which clients are suspicious.
 fn mode(properties: &Dict) -> String {
     let mode = properties.text("Mode").unwrap_or(UNKNOWN);
@@ -132,14 +138,24 @@ fn lists(properties: &Dict) -> Cell {
         counted(sum, "entry", "entries")
     });
     let entries = entries.unwrap_or_else(|| UNKNOWN.to_owned());
-    match list_errors(properties) {
-        0 => Cell::new(entries),
-        errors => {
-            let errors = counted(errors, "error", "errors");
-            let text = format!("{entries}; {errors}, see `journalctl -u stargrey`");
-            Cell::new(text).styled(style(false))
-        }
+    let (errors, unreachable) = (list_errors(properties), unreachable_rules(properties));
+    if errors == 0 && unreachable == 0 {
+        return Cell::new(entries);
     }
+    let mut text = entries;
+    if errors > 0 {
+        text = format!("{text}; {}", counted(errors, "error", "errors"));
+    }
+    if unreachable > 0 {
+        let rules = counted(
+            unreachable,
+            "entry that never matches",
+            "entries that never match",
+        );
+        text = format!("{text}; {rules}");
+    }
+    let text = format!("{text}, see `journalctl -u stargrey`");
+    Cell::new(text).styled(style(false))
 }
 
 /// The DNS lists, and how they reply.

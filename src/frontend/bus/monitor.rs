@@ -124,6 +124,11 @@ impl Monitor {
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
+    fn unreachable_rules(&self) -> u64 {
+        u64::try_from(self.gate.unreachable_rules()).unwrap_or(u64::MAX)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
     fn entries(&self) -> HashMap<String, u64> {
         let rules = self.gate.rules();
         let count = |list| {
@@ -149,7 +154,7 @@ impl Monitor {
         counters(&figures.map(|(word, number)| (word, u64::try_from(number).unwrap_or(u64::MAX))))
     }
 
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property(emits_changed_signal = "false"))]
     fn delay(&self) -> u64 {
         self.gate.rules().params.delay.seconds()
     }
@@ -174,7 +179,7 @@ impl Monitor {
         word.to_owned()
     }
 
-    #[zbus(property(emits_changed_signal = "const"))]
+    #[zbus(property(emits_changed_signal = "false"))]
     fn tarpit(&self) -> u64 {
         let tarpit = self.gate.rules().params.tarpit;
         tarpit.map_or(0, |tarpit| tarpit.length.seconds())

@@ -13,7 +13,7 @@ use crate::api::{
     RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
     SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
     STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS,
-    STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
+    STEP_GREYLIST_CONF, STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
     STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME,
     TRIPLETS, UNTIL, WHY,
 };
@@ -308,6 +308,7 @@ pub(super) fn from_step(step: &Explained) -> Dict {
         | Step::Authenticated
         | Step::List(..)
         | Step::Access(_)
+        | Step::Rule(..)
         | Step::S25r(..)
         | Step::Spf(_)
         | Step::DnsList(..)
@@ -328,6 +329,7 @@ const fn step_word(step: Step) -> &'static str {
         Step::List(ListName::S25rException, _) | Step::S25r(..) => STEP_S25R,
         Step::List(ListName::GreylistRecipient, _) => STEP_GREYLIST_RECIPIENTS,
         Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
+        Step::List(ListName::GreylistConf, _) | Step::Rule(..) => STEP_GREYLIST_CONF,
         Step::Spf(_) => STEP_SPF,
         Step::DnsList(..) => STEP_DNS_LIST,
         Step::DnsLists(_) => STEP_DNS_LISTS,

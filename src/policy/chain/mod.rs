@@ -23,7 +23,7 @@ mod truth;
 
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
 pub use render::{MAX_REPLY, RuleName, TokenValues};
-pub use rule::{Action, Refusal, Rule, Treatment};
+pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
 pub use schedule::{LocalTime, Schedule, ScheduleError};
 pub use search::{Chain, Found};
 pub use subject::Subject;

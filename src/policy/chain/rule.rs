@@ -2,7 +2,7 @@
 
 use super::format::Format;
 use super::test::Clause;
-use crate::policy::Entry;
+use crate::policy::{Entry, Params};
 use crate::types::Span;
 
 /// A rule.
@@ -14,6 +14,8 @@ pub struct Rule {
     pub action: Action,
     /// Where it is written, and how often it has decided.
     pub entry: Entry,
+    /// Its identifier, if it has one.
+    pub id: Option<Box<str>>,
 }
 
 /// What a rule does with those it matches.
@@ -27,13 +29,93 @@ pub enum Action {
     Refuse(Refusal),
 }
 
-/// How those are treated who wait; `None` is what applies to everybody.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Treatment {
+/// What a rule does, without the details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleAction {
+    /// They pass.
+    Pass,
+    /// They are greylisted.
+    Greylist,
+    /// They are refused.
+    Refuse,
+}
+
+impl From<&Action> for RuleAction {
+    fn from(action: &Action) -> Self {
+        match action {
+            Action::Pass => Self::Pass,
+            Action::Greylist(_) => Self::Greylist,
+            Action::Refuse(_) => Self::Refuse,
+        }
+    }
+}
+
+/// What becomes of those that no rule matches.
+#[derive(Debug)]
+pub struct Fallback {
+    /// What is done with them.
+    pub action: Action,
+    /// The default, if it is written.
+    pub entry: Option<Entry>,
+    /// Its identifier, if it has one.
+    pub id: Option<Box<str>>,
+}
+
+/// How long those wait whom a rule greylists, and how long their records are kept; `None` is what applies to everybody.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
     /// How long a new triplet waits.
     pub delay: Option<Span>,
     /// How long a triplet that has passed is kept.
     pub max_age: Option<Span>,
+}
+
+impl Terms {
+    /// The numbers with these in place of those that apply to everybody.
+    #[must_use]
+    pub fn over(self, params: &Params) -> Params {
+        Params {
+            delay: self.delay.unwrap_or(params.delay),
+            max_age: self.max_age.unwrap_or(params.max_age),
+            ..*params
+        }
+    }
+}
+
+/// The least and greatest terms that rules set. What no rule sets is `None`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// The least of each.
+    pub least: Terms,
+    /// The greatest of each.
+    pub greatest: Terms,
+}
+
+impl Bounds {
+    /// Those of the actions that greylist.
+    pub(super) fn of<'a>(actions: impl Iterator<Item = &'a Action>) -> Self {
+        let terms = actions.filter_map(|action| match action {
+            Action::Greylist(treatment) => Some(treatment.terms),
+            Action::Pass | Action::Refuse(_) => None,
+        });
+        terms.fold(Self::default(), |bounds, terms| Self {
+            least: Terms {
+                delay: bounds.least.delay.into_iter().chain(terms.delay).min(),
+                max_age: bounds.least.max_age.into_iter().chain(terms.max_age).min(),
+            },
+            greatest: Terms {
+                delay: bounds.greatest.delay.max(terms.delay),
+                max_age: bounds.greatest.max_age.max(terms.max_age),
+            },
+        })
+    }
+}
+
+/// How those are treated who wait; `None` is what applies to everybody.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Treatment {
+    /// How long they wait.
+    pub terms: Terms,
     /// The reply code, 400 to 499.
     pub code: Option<u16>,
     /// The enhanced status code.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use super::networks::Networks;
-use super::rule::{Action, Rule};
+use super::rule::{Action, Bounds, Fallback, Rule};
 use super::subject::Subject;
 use super::test::{Clause, Pattern, Test};
 use super::truth::Truth;
@@ -13,22 +13,41 @@ use crate::policy::evidence::is_listing;
 use crate::policy::keys::fold_sender;
 use crate::policy::set::{ExpressionSet, Matches};
 use crate::policy::{
-    Evidence, Finding, Lookup, SpfFinding, SpfQuestion, SpfResult, TooLarge, Zone,
+    Entries, Evidence, Finding, Lookup, SpfFinding, SpfQuestion, SpfResult, TooLarge, Zone,
 };
 use crate::types::Prefix;
 
 /// Rules in their order, with everything compiled that they ask.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Chain {
-    rules: Vec<Rule>,
-    compiled: Vec<Vec<(bool, Ask)>>,
+    rules: Vec<Compiled>,
+    /// By the numbers of the rules; that of the default, if it is written, is the last.
+    entries: Entries,
+    /// Likewise.
+    ids: Vec<Option<Box<str>>>,
+    fallback: Option<Action>,
     lists: Vec<List>,
     is_sticky: bool,
+    /// Whether a rule depends on the time of the day.
+    asks_time: bool,
+    can_refuse: bool,
+    bounds: Bounds,
+    held_back: usize,
     names: ExpressionSet,
     helos: ExpressionSet,
     senders: ExpressionSet,
     raw_senders: ExpressionSet,
     recipients: ExpressionSet,
+    users: ExpressionSet,
+}
+
+/// A rule without its source.
+#[derive(Debug)]
+struct Compiled {
+    clauses: Vec<(bool, Ask)>,
+    action: Action,
+    /// Whether it has a clause that no front end can answer, so that it never matches.
+    is_unreachable: bool,
 }
 
 /// A list: true if one of its tests is.
@@ -49,7 +68,7 @@ enum Ask {
     Sender(Text),
     RawSender(Text),
     Recipient(Text),
-    AuthenticatedAs,
+    AuthenticatedAs(Text),
     DnsList(Zone, Prefix),
     Spf(SpfResult),
     Time(super::schedule::Schedule),
@@ -69,7 +88,7 @@ enum Text {
 #[derive(Debug)]
 pub enum Found<'a> {
     /// The rule of this number decides.
-    Rule(u32, &'a Rule),
+    Rule(u32, &'a Action),
     /// No rule does.
     Nothing,
     /// It depends on these lookups.
@@ -84,53 +103,143 @@ struct Expressions {
     senders: Vec<Expression>,
     raw_senders: Vec<Expression>,
     recipients: Vec<Expression>,
+    users: Vec<Expression>,
 }
 
 impl Chain {
     /// A chain of these rules, in this order. `lists` are what [`Test::AnyOf`] has the numbers of; a list of lists is
     /// true by the lists before it alone. In a sticky chain, a rule that lets a recipient pass decides on the recipients
-    /// of the message after it, too.
+    /// of the message after it, too. Without a `fallback`, those that no rule matches are none of the chain's business.
     ///
     /// # Errors
     ///
     /// [`TooLarge`] when the expressions take too much memory together.
-    pub fn new(rules: Vec<Rule>, lists: Vec<Vec<Test>>, is_sticky: bool) -> Result<Self, TooLarge> {
+    pub fn new(
+        rules: Vec<Rule>,
+        lists: Vec<Vec<Test>>,
+        fallback: Option<Fallback>,
+        is_sticky: bool,
+    ) -> Result<Self, TooLarge> {
         let mut expressions = Expressions::default();
+        let is_time = |test: &Test| matches!(test, Test::Time(_));
+        let mut asks_time = lists.iter().flatten().any(is_time);
         let lists = lists.into_iter().map(|tests| expressions.list(tests));
         let lists = lists.collect();
-        let clauses = |rule: &Rule, expressions: &mut Expressions| {
-            let asks = rule.clauses.iter().map(|Clause { negated, test }| {
-                let ask = expressions.ask(test.clone());
-                (*negated, ask)
-            });
-            asks.collect()
-        };
-        let compiled = rules.iter().map(|rule| clauses(rule, &mut expressions));
-        let compiled = compiled.collect();
+        let actions = rules.iter().map(|rule| &rule.action);
+        let actions = actions.chain(fallback.as_ref().map(|fallback| &fallback.action));
+        let can_refuse = actions
+            .clone()
+            .any(|action| matches!(action, Action::Refuse(_)));
+        let bounds = Bounds::of(actions);
+        let (mut compiled, mut ids) = (Vec::with_capacity(rules.len()), Vec::new());
+        let mut entries = Entries::default();
+        for rule in rules {
+            asks_time |= rule.clauses.iter().any(|clause| is_time(&clause.test));
+            entries.push(rule.entry);
+            ids.push(rule.id);
+            compiled.push(expressions.rule(rule.clauses, rule.action));
+        }
+        let fallback = fallback.map(|Fallback { action, entry, id }| {
+            if let Some(entry) = entry {
+                entries.push(entry);
+                ids.push(id);
+            }
+            action
+        });
         let set = |all: &[Expression]| ere::compile_all(all).map_err(|_| TooLarge);
         Ok(Self {
-            rules,
-            compiled,
+            rules: compiled,
+            entries,
+            ids,
+            fallback,
             lists,
             is_sticky,
+            asks_time,
+            can_refuse,
+            bounds,
+            held_back: 0,
             names: set(&expressions.names)?,
             helos: set(&expressions.helos)?,
             senders: set(&expressions.senders)?,
             raw_senders: set(&expressions.raw_senders)?,
             recipients: set(&expressions.recipients)?,
+            users: set(&expressions.users)?,
         })
     }
 
-    /// The rules, in their order.
+    /// Whether there is no rule and no default.
     #[must_use]
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
+    pub const fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.fallback.is_none()
     }
 
-    /// The rule of this number.
+    /// The rules as they were written, in their order, and the default, if it is written.
     #[must_use]
-    pub fn rule(&self, number: u32) -> Option<&Rule> {
-        self.rules.get(usize::try_from(number).ok()?)
+    pub const fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// The identifier of the rule of this number, if it has one.
+    #[must_use]
+    pub fn id(&self, number: u32) -> Option<&str> {
+        self.ids.get(usize::try_from(number).ok()?)?.as_deref()
+    }
+
+    /// What the rule of this number does, or the default, which has the number after the last.
+    #[must_use]
+    pub fn action(&self, number: u32) -> Option<&Action> {
+        let number = usize::try_from(number).ok()?;
+        match self.rules.get(number) {
+            Some(rule) => Some(&rule.action),
+            None => self
+                .fallback
+                .as_ref()
+                .filter(|_| number == self.rules.len()),
+        }
+    }
+
+    /// What becomes of those that no rule matches, and the number of the default, if it is written.
+    #[must_use]
+    pub fn fallback(&self) -> Option<(&Action, Option<u32>)> {
+        let number = u32::try_from(self.rules.len()).ok();
+        let number = number.filter(|number| self.entries.get(*number).is_some());
+        Some((self.fallback.as_ref()?, number))
+    }
+
+    /// Whether the time of the day makes a difference.
+    #[must_use]
+    pub const fn asks_time(&self) -> bool {
+        self.asks_time
+    }
+
+    /// Whether a rule that lets one recipient pass decides on those after it.
+    #[must_use]
+    pub const fn is_sticky(&self) -> bool {
+        self.is_sticky
+    }
+
+    /// Notes that the file has so many rules for the message as a whole, which nobody asks.
+    pub const fn hold_back(&mut self, rules: usize) {
+        self.held_back = rules;
+    }
+
+    /// How many rules can never match, because no front end can answer one of their clauses.
+    #[must_use]
+    pub fn unreachable(&self) -> usize {
+        let rules = self.rules.iter().filter(|rule| rule.is_unreachable);
+        rules.count().saturating_add(self.held_back)
+    }
+
+    /// The least and greatest terms that rules set.
+    #[must_use]
+    pub const fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Whether a rule or the default refuses.
+    #[must_use]
+    pub const fn can_refuse(&self) -> bool {
+        self.can_refuse
     }
 
     /// The first rule that matches. `earlier` is the rule that has decided on an earlier recipient of the message.
@@ -142,10 +251,9 @@ impl Chain {
         earlier: Option<u32>,
     ) -> Found<'_> {
         if let Some(number) = earlier.filter(|_| self.is_sticky)
-            && let Some(rule) = self.rule(number)
-            && rule.action == Action::Pass
+            && let Some(action @ Action::Pass) = self.action(number)
         {
-            return Found::Rule(number, rule);
+            return Found::Rule(number, action);
         }
         let search = Search {
             chain: self,
@@ -156,12 +264,14 @@ impl Chain {
             senders: OnceCell::new(),
             raw_senders: OnceCell::new(),
             recipients: OnceCell::new(),
+            users: OnceCell::new(),
         };
         let mut lacking = Vec::new();
-        for ((number, rule), clauses) in (0..).zip(&self.rules).zip(&self.compiled) {
+        let rules = (0..).zip(&self.rules);
+        for (number, rule) in rules.filter(|(_, rule)| !rule.is_unreachable) {
             let before = lacking.len();
-            match search.all(clauses, &mut lacking) {
-                Truth::True if lacking.is_empty() => return Found::Rule(number, rule),
+            match search.all(&rule.clauses, &mut lacking) {
+                Truth::True if lacking.is_empty() => return Found::Rule(number, &rule.action),
                 Truth::True => break,
                 Truth::False => lacking.truncate(before),
                 Truth::Unknown => {}
@@ -181,6 +291,19 @@ impl Chain {
 }
 
 impl Expressions {
+    fn rule(&mut self, clauses: Vec<Clause>, action: Action) -> Compiled {
+        let is_unreachable = clauses.iter().any(|clause| clause.test == Test::Unknown);
+        let clauses = clauses.into_iter().map(|clause| {
+            let ask = self.ask(clause.test);
+            (clause.negated, ask)
+        });
+        Compiled {
+            clauses: clauses.collect(),
+            action,
+            is_unreachable,
+        }
+    }
+
     fn list(&mut self, tests: Vec<Test>) -> List {
         let mut list = List::default();
         for test in tests {
@@ -211,7 +334,7 @@ impl Expressions {
             }),
             Test::RawSender(pattern) => Ask::RawSender(text(pattern, &mut self.raw_senders)),
             Test::Recipient(pattern) => Ask::Recipient(text(pattern, &mut self.recipients)),
-            Test::AuthenticatedAs => Ask::AuthenticatedAs,
+            Test::AuthenticatedAs(pattern) => Ask::AuthenticatedAs(text(pattern, &mut self.users)),
             Test::DnsList(zone, answers) => Ask::DnsList(zone, answers),
             Test::Spf(result) => Ask::Spf(result),
             Test::Time(schedule) => Ask::Time(schedule),
@@ -244,6 +367,7 @@ struct Search<'a> {
     senders: OnceCell<Vec<Matches>>,
     raw_senders: OnceCell<Vec<Matches>>,
     recipients: OnceCell<Vec<Matches>>,
+    users: OnceCell<Vec<Matches>>,
 }
 
 impl Search<'_> {
@@ -292,8 +416,13 @@ impl Search<'_> {
                 let matches = || bracketed(&self.chain.recipients, &[subject.recipient]);
                 holds(text, &[subject.recipient], &self.recipients, matches)
             }
-            Ask::AuthenticatedAs if subject.is_authenticated => Truth::Unknown,
-            Ask::AuthenticatedAs => Truth::False,
+            Ask::AuthenticatedAs(text) => {
+                let Some(user) = subject.user else {
+                    return Truth::False;
+                };
+                let matches = || vec![self.chain.users.matches(user)];
+                holds(text, &[user], &self.users, matches)
+            }
             Ask::DnsList(zone, answers) => self.dns_list(zone, *answers, lacking),
             Ask::Spf(result) => self.spf(*result, lacking),
             Ask::Time(schedule) => schedule.contains(subject.time).into(),

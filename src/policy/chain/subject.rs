@@ -22,8 +22,8 @@ pub struct Subject<'a> {
     pub folded_sender: Vec<u8>,
     /// The recipient.
     pub recipient: &'a [u8],
-    /// Whether the client has authenticated itself.
-    pub is_authenticated: bool,
+    /// The name as which the client has authenticated itself, if it has.
+    pub user: Option<&'a [u8]>,
     /// The time where the mail server is.
     pub time: LocalTime,
 }
@@ -47,7 +47,7 @@ impl<'a> Subject<'a> {
             sender,
             folded_sender,
             recipient: attempt.recipient?,
-            is_authenticated: attempt.is_authenticated,
+            user: attempt.user,
             time,
         })
     }

@@ -42,8 +42,8 @@ pub enum Test {
     RawSender(Pattern),
     /// The recipient; likewise.
     Recipient(Pattern),
-    /// The client has authenticated itself, and its name is not known here.
-    AuthenticatedAs,
+    /// The name as which the client has authenticated itself.
+    AuthenticatedAs(Pattern),
     /// A DNS list has the client, with an answer in this network.
     DnsList(Zone, Prefix),
     /// What SPF says about the sender.

@@ -16,6 +16,7 @@ fn rule(clauses: Vec<Clause>, action: Action) -> Rule {
         clauses,
         action,
         entry,
+        id: None,
     }
 }
 
@@ -68,7 +69,7 @@ const EMPTY: Attempt<'static> = Attempt {
     instance: None,
     queue_id: None,
     is_stressed: false,
-    is_authenticated: false,
+    user: None,
 };
 
 fn subject<'a>(attempt: &Attempt<'a>) -> Subject<'a> {
@@ -79,7 +80,8 @@ fn subject<'a>(attempt: &Attempt<'a>) -> Subject<'a> {
 fn holds(attempt: &Attempt<'_>, evidence: &Evidence, test: &Test) -> (Truth, usize) {
     let subject = subject(attempt);
     let found = |clause| {
-        let chain = Chain::new(vec![rule(vec![clause], Action::Pass)], vec![], false).unwrap();
+        let chain =
+            Chain::new(vec![rule(vec![clause], Action::Pass)], vec![], None, false).unwrap();
         match chain.find(&subject, evidence, None) {
             Found::Rule(..) => (true, 0),
             Found::Nothing => (false, 0),
@@ -102,6 +104,10 @@ fn what_is_known_of_an_attempt_is_tested() {
     };
     let bounce = Attempt {
         sender: Some(b""),
+        ..ATTEMPT
+    };
+    let authenticated = Attempt {
+        user: Some(b"joe"),
         ..ATTEMPT
     };
     for (attempt, test, want) in [
@@ -146,7 +152,10 @@ fn what_is_known_of_an_attempt_is_tested() {
         (bounce, Test::Sender(matches("^$")), true),
         (ATTEMPT, Test::Recipient(text("jane@example.com")), true),
         (ATTEMPT, Test::Recipient(matches("^jane@.*m>?$")), true),
-        (ATTEMPT, Test::AuthenticatedAs, false),
+        (ATTEMPT, Test::AuthenticatedAs(text("joe")), false),
+        (authenticated, Test::AuthenticatedAs(text("JOE")), true),
+        (authenticated, Test::AuthenticatedAs(text("jo")), false),
+        (authenticated, Test::AuthenticatedAs(matches("^j")), true),
         (
             ATTEMPT,
             Test::Time(Schedule::parse("0 0 * * *").unwrap()),
@@ -168,14 +177,9 @@ fn what_the_front_end_does_not_say_is_unknown() {
         helo_name: None,
         ..ATTEMPT
     };
-    let authenticated = Attempt {
-        is_authenticated: true,
-        ..ATTEMPT
-    };
     for (attempt, test) in [
         (silent, Test::Helo(text("x"))),
         (silent, Test::Helo(matches("x"))),
-        (authenticated, Test::AuthenticatedAs),
         (ATTEMPT, Test::Unknown),
         (ATTEMPT, Test::AnyOf(7)),
     ] {
@@ -285,6 +289,7 @@ fn only_what_rules_before_the_one_that_matches_lack_is_asked() {
             rule(vec![is(listed("d.example"))], Action::Pass),
         ],
         vec![],
+        None,
         false,
     )
     .unwrap();
@@ -320,7 +325,7 @@ fn a_list_is_true_by_one_of_its_items() {
     ];
     for (number, want) in [(0, Some(0)), (1, Some(0)), (2, None), (3, Some(0))] {
         let rules = vec![rule(vec![is(Test::AnyOf(number))], Action::Pass)];
-        let chain = Chain::new(rules, lists.clone(), false).unwrap();
+        let chain = Chain::new(rules, lists.clone(), None, false).unwrap();
         let found = match chain.find(&subject(&ATTEMPT), &Evidence::default(), None) {
             Found::Rule(number, _) => Some(number),
             Found::Nothing => None,
@@ -348,7 +353,7 @@ fn a_pass_holds_for_the_recipients_after_it_in_a_sticky_chain_alone() {
         (true, Some(7), 1),
         (false, Some(0), 1),
     ] {
-        let chain = Chain::new(rules(), vec![], is_sticky).unwrap();
+        let chain = Chain::new(rules(), vec![], None, is_sticky).unwrap();
         match chain.find(&subject(&ATTEMPT), &Evidence::default(), earlier) {
             Found::Rule(number, _) => assert_eq!(number, want, "{is_sticky} {earlier:?}"),
             found @ (Found::Nothing | Found::Lacks(_)) => panic!("{found:?}"),
@@ -448,7 +453,7 @@ proptest! {
         findings in prop::collection::vec(any_finding(), 4),
     ) {
         let rules = clauses.iter().map(|clauses| rule(clauses.clone(), Action::Pass)).collect();
-        let chain = Chain::new(rules, vec![], false).unwrap();
+        let chain = Chain::new(rules, vec![], None, false).unwrap();
         let (found, rounds) = in_rounds(&chain, &findings);
         let mut evidence = Evidence::default();
         evidence.add(all(&findings));

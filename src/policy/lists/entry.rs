@@ -45,6 +45,18 @@ pub struct EntryRef {
     pub number: u32,
 }
 
+impl EntryRef {
+    /// The rule of this number.
+    #[must_use]
+    pub const fn of_rule(number: u32) -> Self {
+        Self {
+            list: ListName::GreylistConf,
+            is_added: false,
+            number,
+        }
+    }
+}
+
 impl Entry {
     /// An entry of a file.
     #[must_use]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::super::tests::{access, attempt, rules, with_lists};
-use super::super::{DnsLists, Finding, Scheme, Standing, Tarpit, Thresholds};
+use super::super::{DnsLists, Finding, Scheme, Standing, Tarpit, Thresholds, s25r};
 use super::*;
-use crate::types::Span;
+use crate::types::{ReplyText, SmtpCode, Span};
 
 /// What is made of a client.
 type Made = Result<Option<Suspicion>, (Reason, Option<Reply>)>;
@@ -72,7 +72,7 @@ fn dns_lists_add_suspicion_to_clients_that_s25r_does_not_match_and_may_exempt_or
     let settled = |reason| Err((reason, None));
     let refused = || {
         let text = "Client host [192.0.2.7] blocked using a.example";
-        Err((Reason::DnsReject, Some(Reply::Reject(ReplyText::new(text.to_owned())))))
+        Err((Reason::DnsReject, Some(Reply::Code(SmtpCode::REFUSED, ReplyText::new(text.to_owned())))))
     };
     // The last one is a mail host that a classic rule would match.
     let (mail, line, mail_host) = ("mx.example", "unknown", "mail1-2.example.net");
@@ -124,7 +124,7 @@ fn a_refusal_has_the_words_of_postfix_with_the_text_of_the_list() {
             let attempt = attempt("mx.example", address, "a@b", "c@d");
             let got = planned(&rules, &attempt, Standing::Rejected, found).0;
             let want = format!("Client host [{shown}] blocked using a.example{end}");
-            let want = Reply::Reject(ReplyText::new(want));
+            let want = Reply::Code(SmtpCode::REFUSED, ReplyText::new(want));
             assert_eq!(got, Err((Reason::DnsReject, Some(want))));
         }
     }
@@ -165,7 +165,7 @@ fn who_is_exempt_is_not_refused() {
     let mut rules = rules(|_| ());
     rules.dns_lists = lists(Some(1), None);
     let authenticated = Attempt {
-        is_authenticated: true,
+        user: Some(b"joe"),
         ..attempt("mx.example", "192.0.2.7", "a@b", "c@d")
     };
     let got = planned(&rules, &authenticated, Standing::Rejected, &Finding::Absent);

@@ -5,7 +5,7 @@
 //! | continue | `DUNNO` |
 //! | add a header field | `PREPEND` and the field |
 //! | greylist | the action that the administrator chose, with the text |
-//! | reject | `550` with the text |
+//! | code | the code with the text |
 //! | unavailable | `DEFER_IF_PERMIT` with the text |
 //! | sleep | `SLEEP` and the seconds; the action that the administrator chose if a deferral follows |
 //! | access | as the table has it |
@@ -52,13 +52,12 @@ fn write_action(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
             };
             words(out, &[greylist, " ", code, text.as_str()]);
         }
-        Reply::Reject(text) => {
-            let code = if style.enhanced_codes {
-                "550 5.7.1 "
-            } else {
-                "550 "
-            };
-            words(out, &[code, text.as_str()]);
+        Reply::Code(code, text) => {
+            words(out, &[&code.number.to_string(), " "]);
+            if style.enhanced_codes {
+                words(out, &[&code.enhanced, " "]);
+            }
+            words(out, &[text.as_str()]);
         }
         Reply::Unavailable(text) => {
             words(out, &["DEFER_IF_PERMIT 4.3.0 ", text.as_str()]);
@@ -83,6 +82,7 @@ fn words(out: &mut Vec<u8>, words: &[&str]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::SmtpCode;
     use crate::types::Span;
 
     #[test]
@@ -109,8 +109,12 @@ mod tests {
                 true,
                 "DEFER_IF_PERMIT 4.3.0 later",
             ),
-            (Reply::Reject(text("no")), true, "550 5.7.1 no"),
-            (Reply::Reject(text("no")), false, "550 no"),
+            (
+                Reply::Code(SmtpCode::REFUSED, text("no")),
+                true,
+                "550 5.7.1 no",
+            ),
+            (Reply::Code(SmtpCode::REFUSED, text("no")), false, "550 no"),
             (then(None), true, "SLEEP 65"),
             (then(Some("wait")), true, "SLEEP 65, 450"),
             (Reply::Access(text("554 no")), true, "554 no"),

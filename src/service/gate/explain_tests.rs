@@ -203,7 +203,7 @@ async fn play(options: Options, events: &[Event]) -> Result<(), TestCaseError> {
                     queue_id: None,
                     helo_name: None,
                     is_stressed: *is_stressed,
-                    is_authenticated: *is_authenticated,
+                    user: is_authenticated.then_some(b"joe"),
                 };
                 // Before the first commit has failed, nobody knows that the disk is full.
                 let is_known =

@@ -84,7 +84,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             queue_id: None,
             helo_name: None,
             is_stressed: matches!(event, Stress),
-            is_authenticated: false,
+            user: None,
         };
         let decision = started.gate.judge(&attempt, None).await;
         let style = Style {

@@ -146,7 +146,7 @@ async fn a_decision_goes_by_the_rules_in_force() {
     let Start { gate, .. } = start(MemoryStore::new(), &clock);
     let listed = attempt("mx.good.example", "a@b", "1", "joe@c");
     assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
-    gate.set_lists(Lists::default());
+    gate.set_lists(Lists::default(), None);
     let again = attempt("mx.good.example", "a@b", "2", "joe@c");
     assert_eq!(judge(&gate, &again).await.1, Reason::New);
 }

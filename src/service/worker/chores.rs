@@ -266,7 +266,7 @@ impl Worker {
         if self.swept.is_some_and(rests) {
             return false;
         }
-        let params = self.shared.live_rules.rules().params;
+        let params = self.shared.live_rules.rules().expiry_params();
         let Some(swept) = self.with_writer(|writer| writer.sweep(now, &params)) else {
             return false;
         };

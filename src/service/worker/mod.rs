@@ -381,7 +381,7 @@ impl Worker {
         let Some(now) = self.trusted_now() else {
             return false;
         };
-        let params = self.shared.live_rules.rules().params;
+        let params = self.shared.live_rules.rules().expiry_params();
         let begun = monotonic();
         while monotonic().saturating_sub(begun) < SPRINT {
             match self.with_writer(|writer| writer.sweep(now, &params)) {

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::{Compiled, compile, parse};
-use crate::policy::chain::{Action, Found, LocalTime, Subject};
+use super::super::{compile, parse};
+use crate::policy::chain::{Action, Chain, Found, LocalTime, Subject};
 use crate::policy::{Attempt, Evidence};
 use crate::types::Span;
 
@@ -12,25 +12,25 @@ const NETWORKS: &str = include_str!("../../../../fuzz/seeds/greylist_conf/networ
 const LEGACY: &str = include_str!("../../../../fuzz/seeds/greylist_conf/legacy");
 
 /// The rules of a text, with errors and warnings.
-fn compiled(text: &str) -> (Option<Compiled>, Vec<String>, Vec<String>) {
+fn compiled(text: &str) -> (Option<Chain>, Vec<String>, Vec<String>) {
     let path = Path::new("f");
     let (conf, findings) = parse(path, text.as_bytes());
     assert_eq!(findings.errors, [], "{text}");
-    let (compiled, findings) = compile(path, &conf);
+    let (compiled, findings) = compile(path, &conf, false);
     let texts =
         |found: &[crate::config::Diagnostic]| found.iter().map(ToString::to_string).collect();
     (compiled, texts(&findings.errors), texts(&findings.warnings))
 }
 
 /// The rules of a text that has no errors.
-fn rules(text: &str) -> Compiled {
+fn rules(text: &str) -> Chain {
     let (compiled, errors, _) = compiled(text);
     assert_eq!(errors, Vec::<String>::new());
     compiled.expect("rules")
 }
 
 /// The line of the entry that decides, 0 for the default.
-fn line(rules: &Compiled, name: &str, address: &str, sender: &str, recipient: &str) -> u32 {
+fn line(rules: &Chain, name: &str, address: &str, sender: &str, recipient: &str) -> u32 {
     let attempt = Attempt {
         client_address: Some(address.as_bytes()),
         client_name: Some(name.as_bytes()),
@@ -39,11 +39,17 @@ fn line(rules: &Compiled, name: &str, address: &str, sender: &str, recipient: &s
         ..Attempt::default()
     };
     let subject = Subject::new(&attempt, LocalTime::default()).expect("a subject");
-    match rules.chain.find(&subject, &Evidence::default(), None) {
-        Found::Rule(_, rule) => rule.entry.line().expect("a line"),
+    match rules.find(&subject, &Evidence::default(), None) {
+        Found::Rule(number, _) => entry_line(rules, number),
         Found::Nothing => 0,
         Found::Lacks(lookups) => panic!("{lookups:?}"),
     }
+}
+
+/// The line where the rule of this number is written.
+fn entry_line(rules: &Chain, number: u32) -> u32 {
+    let entry = rules.entries().get(number).expect("an entry");
+    entry.line().expect("a line")
 }
 
 #[test]
@@ -63,34 +69,31 @@ fn the_file_of_s25r_decides_as_it_says() {
     ] {
         assert_eq!(line(name, address), want, "{name} {address}");
     }
-    let default = rules.default.as_ref().expect("a default");
-    assert_eq!(default.action, Action::Pass);
-    assert_eq!(
-        default.entry.as_ref().and_then(crate::policy::Entry::line),
-        Some(14)
-    );
+    let (action, number) = rules.fallback().expect("a default");
+    assert_eq!(action, &Action::Pass);
+    assert_eq!(number.map(|number| entry_line(&rules, number)), Some(14));
 }
 
 #[test]
 fn treatment_and_source_are_those_of_the_entry() {
     let rules = rules(NETWORKS);
-    let found = rules.chain.rules().last().expect("rules");
     assert_eq!(
-        found.entry.to_string(),
+        rules.entries().get(3).expect("rules").to_string(),
         "f:22: racl \"patient\" greylist list \"waiting users\" delay 30m autowhite 3d msg \"Please retry in %R\""
     );
-    let Action::Greylist(treatment) = &found.action else {
-        panic!("{:?}", found.action);
+    assert_eq!(rules.id(3), Some("patient"));
+    let Some(Action::Greylist(treatment)) = rules.action(3) else {
+        panic!("{:?}", rules.action(3));
     };
-    assert_eq!(treatment.delay, Some(Span::from_seconds(1800)));
-    assert_eq!(treatment.max_age, Some(Span::from_days(3)));
+    assert_eq!(treatment.terms.delay, Some(Span::from_seconds(1800)));
+    assert_eq!(treatment.terms.max_age, Some(Span::from_days(3)));
     assert_eq!(
         treatment.text.as_ref().map(|text| text.pieces().len()),
         Some(2)
     );
-    let default = rules.default.as_ref().expect("a default");
+    let (action, _) = rules.fallback().expect("a default");
     assert!(
-        matches!(&default.action, Action::Greylist(treatment) if treatment.delay == Some(Span::from_hours(24)))
+        matches!(action, Action::Greylist(treatment) if treatment.terms.delay == Some(Span::from_hours(24)))
     );
 }
 
@@ -106,8 +109,10 @@ fn without_a_default_the_others_wait_and_in_test_mode_they_pass() {
             Some(true),
         ),
     ] {
-        let default = rules(&text).default;
-        let waits = default.map(|default| matches!(default.action, Action::Greylist(_)));
+        let rules = rules(&text);
+        let waits = rules
+            .fallback()
+            .map(|(action, _)| matches!(action, Action::Greylist(_)));
         assert_eq!(waits, want, "{text}");
     }
     let rules = rules(LEGACY);
@@ -129,7 +134,7 @@ fn a_refusal_has_the_texts_of_milter_greylist_unless_the_entry_has_others() {
         ),
     ] {
         let rules = rules(&format!("racl blacklist addr 192.0.2.1 {values}\n"));
-        let Action::Refuse(refusal) = &rules.chain.rules()[0].action else {
+        let Some(Action::Refuse(refusal)) = rules.action(0) else {
             panic!("a refusal");
         };
         let found = (refusal.code, &*refusal.enhanced_code, refusal.text.text());
@@ -223,8 +228,8 @@ fn a_pass_is_sticky_unless_the_file_says_multiracl() {
             ..Attempt::default()
         };
         let subject = Subject::new(&attempt, LocalTime::default()).expect("a subject");
-        let found = match rules.chain.find(&subject, &Evidence::default(), Some(0)) {
-            Found::Rule(_, rule) => rule.entry.line().unwrap_or_default(),
+        let found = match rules.find(&subject, &Evidence::default(), Some(0)) {
+            Found::Rule(number, _) => entry_line(&rules, number),
             Found::Nothing => 0,
             Found::Lacks(lookups) => panic!("{lookups:?}"),
         };

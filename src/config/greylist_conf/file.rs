@@ -1,0 +1,74 @@
+//! The file that `--greylist-conf` names: read as a whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::super::options::Options;
+use super::super::{file, params};
+use super::statements::{self, Given};
+use super::{compile, parse};
+use crate::policy::Params;
+use crate::policy::chain::Chain;
+
+/// The file, and what its statements depend on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfFile {
+    path: PathBuf,
+    /// The numbers that the options set, or their defaults.
+    options: Params,
+    /// Which of them were given.
+    given: Given,
+}
+
+/// What a file says besides its entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedConf {
+    /// The numbers: what an option sets, else what the file says, else the defaults.
+    pub params: Params,
+    /// The defaults in force that milter-greylist has otherwise, in words; empty if there are none.
+    pub defaults: String,
+}
+
+impl ConfFile {
+    /// The file of these options, if there is one. Errors about the numbers are reported elsewhere.
+    pub(in crate::config) fn new(options: &Options) -> Option<Self> {
+        let path = PathBuf::from(options.greylist_conf.as_ref()?);
+        Some(Self {
+            path,
+            options: params::read(options, &mut Diagnostics::default()),
+            given: Given::new(options),
+        })
+    }
+
+    /// Reads the file; `None` after an error.
+    pub(in crate::config) fn load(&self, found: &mut Diagnostics) -> Option<(Chain, LoadedConf)> {
+        let loaded = self.read(found);
+        loaded.filter(|_| found.errors.is_empty())
+    }
+
+    fn read(&self, found: &mut Diagnostics) -> Option<(Chain, LoadedConf)> {
+        let path: &Path = &self.path;
+        let bytes = match file::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let error = Diagnostic::file(path, file::explain(path, &error));
+                found.errors.push(error);
+                return None;
+            }
+        };
+        let (conf, mut findings) = parse(path, &bytes);
+        let params = statements::read(path, &conf, (&self.options, self.given), &mut findings);
+        let (chain, more) = compile(path, &conf, self.given.text);
+        let chain = chain.filter(|_| findings.errors.is_empty());
+        for (all, new) in [
+            (&mut found.errors, [findings.errors, more.errors]),
+            (&mut found.warnings, [findings.warnings, more.warnings]),
+        ] {
+            all.extend(new.into_iter().flatten());
+        }
+        let mut chain = chain?;
+        chain.hold_back(conf.message.len());
+        let defaults = statements::defaults(&conf.globals, self.given, &params);
+        Some((chain, LoadedConf { params, defaults }))
+    }
+}

@@ -1,0 +1,179 @@
+//! Whose numbers hold: an option beats the file's statement, and the statement beats the default.
+
+use std::path::Path;
+
+use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::super::options::Options;
+use super::ast::{Action, Globals, GreylistConf, Located, Position};
+use crate::policy::{Params, Scheme, Tarpit};
+use crate::types::Span;
+
+/// Which options were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each option")]
+pub(super) struct Given {
+    pub(super) text: bool,
+    delay: bool,
+    retry_window: bool,
+    max_age: bool,
+    auto_whitelist: bool,
+    ipv4_bits: bool,
+    ipv6_bits: bool,
+    tarpit: bool,
+    s25r: bool,
+}
+
+impl Given {
+    pub(super) fn new(options: &Options) -> Self {
+        let is = |name: &str| options.is_given(name);
+        Self {
+            text: options.greylist_text.is_some(),
+            delay: is("delay"),
+            retry_window: is("retry_window"),
+            max_age: is("max_age"),
+            auto_whitelist: is("auto_whitelist_clients"),
+            ipv4_bits: is("ipv4cidr") || options.lookup_by_host,
+            ipv6_bits: is("ipv6cidr") || options.lookup_by_host,
+            tarpit: options.tarpit.is_some() || options.targrey,
+            s25r: options.s25r.is_some(),
+        }
+    }
+}
+
+/// The numbers in force: what an option sets, else what the file says, else the default.
+pub(super) fn read(
+    path: &Path,
+    conf: &GreylistConf,
+    (options, given): (&Params, Given),
+    found: &mut Diagnostics,
+) -> Params {
+    let globals = &conf.globals;
+    let mut params = *options;
+    // A file without entries for recipients changes nothing for them.
+    params.spf.excuses_rules = !conf.recipient.is_empty() && globals.no_spf.is_none();
+    params.exempt_authenticated &= globals.no_auth.is_none();
+    set(&mut params.delay, globals.delay, given.delay);
+    set(
+        &mut params.retry_window,
+        globals.timeout,
+        given.retry_window,
+    );
+    set(&mut params.max_age, globals.auto_white, given.max_age);
+    if globals.lazy_auto_white.is_some() && !given.auto_whitelist {
+        params.auto_whitelist = Some(1);
+    }
+    let networks = [
+        (&mut params.ipv4_bits, globals.ipv4_bits, given.ipv4_bits),
+        (&mut params.ipv6_bits, globals.ipv6_bits, given.ipv6_bits),
+    ];
+    for (bits, stated, is_given) in networks {
+        if stated.is_some_and(|stated| stated.value == 0) {
+            let message = "a network of 0 bits is every client there is; use 1 or more";
+            found.errors.extend(at(path, stated, message));
+        }
+        set(bits, stated, is_given);
+    }
+    if let Some(stated) = globals.tarpit
+        && !given.tarpit
+        && stated.value > Span::ZERO
+    {
+        params.tarpit = Some(Tarpit {
+            length: stated.value,
+            scheme: Scheme::Deferring,
+            limit: TARPIT_LIMIT,
+        });
+    }
+    complain(path, conf, (&params, given), found);
+    params
+}
+
+/// Most clients that wait for their reply at once.
+const TARPIT_LIMIT: u32 = 50;
+
+/// Takes what the file states, unless the option was given.
+fn set<T: Copy>(value: &mut T, stated: Option<Located<T>>, is_given: bool) {
+    if let Some(stated) = stated.filter(|_| !is_given) {
+        *value = stated.value;
+    }
+}
+
+/// A finding about what the file states.
+fn at<T>(path: &Path, stated: Option<Located<T>>, message: &str) -> Option<Diagnostic> {
+    let Position { line, column } = stated?.at;
+    Some(Diagnostic::column(path, line, column, message))
+}
+
+/// Errors and warnings about what does not fit together.
+fn complain(
+    path: &Path,
+    conf: &GreylistConf,
+    (params, given): (&Params, Given),
+    found: &mut Diagnostics,
+) {
+    let too_long = "the delay is not shorter than the time for which a triplet waits (timeout, --retry-window): \
+                    nobody would ever pass";
+    let globals = conf.globals.delay.filter(|_| !given.delay);
+    let entries = conf.recipient.iter().filter_map(|entry| entry.values.delay);
+    for delay in globals.into_iter().chain(entries) {
+        if delay.value >= params.retry_window {
+            found.errors.extend(at(path, Some(delay), too_long));
+        }
+    }
+    let default = conf.recipient.last().filter(|entry| entry.is_default());
+    if let Some(default) = default.filter(|default| default.action == Action::Greylist)
+        && given.s25r
+    {
+        let message = "everybody waits by this default, whatever --s25r says";
+        let Position { line, column } = default.at;
+        let warning = Diagnostic::column(path, line, column, message);
+        found.warnings.push(warning);
+    }
+    let globals = &conf.globals;
+    let without_milter = [
+        ("report", globals.report.map(|stated| stated.at)),
+        ("delayedreject", globals.delayed_reject),
+        ("localaddr", globals.local_address.map(|stated| stated.at)),
+        (
+            "spamdsock",
+            globals.spamd_socket.as_ref().map(|stated| stated.at),
+        ),
+    ];
+    for (word, position) in without_milter {
+        if let Some(Position { line, column }) = position {
+            let message = format!("{word} has no effect without a milter");
+            let warning = Diagnostic::column(path, line, column, message);
+            found.warnings.push(warning);
+        }
+    }
+}
+
+/// The defaults in force that milter-greylist has otherwise.
+pub(super) fn defaults(globals: &Globals, given: Given, params: &Params) -> String {
+    let bits = |bits: u8| format!("/{bits}");
+    let all = [
+        (
+            globals.delay.is_none() && !given.delay,
+            ("greylist", params.delay.to_string(), "30m"),
+        ),
+        (
+            globals.timeout.is_none() && !given.retry_window,
+            ("timeout", params.retry_window.to_string(), "5d"),
+        ),
+        (
+            globals.auto_white.is_none() && !given.max_age,
+            ("autowhite", params.max_age.to_string(), "1d"),
+        ),
+        (
+            globals.ipv4_bits.is_none() && !given.ipv4_bits,
+            ("subnetmatch", bits(params.ipv4_bits), "/32"),
+        ),
+        (
+            globals.ipv6_bits.is_none() && !given.ipv6_bits,
+            ("subnetmatch6", bits(params.ipv6_bits), "/128"),
+        ),
+    ];
+    let differ = all.into_iter().filter(|(is_ours, _)| *is_ours);
+    let words = differ
+        .map(|(_, (word, ours, theirs))| format!("{word} {ours} (milter-greylist: {theirs})"));
+    words.collect::<Vec<_>>().join(", ")
+}

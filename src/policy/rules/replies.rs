@@ -1,0 +1,142 @@
+//! The replies for outcomes, in the words of the options, or of the rule that decides.
+
+use std::borrow::Cow;
+
+use super::Ruleset;
+use crate::policy::access::AccessResult;
+use crate::policy::chain::{Action, Refusal, RuleName, TokenValues, Treatment};
+use crate::policy::{Attempt, Because, EntryRef, Outcome, Verdict};
+use crate::types::{ClientIp, Reason, Reply, ReplyText, SmtpCode, Span, Timestamp};
+
+/// The codes of a deferral with a code of its own, unless the rule has others (milter-greylist).
+const DEFERRED: (u16, &str) = (451, "4.7.1");
+
+impl Ruleset {
+    /// The reply for an outcome that no table and no DNS list has replied to.
+    pub fn reply(&self, attempt: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
+        if let (Reason::RuleReject, Because::Entry(entry)) = (outcome.reason, outcome.because) {
+            return self.refusal(attempt, entry, now);
+        }
+        if let Verdict::Defer { remaining } = outcome.verdict
+            && let Some(treatment) = self.treatment(outcome.suspicion)
+        {
+            let delay = treatment.terms.delay.unwrap_or(self.params.delay);
+            let remaining = remaining.try_again_in(delay);
+            let deferral = self.deferral(attempt, (outcome, treatment), remaining, now);
+            if let Some(reply) = deferral {
+                return reply;
+            }
+        }
+        let recipient = attempt.recipient.unwrap_or_default();
+        self.texts
+            .reply(outcome.verdict, recipient, now, self.params.delay)
+    }
+
+    /// The reply to a request that is repeated. A table is searched again; it may be another one now.
+    pub fn repeated_reply(
+        &self,
+        attempt: &Attempt<'_>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Reply {
+        let client = (attempt.client_name, attempt.client_address);
+        if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
+            let found = self.lists.access.find(name, address);
+            return match found {
+                Some(found) if matches!(found.result, AccessResult::Reply(_)) => {
+                    Reply::Access(ReplyText::new(found.text()))
+                }
+                Some(_) | None => Reply::Continue,
+            };
+        }
+        self.reply(attempt, outcome, now)
+    }
+
+    /// The reply to an attempt that this rule refuses.
+    fn refusal(&self, attempt: &Attempt<'_>, rule: EntryRef, now: Timestamp) -> Reply {
+        let Some(Action::Refuse(refusal)) = self.lists.chain.action(rule.number) else {
+            return Reply::Continue;
+        };
+        let Refusal {
+            code,
+            enhanced_code,
+            text,
+        } = refusal;
+        let values = TokenValues {
+            code: Some(*code),
+            enhanced_code,
+            ..self.token_values(attempt, Some(rule), now)
+        };
+        let code = SmtpCode {
+            number: *code,
+            enhanced: Cow::Owned(enhanced_code.to_string()),
+        };
+        Reply::Code(code, values.reply_text(text))
+    }
+
+    /// The reply to an attempt that is deferred as a rule says; `None` if the rule says nothing about it.
+    fn deferral(
+        &self,
+        attempt: &Attempt<'_>,
+        (outcome, treatment): (&Outcome, &Treatment),
+        remaining: Span,
+        now: Timestamp,
+    ) -> Option<Reply> {
+        let text = treatment.text.as_ref()?;
+        let waits = outcome
+            .changes
+            .triplet
+            .map(|triplet| now.since(triplet.first()));
+        let rule = outcome.rule().map(EntryRef::of_rule);
+        let (code, enhanced_code) = DEFERRED;
+        let code = treatment.code.unwrap_or(code);
+        let enhanced_code = treatment.enhanced_code.as_deref().unwrap_or(enhanced_code);
+        let values = TokenValues {
+            code: Some(code),
+            enhanced_code,
+            elapsed: waits.unwrap_or_default(),
+            remaining,
+            ..self.token_values(attempt, rule, now)
+        };
+        let text = values.reply_text(text);
+        let has_code = treatment.code.is_some() || treatment.enhanced_code.is_some();
+        Some(if has_code {
+            let code = SmtpCode {
+                number: code,
+                enhanced: Cow::Owned(enhanced_code.to_owned()),
+            };
+            Reply::Code(code, text)
+        } else {
+            Reply::Greylist {
+                text,
+                has_code: false,
+            }
+        })
+    }
+
+    /// What tokens stand for, whatever the outcome.
+    fn token_values<'a>(
+        &'a self,
+        attempt: &Attempt<'a>,
+        rule: Option<EntryRef>,
+        now: Timestamp,
+    ) -> TokenValues<'a> {
+        let entry = rule.and_then(|rule| self.lists.chain.entries().get(rule.number));
+        let line = entry.and_then(|entry| entry.line());
+        let id = rule.and_then(|rule| self.lists.chain.id(rule.number));
+        let rule = line.map(|line| RuleName { line, id });
+        TokenValues {
+            client: attempt.client_address.and_then(ClientIp::parse),
+            client_name: attempt.client_name.unwrap_or_default(),
+            helo: attempt.helo_name.unwrap_or_default(),
+            sender: attempt.sender.unwrap_or_default(),
+            recipient: attempt.recipient.unwrap_or_default(),
+            queue_id: attempt.queue_id.unwrap_or_default(),
+            now: Some((now, self.texts.zone())),
+            host: self.texts.host(),
+            rule,
+            current: rule,
+            ..TokenValues::default()
+        }
+    }
+}
