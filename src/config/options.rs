@@ -7,8 +7,8 @@
 //! option: of an option given twice the last wins, and the list options may be repeated. Unambiguous
 //! abbreviations are accepted, which Postgrey does not do.
 //!
-//! One argument is not here, because only the daemon itself uses it: `--prove-database`, with which it starts a child
-//! that reads a database which may crash its reader ([`prove_database`](crate::store::prove_database)).
+//! One argument is not here, because only the daemon itself uses it: `--check-database`, with which it starts a child
+//! that reads a database which may crash its reader ([`check_database`](crate::store::check_database)).
 
 use std::ffi::OsString;
 

@@ -7,7 +7,7 @@ use std::thread;
 
 use super::{Control, ControlError};
 use crate::service::clock::monotonic;
-use crate::store::{Reader, Refusal, RequestError, StoreError};
+use crate::store::{Reader, RequestError, StoreError, StoreRefusal};
 
 /// Bytes that are brought to the disk at once.
 const PIECE: u64 = 1 << 20;
@@ -34,7 +34,7 @@ impl Control {
 
 /// Copies piece by piece. All at once it would stand before the next commit in the disk's queue.
 fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), RequestError> {
-    let failed = |error: io::Error| Refusal::Copy(error.into());
+    let failed = |error: io::Error| StoreRefusal::Copy(error.into());
     let (pieces, sink) = io::pipe().map_err(failed)?;
     thread::scope(|scope| {
         let copying = thread::Builder::new().name("backup".to_owned());

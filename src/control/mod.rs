@@ -25,7 +25,7 @@ use crate::policy::pattern::PatternError;
 use crate::service::internals::Inner;
 use crate::service::worker::{AdminTask, AdminTaskError, Message};
 use crate::service::{Gate, Internals};
-use crate::store::{Commit, Reader, Records, Refusal, RequestError, StoreError};
+use crate::store::{Commit, Reader, Records, RequestError, StoreError, StoreRefusal};
 use crate::types::sync::Mutex;
 
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
@@ -122,13 +122,13 @@ pub enum ControlError {
 impl From<RequestError> for ControlError {
     fn from(error: RequestError) -> Self {
         match error {
-            RequestError::Refused(Refusal::Hashed) => Self::Hashed,
-            RequestError::Refused(Refusal::BadCursor) => Self::BadCursor,
-            RequestError::Refused(Refusal::Length { most, .. }) => Self::TooLong {
+            RequestError::Refused(StoreRefusal::Hashed) => Self::Hashed,
+            RequestError::Refused(StoreRefusal::BadCursor) => Self::BadCursor,
+            RequestError::Refused(StoreRefusal::Length { most, .. }) => Self::TooLong {
                 what: "a text",
                 most,
             },
-            RequestError::Refused(Refusal::Copy(error)) => Self::Copy(error),
+            RequestError::Refused(StoreRefusal::Copy(error)) => Self::Copy(error),
             RequestError::Store(error) => Self::Store(error),
         }
     }

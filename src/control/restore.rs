@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::backup::write_gently;
 use super::{Control, ControlError};
 use crate::service::worker::{Message, Restore};
-use crate::store::{Candidate, RestoreError, StoreError};
+use crate::store::{RestoreError, StagedBackup, StoreError};
 
 /// How often it is tried while the database is being read, and how long after each time.
 const ATTEMPTS: u32 = 100;
@@ -23,7 +23,7 @@ impl Control {
     /// # Errors
     ///
     /// [`ControlError::Restore`]; the database is as it was unless that is [`RestoreError::Closed`], and what had not been
-    /// written to it is lost with [`RestoreError::GivenBack`].
+    /// written to it is lost with [`RestoreError::RolledBack`].
     pub async fn restore(&self, file: File) -> Result<(), ControlError> {
         let _one = self.0.restoring.lock().await;
         let opener = Arc::clone(&self.0.opener);
@@ -32,9 +32,9 @@ impl Control {
             // What is appended to the file from now on is not read.
             opener.stage(size, &mut |copy| write_gently((&file).take(size), copy))
         });
-        let candidate = Arc::new(staging.await.map_err(|_| gone())??);
+        let staged = Arc::new(staging.await.map_err(|_| gone())??);
         let mut attempts = 0_u32;
-        while let Err(error) = self.put_in_place(&candidate).await {
+        while let Err(error) = self.put_in_place(&staged).await {
             attempts = attempts.saturating_add(1);
             if !matches!(error, RestoreError::InUse) || attempts >= ATTEMPTS {
                 return Err(error.into());
@@ -47,12 +47,12 @@ impl Control {
     /// Has the writer thread put it in place.
     pub(super) async fn put_in_place(
         &self,
-        candidate: &Arc<Candidate>,
+        staged: &Arc<StagedBackup>,
     ) -> Result<(), RestoreError> {
         let (done, is_done) = oneshot::channel();
         let inner = Arc::clone(&self.0);
         let restore = Box::new(Restore {
-            candidate: Arc::clone(candidate),
+            staged: Arc::clone(staged),
             then: Box::new(move || inner.instance_cache.clear()),
             done,
         });

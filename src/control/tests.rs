@@ -19,7 +19,7 @@ use crate::service::clock::Clock;
 use crate::service::clock::tests::ManualClock;
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
-use crate::store::{Candidate, Lock, Locked, Opener, Page, Row, RowKey};
+use crate::store::{Lock, Locked, Opener, Page, Row, RowKey, StagedBackup};
 use crate::types::{Prefix, Span, Timestamp};
 
 const START: u64 = 1_800_000_000;
@@ -925,26 +925,26 @@ async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
     let good = fs::read(&file).unwrap();
     let torn = good.get(..good.len() - 4096).unwrap().to_vec();
     for (name, bytes) in [("torn", torn), ("foreign", vec![7; good.len()])] {
-        let candidate = Arc::new(Candidate::unproved(&db, &bytes));
-        let restored = control.put_in_place(&candidate).await;
+        let staged = Arc::new(StagedBackup::unchecked(&db, &bytes));
+        let restored = control.put_in_place(&staged).await;
         assert!(
-            matches!(restored, Err(RestoreError::GivenBack(_))),
+            matches!(restored, Err(RestoreError::RolledBack(_))),
             "{name}: {restored:?}"
         );
         // The writing thread lets go of it after its answer.
-        while Arc::strong_count(&candidate) > 1 {
+        while Arc::strong_count(&staged) > 1 {
             tokio::task::yield_now().await;
         }
-        drop(candidate);
+        drop(staged);
         assert_eq!(gate.status().trouble, None, "{name}");
         assert_eq!(reason("1@x").await, Reason::EarlyRetry, "{name}");
         for left in ["restore.new", "data.mdb.before-restore"] {
             assert!(!db.join(left).exists(), "{name}: {left}");
         }
     }
-    let candidate = Arc::new(Candidate::unproved(&db, &good));
+    let staged = Arc::new(StagedBackup::unchecked(&db, &good));
     assert_eq!(reason("2@x").await, Reason::New);
-    control.put_in_place(&candidate).await.unwrap();
+    control.put_in_place(&staged).await.unwrap();
     assert_eq!(reason("2@x").await, Reason::New, "it is the backup now");
     drop((gate, control));
     worker.join().unwrap();

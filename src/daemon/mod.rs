@@ -43,7 +43,7 @@ use unit_options::UnitOptions;
 #[must_use]
 pub fn main() -> ExitCode {
     // The daemon starts itself this way to test whether a database can be read; not an option for users.
-    if let Some(code) = store::prove_database(std::env::args_os().skip(1)) {
+    if let Some(code) = store::check_database(std::env::args_os().skip(1)) {
         return code;
     }
     let mut arguments: Vec<OsString> = std::env::args_os().collect();

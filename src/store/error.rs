@@ -74,7 +74,7 @@ impl From<heed::Error> for StoreError {
 
 /// Why a working store refuses a request.
 #[derive(Debug, thiserror::Error)]
-pub enum Refusal {
+pub enum StoreRefusal {
     /// Invalid cursor: not from [`Page::next`](super::Page::next).
     #[error("invalid cursor")]
     BadCursor,
@@ -101,7 +101,7 @@ pub enum Refusal {
 pub enum RequestError {
     /// It was refused; the store works.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] StoreRefusal),
     /// The store has failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -45,7 +45,7 @@ fn entries_are_kept_replaced_and_removed() {
             let refused = put(writer.as_mut(), &entry(ListName::Client, text)).unwrap_err();
             assert!(matches!(
                 refused,
-                RequestError::Refused(Refusal::Length { .. })
+                RequestError::Refused(StoreRefusal::Length { .. })
             ));
         }
 

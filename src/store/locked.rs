@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::lmdb::LmdbOpener;
 use super::lock::{Lock, LockError};
 use super::opener::{Halves, LockState, Opener};
-use super::restore::{Candidate, Fill, RestoreError, clear};
+use super::restore::{Fill, RestoreError, StagedBackup, clear};
 use super::unclean::Unclean;
 use super::{OpenError, staging};
 use crate::types::sync::{Mutex, MutexGuard};
@@ -93,7 +93,7 @@ impl Opener for Locked {
         self.held().keep(&self.opener.directory)
     }
 
-    fn stage(&self, size: u64, fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+    fn stage(&self, size: u64, fill: &mut Fill<'_>) -> Result<StagedBackup, RestoreError> {
         self.held()
             .keep(&self.opener.directory)
             .map_err(OpenError::from)?;

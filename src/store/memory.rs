@@ -12,7 +12,8 @@ use super::schema::{
 };
 use super::{
     Commit, Counters, HISTORY, Halves, OpenError, Opener, Page, Reader, RecordCounts, Records,
-    Refusal, RequestError, Row, RowKey, Scope, StoreError, Swept, TransactionBody, Writer, add_up,
+    RequestError, Row, RowKey, Scope, StoreError, StoreRefusal, Swept, TransactionBody, Writer,
+    add_up,
 };
 use crate::policy::{
     Added, Case, Client, ClientKey, Facts, Identity, ListName, Params, Pause, Sleep, SleepChange,
@@ -265,7 +266,7 @@ impl Reader for MemoryStore {
             _ => false,
         };
         if cursor.is_some_and(|cursor| !is_of_scope(cursor.table)) {
-            return Err(Refusal::BadCursor.into());
+            return Err(StoreRefusal::BadCursor.into());
         }
         let tables = self.tables();
         let mut collector = Collector::new(most, wanted);
@@ -302,7 +303,7 @@ impl Reader for MemoryStore {
 
     /// Something that tells the records, and nothing that can be opened.
     fn copy_to(&self, file: &mut File) -> Result<(), RequestError> {
-        write!(file, "{:?}", self.tables()).map_err(|error| Refusal::Copy(error.into()).into())
+        write!(file, "{:?}", self.tables()).map_err(|error| StoreRefusal::Copy(error.into()).into())
     }
 }
 

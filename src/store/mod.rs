@@ -8,7 +8,7 @@
 //! # Error handling
 //!
 //! Nothing here logs. A store that cannot be opened is an [`OpenError`]; reading or writing that fails is a
-//! [`StoreError`]; what was asked for and cannot be had, with nothing wrong in the store, is a [`Refusal`]. After an
+//! [`StoreError`]; what was asked for and cannot be had, with nothing wrong in the store, is a [`StoreRefusal`]. After an
 //! error the transaction has changed nothing. Whether to try again is the caller's decision: see
 //! [`StoreError::is_fatal_for_readers`].
 
@@ -37,15 +37,15 @@ use crate::policy::{
 };
 use crate::types::{Span, Timestamp};
 
-pub use error::{Refusal, RequestError, StoreError};
+pub use error::{RequestError, StoreError, StoreRefusal};
 pub use lock::{Lock, LockError};
 pub use locked::Locked;
 pub use open::{OpenError, UncleanError};
 pub use opener::{Halves, LockState, Opener};
 pub use privacy::PrivacyError;
-pub use restore::{Candidate, Fill, RestoreError, Unfit};
+pub use restore::{BackupDefect, Fill, RestoreError, StagedBackup};
 pub use rows::{Page, Row, RowKey, Scope};
-pub use unclean::prove_database;
+pub use unclean::check_database;
 
 /// How long the counters of an hour are kept: a year and a month to compare it with.
 const HISTORY: Span = Span::from_days(400);
@@ -118,7 +118,7 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Refusal::BadCursor`] when `after` is none of a page of this scope, [`Refusal::Hashed`] when a
+    /// [`StoreRefusal::BadCursor`] when `after` is none of a page of this scope, [`StoreRefusal::Hashed`] when a
     /// network is asked for under `--privacy`, [`StoreError`] when the records cannot be read.
     fn page(
         &self,
@@ -161,7 +161,7 @@ pub trait Reader: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Copy`] when it cannot be written: what is in the file is of no use then. [`StoreError`] when the
+    /// [`StoreRefusal::Copy`] when it cannot be written: what is in the file is of no use then. [`StoreError`] when the
     /// records cannot be read.
     fn copy_to(&self, file: &mut File) -> Result<(), RequestError>;
 }
@@ -251,7 +251,7 @@ pub trait Records {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Length`] when its text or its comment is too long, [`StoreError`] when it cannot be kept.
+    /// [`StoreRefusal::Length`] when its text or its comment is too long, [`StoreError`] when it cannot be kept.
     fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError>;
 
     /// Removes an entry; says whether there was one.
@@ -272,7 +272,7 @@ pub trait Records {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Length`] when a word is empty or longer than 255 bytes, [`StoreError`] when the counters cannot
+    /// [`StoreRefusal::Length`] when a word is empty or longer than 255 bytes, [`StoreError`] when the counters cannot
     /// be kept.
     fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError>;
 
@@ -418,7 +418,7 @@ pub trait Writer: Send {
     /// # Errors
     ///
     /// [`StoreError::Replaced`] when it is somewhere else or nowhere.
-    fn look(&self) -> Result<(), StoreError> {
+    fn check_file(&self) -> Result<(), StoreError> {
         Ok(())
     }
 }

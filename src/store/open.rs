@@ -82,7 +82,7 @@ pub enum UncleanError {
         "{file} is damaged: the process that read it has failed ({status}); \
          stop stargrey, move the file away or put a backup in its place, and start again"
     )]
-    Unsound {
+    Damaged {
         /// The data file.
         file: PathBuf,
         /// How the process ended.
@@ -94,7 +94,7 @@ pub enum UncleanError {
          stop stargrey, move the file away or put a backup in its place, and start again; \
          if the database is not the cause, remove {mark}"
     )]
-    Suspected {
+    ManyCrashes {
         /// The data file.
         file: PathBuf,
         /// The path of the mark.
@@ -104,7 +104,7 @@ pub enum UncleanError {
     },
     /// The child process is reading the database.
     #[error("stargreyd has crashed or was killed more than once: reading all of {0} before use")]
-    Proving(PathBuf),
+    Checking(PathBuf),
     /// The child process cannot be started.
     #[error("{path}: {source}")]
     Child {

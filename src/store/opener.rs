@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::lock::LockError;
-use super::restore::{Candidate, Fill, RestoreError};
+use super::restore::{Fill, RestoreError, StagedBackup};
 use super::{OpenError, Reader, StoreError, Writer};
 
 /// The two halves of an open store.
@@ -48,9 +48,9 @@ pub trait Opener: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`RestoreError::Unfit`] when the backup cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`]
+    /// [`RestoreError::BackupDefect`] when the backup cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`]
     /// when it cannot be copied.
-    fn stage(&self, _size: u64, _fill: &mut Fill<'_>) -> Result<Candidate, RestoreError> {
+    fn stage(&self, _size: u64, _fill: &mut Fill<'_>) -> Result<StagedBackup, RestoreError> {
         Err(OpenError::Store(StoreError::Closed).into())
     }
 

@@ -207,7 +207,7 @@ fn foreign_cursors_are_refused_and_no_harm_is_done() {
         for (scope, after) in cases {
             let refused = page(scope, after).unwrap_err();
             assert!(
-                matches!(refused, RequestError::Refused(Refusal::BadCursor)),
+                matches!(refused, RequestError::Refused(StoreRefusal::BadCursor)),
                 "{after:?}"
             );
         }
@@ -218,7 +218,7 @@ fn foreign_cursors_are_refused_and_no_harm_is_done() {
             };
             assert!(matches!(
                 page(&one, b""),
-                Err(RequestError::Refused(Refusal::Hashed))
+                Err(RequestError::Refused(StoreRefusal::Hashed))
             ));
         }
     });

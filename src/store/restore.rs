@@ -3,10 +3,10 @@
 //! | step | in the directory of the database |
 //! | --- | --- |
 //! | [`stage`](super::Opener::stage): the backup is copied, and the copy is checked | `restore.new/data.mdb` |
-//! | [`Candidate::take_place`]: the database gets a second name | `data.mdb.before-restore` |
+//! | [`StagedBackup::install`]: the database gets a second name | `data.mdb.before-restore` |
 //! | and the copy is renamed | `data.mdb` |
 //!
-//! If the copy cannot be opened then, the old database is put back: [`Candidate::give_back`].
+//! If the copy cannot be opened then, the old database is put back: [`StagedBackup::roll_back`].
 //!
 //! `data.mdb` exists at every moment: the old or the new one, each complete and on disk. A kill in between leaves
 //! `restore.new` behind, which the next start removes.
@@ -31,7 +31,7 @@ pub type Fill<'a> = dyn FnMut(&mut File) -> io::Result<()> + 'a;
 
 /// Why a backup cannot be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unfit {
+pub enum BackupDefect {
     /// It is empty.
     #[error("it is empty")]
     Empty,
@@ -79,7 +79,7 @@ pub enum Unfit {
 pub enum RestoreError {
     /// The backup cannot be used. The database is unchanged.
     #[error("the backup cannot be restored: {0}")]
-    Unfit(#[from] Unfit),
+    BackupDefect(#[from] BackupDefect),
     /// A backup, a listing or an export reads the database. The database is unchanged.
     #[error("a backup, a listing or an export is reading the database")]
     InUse,
@@ -98,7 +98,7 @@ pub enum RestoreError {
     Failed(#[from] OpenError),
     /// The backup was put in place and could not be opened. The old database is back, without buffered changes.
     #[error("{0}")]
-    GivenBack(OpenError),
+    RolledBack(OpenError),
     /// The database cannot be opened any more.
     #[error("{0}")]
     Closed(String),
@@ -106,7 +106,7 @@ pub enum RestoreError {
 
 /// A checked copy of a backup, in a directory beside the database. Removed when dropped, unless it became the database.
 #[derive(Debug)]
-pub struct Candidate {
+pub struct StagedBackup {
     directory: PathBuf,
 }
 
@@ -116,7 +116,7 @@ pub(super) fn clear(directory: &Path) {
     drop(fs::remove_dir_all(directory.join(STAGING)));
 }
 
-impl Candidate {
+impl StagedBackup {
     /// A copy to be made beside the database in `directory`.
     pub(super) const fn new(directory: PathBuf) -> Self {
         Self { directory }
@@ -128,7 +128,7 @@ impl Candidate {
     /// # Errors
     ///
     /// [`OpenError::File`]; the database is unchanged then.
-    pub fn take_place(&self) -> Result<(), OpenError> {
+    pub fn install(&self) -> Result<(), OpenError> {
         let data = self.directory.join("data.mdb");
         let before = self.directory.join(BEFORE);
         unless_missing(fs::remove_file(&before))
@@ -142,7 +142,7 @@ impl Candidate {
     /// # Errors
     ///
     /// [`OpenError::File`]; the database is the copy then.
-    pub fn give_back(&self) -> Result<(), OpenError> {
+    pub fn roll_back(&self) -> Result<(), OpenError> {
         let data = self.directory.join("data.mdb");
         match fs::rename(self.directory.join(BEFORE), &data) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -171,19 +171,19 @@ impl Candidate {
 }
 
 #[cfg(test)]
-impl Candidate {
+impl StagedBackup {
     /// An unchecked copy, beside the database in `directory`.
-    pub(crate) fn unproved(directory: &Path, bytes: &[u8]) -> Self {
-        let candidate = Self {
+    pub(crate) fn unchecked(directory: &Path, bytes: &[u8]) -> Self {
+        let staged = Self {
             directory: directory.to_owned(),
         };
-        fs::create_dir(candidate.staging()).unwrap();
-        fs::write(candidate.staging().join("data.mdb"), bytes).unwrap();
-        candidate
+        fs::create_dir(staged.staging()).unwrap();
+        fs::write(staged.staging().join("data.mdb"), bytes).unwrap();
+        staged
     }
 }
 
-impl Drop for Candidate {
+impl Drop for StagedBackup {
     fn drop(&mut self) {
         clear(&self.directory);
     }

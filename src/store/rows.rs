@@ -20,7 +20,7 @@ use std::cmp::Ordering;
 
 use super::privacy::HASH_LENGTH;
 use super::schema::LONGEST_KEY;
-use super::{Refusal, StoreError};
+use super::{StoreError, StoreRefusal};
 use crate::policy::{Client, ClientKey, Identity, Sleep, Triplet, TripletParts};
 use crate::types::Prefix;
 
@@ -182,7 +182,7 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// Reads it; `None` is the beginning.
-    pub(super) fn decode(bytes: &'a [u8], is_hashed: bool) -> Result<Option<Self>, Refusal> {
+    pub(super) fn decode(bytes: &'a [u8], is_hashed: bool) -> Result<Option<Self>, StoreRefusal> {
         let Some((table, key)) = bytes.split_first() else {
             return Ok(None);
         };
@@ -192,7 +192,7 @@ impl<'a> Cursor<'a> {
             key.len() <= LONGEST_KEY && Identity::read(key).is_some()
         };
         if !is_key {
-            return Err(Refusal::BadCursor);
+            return Err(StoreRefusal::BadCursor);
         }
         Ok(Some(Self { table: *table, key }))
     }
@@ -376,7 +376,7 @@ mod tests {
         ];
         for (bytes, is_hashed) in foreign {
             let refused = decode(bytes, is_hashed);
-            assert!(matches!(refused, Err(Refusal::BadCursor)), "{bytes:?}");
+            assert!(matches!(refused, Err(StoreRefusal::BadCursor)), "{bytes:?}");
         }
     }
 }

@@ -28,7 +28,7 @@
 use std::borrow::Cow;
 
 use super::privacy::PrivacyKey;
-use super::{Counters, Refusal, StoreError};
+use super::{Counters, StoreError, StoreRefusal};
 use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey, Why};
 use crate::types::{Span, Timestamp};
 
@@ -255,8 +255,8 @@ pub fn decode_sleep(bytes: &[u8]) -> Result<Sleep, StoreError> {
 ///
 /// # Errors
 ///
-/// [`Refusal::Length`] when the text is empty or too long.
-pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, Refusal> {
+/// [`StoreRefusal::Length`] when the text is empty or too long.
+pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreRefusal> {
     bounded(text, 1, Added::LONGEST_TEXT)?;
     Ok([list.word().as_bytes(), &[0], text.as_bytes()].concat())
 }
@@ -265,8 +265,8 @@ pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, Refusal> {
 ///
 /// # Errors
 ///
-/// [`Refusal::Length`] when the comment is too long.
-pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, Refusal> {
+/// [`StoreRefusal::Length`] when the comment is too long.
+pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, StoreRefusal> {
     bounded(&entry.comment, 0, Added::LONGEST_COMMENT)?;
     let flag = |time: Option<Timestamp>, flag| time.map_or(0, |_| flag);
     let flags = flag(entry.expires, HAS_EXPIRES) | flag(entry.last_hit, HAS_LAST_HIT);
@@ -322,8 +322,8 @@ pub(super) fn decode_hour(key: &[u8]) -> Result<Timestamp, StoreError> {
 ///
 /// # Errors
 ///
-/// [`Refusal::Length`] when a word is empty or too long.
-pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, Refusal> {
+/// [`StoreRefusal::Length`] when a word is empty or too long.
+pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, StoreRefusal> {
     let mut out = vec![COUNTERS];
     for (word, count) in counters {
         let length = bounded(word, 1, LONGEST_WORD)?;
@@ -357,12 +357,12 @@ pub fn decode_counters(bytes: &[u8]) -> Result<Counters, StoreError> {
 }
 
 /// The length of a text, if it may be kept.
-fn bounded(text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
+fn bounded(text: &str, least: usize, most: usize) -> Result<usize, StoreRefusal> {
     let found = text.len();
     if (least..=most).contains(&found) {
         Ok(found)
     } else {
-        Err(Refusal::Length { found, least, most })
+        Err(StoreRefusal::Length { found, least, most })
     }
 }
 

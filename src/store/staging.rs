@@ -9,7 +9,7 @@ use nix::sys::statvfs::statvfs;
 
 use super::lmdb::LmdbOpener;
 use super::privacy::PrivacyError;
-use super::restore::{Candidate, Fill, RestoreError, Unfit, at, clear};
+use super::restore::{BackupDefect, Fill, RestoreError, StagedBackup, at, clear};
 use super::{OpenError, Opener, StoreError, unclean};
 
 /// Disk space needed besides the copy, in bytes: opening it writes a few pages.
@@ -23,13 +23,13 @@ const KEY: &str = "privacy.key";
 ///
 /// # Errors
 ///
-/// [`RestoreError::Unfit`] when it cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when the copy
+/// [`RestoreError::BackupDefect`] when it cannot be used, [`RestoreError::NoRoom`] or [`RestoreError::Failed`] when the copy
 /// cannot be made.
 pub(super) fn stage(
     opener: &LmdbOpener,
     size: u64,
     fill: &mut Fill<'_>,
-) -> Result<Candidate, RestoreError> {
+) -> Result<StagedBackup, RestoreError> {
     clear(&opener.directory);
     let free = free_bytes(&opener.directory).map_err(at(&opener.directory))?;
     let needed = size.saturating_add(MARGIN);
@@ -40,41 +40,41 @@ pub(super) fn stage(
             free,
         });
     }
-    let candidate = Candidate::new(opener.directory.clone());
-    let staged = LmdbOpener {
-        directory: candidate.staging(),
+    let staged = StagedBackup::new(opener.directory.clone());
+    let copy = LmdbOpener {
+        directory: staged.staging(),
         ..opener.clone()
     };
     let written = DirBuilder::new()
         .mode(0o700)
-        .create(&staged.directory)
+        .create(&copy.directory)
         .and_then(|()| {
             let mut options = File::options();
             options.write(true).create_new(true).mode(0o600);
-            fill(&mut options.open(staged.data())?)
+            fill(&mut options.open(copy.data())?)
         })
-        .and_then(|()| fs::metadata(staged.data()));
-    if written.map_err(at(&staged.data()))?.len() == 0 {
-        return Err(Unfit::Empty.into());
+        .and_then(|()| fs::metadata(copy.data()));
+    if written.map_err(at(&copy.data()))?.len() == 0 {
+        return Err(BackupDefect::Empty.into());
     }
     let key = opener.directory.join(KEY);
-    match fs::copy(&key, staged.directory.join(KEY)) {
+    match fs::copy(&key, copy.directory.join(KEY)) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             return Err(at(&key)(source).into());
         }
         Ok(_) | Err(_) => {}
     }
-    staged.examine().map_err(unfit)?;
-    if !unclean::survives_reading(&staged).map_err(OpenError::from)? {
-        return Err(Unfit::Damaged.into());
+    copy.examine().map_err(backup_defect)?;
+    if !unclean::survives_reading(&copy).map_err(OpenError::from)? {
+        return Err(BackupDefect::Damaged.into());
     }
-    let (reader, mut writer) = staged.open().map_err(unfit)?;
+    let (reader, mut writer) = copy.open().map_err(backup_defect)?;
     writer.sync().map_err(OpenError::from)?;
     drop((reader, writer));
-    File::open(staged.data())
+    File::open(copy.data())
         .and_then(|file| file.sync_all())
-        .map_err(at(&staged.data()))?;
-    Ok(candidate)
+        .map_err(at(&copy.data()))?;
+    Ok(staged)
 }
 
 /// Free bytes of the file system of a directory, for unprivileged users.
@@ -88,16 +88,16 @@ fn free_bytes(directory: &Path) -> io::Result<u64> {
 }
 
 /// The restore error for an error of opening the copy.
-fn unfit(error: OpenError) -> RestoreError {
-    RestoreError::Unfit(match error {
-        OpenError::Foreign(_) => Unfit::Foreign,
-        OpenError::Truncated { found, needed, .. } => Unfit::Truncated { found, needed },
-        OpenError::Newer { found, known } => Unfit::Newer { found, known },
-        OpenError::Privacy(PrivacyError::Mode { hashed }) => Unfit::Mode { hashed },
-        OpenError::Privacy(PrivacyError::WrongKey(_)) => Unfit::WrongKey,
+fn backup_defect(error: OpenError) -> RestoreError {
+    RestoreError::BackupDefect(match error {
+        OpenError::Foreign(_) => BackupDefect::Foreign,
+        OpenError::Truncated { found, needed, .. } => BackupDefect::Truncated { found, needed },
+        OpenError::Newer { found, known } => BackupDefect::Newer { found, known },
+        OpenError::Privacy(PrivacyError::Mode { hashed }) => BackupDefect::Mode { hashed },
+        OpenError::Privacy(PrivacyError::WrongKey(_)) => BackupDefect::WrongKey,
         OpenError::Store(
             StoreError::Record | StoreError::Damaged(_) | StoreError::Lmdb(heed::Error::Mdb(_)),
-        ) => Unfit::Damaged,
+        ) => BackupDefect::Damaged,
         OpenError::Store(_)
         | OpenError::Lock(_)
         | OpenError::Unclean(_)

@@ -7,7 +7,7 @@
 //! | starts that did not end cleanly | the database |
 //! | --- | --- |
 //! | fewer than [`MOST`] | is opened |
-//! | more | is read by a child process first ([`LmdbOpener::prove`]), and opened if the child survives |
+//! | more | is read by a child process first ([`LmdbOpener::check`]), and opened if the child survives |
 //! | [`MANY`] in a row, each within [`SHORT`] of the one before | stays closed, whatever a child would find |
 //!
 //! A row is counted by the time since boot, which a power failure resets: any number of power failures is not a row.
@@ -45,7 +45,7 @@ const CHILD_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The argument that makes the daemon's program read a database and exit.
-const MODE: &str = "--prove-database";
+const MODE: &str = "--check-database";
 
 /// Exit status of the child for a damaged database; other errors will occur again when the database is opened.
 const DAMAGED: u8 = 1;
@@ -57,7 +57,7 @@ pub(super) struct Unclean {
     since_boot: Duration,
     /// `None` before it is written.
     mark: Option<Mark>,
-    proof: Proof,
+    check: Check,
 }
 
 /// The content of the mark.
@@ -75,18 +75,18 @@ struct Mark {
 
 /// The state of the check of a file.
 #[derive(Debug, Default)]
-enum Proof {
+enum Check {
     #[default]
     None,
-    Runs(Prover, Identity),
+    Runs(Checker, Identity),
     Failed(Identity, ExitStatus),
 }
 
 /// The child; killed when dropped.
 #[derive(Debug)]
-struct Prover(Child);
+struct Checker(Child);
 
-impl Drop for Prover {
+impl Drop for Checker {
     fn drop(&mut self) {
         // Fails if it has exited already, which is fine.
         drop(self.0.kill());
@@ -103,7 +103,7 @@ impl Unclean {
         Self {
             since_boot,
             mark: None,
-            proof: Proof::None,
+            check: Check::None,
         }
     }
 
@@ -111,8 +111,8 @@ impl Unclean {
     ///
     /// # Errors
     ///
-    /// [`UncleanError::Suspected`] after a row of unclean ends, [`UncleanError::Unsound`] when the child died or found
-    /// damage, [`UncleanError::Proving`] while it runs.
+    /// [`UncleanError::ManyCrashes`] after a row of unclean ends, [`UncleanError::Damaged`] when the child died or found
+    /// damage, [`UncleanError::Checking`] while it runs.
     pub(super) fn admit(&mut self, opener: &LmdbOpener) -> Result<(), UncleanError> {
         let path = path(&opener.directory);
         let data = opener.data();
@@ -135,21 +135,21 @@ impl Unclean {
             mark.write(&path);
         }
         if mark.closed.is_some() {
-            return Err(UncleanError::Suspected {
+            return Err(UncleanError::ManyCrashes {
                 file: data,
                 mark: path,
                 times: MANY,
             });
         }
         if mark.starts > MOST {
-            self.prove(opener, data, identity)
+            self.check(opener, data, identity)
         } else {
             Ok(())
         }
     }
 
     /// Lets a child read the database; returns the result, or that it is still running.
-    fn prove(
+    fn check(
         &mut self,
         opener: &LmdbOpener,
         data: PathBuf,
@@ -159,23 +159,23 @@ impl Unclean {
             path: data.clone(),
             source,
         };
-        let (mut prover, of, patience) = match std::mem::take(&mut self.proof) {
-            Proof::Failed(of, status) if of == identity => {
-                self.proof = Proof::Failed(of, status);
-                return Err(UncleanError::Unsound { file: data, status });
+        let (mut checker, of, patience) = match std::mem::take(&mut self.check) {
+            Check::Failed(of, status) if of == identity => {
+                self.check = Check::Failed(of, status);
+                return Err(UncleanError::Damaged { file: data, status });
             }
-            Proof::Runs(prover, of) => (prover, of, Duration::ZERO),
-            Proof::None | Proof::Failed(..) => {
+            Check::Runs(checker, of) => (checker, of, Duration::ZERO),
+            Check::None | Check::Failed(..) => {
                 (start(opener).map_err(refused)?, identity, CHILD_TIMEOUT)
             }
         };
         let mut waited = Duration::ZERO;
         let status = loop {
-            match prover.0.try_wait().map_err(refused)? {
+            match checker.0.try_wait().map_err(refused)? {
                 Some(status) => break status,
                 None if waited >= patience => {
-                    self.proof = Proof::Runs(prover, of);
-                    return Err(UncleanError::Proving(data));
+                    self.check = Check::Runs(checker, of);
+                    return Err(UncleanError::Checking(data));
                 }
                 None => {
                     thread::sleep(PAUSE);
@@ -188,8 +188,8 @@ impl Unclean {
         }
         // The child itself may have written.
         let of = fs::metadata(&data).map_or(of, |metadata| self::identity(&metadata));
-        self.proof = Proof::Failed(of, status);
-        Err(UncleanError::Unsound { file: data, status })
+        self.check = Check::Failed(of, status);
+        Err(UncleanError::Damaged { file: data, status })
     }
 
     /// Removes the mark.
@@ -317,7 +317,7 @@ fn identity(metadata: &Metadata) -> Identity {
 ///
 /// [`UncleanError::Child`] if it cannot be started.
 pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError> {
-    let ended = start(opener).and_then(|mut prover| prover.0.wait());
+    let ended = start(opener).and_then(|mut checker| checker.0.wait());
     let status = ended.map_err(|source| UncleanError::Child {
         path: opener.data(),
         source,
@@ -326,7 +326,7 @@ pub(super) fn survives_reading(opener: &LmdbOpener) -> Result<bool, UncleanError
 }
 
 /// Starts the same program as a child that reads the database.
-fn start(opener: &LmdbOpener) -> io::Result<Prover> {
+fn start(opener: &LmdbOpener) -> io::Result<Checker> {
     // The running program, even if an upgrade has replaced the file.
     Command::new("/proc/self/exe")
         .arg0("stargreyd")
@@ -337,17 +337,17 @@ fn start(opener: &LmdbOpener) -> io::Result<Prover> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .map(Prover)
+        .map(Checker)
 }
 
 /// The main function of the child; `None` if the program was not started as one.
 #[must_use]
-pub fn prove_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
+pub fn check_database(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<ExitCode> {
     if arguments.next()? != MODE {
         return None;
     }
     let opener = LmdbOpener::from_arguments(arguments)?;
-    Some(match opener.prove() {
+    Some(match opener.check() {
         Err(OpenError::Store(
             StoreError::Record | StoreError::Damaged(_) | StoreError::Lmdb(heed::Error::Mdb(_)),
         )) => ExitCode::from(DAMAGED),
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_makes_no_sense_is_reason_for_a_proof() {
+    fn a_mark_that_makes_no_sense_is_reason_for_a_check() {
         let directory = tempfile::tempdir().unwrap();
         let path = path(directory.path());
         for (text, want) in [
@@ -478,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_unclean_ends_closes_a_database_that_every_proof_finds_good() {
+    fn a_row_of_unclean_ends_closes_a_database_that_every_check_finds_good() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
         drop(opener.open().unwrap());
@@ -501,19 +501,19 @@ mod tests {
         let child = Command::new("sleep").arg("1000").spawn().unwrap();
         let process = PathBuf::from(format!("/proc/{}", child.id()));
         assert!(process.exists());
-        drop(Prover(child));
+        drop(Checker(child));
         assert!(!process.exists());
     }
 
     #[test]
-    fn a_proof_makes_no_database() {
+    fn a_check_makes_no_database() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
         let arguments = std::iter::once(MODE.into()).chain(opener.to_arguments());
-        assert!(prove_database(arguments.clone()).is_some());
+        assert!(check_database(arguments.clone()).is_some());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
         fs::write(opener.data(), "").unwrap();
-        assert!(prove_database(arguments).is_some());
+        assert!(check_database(arguments).is_some());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert_eq!(fs::metadata(opener.data()).unwrap().len(), 0);
     }
@@ -528,16 +528,16 @@ mod tests {
     }
 
     #[test]
-    fn a_good_database_is_proved_and_a_damaged_one_is_not() {
+    fn a_good_database_passes_the_check_and_a_damaged_one_does_not() {
         let directory = tempfile::tempdir().unwrap();
         let opener = lmdb(directory.path());
         drop(opener.open().unwrap());
-        opener.prove().unwrap();
-        opener.prove().unwrap();
+        opener.check().unwrap();
+        opener.check().unwrap();
         let data = opener.data();
         let mut bytes = fs::read(&data).unwrap();
         bytes[8192..].fill(0);
         fs::write(&data, bytes).unwrap();
-        assert!(opener.prove().is_err());
+        assert!(opener.check().is_err());
     }
 }

@@ -39,7 +39,7 @@ impl From<ControlError> for Error {
         ControlError::TooMany { .. } => {
             invalid(&format!("{error}. Remove some, or use a file."))
         }
-        ControlError::Restore(RestoreError::Unfit(why)) => Error::InvalidBackup(format!(
+        ControlError::Restore(RestoreError::BackupDefect(why)) => Error::InvalidBackup(format!(
             "This backup cannot be restored: {why}. The database is not changed."
         )),
         ControlError::Restore(RestoreError::InUse) => Error::StoreUnavailable(
@@ -53,7 +53,7 @@ impl From<ControlError> for Error {
         ControlError::Restore(why @ RestoreError::NoRoom { .. }) => Error::CopyFailed(format!(
             "The backup is not restored: {why}. The database is as it was."
         )),
-        ControlError::Restore(RestoreError::GivenBack(why)) => Error::CopyFailed(format!(
+        ControlError::Restore(RestoreError::RolledBack(why)) => Error::CopyFailed(format!(
             "The restored database cannot be opened: {why}. The one before is in its place again."
         )),
         ControlError::Restore(RestoreError::Closed(why)) => Error::StoreUnavailable(format!(
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::policy::Dead;
     use crate::policy::pattern::PatternError;
-    use crate::store::{OpenError, StoreError, Unfit};
+    use crate::store::{BackupDefect, OpenError, StoreError};
 
     #[test]
     fn every_refusal_has_its_name_and_a_sentence() {
@@ -126,7 +126,10 @@ mod tests {
                 ControlError::Copy(std::io::Error::other("no room").into()),
                 "CopyFailed",
             ),
-            (ControlError::Restore(Unfit::Empty.into()), "InvalidBackup"),
+            (
+                ControlError::Restore(BackupDefect::Empty.into()),
+                "InvalidBackup",
+            ),
             (
                 ControlError::Restore(RestoreError::InUse),
                 "StoreUnavailable",
@@ -144,7 +147,7 @@ mod tests {
                 "CopyFailed",
             ),
             (
-                ControlError::Restore(RestoreError::GivenBack(OpenError::Store(StoreError::Full))),
+                ControlError::Restore(RestoreError::RolledBack(OpenError::Store(StoreError::Full))),
                 "CopyFailed",
             ),
             (

@@ -78,7 +78,7 @@ impl Worker {
         }
         if mono.saturating_sub(self.looked) >= LOOK {
             self.looked = mono;
-            self.look();
+            self.check_files();
             let is_trusted = |opened| mono.saturating_sub(opened) >= TRIAL;
             if self.opened.is_some_and(is_trusted) {
                 self.opened = None;
@@ -147,9 +147,9 @@ impl Worker {
         }
     }
 
-    /// Sees that the files of the store are still in their place, and the lock too.
-    fn look(&mut self) {
-        self.with_writer(|writer| writer.look());
+    /// Checks that the files of the database and its lock are still in place.
+    fn check_files(&mut self) {
+        self.with_writer(|writer| writer.check_file());
         if self.health != Health::Well {
             return;
         }

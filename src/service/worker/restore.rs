@@ -6,12 +6,12 @@ use tokio::sync::oneshot;
 
 use super::{Health, Worker};
 use crate::service::clock::monotonic;
-use crate::store::{Candidate, OpenError, RestoreError};
+use crate::store::{OpenError, RestoreError, StagedBackup};
 use crate::types::Timestamp;
 
 /// A backup that an administrator wants to be the database.
 pub(crate) struct Restore {
-    pub(crate) candidate: Arc<Candidate>,
+    pub(crate) staged: Arc<StagedBackup>,
     /// What follows once it is, before the first request is decided on it.
     pub(crate) then: Box<dyn FnOnce() + Send>,
     pub(crate) done: oneshot::Sender<Result<(), RestoreError>>,
@@ -20,15 +20,11 @@ pub(crate) struct Restore {
 impl Worker {
     /// Puts a backup in place of the database, in whatever state that is.
     pub(super) fn restore(&mut self, restore: Restore) {
-        let Restore {
-            candidate,
-            then,
-            done,
-        } = restore;
+        let Restore { staged, then, done } = restore;
         if done.is_closed() {
             return;
         }
-        if done.send(self.replace(&candidate, then)).is_err() {
+        if done.send(self.replace(&staged, then)).is_err() {
             log::debug!("a restore was not waited for");
         }
     }
@@ -37,7 +33,7 @@ impl Worker {
     /// as `--on-store-failure` says, so nothing here waits for the disk but opening.
     fn replace(
         &mut self,
-        candidate: &Candidate,
+        staged: &StagedBackup,
         then: Box<dyn FnOnce() + Send>,
     ) -> Result<(), RestoreError> {
         // The old database keeps what was counted in it.
@@ -49,7 +45,7 @@ impl Worker {
         }
         self.writer = None;
         self.opened = None;
-        let placed = self.in_store(|| candidate.take_place());
+        let placed = self.in_store(|| staged.install());
         if placed.is_ok() {
             self.shared.write_behind.clear();
             self.shared.pause.unload();
@@ -58,10 +54,10 @@ impl Worker {
         let opened = self.open();
         let opened = match (placed, opened) {
             (Ok(()), Ok(())) => {
-                let synced = self.in_store(|| candidate.sync());
-                synced.or_else(|error| self.give_back(candidate, error))
+                let synced = self.in_store(|| staged.sync());
+                synced.or_else(|error| self.roll_back(staged, error))
             }
-            (Ok(()), Err(error)) => self.give_back(candidate, error),
+            (Ok(()), Err(error)) => self.roll_back(staged, error),
             (Err(error), Ok(())) => return Err(error.into()),
             (Err(_), Err(error)) => Err(self.unopened(&error)),
         };
@@ -76,16 +72,16 @@ impl Worker {
     }
 
     /// Puts the database before the restore back into its place and opens it.
-    fn give_back(&mut self, candidate: &Candidate, why: OpenError) -> Result<(), RestoreError> {
+    fn roll_back(&mut self, staged: &StagedBackup, why: OpenError) -> Result<(), RestoreError> {
         self.close();
-        let given = self.in_store(|| candidate.give_back());
+        let given = self.in_store(|| staged.roll_back());
         if let Err(error) = given.and_then(|()| self.open()) {
             return Err(self.unopened(&error));
         }
         log::warn!(
             "a restored database cannot be opened: {why}; the one before is in its place again"
         );
-        Err(RestoreError::GivenBack(why))
+        Err(RestoreError::RolledBack(why))
     }
 
     /// Enters trouble because what is there now cannot be opened.

@@ -12,7 +12,7 @@ use crate::store::page_tests::{
     at, fill, pages, passed, prefix, sender, senders, triplet, waiting,
 };
 use crate::store::tests::lmdb;
-use crate::store::{LockError, Reader, Refusal, RequestError, Row, Scope, Writer};
+use crate::store::{LockError, Reader, RequestError, Row, Scope, StoreRefusal, Writer};
 
 /// Opens a store in a directory of its own and puts passed triplets in.
 fn many(count: u32) -> (tempfile::TempDir, Halves) {
@@ -245,7 +245,7 @@ fn a_copy_that_cannot_be_written_is_no_trouble_of_the_store() {
     let mut file = File::open(directory.path().join("data.mdb")).unwrap();
     let refused = reader.copy_to(&mut file).unwrap_err();
     assert!(
-        matches!(refused, RequestError::Refused(Refusal::Copy(_))),
+        matches!(refused, RequestError::Refused(StoreRefusal::Copy(_))),
         "{refused}"
     );
     assert_eq!(reader.record_counts().unwrap().passed, 34);
@@ -301,11 +301,11 @@ fn a_file_that_was_taken_away_takes_no_commit_and_nobody_else_opens_it_meanwhile
     let (directory, (reader, mut writer)) = many(3);
     let elsewhere = tempfile::tempdir().unwrap();
     let [here, there] = [&directory, &elsewhere].map(|place| place.path().join("data.mdb"));
-    writer.look().unwrap();
+    writer.check_file().unwrap();
     let want = reader.record_counts().unwrap();
     fs::rename(&here, &there).unwrap();
     let is_replaced = |done| matches!(done, Err(StoreError::Replaced(path)) if path == here);
-    assert!(is_replaced(writer.look()));
+    assert!(is_replaced(writer.check_file()));
     let written = writer.transact(&mut |_| Ok(()));
     assert!(
         matches!(written, Err(RequestError::Store(StoreError::Replaced(path))) if path == here)
@@ -317,7 +317,7 @@ fn a_file_that_was_taken_away_takes_no_commit_and_nobody_else_opens_it_meanwhile
     ));
 
     fs::write(&here, b"").unwrap();
-    assert!(is_replaced(writer.look()), "another file");
+    assert!(is_replaced(writer.check_file()), "another file");
     drop((reader, writer));
     let (reader, _writer) = lmdb(elsewhere.path()).open().unwrap();
     assert_eq!(reader.record_counts().unwrap(), want);

@@ -24,10 +24,10 @@
 //! power cut follows with the next commit or the next [`Writer::sync`]. With
 //! [`Durability::Full`] a commit waits for both.
 
+mod check;
 mod file;
 mod names;
 mod pages;
-mod proof;
 mod reader;
 mod readers;
 mod records;
@@ -212,7 +212,7 @@ impl LmdbOpener {
                 Ok::<_, OpenError>(CommitOrAbort::<_, ()>::Commit(tables))
             })?
             .unwrap_commit();
-        let core = Core {
+        let shared = Shared {
             occupied: occupied(&env, &tables)?,
             named: Occupied::default(),
             env,
@@ -220,10 +220,10 @@ impl LmdbOpener {
             tables,
             key,
         };
-        core.find_named()?;
-        let reader = LmdbReader::new(core.clone());
-        let writer = LmdbWriter::new(core, file, slots, self);
-        writer.look()?;
+        shared.find_named()?;
+        let reader = LmdbReader::new(shared.clone());
+        let writer = LmdbWriter::new(shared, file, slots, self);
+        writer.check_file()?;
         Ok((reader, writer))
     }
 
@@ -331,7 +331,7 @@ impl LmdbOpener {
 
 /// What both halves have.
 #[derive(Debug, Clone)]
-struct Core {
+struct Shared {
     env: Env<WithTls>,
     /// Goes when the environment is closed.
     _table: Arc<Option<ReaderTable>>,

@@ -15,7 +15,7 @@ use std::ops::Bound;
 
 use heed::{RoTxn, RwTxn};
 
-use super::{Core, Db, SLOTS, TripletTable};
+use super::{Db, SLOTS, Shared, TripletTable};
 use crate::policy::Triplet;
 use crate::store::StoreError;
 use crate::store::schema;
@@ -44,7 +44,7 @@ fn name_key(slot: usize, hash: &blake3::Hash) -> [u8; HASH + 1] {
     key
 }
 
-impl Core {
+impl Shared {
     /// The record that a stored key has or leads to.
     pub(super) fn find(&self, txn: &RoTxn<'_>, key: &[u8]) -> Result<Option<Located>, StoreError> {
         if let Some((record, place)) = self.tables.find(txn, &self.occupied, key)? {

@@ -7,11 +7,11 @@ use std::ops::Bound;
 
 use heed::RoTxn;
 
-use super::{Core, Db};
+use super::{Db, Shared};
 use crate::policy::ClientKey;
 use crate::store::rows::{Collector, Cursor, Reach};
 use crate::store::schema;
-use crate::store::{Page, Refusal, RequestError, Row, RowKey, Scope, StoreError};
+use crate::store::{Page, RequestError, Row, RowKey, Scope, StoreError, StoreRefusal};
 
 /// What a table's records are.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +25,8 @@ enum RowKind {
 type Look<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
 
 /// The tables in the order in which they are gone through. A cursor has a table's place in it.
-fn tables(core: &Core) -> impl Iterator<Item = (RowKind, Db<'static>)> {
-    let tables = &core.tables;
+fn tables(shared: &Shared) -> impl Iterator<Item = (RowKind, Db<'static>)> {
+    let tables = &shared.tables;
     let waiting = tables
         .waiting
         .iter()
@@ -40,18 +40,18 @@ fn tables(core: &Core) -> impl Iterator<Item = (RowKind, Db<'static>)> {
 
 /// The page behind a cursor.
 pub(super) fn page(
-    core: &Core,
+    shared: &Shared,
     scope: &Scope,
     after: &[u8],
     mut collector: Collector<'_>,
 ) -> Result<Page, RequestError> {
-    let is_hashed = core.key.is_some();
+    let is_hashed = shared.key.is_some();
     if is_hashed && scope.identity.is_some() {
-        return Err(Refusal::Hashed.into());
+        return Err(StoreRefusal::Hashed.into());
     }
     let cursor = Cursor::decode(after, is_hashed)?;
     let in_scope = (0_u8..)
-        .zip(tables(core))
+        .zip(tables(shared))
         .filter(|(_, (kind, _))| match kind {
             RowKind::Triplet => scope.triplets,
             RowKind::Client => scope.clients,
@@ -64,10 +64,10 @@ pub(super) fn page(
             .peek()
             .is_none_or(|(number, _)| *number != cursor.table)
         {
-            return Err(Refusal::BadCursor.into());
+            return Err(StoreRefusal::BadCursor.into());
         }
     }
-    let txn = core.env.read_txn()?;
+    let txn = shared.env.read_txn()?;
     for (number, (kind, table)) in rest {
         let from = match cursor.filter(|cursor| cursor.table == number) {
             Some(cursor) => Bound::Excluded(cursor.key.to_vec()),

@@ -5,35 +5,35 @@ use std::ops::Bound;
 
 use heed::{CompactionOption, Error, MdbError};
 
-use super::{Core, pages};
+use super::{Shared, pages};
 use crate::policy::{Added, Case, Facts, Pause, TripletKey};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
 use crate::store::{
-    Counters, Page, Reader, RecordCounts, Refusal, RequestError, Row, Scope, StoreError,
+    Counters, Page, Reader, RecordCounts, RequestError, Row, Scope, StoreError, StoreRefusal,
 };
 use crate::types::Timestamp;
 
 /// Reads what was committed last.
 #[derive(Debug)]
 pub(super) struct LmdbReader {
-    pub(super) core: Core,
+    pub(super) shared: Shared,
 }
 
 impl LmdbReader {
-    pub(super) const fn new(core: Core) -> Self {
-        Self { core }
+    pub(super) const fn new(shared: Shared) -> Self {
+        Self { shared }
     }
 }
 
 impl Reader for LmdbReader {
     fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
-        let txn = self.core.env.read_txn()?;
-        let key = self.core.key.as_ref();
-        let tables = &self.core.tables;
+        let txn = self.shared.env.read_txn()?;
+        let key = self.shared.key.as_ref();
+        let tables = &self.shared.tables;
         let triplet = |triplet: &TripletKey| {
             let stored = stored_key(triplet.as_bytes(), key);
-            let found = self.core.find(&txn, &stored.key)?;
+            let found = self.shared.find(&txn, &stored.key)?;
             Ok::<_, StoreError>(found.map(|found| found.record))
         };
         let mut facts = Facts::default();
@@ -57,29 +57,29 @@ impl Reader for LmdbReader {
     }
 
     fn record_counts(&self) -> Result<RecordCounts, StoreError> {
-        let txn = self.core.env.read_txn()?;
+        let txn = self.shared.env.read_txn()?;
         let mut waiting = 0_u64;
-        for slot in &self.core.tables.waiting {
+        for slot in &self.shared.tables.waiting {
             waiting = waiting.saturating_add(slot.len(&txn)?);
         }
         Ok(RecordCounts {
             waiting,
-            passed: self.core.tables.passed.len(&txn)?,
-            clients: self.core.tables.clients.len(&txn)?,
-            sleeps: self.core.tables.sleeps.len(&txn)?,
+            passed: self.shared.tables.passed.len(&txn)?,
+            clients: self.shared.tables.clients.len(&txn)?,
+            sleeps: self.shared.tables.sleeps.len(&txn)?,
         })
     }
 
     fn latest(&self) -> Result<Option<Timestamp>, StoreError> {
-        let txn = self.core.env.read_txn()?;
-        let bytes = self.core.tables.meta.get(&txn, b"latest")?;
+        let txn = self.shared.env.read_txn()?;
+        let bytes = self.shared.tables.meta.get(&txn, b"latest")?;
         bytes.map(schema::decode_time).transpose()
     }
 
     fn count_whitelisted(&self, threshold: u32) -> Result<u64, StoreError> {
-        let txn = self.core.env.read_txn()?;
+        let txn = self.shared.env.read_txn()?;
         let mut count = 0_u64;
-        for item in self.core.tables.clients.iter(&txn)? {
+        for item in self.shared.tables.clients.iter(&txn)? {
             let client = schema::decode_client(item?.1)?;
             count = count.saturating_add(u64::from(client.is_whitelisted(threshold)));
         }
@@ -93,12 +93,12 @@ impl Reader for LmdbReader {
         most: usize,
         wanted: &dyn Fn(&Row) -> bool,
     ) -> Result<Page, RequestError> {
-        pages::page(&self.core, scope, after, Collector::new(most, wanted))
+        pages::page(&self.shared, scope, after, Collector::new(most, wanted))
     }
 
     fn entries(&self) -> Result<Vec<Added>, StoreError> {
-        let txn = self.core.env.read_txn()?;
-        let entries = self.core.tables.entries.iter(&txn)?;
+        let txn = self.shared.env.read_txn()?;
+        let entries = self.shared.tables.entries.iter(&txn)?;
         entries
             .map(|item| item.map_err(StoreError::from))
             .map(|item| item.and_then(|(key, value)| schema::decode_entry(key, value)))
@@ -106,8 +106,8 @@ impl Reader for LmdbReader {
     }
 
     fn pause(&self) -> Result<Option<Pause>, StoreError> {
-        let txn = self.core.env.read_txn()?;
-        let bytes = self.core.tables.meta.get(&txn, b"pause")?;
+        let txn = self.shared.env.read_txn()?;
+        let bytes = self.shared.tables.meta.get(&txn, b"pause")?;
         bytes.map(schema::decode_pause).transpose()
     }
 
@@ -120,13 +120,13 @@ impl Reader for LmdbReader {
         if from > to {
             return Ok(Vec::new());
         }
-        let txn = self.core.env.read_txn()?;
+        let txn = self.shared.env.read_txn()?;
         let hours = (
             Bound::Included(from.as_slice()),
             Bound::Included(to.as_slice()),
         );
         let mut history = Vec::new();
-        for item in self.core.tables.history.range(&txn, &hours)? {
+        for item in self.shared.tables.history.range(&txn, &hours)? {
             let (key, value) = item?;
             history.push((schema::decode_hour(key)?, schema::decode_counters(value)?));
         }
@@ -134,10 +134,13 @@ impl Reader for LmdbReader {
     }
 
     fn copy_to(&self, file: &mut File) -> Result<(), RequestError> {
-        let copied = self.core.env.copy_to_file(file, CompactionOption::Enabled);
+        let copied = self
+            .shared
+            .env
+            .copy_to_file(file, CompactionOption::Enabled);
         copied.map_err(|error| match error {
             // LMDB calls pages that nothing leads to an incompatibility: the records are well.
-            Error::Io(_) | Error::Mdb(MdbError::Incompatible) => Refusal::Copy(error).into(),
+            Error::Io(_) | Error::Mdb(MdbError::Incompatible) => StoreRefusal::Copy(error).into(),
             Error::Mdb(_) | Error::Encoding(_) | Error::Decoding(_) | Error::EnvAlreadyOpened => {
                 RequestError::from(error)
             }

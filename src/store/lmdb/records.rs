@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use heed::RwTxn;
 
 use super::names::Located;
-use super::{Core, Slots, TripletTable};
+use super::{Shared, Slots, TripletTable};
 use crate::policy::{
     Added, Client, ClientKey, Identity, ListName, OTHER_NAMES, Pause, Sleep, SleepChange, Triplet,
     TripletKey,
@@ -20,7 +20,7 @@ use crate::types::{Prefix, Span, Timestamp};
 /// One write transaction.
 pub(super) struct LmdbRecords<'w> {
     txn: RwTxn<'w>,
-    core: &'w Core,
+    shared: &'w Shared,
     slots: Slots,
     window: Span,
     /// Where the triplets are that were asked for last: most are asked for and then put, each under all its names.
@@ -33,10 +33,10 @@ pub(super) struct LmdbRecords<'w> {
 type Found = (Vec<u8>, Option<Located>);
 
 impl<'w> LmdbRecords<'w> {
-    pub(super) fn new(txn: RwTxn<'w>, core: &'w Core, slots: Slots, window: Span) -> Self {
+    pub(super) fn new(txn: RwTxn<'w>, shared: &'w Shared, slots: Slots, window: Span) -> Self {
         Self {
             txn,
-            core,
+            shared,
             slots,
             window,
             found: RefCell::default(),
@@ -50,7 +50,7 @@ impl<'w> LmdbRecords<'w> {
     }
 
     fn stored<'k>(&self, key: &'k TripletKey) -> StoredKey<'k> {
-        stored_key(key.as_bytes(), self.core.key.as_ref())
+        stored_key(key.as_bytes(), self.shared.key.as_ref())
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<Located>, StoreError> {
@@ -58,7 +58,7 @@ impl<'w> LmdbRecords<'w> {
         if let Some((_, found)) = known.iter().find(|(known, _)| known == key) {
             return Ok(found.clone());
         }
-        let found = self.core.find(&self.txn, key)?;
+        let found = self.shared.find(&self.txn, key)?;
         if known.len() > OTHER_NAMES {
             known.remove(0);
         }
@@ -95,18 +95,18 @@ impl<'w> LmdbRecords<'w> {
             // By the greater time, for `first` may be of a clock that was behind.
             (Triplet::Waiting { first, last, .. }, _) => {
                 let at = self.slots.take(first.max(last), self.window);
-                self.core.occupied.add(at);
+                self.shared.occupied.add(at);
                 TripletTable::Waiting(at)
             }
         };
         if let Some((_, old)) = found
             && old != place
         {
-            let table = self.core.tables.at(old)?;
+            let table = self.shared.tables.at(old)?;
             table.delete(&mut self.txn, &stored.key)?;
         }
         let value = schema::encode_triplet(record, stored.text);
-        let table = self.core.tables.at(place)?;
+        let table = self.shared.tables.at(place)?;
         table.put(&mut self.txn, &stored.key, &value)?;
         self.has_changed(&stored.key);
         let found = Located {
@@ -128,7 +128,7 @@ impl<'w> LmdbRecords<'w> {
         let Some(found) = self.find(key)?.filter(is_right) else {
             return Ok(false);
         };
-        let table = self.core.tables.at(found.place)?;
+        let table = self.shared.tables.at(found.place)?;
         let key = found.under.as_deref().unwrap_or(key);
         self.has_changed(key);
         Ok(table.delete(&mut self.txn, key)?)
@@ -136,7 +136,7 @@ impl<'w> LmdbRecords<'w> {
 
     /// The stored key of a row; `None` if this store has no such key.
     fn stored_row<T>(&self, key: &RowKey<T>, write: impl FnOnce(&T) -> Vec<u8>) -> Option<Vec<u8>> {
-        let privacy = self.core.key.as_ref();
+        let privacy = self.shared.key.as_ref();
         match key {
             RowKey::Plain(parts) => Some(stored_key(&write(parts), privacy).key.into_owned()),
             RowKey::Hashed(hash) if privacy.is_some() && hash.len() == HASH_LENGTH => {
@@ -154,14 +154,14 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let bytes = self.core.tables.clients.get(&self.txn, &stored.key)?;
+        let stored = stored_key(key.as_bytes(), self.shared.key.as_ref());
+        let bytes = self.shared.tables.clients.get(&self.txn, &stored.key)?;
         bytes.map(schema::decode_client).transpose()
     }
 
     fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let bytes = self.core.tables.sleeps.get(&self.txn, &stored.key)?;
+        let stored = stored_key(key.as_bytes(), self.shared.key.as_ref());
+        let bytes = self.shared.tables.sleeps.get(&self.txn, &stored.key)?;
         bytes.map(schema::decode_sleep).transpose()
     }
 
@@ -173,7 +173,7 @@ impl Records for LmdbRecords<'_> {
             && let Some(under) = &found.under
             && record.first() <= found.record.first()
         {
-            let table = self.core.tables.at(found.place)?;
+            let table = self.shared.tables.at(found.place)?;
             let value = table.get(&self.txn, under)?.unwrap_or_default();
             let text = schema::triplet_text(value)?.map(<[u8]>::to_vec);
             let stored = StoredKey {
@@ -208,7 +208,7 @@ impl Records for LmdbRecords<'_> {
         {
             self.needs_format = true;
             let to = (to, slot, found.record);
-            self.core.lead(&mut self.txn, &stored.key, to)?;
+            self.shared.lead(&mut self.txn, &stored.key, to)?;
             self.has_changed(&stored.key);
         }
         Ok(())
@@ -216,9 +216,9 @@ impl Records for LmdbRecords<'_> {
 
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
         self.needs_format |= key.is_of_domain();
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
+        let stored = stored_key(key.as_bytes(), self.shared.key.as_ref());
         let value = schema::encode_client(record);
-        self.core
+        self.shared
             .tables
             .clients
             .put(&mut self.txn, &stored.key, &value)?;
@@ -226,8 +226,8 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let table = self.core.tables.sleeps;
+        let stored = stored_key(key.as_bytes(), self.shared.key.as_ref());
+        let table = self.shared.tables.sleeps;
         match change {
             SleepChange::Keep(record) => {
                 let value = schema::encode_sleep(record);
@@ -246,8 +246,8 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn remove_client(&mut self, key: &ClientKey) -> Result<bool, StoreError> {
-        let stored = stored_key(key.as_bytes(), self.core.key.as_ref());
-        let table = self.core.tables.clients;
+        let stored = stored_key(key.as_bytes(), self.shared.key.as_ref());
+        let table = self.shared.tables.clients;
         Ok(table.delete(&mut self.txn, &stored.key)?)
     }
 
@@ -265,7 +265,7 @@ impl Records for LmdbRecords<'_> {
                 });
             }
             Row::Client { key, record } => {
-                let table = self.core.tables.clients;
+                let table = self.shared.tables.clients;
                 let Some(key) = self.stored_row(key, client) else {
                     return Ok(false);
                 };
@@ -276,7 +276,7 @@ impl Records for LmdbRecords<'_> {
                 (table, key, is_same)
             }
             Row::Sleep { key, record } => {
-                let table = self.core.tables.sleeps;
+                let table = self.shared.tables.sleeps;
                 let Some(key) = self.stored_row(key, network) else {
                     return Ok(false);
                 };
@@ -293,7 +293,10 @@ impl Records for LmdbRecords<'_> {
     fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError> {
         let key = schema::entry_key(entry.list, &entry.text)?;
         let value = schema::encode_entry(entry)?;
-        self.core.tables.entries.put(&mut self.txn, &key, &value)?;
+        self.shared
+            .tables
+            .entries
+            .put(&mut self.txn, &key, &value)?;
         Ok(())
     }
 
@@ -302,11 +305,11 @@ impl Records for LmdbRecords<'_> {
         let Ok(key) = schema::entry_key(list, text) else {
             return Ok(false);
         };
-        Ok(self.core.tables.entries.delete(&mut self.txn, &key)?)
+        Ok(self.shared.tables.entries.delete(&mut self.txn, &key)?)
     }
 
     fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError> {
-        let meta = self.core.tables.meta;
+        let meta = self.shared.tables.meta;
         match pause {
             Some(pause) => meta.put(&mut self.txn, b"pause", &schema::encode_pause(pause))?,
             None => {
@@ -320,7 +323,7 @@ impl Records for LmdbRecords<'_> {
         if counters.is_empty() {
             return Ok(());
         }
-        let table = self.core.tables.history;
+        let table = self.shared.tables.history;
         let key = schema::encode_hour(hour);
         let kept = table.get(&self.txn, &key)?.map(schema::decode_counters);
         let mut total = kept.transpose()?.unwrap_or_default();

@@ -86,15 +86,15 @@ fn an_older_format_is_brought_up_to_date_and_keeps_its_records() {
 /// How many names lead to triplets.
 pub(in crate::store) fn names(opener: &LmdbOpener) -> u64 {
     let (reader, _writer) = opener.open_halves().unwrap();
-    let txn = reader.core.env.read_txn().unwrap();
-    reader.core.tables.names.len(&txn).unwrap()
+    let txn = reader.shared.env.read_txn().unwrap();
+    reader.shared.tables.names.len(&txn).unwrap()
 }
 
 /// The format that a database says it has.
 fn format(opener: &LmdbOpener) -> u32 {
     let (reader, _writer) = opener.open_halves().unwrap();
-    let txn = reader.core.env.read_txn().unwrap();
-    let bytes = reader.core.tables.meta.get(&txn, b"format").unwrap();
+    let txn = reader.shared.env.read_txn().unwrap();
+    let bytes = reader.shared.tables.meta.get(&txn, b"format").unwrap();
     u32::from_be_bytes(bytes.unwrap().try_into().unwrap())
 }
 

@@ -8,7 +8,7 @@ use heed::RwTxn;
 use nix::fcntl::Flock;
 
 use super::records::LmdbRecords;
-use super::{Core, Db, LmdbOpener, Slots, TripletTable, file};
+use super::{Db, LmdbOpener, Shared, Slots, TripletTable, file};
 use crate::policy::Params;
 use crate::store::lock;
 use crate::store::schema::{self, FORMAT};
@@ -39,7 +39,7 @@ const SLICE_REMOVED: usize = 32;
 /// Writes.
 #[derive(Debug)]
 pub(super) struct LmdbWriter {
-    core: Core,
+    shared: Shared,
     file: Flock<File>,
     path: PathBuf,
     /// The length that the file has at least.
@@ -77,11 +77,16 @@ struct Slice {
 }
 
 impl LmdbWriter {
-    pub(super) fn new(core: Core, file: Flock<File>, slots: Slots, opener: &LmdbOpener) -> Self {
+    pub(super) fn new(
+        shared: Shared,
+        file: Flock<File>,
+        slots: Slots,
+        opener: &LmdbOpener,
+    ) -> Self {
         let most = opener.max_size as u64;
         let reserve = (most >> 3).clamp(LEAST_RESERVE, MOST_RESERVE);
         Self {
-            core,
+            shared,
             file,
             path: opener.data(),
             length: 0,
@@ -94,9 +99,9 @@ impl LmdbWriter {
 
     /// Has LMDB load its list of free pages: it looks there for more of them in a row than there are.
     pub(super) fn load_free_pages(&mut self) -> Result<(), StoreError> {
-        let mut txn = self.core.env.write_txn()?;
+        let mut txn = self.shared.env.write_txn()?;
         let large = vec![0; LARGE];
-        match self.core.tables.meta.put(&mut txn, b"probe", &large) {
+        match self.shared.tables.meta.put(&mut txn, b"probe", &large) {
             Ok(()) | Err(heed::Error::Mdb(heed::MdbError::MapFull)) => {
                 txn.abort();
                 Ok(())
@@ -107,17 +112,17 @@ impl LmdbWriter {
 
     /// Runs a closure in a transaction; returns the slots after it.
     fn commit(&self, body: &mut TransactionBody<'_>) -> Result<Slots, RequestError> {
-        let txn = self.core.env.write_txn()?;
-        let before = self.core.tables.size(&txn)?;
-        let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
+        let txn = self.shared.env.write_txn()?;
+        let before = self.shared.tables.size(&txn)?;
+        let mut records = LmdbRecords::new(txn, &self.shared, self.slots, self.window);
         body(&mut records)?;
         let (mut txn, slots, needs_format) = records.into_parts();
-        let size = self.core.tables.size(&txn)?;
+        let size = self.shared.tables.size(&txn)?;
         if size > self.limit && size > before {
             return Err(StoreError::Full.into());
         }
         if slots.differ(&self.slots) {
-            let table = self.core.tables.meta;
+            let table = self.shared.tables.meta;
             table.put(&mut txn, b"slots", &slots.encode())?;
         }
         if needs_format {
@@ -129,7 +134,7 @@ impl LmdbWriter {
 
     /// Notes the last format, unless the database has it: it gets a record that earlier versions do not know.
     fn note_format(&self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
-        let (meta, format) = (self.core.tables.meta, FORMAT.to_be_bytes());
+        let (meta, format) = (self.shared.tables.meta, FORMAT.to_be_bytes());
         if meta.get(txn, b"format")? != Some(&format) {
             meta.put(txn, b"format", &format)?;
         }
@@ -139,9 +144,9 @@ impl LmdbWriter {
     /// After a commit: sees that it went where it can be found, and brings the file to the length that its pages
     /// need.
     fn committed(&mut self) -> Result<(), StoreError> {
-        self.look()?;
-        let pages = (self.core.env.info().last_page_number as u64).saturating_add(1);
-        let page_size = u64::from(self.core.env.unnamed_database_stat().page_size);
+        self.check_file()?;
+        let pages = (self.shared.env.info().last_page_number as u64).saturating_add(1);
+        let page_size = u64::from(self.shared.env.unnamed_database_stat().page_size);
         let needed = pages.saturating_mul(page_size);
         if needed > self.length {
             file::lengthen(&self.file, needed).map_err(|error| StoreError::Lmdb(error.into()))?;
@@ -171,8 +176,8 @@ impl LmdbWriter {
                 }
             };
         } else if slots.differ(&self.slots) {
-            let mut txn = self.core.env.write_txn()?;
-            self.core
+            let mut txn = self.shared.env.write_txn()?;
+            self.shared
                 .tables
                 .meta
                 .put(&mut txn, b"slots", &slots.encode())?;
@@ -185,8 +190,8 @@ impl LmdbWriter {
     /// Removes the first records of a slot, in the order of their keys: random deletes are dear, and
     /// emptying it at once needs room for the list of everything that becomes free.
     fn empty_slice(&self, at: usize, slice: usize, slots: &mut Slots) -> Result<u64, StoreError> {
-        let slot = self.core.tables.at(TripletTable::Waiting(at))?;
-        let mut txn = self.core.env.write_txn()?;
+        let slot = self.shared.tables.at(TripletTable::Waiting(at))?;
+        let mut txn = self.shared.env.write_txn()?;
         let last = slot.iter(&txn)?.take(slice).last().transpose()?;
         let mut removed = 0;
         if let Some(last) = last.map(|(key, _)| key.to_vec()) {
@@ -195,19 +200,19 @@ impl LmdbWriter {
         }
         let mut next = *slots;
         // The other names behind the records: they lead nowhere then, and take part in the slice all the same.
-        if slot.is_empty(&txn)? && self.core.empty_names(&mut txn, at, slice)? {
+        if slot.is_empty(&txn)? && self.shared.empty_names(&mut txn, at, slice)? {
             next.emptied(at);
         }
         if next.differ(&self.slots) {
-            self.core
+            self.shared
                 .tables
                 .meta
                 .put(&mut txn, b"slots", &next.encode())?;
         }
         txn.commit()?;
         if next.differ(slots) {
-            self.core.occupied.remove(at);
-            self.core.named.remove(at);
+            self.shared.occupied.remove(at);
+            self.shared.named.remove(at);
         }
         *slots = next;
         Ok(removed)
@@ -220,7 +225,7 @@ impl LmdbWriter {
         after: Option<&[u8]>,
         is_expired: impl Fn(&[u8]) -> Result<bool, StoreError>,
     ) -> Result<Slice, StoreError> {
-        let txn = self.core.env.read_txn()?;
+        let txn = self.shared.env.read_txn()?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut slice = Slice {
             expired: Vec::new(),
@@ -246,10 +251,10 @@ impl LmdbWriter {
 
     /// Removes the first hours that are too old; says whether that were all.
     fn sweep_history(&self, now: Timestamp) -> Result<(u64, bool), StoreError> {
-        let table = self.core.tables.history;
+        let table = self.shared.tables.history;
         let kept = schema::encode_hour(now.before(HISTORY));
         let old = (Bound::Unbounded, Bound::Excluded(kept.as_slice()));
-        let txn = self.core.env.read_txn()?;
+        let txn = self.shared.env.read_txn()?;
         let mut expired = Vec::new();
         for item in table.range(&txn, &old)?.take(SLICE_REMOVED) {
             expired.push(item?.0.to_vec());
@@ -264,7 +269,7 @@ impl LmdbWriter {
         if keys.is_empty() {
             return Ok(0);
         }
-        let mut txn = self.core.env.write_txn()?;
+        let mut txn = self.shared.env.write_txn()?;
         for key in keys {
             table.delete(&mut txn, key)?;
         }
@@ -281,8 +286,8 @@ impl Writer for LmdbWriter {
                 Ok(self.committed()?)
             }
             Commit::Discard => {
-                let txn = self.core.env.write_txn()?;
-                let mut records = LmdbRecords::new(txn, &self.core, self.slots, self.window);
+                let txn = self.shared.env.write_txn()?;
+                let mut records = LmdbRecords::new(txn, &self.shared, self.slots, self.window);
                 body(&mut records)?;
                 records.into_parts().0.abort();
                 Ok(())
@@ -303,10 +308,10 @@ impl Writer for LmdbWriter {
                 (swept.removed, next)
             }
             SweepPosition::Passed(after) => {
-                let slice = self.slice(self.core.tables.passed, after.as_deref(), |value| {
+                let slice = self.slice(self.shared.tables.passed, after.as_deref(), |value| {
                     Ok(schema::decode_triplet(value)?.is_expired(now, params))
                 })?;
-                let removed = self.remove(self.core.tables.passed, &slice.expired)?;
+                let removed = self.remove(self.shared.tables.passed, &slice.expired)?;
                 let next = match slice.next {
                     None => SweepPosition::Clients(None),
                     next => SweepPosition::Passed(next),
@@ -314,10 +319,10 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
             SweepPosition::Clients(after) => {
-                let slice = self.slice(self.core.tables.clients, after.as_deref(), |value| {
+                let slice = self.slice(self.shared.tables.clients, after.as_deref(), |value| {
                     Ok(schema::decode_client(value)?.is_expired(now, params))
                 })?;
-                let removed = self.remove(self.core.tables.clients, &slice.expired)?;
+                let removed = self.remove(self.shared.tables.clients, &slice.expired)?;
                 let next = match slice.next {
                     None => SweepPosition::Sleeps(None),
                     next => SweepPosition::Clients(next),
@@ -325,10 +330,10 @@ impl Writer for LmdbWriter {
                 (removed, next)
             }
             SweepPosition::Sleeps(after) => {
-                let slice = self.slice(self.core.tables.sleeps, after.as_deref(), |value| {
+                let slice = self.slice(self.shared.tables.sleeps, after.as_deref(), |value| {
                     Ok(schema::decode_sleep(value)?.is_expired(now, params))
                 })?;
-                let removed = self.remove(self.core.tables.sleeps, &slice.expired)?;
+                let removed = self.remove(self.shared.tables.sleeps, &slice.expired)?;
                 let next = match slice.next {
                     None => SweepPosition::History,
                     next => SweepPosition::Sleeps(next),
@@ -358,32 +363,32 @@ impl Writer for LmdbWriter {
     }
 
     fn has_room(&self) -> Result<bool, StoreError> {
-        let txn = self.core.env.read_txn()?;
-        let size = self.core.tables.size(&txn)?;
+        let txn = self.shared.env.read_txn()?;
+        let size = self.shared.tables.size(&txn)?;
         Ok(size.saturating_add(MORE_THAN_A_FEW) <= self.limit)
     }
 
     fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let mut txn = self.core.env.write_txn()?;
+        let mut txn = self.shared.env.write_txn()?;
         let time = schema::encode_time(now);
-        self.core.tables.meta.put(&mut txn, b"latest", &time)?;
+        self.shared.tables.meta.put(&mut txn, b"latest", &time)?;
         txn.commit()?;
         self.committed()
     }
 
     fn probe(&mut self) -> Result<(), StoreError> {
-        let mut txn = self.core.env.write_txn()?;
-        self.core.tables.meta.put(&mut txn, b"probe", b"")?;
+        let mut txn = self.shared.env.write_txn()?;
+        self.shared.tables.meta.put(&mut txn, b"probe", b"")?;
         txn.commit()?;
         self.committed()
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.core.env.force_sync()?;
+        self.shared.env.force_sync()?;
         Ok(())
     }
 
-    fn look(&self) -> Result<(), StoreError> {
+    fn check_file(&self) -> Result<(), StoreError> {
         match lock::is_at(&self.file, std::fs::metadata(&self.path)) {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Replaced(self.path.clone())),

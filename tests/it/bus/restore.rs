@@ -273,7 +273,7 @@ fn a_kill_in_the_middle_leaves_the_old_database_or_the_new_one() {
             Some(true),
         ),
         (
-            "while it is proved",
+            "while it is checked",
             database(&on, "restore.new/data.mdb"),
             None,
         ),

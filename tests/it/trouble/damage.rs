@@ -12,7 +12,7 @@ use crate::support::{Client, Daemon, TestClock, nth_request, number_from_environ
 /// Bytes of a page.
 const PAGE: usize = 4096;
 
-/// Most deaths in a row until the daemon stays up: two that may be chance, and one that a proof does not foresee.
+/// Most deaths in a row until the daemon stays up: two that may be chance, and one that the check does not predict.
 const MOST_DEATHS: u32 = 3;
 
 /// A good data file: triplets that wait, triplets that have passed, clients.
@@ -126,9 +126,9 @@ fn no_damaged_file_ends_the_daemon_again_and_again() {
         .matches("the process that read it has failed")
         .count();
     remark(&format!(
-        "{files} damaged files: files by deaths in a row {seen:?}, {closed} times closed after a proof"
+        "{files} damaged files: files by deaths in a row {seen:?}, {closed} times closed after a check"
     ));
-    assert!(seen[2] > 0 && closed > 0, "nothing was proved: {seen:?}");
+    assert!(seen[2] > 0 && closed > 0, "nothing was checked: {seen:?}");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_daemon_that_dies_again_and_again_serves_without_its_database() {
     let status = daemon.wait_for("STATUS=DEGRADED: ");
     assert!(status.contains("8 times in a row"), "{status}");
     assert_eq!(daemon.connect().ask(&nth_request(0)), "DUNNO");
-    // A clean end of a daemon that did not use it proves nothing.
+    // A clean end of a daemon that did not use it means nothing.
     assert!(daemon.stop().success());
     daemon.start_again();
     daemon.wait_for("STATUS=DEGRADED: ");

@@ -21,7 +21,7 @@ impl LmdbOpener {
     /// # Errors
     ///
     /// [`OpenError`] says what is wrong; or the process dies.
-    pub fn prove(&self) -> Result<(), OpenError> {
+    pub fn check(&self) -> Result<(), OpenError> {
         let data = self.data();
         if std::fs::metadata(&data).map_err(file_error(&data))?.len() == 0 {
             return Err(file_error(&data)(std::io::ErrorKind::UnexpectedEof.into()));
