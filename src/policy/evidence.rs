@@ -9,8 +9,8 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::chain::LocalTime;
 use super::domain::Domain;
+use super::schedule::LocalTime;
 use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
 use crate::types::{ClientIp, Prefix, ReplyText};

@@ -45,6 +45,7 @@ mod plan;
 mod reputation;
 mod rules;
 pub mod s25r;
+mod schedule;
 mod set;
 mod spf;
 pub mod tarpit;

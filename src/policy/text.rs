@@ -15,7 +15,7 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use super::chain::LocalTime;
+use super::schedule::LocalTime;
 use super::verdict::{Then, Verdict};
 use crate::types::{Printable, Reply, ReplyText, Span, Timestamp};
 

@@ -11,21 +11,22 @@
 //! The first rule that matches decides. A rule that is not known to match does not end the search: what is found behind
 //! it says what has to be looked up, namely what the rules before it lack, and nothing more.
 
+mod build;
 mod format;
 mod networks;
 mod render;
 mod rule;
-mod schedule;
 mod search;
 mod subject;
 mod test;
 mod truth;
 
+pub use super::schedule::{LocalTime, Schedule, ScheduleError};
+pub use build::Chain;
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
 pub use render::{MAX_REPLY, RuleName, TokenValues};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
-pub use schedule::{LocalTime, Schedule, ScheduleError};
-pub use search::{Chain, Found};
+pub use search::Found;
 pub use subject::Subject;
 pub use test::{Clause, Pattern, Test};
 pub use truth::Truth;

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::schedule::LocalTime;
 use crate::policy::Attempt;
 use crate::policy::keys::fold_sender;
+use crate::policy::schedule::LocalTime;
 use crate::types::ClientIp;
 
 /// An attempt as rules see it.

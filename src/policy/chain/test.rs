@@ -1,7 +1,7 @@
 //! Tests of rules, as they are written.
 
-use super::schedule::Schedule;
 use crate::policy::access::Expression;
+use crate::policy::schedule::Schedule;
 use crate::policy::{SpfResult, Zone};
 use crate::types::Prefix;
 

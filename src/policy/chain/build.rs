@@ -1,0 +1,294 @@
+//! Rules, compiled: every expression in a set with the others that are asked about the same.
+
+use super::networks::Networks;
+use super::rule::{Action, Bounds, Fallback, Rule};
+use super::test::{Clause, Pattern, Test};
+use crate::policy::access::Expression;
+use crate::policy::ere;
+use crate::policy::keys::fold_sender;
+use crate::policy::schedule::Schedule;
+use crate::policy::set::ExpressionSet;
+use crate::policy::{Entries, SpfResult, TooLarge, Zone};
+use crate::types::Prefix;
+
+/// Rules in their order, with everything compiled that they ask.
+#[derive(Debug, Default)]
+pub struct Chain {
+    pub(super) rules: Vec<Compiled>,
+    /// By the numbers of the rules; that of the default, if it is written, is the last.
+    pub(super) entries: Entries,
+    /// Likewise.
+    pub(super) ids: Vec<Option<Box<str>>>,
+    pub(super) fallback: Option<Action>,
+    pub(super) lists: Vec<List>,
+    pub(super) is_sticky: bool,
+    /// Whether a rule depends on the time of the day.
+    pub(super) asks_time: bool,
+    pub(super) can_refuse: bool,
+    pub(super) bounds: Bounds,
+    pub(super) held_back: usize,
+    pub(super) names: ExpressionSet,
+    pub(super) helos: ExpressionSet,
+    pub(super) senders: ExpressionSet,
+    pub(super) raw_senders: ExpressionSet,
+    pub(super) recipients: ExpressionSet,
+    pub(super) users: ExpressionSet,
+}
+
+/// A rule without its source.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) clauses: Vec<(bool, Ask)>,
+    pub(super) action: Action,
+    /// Whether it has a clause that no front end can answer, so that it never matches.
+    pub(super) is_unreachable: bool,
+}
+
+/// A list: true if one of its tests is.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    pub(super) networks: Networks,
+    pub(super) asks: Vec<Ask>,
+}
+
+/// A test with the number of its expression in place of the expression.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Network(Prefix),
+    Domain(Box<str>),
+    Suffix(Box<str>),
+    Name(usize),
+    Helo(Text),
+    Sender(Text),
+    RawSender(Text),
+    Recipient(Text),
+    AuthenticatedAs(Text),
+    DnsList(Zone, Prefix),
+    Spf(SpfResult),
+    Time(Schedule),
+    AnyOf(usize),
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(super) enum Text {
+    Is(Box<str>),
+    /// The same as a sender is folded.
+    Folds(Box<str>, Vec<u8>),
+    Matches(usize),
+}
+
+/// The expressions of all rules, by what they are asked about.
+#[derive(Debug, Default)]
+struct Expressions {
+    names: Vec<Expression>,
+    helos: Vec<Expression>,
+    senders: Vec<Expression>,
+    raw_senders: Vec<Expression>,
+    recipients: Vec<Expression>,
+    users: Vec<Expression>,
+}
+
+impl Chain {
+    /// A chain of these rules, in this order. `lists` are what [`Test::AnyOf`] has the numbers of; a list of lists is
+    /// true by the lists before it alone. In a sticky chain, a rule that lets a recipient pass decides on the recipients
+    /// of the message after it, too. Without a `fallback`, those that no rule matches are none of the chain's business.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] when the expressions take too much memory together.
+    pub fn new(
+        rules: Vec<Rule>,
+        lists: Vec<Vec<Test>>,
+        fallback: Option<Fallback>,
+        is_sticky: bool,
+    ) -> Result<Self, TooLarge> {
+        let mut expressions = Expressions::default();
+        let is_time = |test: &Test| matches!(test, Test::Time(_));
+        let mut asks_time = lists.iter().flatten().any(is_time);
+        let lists = lists.into_iter().map(|tests| expressions.list(tests));
+        let lists = lists.collect();
+        let actions = rules.iter().map(|rule| &rule.action);
+        let actions = actions.chain(fallback.as_ref().map(|fallback| &fallback.action));
+        let can_refuse = actions
+            .clone()
+            .any(|action| matches!(action, Action::Refuse(_)));
+        let bounds = Bounds::of(actions);
+        let (mut compiled, mut ids) = (Vec::with_capacity(rules.len()), Vec::new());
+        let mut entries = Entries::default();
+        for rule in rules {
+            asks_time |= rule.clauses.iter().any(|clause| is_time(&clause.test));
+            entries.push(rule.entry);
+            ids.push(rule.id);
+            compiled.push(expressions.rule(rule.clauses, rule.action));
+        }
+        let fallback = fallback.map(|Fallback { action, entry, id }| {
+            if let Some(entry) = entry {
+                entries.push(entry);
+                ids.push(id);
+            }
+            action
+        });
+        let set = |all: &[Expression]| ere::compile_all(all).map_err(|_| TooLarge);
+        Ok(Self {
+            rules: compiled,
+            entries,
+            ids,
+            fallback,
+            lists,
+            is_sticky,
+            asks_time,
+            can_refuse,
+            bounds,
+            held_back: 0,
+            names: set(&expressions.names)?,
+            helos: set(&expressions.helos)?,
+            senders: set(&expressions.senders)?,
+            raw_senders: set(&expressions.raw_senders)?,
+            recipients: set(&expressions.recipients)?,
+            users: set(&expressions.users)?,
+        })
+    }
+
+    /// Whether there is no rule and no default.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.fallback.is_none()
+    }
+
+    /// The rules as they were written, in their order, and the default, if it is written.
+    #[must_use]
+    pub const fn entries(&self) -> &Entries {
+        &self.entries
+    }
+
+    /// The identifier of the rule of this number, if it has one.
+    #[must_use]
+    pub fn id(&self, number: u32) -> Option<&str> {
+        self.ids.get(usize::try_from(number).ok()?)?.as_deref()
+    }
+
+    /// What the rule of this number does, or the default, which has the number after the last.
+    #[must_use]
+    pub fn action(&self, number: u32) -> Option<&Action> {
+        let number = usize::try_from(number).ok()?;
+        match self.rules.get(number) {
+            Some(rule) => Some(&rule.action),
+            None => self
+                .fallback
+                .as_ref()
+                .filter(|_| number == self.rules.len()),
+        }
+    }
+
+    /// What becomes of those that no rule matches, and the number of the default, if it is written.
+    #[must_use]
+    pub fn fallback(&self) -> Option<(&Action, Option<u32>)> {
+        let number = u32::try_from(self.rules.len()).ok();
+        let number = number.filter(|number| self.entries.get(*number).is_some());
+        Some((self.fallback.as_ref()?, number))
+    }
+
+    /// Whether the time of the day makes a difference.
+    #[must_use]
+    pub const fn asks_time(&self) -> bool {
+        self.asks_time
+    }
+
+    /// Whether a rule that lets one recipient pass decides on those after it.
+    #[must_use]
+    pub const fn is_sticky(&self) -> bool {
+        self.is_sticky
+    }
+
+    /// Notes that the file has so many rules for the message as a whole, which nobody asks.
+    pub const fn hold_back(&mut self, rules: usize) {
+        self.held_back = rules;
+    }
+
+    /// How many rules can never match, because no front end can answer one of their clauses.
+    #[must_use]
+    pub fn unreachable(&self) -> usize {
+        let rules = self.rules.iter().filter(|rule| rule.is_unreachable);
+        rules.count().saturating_add(self.held_back)
+    }
+
+    /// The least and greatest terms that rules set.
+    #[must_use]
+    pub const fn bounds(&self) -> &Bounds {
+        &self.bounds
+    }
+
+    /// Whether a rule or the default refuses.
+    #[must_use]
+    pub const fn can_refuse(&self) -> bool {
+        self.can_refuse
+    }
+}
+
+impl Expressions {
+    fn rule(&mut self, clauses: Vec<Clause>, action: Action) -> Compiled {
+        let is_unreachable = clauses.iter().any(|clause| clause.test == Test::Unknown);
+        let clauses = clauses.into_iter().map(|clause| {
+            let ask = self.ask(clause.test);
+            (clause.negated, ask)
+        });
+        Compiled {
+            clauses: clauses.collect(),
+            action,
+            is_unreachable,
+        }
+    }
+
+    fn list(&mut self, tests: Vec<Test>) -> List {
+        let mut list = List::default();
+        for test in tests {
+            if let Test::Network(network) = test {
+                list.networks.insert(network);
+            } else {
+                let ask = self.ask(test);
+                list.asks.push(ask);
+            }
+        }
+        list
+    }
+
+    fn ask(&mut self, test: Test) -> Ask {
+        match test {
+            Test::Network(network) => Ask::Network(network),
+            Test::Domain(name) => Ask::Domain(name),
+            Test::Suffix(end) => Ask::Suffix(end),
+            Test::Name(expression) => Ask::Name(push(&mut self.names, expression)),
+            Test::Helo(pattern) => Ask::Helo(text(pattern, &mut self.helos)),
+            Test::Sender(pattern) => Ask::Sender(match text(pattern, &mut self.senders) {
+                Text::Is(address) => {
+                    let mut folded = Vec::new();
+                    fold_sender(address.as_bytes(), &mut folded);
+                    Text::Folds(address, folded)
+                }
+                other @ (Text::Folds(..) | Text::Matches(_)) => other,
+            }),
+            Test::RawSender(pattern) => Ask::RawSender(text(pattern, &mut self.raw_senders)),
+            Test::Recipient(pattern) => Ask::Recipient(text(pattern, &mut self.recipients)),
+            Test::AuthenticatedAs(pattern) => Ask::AuthenticatedAs(text(pattern, &mut self.users)),
+            Test::DnsList(zone, answers) => Ask::DnsList(zone, answers),
+            Test::Spf(result) => Ask::Spf(result),
+            Test::Time(schedule) => Ask::Time(schedule),
+            Test::AnyOf(number) => Ask::AnyOf(number),
+            Test::Unknown => Ask::Unknown,
+        }
+    }
+}
+
+/// The number that the expression gets.
+fn push(expressions: &mut Vec<Expression>, expression: Expression) -> usize {
+    expressions.push(expression);
+    expressions.len().saturating_sub(1)
+}
+
+fn text(pattern: Pattern, expressions: &mut Vec<Expression>) -> Text {
+    match pattern {
+        Pattern::Text(text) => Text::Is(text),
+        Pattern::Matches(expression) => Text::Matches(push(expressions, expression)),
+    }
+}
