@@ -31,6 +31,7 @@ mod dns;
 mod server;
 mod silence;
 mod spf;
+mod udp;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -63,7 +64,7 @@ pub const LOOKUP_SECONDS: u64 = 5;
 pub const MOST_UNDER_WAY: usize = 1200;
 
 /// How many descriptors a lookup has open in the worst case: each name server has been asked, and again.
-const DESCRIPTORS: usize = dns::MOST_SERVERS * server::MOST_QUERIES as usize;
+const DESCRIPTORS: usize = dns::MOST_SERVERS * udp::MOST_QUERIES as usize;
 
 /// Most descriptors that lookups in DNS lists have open.
 pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * DESCRIPTORS;

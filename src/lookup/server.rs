@@ -1,9 +1,10 @@
-//! One name server, asked by hickory.
+//! One name server.
 //!
-//! A query goes straight to hickory's UDP client, because its resolver takes more processor time for each. A reply that is
-//! truncated, or has an alias in it, is left to the resolver, which queries again over TCP or for other names.
+//! A query goes over UDP without hickory's resolver, which takes more processor time for each. A reply that is truncated,
+//! or has an alias in it, is left to the resolver, which queries again over TCP or for other names.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -11,14 +12,12 @@ use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::net::udp::UdpClientStream;
-use hickory_resolver::net::xfer::{DnsRequestSender, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::{
-    DnsRequest, DnsRequestOptions, DnsResponse, Query, ResponseCode,
-};
+use hickory_resolver::proto::op::{DnsResponse, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, Record, RecordType};
 use tokio::time::Instant;
+
+use super::udp::Udp;
 
 /// The shortest lifetime of a reply, as postscreen's `postscreen_dnsbl_min_ttl`.
 const LEAST_LIFETIME: Duration = Duration::from_secs(60);
@@ -26,16 +25,10 @@ const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 /// How long a query waits for a name server. A lookup ends a little later.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(4_900);
 
-/// After how much silence a query is repeated.
-const REPEAT: Duration = Duration::from_secs(1);
-
-/// How often a query is sent, each time from another port.
-pub(super) const MOST_QUERIES: u8 = 2;
-
-/// A name server.
+/// A name server. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Server {
-    address: SocketAddr,
+    udp: Arc<Udp>,
     /// Asks this server alone.
     resolver: TokioResolver,
 }
@@ -76,33 +69,20 @@ impl Server {
         let mut builder = TokioResolver::builder_with_config(config, provider);
         set(builder.options_mut());
         let resolver = builder.build()?;
-        Ok(Self { address, resolver })
+        let udp = Arc::new(Udp::new(address));
+        Ok(Self { udp, resolver })
     }
 
     /// Asks it; `None` if it has not replied, or with an error.
     pub(super) async fn ask(self, name: Name, kind: RecordType) -> Option<Reply> {
-        let response = self.query(name.clone(), kind).await.ok()?;
+        let query = Query::query(name.clone(), kind);
+        let response = self.udp.ask(&query, QUERY_TIMEOUT).await?;
         if is_complete(&response, &name, kind) {
             read(&response)
         } else {
             // On the heap, because it is rare and large.
             Box::pin(self.resolve(name, kind)).await
         }
-    }
-
-    /// Asks it over UDP.
-    async fn query(&self, name: Name, kind: RecordType) -> Result<DnsResponse, NetError> {
-        let mut options = DnsRequestOptions::default();
-        options.retry_interval = REPEAT;
-        let request = DnsRequest::from_query(Query::query(name, kind), options);
-        let client = UdpClientStream::builder(self.address, TokioRuntimeProvider::default());
-        client
-            .with_timeout(Some(QUERY_TIMEOUT))
-            .with_max_retries(MOST_QUERIES)
-            .build()
-            .send_message(request)
-            .first_answer()
-            .await
     }
 
     /// Asks it through the resolver.
