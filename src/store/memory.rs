@@ -1,4 +1,4 @@
-//! A store in memory: for tests, and for nothing else.
+//! A store in memory, for tests only.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::policy::{
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Prefix, Timestamp};
 
-/// The records of a process that are gone with it.
+/// A store that is lost when the process ends.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
@@ -31,7 +31,7 @@ pub struct MemoryStore {
 #[derive(Debug, Clone, Default)]
 struct Tables {
     triplets: BTreeMap<TripletKey, Triplet>,
-    /// The triplet that another name of a waiting one leads to, and when that was begun.
+    /// For each other name of a waiting triplet, the key that has the record, and when the record began.
     names: BTreeMap<TripletKey, (TripletKey, Timestamp)>,
     clients: BTreeMap<ClientKey, Client>,
     sleeps: BTreeMap<ClientKey, Sleep>,
@@ -56,7 +56,7 @@ impl MemoryStore {
 }
 
 impl Tables {
-    /// All rows of a scope with their tables' numbers and their keys as on disk: waiting triplets first.
+    /// All rows of a scope, each with the number of its table and its key as on disk. Waiting triplets come first.
     fn rows(&self, scope: &Scope) -> Vec<(u8, Cow<'_, [u8]>, Row)> {
         let mut rows = Vec::new();
         for (key, record) in self.triplets.iter().filter(|_| scope.triplets) {
@@ -89,7 +89,7 @@ impl Tables {
 }
 
 impl Tables {
-    /// The key that has the record which a key has or leads to.
+    /// The key and the record that `key` has or refers to.
     fn under<'k>(&'k self, key: &'k TripletKey) -> Option<(&'k TripletKey, Triplet)> {
         if let Some(record) = self.triplets.get(key) {
             return Some((key, *record));
@@ -272,7 +272,7 @@ impl Reader for MemoryStore {
         let mut collector = Collector::new(most, wanted);
         for (table, key, row) in tables.rows(scope) {
             let is_behind = cursor.is_none_or(|at| (table, &*key) > (at.table, at.key));
-            if is_behind && collector.look(row) {
+            if is_behind && collector.add(row) {
                 return Ok(collector.page(Some(Cursor { table, key: &key })));
             }
         }
@@ -301,7 +301,7 @@ impl Reader for MemoryStore {
             .collect()
     }
 
-    /// Something that tells the records, and nothing that can be opened.
+    /// Writes the records as text, which cannot be opened as a store.
     fn copy_to(&self, file: &mut File) -> Result<(), RequestError> {
         write!(file, "{:?}", self.tables()).map_err(|error| StoreRefusal::Copy(error.into()).into())
     }

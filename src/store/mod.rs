@@ -1,16 +1,14 @@
-//! The records, kept.
+//! The store: durable records.
 //!
 //! A store is opened as two halves: any number of [`Reader`]s, which see the last commit and never
-//! wait, and one [`Writer`], whose transactions are all or nothing. What the records mean is the
-//! core's business; here they are bytes ([`schema`]) in LMDB ([`lmdb`]) or, in tests, in memory
-//! ([`memory`]).
+//! wait, and one [`Writer`], whose transactions are atomic. [`policy`](crate::policy) defines what the records mean;
+//! here they are bytes ([`schema`]) in LMDB ([`lmdb`]) or, in tests, in memory ([`memory`]).
 //!
 //! # Error handling
 //!
-//! Nothing here logs. A store that cannot be opened is an [`OpenError`]; reading or writing that fails is a
-//! [`StoreError`]; what was asked for and cannot be had, with nothing wrong in the store, is a [`StoreRefusal`]. After an
-//! error the transaction has changed nothing. Whether to try again is the caller's decision: see
-//! [`StoreError::is_fatal_for_readers`].
+//! Nothing here logs. A store that cannot be opened returns an [`OpenError`], a failed read or write a [`StoreError`].
+//! A working store that cannot fulfil a request returns a [`StoreRefusal`]. After an error the transaction has changed
+//! nothing. The caller decides whether to retry: see [`StoreError::is_fatal_for_readers`].
 
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
@@ -47,35 +45,35 @@ pub use restore::{BackupDefect, Fill, RestoreError, StagedBackup};
 pub use rows::{Page, Row, RowKey, Scope};
 pub use unclean::check_database;
 
-/// How long the counters of an hour are kept: a year and a month to compare it with.
+/// How long hourly counters are retained: a year, and a month to compare it with.
 const HISTORY: Span = Span::from_days(400);
 
-/// Counters by their words.
+/// Counters by name.
 pub type Counters = BTreeMap<String, u64>;
 
-/// How many records there are.
+/// Numbers of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RecordCounts {
-    /// Triplets that wait, those whose time is over but which were not swept yet included.
+    /// Waiting triplets, including expired ones that were not swept yet.
     pub waiting: u64,
     /// Triplets that have passed.
     pub passed: u64,
     /// Clients with a record.
     pub clients: u64,
-    /// Clients that were told to sleep and have not been seen to survive.
+    /// Tarpitted clients that have not (yet) survived their sleep.
     pub sleeps: u64,
 }
 
-/// What one slice of sweeping did.
+/// The result of one slice of the sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
     /// Records removed.
     pub removed: u64,
-    /// Whether this slice was the last of a pass over everything.
+    /// Whether this slice completed a pass over all records.
     pub finished: bool,
 }
 
-/// The reading half. Cheap to ask from any thread.
+/// The reading half. Cheap to use from any thread.
 pub trait Reader: Send + Sync {
     /// The records a decision needs.
     ///
@@ -84,42 +82,41 @@ pub trait Reader: Send + Sync {
     /// [`StoreError`] when they cannot be read.
     fn facts(&self, case: &Case) -> Result<Facts, StoreError>;
 
-    /// How many records there are.
+    /// The numbers of records.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be counted.
     fn record_counts(&self) -> Result<RecordCounts, StoreError>;
 
-    /// The latest time that [`Writer::note_time`] noted.
+    /// The last time stored by [`Writer::note_time`].
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be read.
     fn latest(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// How many clients have at least `threshold` counted passes. Looks at every client.
+    /// Number of clients with at least `threshold` counted passes. Reads every client.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
     fn count_whitelisted(&self, threshold: u32) -> Result<u64, StoreError>;
 
-    /// The next records of `scope` that are `wanted`, at most `most` of them but at least one. `after` is empty for
-    /// the first page and [`Page::next`] of the page before for any other.
+    /// The next records of `scope` that are `wanted`: at most `most`, which counts as 1 if it is 0. `after` is empty
+    /// for the first page, and [`Page::next`] of the page before for each other one.
     ///
-    /// Tables come one after the other, records inside a table by their keys. Each page sees the last commit, and
-    /// nothing is held from one page to the next. What is not changed meanwhile is seen once. A triplet that
-    /// passes meanwhile may be seen twice, as waiting and as passed; one that begins anew may be seen twice or
-    /// not at all.
+    /// Tables come one after the other; the records of a table are sorted by key. Each page sees the last commit, and
+    /// nothing is locked between pages. A record that does not change between two pages is listed once. A triplet that
+    /// passes between them may be listed twice, as waiting and as passed; one that restarts, twice or not at all.
     ///
-    /// A page looks at a bounded number of records, so it may have no rows and yet a `next`. Records whose time
-    /// is over but which were not swept yet are among them.
+    /// A page reads a bounded number of records, so it may have no rows although `next` is set. Expired records that
+    /// were not swept yet are listed.
     ///
     /// # Errors
     ///
-    /// [`StoreRefusal::BadCursor`] when `after` is none of a page of this scope, [`StoreRefusal::Hashed`] when a
-    /// network is asked for under `--privacy`, [`StoreError`] when the records cannot be read.
+    /// [`StoreRefusal::BadCursor`] when `after` is not a cursor of this scope, [`StoreRefusal::Hashed`] when a network
+    /// is selected under `--privacy`, [`StoreError`] when the records cannot be read.
     fn page(
         &self,
         scope: &Scope,
@@ -128,22 +125,22 @@ pub trait Reader: Send + Sync {
         wanted: &dyn Fn(&Row) -> bool,
     ) -> Result<Page, RequestError>;
 
-    /// All entries that were added, by list and text. Those whose time is over are among them.
+    /// All runtime entries, sorted by list and text. Expired ones are included.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
     fn entries(&self) -> Result<Vec<Added>, StoreError>;
 
-    /// The pause that was last stored, over or not.
+    /// The last stored pause, which may be over.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be read.
     fn pause(&self) -> Result<Option<Pause>, StoreError>;
 
-    /// The counters of the hours from that of `from` to that of `to`, both included, as far as there are any.
-    /// Each with the time at which the hour begins.
+    /// The stored counters of the hours from that of `from` to that of `to`, both included, each with the time at
+    /// which its hour begins.
     ///
     /// # Errors
     ///
@@ -154,21 +151,20 @@ pub trait Reader: Send + Sync {
         to: Timestamp,
     ) -> Result<Vec<(Timestamp, Counters)>, StoreError>;
 
-    /// Writes a copy of the last commit to `file` from where it stands: a data file that can be opened as a
-    /// store. It is as small as it can be, and the key of `--privacy` is not in it. Writers go on meanwhile, but
-    /// the space of what they remove is not used again before the copy is done. Making sure that the copy is on
-    /// the disk is left to the caller, for `file` may be a pipe.
+    /// Writes a copy of the last commit to `file`, at its current position: a data file that can be opened as a store.
+    /// The copy is compacted, and does not contain the key of `--privacy`. Writing continues during the copy, but pages
+    /// that become free are not reused before its end. The caller syncs the file to disk, because it may be a pipe.
     ///
     /// # Errors
     ///
-    /// [`StoreRefusal::Copy`] when it cannot be written: what is in the file is of no use then. [`StoreError`] when the
-    /// records cannot be read.
+    /// [`StoreRefusal::Copy`] when it cannot be written: the file is incomplete then. [`StoreError`] when the records
+    /// cannot be read.
     fn copy_to(&self, file: &mut File) -> Result<(), RequestError>;
 }
 
-/// What a transaction sees and may change.
+/// The records as a transaction reads and changes them.
 pub trait Records {
-    /// A triplet's record: the one of this key, or else the one that the key [leads to](Self::move_triplet).
+    /// A triplet's record: that of this key, or else the one that the key [refers to](Self::move_triplet).
     ///
     /// # Errors
     ///
@@ -189,20 +185,21 @@ pub trait Records {
     /// [`StoreError`] when it cannot be read.
     fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError>;
 
-    /// Keeps a triplet's record in place of any older one. Where the key leads to the record of another key, that one
-    /// is replaced, unless the new record was begun later: that one belongs to this key.
+    /// Stores a triplet's record, replacing an older one. If the key refers to the record of another key, that record
+    /// is replaced, unless the new one began later: then it is stored under this key.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be kept.
+    /// [`StoreError`] when it cannot be stored.
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError>;
 
-    /// Removes the record of this key itself: `to` has `record` in place of it. The record that the key leads to may be
-    /// another client's, and stays. If `record` waits, the key leads to it from now on, until it passes, is begun anew or is gone.
+    /// Deletes the record of this key itself, because `to` has `record` instead. A record that the key refers to may
+    /// belong to another client, and is kept. If `record` is waiting, the key refers to it until it passes, restarts or
+    /// is deleted.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when that cannot be kept.
+    /// [`StoreError`] when that cannot be stored.
     fn move_triplet(
         &mut self,
         key: &TripletKey,
@@ -210,77 +207,76 @@ pub trait Records {
         record: Triplet,
     ) -> Result<(), StoreError>;
 
-    /// Keeps a client's record in place of any older one.
+    /// Stores a client's record, replacing an older one.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be kept.
+    /// [`StoreError`] when it cannot be stored.
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError>;
 
-    /// Keeps the record of a client's sleep, or removes it.
+    /// Stores or deletes the record of a client's sleep.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be kept.
+    /// [`StoreError`] when that fails.
     fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError>;
 
-    /// Forgets a triplet, or the one that the key leads to; says whether there was one.
+    /// Deletes a triplet, or the one that the key refers to; returns whether there was one.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be removed.
+    /// [`StoreError`] when it cannot be deleted.
     fn remove_triplet(&mut self, key: &TripletKey) -> Result<bool, StoreError>;
 
-    /// Forgets a client's record, not that of its sleep; says whether there was one.
+    /// Deletes a client's record, not that of its sleep; returns whether there was one.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be removed.
+    /// [`StoreError`] when it cannot be deleted.
     fn remove_client(&mut self, key: &ClientKey) -> Result<bool, StoreError>;
 
-    /// Forgets what a page has shown, by the stored key, if the record is still of the same state: a triplet
-    /// that has not passed or begun anew since, a client that was not forgotten and counted anew, the same sleep.
-    /// Says whether it was removed.
+    /// Deletes the record of a listed row, by the stored key, unless it has changed state since: a triplet that passed
+    /// or restarted, a client or sleep that was deleted and created again. Returns whether it was deleted.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be removed.
+    /// [`StoreError`] when it cannot be deleted.
     fn remove_row(&mut self, row: &Row) -> Result<bool, StoreError>;
 
-    /// Keeps an entry in place of any of the same list and text. It is kept as it is under `--privacy` too.
+    /// Stores a runtime entry, replacing one of the same list and text. `--privacy` does not hash entries.
     ///
     /// # Errors
     ///
-    /// [`StoreRefusal::Length`] when its text or its comment is too long, [`StoreError`] when it cannot be kept.
+    /// [`StoreRefusal::Length`] when its text or comment is too long, [`StoreError`] when it cannot be stored.
     fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError>;
 
-    /// Removes an entry; says whether there was one.
+    /// Deletes a runtime entry; returns whether there was one.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be removed.
+    /// [`StoreError`] when it cannot be deleted.
     fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError>;
 
-    /// Stores a pause, or that there is none.
+    /// Stores a pause, or deletes it.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when it cannot be stored.
     fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError>;
 
-    /// Adds to the counters of the hour that `hour` lies in.
+    /// Adds to the counters of the hour that contains `hour`.
     ///
     /// # Errors
     ///
-    /// [`StoreRefusal::Length`] when a word is empty or longer than 255 bytes, [`StoreError`] when the counters cannot
-    /// be kept.
+    /// [`StoreRefusal::Length`] when a name is empty or longer than 255 bytes, [`StoreError`] when the counters cannot
+    /// be stored.
     fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError>;
 
-    /// Keeps a triplet's record under this key, and in place of the one that it leads to.
+    /// Stores a triplet's record under this key, and under the key that this one refers to.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be kept.
+    /// [`StoreError`] when it cannot be stored.
     fn put_under_both(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
         self.put_triplet(key, record)?;
         if self.triplet(key)?.is_none() {
@@ -310,16 +306,16 @@ pub trait Records {
         Ok(facts)
     }
 
-    /// Keeps what a decision changed. A durable change of a triplet is kept under its first name: there is no record
-    /// under its other names then, and while it waits, they lead to this one.
+    /// Stores the changes of a decision. A durable change of a triplet is stored under its first name; records under
+    /// its other names are deleted, and while the triplet waits, these names refer to it.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be kept.
+    /// [`StoreError`] when they cannot be stored.
     fn apply(&mut self, case: &Case, changes: &Changes) -> Result<(), StoreError> {
         if let (Some(key), Some(triplet)) = (case.name(changes), changes.triplet) {
             if changes.durable && triplet.is_passed() {
-                // Other servers of the client may be known by the name that this one leads to, and by that alone.
+                // Other servers of the client may be known only by the name that this one refers to.
                 self.put_under_both(key, triplet)?;
             } else {
                 self.put_triplet(key, triplet)?;
@@ -340,7 +336,7 @@ pub trait Records {
     }
 }
 
-/// Adds counters to others.
+/// Adds `more` to `total`.
 fn add_up(total: &mut Counters, more: &Counters) {
     for (word, count) in more {
         let sum = total.entry(word.clone()).or_default();
@@ -351,25 +347,25 @@ fn add_up(total: &mut Counters, more: &Counters) {
 /// The closure that runs inside a transaction.
 pub type TransactionBody<'a> = dyn FnMut(&mut dyn Records) -> Result<(), RequestError> + 'a;
 
-/// How a transaction ends whose closure has succeeded.
+/// How a transaction ends after its closure has succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Commit {
-    /// What was changed is committed.
+    /// The changes are committed.
     Keep,
-    /// What was changed is undone: the closure was only tried.
+    /// The changes are undone: a dry run.
     Discard,
 }
 
 /// The writing half.
 pub trait Writer: Send {
-    /// Runs `body` in one transaction, which ends as `end` says; after an error nothing is changed.
+    /// Runs `body` in one transaction and ends it as `end` says. After an error nothing is changed.
     ///
     /// # Errors
     ///
     /// The error of the closure, or [`StoreError`] when the commit fails.
     fn run(&mut self, body: &mut TransactionBody<'_>, end: Commit) -> Result<(), RequestError>;
 
-    /// Runs `body` in one transaction and commits it; after an error nothing is changed.
+    /// Runs `body` in one transaction and commits it. After an error nothing is changed.
     ///
     /// # Errors
     ///
@@ -378,46 +374,46 @@ pub trait Writer: Send {
         self.run(body, Commit::Keep)
     }
 
-    /// Removes records whose time is over: one bounded slice of the work.
+    /// Deletes expired records: one bounded slice of the work.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when reading or removing fails.
+    /// [`StoreError`] when reading or deleting fails.
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError>;
 
-    /// Whether there is room for more than a few new records.
+    /// Whether there is space for more than a few new records.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when that cannot be read.
+    /// [`StoreError`] when that cannot be determined.
     fn has_room(&self) -> Result<bool, StoreError>;
 
-    /// Notes that it is `now`, so that a clock that was set back is noticed at the next start.
+    /// Stores the time `now`, so that the next start detects a clock that was set back.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be kept.
+    /// [`StoreError`] when it cannot be stored.
     fn note_time(&mut self, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Writes something that means nothing, to see whether the store can be written to.
+    /// Writes a value without meaning, to test whether the store is writable.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot.
+    /// [`StoreError`] when it is not.
     fn probe(&mut self) -> Result<(), StoreError>;
 
-    /// Makes sure that everything committed is on the disk itself.
+    /// Syncs everything committed to disk.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the disk refuses.
+    /// [`StoreError`] when that fails.
     fn sync(&mut self) -> Result<(), StoreError>;
 
-    /// Sees that what is written to can still be found. Each commit does so too.
+    /// Checks that the open data file is still at its path. Each commit does so too.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Replaced`] when it is somewhere else or nowhere.
+    /// [`StoreError::Replaced`] when it was moved, removed or replaced.
     fn check_file(&self) -> Result<(), StoreError> {
         Ok(())
     }

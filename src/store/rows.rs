@@ -1,20 +1,20 @@
-//! Records with their keys, a page at a time.
+//! Rows: records with their keys, listed in pages.
 //!
 //! # The cursor
 //!
 //! ```text
-//! cursor = table key      ; the number of a table in its store, the stored key looked at last
+//! cursor = table key      ; the number of a table in its store, the last stored key that was read
 //! ```
 //!
-//! It names a place among the keys, not a record: what stood there may be gone, and the next page begins behind
-//! the place all the same.
+//! It is a position among the keys, not a record: the next page begins after that position even if its record has been
+//! deleted.
 //!
 //! # One network, one domain
 //!
-//! Keys begin with family and prefix length of a network, then its address. A network's records, and those of the
-//! networks inside it, are one range for each prefix length that occurs; [`Scope::reach`] says at any key where the
-//! next of these begins, so that nothing else is read. The records of a domain are one range, behind those of all
-//! networks.
+//! A key begins with the address family and prefix length of a network, followed by its address. The records of a
+//! network and of the networks inside it are one range for each prefix length in use. [`Scope::reach`] returns, for any
+//! key, where the next of these ranges begins, so that nothing else is read. The records of a domain are one range,
+//! after those of all networks.
 
 use std::cmp::Ordering;
 
@@ -24,14 +24,13 @@ use super::{StoreError, StoreRefusal};
 use crate::policy::{Client, ClientKey, Identity, Sleep, Triplet, TripletParts};
 use crate::types::Prefix;
 
-/// Records that one page looks at: some ten milliseconds' worth.
-const LOOKED: usize = 20_000;
+/// Maximum number of records read for one page: about ten milliseconds.
+const MOST_READ: usize = 20_000;
 
-/// Bytes of addresses in one page, not counting those of the last row: far less than a message of the bus
-/// may have.
-const BYTES: usize = 1 << 20;
+/// Maximum size of the addresses in one page, in bytes, without the last row: far below the limit of a D-Bus message.
+const MOST_BYTES: usize = 1 << 20;
 
-/// What pages go through.
+/// The records to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     /// Triplets, waiting and passed.
@@ -40,8 +39,8 @@ pub struct Scope {
     pub clients: bool,
     /// Sleeps.
     pub sleeps: bool,
-    /// Only records of this domain, or of this network and of networks inside it. A key has the network as it was
-    /// masked when the record was made.
+    /// Only records of this domain, or of this network and the networks inside it. A key has the network as it was
+    /// masked when the record was created.
     pub identity: Option<Identity>,
 }
 
@@ -62,7 +61,7 @@ pub enum Row {
         /// Its record.
         record: Client,
     },
-    /// A client that was told to sleep.
+    /// A tarpitted client.
     Sleep {
         /// Its key.
         key: RowKey<Prefix>,
@@ -74,18 +73,18 @@ pub enum Row {
 /// The key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RowKey<T> {
-    /// What it is made of.
+    /// Its parts.
     Plain(T),
-    /// The hash that stands for it under `--privacy`.
+    /// Its hash, under `--privacy`.
     Hashed(Vec<u8>),
 }
 
-/// Some rows.
+/// A page of rows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
     /// The rows.
     pub rows: Vec<Row>,
-    /// Where the next page begins; `None` when this is the last one.
+    /// The cursor for the next page; `None` after the last one.
     pub next: Option<Vec<u8>>,
 }
 
@@ -104,13 +103,13 @@ impl Scope {
         ClientKey::new(network).as_bytes().to_vec()
     }
 
-    /// The key to begin with in each table; `None` for the table's first.
+    /// The key to begin with in each table; `None` for its first key.
     pub(super) fn first(&self) -> Option<Vec<u8>> {
         let identity = self.identity.clone()?;
         Some(ClientKey::new(identity).as_bytes().to_vec())
     }
 
-    /// Whether a key is the scope's, and if not, where the next one may be.
+    /// Whether a key is in the scope and, if not, where the next one may be.
     pub(super) fn reach(&self, key: &[u8]) -> Result<Reach, StoreError> {
         let wanted = match &self.identity {
             None => return Ok(Reach::Inside),
@@ -147,19 +146,19 @@ impl Scope {
     }
 }
 
-/// Where a key stands in a scope.
+/// The position of a key relative to a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// In it.
+    /// Inside.
     Inside,
-    /// Before this key, and nothing between them is in it.
+    /// Outside; no key before this one is inside.
     Next(Vec<u8>),
-    /// Behind all of it.
+    /// After the last key that can be inside.
     Beyond,
 }
 
 impl Reach {
-    /// Where a key stands in the scope of a domain.
+    /// The position of a key relative to the scope of a domain.
     fn of_domain(domain: &Identity, key: &[u8]) -> Self {
         let wanted = ClientKey::new(domain.clone());
         let wanted = wanted.as_bytes();
@@ -173,7 +172,7 @@ impl Reach {
     }
 }
 
-/// A place to go on from.
+/// Where to continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor<'a> {
     pub(super) table: u8,
@@ -181,7 +180,7 @@ pub(super) struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    /// Reads it; `None` is the beginning.
+    /// Decodes it; `None` means the beginning.
     pub(super) fn decode(bytes: &'a [u8], is_hashed: bool) -> Result<Option<Self>, StoreRefusal> {
         let Some((table, key)) = bytes.split_first() else {
             return Ok(None);
@@ -202,11 +201,11 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Makes a page.
+/// Builds a page.
 pub(super) struct Collector<'w> {
     wanted: &'w dyn Fn(&Row) -> bool,
     most: usize,
-    looked: usize,
+    read: usize,
     bytes: usize,
     rows: Vec<Row>,
 }
@@ -216,23 +215,23 @@ impl<'w> Collector<'w> {
         Self {
             wanted,
             most: most.max(1),
-            looked: 0,
+            read: 0,
             bytes: 0,
             rows: Vec::new(),
         }
     }
 
-    /// Looks at a record; says whether it was the last one of the page.
-    pub(super) fn look(&mut self, row: Row) -> bool {
-        self.looked = self.looked.saturating_add(1);
+    /// Adds a record if it is wanted; returns whether it was the last one of the page.
+    pub(super) fn add(&mut self, row: Row) -> bool {
+        self.read = self.read.saturating_add(1);
         if (self.wanted)(&row) {
             self.bytes = self.bytes.saturating_add(row.size());
             self.rows.push(row);
         }
-        self.rows.len() >= self.most || self.looked >= LOOKED || self.bytes >= BYTES
+        self.rows.len() >= self.most || self.read >= MOST_READ || self.bytes >= MOST_BYTES
     }
 
-    /// The page, when it ends at this place, or at the end of everything.
+    /// The finished page; `at` is its last key, `None` at the end of all tables.
     pub(super) fn page(self, at: Option<Cursor<'_>>) -> Page {
         Page {
             rows: self.rows,
@@ -254,12 +253,12 @@ impl Row {
     }
 }
 
-/// Whether a client's record is the one that was shown, possibly counted on since.
+/// Whether a client's record is the listed one; its count may have increased since.
 pub(super) const fn is_same_client(shown: Client, found: Client) -> bool {
     found.count >= shown.count
 }
 
-/// Whether a sleep is the one that was shown, possibly seen since.
+/// Whether a sleep is the listed one; it may have been seen again since.
 pub(super) fn is_same_sleep(shown: Sleep, found: Sleep) -> bool {
     found.ordered == shown.ordered
 }

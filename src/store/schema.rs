@@ -1,4 +1,4 @@
-//! Records as bytes.
+//! Encoding of records and keys.
 //!
 //! # On disk
 //!
@@ -16,14 +16,13 @@
 //! pause   = until:8                                          ; all bits set: no end
 //! ```
 //!
-//! The key of an entry is its list's word, NUL and its text; that of counters is the hour since the epoch, in
-//! four bytes. Both are as they are under `--privacy` too: what the administrator has added is no mail's.
+//! The key of an entry is the name of its list, NUL and its text; that of counters is the hour since the epoch, in
+//! four bytes. `--privacy` does not hash these two keys, because they contain no addresses of mail.
 //!
-//! Numbers are big-endian, times are seconds since the epoch. A key is the core's key as it is, up to 510
-//! bytes. A longer one becomes its first 479 bytes and a 256-bit hash, 511 bytes in all, LMDB's most:
-//! the length tells the two forms apart, so no key of one form is one of the other; the whole key then
-//! stands as `text` behind the record. Under `--privacy` such a key is a keyed hash of 128 bits and there is never a
-//! text.
+//! Numbers are big-endian, times are seconds since the epoch. A key of up to 510 bytes is stored unchanged. A longer
+//! one is stored as its first 479 bytes and a 256-bit hash, together 511 bytes, LMDB's maximum; the whole key then
+//! follows the record as `text`. The length distinguishes the two forms, so they cannot collide. Under `--privacy` a
+//! key is a keyed hash of 128 bits, and there is no text.
 
 use std::borrow::Cow;
 
@@ -32,7 +31,7 @@ use super::{Counters, StoreError, StoreRefusal};
 use crate::policy::{Added, Client, ListName, Pause, Sleep, Triplet, TripletKey, Why};
 use crate::types::{Span, Timestamp};
 
-/// The last format that this version can read. What a format added:
+/// The last format that this version can read. Each format added these records:
 ///
 /// | format | records |
 /// | --- | --- |
@@ -41,11 +40,11 @@ use crate::types::{Span, Timestamp};
 /// | 3 | triplets and clients of domains, other names of waiting triplets, why a triplet waits |
 pub const FORMAT: u32 = 3;
 
-/// The format of a new database. It gets the last one with the first record that needs it; until then an earlier
-/// version can open it.
+/// The format of a new database. The first record that needs a later format raises it; until then an earlier version
+/// can open the database.
 pub(super) const FORMAT_OF_NEW: u32 = 2;
 
-/// LMDB's longest key.
+/// LMDB's maximum key length in bytes.
 pub(super) const LONGEST_KEY: usize = 511;
 
 /// Bytes of the hash in a shortened key.
@@ -65,10 +64,10 @@ const COUNTED_WHY: u8 = 9;
 const HAS_EXPIRES: u8 = 1;
 const HAS_LAST_HIT: u8 = 2;
 
-/// The longest word of a counter, in bytes: its length is one byte.
+/// Maximum length of a counter's name, in bytes: the length is stored in one byte.
 const LONGEST_WORD: usize = 255;
 
-/// The end of a pause that does not end by itself.
+/// The stored end of a pause without an end.
 const OPEN_END: Timestamp = Timestamp::from_seconds(u64::MAX);
 
 /// Seconds of an hour.
@@ -77,13 +76,13 @@ const HOUR: u64 = 3600;
 /// A key as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StoredKey<'k> {
-    /// What LMDB gets.
+    /// The key in LMDB.
     pub(super) key: Cow<'k, [u8]>,
-    /// The whole key, when it does not fit.
+    /// The whole key, if it was shortened.
     pub(super) text: Option<&'k [u8]>,
 }
 
-/// Brings a key into the form in which it is stored.
+/// The stored form of a key.
 pub(super) fn stored_key<'k>(key: &'k [u8], privacy: Option<&PrivacyKey>) -> StoredKey<'k> {
     if let Some(privacy) = privacy {
         return StoredKey {
@@ -106,7 +105,7 @@ pub(super) fn stored_key<'k>(key: &'k [u8], privacy: Option<&PrivacyKey>) -> Sto
     }
 }
 
-/// A triplet's record, `text` behind it.
+/// Encodes a triplet's record, followed by `text`.
 #[must_use]
 pub fn encode_triplet(record: Triplet, text: Option<&[u8]>) -> Vec<u8> {
     let mut out = Vec::with_capacity(30);
@@ -149,16 +148,16 @@ pub fn encode_triplet(record: Triplet, text: Option<&[u8]>) -> Vec<u8> {
     out
 }
 
-/// Reads a triplet's record; what stands behind it is left.
+/// Decodes a triplet's record and ignores the text after it.
 ///
 /// # Errors
 ///
-/// [`StoreError::Record`] when the bytes are no such record.
+/// [`StoreError::Record`] when the bytes are not a valid record of this kind.
 pub fn decode_triplet(bytes: &[u8]) -> Result<Triplet, StoreError> {
     split_triplet(bytes).map(|(record, _)| record)
 }
 
-/// Reads a triplet's record and what stands behind it.
+/// Decodes a triplet's record; returns the rest too.
 fn split_triplet(bytes: &[u8]) -> Result<(Triplet, &[u8]), StoreError> {
     let mut fields = Fields::new(bytes)?;
     let record = match fields.kind {
@@ -184,20 +183,20 @@ fn split_triplet(bytes: &[u8]) -> Result<(Triplet, &[u8]), StoreError> {
     Ok((record, fields.rest))
 }
 
-/// What stands behind a triplet's record, if anything does.
+/// The text after a triplet's record, if there is one.
 pub(super) fn triplet_text(bytes: &[u8]) -> Result<Option<&[u8]>, StoreError> {
     let (_, text) = split_triplet(bytes)?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Reads a triplet's record, and its whole key from the stored one, which is not a hash.
+/// Decodes a triplet's record and its whole key. The stored key must not be a hash.
 pub(super) fn whole_triplet(key: &[u8], bytes: &[u8]) -> Result<(Triplet, TripletKey), StoreError> {
     let (record, text) = split_triplet(bytes)?;
     let whole = if key.len() < LONGEST_KEY { key } else { text };
     Ok((record, TripletKey::from_bytes(whole.to_vec())))
 }
 
-/// A client's record.
+/// Encodes a client's record.
 #[must_use]
 pub fn encode_client(record: Client) -> Vec<u8> {
     let mut out = Vec::with_capacity(13);
@@ -207,11 +206,11 @@ pub fn encode_client(record: Client) -> Vec<u8> {
     out
 }
 
-/// Reads a client's record.
+/// Decodes a client's record.
 ///
 /// # Errors
 ///
-/// [`StoreError::Record`] when the bytes are no such record.
+/// [`StoreError::Record`] when the bytes are not a valid record of this kind.
 pub fn decode_client(bytes: &[u8]) -> Result<Client, StoreError> {
     let mut fields = Fields::new(bytes)?;
     match fields.kind {
@@ -223,7 +222,7 @@ pub fn decode_client(bytes: &[u8]) -> Result<Client, StoreError> {
     }
 }
 
-/// The record of a sleep.
+/// Encodes the record of a sleep.
 #[must_use]
 pub fn encode_sleep(record: Sleep) -> Vec<u8> {
     let mut out = Vec::with_capacity(25);
@@ -234,11 +233,11 @@ pub fn encode_sleep(record: Sleep) -> Vec<u8> {
     out
 }
 
-/// Reads the record of a sleep.
+/// Decodes the record of a sleep.
 ///
 /// # Errors
 ///
-/// [`StoreError::Record`] when the bytes are no such record.
+/// [`StoreError::Record`] when the bytes are not a valid record of this kind.
 pub fn decode_sleep(bytes: &[u8]) -> Result<Sleep, StoreError> {
     let mut fields = Fields::new(bytes)?;
     match fields.kind {
@@ -261,7 +260,7 @@ pub fn entry_key(list: ListName, text: &str) -> Result<Vec<u8>, StoreRefusal> {
     Ok([list.word().as_bytes(), &[0], text.as_bytes()].concat())
 }
 
-/// An entry's record; list and text are in its key.
+/// Encodes an entry's record; list and text are in its key.
 ///
 /// # Errors
 ///
@@ -280,11 +279,11 @@ pub fn encode_entry(entry: &Added) -> Result<Vec<u8>, StoreRefusal> {
     Ok(out)
 }
 
-/// Reads an entry from its key and its record.
+/// Decodes an entry from its key and its record.
 ///
 /// # Errors
 ///
-/// [`StoreError::Record`] when the bytes are no such key or record.
+/// [`StoreError::Record`] when the bytes are not a valid key or record.
 pub fn decode_entry(key: &[u8], bytes: &[u8]) -> Result<Added, StoreError> {
     let (word, text) = utf8(key)?.split_once('\0').ok_or(StoreError::Record)?;
     let list = ListName::from_word(word).ok_or(StoreError::Record)?;
@@ -305,7 +304,7 @@ pub fn decode_entry(key: &[u8], bytes: &[u8]) -> Result<Added, StoreError> {
     })
 }
 
-/// The key of the hour that `time` lies in. Hours beyond four bytes' worth are the last one.
+/// The key of the hour that contains `time`; at most the last hour that fits into four bytes.
 pub(super) fn encode_hour(time: Timestamp) -> [u8; 4] {
     let hour = time.seconds().div_euclid(HOUR);
     u32::try_from(hour).unwrap_or(u32::MAX).to_be_bytes()
@@ -318,11 +317,11 @@ pub(super) fn decode_hour(key: &[u8]) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_seconds(seconds))
 }
 
-/// The counters of an hour.
+/// Encodes the counters of an hour.
 ///
 /// # Errors
 ///
-/// [`StoreRefusal::Length`] when a word is empty or too long.
+/// [`StoreRefusal::Length`] when a name is empty or too long.
 pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, StoreRefusal> {
     let mut out = vec![COUNTERS];
     for (word, count) in counters {
@@ -334,11 +333,11 @@ pub fn encode_counters(counters: &Counters) -> Result<Vec<u8>, StoreRefusal> {
     Ok(out)
 }
 
-/// Reads the counters of an hour.
+/// Decodes the counters of an hour.
 ///
 /// # Errors
 ///
-/// [`StoreError::Record`] when the bytes are no such record.
+/// [`StoreError::Record`] when the bytes are not a valid record of this kind.
 pub fn decode_counters(bytes: &[u8]) -> Result<Counters, StoreError> {
     let mut fields = Fields::new(bytes)?;
     if fields.kind != COUNTERS {
@@ -356,7 +355,7 @@ pub fn decode_counters(bytes: &[u8]) -> Result<Counters, StoreError> {
     Ok(counters)
 }
 
-/// The length of a text, if it may be kept.
+/// The length of a text, if it may be stored.
 fn bounded(text: &str, least: usize, most: usize) -> Result<usize, StoreRefusal> {
     let found = text.len();
     if (least..=most).contains(&found) {
@@ -370,23 +369,23 @@ fn utf8(bytes: &[u8]) -> Result<&str, StoreError> {
     std::str::from_utf8(bytes).map_err(|_| StoreError::Record)
 }
 
-/// A time by itself.
+/// Encodes a time.
 pub(super) fn encode_time(time: Timestamp) -> [u8; 8] {
     time.seconds().to_be_bytes()
 }
 
-/// Reads a time that stands by itself.
+/// Decodes a value that is only a time.
 pub(super) fn decode_time(bytes: &[u8]) -> Result<Timestamp, StoreError> {
     let bytes = bytes.try_into().map_err(|_| StoreError::Record)?;
     Ok(Timestamp::from_seconds(u64::from_be_bytes(bytes)))
 }
 
-/// A pause as it is stored.
+/// Encodes a pause.
 pub(super) fn encode_pause(pause: Pause) -> [u8; 8] {
     encode_time(pause.until.unwrap_or(OPEN_END))
 }
 
-/// Reads a pause.
+/// Decodes a pause.
 pub(super) fn decode_pause(bytes: &[u8]) -> Result<Pause, StoreError> {
     let until = decode_time(bytes)?;
     Ok(Pause {
@@ -398,7 +397,7 @@ fn put_time(out: &mut Vec<u8>, time: Timestamp) {
     out.extend_from_slice(&encode_time(time));
 }
 
-/// Takes a record apart, field by field.
+/// Decodes a record field by field.
 struct Fields<'a> {
     kind: u8,
     rest: &'a [u8],

@@ -1,7 +1,7 @@
-//! Reads the whole database, to see whether that can be survived.
+//! Reads the whole database, to check that no page of it crashes the reader.
 //!
-//! LMDB trusts the pages of its file: one that was overwritten with something else can lead it outside of the map, and
-//! that ends the process. So this runs in a process of its own; see [`unclean`](crate::store::Unclean).
+//! LMDB does not validate the pages of its file: one that was overwritten can make it read outside of the map, which
+//! kills the process. So the check runs in a child process; see `store::unclean`.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -11,16 +11,16 @@ use super::{Durability, LmdbOpener, file_error};
 use crate::store::{OpenError, Reader, RequestError, Scope, StoreError, Writer};
 use crate::types::{Span, Timestamp};
 
-/// Rows of a page: all are looked at, and none is wanted.
+/// Maximum rows of a page; none is wanted, all are read.
 const ROWS: usize = 4096;
 
 impl LmdbOpener {
-    /// Reads every page that leads to records, decodes every record, has LMDB load its list of free pages, and
-    /// commits a little. Nothing is kept of it. Where no database is, none is made.
+    /// Reads every page in use, decodes every record, makes LMDB load its list of free pages, and commits a few empty
+    /// values. A missing database is not created.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says what is wrong; or the process dies.
+    /// [`OpenError`] for detected damage; other damage kills the process.
     pub fn check(&self) -> Result<(), OpenError> {
         let data = self.data();
         if std::fs::metadata(&data).map_err(file_error(&data))?.len() == 0 {
@@ -37,13 +37,13 @@ impl LmdbOpener {
         {
             after = next;
         }
-        let nowhere = Path::new("/dev/null");
-        let mut nowhere_to = File::options()
+        let null = Path::new("/dev/null");
+        let mut null_file = File::options()
             .write(true)
-            .open(nowhere)
-            .map_err(file_error(nowhere))?;
-        // Pages that nothing leads to, or no place to write to: the records were read nevertheless.
-        damage(reader.copy_to(&mut nowhere_to))?;
+            .open(null)
+            .map_err(file_error(null))?;
+        // Refused if there are unreachable pages or the file cannot be written: the records were read all the same.
+        damage(reader.copy_to(&mut null_file))?;
         writer.load_free_pages()?;
         for _ in 0..3 {
             writer.probe()?;
@@ -51,7 +51,7 @@ impl LmdbOpener {
         Ok(())
     }
 
-    /// The options as arguments of a command; [`from_arguments`](Self::from_arguments) reads them.
+    /// The options as command-line arguments, for [`from_arguments`](Self::from_arguments).
     #[must_use]
     pub fn to_arguments(&self) -> Vec<OsString> {
         vec![
@@ -62,7 +62,7 @@ impl LmdbOpener {
         ]
     }
 
-    /// The options that arguments say; `None` if they say none.
+    /// Parses the options from command-line arguments; `None` if they are invalid.
     #[must_use]
     pub fn from_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<Self> {
         let directory = arguments.next()?.into();
@@ -77,7 +77,7 @@ impl LmdbOpener {
     }
 }
 
-/// What was read, if that was not refused: a refusal says nothing about the records.
+/// The result of a read; `None` if it was refused, which is not a sign of damage.
 fn damage<T>(read: Result<T, RequestError>) -> Result<Option<T>, StoreError> {
     match read {
         Ok(read) => Ok(Some(read)),

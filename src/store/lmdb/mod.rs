@@ -4,25 +4,24 @@
 //!
 //! | database | key | value |
 //! | --- | --- | --- |
-//! | `meta` | `format`, `mode`, `slots`, `latest`, `pause`, `probe` | the format's number; whether keys are hashes; the slots' times; the latest time noted; until when greylisting is paused; nothing, written to see whether writing works |
+//! | `meta` | `format`, `mode`, `slots`, `latest`, `pause`, `probe` | the number of the format; whether keys are hashes; the times of the slots; the last time stored; when a pause ends; empty, written to test whether the database is writable |
 //! | `passed` | triplet | a passed triplet |
 //! | `clients` | client | a client |
-//! | `sleeps` | client | a client that was told to sleep |
-//! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by time of first sight |
-//! | `names` | slot and hash | the triplet that another name of a waiting one leads to: see `names.rs` |
-//! | `entries` | list and text | an entry that was added while the daemon ran |
+//! | `sleeps` | client | a tarpitted client |
+//! | `waiting0` … `waiting5` | triplet | a waiting triplet, in one of six slots by the time it was first seen |
+//! | `names` | slot and hash | the key of the waiting triplet that another name refers to: see `names.rs` |
+//! | `entries` | list and text | a runtime entry |
 //! | `history` | hour | the counters of the hour |
 //!
-//! Most triplets are spam that never comes back, and deleting records one by one, at random, is what
-//! LMDB does worst. So waiting triplets live in slots that are emptied as a whole, in slices, when their retry window
-//! is over; a triplet that passes moves to `passed`, which is small, and is
-//! swept record by record. A triplet has one record in one of these databases.
+//! Most triplets are spam that is never retried, and deleting single records in random order is what LMDB is slowest
+//! at. So waiting triplets are stored in slots, and a slot is emptied as a whole, in slices, when the retry window of
+//! its triplets is over. A triplet that passes is moved to `passed`, which is small and is swept record by record. A
+//! triplet has one record, in one of these databases.
 //!
 //! # Durability
 //!
-//! With [`Durability::Data`] a commit waits for its data pages; the page that makes it visible after a
-//! power cut follows with the next commit or the next [`Writer::sync`]. With
-//! [`Durability::Full`] a commit waits for both.
+//! With [`Durability::Data`] a commit syncs its data pages; its meta page, without which the commit is lost in a power
+//! failure, is synced by the next commit or the next [`Writer::sync`]. With [`Durability::Full`] a commit syncs both.
 
 mod check;
 mod file;
@@ -58,34 +57,34 @@ use writer::LmdbWriter;
 /// One database of the environment; `'static` once it is committed.
 type Db<'t> = Database<'t, Bytes, Bytes>;
 
-/// Threads that may read: those of the runtime, and a few more. Each keeps its place, for taking one costs a lock
-/// that all share; so no thread reads twice at once.
+/// Maximum number of threads that read: those of the runtime, and a few more. Each thread keeps its slot in LMDB's
+/// reader table, because taking one needs a lock shared by all; so no thread has two read transactions at once.
 const READERS: u32 = 1024;
 
 /// Databases besides the slots.
 const OTHERS: u32 = 7;
 
-/// What a commit waits for.
+/// What a commit syncs to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// The data: survives a kill; a power cut may undo the last commits.
+    /// The data pages: it survives a process crash; a power failure may undo the last commits.
     Data,
-    /// The data and the page that makes them count: survives a power cut.
+    /// The data pages and the meta page: it survives a power failure.
     Full,
 }
 
-/// Where the store is, and how it is kept.
+/// Path and options of the database.
 #[derive(Debug, Clone)]
 pub struct LmdbOpener {
-    /// The directory of the environment; it exists.
+    /// The directory of the environment, which exists.
     pub directory: PathBuf,
-    /// The most the data file may grow to, in bytes.
+    /// Maximum size of the data file, in bytes.
     pub max_size: usize,
-    /// What a commit waits for.
+    /// What a commit syncs to disk.
     pub durability: Durability,
-    /// Whether only hashes of addresses are kept.
+    /// Whether hashes are stored instead of addresses.
     pub privacy: bool,
-    /// How long a triplet may wait: sets how long a slot takes new ones.
+    /// How long a triplet may wait. A third of it is the time during which a slot receives new triplets.
     pub retry_window: Span,
 }
 
@@ -119,7 +118,7 @@ impl OnCommit for Tables<'_> {
     }
 }
 
-/// Where a triplet's record is.
+/// The table that has a triplet's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TripletTable {
     Passed,
@@ -127,7 +126,7 @@ enum TripletTable {
 }
 
 impl<'t> Tables<'t> {
-    /// A triplet's record and where it is.
+    /// A triplet's record, and the table that has it.
     fn find(
         &self,
         txn: &RoTxn<'_>,
@@ -150,7 +149,7 @@ impl<'t> Tables<'t> {
         Ok(None)
     }
 
-    /// Bytes of the pages that hold records.
+    /// Total size of the tables' pages, in bytes.
     fn size(&self, txn: &RoTxn<'_>) -> Result<u64, StoreError> {
         let others: [_; OTHERS as usize] = [
             &self.meta,
@@ -171,7 +170,7 @@ impl<'t> Tables<'t> {
         Ok(size)
     }
 
-    /// The database for a place.
+    /// The table itself.
     fn at(&self, place: TripletTable) -> Result<Db<'t>, StoreError> {
         match place {
             TripletTable::Passed => Ok(self.passed),
@@ -232,11 +231,12 @@ impl LmdbOpener {
         self.directory.join("data.mdb")
     }
 
-    /// Looks at the data file without opening it.
+    /// Examines the data file without opening it as a database.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Truncated`] when it is shorter than it says, [`OpenError::Foreign`] when it is not LMDB's.
+    /// [`OpenError::Truncated`] when it is shorter than its meta pages require, [`OpenError::Foreign`] when it is not
+    /// a file of LMDB.
     pub(super) fn examine(&self) -> Result<(), OpenError> {
         file::examine(&self.data())
     }
@@ -256,10 +256,10 @@ impl LmdbOpener {
         };
         #[expect(
             unsafe_code,
-            reason = "heed leaves the promises about the file to its user"
+            reason = "heed's caller must guarantee the safe use of the file"
         )]
-        // SAFETY: the file is changed by nobody else while it is mapped: the daemon holds the
-        // directory's lock, and the file's length was examined. NO_META_SYNC keeps integrity.
+        // SAFETY: no other process changes the file while it is mapped, because the daemon holds the
+        // lock of the directory; and the file's length was examined. NO_META_SYNC keeps integrity.
         let opened = unsafe {
             options.flags(flags);
             options.open(&self.directory)
@@ -279,8 +279,8 @@ impl LmdbOpener {
         })
     }
 
-    /// Sees that the database is of the mode that was asked for, sets the mode of an empty one, and
-    /// yields the key that hashes are made with. Entries and history have no hashes in either mode.
+    /// Checks that the mode of the database is that of the options, sets the mode of an empty database, and returns
+    /// the key of the hashes. Entries and history are not hashed in either mode.
     fn check_mode(
         &self,
         tables: &Tables<'_>,
@@ -329,21 +329,21 @@ impl LmdbOpener {
     }
 }
 
-/// What both halves have.
+/// The state shared by both halves.
 #[derive(Debug, Clone)]
 struct Shared {
     env: Env<WithTls>,
-    /// Goes when the environment is closed.
+    /// Dropped after the environment is closed.
     _table: Arc<Option<ReaderTable>>,
     tables: Tables<'static>,
     key: Option<PrivacyKey>,
     /// The slots that hold records.
     occupied: Occupied,
-    /// The slots to whose records other names lead.
+    /// The slots with records that other names refer to.
     named: Occupied,
 }
 
-/// The slots that hold records.
+/// Finds the slots that hold records.
 fn occupied(env: &Env<WithTls>, tables: &Tables<'_>) -> Result<Occupied, StoreError> {
     let occupied = Occupied::default();
     let txn = env.read_txn()?;
@@ -355,7 +355,7 @@ fn occupied(env: &Env<WithTls>, tables: &Tables<'_>) -> Result<Occupied, StoreEr
     Ok(occupied)
 }
 
-/// Opens the databases, making those that are missing; refuses what another program made.
+/// Opens the databases and creates missing ones. Refuses an environment of another program.
 fn create_tables<'t>(
     opener: &DatabaseOpener<'t, WithTls>,
     txn: &mut RwTxn<'t>,
@@ -387,8 +387,8 @@ fn create_tables<'t>(
     })
 }
 
-/// Refuses a later format than the last known, and notes the one that a new database or an older one gets: what later
-/// formats added is not in it, and the rest is as it was.
+/// Refuses a later format than the last known one, and stores the format of a new database. An older database gets that
+/// format too: it has no records that later formats added, and the others are unchanged.
 fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), OpenError> {
     let found = tables.meta.get(txn, b"format")?.map(<[u8; 4]>::try_from);
     match found {
@@ -407,7 +407,7 @@ fn check_format(tables: &Tables<'_>, txn: &mut RwTxn<'_>) -> Result<(), OpenErro
     Ok(())
 }
 
-/// An error with the file it is about.
+/// An I/O error with its file.
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
     move |source| OpenError::File {
         path: path.to_owned(),
@@ -415,7 +415,7 @@ fn file_error(path: &Path) -> impl FnOnce(io::Error) -> OpenError + use<'_> {
     }
 }
 
-/// The size of a file; `None` when there is none.
+/// The size of a file in bytes; `None` if it does not exist.
 fn size(path: &Path) -> Result<Option<u64>, OpenError> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.len())),

@@ -1,15 +1,15 @@
 //! The other names of waiting triplets.
 //!
-//! A waiting triplet may be known by several keys, of which one has the record (see
-//! [`policy::names`](crate::policy::names)). For each other key the table `names` says which one that is:
+//! A waiting triplet may have several keys, one of which has the record (see [`policy::names`](crate::policy::names)).
+//! For each other key, the table `names` has the key of the record:
 //!
 //! ```text
 //! key   = slot:1 hash:16       ; the slot of the record, the first bytes of the key's hash
-//! value = first:8 key          ; when the record was begun, its key as it is stored
+//! value = first:8 key          ; when the record was first seen, its stored key
 //! ```
 //!
-//! It leads nowhere once the record has passed, was begun anew or is gone, so nothing has to be removed then. With its
-//! slot it is emptied. Rows, figures and sweep see the record alone.
+//! A name is void once its record has passed, restarted or been deleted, so it need not be deleted then. Names are
+//! deleted with their slot. Lists and counts of records do not include them.
 
 use std::ops::Bound;
 
@@ -20,18 +20,18 @@ use crate::policy::Triplet;
 use crate::store::StoreError;
 use crate::store::schema;
 
-/// Bytes of a hash: 128 bits, so that no two keys have the same.
+/// Bytes of a hash: with 128 bits, collisions do not occur in practice.
 const HASH: usize = 16;
 
 /// Bytes of the time in a value.
 const TIME: usize = 8;
 
-/// Where a triplet's record is, and what it is.
+/// A triplet's record and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Located {
     pub(super) record: Triplet,
     pub(super) place: TripletTable,
-    /// The key that has the record, if the one that was looked for only leads to it.
+    /// The key of the record, if the key that was searched for only refers to it.
     pub(super) under: Option<Vec<u8>>,
 }
 
@@ -45,7 +45,7 @@ fn name_key(slot: usize, hash: &blake3::Hash) -> [u8; HASH + 1] {
 }
 
 impl Shared {
-    /// The record that a stored key has or leads to.
+    /// The record that a stored key has or refers to.
     pub(super) fn find(&self, txn: &RoTxn<'_>, key: &[u8]) -> Result<Option<Located>, StoreError> {
         if let Some((record, place)) = self.tables.find(txn, &self.occupied, key)? {
             return Ok(Some(Located {
@@ -78,8 +78,8 @@ impl Shared {
         Ok(None)
     }
 
-    /// Has one stored key lead to the waiting record of another, and no longer to any other record.
-    pub(super) fn lead(
+    /// Makes one stored key refer to the waiting record of another, and no longer to any other record.
+    pub(super) fn refer(
         &self,
         txn: &mut RwTxn<'_>,
         key: &[u8],
@@ -95,7 +95,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes the slots to whose records other names lead.
+    /// Finds the slots with records that other names refer to.
     pub(super) fn find_named(&self) -> Result<(), StoreError> {
         let txn = self.env.read_txn()?;
         for slot in 0..SLOTS {
@@ -106,7 +106,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes the first names of a slot; says whether that were all.
+    /// Deletes the first names of a slot; returns whether none is left.
     pub(super) fn empty_names(
         &self,
         txn: &mut RwTxn<'_>,

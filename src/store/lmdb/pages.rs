@@ -1,6 +1,6 @@
-//! Pages of rows: one short read transaction each.
+//! Pages of rows, one short read transaction each.
 //!
-//! Waiting triplets come before passed ones: a triplet that passes between two pages is seen again rather than
+//! Waiting triplets come before passed ones, so that a triplet that passes between two pages is listed twice, not
 //! never.
 
 use std::ops::Bound;
@@ -13,7 +13,7 @@ use crate::store::rows::{Collector, Cursor, Reach};
 use crate::store::schema;
 use crate::store::{Page, RequestError, Row, RowKey, Scope, StoreError, StoreRefusal};
 
-/// What a table's records are.
+/// The kind of a table's records.
 #[derive(Debug, Clone, Copy)]
 enum RowKind {
     Triplet,
@@ -21,10 +21,10 @@ enum RowKind {
     Sleep,
 }
 
-/// Looks at a key and its value; says whether that was the last one.
-type Look<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
+/// Called with each key and value; returns whether that was the last one.
+type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool, StoreError> + 'a;
 
-/// The tables in the order in which they are gone through. A cursor has a table's place in it.
+/// The tables in the order of listing. A cursor contains a table's index in it.
 fn tables(shared: &Shared) -> impl Iterator<Item = (RowKind, Db<'static>)> {
     let tables = &shared.tables;
     let waiting = tables
@@ -38,7 +38,7 @@ fn tables(shared: &Shared) -> impl Iterator<Item = (RowKind, Db<'static>)> {
     ])
 }
 
-/// The page behind a cursor.
+/// The page after a cursor.
 pub(super) fn page(
     shared: &Shared,
     scope: &Scope,
@@ -73,11 +73,11 @@ pub(super) fn page(
             Some(cursor) => Bound::Excluded(cursor.key.to_vec()),
             None => scope.first().map_or(Bound::Unbounded, Bound::Included),
         };
-        let mut look = |key: &[u8], value: &[u8]| {
+        let mut visit = |key: &[u8], value: &[u8]| {
             let row = row(kind, key, value, is_hashed)?;
-            Ok(collector.look(row))
+            Ok(collector.add(row))
         };
-        if let Some(key) = walk(&txn, table, from, scope, &mut look)? {
+        if let Some(key) = walk(&txn, table, from, scope, &mut visit)? {
             return Ok(collector.page(Some(Cursor {
                 table: number,
                 key: &key,
@@ -87,13 +87,13 @@ pub(super) fn page(
     Ok(collector.page(None))
 }
 
-/// Looks at a table's records of the scope until `look` says that it was the last one; yields that one's key.
+/// Calls `visit` with a table's records of the scope until it returns true; returns the key of that last record.
 fn walk(
     txn: &RoTxn<'_>,
     table: Db<'static>,
     mut from: Bound<Vec<u8>>,
     scope: &Scope,
-    look: &mut Look<'_>,
+    visit: &mut Visit<'_>,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     loop {
         let range = (from.as_ref().map(Vec::as_slice), Bound::Unbounded);
@@ -101,7 +101,7 @@ fn walk(
         for item in table.range(txn, &range)? {
             let (key, value) = item?;
             match scope.reach(key)? {
-                Reach::Inside if look(key, value)? => return Ok(Some(key.to_vec())),
+                Reach::Inside if visit(key, value)? => return Ok(Some(key.to_vec())),
                 Reach::Inside => {}
                 Reach::Next(key) => {
                     next = Some(key);
@@ -143,7 +143,7 @@ fn row(kind: RowKind, key: &[u8], value: &[u8], is_hashed: bool) -> Result<Row, 
     })
 }
 
-/// The key of a client's row, of which `read` makes what it is made of.
+/// The key of a row; `read` decodes its parts.
 fn plain<T>(
     key: &[u8],
     is_hashed: bool,

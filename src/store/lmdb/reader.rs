@@ -1,4 +1,4 @@
-//! The reading half: a short read transaction for each question, and a long one for a copy.
+//! The reading half: a short read transaction for each call, and a long one for a backup.
 
 use std::fs::File;
 use std::ops::Bound;
@@ -14,7 +14,7 @@ use crate::store::{
 };
 use crate::types::Timestamp;
 
-/// Reads what was committed last.
+/// Reads the last commit.
 #[derive(Debug)]
 pub(super) struct LmdbReader {
     pub(super) shared: Shared,
@@ -139,7 +139,7 @@ impl Reader for LmdbReader {
             .env
             .copy_to_file(file, CompactionOption::Enabled);
         copied.map_err(|error| match error {
-            // LMDB calls pages that nothing leads to an incompatibility: the records are well.
+            // LMDB reports unreachable pages as an incompatibility; the records are intact.
             Error::Io(_) | Error::Mdb(MdbError::Incompatible) => StoreRefusal::Copy(error).into(),
             Error::Mdb(_) | Error::Encoding(_) | Error::Decoding(_) | Error::EnvAlreadyOpened => {
                 RequestError::from(error)

@@ -1,4 +1,4 @@
-//! What a write transaction sees and changes.
+//! The records as a write transaction reads and changes them.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -23,13 +23,13 @@ pub(super) struct LmdbRecords<'w> {
     shared: &'w Shared,
     slots: Slots,
     window: Span,
-    /// Where the triplets are that were asked for last: most are asked for and then put, each under all its names.
+    /// The locations of the last triplets read: most are read and then stored, under each of their names.
     found: RefCell<Vec<Found>>,
-    /// Whether something was kept that earlier versions do not know.
+    /// Whether a record was stored that earlier versions do not know.
     needs_format: bool,
 }
 
-/// A key that was looked for, and what was found.
+/// A key that was searched for, and what was found.
 type Found = (Vec<u8>, Option<Located>);
 
 impl<'w> LmdbRecords<'w> {
@@ -44,7 +44,7 @@ impl<'w> LmdbRecords<'w> {
         }
     }
 
-    /// The transaction and the slots, when the job is done, and whether it needs the last format.
+    /// At the end: the transaction, the slots, and whether the last format is needed.
     pub(super) fn into_parts(self) -> (RwTxn<'w>, Slots, bool) {
         (self.txn, self.slots, self.needs_format)
     }
@@ -66,18 +66,18 @@ impl<'w> LmdbRecords<'w> {
         Ok(found)
     }
 
-    /// Forgets what was found for a key that has changed, and for those that lead to it.
-    fn has_changed(&self, key: &[u8]) {
-        let leads = |found: &Option<Located>| {
+    /// Drops the cached locations of a changed key and of keys that refer to it.
+    fn invalidate(&self, key: &[u8]) {
+        let refers = |found: &Option<Located>| {
             found
                 .as_ref()
                 .is_some_and(|found| found.under.as_deref() == Some(key))
         };
         let mut known = self.found.borrow_mut();
-        known.retain(|(known, found)| known != key && !leads(found));
+        known.retain(|(known, found)| known != key && !refers(found));
     }
 
-    /// Keeps a record in place of the one that its key has.
+    /// Stores a record, replacing the one of its key.
     fn put_stored(
         &mut self,
         stored: StoredKey<'_>,
@@ -86,13 +86,13 @@ impl<'w> LmdbRecords<'w> {
     ) -> Result<(), StoreError> {
         let place = match (record, found) {
             (Triplet::Passed { .. }, _) => TripletTable::Passed,
-            // The slot goes by the beginning: one that has moved may have outlived its slot.
+            // The slot depends on the time it was first seen: a record that was moved may have outlived its slot.
             (Triplet::Waiting { first, .. }, Some((old, place)))
                 if !old.is_passed() && old.first() == first =>
             {
                 place
             }
-            // By the greater time, for `first` may be of a clock that was behind.
+            // The later of the two times, because `first` may be from a clock that was behind.
             (Triplet::Waiting { first, last, .. }, _) => {
                 let at = self.slots.take(first.max(last), self.window);
                 self.shared.occupied.add(at);
@@ -108,7 +108,7 @@ impl<'w> LmdbRecords<'w> {
         let value = schema::encode_triplet(record, stored.text);
         let table = self.shared.tables.at(place)?;
         table.put(&mut self.txn, &stored.key, &value)?;
-        self.has_changed(&stored.key);
+        self.invalidate(&stored.key);
         let found = Located {
             record,
             place,
@@ -119,7 +119,7 @@ impl<'w> LmdbRecords<'w> {
         Ok(())
     }
 
-    /// Removes the triplet that this stored key has or leads to, if it is the right one.
+    /// Deletes the triplet that this stored key has or refers to, if it is the right one.
     fn remove_stored(
         &mut self,
         key: &[u8],
@@ -130,7 +130,7 @@ impl<'w> LmdbRecords<'w> {
         };
         let table = self.shared.tables.at(found.place)?;
         let key = found.under.as_deref().unwrap_or(key);
-        self.has_changed(key);
+        self.invalidate(key);
         Ok(table.delete(&mut self.txn, key)?)
     }
 
@@ -208,8 +208,8 @@ impl Records for LmdbRecords<'_> {
         {
             self.needs_format = true;
             let to = (to, slot, found.record);
-            self.shared.lead(&mut self.txn, &stored.key, to)?;
-            self.has_changed(&stored.key);
+            self.shared.refer(&mut self.txn, &stored.key, to)?;
+            self.invalidate(&stored.key);
         }
         Ok(())
     }
@@ -301,7 +301,7 @@ impl Records for LmdbRecords<'_> {
     }
 
     fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError> {
-        // What is too long was never kept.
+        // A text that is too long was never stored.
         let Ok(key) = schema::entry_key(list, text) else {
             return Ok(false);
         };

@@ -15,43 +15,43 @@ use crate::store::schema::{self, FORMAT};
 use crate::store::{Commit, HISTORY, RequestError, StoreError, Swept, TransactionBody, Writer};
 use crate::types::{Span, Timestamp};
 
-/// Records that a slice of the sweep looks at: a fraction of a millisecond's worth.
+/// Maximum number of records read by one slice of the sweep: a fraction of a millisecond.
 const SLICE: usize = 512;
 
-/// Records that are removed at once from a slot whose time is over, and what is tried when there is no
-/// room for that.
+/// Numbers of records that are deleted at once from an expired slot: the next smaller one is tried if the file has no
+/// space for the pages that change.
 const SLOT_SLICES: [usize; 4] = [512, 64, 8, 1];
 
-/// Bounds of what is kept free, an eighth of the whole otherwise: no record can be removed from a file
-/// without room for the pages that change.
+/// Bounds, in bytes, of the reserve, which is an eighth of `--max-size` between them: without free space for the pages
+/// that change, no record can be deleted.
 const LEAST_RESERVE: u64 = 256 << 10;
 const MOST_RESERVE: u64 = 64 << 20;
 
-/// Bytes that are room for more than a few records.
+/// Free bytes that count as space for more than a few records.
 const MORE_THAN_A_FEW: u64 = 64 << 10;
 
-/// Bytes of a value that needs a thousand pages in a row.
+/// Bytes of a value that needs a thousand consecutive pages.
 const LARGE: usize = 4 << 20;
 
-/// Records that a slice of the sweep removes one by one: each is on a page of its own.
+/// Maximum number of single records that one slice of the sweep deletes: each is likely on another page.
 const SLICE_REMOVED: usize = 32;
 
-/// Writes.
+/// The writing half.
 #[derive(Debug)]
 pub(super) struct LmdbWriter {
     shared: Shared,
     file: Flock<File>,
     path: PathBuf,
-    /// The length that the file has at least.
+    /// The minimum length of the file.
     length: u64,
     slots: Slots,
     window: Span,
-    /// Bytes in use from which on nothing new is taken: the rest is room to sweep in.
+    /// Bytes in use above which new records are refused: the rest is the reserve for the sweep.
     limit: u64,
     position: SweepPosition,
 }
 
-/// Where the sweep is.
+/// The position of the sweep: a table and the last key read.
 #[derive(Debug, Clone)]
 enum SweepPosition {
     Slots,
@@ -61,18 +61,18 @@ enum SweepPosition {
     History,
 }
 
-/// What a slice of the slots yielded.
+/// The result of sweeping a slice of the slots.
 struct SlotSwept {
     removed: u64,
     /// Whether no slot is left to empty.
     is_done: bool,
 }
 
-/// What a slice of a table yielded.
+/// A slice of a table.
 struct Slice {
-    /// Keys of records whose time is over.
+    /// Keys of expired records.
     expired: Vec<Vec<u8>>,
-    /// Where to go on; `None` at the end of the table.
+    /// Where to continue; `None` at the end of the table.
     next: Option<Vec<u8>>,
 }
 
@@ -97,7 +97,7 @@ impl LmdbWriter {
         }
     }
 
-    /// Has LMDB load its list of free pages: it looks there for more of them in a row than there are.
+    /// Makes LMDB load its list of free pages, by asking for more consecutive ones than there are.
     pub(super) fn load_free_pages(&mut self) -> Result<(), StoreError> {
         let mut txn = self.shared.env.write_txn()?;
         let large = vec![0; LARGE];
@@ -132,7 +132,7 @@ impl LmdbWriter {
         Ok(slots)
     }
 
-    /// Notes the last format, unless the database has it: it gets a record that earlier versions do not know.
+    /// Stores the last format, because the database gets a record that earlier versions do not know.
     fn note_format(&self, txn: &mut RwTxn<'_>) -> Result<(), StoreError> {
         let (meta, format) = (self.shared.tables.meta, FORMAT.to_be_bytes());
         if meta.get(txn, b"format")? != Some(&format) {
@@ -141,8 +141,7 @@ impl LmdbWriter {
         Ok(())
     }
 
-    /// After a commit: sees that it went where it can be found, and brings the file to the length that its pages
-    /// need.
+    /// After a commit: checks that the file is still at its path, and extends it to the length that its pages need.
     fn committed(&mut self) -> Result<(), StoreError> {
         self.check_file()?;
         let pages = (self.shared.env.info().last_page_number as u64).saturating_add(1);
@@ -155,7 +154,7 @@ impl LmdbWriter {
         Ok(())
     }
 
-    /// Closes the open slot if it is time, and removes a slice of a slot whose time is over.
+    /// Closes the open slot when its time is over, and deletes a slice of an expired slot.
     fn sweep_slots(&mut self, now: Timestamp, window: Span) -> Result<SlotSwept, StoreError> {
         let mut slots = self.slots;
         slots.repair(now);
@@ -166,7 +165,7 @@ impl LmdbWriter {
             is_done: overdue.is_none(),
         };
         if let Some(at) = overdue {
-            // A transaction needs room for what it changes; in a full file there is room for little.
+            // A transaction needs space for the pages it changes; a full file has little.
             let mut slices = SLOT_SLICES.iter();
             swept.removed = loop {
                 let slice = slices.next().ok_or(StoreError::Full)?;
@@ -187,8 +186,8 @@ impl LmdbWriter {
         Ok(swept)
     }
 
-    /// Removes the first records of a slot, in the order of their keys: random deletes are dear, and
-    /// emptying it at once needs room for the list of everything that becomes free.
+    /// Deletes the first records of a slot, in the order of their keys: deleting in random order is expensive, and
+    /// emptying the slot at once needs space for the list of all pages that become free.
     fn empty_slice(&self, at: usize, slice: usize, slots: &mut Slots) -> Result<u64, StoreError> {
         let slot = self.shared.tables.at(TripletTable::Waiting(at))?;
         let mut txn = self.shared.env.write_txn()?;
@@ -199,7 +198,7 @@ impl LmdbWriter {
             removed = slot.delete_range(&mut txn, &slice)? as u64;
         }
         let mut next = *slots;
-        // The other names behind the records: they lead nowhere then, and take part in the slice all the same.
+        // The other names follow the records: they are void then, but are deleted in slices too.
         if slot.is_empty(&txn)? && self.shared.empty_names(&mut txn, at, slice)? {
             next.emptied(at);
         }
@@ -218,7 +217,7 @@ impl LmdbWriter {
         Ok(removed)
     }
 
-    /// Looks at the next records of a table.
+    /// Reads the next records of a table.
     fn slice(
         &self,
         table: Db<'static>,
@@ -249,7 +248,7 @@ impl LmdbWriter {
         Ok(slice)
     }
 
-    /// Removes the first hours that are too old; says whether that were all.
+    /// Deletes the first hours that are too old; returns whether none is left.
     fn sweep_history(&self, now: Timestamp) -> Result<(u64, bool), StoreError> {
         let table = self.shared.tables.history;
         let kept = schema::encode_hour(now.before(HISTORY));
@@ -264,7 +263,7 @@ impl LmdbWriter {
         Ok((removed, expired.len() < SLICE_REMOVED))
     }
 
-    /// Removes records; nobody else writes, so they are still as they were.
+    /// Deletes records. They have not changed since they were read, because there is one writer.
     fn remove(&self, table: Db<'static>, keys: &[Vec<u8>]) -> Result<u64, StoreError> {
         if keys.is_empty() {
             return Ok(0);
