@@ -6,7 +6,7 @@ use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::live_rules::{Addition, has_ended, is_open};
 use crate::service::pattern::{never_matches, normal};
-use crate::store::StoreError;
+use crate::store::{Commit, StoreError};
 use crate::types::{Span, Timestamp};
 
 /// Most entries that can be added: each change builds their lists anew.
@@ -57,8 +57,8 @@ impl Control {
     /// The entries of all lists: list by list, first those of the files.
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
-        let now = self.0.state.trusted(self.0.now());
-        let rules = self.0.live_rules.rules();
+        let now = self.0.trusted_now();
+        let rules = self.0.rules();
         let added = self.0.live_rules.entries();
         let mut views = Vec::new();
         for list in ListName::ALL {
@@ -115,9 +115,10 @@ impl Control {
             entry: entry.clone(),
             before,
         };
-        let now = self.0.state.trusted(self.0.now());
-        self.write_then(
+        let now = self.0.trusted_now();
+        self.write(
             move |records| records.put_entry(&entry),
+            Commit::Keep,
             move || live_rules.put(addition, now),
         )
         .await?;
@@ -203,7 +204,7 @@ impl Control {
             Some(Err(_)) | None => (pattern.to_owned(), None),
         };
         let Some(known) = self.0.live_rules.find(list, &text, meaning.as_ref()) else {
-            let rules = self.0.live_rules.rules();
+            let rules = self.0.rules();
             let mut written = rules.lists.entries(list).iter();
             return Err(match written.find(|entry| is_meant(&entry.text)) {
                 Some(entry) => ControlError::InFile(entry.source.to_string()),
@@ -212,9 +213,10 @@ impl Control {
         };
         let (entry, gone) = (known.clone(), [known]);
         let live_rules = Arc::clone(&self.0.live_rules);
-        let now = self.0.state.trusted(self.0.now());
-        self.write_then(
+        let now = self.0.trusted_now();
+        self.write(
             move |records| records.remove_entry(list, &entry.text).map(drop),
+            Commit::Keep,
             move || live_rules.remove(&gone, now),
         )
         .await

@@ -29,8 +29,8 @@ impl Control {
     ///
     /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
-        let params = self.0.live_rules.rules().params;
-        let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
+        let params = self.0.rules().params;
+        let (now, expiry) = self.0.time();
         let jobs = rows
             .iter()
             .enumerate()
@@ -51,7 +51,7 @@ impl Control {
         } else {
             Commit::Keep
         };
-        let importing = self.write_and(
+        let importing = self.write(
             move |records| {
                 let mut taken = Taken::default();
                 let mut effects = Effects::default();
@@ -65,6 +65,7 @@ impl Control {
                 Ok::<_, RequestError>(taken)
             },
             end,
+            || {},
         );
         let taken = importing.await?;
         if end == Commit::Keep {

@@ -163,42 +163,9 @@ impl Control {
         Gate::of(Arc::clone(&self.0))
     }
 
-    /// Has something written in a transaction of its own; yields what the job yields in the end.
-    async fn write<T, E, F>(&self, job: F) -> Result<T, ControlError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
-        E: Into<RequestError> + Send + 'static,
-    {
-        self.write_then(job, || {}).await
-    }
-
-    /// Has something done in a transaction that ends as `end` says.
-    async fn write_and<T, E, F>(&self, job: F, end: Commit) -> Result<T, ControlError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
-        E: Into<RequestError> + Send + 'static,
-    {
-        self.send_task(job, end, || {}).await
-    }
-
-    /// The same, and what follows from it once it is committed: done by the writer thread, so that
-    /// nothing else is written in between.
-    async fn write_then<T, E, F>(
-        &self,
-        job: F,
-        then: impl FnOnce() + Send + 'static,
-    ) -> Result<T, ControlError>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut dyn Records) -> Result<T, E> + Send + 'static,
-        E: Into<RequestError> + Send + 'static,
-    {
-        self.send_task(job, Commit::Keep, then).await
-    }
-
-    async fn send_task<T, E, F>(
+    /// Runs `job` in a transaction of the writer thread and returns its value. The transaction ends as `end` says; `then`
+    /// runs after a commit, on the writer thread, before anything else is written.
+    async fn write<T, E, F>(
         &self,
         mut job: F,
         end: Commit,
@@ -229,7 +196,7 @@ impl Control {
         value.ok_or(ControlError::Store(StoreError::Closed))
     }
 
-    /// Reads what takes its time, on a thread for that.
+    /// Runs a slow read on a thread that may block.
     async fn read<T, E, F>(&self, job: F) -> Result<T, ControlError>
     where
         T: Send + 'static,

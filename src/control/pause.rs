@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Control;
 use crate::policy::Pause;
+use crate::store::Commit;
 use crate::types::Span;
 
 /// How long a caller waits for a pause to be stored: it is in effect before that.
@@ -30,8 +31,9 @@ impl Control {
     async fn set_pause(&self, pause: Option<Pause>, deadline: Option<Span>) -> bool {
         let switch = Arc::clone(&self.0.pause);
         switch.set(pause, deadline);
-        let writing = self.write_then(
+        let writing = self.write(
             move |records| records.put_pause(pause),
+            Commit::Keep,
             move || switch.written(pause),
         );
         // What is not stored in time is stored by the writer thread as soon as it can.

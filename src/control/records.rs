@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Control, ControlError};
 use crate::policy::{Case, CountBy, Expiry, Identity, Params, Ruleset, Triplet, TripletKey, names};
 use crate::service::LastClient;
-use crate::store::{Page, Records, Row, RowKey, Scope, StoreError};
+use crate::store::{Commit, Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
 
 /// Most rows in one transaction: more would delay requests that wait for a commit.
@@ -169,7 +169,7 @@ impl Control {
         after: Vec<u8>,
         limit: u32,
     ) -> Result<Page, ControlError> {
-        let rules = self.0.live_rules.rules();
+        let rules = self.0.rules();
         let params = rules.params;
         let Some(filter) = filter.resolved(&rules) else {
             return Ok(Page::default());
@@ -228,7 +228,7 @@ impl Control {
         if filter.is_empty() && !everything {
             return Err(ControlError::EmptyFilter);
         }
-        let rules = self.0.live_rules.rules();
+        let rules = self.0.rules();
         let params = rules.params;
         let Some(filter) = filter.resolved(&rules) else {
             return Ok(Removed::default());
@@ -240,8 +240,9 @@ impl Control {
             };
             self.0.last_clients.forget(row);
             let write_behind = Arc::clone(&self.0.write_behind);
-            let removing = self.write_then(
+            let removing = self.write(
                 move |records| records.remove_triplet(&key),
+                Commit::Keep,
                 move || write_behind.clear(),
             );
             let is_gone = removing.await?;
@@ -300,8 +301,9 @@ impl Control {
                 self.0.last_clients.forget(row);
             }
             let write_behind = Arc::clone(&self.0.write_behind);
-            let removing = self.write_then(
+            let removing = self.write(
                 move |records| remove_rows(records, &rows),
+                Commit::Keep,
                 move || write_behind.clear(),
             );
             let gone = removing.await?;
@@ -326,8 +328,8 @@ impl Control {
         sender: &[u8],
         recipient: &[u8],
     ) -> Result<(), ControlError> {
-        let (now, expiry) = self.0.state.time(self.0.clock.as_ref());
-        let params = self.0.live_rules.rules().params;
+        let (now, expiry) = self.0.time();
+        let params = self.0.rules().params;
         let client = match client {
             Identity::Network(client) => network_of_triplets(client, &params).into(),
             Identity::Domain(_) if !params.by_domain => return Err(ControlError::NotByDomain),
@@ -340,22 +342,27 @@ impl Control {
             last: now,
             mails: 0,
         };
-        self.write(move |records| {
-            let known = records.triplet(&key)?;
-            let is_live =
-                |known: &Triplet| expiry == Expiry::Suspended || !known.is_expired(now, &params);
-            let record = known
-                .filter(is_live)
-                .map_or(passes, |known| known.merge(passes));
-            records.put_under_both(&key, record)
-        })
-        .await
+        let allowing = self.write(
+            move |records| {
+                let known = records.triplet(&key)?;
+                let is_live = |known: &Triplet| {
+                    expiry == Expiry::Suspended || !known.is_expired(now, &params)
+                };
+                let record = known
+                    .filter(is_live)
+                    .map_or(passes, |known| known.merge(passes));
+                records.put_under_both(&key, record)
+            },
+            Commit::Keep,
+            || {},
+        );
+        allowing.await
     }
 
     /// Counts anew the clients that pass at once.
     pub(super) async fn count_whitelisted(&self) -> Result<(), ControlError> {
         use std::sync::atomic::Ordering;
-        let Some(threshold) = self.0.live_rules.rules().params.auto_whitelist else {
+        let Some(threshold) = self.0.rules().params.auto_whitelist else {
             return Ok(());
         };
         let count = self

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{self, LookupSettings};
-use crate::lookup::{self, Dns, Lookups};
+use crate::lookup::{self, Dns, Lookups, NameServers, RESOLV_CONF, ResolverError};
 
 // A request does not wait for a lookup that has ended.
 const _: () = assert!(config::MOST_TIMEOUT == lookup::LOOKUP_SECONDS);
@@ -16,7 +16,7 @@ pub(super) fn new(settings: &LookupSettings) -> Lookups {
     }
     let dns = match settings.resolver {
         Some(server) => Dns::at(server, random),
-        None => Dns::from_system(random).or_else(|error| {
+        None => of_system().or_else(|error| {
             log::warn!("{error}; asking this machine's name server until the next reload");
             Dns::local(random)
         }),
@@ -28,6 +28,17 @@ pub(super) fn new(settings: &LookupSettings) -> Lookups {
             Lookups::none()
         }
     }
+}
+
+/// The name servers of resolv.conf.
+fn of_system() -> Result<Dns, ResolverError> {
+    let NameServers { servers, ignored } = NameServers::of_system()?;
+    for word in ignored {
+        log::warn!(
+            "{RESOLV_CONF}: nameserver {word:?} is not an IP address without a scope; ignoring"
+        );
+    }
+    Dns::new(&servers, random)
 }
 
 /// Random bits of the system.

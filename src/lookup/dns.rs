@@ -21,7 +21,7 @@ use crate::policy::{Finding, Lookup};
 use crate::types::{DNS_PORT, ReplyText};
 
 /// Where the system's name servers are.
-const RESOLV_CONF: &str = "/etc/resolv.conf";
+pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// Most name servers of resolv.conf, as in resolv.conf(5).
 pub(super) const MOST_SERVERS: usize = 3;
@@ -55,18 +55,20 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// The name servers of /etc/resolv.conf, as it is now. `random` is what SPF draws addresses from.
+    /// These name servers, in this order. SPF chooses addresses with `random`.
     ///
     /// # Errors
     ///
-    /// [`ResolverError`] when the file cannot be read, or names none.
-    pub fn from_system(random: Random) -> Result<Self, ResolverError> {
-        let text = std::fs::read(Path::new(RESOLV_CONF)).map_err(ResolverError::File)?;
-        let servers = name_servers(&String::from_utf8_lossy(&text));
+    /// [`ResolverError`] when there are none, or no resolver can be created.
+    pub fn new(servers: &[SocketAddr], random: Random) -> Result<Self, ResolverError> {
         if servers.is_empty() {
             return Err(ResolverError::Empty);
         }
-        Self::new(&servers, random)
+        let servers = servers.iter().copied().map(Server::new);
+        Ok(Self {
+            servers: servers.collect::<Result<_, _>>()?,
+            evaluator: Arc::new(Evaluator::new(random)),
+        })
     }
 
     /// The name server of this machine, which is asked where resolv.conf names none (resolv.conf(5)).
@@ -89,32 +91,45 @@ impl Dns {
     pub fn at(server: SocketAddr, random: Random) -> Result<Self, ResolverError> {
         Self::new(&[server], random)
     }
-
-    fn new(servers: &[SocketAddr], random: Random) -> Result<Self, ResolverError> {
-        let servers = servers.iter().copied().map(Server::new);
-        Ok(Self {
-            servers: servers.collect::<Result<_, _>>()?,
-            evaluator: Arc::new(Evaluator::new(random)),
-        })
-    }
 }
 
-/// The name servers that a resolv.conf names. Nothing else in it matters: no name is completed.
-fn name_servers(text: &str) -> Vec<SocketAddr> {
-    let words = text.lines().filter_map(|line| {
-        let mut words = line.split_ascii_whitespace();
-        (words.next() == Some("nameserver")).then(|| words.next())?
-    });
-    let servers = words.filter_map(|word| {
-        let address = word.parse::<IpAddr>().ok();
-        if address.is_none() {
-            log::warn!(
-                "{RESOLV_CONF}: nameserver {word:?} is not an IP address without a scope; ignoring"
-            );
+/// The name servers of a resolv.conf. Its other lines do not matter, because all names are absolute.
+#[derive(Debug, Default)]
+pub struct NameServers {
+    /// At most the first three, as in resolv.conf(5).
+    pub servers: Vec<SocketAddr>,
+    /// Values of `nameserver` before the third server that are not usable: not an address, or one with a scope.
+    pub ignored: Vec<String>,
+}
+
+impl NameServers {
+    /// Those of the current /etc/resolv.conf.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolverError::File`] when the file cannot be read.
+    pub fn of_system() -> Result<Self, ResolverError> {
+        let text = std::fs::read(Path::new(RESOLV_CONF)).map_err(ResolverError::File)?;
+        Ok(Self::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut found = Self::default();
+        for line in text.lines() {
+            let mut words = line.split_ascii_whitespace();
+            let (Some("nameserver"), Some(word)) = (words.next(), words.next()) else {
+                continue;
+            };
+            if found.servers.len() >= MOST_SERVERS {
+                break;
+            }
+            match word.parse::<IpAddr>() {
+                Ok(address) => found.servers.push(SocketAddr::new(address, DNS_PORT)),
+                Err(_) => found.ignored.push(word.to_owned()),
+            }
         }
-        Some(SocketAddr::new(address?, DNS_PORT))
-    });
-    servers.take(MOST_SERVERS).collect()
+        found
+    }
 }
 
 impl Resolver for Dns {
@@ -375,8 +390,13 @@ mod tests {
         let text = "# nameserver 192.0.2.9\n; x\nsearch a..b\nnameserver 192.0.2.1\n\
                     options edns0 rotate\nnameserver\t2001:db8::1 # here\n nameserver fe80::1%eth0\n\
                     nameserver\nnameserver x\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n";
-        let got: Vec<String> = name_servers(text).iter().map(ToString::to_string).collect();
-        assert_eq!(got, ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]);
-        assert!(name_servers("").is_empty());
+        let found = NameServers::parse(text);
+        let servers: Vec<String> = found.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            servers,
+            ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.3:53"]
+        );
+        assert_eq!(found.ignored, ["fe80::1%eth0", "x"]);
+        assert!(NameServers::parse("").servers.is_empty());
     }
 }

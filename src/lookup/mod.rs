@@ -52,7 +52,7 @@ use cache::Cache;
 pub use cache::MOST_CACHED;
 use counts::Event;
 pub use counts::LookupCounts;
-pub use dns::{Dns, ResolverError};
+pub use dns::{Dns, NameServers, RESOLV_CONF, ResolverError};
 use silence::Silence;
 pub use silence::ZoneState;
 pub use spf::{EVALUATION, MOST_QUESTIONS, Random};
@@ -137,7 +137,7 @@ struct Inner {
     timeout: Duration,
     table: Mutex<Table>,
     /// The lookups for the thread. It starts with the first one, and again if it has failed to start.
-    jobs: Mutex<Option<mpsc::UnboundedSender<Lookup>>>,
+    queue: Mutex<Option<mpsc::UnboundedSender<Lookup>>>,
 }
 
 /// A lookup under way.
@@ -181,7 +181,7 @@ impl Lookups {
             resolver,
             timeout,
             table: Mutex::default(),
-            jobs: Mutex::default(),
+            queue: Mutex::default(),
         }))
     }
 
@@ -228,15 +228,20 @@ impl Lookups {
 
     /// Looks these up, all at once. Each has a finding: [`Finding::NoAnswer`] if there is none at the `deadline`.
     pub async fn ask(&self, lookups: &[Lookup], deadline: Instant) -> Vec<(Lookup, Finding)> {
+        let mut failure = None;
         let asked: Vec<(Lookup, Begun)> = {
             let now = Instant::now();
             let mut table = self.0.lock();
             let asked = lookups.iter().map(|lookup| {
-                let asked = self.0.begin(&mut table, lookup, now);
+                let asked = self.0.begin(&mut table, lookup, now, &mut failure);
                 (lookup.clone(), asked)
             });
             asked.collect()
         };
+        // The log may be slow, and every reactor thread takes the lock.
+        if let Some(error) = failure {
+            log::error!("cannot start the lookup thread: {error}");
+        }
         let mut findings = Vec::with_capacity(asked.len());
         for (lookup, asked) in asked {
             let finding = match asked {
@@ -257,8 +262,15 @@ impl Inner {
         self.table.lock()
     }
 
-    /// Finds something in the cache, or waits for it with those who wait already, or hands it to the thread.
-    fn begin(self: &Arc<Self>, table: &mut Table, lookup: &Lookup, now: Instant) -> Begun {
+    /// Finds a lookup in the cache, waits for one under way, or passes it to the thread. `failure` is set if the thread
+    /// cannot be started.
+    fn begin(
+        self: &Arc<Self>,
+        table: &mut Table,
+        lookup: &Lookup,
+        now: Instant,
+        failure: &mut Option<io::Error>,
+    ) -> Begun {
         if let Some(finding) = table.find(lookup, now) {
             table.counts.count(Event::Cached);
             return Begun::Found(finding.clone());
@@ -273,8 +285,16 @@ impl Inner {
             }
             Entry::Occupied(mut place) => place.get_mut().waiters.push(waiter),
             Entry::Vacant(place) => {
-                let is_sent =
-                    has_room && table.silence.admits(lookup, now) && self.hand_over(lookup);
+                let is_admitted = has_room && table.silence.admits(lookup, now);
+                let sent = if is_admitted {
+                    self.send(lookup)
+                } else {
+                    Ok(false)
+                };
+                let is_sent = sent.unwrap_or_else(|error| {
+                    *failure = Some(error);
+                    false
+                });
                 table
                     .counts
                     .count(if is_sent { Event::Sent } else { Event::NotSent });
@@ -291,42 +311,36 @@ impl Inner {
         Begun::Waits(waits)
     }
 
-    /// Gives the thread something to look up; says whether there is one.
-    fn hand_over(self: &Arc<Self>, lookup: &Lookup) -> bool {
+    /// Sends a lookup to the thread, which is started if it does not run; returns whether that succeeded.
+    fn send(self: &Arc<Self>, lookup: &Lookup) -> io::Result<bool> {
         if self.resolver.is_none() {
-            return false;
+            return Ok(false);
         }
-        let mut jobs = self.jobs.lock();
-        if jobs.is_none() {
-            match self.start() {
-                Ok(started) => *jobs = Some(started),
-                Err(error) => log::error!("no thread for lookups: {error}"),
-            }
-        }
-        let is_sent = jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(lookup.clone()).is_ok());
-        if !is_sent {
-            *jobs = None;
-        }
-        is_sent
+        let mut queue = self.queue.lock();
+        let sender = match queue.take() {
+            Some(sender) => sender,
+            None => self.start()?,
+        };
+        let is_sent = sender.send(lookup.clone()).is_ok();
+        *queue = is_sent.then_some(sender);
+        Ok(is_sent)
     }
 
     /// Starts the thread. It ends when the lookups are gone.
     fn start(self: &Arc<Self>) -> io::Result<mpsc::UnboundedSender<Lookup>> {
-        let (sender, mut jobs) = mpsc::unbounded_channel::<Lookup>();
+        let (sender, mut queue) = mpsc::unbounded_channel::<Lookup>();
         let weak = Arc::downgrade(self);
         let work = move || match runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(async {
-                while let Some(lookup) = jobs.recv().await {
+                while let Some(lookup) = queue.recv().await {
                     let Some(inner) = weak.upgrade() else { break };
                     tokio::spawn(async move { inner.resolve(lookup).await });
                 }
             }),
             Err(error) => {
-                log::error!("no runtime for lookups: {error}");
-                jobs.close();
-                while let Ok(lookup) = jobs.try_recv() {
+                log::error!("cannot start the runtime of the lookup thread: {error}");
+                queue.close();
+                while let Ok(lookup) = queue.try_recv() {
                     if let Some(inner) = weak.upgrade() {
                         inner.finish(lookup, &Answer::SILENT);
                     }
@@ -368,7 +382,7 @@ impl Inner {
             table.insert(lookup, finding, now + lifetime);
             (change.flatten(), waiters)
         };
-        // The log may be slow, and every thread that answers takes the lock.
+        // The log may be slow, and every reactor thread takes the lock.
         if let (Some(change), LookupSource::Zone(zone)) = (change, &source) {
             change.log(zone);
         }

@@ -4,31 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::policy::{
-    DnsLists, Score, SpfResult, Standing, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer,
+    DnsLists, Score, Standing, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer,
 };
 
-/// What lists and SPF have said in one decision.
+/// The results of the DNS lists in one decision.
 #[derive(Debug, Default)]
 pub(crate) struct LookupTrace {
     answers: Vec<(usize, ZoneAnswer)>,
     score: Option<Score>,
-    /// What SPF says, if it was asked.
-    pub(crate) spf: Option<SpfResult>,
 }
 
 impl Trace for LookupTrace {
     fn restart(&mut self) {
         self.answers.clear();
         self.score = None;
-        self.spf = None;
     }
 
     fn note(&mut self, step: Step) {
         match step {
             Step::DnsList(zone, answer) => self.answers.push((zone, answer)),
             Step::DnsLists(score) => self.score = Some(score),
-            Step::Spf(result) => self.spf = Some(result),
-            Step::Paused(_)
+            Step::Spf(_)
+            | Step::Paused(_)
             | Step::List(..)
             | Step::Rule(..)
             | Step::Access(_)

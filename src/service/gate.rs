@@ -120,12 +120,14 @@ impl Gate {
     /// Decides. `now` is read from the clock unless it is given.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let mut heard = LookupTrace::default();
-        let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
-        decision.spf = heard.spf;
+        let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
         if !decision.is_repeat {
             let thresholds = decision.rules.dns_lists.thresholds();
             let stats = &self.0.stats;
-            stats.count_lookups(&heard, &decision.outcome, thresholds);
+            stats.count_dns_lists(&heard, &decision.outcome, thresholds);
+            if let Some(result) = decision.spf {
+                stats.count_spf(result);
+            }
         }
         decision
     }

@@ -15,7 +15,7 @@ use super::stats::Stats;
 use super::worker::{Message, Pulse};
 use super::write_behind::WriteBehind;
 use crate::lookup::Lookups;
-use crate::policy::Pause;
+use crate::policy::{Expiry, Pause, Ruleset};
 use crate::store::Opener;
 use crate::types::Timestamp;
 use crate::types::sync::RwLock;
@@ -54,9 +54,24 @@ impl Inner {
         pause.filter(|_| is_on)
     }
 
-    /// The time that records get.
+    /// The active rules.
+    pub(crate) fn rules(&self) -> Arc<Ruleset> {
+        self.live_rules.rules()
+    }
+
+    /// The time for records, and whether they expire.
+    pub(crate) fn time(&self) -> (Timestamp, Expiry) {
+        self.state.time(self.clock.as_ref())
+    }
+
+    /// The time for records.
     pub(crate) fn now(&self) -> Timestamp {
-        self.state.time(self.clock.as_ref()).0
+        self.time().0
+    }
+
+    /// The time for entries: `None` while the clock is not trusted, because no entry expires then.
+    pub(crate) fn trusted_now(&self) -> Option<Timestamp> {
+        self.state.trusted(self.now())
     }
 
     /// Where things are looked up.

@@ -65,13 +65,14 @@ impl LastClients {
             return;
         };
         let address = attempt.client_address.and_then(ClientIp::parse);
-        if let (Some(mut clients), Some(triplet), Some(address)) =
-            (self.lock(), case.name(&outcome.changes), address)
+        if let (Some(clients), Some(triplet), Some(address)) =
+            (&self.clients, case.name(&outcome.changes), address)
         {
             let name = attempt.client_name.unwrap_or_default();
             let name = Some(name).filter(|name| name.len() <= LONGEST_NAME);
             let name = name.unwrap_or_default().into();
-            clients.insert(self.key(triplet), LastClient { name, address });
+            let (key, client) = (self.key(triplet), LastClient { name, address });
+            clients.lock().insert(key, client);
         }
     }
 

@@ -66,6 +66,30 @@ pub struct Decision {
     pub spf: Option<SpfResult>,
 }
 
+/// Passes the steps on, and keeps the result of SPF for the decision.
+struct SpfTrace<'t, T> {
+    steps: &'t mut T,
+    spf: Option<SpfResult>,
+}
+
+impl<T: Trace> Trace for SpfTrace<'_, T> {
+    fn restart(&mut self) {
+        self.spf = None;
+        self.steps.restart();
+    }
+
+    fn note(&mut self, step: Step) {
+        if let Step::Spf(result) = step {
+            self.spf = Some(result);
+        }
+        self.steps.note(step);
+    }
+
+    fn note_names(&mut self, case: &Case, found: Option<usize>) {
+        self.steps.note_names(case, found);
+    }
+}
+
 /// The time and the rules of a request, the same from its beginning to its end.
 struct Context<'a> {
     now: Timestamp,
@@ -99,8 +123,9 @@ impl Inner {
         attempt: &Attempt<'_>,
         now: Option<Timestamp>,
         mode: Mode,
-        trace: &mut (impl Trace + Send),
+        steps: &mut (impl Trace + Send),
     ) -> Decision {
+        let trace = &mut SpfTrace { steps, spf: None };
         // A jump of the clock is seen by the first decision after it, not by a later look.
         let (now, expiry) = match now {
             None => self.state.time(self.clock.as_ref()),
@@ -163,7 +188,7 @@ impl Inner {
             now,
             rules,
             is_repeat,
-            spf: None,
+            spf: trace.spf,
         }
     }
 

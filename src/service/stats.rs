@@ -152,15 +152,19 @@ impl Stats {
         }
     }
 
-    /// Counts what lists and SPF have said in a decision.
-    pub(crate) fn count_lookups(
+    /// Counts the results of the DNS lists in a decision.
+    pub(crate) fn count_dns_lists(
         &self,
         heard: &LookupTrace,
         outcome: &Outcome,
         thresholds: Thresholds,
     ) {
         self.dns_lists.count(heard, outcome.suspicion, thresholds);
-        if let Some(counter) = heard.spf.and_then(|result| self.spf.get(result as usize)) {
+    }
+
+    /// Counts the result of SPF in a decision.
+    pub(crate) fn count_spf(&self, result: SpfResult) {
+        if let Some(counter) = self.spf.get(result as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -373,10 +377,7 @@ mod tests {
         assert_eq!(counters.get("s25r:3"), Some(&1));
         assert_eq!(counters.get("s25r:4"), None);
 
-        let mut heard = LookupTrace::default();
-        heard.spf = Some(SpfResult::PassAny);
-        let outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Request);
-        stats.count_lookups(&heard, &outcome, Thresholds::default());
+        stats.count_spf(SpfResult::PassAny);
         let counts = stats.counts();
         assert_eq!(counts.of_spf(SpfResult::PassAny), 1);
         assert_eq!(counts.of_spf(SpfResult::Pass), 0);
