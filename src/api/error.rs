@@ -1,19 +1,19 @@
-//! Errors with names of our own.
+//! The errors of the D-Bus interfaces.
 
 use std::fmt;
 
 use zbus::DBusError;
 
-/// What a method refuses, and why. The message says what to do.
+/// Why a method failed. The message says what to do.
 #[derive(Debug, DBusError)]
 #[zbus(prefix = "org.stargrey.Greylist1.Error")]
 pub enum Error {
-    /// The bus's own trouble.
+    /// An error of D-Bus itself.
     #[zbus(error)]
     ZBus(zbus::Error),
     /// The pattern is not valid for this list.
     InvalidPattern(String),
-    /// An argument cannot be used: an address that is none, a limit of zero, an unknown filter.
+    /// An argument is invalid: not an address, a limit of zero, an unknown filter.
     InvalidArgument(String),
     /// There is no list of this name.
     UnknownList(String),
@@ -21,34 +21,35 @@ pub enum Error {
     NoSuchEntry(String),
     /// The entry is in a file, which the message names with its line.
     EntryInFile(String),
-    /// Forgetting needs a filter, or the word for everything.
+    /// `Forget` was called without a filter and without `everything`.
     EmptyFilter(String),
-    /// The caller may not do this.
+    /// The caller is not authorized.
     NotAuthorized(String),
-    /// The database cannot be used at the moment.
+    /// The database is unavailable.
     StoreUnavailable(String),
     /// The copy cannot be written; the database is not affected.
     CopyFailed(String),
     /// The file is not a usable backup. The database is unchanged.
     InvalidBackup(String),
-    /// The database has only hashes, so this cannot be done.
+    /// The database has only hashes (`--privacy`), so this is not possible.
     Hashed(String),
-    /// The lists were not read again: the message has every complaint, one a line.
+    /// The lists were not reloaded; the message has all errors, one per line.
     ReloadRefused(String),
-    /// A row cannot be taken; nothing of the call was.
+    /// A row cannot be imported; no row of the call was.
     InvalidRow(String),
 }
 
-/// What a message about a row says behind the reason.
+/// The end of a message about a row.
 const OF_THE_CALL: &str = ". Nothing of this call was taken: mend the row or leave it out.";
 
 impl Error {
-    /// A row cannot be taken: its number in the call, from 1, and why, without a full stop.
+    /// The error for a row that cannot be imported: its number in the call, from 1, and the reason, without a full
+    /// stop.
     pub fn refused_row(number: usize, why: impl fmt::Display) -> Self {
         Self::InvalidRow(format!("Row {number}: {why}{OF_THE_CALL}"))
     }
 
-    /// Why a row was refused: of such a message what is not about the call. Other messages stay as they are.
+    /// The reason in a message about a row; other messages are returned unchanged.
     #[must_use]
     pub fn reason_of_row(message: &str) -> &str {
         let reason = || {

@@ -1,13 +1,13 @@
-//! The keys of rows and dictionaries, and the words that some of them hold.
+//! The keys of rows and dictionaries, and the fixed values of some of them.
 
 /// `kind` of a row: a triplet.
 pub const KIND_TRIPLET: &str = "triplet";
-/// `kind` of a row: a client, as the auto-whitelist knows it.
+/// `kind` of a row: a client of the auto-whitelist.
 pub const KIND_CLIENT: &str = "client";
-/// `kind` of a row: a client that was told to sleep in the tarpit.
+/// `kind` of a row: the sleep of a tarpitted client.
 pub const KIND_SLEEP: &str = "sleep";
 
-/// `state` of a triplet: it waits.
+/// `state` of a triplet: it is waiting.
 pub const STATE_WAITING: &str = "waiting";
 /// `state` of a triplet: it has passed.
 pub const STATE_PASSED: &str = "passed";
@@ -36,7 +36,7 @@ pub const STEP_SPF: &str = "spf";
 pub const STEP_DNS_LIST: &str = "dns-list";
 /// `step` of Explain: the DNS lists together.
 pub const STEP_DNS_LISTS: &str = "dns-lists";
-/// `step` of Explain: what no suspicion check matches.
+/// `step` of Explain: no suspicion check matches.
 pub const STEP_UNMATCHED: &str = "unmatched";
 /// `step` of Explain: the client's record in the auto-whitelist.
 pub const STEP_AUTO_WHITELIST: &str = "auto-whitelist";
@@ -67,7 +67,7 @@ pub const RESULT_COUNTED: &str = "counted";
 pub const RESULT_SLEEPING: &str = "sleeping";
 /// `result` of a step: the sleep is over, and no DATA request has shown that the client survived it.
 pub const RESULT_HUNG_UP: &str = "hung-up";
-/// `result` of a step: the triplet waits.
+/// `result` of a step: the triplet is waiting.
 pub const RESULT_WAITING: &str = STATE_WAITING;
 /// `result` of a step: the triplet has passed.
 pub const RESULT_PASSED: &str = STATE_PASSED;
@@ -76,19 +76,19 @@ pub const RESULT_PASSED: &str = STATE_PASSED;
 pub const KIND: &str = "kind";
 /// A network, `192.0.2.0/24`.
 pub const NETWORK: &str = "network";
-/// The organizational domain by which a client is known, `example.org`: in place of its network or address.
+/// The organizational domain of a client, `example.org`, instead of its network or address.
 pub const DOMAIN: &str = "domain";
 /// A client's address, or its network.
 pub const CLIENT: &str = "client";
-/// The address of the client that last tried a waiting triplet; absent when it is not known.
+/// The address of the client that last tried a waiting triplet; absent if unknown.
 pub const CLIENT_ADDRESS: &str = "client_address";
-/// The verified name of that client, `unknown` if it has none; what is not printable as `\xNN`.
+/// The verified name of that client, `unknown` if it has none; non-printable bytes are `\xNN`.
 pub const CLIENT_NAME: &str = "client_name";
-/// A sender, empty for the null sender; what is not printable as `\xNN`.
+/// A sender, empty for the null sender; non-printable bytes are `\xNN`.
 pub const SENDER: &str = "sender";
-/// A recipient; what is not printable as `\xNN`.
+/// A recipient; non-printable bytes are `\xNN`.
 pub const RECIPIENT: &str = "recipient";
-/// The hash that stands for a key under `--privacy`, in hexadecimal digits.
+/// The hash of a key under `--privacy`, in hexadecimal digits.
 pub const HASH: &str = "hash";
 /// One of the `STATE_…` words.
 pub const STATE: &str = "state";
@@ -98,35 +98,35 @@ pub const FIRST: &str = "first";
 pub const LAST: &str = "last";
 /// When a triplet passed for the first time, in seconds since the epoch; how many requests passed.
 pub const PASSED: &str = "passed";
-/// How often it was tried too early.
+/// Number of early retries.
 pub const RETRIES: &str = "retries";
-/// How often it was tried once the delay was over.
+/// Number of retries after the delay.
 pub const COUNTED: &str = "counted";
 /// Why a triplet has to wait: `plain`, `s25r:N`, `table`, `rule`, `dns-lists`, `spf`, `score`, `header` or `body`.
 /// Absent if it began to wait in an earlier version, or was imported from another program.
 pub const WHY: &str = "why";
 /// Whether a milter has found that out; absent if not.
 pub const MILTER: &str = "milter";
-/// How many mails have passed.
+/// Number of mails that passed.
 pub const MAILS: &str = "mails";
-/// How many passes were counted for the auto-whitelist.
+/// Number of passes counted for the auto-whitelist.
 pub const COUNT: &str = "count";
 /// When a sleep was ordered: seconds since the epoch.
 pub const ORDERED: &str = "ordered";
-/// How long a sleep takes, in seconds.
+/// Length of a sleep in seconds.
 pub const LENGTH: &str = "length";
-/// Filter: only those that wait and have come back at least once.
+/// Filter: only waiting triplets that were retried at least once.
 pub const RETRYING: &str = "retrying";
-/// Filter of Forget: really everything.
+/// Filter of Forget: all records.
 pub const EVERYTHING: &str = "everything";
 
 /// The list of an entry.
 pub const LIST: &str = "list";
-/// What an entry says.
+/// The pattern of an entry.
 pub const PATTERN: &str = "pattern";
 /// Where an entry comes from: `FILE:LINE`, or [`SOURCE_BUS`](super::SOURCE_BUS).
 pub const SOURCE: &str = "source";
-/// What the administrator wrote beside an entry.
+/// The administrator's comment on an entry.
 pub const COMMENT: &str = "comment";
 /// The comment that an entry had before it was changed; absent for a new one.
 pub const OLD_COMMENT: &str = "old_comment";
@@ -134,16 +134,16 @@ pub const OLD_COMMENT: &str = "old_comment";
 pub const LIFETIME: &str = "lifetime";
 /// When an entry was added: seconds since the epoch.
 pub const ADDED: &str = "added";
-/// When an entry ends: seconds since the epoch, 0 for never.
+/// When an entry expires: seconds since the epoch, 0 for never.
 pub const EXPIRES: &str = "expires";
-/// How often an entry has decided.
+/// Number of decisions made by an entry.
 pub const HITS: &str = "hits";
-/// When an entry decided last: seconds since the epoch, 0 for never.
+/// Time of the last decision made by an entry: seconds since the epoch, 0 for never.
 pub const LAST_HIT: &str = "last_hit";
 
-/// A moment: seconds since the epoch.
+/// A time: seconds since the epoch.
 pub const TIME: &str = "time";
-/// Since when counters count: seconds since the epoch.
+/// When counting began: seconds since the epoch.
 pub const SINCE: &str = "since";
 /// Counters by reason.
 pub const REASONS: &str = "reasons";
@@ -151,11 +151,11 @@ pub const REASONS: &str = "reasons";
 pub const S25R: &str = "s25r";
 /// Counters by list.
 pub const LISTS: &str = "lists";
-/// Counters by DNS list and what it has said: `ZONE:asked`, `ZONE:listed` …
+/// Counters by DNS list and event: `ZONE:asked`, `ZONE:listed` …
 pub const DNS_LISTS: &str = "dns_lists";
-/// Lookups by what became of them.
+/// Lookups by result.
 pub const LOOKUPS: &str = "lookups";
-/// Counters by what SPF has said: `pass`, `fail` …
+/// Counters by SPF result: `pass`, `fail` …
 pub const SPF: &str = "spf";
 /// Unknown triplets that had to wait, in the hour of their first sight.
 pub const STRANGERS: &str = "strangers";
@@ -178,34 +178,34 @@ pub const REFUSED: &str = "refused";
 
 /// A step of a decision: one of the `STEP_…` words.
 pub const STEP: &str = "step";
-/// What a step led to, one of the `RESULT_…` words; what a call did.
+/// The result of a step, one of the `RESULT_…` words, or of a call.
 pub const RESULT: &str = "result";
-/// What is said about it, in a sentence.
+/// A sentence about it.
 pub const TEXT: &str = "text";
-/// What is done: the word of the log.
+/// The action: the word of the log.
 pub const ACTION: &str = "action";
-/// Why: the word of the journal's field.
+/// The reason: the word of the journal's field.
 pub const REASON: &str = "reason";
-/// What Postfix would be told.
+/// The reply to Postfix.
 pub const REPLY: &str = "reply";
-/// The seconds that are missing.
+/// Remaining seconds.
 pub const MISSING: &str = "missing";
-/// The retries that are missing.
+/// Retries still required.
 pub const RETRIES_MISSING: &str = "retries_missing";
 /// When it would pass: seconds since the epoch.
 pub const PASSES_AT: &str = "passes_at";
-/// Until when it may come back: seconds since the epoch.
+/// When its retry window ends: seconds since the epoch.
 pub const UNTIL: &str = "until";
 
-/// Rows that were new.
+/// Rows with new records.
 pub const NEW: &str = "new";
-/// Rows that changed what was there.
+/// Rows that changed a record.
 pub const CHANGED: &str = "changed";
-/// Rows that changed nothing: what was there is later.
+/// Rows that changed nothing, because the record is newer.
 pub const UNCHANGED: &str = "unchanged";
-/// Triplets that were removed.
+/// Deleted triplets.
 pub const TRIPLETS: &str = "triplets";
-/// Clients that were removed.
+/// Deleted clients.
 pub const CLIENTS: &str = "clients";
-/// Sleeps that were removed.
+/// Deleted sleeps.
 pub const SLEEPS: &str = "sleeps";

@@ -1,8 +1,8 @@
 //! The D-Bus contract: names, errors, rows and the client's view of the interfaces.
 //!
-//! The daemon serves it, stargreyctl uses it and nothing else, and stargrey-dbus(7) describes it. It only ever
-//! grows: rows and options are dictionaries, never structures, and an unknown key is ignored. What cannot grow
-//! so gets a name with another number at its end.
+//! The daemon implements it, stargreyctl uses nothing else, and stargrey-dbus(7) describes it. Changes only add to it:
+//! rows and options are dictionaries, never structures, and unknown keys are ignored. An incompatible change gets a bus
+//! name with another number at its end.
 //!
 //! | interface | who may |
 //! | --- | --- |
@@ -21,10 +21,10 @@ pub use keys::*;
 pub use proxy::{ManagerProxy, MonitorProxy};
 pub use row::{Dict, FromRow, Row};
 
-/// The name on the bus.
+/// The bus name.
 pub const NAME: &str = "org.stargrey.Greylist1";
 
-/// The object.
+/// The object path.
 pub const PATH: &str = "/org/stargrey/Greylist1";
 
 /// The interface for everybody.
@@ -33,10 +33,10 @@ pub const MONITOR: &str = "org.stargrey.Greylist1.Monitor";
 /// The interface for administrators.
 pub const MANAGER: &str = "org.stargrey.Greylist1.Manager";
 
-/// `StoreState` when nothing is wrong.
+/// `StoreState` of a working database.
 pub const STORE_OK: &str = "ok";
 
-/// `DnsLists` of the Monitor: the list replies, as far as it was queried.
+/// `DnsLists` of the Monitor: the list replies, or was not queried yet.
 pub const DNS_LIST_OK: &str = "ok";
 /// `DnsLists` of the Monitor: the list has not replied to several lookups in a row.
 pub const DNS_LIST_SILENT: &str = "silent";
@@ -48,13 +48,13 @@ pub const LOOKUPS_UNDER_WAY: &str = "under_way";
 /// `Lookups` of the Monitor: answers in the cache.
 pub const LOOKUPS_CACHED: &str = "cache_entries";
 
-/// `source` of an entry that was added with `AddEntry`.
+/// `source` of a runtime entry.
 pub const SOURCE_BUS: &str = "bus";
 
-/// Most rows in one call, either way.
+/// Maximum number of rows in one call or reply.
 pub const MOST_ROWS: u32 = 1000;
 
-/// What polkit is asked about, and the methods each action is for.
+/// The polkit actions, and the methods that each of them authorizes.
 pub const ACTIONS: &[(&str, &[&str])] = &[
     (
         "org.stargrey.Greylist1.inspect",

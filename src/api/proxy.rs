@@ -1,10 +1,10 @@
-//! The interfaces as a client sees them.
+//! Client proxies for the interfaces.
 
 use zbus::Fd;
 
 use super::{Dict, Error};
 
-/// What anybody may know.
+/// The interface that everybody may use.
 #[zbus::proxy(
     interface = "org.stargrey.Greylist1.Monitor",
     default_service = "org.stargrey.Greylist1",
@@ -14,7 +14,7 @@ pub trait Monitor {
     /// Counters since the start or the last reset.
     fn get_statistics(&self) -> Result<Dict, Error>;
 
-    /// Counters between two moments, in steps of so many seconds (whole hours).
+    /// Counters between two times, in steps of `step` seconds (whole hours).
     fn get_history(&self, from: u64, to: u64, step: u64) -> Result<Vec<Dict>, Error>;
 
     /// The program's version.
@@ -25,11 +25,11 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "const"))]
     fn started_at(&self) -> zbus::Result<u64>;
 
-    /// What is done to suspicious clients: `greylist`, `tarpit`, `delay` or `targrey`.
+    /// The treatment of suspicious clients: `greylist`, `tarpit`, `delay` or `targrey`.
     #[zbus(property(emits_changed_signal = "const"))]
     fn mode(&self) -> zbus::Result<String>;
 
-    /// `ok`, or what is wrong with the database.
+    /// `ok`, or why the database is unavailable.
     #[zbus(property)]
     fn store_state(&self) -> zbus::Result<String>;
 
@@ -40,7 +40,7 @@ pub trait Monitor {
     #[zbus(property)]
     fn unreachable_rules(&self) -> zbus::Result<u64>;
 
-    /// How many entries each list has.
+    /// The number of entries of each list.
     #[zbus(property(emits_changed_signal = "false"))]
     fn entries(&self) -> zbus::Result<std::collections::HashMap<String, u64>>;
 
@@ -68,7 +68,7 @@ pub trait Monitor {
     #[zbus(property(emits_changed_signal = "const"))]
     fn s25r_rules(&self) -> zbus::Result<String>;
 
-    /// How long a sleep in the tarpit takes, in seconds; 0 without a tarpit.
+    /// Length of a sleep in the tarpit in seconds; 0 without a tarpit.
     #[zbus(property(emits_changed_signal = "const"))]
     fn tarpit(&self) -> zbus::Result<u64>;
 
@@ -80,27 +80,27 @@ pub trait Monitor {
     #[zbus(property)]
     fn paused_until(&self) -> zbus::Result<u64>;
 
-    /// Triplets, whatever their state.
+    /// Number of triplets in any state.
     #[zbus(property(emits_changed_signal = "false"))]
     fn triplets(&self) -> zbus::Result<u64>;
 
-    /// Triplets that wait.
+    /// Number of waiting triplets.
     #[zbus(property(emits_changed_signal = "false"))]
     fn waiting(&self) -> zbus::Result<u64>;
 
-    /// Triplets that have passed.
+    /// Number of passed triplets.
     #[zbus(property(emits_changed_signal = "false"))]
     fn passed(&self) -> zbus::Result<u64>;
 
-    /// Clients that pass at once.
+    /// Number of auto-whitelisted clients.
     #[zbus(property(emits_changed_signal = "false"))]
     fn auto_whitelisted(&self) -> zbus::Result<u64>;
 
-    /// Clients that were told to sleep in the tarpit and have not been seen to survive it.
+    /// Number of tarpitted clients that have not (yet) survived their sleep.
     #[zbus(property(emits_changed_signal = "false"))]
     fn tarpitted(&self) -> zbus::Result<u64>;
 
-    /// Sleeps that run.
+    /// Number of running sleeps.
     #[zbus(property(emits_changed_signal = "false"))]
     fn sleeping(&self) -> zbus::Result<u64>;
 
@@ -109,14 +109,14 @@ pub trait Monitor {
     fn entries_changed(&self, list: &str) -> zbus::Result<()>;
 }
 
-/// What administrators may do. Polkit may ask the user, where there is somebody to ask.
+/// The interface for administrators. In an interactive session, polkit may ask for a password.
 #[zbus::proxy(
     interface = "org.stargrey.Greylist1.Manager",
     default_service = "org.stargrey.Greylist1",
     default_path = "/org/stargrey/Greylist1"
 )]
 pub trait Manager {
-    /// Adds an entry to a list, for so many seconds, 0 for ever.
+    /// Adds an entry to a list. It expires after `lifetime` seconds; 0: never.
     #[zbus(allow_interactive_auth)]
     fn add_entry(
         &self,
@@ -126,16 +126,16 @@ pub trait Manager {
         lifetime: u64,
     ) -> Result<(), Error>;
 
-    /// Adds an entry to a list, or changes the one that means the same: `comment` and `lifetime` of it, and what is
-    /// absent stays as it is. Yields how it is now.
+    /// Adds an entry to a list, or changes `comment` and `lifetime` of the equivalent one; absent values are unchanged.
+    /// Returns the entry after the change.
     #[zbus(allow_interactive_auth)]
     fn put_entry(&self, list: &str, pattern: &str, changes: &Dict) -> Result<Dict, Error>;
 
-    /// Removes an entry that was added over the bus.
+    /// Removes a runtime entry.
     #[zbus(allow_interactive_auth)]
     fn remove_entry(&self, list: &str, pattern: &str) -> Result<(), Error>;
 
-    /// Entries, of all lists or the one that the filter names under `list`.
+    /// Entries of all lists, or of the list that the filter names under `list`.
     #[zbus(allow_interactive_auth)]
     fn list_entries(
         &self,
@@ -144,7 +144,7 @@ pub trait Manager {
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 
-    /// As `list_entries`, but nobody is asked for a password.
+    /// As `list_entries`, but polkit does not ask for a password.
     #[zbus(name = "ListEntries")]
     fn peek_entries(
         &self,
@@ -153,7 +153,7 @@ pub trait Manager {
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 
-    /// What would be decided on these attributes, and every step on the way. Changes nothing.
+    /// The decision on these attributes and each step that led to it. Changes nothing.
     #[zbus(allow_interactive_auth)]
     fn explain(
         &self,
@@ -169,15 +169,15 @@ pub trait Manager {
         limit: u32,
     ) -> Result<(Vec<Dict>, Vec<u8>), Error>;
 
-    /// Forgets what the filter names; yields how many.
+    /// Deletes the records that match the filter; returns their numbers.
     #[zbus(allow_interactive_auth)]
     fn forget(&self, filter: &Dict) -> Result<Dict, Error>;
 
-    /// Lets a triplet pass from now on.
+    /// Marks a triplet as passed.
     #[zbus(allow_interactive_auth)]
     fn allow(&self, client: &str, sender: &str, recipient: &str) -> Result<(), Error>;
 
-    /// Reads the lists again.
+    /// Reloads lists and tables.
     #[zbus(allow_interactive_auth)]
     fn reload(&self) -> Result<(), Error>;
 
@@ -185,11 +185,11 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn reset_statistics(&self) -> Result<(), Error>;
 
-    /// Lets everything pass, for so many seconds, 0 until it is resumed; yields whether that is stored.
+    /// Pauses greylisting for `length` seconds, or with 0 until `Resume`; returns whether the pause is stored.
     #[zbus(allow_interactive_auth)]
     fn pause(&self, length: u64) -> Result<bool, Error>;
 
-    /// Goes on with greylisting; yields whether that is stored.
+    /// Resumes greylisting; returns whether that is stored.
     #[zbus(allow_interactive_auth)]
     fn resume(&self) -> Result<bool, Error>;
 
@@ -197,11 +197,11 @@ pub trait Manager {
     #[zbus(allow_interactive_auth)]
     fn backup(&self, file: Fd<'_>) -> Result<(), Error>;
 
-    /// Puts a backup in place of the database: a file that the caller has opened.
+    /// Replaces the database by a backup: a file that the caller has opened.
     #[zbus(allow_interactive_auth)]
     fn restore(&self, file: Fd<'_>) -> Result<(), Error>;
 
-    /// Takes rows as Export gives them, all or none; yields how many were new, changed and unchanged.
+    /// Imports rows of Export, all or none; returns the numbers of new, changed and unchanged records.
     #[zbus(allow_interactive_auth)]
     fn import(&self, rows: &[Dict], dry_run: bool) -> Result<Dict, Error>;
 

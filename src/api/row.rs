@@ -1,4 +1,4 @@
-//! Rows: dictionaries of values, which can grow.
+//! Rows: extensible dictionaries of values.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use zbus::{OwnedVariant, Variant};
 /// A row or a set of options, as it is on the wire: `a{sv}`.
 pub type Dict = HashMap<String, OwnedVariant>;
 
-/// A row that is being written.
+/// Builds a row.
 #[derive(Debug, Default)]
 pub struct Row(Dict);
 
@@ -18,7 +18,7 @@ impl Row {
         Self::default()
     }
 
-    /// With this value under this key. A value that cannot be owned (a descriptor) is left out.
+    /// Adds a value. A value that cannot be owned (a file descriptor) is left out.
     #[must_use]
     pub fn with<'v>(mut self, key: &str, value: impl Into<Variant<'v>>) -> Self {
         if let Ok(value) = value.into().try_into() {
@@ -27,7 +27,7 @@ impl Row {
         self
     }
 
-    /// With this value, if there is one.
+    /// Adds a value if there is one.
     #[must_use]
     pub fn with_some<'v>(self, key: &str, value: Option<impl Into<Variant<'v>>>) -> Self {
         match value {
@@ -36,7 +36,7 @@ impl Row {
         }
     }
 
-    /// What goes over the wire.
+    /// The finished row.
     #[must_use]
     pub fn build(self) -> Dict {
         self.0
@@ -45,15 +45,15 @@ impl Row {
 
 /// Reads rows.
 pub trait FromRow {
-    /// The text under this key.
+    /// The string under this key.
     fn text(&self, key: &str) -> Option<&str>;
     /// The number under this key, whatever its width.
     fn number(&self, key: &str) -> Option<u64>;
-    /// The truth under this key.
+    /// The boolean under this key.
     fn truth(&self, key: &str) -> Option<bool>;
     /// The counters under this key.
     fn counters(&self, key: &str) -> Option<HashMap<String, u64>>;
-    /// The words under this key.
+    /// The strings under this key.
     fn words(&self, key: &str) -> Option<HashMap<String, String>>;
 }
 

@@ -1,4 +1,4 @@
-//! The copy of the database.
+//! Backup: a copy of the database.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,19 +9,20 @@ use super::{Control, ControlError};
 use crate::service::clock::monotonic;
 use crate::store::{Reader, RequestError, StoreError, StoreRefusal};
 
-/// Bytes that are brought to the disk at once.
+/// Bytes that are written and synced at once.
 const PIECE: u64 = 1 << 20;
 
 impl Control {
-    /// Writes a copy of the database into a file that is open for writing and empty, and has it on the disk before
-    /// this is over. Half of the disk's time at least is left to those who wait for an answer.
+    /// Writes a copy of the database into a file, which is open for writing and empty, and syncs it to disk. The disk
+    /// is busy with it at most half of the time, so that requests are not delayed.
     ///
     /// # Errors
     ///
-    /// [`ControlError::Copy`] when it cannot be written, [`ControlError::Store`] when it cannot be read; the file is of no use then.
+    /// [`ControlError::Copy`] when it cannot be written, [`ControlError::Store`] when it cannot be read; the file is
+    /// incomplete then.
     pub async fn backup(&self, mut file: File) -> Result<(), ControlError> {
         self.read(move |reader| {
-            // A pipe cannot be synced, and has its own pace.
+            // A pipe cannot be synced; its reader sets the pace.
             if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
                 copy_gently(reader, &mut file)
             } else {
@@ -32,7 +33,7 @@ impl Control {
     }
 }
 
-/// Copies piece by piece. All at once it would stand before the next commit in the disk's queue.
+/// Copies in pieces. Written at once, the copy would be before the next commit in the disk's queue.
 fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), RequestError> {
     let failed = |error: io::Error| StoreRefusal::Copy(error.into());
     let (pieces, sink) = io::pipe().map_err(failed)?;
@@ -42,13 +43,13 @@ fn copy_gently(reader: &dyn Reader, file: &mut File) -> Result<(), RequestError>
             reader.copy_to(&mut File::from(OwnedFd::from(sink)))
         });
         let copying = copying.map_err(failed)?;
-        // When that fails the pipe is closed, which ends the copying too.
+        // If that fails, the pipe is closed, which ends the copying too.
         write_gently(pieces, file).map_err(failed)?;
         copying.join().unwrap_or(Err(StoreError::Closed.into()))
     })
 }
 
-/// Writes pieces, each to the disk, and rests for as long as that took.
+/// Writes and syncs pieces, and pauses after each for as long as that took.
 pub(super) fn write_gently(source: impl Read, file: &mut File) -> io::Result<()> {
     let mut pieces = source.take(PIECE);
     while io::copy(&mut pieces, file)? > 0 {

@@ -1,4 +1,4 @@
-//! Entries: those of the files are shown, others can be added and removed.
+//! Entries of lists: file entries can be listed, runtime entries can be listed, added and removed.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::service::pattern::{never_matches, normal};
 use crate::store::{Commit, StoreError};
 use crate::types::{Span, Timestamp};
 
-/// Most entries that can be added: each change builds their lists anew.
+/// Maximum number of runtime entries, because each change rebuilds their list.
 pub const MOST_ENTRIES: u32 = 10_000;
 
-/// The lifetime that an entry is given.
+/// The lifetime of an entry that is added or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// The one that it has; a new entry never expires.
+    /// As before; a new entry never expires.
     Unchanged,
     /// It expires after this time.
     Ends(Span),
@@ -28,7 +28,7 @@ pub enum Lifetime {
 pub struct PutEntry {
     /// As it is now.
     pub entry: Added,
-    /// As it was before, if it was there and its time was not over.
+    /// As it was before, if it existed and had not expired.
     pub before: Option<Added>,
 }
 
@@ -37,24 +37,24 @@ pub struct PutEntry {
 pub struct EntryView {
     /// The list.
     pub list: ListName,
-    /// What was written.
+    /// Its pattern.
     pub pattern: String,
     /// Where it comes from.
     pub source: Source,
-    /// Why it is there.
+    /// The administrator's comment.
     pub comment: String,
-    /// When it was added; `None` for a file's.
+    /// When it was added; `None` for a file entry.
     pub added: Option<Timestamp>,
-    /// When its time is over; `None` for never.
+    /// When it expires; `None` for never.
     pub expires: Option<Timestamp>,
-    /// How often it has decided: since the start for a file's, ever for one that was added.
+    /// Number of decisions made by it: since the start for a file entry, since it was added for a runtime entry.
     pub hits: u64,
-    /// When it decided last.
+    /// Time of its last decision.
     pub last_hit: Option<Timestamp>,
 }
 
 impl Control {
-    /// The entries of all lists: list by list, first those of the files.
+    /// The entries of all lists, list by list, file entries first.
     #[must_use]
     pub fn list_entries(&self) -> Vec<EntryView> {
         let now = self.0.trusted_now();
@@ -70,8 +70,8 @@ impl Control {
         views
     }
 
-    /// Adds an entry that is in force for the next request, for this long or for ever. An entry of the same list and
-    /// meaning is replaced; its text stays and its hits go on.
+    /// Adds an entry, which takes effect with the next request. It replaces an equivalent entry of the list, but keeps
+    /// its text and its hits.
     ///
     /// # Errors
     ///
@@ -88,12 +88,12 @@ impl Control {
         putting.await.map(drop)
     }
 
-    /// Adds an entry, or changes the one that has the same meaning, from the next request on. Without a comment it
-    /// keeps the one it has; its text stays and its hits go on.
+    /// Adds an entry, or changes the equivalent one, from the next request on. That one keeps its text and its hits,
+    /// and without a new comment its comment.
     ///
     /// # Errors
     ///
-    /// [`ControlError`]: the pattern means nothing in this list, a text is too long, or the store cannot keep it.
+    /// [`ControlError`]: the pattern is not valid for this list, a text is too long, or the entry cannot be stored.
     pub async fn put_entry(
         &self,
         list: ListName,
@@ -101,11 +101,11 @@ impl Control {
         comment: Option<&str>,
         lifetime: Lifetime,
     ) -> Result<PutEntry, ControlError> {
-        // One at a time: whether there is room must still be true when it is taken.
+        // One at a time, so that the limit holds.
         let _alone = self.0.adding.lock().await;
         let control = self.clone();
         let (pattern, comment) = (pattern.to_owned(), comment.map(str::to_owned));
-        // Expressions take their time to compile: nobody who sends mail is to wait for it.
+        // Compiling expressions is slow and must not delay mail.
         let adding = tokio::task::spawn_blocking(move || {
             control.new_entry(list, &pattern, comment.as_deref(), lifetime)
         });
@@ -125,7 +125,7 @@ impl Control {
         Ok(put)
     }
 
-    /// The entry that is to be added, and the one whose place it takes.
+    /// The entry to add, and the one that it replaces.
     fn new_entry(
         &self,
         list: ListName,
@@ -186,18 +186,17 @@ impl Control {
         Ok((addition, before))
     }
 
-    /// Removes an entry that was added.
+    /// Removes a runtime entry.
     ///
     /// # Errors
     ///
-    /// [`ControlError::InFile`] with file and line of an entry that was not added but written, and
-    /// [`ControlError::NoSuchEntry`] when there is none at all.
+    /// [`ControlError::InFile`] with file and line of a file entry, and [`ControlError::NoSuchEntry`] if there is none.
     pub async fn remove_entry(&self, list: ListName, pattern: &str) -> Result<(), ControlError> {
         let pattern = pattern.trim();
         let is_meant = |text: &str| {
             text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
         };
-        // An expression has one spelling, and is not compiled for this.
+        // An expression has one spelling, so it need not be compiled.
         let meant = (!pattern.starts_with('/')).then(|| normal(list, pattern));
         let (text, meaning) = match meant {
             Some(Ok((text, meaning))) => (text, Some(meaning)),

@@ -1,4 +1,4 @@
-//! Why: a decision with every step on its way, and nothing changed.
+//! Explain: a decision with each step that led to it, without changes.
 
 use super::Control;
 use crate::policy::chain::RuleAction;
@@ -12,22 +12,22 @@ use crate::service::Decision;
 use crate::service::pipeline::Mode;
 use crate::types::{Reply, ReplyText, Timestamp, counted};
 
-/// A decision with every step on the way.
+/// A decision and its steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// What would be decided.
+    /// The outcome.
     pub outcome: Outcome,
     /// The reply that the mail server would get.
     pub reply: Reply,
     /// The action for greylisted clients where the mail server is Postfix.
     pub greylist_action: ReplyText,
-    /// The time it is decided at.
+    /// The time of the decision.
     pub now: Timestamp,
-    /// When it would pass; `None` where that is no matter of time.
+    /// When the mail will pass; `None` if waiting does not help.
     pub passes_at: Option<Timestamp>,
     /// How many retries are required once the delay is over, if more than one.
     pub retries: Option<u32>,
-    /// Until when a retry counts.
+    /// The end of the retry window.
     pub until: Option<Timestamp>,
     /// The entry that decides, or that makes the client suspicious.
     pub because: Option<String>,
@@ -38,15 +38,15 @@ pub struct Explanation {
 /// A step of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explained {
-    /// What was looked at, and what was found.
+    /// The step as the policy core noted it.
     pub step: Step,
-    /// What it led to.
+    /// Its result.
     pub finding: StepResult,
-    /// What is said about it.
+    /// A sentence about it.
     pub text: String,
 }
 
-/// What a step led to.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepResult {
     /// No entry, line or rule matches.
@@ -71,7 +71,7 @@ pub enum StepResult {
     Sleeping,
     /// The sleep is over, and no DATA request has shown that the client survived it.
     HungUp,
-    /// The triplet waits.
+    /// The triplet is waiting.
     Waiting,
     /// The triplet has passed.
     Passed,
@@ -102,7 +102,7 @@ impl Trace for Steps {
 }
 
 impl Steps {
-    /// By what the triplet is known, where that is more than its network.
+    /// The names of the triplet, if it has more than its network.
     fn names(&self) -> String {
         if self.names.len() < 2 {
             return String::new();
@@ -116,8 +116,8 @@ impl Steps {
 }
 
 impl Control {
-    /// What would be decided, and every step on the way. Nothing is changed and nothing is counted. Lookups are
-    /// answered from the cache; with `looks_up` the missing ones are sent.
+    /// The decision and each step that led to it. Nothing is changed or counted. Lookups are answered from the cache;
+    /// with `looks_up`, missing ones are sent.
     pub async fn explain(&self, attempt: &Attempt<'_>, looks_up: bool) -> Explanation {
         let mut steps = Steps::default();
         let mode = Mode::Look { looks_up };
@@ -159,7 +159,7 @@ impl Control {
     }
 }
 
-/// How many attempts are still missing, if more than one is, of the `needed`.
+/// How many of the `needed` retries are still required, if more than one is.
 fn retries(remaining: Remaining, record: Option<Triplet>, needed: u32) -> Option<u32> {
     match remaining {
         Remaining::Retries(retries) => Some(retries),
@@ -174,7 +174,7 @@ fn retries(remaining: Remaining, record: Option<Triplet>, needed: u32) -> Option
     }
 }
 
-/// When the attempt would pass, as far as it is a matter of time.
+/// When the attempt would pass, if that depends on time alone.
 fn passes_at(verdict: Verdict, now: Timestamp) -> Option<Timestamp> {
     match verdict {
         Verdict::Pass | Verdict::PassWithHeader { .. } => Some(now),
@@ -194,12 +194,12 @@ fn passes_at(verdict: Verdict, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// An entry, as an administrator finds it.
+/// The text and source of an entry, for an administrator.
 fn named(rules: &Ruleset, entry: EntryRef) -> Option<String> {
     rules.entry(entry).map(ToString::to_string)
 }
 
-/// A step in words.
+/// Describes a step.
 fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
     let of_entry = |entry: EntryRef| named(rules, entry).unwrap_or_default();
     let (finding, text) = match step {

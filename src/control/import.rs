@@ -1,4 +1,4 @@
-//! Records of another database, taken in.
+//! Import of records from another database.
 
 use super::records::bits_of_triplets;
 use super::{Control, ControlError};
@@ -9,25 +9,25 @@ use crate::service::effects::{Effect, Effects};
 use crate::store::{Commit, Records, RequestError, Row, RowKey};
 use crate::types::{Prefix, Timestamp};
 
-/// What became of rows.
+/// The results of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Taken {
     /// New.
     pub new: u64,
-    /// Changed what was there.
+    /// Changed a record.
     pub changed: u64,
-    /// Changed nothing: what was there says as much.
+    /// Changed nothing, because the record includes it.
     pub unchanged: u64,
 }
 
 impl Control {
-    /// Takes rows in, all or none. What is there already and what comes are merged; what has expired counts as
-    /// nothing beside what has not. Of sleeps the later one stays. A triplet's network may be a client's address by
-    /// itself.
+    /// Imports rows, all or none. A row is merged with the existing record, unless one of them has expired: then the
+    /// other one is kept. Of two sleeps the later one is kept. The network of a triplet may also be the address of its
+    /// client.
     ///
     /// # Errors
     ///
-    /// [`ControlError::Row`] names the first row that cannot be taken; or the store's trouble.
+    /// [`ControlError::Row`] with the first row that cannot be imported, or an error of the store.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
         let params = self.0.rules().params;
         let (now, expiry) = self.0.time();
@@ -75,14 +75,14 @@ impl Control {
     }
 }
 
-/// A row with the key that it is kept by.
+/// A record to import, with its key.
 enum Item {
     Triplet(TripletKey, Triplet),
     Client(ClientKey, Client),
     Sleep(ClientKey, Sleep),
 }
 
-/// What is to be done with a row; else why it cannot be.
+/// Parses a row; the error says why it cannot be imported.
 fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str> {
     let hashed = "a hash cannot be taken in";
     let bits_of_address = |network: Prefix| if network.address().is_ipv4() { 32 } else { 128 };
@@ -154,7 +154,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str>
     }
 }
 
-/// The record with no time ahead of now: it would never grow old.
+/// Limits the times of a record to now, because a record from the future would not expire.
 fn not_ahead(record: Triplet, now: Timestamp) -> Triplet {
     match record {
         Triplet::Waiting {
@@ -192,7 +192,7 @@ struct Expired {
 }
 
 impl Expired {
-    /// The record to keep: both versions together, where both are live.
+    /// The record to store: both merged, if neither has expired.
     fn merge<T: Copy>(
         &self,
         (known, record): (Option<T>, T),
@@ -252,7 +252,7 @@ impl Item {
 }
 
 impl Taken {
-    /// Counts a row; says whether it changes anything.
+    /// Counts a row; returns whether it changes anything.
     fn count<T: PartialEq>(&mut self, known: Option<T>, next: &T) -> bool {
         let (counter, is_change) = match known {
             None => (&mut self.new, true),

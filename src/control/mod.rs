@@ -1,7 +1,7 @@
-//! What administrators ask of the gate: entries, records, counters, and why.
+//! Tasks of administrators: entries, records, counters, explanations, backups.
 //!
-//! Everything here is slower than a decision and none of it holds one up: reading goes in pages on threads of
-//! its own, writing goes through the writer thread, in transactions of bounded size.
+//! These tasks are slower than decisions, but do not delay them: reading is done in pages on threads that may block,
+//! writing by the writer thread, in transactions of bounded size.
 //!
 //! # Error handling
 //!
@@ -36,10 +36,10 @@ pub use statistics::{Hour, Statistics};
 
 pub use crate::store::{Page, RestoreError, Row, RowKey};
 
-/// Why something is refused.
+/// Why a task failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// The pattern means nothing in this list.
+    /// The pattern is not valid for this list.
     #[error("{pattern:?}: {why}")]
     Pattern {
         /// The pattern.
@@ -47,7 +47,7 @@ pub enum ControlError {
         /// What is wrong with it.
         why: PatternError,
     },
-    /// The pattern can be read and never matches.
+    /// The pattern is valid but never matches.
     #[error("{pattern:?} never matches: {why}")]
     MatchesNothing {
         /// The pattern.
@@ -55,12 +55,12 @@ pub enum ControlError {
         /// Why.
         why: Dead,
     },
-    /// Together with the entries that are there the expressions would be too large.
+    /// Together with those of the existing entries, the expressions would be too large.
     #[error(
         "the expressions added over D-Bus together are too large; remove some, or write them to a file"
     )]
     TooLarge,
-    /// The list cannot be added to.
+    /// The list has no runtime entries.
     #[error("the entries of this list are in files: change the file and reload")]
     FilesOnly,
     /// A text is too long.
@@ -68,7 +68,7 @@ pub enum ControlError {
     TooLong {
         /// Which text.
         what: &'static str,
-        /// How long it may be.
+        /// The maximum length in bytes.
         most: usize,
     },
     /// There is no such entry.
@@ -80,18 +80,18 @@ pub enum ControlError {
     /// No filter.
     #[error("without a filter all records would be deleted; set everything to true for that")]
     EmptyFilter,
-    /// There are only hashes.
+    /// The database has only hashes.
     #[error(
         "with --privacy the database contains only hashes: give client, sender and recipient of one triplet"
     )]
     Hashed,
-    /// Records of domains are not looked for.
+    /// There are no records of domains without `--lookup-by-domain`.
     #[error("records of domains need --lookup-by-domain")]
     NotByDomain,
-    /// A cursor that is none.
+    /// An invalid cursor.
     #[error("invalid cursor")]
     BadCursor,
-    /// A row that cannot be taken; nothing of the call was.
+    /// A row that cannot be imported; no row of the call was.
     #[error("row {number}: {why}")]
     Row {
         /// Which, from 1.
@@ -102,7 +102,7 @@ pub enum ControlError {
     /// Too many entries.
     #[error("{most} entries were added already; use a file for long lists")]
     TooMany {
-        /// How many there may be.
+        /// The maximum number.
         most: u32,
     },
     /// The copy cannot be written.
@@ -111,10 +111,10 @@ pub enum ControlError {
     /// The store has failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store is in trouble that was logged already.
+    /// The store had failed before, which was logged.
     #[error("{0}")]
     Trouble(String),
-    /// The backup is not in place of the database.
+    /// The database was not replaced by the backup.
     #[error(transparent)]
     Restore(#[from] RestoreError),
 }
@@ -143,21 +143,21 @@ impl From<AdminTaskError> for ControlError {
     }
 }
 
-/// What administrators may ask. Cheap to clone; all clones are one.
+/// Carries out the tasks of administrators. Cheap to clone; all clones are one.
 ///
-/// It is made from what [`Gate::start`](crate::service::Gate::start) yields beside the gate, so that a front end
-/// that holds the gate alone cannot reach it.
+/// It is created from the [`Internals`] that [`Gate::start`](crate::service::Gate::start) returns besides the gate, so
+/// a front end that has only the gate cannot reach it.
 #[derive(Clone)]
 pub struct Control(Arc<Inner>);
 
 impl Control {
-    /// What administrators may ask of a gate.
+    /// The tasks of the gate with these internals.
     #[must_use]
     pub fn new(internals: Internals) -> Self {
         Self(internals.0)
     }
 
-    /// The gate itself: how it is, and by which rules it goes.
+    /// The gate itself: its status and its rules.
     #[must_use]
     pub fn gate(&self) -> Gate {
         Gate::of(Arc::clone(&self.0))
@@ -203,7 +203,7 @@ impl Control {
         F: FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static,
         E: Into<RequestError> + Send + 'static,
     {
-        // The reader itself, not through the state: that must not be held for so long.
+        // The reader itself, because the lock of the state must not be held for so long.
         let reader = self.0.state.reader().map_err(|error| {
             let trouble = self.0.state.trouble();
             trouble.map_or(ControlError::Store(error), ControlError::Trouble)

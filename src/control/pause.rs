@@ -1,4 +1,4 @@
-//! Pausing greylisting, and going on with it.
+//! Pausing and resuming greylisting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use crate::policy::Pause;
 use crate::store::Commit;
 use crate::types::Span;
 
-/// How long a caller waits for a pause to be stored: it is in effect before that.
+/// How long a caller waits for a pause to be stored; it takes effect before that.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Control {
-    /// Lets everything pass from now on, for `length` or until [`Self::resume`]. Yields whether it is stored; if not,
-    /// because the store is unavailable or takes longer than two seconds, it takes effect nevertheless, but is lost by a restart
-    /// before it is stored.
+    /// Pauses greylisting for `length`, or until [`Self::resume`]. Returns whether the pause is stored. If the store is
+    /// unavailable or needs more than two seconds, the pause takes effect, but is lost if the daemon restarts before it
+    /// is stored.
     pub async fn pause(&self, length: Option<Span>) -> bool {
         let until = length.map(|length| self.0.now().after(length));
         let boot = self.0.clock.since_boot();
@@ -23,7 +23,7 @@ impl Control {
         self.set_pause(Some(Pause { until }), deadline).await
     }
 
-    /// Goes on with greylisting. Yields whether that is stored, as [`Self::pause`] does.
+    /// Resumes greylisting. Returns whether that is stored, as [`Self::pause`] does.
     pub async fn resume(&self) -> bool {
         self.set_pause(None, None).await
     }
@@ -36,7 +36,7 @@ impl Control {
             Commit::Keep,
             move || switch.written(pause),
         );
-        // What is not stored in time is stored by the writer thread as soon as it can.
+        // If it is not stored in time, the writer thread stores it as soon as possible.
         let why = match tokio::time::timeout(PATIENCE, writing).await {
             Ok(Ok(())) => return true,
             Ok(Err(error)) => error.to_string(),

@@ -1,4 +1,4 @@
-//! Records: shown by pages, forgotten, allowed.
+//! Records: listed in pages, deleted, allowed.
 
 use std::sync::Arc;
 
@@ -8,24 +8,24 @@ use crate::service::LastClient;
 use crate::store::{Commit, Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
 
-/// Most rows in one transaction: more would delay requests that wait for a commit.
+/// Maximum number of rows in one transaction: more would delay requests that wait for a commit.
 const BATCH: u32 = 1000;
 
 /// The state of a triplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It waits.
+    /// Waiting.
     Waiting,
-    /// It has passed.
+    /// Passed.
     Passed,
 }
 
-/// Which records. Everything that is given has to hold.
+/// Selects records. All given conditions must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     /// Of this client or network, or of this domain.
     pub client: Option<Identity>,
-    /// Not of the client's network, but of the domain that a client of this verified name is known by.
+    /// Of the domain of a client with this verified name, instead of the client's network.
     pub name: Option<Vec<u8>>,
     /// Of this sender.
     pub sender: Option<Vec<u8>>,
@@ -37,7 +37,7 @@ pub struct Filter {
     pub retrying: bool,
 }
 
-/// How much was forgotten.
+/// Numbers of deleted records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Removed {
     /// Triplets.
@@ -49,13 +49,13 @@ pub struct Removed {
 }
 
 impl Filter {
-    /// Whether it lets everything through.
+    /// Whether it selects all records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it is about clients and nothing else, so about all that is known of them.
+    /// Whether it has only a client, so that all records of the client are selected.
     fn is_about_clients(&self) -> bool {
         let others = Self {
             client: None,
@@ -65,8 +65,8 @@ impl Filter {
         self.client.is_some() && others.is_empty()
     }
 
-    /// The filter with the domain that its name is known by, in place of network and name; `None` if there is no such
-    /// domain, so that nothing matches.
+    /// The filter with the domain of its name instead of network and name; `None` if there is no such domain, so that
+    /// nothing matches.
     fn resolved(mut self, rules: &Ruleset) -> Option<Self> {
         if let Some(name) = self.name.take() {
             let network = self.client.as_ref().and_then(Identity::network);
@@ -77,7 +77,7 @@ impl Filter {
         Some(self)
     }
 
-    /// The key, when the filter names all three parts of one triplet.
+    /// The key, if the filter has all three parts of one triplet.
     fn key(&self, params: &Params) -> Option<TripletKey> {
         if let Identity::Network(client) = self.client.as_ref()?
             && client.length() < bits_of_triplets(*client, params)
@@ -92,7 +92,7 @@ impl Filter {
         ))
     }
 
-    /// By what the client is known in the keys of triplets; a wider network as it is.
+    /// The client as in the keys of triplets; a wider network is unchanged.
     fn of_triplets(&self, params: &Params) -> Option<Identity> {
         self.client.as_ref().map(|client| match client {
             Identity::Network(client) => network_of_triplets(*client, params).into(),
@@ -100,7 +100,7 @@ impl Filter {
         })
     }
 
-    /// By what the client is counted.
+    /// The client as in the keys of the auto-whitelist.
     fn of_counts(&self, params: &Params) -> Option<Identity> {
         match params.count_by {
             CountBy::Address | CountBy::Domain => self.client.clone(),
@@ -132,7 +132,7 @@ impl Filter {
     }
 }
 
-/// The prefix length that triplets are kept with.
+/// The prefix length of triplets.
 pub(super) fn bits_of_triplets(client: Prefix, params: &Params) -> u8 {
     if client.address().is_ipv4() {
         params.ipv4_bits
@@ -141,27 +141,27 @@ pub(super) fn bits_of_triplets(client: Prefix, params: &Params) -> u8 {
     }
 }
 
-/// The network that a client's triplets are kept for; a wider one as it is.
+/// The network of a client's triplets; a wider one is unchanged.
 fn network_of_triplets(client: Prefix, params: &Params) -> Prefix {
     let bits = bits_of_triplets(client, params);
     Prefix::masked(client.address(), client.length().min(bits))
 }
 
 impl Control {
-    /// The client that last tried a waiting triplet; `None` when it is not remembered: after a restart, under
-    /// `--privacy`, or when many others were noted since.
+    /// The client that last tried a waiting triplet; `None` if unknown: after a restart, under `--privacy`, or after
+    /// many other clients.
     #[must_use]
     pub fn last_client(&self, row: &Row) -> Option<LastClient> {
         self.0.last_clients.of(row)
     }
 
-    /// Some records: triplets, or with `all_kinds` all there are, from `after` on, which is empty at the beginning
-    /// and [`Page::next`] from then on.
+    /// A page of triplets, or with `all_kinds` of all records. `after` is empty for the first page, and [`Page::next`]
+    /// of the page before for each other one.
     ///
     /// # Errors
     ///
-    /// [`ControlError::Hashed`] when the filter asks for what hashes do not tell, [`ControlError::BadCursor`], or
-    /// the store's trouble.
+    /// [`ControlError::Hashed`] when the filter cannot be applied to hashes, [`ControlError::BadCursor`], or an error
+    /// of the store.
     pub async fn page(
         &self,
         filter: Filter,
@@ -194,7 +194,7 @@ impl Control {
         Ok(page)
     }
 
-    /// The page with the one triplet that a filter names. It is found under `--privacy` too.
+    /// The page with the one triplet of a filter, which is found under `--privacy` too.
     async fn one(&self, key: TripletKey, filter: Filter) -> Result<Page, ControlError> {
         let case = Case {
             client: None,
@@ -217,13 +217,13 @@ impl Control {
         })
     }
 
-    /// Forgets triplets, and of a client that the filter names by itself everything. Whatever is forgotten is made
-    /// to wait again.
+    /// Deletes triplets; if the filter has only a client, all records of that client. Their mail is then deferred
+    /// again.
     ///
     /// # Errors
     ///
-    /// [`ControlError::EmptyFilter`] when the filter says nothing and `everything` was not asked for; others as
-    /// [`Self::page`]. What was forgotten before an error is forgotten.
+    /// [`ControlError::EmptyFilter`] when the filter is empty and `everything` is not set; others as [`Self::page`].
+    /// Records deleted before an error stay deleted.
     pub async fn forget(&self, filter: Filter, everything: bool) -> Result<Removed, ControlError> {
         if filter.is_empty() && !everything {
             return Err(ControlError::EmptyFilter);
@@ -276,7 +276,7 @@ impl Control {
         Ok(removed)
     }
 
-    /// Forgets all of a scope that a filter wants, page by page.
+    /// Deletes the records of a scope that match a filter, page by page.
     async fn forget_in(
         &self,
         scope: Scope,
@@ -317,11 +317,11 @@ impl Control {
         }
     }
 
-    /// Lets the triplet of a client's address, or of a domain, pass from now on, as if it had waited.
+    /// Marks the triplet of a client's address, or of a domain, as passed.
     ///
     /// # Errors
     ///
-    /// [`ControlError::NotByDomain`] for a domain where none is looked up, or the store's trouble.
+    /// [`ControlError::NotByDomain`] for a domain without `--lookup-by-domain`, or an error of the store.
     pub async fn allow(
         &self,
         client: Identity,
@@ -359,7 +359,7 @@ impl Control {
         allowing.await
     }
 
-    /// Counts anew the clients that pass at once.
+    /// Recounts the auto-whitelisted clients.
     pub(super) async fn count_whitelisted(&self) -> Result<(), ControlError> {
         use std::sync::atomic::Ordering;
         let Some(threshold) = self.0.rules().params.auto_whitelist else {

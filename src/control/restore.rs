@@ -1,4 +1,4 @@
-//! A backup put in place of the database.
+//! Restore: replaces the database by a backup.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,24 +12,24 @@ use super::{Control, ControlError};
 use crate::service::worker::{Message, Restore};
 use crate::store::{RestoreError, StagedBackup, StoreError};
 
-/// How often it is tried while the database is being read, and how long after each time.
+/// How often it is tried while the database is being read, and the time between two attempts.
 const ATTEMPTS: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Control {
-    /// Puts a backup in place of the database: its records, added entries, counters and pause take effect. Records made
-    /// since the backup are lost. The backup is copied and checked while mail is served.
+    /// Replaces the database by a backup: its records, runtime entries, counters and pause take effect. Records created
+    /// since the backup are lost. The backup is copied and checked while requests are served.
     ///
     /// # Errors
     ///
-    /// [`ControlError::Restore`]; the database is as it was unless that is [`RestoreError::Closed`], and what had not been
-    /// written to it is lost with [`RestoreError::RolledBack`].
+    /// [`ControlError::Restore`]; the database is unchanged unless that is [`RestoreError::Closed`], and buffered
+    /// updates are lost with [`RestoreError::RolledBack`].
     pub async fn restore(&self, file: File) -> Result<(), ControlError> {
         let _one = self.0.restoring.lock().await;
         let opener = Arc::clone(&self.0.opener);
         let staging = tokio::task::spawn_blocking(move || {
             let size = file.metadata().map_err(|_| gone())?.len();
-            // What is appended to the file from now on is not read.
+            // Data appended to the file from now on are not read.
             opener.stage(size, &mut |copy| write_gently((&file).take(size), copy))
         });
         let staged = Arc::new(staging.await.map_err(|_| gone())??);
@@ -44,7 +44,7 @@ impl Control {
         self.count_whitelisted().await
     }
 
-    /// Has the writer thread put it in place.
+    /// Makes the writer thread install it.
     pub(super) async fn put_in_place(
         &self,
         staged: &Arc<StagedBackup>,

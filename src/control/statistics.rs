@@ -20,11 +20,11 @@ pub struct Statistics {
     pub rules: Vec<(String, u64)>,
     /// By list.
     pub lists: Vec<(&'static str, u64)>,
-    /// By DNS list and what it has said, as `ZONE:WHAT`.
+    /// By DNS list and event, as `ZONE:EVENT`.
     pub dns_lists: Vec<(String, u64)>,
-    /// Lookups, by what became of them.
+    /// Lookups, by result.
     pub lookups: Vec<(&'static str, u64)>,
-    /// By what SPF has said.
+    /// By SPF result.
     pub spf: Vec<(&'static str, u64)>,
 }
 
@@ -33,7 +33,7 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By word: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, and the words of [`Totals`].
+    /// By name: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, and the names of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
 
@@ -72,8 +72,8 @@ impl Control {
         self.0.stats.reset(self.0.now());
     }
 
-    /// The counters of the hours from that of `from` up to `to`, as far as there were any decisions. Those of the
-    /// last seconds may be missing.
+    /// The counters of the hours from that of `from` up to `to` in which there were decisions. The last seconds may be
+    /// missing.
     ///
     /// # Errors
     ///
