@@ -1,4 +1,4 @@
-//! The time: the only place that asks for it.
+//! The clocks: the only module that reads the time.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,22 +10,22 @@ use nix::time::{ClockId, clock_gettime};
 use crate::policy::Expiry;
 use crate::types::{Span, Timestamp};
 
-/// A jump of the wall clock by more than this is not believed at once.
+/// A jump of the wall clock by more than this is not trusted at once.
 const JUMP: Span = Span::from_hours(1);
 
-/// How long a jump that is not undone goes unbelieved.
+/// After this time, a jump that was not undone is trusted.
 const SUSPENSION: Span = Span::from_hours(24);
 
-/// Where the time comes from.
+/// A source of the time.
 pub trait Clock: Send + Sync {
-    /// The wall clock: what records are stamped with.
+    /// The wall clock, which gives the times of records.
     fn now(&self) -> Timestamp;
 
-    /// Seconds since the machine was booted, sleep included: what the wall clock is checked against.
+    /// Seconds since boot, suspend included; the wall clock is compared with it.
     fn since_boot(&self) -> Span;
 }
 
-/// The machine's clocks.
+/// The clocks of the system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -39,7 +39,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A file with the seconds since the epoch in it: for tests behind a real Postfix.
+/// A file that contains the seconds since the epoch, for tests with a real Postfix.
 #[derive(Debug)]
 pub struct FileClock {
     path: PathBuf,
@@ -66,25 +66,25 @@ impl Clock for FileClock {
         Timestamp::from_seconds(seconds)
     }
 
-    /// The same time again: what a test does to its clock is never suspicious.
+    /// The same time, so that changes by a test are trusted.
     fn since_boot(&self) -> Span {
         Span::from_seconds(self.now().seconds())
     }
 }
 
-/// The time since some fixed moment, never set back: for intervals, not for records.
+/// The monotonic clock: for intervals, not for records.
 #[must_use]
 pub fn monotonic() -> Duration {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
-/// The time since boot, sleep included: for intervals between starts of the program.
+/// The time since boot, suspend included: for intervals between starts of the program.
 #[must_use]
 pub fn since_boot() -> Duration {
     read(ClockId::CLOCK_BOOTTIME)
 }
 
-/// Reads a clock; one that cannot be read stands at zero.
+/// Reads a clock; zero if it cannot be read.
 fn read(clock: ClockId) -> Duration {
     clock_gettime(clock).map_or(Duration::ZERO, |time| {
         let seconds = u64::try_from(time.tv_sec()).unwrap_or_default();
@@ -93,7 +93,7 @@ fn read(clock: ClockId) -> Duration {
     })
 }
 
-/// Watches the wall clock and says whether records may grow old by it.
+/// Checks the wall clock, and decides whether records may expire by it.
 ///
 /// | the wall clock                                        | expiry                            |
 /// | ----------------------------------------------------- | --------------------------------- |
@@ -102,17 +102,17 @@ fn read(clock: ClockId) -> Duration {
 /// | jumps back to where it should be                      | applies again                     |
 /// | stays where it jumped to for 24 hours                 | applies again, by the new time    |
 ///
-/// While expiry is suspended, records get the time that the wall clock would show if it had not jumped
-/// ([`ClockGuard::time`]): what is written meanwhile is as old as it should be when the jump is undone.
+/// While expiry is suspended, records get the time that the wall clock would show without the jump
+/// ([`ClockGuard::time`]), so that their age is correct when the jump is undone.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockGuard {
-    /// A wall time that was believed, and the boot clock at that moment.
+    /// A trusted wall time, and the boot clock at that moment.
     believed: (Timestamp, Span),
     suspended_since: Option<Span>,
 }
 
 impl ClockGuard {
-    /// Begins to watch; `latest` is the latest time that the store knows.
+    /// Begins to check; `latest` is the latest time in the store.
     #[must_use]
     pub fn new(clock: &dyn Clock, latest: Option<Timestamp>) -> Self {
         let (now, boot) = (clock.now(), clock.since_boot());
@@ -128,14 +128,14 @@ impl ClockGuard {
         }
     }
 
-    /// A wall time that was believed and the boot clock at that moment, unless the clock is not believed now.
+    /// A trusted wall time and the boot clock at that moment; `None` while the clock is not trusted.
     #[must_use]
     pub fn believed(&self) -> Option<(Timestamp, Span)> {
         self.suspended_since.is_none().then_some(self.believed)
     }
 
-    /// Whether the wall clock, which shows `now` while the boot clock shows `boot`, has gone on as it should
-    /// since it was `believed`.
+    /// Whether the wall clock, `now` when the boot clock is `boot`, has advanced like the boot clock since it was
+    /// `believed`.
     #[must_use]
     pub fn goes_on(believed: (Timestamp, Span), now: Timestamp, boot: Span) -> bool {
         let (wall, then) = believed;
@@ -143,7 +143,7 @@ impl ClockGuard {
         now.since(expected).max(expected.since(now)) <= JUMP
     }
 
-    /// The time that records get: `now`, or what the wall clock would show if it had not jumped, as of the last
+    /// The time for records: `now`, or the time that the wall clock would show without a jump, as of the last
     /// [`check`](Self::check).
     #[must_use]
     pub fn time(&self, now: Timestamp, boot: Span) -> Timestamp {
@@ -153,7 +153,7 @@ impl ClockGuard {
         }
     }
 
-    /// Looks at the wall clock, which shows `now` while the boot clock shows `boot`.
+    /// Checks the wall clock, which is `now` when the boot clock is `boot`.
     pub fn check(&mut self, now: Timestamp, boot: Span) -> Expiry {
         let since = self.suspended_since;
         let is_accepted = since.is_some_and(|since| boot.less(since) >= SUSPENSION);

@@ -1,4 +1,4 @@
-//! What the DNS lists are worth: counters for each of them.
+//! Counters of each DNS list, which show what the list is worth.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,24 +39,24 @@ impl Trace for LookupTrace {
     }
 }
 
-/// What is counted for each list, in the order of [`WORDS`].
+/// The events that are counted for each list, in the order of [`WORDS`].
 #[derive(Debug, Clone, Copy)]
 enum What {
-    /// Decisions that the list was asked in; the answer may have been in the cache.
+    /// Decisions that queried the list or found its reply in the cache.
     Asked,
-    /// Clients that it had, whatever the filters say.
+    /// Clients in the list, even if the filters ignore the code.
     Listed,
-    /// Clients that DNS lists made suspicious or refused, and for which it had the greatest weight.
+    /// Clients made suspicious or rejected by DNS lists, of which this one had the greatest weight.
     Decided,
-    /// Clients that DNS lists made suspicious or refused, and would not have without it.
+    /// Clients made suspicious or rejected by DNS lists that would not have been without this one.
     Alone,
     /// Error codes.
     Error,
-    /// Missing answers.
+    /// Missing replies.
     Silent,
 }
 
-/// The words of the counters.
+/// The names of the counters.
 const WORDS: [&str; 6] = ["asked", "listed", "decided", "alone", "error", "silent"];
 
 /// Most zones with counters: the first that are named. It bounds what an hour of the history takes.
@@ -73,7 +73,7 @@ impl DnsCounts {
         Self(zones.map(|zone| (zone, Default::default())).collect())
     }
 
-    /// Counts what was heard in a decision; nothing if no list was asked.
+    /// Counts the results of a decision; nothing if no list was queried.
     pub(crate) fn count(
         &self,
         heard: &LookupTrace,

@@ -28,10 +28,10 @@ use crate::types::sync::RwLock;
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The options do not fit the database.
+    /// The options do not match the database.
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
-    /// The thread that writes cannot be had.
+    /// The writer thread cannot be created.
     #[error("a thread: {0}")]
     Thread(io::Error),
 }
@@ -44,7 +44,7 @@ pub struct Gate(pub(super) Arc<Inner>);
 pub struct Start {
     /// The gate.
     pub gate: Gate,
-    /// What the control room works on.
+    /// For `Control`.
     pub internals: Internals,
     /// Ends when the last clone of the gate is gone and everything is written.
     pub worker: JoinHandle<()>,
@@ -55,8 +55,8 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`StartError`] when the options do not fit the database, or no thread can be had; every other trouble is
-    /// survived, see [`Status::trouble`].
+    /// [`StartError`] when the options do not match the database, or the thread cannot be created. No other failure
+    /// prevents the start, see [`Status::failure`].
     pub fn start(
         rules: Ruleset,
         opener: Box<dyn Opener>,
@@ -117,7 +117,7 @@ impl Gate {
         Self(inner)
     }
 
-    /// Decides. `now` is read from the clock unless it is given.
+    /// Decides an attempt. `now` is read from the clock if it is `None`.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let mut heard = LookupTrace::default();
         let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
@@ -132,8 +132,7 @@ impl Gate {
         decision
     }
 
-    /// Sets where the requests that begin from now on look things up. Lookups that are under way end where they
-    /// began.
+    /// Sets the resolver for later requests. Lookups in progress are finished by the old one.
     pub fn set_lookups(&self, lookups: Lookups) {
         self.0.set_lookups(lookups);
     }
@@ -144,7 +143,7 @@ impl Gate {
         self.0.live_rules.set_lists(lists, params);
     }
 
-    /// Notes how many errors there were in the files of the lists that are active.
+    /// Sets the number of errors in the files of the active lists.
     pub fn set_list_errors(&self, errors: usize) {
         self.0.list_errors.store(errors, Ordering::Relaxed);
     }
@@ -177,14 +176,14 @@ impl Gate {
             .collect()
     }
 
-    /// How many lookups are under way, and how many findings are in the cache.
+    /// The number of lookups in progress, and of findings in the cache.
     #[must_use]
     pub fn lookup_figures(&self) -> (usize, usize) {
         let lookups = self.0.lookups();
         (lookups.under_way(), lookups.findings())
     }
 
-    /// How things are.
+    /// The status for administrators.
     #[must_use]
     pub fn status(&self) -> Status {
         let state = &self.0.state;
@@ -207,7 +206,7 @@ impl Gate {
         self.0.paused()
     }
 
-    /// How far the writing thread is.
+    /// The progress of the writer thread.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.0.pulse.progress()

@@ -34,14 +34,14 @@ pub(crate) struct Keys {
     pub(super) message: Key,
 }
 
-/// What a message had that there is once.
+/// What a message got that is given once per message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct MessageState {
     /// Its header.
     pub(crate) header: bool,
-    /// Its sleep, ordered then.
+    /// Its sleep, and when it was ordered.
     pub(crate) sleep: Option<Timestamp>,
-    /// A recipient whose triplet had passed before; noted under taRgrey only.
+    /// Whether a triplet of it had passed before; only under taRgrey.
     pub(crate) known_triplet: bool,
     /// The rule that has let a recipient pass, by its number.
     pub(crate) passed_by: Option<u32>,
@@ -80,7 +80,7 @@ impl InstanceCache {
             Stage::Data => 1,
             Stage::Other => 2,
         };
-        // What the two have in common is hashed once.
+        // Their common part is hashed once.
         let mut hasher = self.hashing.build_hasher();
         (attempt.client_address, instance).hash(&mut hasher);
         let message = Key::new(hasher.finish());
@@ -94,7 +94,7 @@ impl InstanceCache {
     /// The cached reply to a request, without its one-time part.
     pub(crate) fn cached_reply(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
         let (verdict, reason, because, rule) = self.caches().answers.find(keys.request, now)?;
-        // An entry is known by its number in the rules of that time, and others may be active.
+        // An entry is identified by its number in the rules of that time, which may have been replaced.
         let because = match because {
             Because::Entry(_) => Because::Request,
             other @ (Because::Request
@@ -112,12 +112,12 @@ impl InstanceCache {
         })
     }
 
-    /// What the message had.
+    /// The state of a message.
     pub(crate) fn message_state(&self, keys: Keys, now: Timestamp) -> MessageState {
         self.caches().message_state(keys.message, now)
     }
 
-    /// Remembers an answer.
+    /// Caches a reply.
     pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
         let mut caches = self.caches();
         let rule = outcome.rule();
@@ -143,7 +143,7 @@ impl InstanceCache {
         }
     }
 
-    /// Forgets all answers and messages.
+    /// Drops all replies and messages.
     pub(crate) fn clear(&self) {
         let mut caches = self.caches();
         (caches.answers, caches.messages) = (SetCache::new(), SetCache::new());

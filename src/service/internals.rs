@@ -1,4 +1,4 @@
-//! What the gate, its clones, the pipeline and the control room share.
+//! The state shared by the gate, its clones, the pipeline and `Control`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -20,7 +20,7 @@ use crate::store::Opener;
 use crate::types::Timestamp;
 use crate::types::sync::RwLock;
 
-/// What the control room works on. Who is given the gate alone cannot reach it.
+/// The state that `Control` works on. A front end that has only the gate cannot reach it.
 #[derive(Clone)]
 pub struct Internals(pub(crate) Arc<Inner>);
 
@@ -74,7 +74,7 @@ impl Inner {
         self.state.trusted(self.now())
     }
 
-    /// Where things are looked up.
+    /// The resolver with its cache.
     pub(super) fn lookups(&self) -> Lookups {
         self.lookups.read().clone()
     }

@@ -1,4 +1,4 @@
-//! The one record of a decision.
+//! The log record of a decision.
 //!
 //! # The line
 //!
@@ -7,10 +7,10 @@
 //!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, spf=RESULT][, tarpit=SECONDS|WHY NOT]
 //! ```
 //!
-//! The line is Postgrey's up to the recipient, so that tools that read its log go on working; what Postgrey does
-//! not have comes after that. What is empty is left out. White space and commas inside a value are escaped, so
-//! that no address can look like another field. The journal has the same in structured fields ([`FIELDS`]), with
-//! the entry that decided, or that made the client suspicious.
+//! Up to the recipient, the line is Postgrey's, so that tools that read its log work; additional fields follow. Empty
+//! fields are omitted. White space and commas inside a value are escaped, so that an address cannot look like another
+//! field. The journal has the same as structured fields ([`FIELDS`]), and the entry that decided or made the client
+//! suspicious.
 
 use std::fmt::Write;
 
@@ -45,8 +45,8 @@ pub const FIELDS: &[&str] = &[
 /// The target of decision records.
 const TARGET: &str = "stargrey::decision";
 
-/// Logs a decision; a repeat is told only to those who want to hear everything. Without `each` only the
-/// client that is whitelisted from now on is worth a line.
+/// Logs a decision; a repeated request only at debug level. Without `each`, only a client that becomes auto-whitelisted
+/// is logged.
 pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
     let level = if decision.is_repeat {
         Level::Debug
@@ -78,7 +78,7 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
     }
 }
 
-/// The attributes that line and fields show, in the line's order.
+/// The attributes of the line and the fields, in the order of the line.
 fn shown<'a>(attempt: &Attempt<'a>) -> [(&'static str, &'static str, &'a [u8]); 4] {
     let shown = |attribute: Option<&'a [u8]>| attribute.unwrap_or_default();
     [
@@ -151,7 +151,7 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
     Ok(())
 }
 
-/// How long the client was told to sleep, or why it was not.
+/// The length of the sleep, or why there was none.
 fn tarpit(outcome: &Outcome) -> Option<String> {
     match (outcome.verdict, outcome.tarpitting) {
         (Verdict::Tarpit { length, .. }, _) => Some(length.seconds().to_string()),

@@ -1,13 +1,13 @@
 //! The client that last tried each waiting triplet.
 //!
-//! A triplet's record has the client's network only. An administrator who looks at a waiting triplet wants to know
-//! which host it was, so its name and address are remembered here: not in the database, and under `--privacy` not
-//! at all. A client is noted when the triplet waits after its request, so mail that passes costs nothing.
+//! A triplet's record has only the client's network, but an administrator wants to know which host it was. So the name
+//! and address of the client are kept here: not in the database, and under `--privacy` not at all. A client is added
+//! when its triplet is waiting after the request, so mail that passes costs nothing.
 //!
 //! # Limits
 //!
-//! [`CAPACITY`] clients, of which the ones noted longest ago make room for others, and names of [`LONGEST_NAME`]
-//! bytes: some 3 MiB. Triplets are known by their hashes. Nothing outlives the process.
+//! [`CAPACITY`] clients, after which the oldest is dropped, with names of at most [`LONGEST_NAME`] bytes: about 3 MiB.
+//! Triplets are identified by their hashes. Nothing outlives the process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
@@ -18,10 +18,10 @@ use crate::store::{Row, RowKey};
 use crate::types::ClientIp;
 use crate::types::sync::{Mutex, MutexGuard};
 
-/// Most clients.
+/// Maximum number of clients.
 const CAPACITY: usize = 8192;
 
-/// Bytes of the longest name that is remembered; a name in the DNS has no more.
+/// Maximum length of a name in bytes, which is that of the DNS.
 const LONGEST_NAME: usize = 255;
 
 /// A client as Postfix named it.
@@ -44,14 +44,14 @@ pub(crate) struct LastClients {
 #[derive(Debug, Default)]
 struct Clients {
     by_triplet: HashMap<Key, (u64, LastClient)>,
-    /// In the order in which they were noted.
+    /// In the order in which they were added.
     by_age: BTreeMap<u64, Key>,
-    /// How many were noted.
+    /// How many were added so far.
     noted: u64,
 }
 
 impl LastClients {
-    /// None yet, and with `is_hashed` never any.
+    /// Empty; it stays empty if the database `is_hashed`.
     pub(crate) fn new(is_hashed: bool) -> Self {
         Self {
             clients: (!is_hashed).then(Mutex::default),
@@ -59,7 +59,7 @@ impl LastClients {
         }
     }
 
-    /// Notes the client of a request after which its triplet waits.
+    /// Adds the client of a request whose triplet is waiting after it.
     pub(crate) fn note(&self, attempt: &Attempt<'_>, case: &Case, outcome: &Outcome) {
         let Some(Triplet::Waiting { .. }) = outcome.changes.triplet else {
             return;
@@ -76,7 +76,7 @@ impl LastClients {
         }
     }
 
-    /// The last client of a row, if it is a triplet that waits and the client is remembered.
+    /// The last client of a waiting triplet's row, if it is known.
     pub(crate) fn of(&self, row: &Row) -> Option<LastClient> {
         let key = self.waiting(row)?;
         let clients = self.lock()?;
@@ -84,7 +84,7 @@ impl LastClients {
         Some(client.clone())
     }
 
-    /// Forgets the last client of a row.
+    /// Drops the last client of a row.
     pub(crate) fn forget(&self, row: &Row) {
         if let (Some(key), Some(mut clients)) = (self.waiting(row), self.lock()) {
             clients.remove(key);

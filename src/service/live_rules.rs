@@ -27,7 +27,7 @@ use crate::types::sync::{Mutex, MutexGuard, RwLock};
 /// No entry expires.
 const NEVER: u64 = u64::MAX;
 
-/// The rules and what was added.
+/// The active rules and the runtime entries.
 #[derive(Debug)]
 pub(crate) struct LiveRules {
     rules: RwLock<Arc<Ruleset>>,
@@ -36,29 +36,29 @@ pub(crate) struct LiveRules {
     next_end: AtomicU64,
 }
 
-/// What was added.
+/// The runtime entries.
 #[derive(Debug, Default)]
 struct Entries {
     all: Vec<RuntimeEntry>,
-    /// The expressions among them.
+    /// Their expressions.
     compiled: Compiled,
 }
 
 /// The compiled expressions of each list.
 type Compiled = HashMap<ListName, CompiledSets>;
 
-/// An entry that was added.
+/// A runtime entry.
 #[derive(Debug, Clone)]
 struct RuntimeEntry {
-    /// As the store has it.
+    /// As it is stored.
     stored: Added,
-    /// As they go on.
+    /// Its current hits.
     hits: Arc<Hits>,
-    /// What its text means; `None` for one from the store that means nothing.
+    /// Its parsed text; `None` for an invalid one from the store.
     pattern: Option<Pattern>,
 }
 
-/// An entry that can be added, parsed, with the compiled expressions of its list.
+/// A parsed entry to add, with the compiled expressions of its list.
 #[derive(Debug)]
 pub(crate) struct Addition {
     kept: RuntimeEntry,
@@ -75,7 +75,7 @@ impl RuntimeEntry {
         }
     }
 
-    /// One that the store had.
+    /// One from the store.
     fn loaded(entry: Added) -> Self {
         let pattern = match parse(entry.list, &entry.text) {
             Ok(pattern) => Some(pattern),
@@ -87,13 +87,13 @@ impl RuntimeEntry {
         Self::new(entry, pattern)
     }
 
-    /// Its expression, if it is one of this list.
+    /// Its expression, if it has one and belongs to this list.
     fn expression(&self, list: ListName) -> Option<&str> {
         let pattern = self.pattern.as_ref().filter(|_| self.stored.list == list);
         pattern.and_then(Pattern::expression)
     }
 
-    /// As it is now.
+    /// With its current hits.
     fn now(&self) -> Added {
         Added {
             hits: self.hits.count(),
@@ -108,7 +108,7 @@ impl RuntimeEntry {
 }
 
 impl Addition {
-    /// The entry as the store is to keep it.
+    /// The entry to store.
     pub(crate) const fn entry(&self) -> &Added {
         &self.kept.stored
     }
@@ -149,7 +149,7 @@ impl LiveRules {
         let all: Vec<RuntimeEntry> = entries.into_iter().map(RuntimeEntry::loaded).collect();
         let mut compiled = Compiled::new();
         for list in ListName::ALL {
-            // Too large together: said when they are built.
+            // Too large together: reported when the lists are built.
             let of_list: Vec<&str> = expressions(&all, list).collect();
             if let Ok(sets) = CompiledSets::default().updated(&of_list) {
                 compiled.insert(list, sets);
@@ -160,11 +160,11 @@ impl LiveRules {
         self.build(&entries, now);
     }
 
-    /// Makes ready what [`Self::put`] needs: this takes as long as expressions take to compile, and holds nobody up.
+    /// Compiles what [`Self::put`] needs. That may be slow, but holds no lock.
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when the expressions of the list do not fit together with this one.
+    /// [`TooLarge`] when the expressions of the list, with this one, are too large.
     pub(crate) fn prepare(&self, entry: Added, pattern: Pattern) -> Result<Addition, TooLarge> {
         let list = entry.list;
         let kept = RuntimeEntry::new(entry, Some(pattern));
@@ -187,7 +187,7 @@ impl LiveRules {
         })
     }
 
-    /// Adds an entry, in place of one of the same list and text, whose hits it goes on from.
+    /// Adds an entry. It replaces one of the same list and text and takes over its hits.
     pub(crate) fn put(&self, addition: Addition, now: Option<Timestamp>) {
         let Addition { kept, compiled } = addition;
         let mut entries = self.lock();
@@ -217,7 +217,7 @@ impl LiveRules {
         self.build(&entries, now);
     }
 
-    /// Whether it may be that an entry has ended.
+    /// Whether an entry may have expired.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         now.seconds() >= self.next_end.load(Ordering::Relaxed)
     }
@@ -225,13 +225,13 @@ impl LiveRules {
     /// Drops expired entries from the lists.
     pub(crate) fn expire(&self, now: Timestamp) {
         let all = self.lock();
-        // Somebody else may have been first.
+        // Another thread may have done it already.
         if self.is_due(now) {
             self.build(&all, Some(now));
         }
     }
 
-    /// Builds the lists anew after the clock was mistrusted, or begins to be.
+    /// Rebuilds the lists when the clock becomes trusted or untrusted.
     pub(crate) fn rebuild(&self, now: Option<Timestamp>) {
         self.build(&self.lock(), now);
     }
@@ -241,12 +241,12 @@ impl LiveRules {
         self.lock().all.iter().map(RuntimeEntry::now).collect()
     }
 
-    /// How many were added.
+    /// The number of runtime entries.
     pub(crate) fn len(&self) -> usize {
         self.lock().all.len()
     }
 
-    /// The entry of this list with this text, or else with this meaning: a network may be spelled in several ways.
+    /// The entry of this list with this text, or else an equivalent one: a network can be written in several ways.
     pub(crate) fn find(
         &self,
         list: ListName,
@@ -263,7 +263,7 @@ impl LiveRules {
         known.map(RuntimeEntry::now)
     }
 
-    /// Those with hits that the store does not have.
+    /// The entries with hits that are not stored yet.
     pub(crate) fn unwritten(&self) -> Vec<Added> {
         let entries = self.lock();
         let changed = entries
@@ -273,7 +273,7 @@ impl LiveRules {
         changed.map(RuntimeEntry::now).collect()
     }
 
-    /// Notes that the store has these as they are here.
+    /// Marks these entries as stored.
     pub(crate) fn written(&self, entries: &[Added]) {
         let written: HashMap<(ListName, &str), &Added> = entries
             .iter()
@@ -291,13 +291,13 @@ impl LiveRules {
         self.entries.lock()
     }
 
-    /// Replaces the active rules by rules made of them.
+    /// Replaces the active rules by new ones that are derived from them.
     fn change(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
         let mut rules = self.rules.write();
         *rules = Arc::new(change(&rules));
     }
 
-    /// Builds the lists anew.
+    /// Rebuilds the lists.
     fn build(&self, entries: &Entries, now: Option<Timestamp>) {
         let all = &entries.all;
         let ends = all.iter().filter_map(|kept| kept.stored.expires);
@@ -318,13 +318,13 @@ impl LiveRules {
     }
 }
 
-/// Whether an entry's time is over.
+/// Whether an entry has expired.
 pub(crate) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
     now.zip(entry.expires).is_some_and(|(now, end)| end <= now)
 }
 
-/// Whether the list can be added to. Tables are for files alone, because their order means something, and so are the
-/// recipients to greylist: an entry more there makes mail wait.
+/// Whether a list can have runtime entries. Tables cannot, because their order matters; nor can the recipients to
+/// greylist, because an additional entry there would defer mail.
 pub(crate) const fn is_open(list: ListName) -> bool {
     match list {
         ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
@@ -376,7 +376,7 @@ fn lists_of<'a>(
     })
 }
 
-/// Lets the entries of the new lists go on from the hits that they had in the old ones.
+/// Copies the hits of unchanged entries from the old lists to the new ones.
 fn keep_hits(old: &Lists, new: &Lists) {
     for list in ListName::ALL {
         let known: HashMap<(&Path, &str), &Entry> = old

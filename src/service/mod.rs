@@ -1,14 +1,14 @@
-//! The one use case: an attempt comes in, a decision goes out.
+//! The service: decides attempts.
 //!
-//! [`Gate`] is what front ends hold. The way of a request is in `pipeline.rs`: the core settles what it can without the
-//! store, the records are read on the caller's own task, and what must be durable before the reply is decided again by
-//! the `worker` thread, which commits many requests in one transaction. Other changes (when something was last seen)
-//! go through the `write_behind` buffer.
+//! Front ends use [`Gate`]. `pipeline.rs` has the path of a request: the policy core settles what it can without the
+//! store, the records are read on the caller's task, and a decision that must be durable before the reply is repeated
+//! by the writer thread (`worker`), which commits many requests in one transaction. Other changes (when something was
+//! last seen) go through the `write_behind` buffer.
 //!
 //! # When the store fails
 //!
-//! The gate answers what `--on-store-failure` says, the worker tries again every ten seconds, and
-//! [`Gate::status`] says so until it is well. One line is logged when it begins and one when it ends.
+//! The gate replies as `--on-store-failure` says, the writer thread retries every ten seconds, and [`Gate::status`] has
+//! the failure until it is over. One line is logged at its beginning and one at its end.
 
 #![forbid(unsafe_code)]
 

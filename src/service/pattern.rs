@@ -1,9 +1,9 @@
-//! What the text of an added entry means.
+//! Parses the text of runtime entries.
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{Dead, ListName};
 
-/// What a text means in a list.
+/// A parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Pattern {
     Client(ClientPattern),
@@ -24,12 +24,11 @@ impl Pattern {
     }
 }
 
-/// A pattern as it is kept: trimmed, and lower-cased unless it is an expression, where case may have a meaning; and
-/// what it means in this list.
+/// A pattern as it is stored, and parsed for this list. It is trimmed, and lower-cased unless it is an expression.
 ///
 /// # Errors
 ///
-/// [`PatternError`] when it means nothing there.
+/// [`PatternError`] when it is not valid for the list.
 pub(crate) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), PatternError> {
     let text = text.trim();
     if text.is_empty() {
@@ -44,7 +43,7 @@ pub(crate) fn normal(list: ListName, text: &str) -> Result<(String, Pattern), Pa
     Ok((text, pattern))
 }
 
-/// Why a pattern never matches, although it can be read; `None` if it can match.
+/// Why a valid pattern never matches; `None` if it can match.
 pub(crate) fn never_matches(pattern: &Pattern) -> Option<Dead> {
     match pattern {
         Pattern::Client(pattern) => pattern.dead(),
@@ -52,7 +51,7 @@ pub(crate) fn never_matches(pattern: &Pattern) -> Option<Dead> {
     }
 }
 
-/// What a text means in this list.
+/// Parses a text for this list.
 pub(crate) fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError> {
     match list {
         ListName::Client

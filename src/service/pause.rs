@@ -1,11 +1,11 @@
 //! The pause: greylisting is switched off for a time, and everything passes.
 //!
-//! What is here counts at once. The store keeps it, so that it survives a restart; while the store is
-//! unavailable the change waits here, and the writer thread stores it as soon as it can.
+//! A change takes effect at once. It is stored, so that it survives a restart; while the store is unavailable, the
+//! writer thread stores it as soon as possible.
 //!
-//! A pause ends by itself when its time is over. One that was begun by this process lasts as long as was asked by the
-//! boot clock, whatever the wall clock does meanwhile. One from the store is known by the wall clock alone: while that
-//! is not trusted it does not end, as no record expires then.
+//! A pause ends when its time is over. If it was begun by this process, that is measured by the boot clock, independent
+//! of the wall clock. The end of a pause from the store is known by the wall clock only: while that is not trusted, the
+//! pause does not end, just as no record expires.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,13 +17,13 @@ use crate::types::{Span, Timestamp};
 /// Greylisting is on.
 const NO_PAUSE: u64 = 0;
 
-/// The pause lasts until it is ended by hand.
+/// The pause has no end.
 const OPEN_END: u64 = u64::MAX;
 
 /// The boot clock does not end the pause.
 const NO_DEADLINE: u64 = u64::MAX;
 
-/// Seconds by which the end of a pause may differ between the two clocks without being told anew.
+/// Seconds by which the end of a pause may differ between the two clocks before it is corrected.
 const DRIFT: u64 = 2;
 
 /// Whether greylisting is paused.
@@ -36,12 +36,12 @@ pub(crate) struct PauseSwitch {
     stored: Mutex<Stored>,
 }
 
-/// What the switch has to do with the store.
+/// The state of the pause in the store.
 #[derive(Debug, Default)]
 struct Stored {
-    /// Whether a store has been read since the start.
+    /// Whether the store has been read since the start.
     is_loaded: bool,
-    /// Whether the store does not have the pause as it is now.
+    /// Whether the current pause is not stored yet.
     is_unwritten: bool,
 }
 
@@ -56,7 +56,7 @@ impl Default for PauseSwitch {
 }
 
 impl PauseSwitch {
-    /// The pause as it was last set, over or not.
+    /// The pause as it was last set, which may be over.
     pub(crate) fn get(&self) -> Option<Pause> {
         match self.until.load(Ordering::Relaxed) {
             NO_PAUSE => None,
@@ -67,7 +67,7 @@ impl PauseSwitch {
         }
     }
 
-    /// The pause with its end by the wall clock as it is now, which may have been set since the pause began.
+    /// The pause with its end by the current wall clock, which may have been set since the pause began.
     pub(crate) fn get_at(&self, now: Timestamp, boot: Span) -> Option<Pause> {
         let pause = self.get()?;
         let deadline = self.deadline.load(Ordering::Relaxed);
@@ -100,9 +100,8 @@ impl PauseSwitch {
         state.is_unwritten = true;
     }
 
-    /// Reads what the store has, unless a change waits to be stored; says whether a pause has begun by that. A
-    /// database that takes the place of another while the daemon runs neither begins nor ends a pause: it is told
-    /// of the one that there is.
+    /// Reads the pause from the store, unless a change is not stored yet; returns whether a pause has begun by that. If
+    /// the database was replaced while the daemon runs, the current pause stays and is stored in it.
     pub(crate) fn load(&self, stored: Option<Pause>) -> bool {
         let mut state = self.lock();
         let is_first = !std::mem::replace(&mut state.is_loaded, true);
@@ -117,18 +116,18 @@ impl PauseSwitch {
         is_first && stored.is_some()
     }
 
-    /// Has the next [`load`](Self::load) take what the store has, as at a start: an administrator has put a backup in
-    /// place of the database.
+    /// Makes the next [`load`](Self::load) read the pause from the store, as at a start, because an administrator has
+    /// restored a backup.
     pub(super) fn unload(&self) {
         *self.lock() = Stored::default();
     }
 
-    /// Whether there is a pause that ends by itself.
+    /// Whether there is a pause with an end.
     pub(crate) fn has_end(&self) -> bool {
         !matches!(self.until.load(Ordering::Relaxed), NO_PAUSE | OPEN_END)
     }
 
-    /// Ends the pause if its time is over; says whether it did. `now` is `None` while the wall clock is not trusted.
+    /// Ends the pause if its time is over; returns whether it did. `now` is `None` while the wall clock is not trusted.
     pub(crate) fn end(&self, now: Option<Timestamp>, boot: Span) -> bool {
         let mut state = self.lock();
         let until = self.until.load(Ordering::Relaxed);
@@ -144,8 +143,8 @@ impl PauseSwitch {
         is_over
     }
 
-    /// Sets the end by the wall clock anew if that clock was set since the pause began, for after a restart it is all
-    /// that is known. `now` is the time that records get: a clock that is not trusted moves no end.
+    /// Corrects the end by the wall clock if that clock was set since the pause began, because after a restart only
+    /// this end is known. `now` is the time for records, so an untrusted clock does not move the end.
     pub(crate) fn correct(&self, now: Timestamp, boot: Span) {
         let mut state = self.lock();
         let corrected = self.get_at(now, boot);
@@ -157,12 +156,12 @@ impl PauseSwitch {
         }
     }
 
-    /// Whether the store does not have it yet.
+    /// Whether it is not stored yet.
     pub(crate) fn is_unwritten(&self) -> bool {
         self.lock().is_unwritten
     }
 
-    /// Notes that the store has `pause`, which may be another one than there is by now.
+    /// Notes that `pause` is stored; meanwhile the current one may be another.
     pub(crate) fn written(&self, pause: Option<Pause>) {
         self.lock().is_unwritten = self.get() != pause;
     }
@@ -174,7 +173,7 @@ impl PauseSwitch {
             Some(Pause { until: Some(end) }) => end.seconds(),
         };
         let deadline = deadline.map_or(NO_DEADLINE, Span::seconds);
-        // Whoever sees the new end sees the new deadline, too.
+        // A thread that reads the new end reads the new deadline, too.
         self.deadline.store(deadline, Ordering::Relaxed);
         self.until.store(until, Ordering::Release);
     }

@@ -1,16 +1,15 @@
-//! The way of a request through the service: one pipeline for decisions and for Explain. They differ in their [`Mode`]
-//! and in who listens to the steps.
+//! The path of a request through the service: one pipeline for decisions and for Explain, which differ in their
+//! [`Mode`] and their [`Trace`].
 //!
 //! # The order
 //!
-//! 1. a pause, or the same request of the same message: the reply is known
-//! 2. [`policy::plan`]; if it lacks evidence, the records are looked at first, for known mail never waits for a
-//!    lookup; else all that is missing is looked up at once, and it is planned again
-//! 3. the records: [`Case::decide`] on the caller's own task; what must be durable before the reply is decided again
-//!    by the writer thread, inside its transaction
-//! 4. what follows from it: caches, counters, hits
+//! 1. a pause, or a repeated request of the same message: the reply is known 2. [`policy::plan`]; if evidence is
+//! missing, the records are read first, because known mail never waits for a lookup; else all missing evidence is
+//! looked up at once, and the plan is repeated 3. the records: [`Case::decide`] on the caller's task; a change that
+//! must be durable before the reply is decided again by the writer thread, inside its transaction 4. caches, counters
+//! and hits
 //!
-//! No lock and no place in the tarpit is held while anything is waited for.
+//! No lock and no place in the tarpit is held across an await.
 
 use std::sync::Arc;
 use std::sync::mpsc::TrySendError;
@@ -31,38 +30,38 @@ use crate::policy::{
 use crate::store::StoreError;
 use crate::types::{Reply, Timestamp};
 
-/// How long a request waits for its commit, in seconds. Postfix waits 100, or what main.cf says.
+/// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
 const COMMIT_SECONDS: u64 = 20;
 
 /// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
 const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
 
-/// What becomes of a decision.
+/// What to do with a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Nothing: it changes and counts nothing. Lookups that are not in the cache are sent only if `looks_up`.
+    /// Return it; nothing is changed or counted. Lookups that are not in the cache are sent only if `looks_up`.
     Look {
-        /// Whether to ask outside.
+        /// Whether to send lookups.
         looks_up: bool,
     },
-    /// It is the reply of a mail server, and is recorded.
+    /// Record and count it: it is a reply to a mail server.
     Commit,
 }
 
-/// An answered question.
+/// A decided request.
 #[derive(Debug, Clone)]
 pub struct Decision {
-    /// What was decided.
+    /// The outcome.
     pub outcome: Outcome,
     /// The reply to the mail server.
     pub reply: Reply,
-    /// The time it was decided at.
+    /// The time of the decision.
     pub now: Timestamp,
-    /// The rules it was decided by.
+    /// The rules of the decision.
     pub rules: Arc<Ruleset>,
-    /// Whether the same question of the same message was answered before.
+    /// Whether the request was a repeated one of the same message.
     pub is_repeat: bool,
-    /// What SPF says, if it was asked.
+    /// The result of SPF, if it was evaluated.
     pub spf: Option<SpfResult>,
 }
 
@@ -90,7 +89,7 @@ impl<T: Trace> Trace for SpfTrace<'_, T> {
     }
 }
 
-/// The time and the rules of a request, the same from its beginning to its end.
+/// The time and the rules of a request, fixed at its beginning.
 struct Context<'a> {
     now: Timestamp,
     expiry: Expiry,
@@ -99,7 +98,7 @@ struct Context<'a> {
     mode: Mode,
 }
 
-/// Whether this is a reason to pass that the records give alone, whatever is found outside. At DATA all pass.
+/// Whether this is a reason to pass that depends on the records only, not on evidence. At DATA all requests pass.
 const fn is_known(reason: Reason) -> bool {
     matches!(
         reason,
@@ -117,7 +116,7 @@ const fn is_worded_anew(reason: Reason) -> bool {
 }
 
 impl Inner {
-    /// Decides. `now` is read from the clock unless it is given.
+    /// Decides an attempt. `now` is read from the clock if it is `None`.
     pub(crate) async fn judge(
         &self,
         attempt: &Attempt<'_>,
@@ -126,7 +125,7 @@ impl Inner {
         steps: &mut (impl Trace + Send),
     ) -> Decision {
         let trace = &mut SpfTrace { steps, spf: None };
-        // A jump of the clock is seen by the first decision after it, not by a later look.
+        // The first decision after a jump of the clock must detect it.
         let (now, expiry) = match now {
             None => self.state.time(self.clock.as_ref()),
             Some(now) => (now, self.state.expiry()),
@@ -165,7 +164,7 @@ impl Inner {
         let (outcome, reply) = match self.plan(attempt, &context, trace).await {
             Plan::Settled(outcome) => (outcome, None),
             Plan::Replied(outcome, reply) => (outcome, Some(reply)),
-            // Nothing is missing any more: evidence that was not found is closed.
+            // After `look_up`, no evidence is missing: it was closed.
             Plan::Ask(_, case) | Plan::Case(case) => {
                 let decided = match mode {
                     Mode::Look { .. } => self.preview(&case, &context, trace),
@@ -217,7 +216,7 @@ impl Inner {
         }
     }
 
-    /// Plans, with the evidence that it takes. The records come first: known mail waits for no lookup.
+    /// Plans, with the evidence it needs. The records are read first, so that known mail does not wait for a lookup.
     async fn plan(
         &self,
         attempt: &Attempt<'_>,
@@ -231,16 +230,16 @@ impl Inner {
         };
         let asked = (lookups, evidence);
         match self.look(&case, context, &mut ()) {
-            // A record that goes before the commit makes its client wait once, without having been looked up.
+            // If the record expires before the commit, the client is deferred once, without lookups.
             Ok(outcome) if is_known(outcome.reason) && !case.may_refuse => return Plan::Case(case),
-            // Everybody passes, whatever the evidence.
+            // All requests pass, whatever the evidence.
             Err(_)
                 if context.rules.params.on_store_failure == OnStoreFailure::Pass
                     || case.triplet.is_none() =>
             {
                 return Plan::Settled(policy::without_store(&case, context.rules));
             }
-            // Known mail cannot be told from unknown: nobody is refused.
+            // Known mail cannot be distinguished from unknown mail, so nothing is rejected.
             Err(_) => {
                 let plan = Box::pin(self.look_up(attempt, asked, context, trace)).await;
                 return match plan {
@@ -276,7 +275,7 @@ impl Inner {
         evidence
     }
 
-    /// Looks up what is missing, until the plan lacks nothing, the rounds are over, or the deadline has come.
+    /// Looks up the missing evidence until the plan is complete, the rounds are used up, or the deadline has passed.
     async fn look_up(
         &self,
         attempt: &Attempt<'_>,
@@ -293,7 +292,7 @@ impl Inner {
                     lookups.ask(&missing, deadline).await
                 }
             };
-            // What was found may lead to more; what was not, is missing.
+            // New findings may need more evidence; without any, nothing changes.
             if findings.is_empty() {
                 break;
             }
@@ -321,7 +320,7 @@ impl Inner {
         Ok(case.decide(&facts, session, context.rules, trace))
     }
 
-    /// What would be answered to a mail server.
+    /// The outcome for a mail server, without committing it.
     fn preview(
         &self,
         case: &Case,
@@ -329,27 +328,27 @@ impl Inner {
         trace: &mut impl Trace,
     ) -> Result<Outcome, CommitError> {
         let outcome = self.look(case, context, trace)?;
-        // What cannot be stored cannot be durable before the reply.
+        // A change that cannot be stored cannot be durable before the reply.
         if outcome.changes.durable && (self.state.trouble().is_some() || self.state.is_stalled()) {
             return Err(CommitError::Closed);
         }
         Ok(outcome)
     }
 
-    /// The records that are stored. A failure is reported to the writer thread.
+    /// The stored records. A failure is reported to the writer thread.
     fn stored(&self, case: &Case) -> Result<Facts, CommitError> {
         self.state
             .read(|reader| reader.facts(case))
             .map_err(|error| {
                 if !matches!(error, StoreError::Closed) {
-                    // A full queue means that the worker has trouble of its own.
+                    // If the queue is full, the writer thread has noticed the failure itself.
                     drop(self.queue.try_send(Message::ReadFailed(error)));
                 }
                 CommitError::Closed
             })
     }
 
-    /// What is known of this message besides the records.
+    /// What is known of this message apart from the records.
     fn session(&self, context: &Context<'_>) -> Session {
         let state = context
             .keys
@@ -365,7 +364,7 @@ impl Inner {
         }
     }
 
-    /// Decides on the records, and has what must be durable written.
+    /// Decides on the records, and writes durable changes before returning.
     async fn commit(&self, case: &Case, context: &Context<'_>) -> Result<Outcome, CommitError> {
         let (now, rules) = (context.now, context.rules);
         let session = self.session(context);
@@ -379,7 +378,7 @@ impl Inner {
             outcome
         });
         if outcome.changes.durable {
-            // The writer thread reserves a place when it has decided.
+            // The writer thread reserves a place itself.
             drop(place);
             return self.ask_writer(case, session, context).await;
         }
@@ -389,7 +388,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// Decides once more, on the writer thread, inside its transaction.
+    /// Makes the writer thread decide again, inside its transaction.
     async fn ask_writer(
         &self,
         case: &Case,
@@ -424,7 +423,7 @@ impl Inner {
         Err(error)
     }
 
-    /// What follows from a decision besides records: the instance cache, hits, counters.
+    /// Updates the instance cache, hits and counters after a decision.
     fn note(&self, attempt: &Attempt<'_>, outcome: &Outcome, context: &Context<'_>) {
         let (now, rules) = (context.now, context.rules);
         if let Some(keys) = context.keys

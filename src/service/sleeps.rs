@@ -1,10 +1,10 @@
-//! The sleeps that run: each holds one of Postfix's processes until it is over, whatever the client does.
+//! The running sleeps. Each occupies an smtpd process of Postfix until it is over, even if the client hangs up.
 //!
-//! They are counted by time alone, because a client that hangs up is noticed by nobody before its sleep is
-//! over. The count begins anew with the process.
+//! They are counted by time alone, because Postfix does not notice a client that hangs up before the sleep is over.
+//! After a restart the count begins at zero.
 //!
-//! Here it is also noticed when `--targrey` is given and nobody ever asks at DATA: no client could survive
-//! then, and every one would be greylisted in the end.
+//! This module also detects that `--targrey` is set and Postfix never sends a DATA request: no client could survive its
+//! sleep then, and all would be greylisted in the end.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,40 +15,40 @@ use crate::policy::{
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Span, Timestamp};
 
-/// Recipients that may pass before a question at DATA is missed.
+/// Number of passed recipients after which a missing DATA request is reported.
 const PATIENCE: u64 = 100;
 
-/// The sleeps that run.
+/// The running sleeps.
 #[derive(Debug, Default)]
 pub(crate) struct Sleeps {
     table: Mutex<Table>,
-    /// Recipients that have passed.
+    /// Number of passed recipients.
     passed: AtomicU64,
-    /// Whether DATA was asked about, or missed already.
+    /// Whether there was a DATA request, or its absence was reported.
     is_settled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// When each began, and how long it takes; in the order they began.
+    /// Beginning and length of each, in the order of beginning.
     running: VecDeque<(Timestamp, Span)>,
-    /// Places of decisions that have not been made yet.
+    /// Places reserved for decisions in progress.
     reserved: usize,
 }
 
-/// A place among the sleeps, for a decision to come; given back when it is dropped.
+/// A place for a sleep, reserved for a decision in progress; released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reserved<'a>(&'a Sleeps);
 
 impl Sleeps {
-    /// Whether another sleep may run now. Costs nothing without a tarpit.
+    /// Whether another sleep may begin. Costs nothing without a tarpit.
     pub(crate) fn has_room(&self, params: &Params, now: Timestamp) -> bool {
         params
             .tarpit
             .is_some_and(|tarpit| self.lock().has_room(tarpit, now))
     }
 
-    /// A place for one more sleep; `None` when the limit is reached, or when there is no tarpit.
+    /// Reserves a place; `None` if the limit is reached, or without a tarpit.
     pub(crate) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
         let mut table = self.lock();
         if !table.has_room(params.tarpit?, now) {
@@ -58,14 +58,14 @@ impl Sleeps {
         Some(Reserved(self))
     }
 
-    /// How many run.
+    /// The number of running sleeps.
     pub(crate) fn running(&self, now: Timestamp) -> usize {
         let mut table = self.lock();
         table.forget(now);
         table.running.len()
     }
 
-    /// Sees what is asked and answered under taRgrey; says once, by a warning, when DATA never comes.
+    /// Counts requests under taRgrey; logs one warning if there is never a DATA request.
     pub(crate) fn watch(&self, params: &Params, stage: Stage, outcome: &Outcome) {
         if !params.is_targrey() || self.is_settled.load(Ordering::Relaxed) {
             return;
@@ -98,7 +98,7 @@ impl Table {
         self.running.len().saturating_add(self.reserved) < limit
     }
 
-    /// Forgets those that are over, and those from the future: the clock was set back.
+    /// Drops sleeps that are over, and those from the future, after the clock was set back.
     fn forget(&mut self, now: Timestamp) {
         self.running
             .retain(|(began, length)| *began <= now && now.since(*began) < *length);
@@ -106,7 +106,7 @@ impl Table {
 }
 
 impl Reserved<'_> {
-    /// The place is taken if a sleep was ordered.
+    /// Occupies the place if a sleep was ordered.
     pub(crate) fn settle(self, outcome: &Outcome, now: Timestamp) {
         if let Verdict::Tarpit { length, .. } = outcome.verdict {
             self.0.lock().running.push_back((now, length));
@@ -121,7 +121,7 @@ impl Drop for Reserved<'_> {
     }
 }
 
-/// Decides, and reserves a place in the tarpit if the client is to sleep; decides again if there is none.
+/// Decides, and reserves a place in the tarpit if the client is to sleep; without a free place it decides again.
 pub(super) fn decide<'a>(
     (case, facts): (&Case, &LiveFacts),
     mut session: Session,

@@ -1,4 +1,4 @@
-//! The state of the store, shared by the gate and the worker: well, or in what trouble.
+//! The state of the store, shared by the gate and the writer thread: working, or failed.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::types::{Span, Timestamp};
 /// Why a decision is not committed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommitError {
-    /// No answer of the writer in time.
+    /// The writer thread did not commit in time.
     #[error("no commit within {0} seconds; check the disk")]
     Slow(u64),
-    /// More work than the writer can take.
+    /// The queue of the writer thread is full.
     #[error("{0} requests are waiting for the database already")]
     Busy(usize),
     /// The records cannot be read, or the writer has failed.
@@ -25,20 +25,20 @@ pub(super) enum CommitError {
     Closed,
 }
 
-/// What an administrator sees first.
+/// The status for administrators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// Decisions since the start.
     pub counts: Counts,
-    /// Records, when they can be counted.
+    /// Numbers of records, if the store can be read.
     pub figures: Option<RecordCounts>,
-    /// Clients that pass at once.
+    /// Number of auto-whitelisted clients.
     pub whitelisted: u64,
     /// Why the database is unavailable.
     pub trouble: Option<String>,
-    /// Whether records grow old.
+    /// Whether records expire.
     pub expiry: Expiry,
-    /// Sleeps that run.
+    /// Number of running sleeps.
     pub sleeping: usize,
     /// Errors in the list files, for which something was left out of the lists.
     pub list_errors: usize,
@@ -51,12 +51,12 @@ pub struct Status {
 /// The state of the store.
 pub(crate) struct StoreState {
     guard: Mutex<ClockGuard>,
-    /// What the guard believed last, for those who only look.
+    /// The result of the last check of the clock, readable without the lock.
     believed_wall: AtomicU64,
     believed_boot: AtomicU64,
     reader: RwLock<Option<Arc<dyn Reader>>>,
     trouble: RwLock<Option<String>>,
-    /// A request has waited too long for a commit, and none has come since.
+    /// Whether a request has waited too long for a commit, and none has succeeded since.
     stalled: AtomicBool,
     suspended: AtomicBool,
     pub(crate) whitelisted: AtomicU64,
@@ -79,7 +79,7 @@ impl StoreState {
         state
     }
 
-    /// Asks the reader, if there is one. The reader is not kept: the worker can take it away.
+    /// Calls the reader, if there is one. The reader is not cloned, so that the writer thread can drop it.
     pub(crate) fn read<T>(
         &self,
         ask: impl FnOnce(&dyn Reader) -> Result<T, StoreError>,
@@ -91,18 +91,18 @@ impl StoreState {
         }
     }
 
-    /// The reader itself, for what takes long. While somebody keeps it, the store cannot be opened anew.
+    /// A clone of the reader, for slow reads. While it exists, the store cannot be reopened.
     pub(crate) fn reader(&self) -> Result<Arc<dyn Reader>, StoreError> {
         let reader = self.reader.read();
         reader.clone().ok_or(StoreError::Closed)
     }
 
-    /// Gives or takes away the reader.
+    /// Sets or drops the reader.
     pub(crate) fn set_reader(&self, reader: Option<Arc<dyn Reader>>) {
         *self.reader.write() = reader;
     }
 
-    /// Takes the reader away unless somebody keeps it; says whether it is gone.
+    /// Drops the reader unless there is a clone; returns whether it did.
     pub(super) fn take_reader(&self) -> bool {
         let mut reader = self.reader.write();
         let is_kept = |reader: &Arc<_>| Arc::strong_count(reader) > 1;
@@ -113,7 +113,7 @@ impl StoreState {
         !is_kept
     }
 
-    /// Enters trouble, with one line in the log when it begins or changes.
+    /// Sets the failure; one line is logged when it begins or changes.
     pub(crate) fn degrade(&self, error: &dyn Display) {
         let text = error.to_string();
         let mut trouble = self.trouble.write();
@@ -123,7 +123,7 @@ impl StoreState {
         }
     }
 
-    /// Ends trouble, with one line in the log if there was any.
+    /// Ends the failure; one line is logged if there was one.
     pub(crate) fn recover(&self) {
         self.stalled.store(false, Ordering::Relaxed);
         let mut trouble = self.trouble.write();
@@ -132,24 +132,24 @@ impl StoreState {
         }
     }
 
-    /// The trouble, if there is any.
+    /// The failure, if there is one.
     pub(crate) fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.read();
         trouble.clone()
     }
 
-    /// Whether commits do not come; requests do not wait for them then.
+    /// Whether commits are stalled; requests do not wait for them then.
     pub(crate) fn is_stalled(&self) -> bool {
         self.stalled.load(Ordering::Relaxed)
     }
 
-    /// Notes that a commit did not come in time.
+    /// Notes that a commit was not in time.
     pub(super) fn stall(&self, error: &CommitError) {
         self.stalled.store(true, Ordering::Relaxed);
         self.degrade(error);
     }
 
-    /// Watches the clock from here on.
+    /// Sets the clock guard.
     pub(crate) fn watch_clock(&self, guard: ClockGuard) {
         if guard.believed().is_none() {
             self.set_expiry(Expiry::Suspended);
@@ -158,7 +158,7 @@ impl StoreState {
         *self.guard.lock() = guard;
     }
 
-    /// The time that records get, and whether they grow old. Does not lock as long as the clock goes on as it should.
+    /// The time for records, and whether they expire. Does not lock while the clock is trusted.
     pub(crate) fn time(&self, clock: &dyn Clock) -> (Timestamp, Expiry) {
         let (now, boot) = (clock.now(), clock.since_boot());
         let believed = (
@@ -171,7 +171,7 @@ impl StoreState {
         self.check_clock(now, boot)
     }
 
-    /// The same, and what is believed is brought up to date.
+    /// The same, but updates the clock guard.
     pub(crate) fn check_clock(&self, now: Timestamp, boot: Span) -> (Timestamp, Expiry) {
         let mut guard = self.guard.lock();
         let expiry = guard.check(now, boot);
@@ -180,7 +180,7 @@ impl StoreState {
         (guard.time(now, boot), expiry)
     }
 
-    /// The two halves are not set at one moment, but they belong to moments that are close.
+    /// The two halves are not set atomically, but at nearly the same time.
     fn set_believed(&self, guard: &ClockGuard) {
         if let Some((wall, boot)) = guard.believed() {
             self.believed_wall.store(wall.seconds(), Ordering::Relaxed);
@@ -188,12 +188,12 @@ impl StoreState {
         }
     }
 
-    /// The time by which entries end: none while the clock is not to be trusted.
+    /// The time by which entries expire; `None` while the clock is not trusted.
     pub(crate) fn trusted(&self, now: Timestamp) -> Option<Timestamp> {
         (self.expiry() == Expiry::Applies).then_some(now)
     }
 
-    /// What the last look at the clock said.
+    /// The result of the last check of the clock.
     pub(crate) fn expiry(&self) -> Expiry {
         if self.suspended.load(Ordering::Relaxed) {
             Expiry::Suspended
@@ -202,7 +202,7 @@ impl StoreState {
         }
     }
 
-    /// Sets whether records grow old, with one line in the log when that changes.
+    /// Sets whether records expire; one line is logged when that changes.
     fn set_expiry(&self, expiry: Expiry) {
         let suspended = expiry == Expiry::Suspended;
         if self.suspended.swap(suspended, Ordering::Relaxed) == suspended {

@@ -13,7 +13,7 @@ use crate::store::Counters;
 use crate::types::Timestamp;
 use crate::types::sync::Mutex;
 
-/// How many outcomes there were of each kind, since the start.
+/// Numbers of outcomes of each kind since the start.
 #[derive(Debug)]
 pub(crate) struct Stats {
     reasons: [AtomicU64; Reason::ALL.len()],
@@ -24,7 +24,7 @@ pub(crate) struct Stats {
     dns_lists: DnsCounts,
     lookups: Arc<LookupCounts>,
     spf: [AtomicU64; SpfResult::ALL.len()],
-    /// What the counters showed when they were last set to zero, and when that was.
+    /// The counters at the last reset, and its time.
     zero: Mutex<(Timestamp, Counts)>,
 }
 
@@ -44,29 +44,29 @@ pub struct Counts {
 /// The reasons of all outcomes with [`Verdict::Reply`], and of no other.
 const REFUSALS: [Reason; 3] = [Reason::AccessReply, Reason::RuleReject, Reason::DnsReject];
 
-/// A reason in the history.
+/// The name of a reason in the history.
 fn word(reason: Reason) -> String {
     format!("reason:{}", reason.word())
 }
 
-/// How requests ended: each in one of four ways. This is the only place that says which of them passed.
+/// Results of requests, each of which is one of four. This is the only place that defines which of them passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Totals {
     /// All requests.
     pub requests: u64,
-    /// Those that were deferred.
+    /// Deferred requests.
     pub greylisted: u64,
-    /// Those whose reply was delayed.
+    /// Requests whose reply was delayed.
     pub tarpitted: u64,
-    /// Those that a client access table rejected or deferred, or DNS lists refused.
+    /// Requests that were rejected or deferred by a client access table, or rejected by DNS lists.
     pub refused: u64,
 }
 
 impl Totals {
-    /// The words in the history of those that no reason stands for.
+    /// The names in the history of those that have no reason.
     const WORDS: [&str; 3] = ["requests", "greylisted", "tarpitted"];
 
-    /// Those that `count` has under the words of the history.
+    /// Those that `count` returns for the names of the history.
     pub fn read(count: impl Fn(&str) -> u64) -> Self {
         let refused = REFUSALS.into_iter().map(|reason| count(&word(reason)));
         let refused = refused.fold(0, u64::saturating_add);
@@ -79,7 +79,7 @@ impl Totals {
         }
     }
 
-    /// With the words of the history.
+    /// With their names in the history.
     fn words(&self) -> [(&'static str, u64); 3] {
         let [requests, greylisted, tarpitted] = Self::WORDS;
         [
@@ -89,7 +89,7 @@ impl Totals {
         ]
     }
 
-    /// Those that passed: neither deferred, nor tarpitted, nor refused.
+    /// Passed requests: not deferred, tarpitted, rejected or replied to by a table.
     #[must_use]
     pub fn passed(&self) -> u64 {
         [self.greylisted, self.tarpitted, self.refused]
@@ -114,12 +114,12 @@ impl Stats {
         }
     }
 
-    /// Sets what [`Self::since_zero`] shows to zero.
+    /// Resets the counters of [`Self::since_zero`].
     pub(crate) fn reset(&self, now: Timestamp) {
         *self.zero.lock() = (now, self.counts());
     }
 
-    /// The counters since they were last set to zero, and when that was.
+    /// The counters since the last reset, and its time.
     pub(crate) fn since_zero(&self) -> (Timestamp, Counts) {
         let zero = self.zero.lock();
         let (since, zero) = &*zero;
@@ -138,7 +138,7 @@ impl Stats {
             Verdict::Tarpit { .. } => {
                 self.tarpitted.fetch_add(1, Ordering::Relaxed);
             }
-            // A refusal is counted by its reason.
+            // A rejection is counted by its reason.
             Verdict::Pass | Verdict::PassWithHeader { .. } | Verdict::Reply(_) => {}
         }
         let entry = outcome.entry();
@@ -191,7 +191,7 @@ impl Stats {
 }
 
 impl Counts {
-    /// How many outcomes had this reason.
+    /// Number of outcomes with this reason.
     #[must_use]
     pub fn of(&self, reason: Reason) -> u64 {
         self.reasons
@@ -200,7 +200,7 @@ impl Counts {
             .unwrap_or_default()
     }
 
-    /// How many outcomes had a client whose name matches this rule of S25R, 0 to 7.
+    /// Number of outcomes with a client name that matches this rule of S25R, 0 to 7.
     #[must_use]
     pub fn of_rule(&self, rule: u8) -> u64 {
         self.rules
@@ -209,31 +209,31 @@ impl Counts {
             .unwrap_or_default()
     }
 
-    /// How many outcomes an entry of this list decided, or made the client suspicious for.
+    /// Number of outcomes that an entry of this list decided or made the client suspicious for.
     #[must_use]
     pub fn of_list(&self, list: ListName) -> u64 {
         self.lists.get(list as usize).copied().unwrap_or_default()
     }
 
-    /// The counters of the DNS lists, under `ZONE:WHAT`.
+    /// The counters of the DNS lists, by `ZONE:EVENT`.
     #[must_use]
     pub const fn of_dns_lists(&self) -> &BTreeMap<String, u64> {
         &self.dns_lists
     }
 
-    /// The counters of lookups, by their words.
+    /// The counters of lookups, by name.
     #[must_use]
     pub fn of_lookups(&self) -> Vec<(&'static str, u64)> {
         LookupCounts::WORDS.into_iter().zip(self.lookups).collect()
     }
 
-    /// How many decisions SPF was asked for with this result.
+    /// Number of decisions with this SPF result.
     #[must_use]
     pub fn of_spf(&self, result: SpfResult) -> u64 {
         self.spf.get(result as usize).copied().unwrap_or_default()
     }
 
-    /// What was counted since these were the counters.
+    /// The difference to earlier counters.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         fn less<const N: usize>(now: &[u64; N], before: &[u64; N]) -> [u64; N] {
@@ -263,7 +263,7 @@ impl Counts {
         }
     }
 
-    /// The counters by their words, as the history keeps them; those at zero are left out.
+    /// The counters by name, as in the history, without zeros.
     #[must_use]
     pub fn by_name(&self) -> Counters {
         let reasons = Reason::ALL.map(|reason| (word(reason), self.of(reason)));
@@ -289,7 +289,7 @@ impl Counts {
         all.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// How the requests ended.
+    /// The results of requests.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let all = self.reasons.iter();

@@ -1,12 +1,12 @@
 //! Write-behind buffer: record updates (last seen, retry counts) that no reply depends on. Reads see the buffered
 //! value. A crash loses the buffer.
 //!
-//! An early retry, or mail of a known triplet, changes only when the record was last seen, and how often. Such a request
-//! is decided in a read transaction; the changed record stays in this buffer and is merged into what is read, so that no
-//! decision sees an older one.
+//! An early retry, or mail of a known triplet, changes only when the record was last seen, and how often. These
+//! requests are decided in a read transaction; the changed record is kept in this buffer and merged into the records
+//! read later, so that no decision uses an older one.
 //!
-//! Records that are being written are separate from those that have changed since, so that each record is written once a
-//! flush, however often it changes.
+//! Records that are being written are separate from those that have changed since, so that each record is written at
+//! most once per flush.
 //!
 //! # Limits
 //!
@@ -20,7 +20,7 @@ use crate::policy::{Case, Changes, Client, ClientKey, Facts, Outcome, Triplet, T
 use crate::store::{Records, StoreError};
 use crate::types::sync::{Mutex, MutexGuard};
 
-/// Most records of each kind: some 10 MiB with keys.
+/// Maximum number of records of each kind: about 10 MiB with keys.
 const CAPACITY: usize = 65_536;
 
 /// The buffer.
@@ -29,13 +29,13 @@ pub(crate) struct WriteBehind(Mutex<Both>);
 
 #[derive(Debug, Default)]
 struct Both {
-    /// What was noted since the flush began.
+    /// Records changed since the flush began.
     noted: DirtyRecords,
-    /// What the flush has not written yet.
+    /// Records that the flush has not written yet.
     flushing: DirtyRecords,
 }
 
-/// Records that were seen.
+/// Changed records.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct DirtyRecords {
     triplets: HashMap<TripletKey, Triplet>,
@@ -57,7 +57,7 @@ impl WriteBehind {
             noted.merge_others_into(case, facts);
             flushing.merge_others_into(case, facts);
         }
-        // Each key is looked up once: what is found is read before the decision and written after it.
+        // Each key is looked up once: the slot found is read before the decision and written after it.
         let triplet = at(&mut noted.triplets, case.triplet.as_ref(), facts.triplet);
         let client = at(&mut noted.clients, case.client.as_ref(), facts.client);
         flushing.merge_into(case, facts, triplet.as_deref(), client.as_deref());
@@ -91,7 +91,7 @@ impl WriteBehind {
         both.flushing.merge_into(case, facts, triplet, client);
     }
 
-    /// Begins a flush, unless the last one is not through.
+    /// Begins a flush, unless the last one is not finished.
     pub(crate) fn begin_flush(&self) {
         let mut both = self.lock();
         if both.flushing.is_empty() {
@@ -99,7 +99,7 @@ impl WriteBehind {
         }
     }
 
-    /// Some of what the flush has to write, at most `most` of each kind; it goes on waiting until
+    /// Records that the flush has to write, at most `most` of each kind; they stay in the buffer until
     /// [`Self::written`].
     pub(crate) fn waiting(&self, most: usize) -> DirtyRecords {
         let both = self.lock();
@@ -109,7 +109,7 @@ impl WriteBehind {
         }
     }
 
-    /// Forgets what was written.
+    /// Drops written records.
     pub(crate) fn written(&self, written: &DirtyRecords) {
         let mut both = self.lock();
         for key in written.triplets.keys() {
@@ -120,12 +120,12 @@ impl WriteBehind {
         }
     }
 
-    /// Forgets everything: what was only seen belongs to records that may be gone.
+    /// Drops everything, because the stored records may have been deleted.
     pub(crate) fn clear(&self) {
         *self.lock() = Both::default();
     }
 
-    /// Forgets what a commit has superseded.
+    /// Drops records that a commit has superseded.
     pub(crate) fn superseded(&self, case: &Case, changes: &Changes) {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
@@ -184,7 +184,7 @@ impl DirtyRecords {
         self.len() == 0
     }
 
-    /// How many there are of the kind that has more.
+    /// The larger number of records of the two kinds.
     pub(crate) fn len(&self) -> usize {
         self.triplets.len().max(self.clients.len())
     }
@@ -213,7 +213,7 @@ fn some<K: Clone + Eq + Hash, V: Copy>(map: &HashMap<K, V>, most: usize) -> Hash
     entries.map(|(key, value)| (key.clone(), *value)).collect()
 }
 
-/// The place of a record that was read, if it is noted.
+/// The slot of a buffered record, if there is one.
 fn at<'m, K: Eq + Hash, V>(
     map: &'m mut HashMap<K, V>,
     key: Option<&K>,
@@ -222,7 +222,7 @@ fn at<'m, K: Eq + Hash, V>(
     stored.and(key).and_then(|key| map.get_mut(key))
 }
 
-/// Notes a record, if there is room.
+/// Buffers a record, if there is space.
 fn insert<K: Clone + Eq + Hash, V>(map: &mut HashMap<K, V>, key: Option<&K>, record: V) {
     let Some(key) = key else { return };
     if let Some(old) = map.get_mut(key) {

@@ -13,37 +13,37 @@ use crate::service::state::StoreState;
 use crate::store::{LockState, RequestError, StoreError};
 use crate::types::{Span, counted};
 
-/// Records of a flush, and what is tried when there is no room for that.
+/// Numbers of records in a flush: the next smaller one is tried if the store is full.
 const FLUSH_BATCHES: [usize; 4] = [BATCH, 64, 4, 1];
 
-/// How often what was only seen is written.
+/// Interval between flushes of the write-behind buffer.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// How long committed data may be idle before they are synced.
+/// Time after the last commit until its data are synced.
 const SYNC: Duration = Duration::from_secs(1);
 
-/// How often a store in trouble is tried again.
+/// Interval between retries after a store failure.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// How often an idle store is looked at: whether its files are still in their place.
+/// Interval between checks that the files of an idle store are in place.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How long a store that was opened has to do its work until it is trusted not to end the daemon.
+/// How long an opened store must work until it no longer counts as a possible cause of a crash.
 const TRIAL: Duration = Duration::from_secs(3600);
 
-/// Between two slices of the sweep: short, so that slices can be small, for who asks meanwhile waits for one. On a
-/// slow disk it is so many times as long as the slice took, up to [`TICK`].
+/// Time between two slices of the sweep. Short, so that slices can be small, because a request that arrives during a
+/// slice waits for its end. On a slow disk it is a multiple of the time that the slice took, up to [`TICK`].
 const PAUSE: Duration = Duration::from_millis(31);
 const PAUSE_BY_SLICE: u32 = 8;
 
-/// Rest between two passes of the sweep.
+/// Time between two passes of the sweep.
 const REST: Span = Span::from_hours(1);
 
-/// How often the time is noted in the store.
+/// Interval between updates of the stored time.
 const NOTE: Span = Span::from_seconds(60);
 
 impl Worker {
-    /// How long nothing has to be done, unless there is a message.
+    /// Time until the next duty.
     pub(super) fn rest(&self, mono: Duration) -> Duration {
         if self.health != Health::Well {
             return TICK;
@@ -56,7 +56,7 @@ impl Worker {
         next.saturating_sub(mono).min(self.pause)
     }
 
-    /// The duties between batches, each in its own rhythm.
+    /// The duties between batches, each at its own interval.
     pub(super) fn keep_house(&mut self) {
         let mono = monotonic();
         self.end_pause();
@@ -128,7 +128,7 @@ impl Worker {
         }
     }
 
-    /// Stores a pause, or the end of one, that the store does not have yet, or has with another end.
+    /// Stores the pause if it is not stored yet, or was stored with another end.
     pub(super) fn store_pause(&mut self) {
         let switch = Arc::clone(&self.shared.pause);
         if switch.has_end() {
@@ -162,7 +162,7 @@ impl Worker {
                 "the lock file of the database was moved or removed and cannot be created again: {error}; \
                  the lock on its directory still prevents a second stargreyd"
             ),
-            // Somebody else may have it, and the files.
+            // Another process may have the lock, and use the files.
             Err(error) => self.stay_closed(&error.into()),
         }
     }
@@ -245,7 +245,7 @@ impl Worker {
         }
     }
 
-    /// Notes the time, when something was written and it has gone on.
+    /// Stores the time, if something was written and the time has advanced.
     fn note_time(&mut self) {
         let now = self.now();
         let has_moved = now < self.noted || now.since(self.noted) >= NOTE;
@@ -257,7 +257,7 @@ impl Worker {
         }
     }
 
-    /// One slice of the sweep, unless it rests; says whether there is more to be done at once.
+    /// One slice of the sweep, if it is due; returns whether another is due at once.
     fn sweep(&mut self) -> bool {
         let Some(now) = self.trusted_now() else {
             return false;
@@ -281,14 +281,14 @@ impl Worker {
         !swept.finished
     }
 
-    /// Counts the clients that pass at once.
+    /// Counts the auto-whitelisted clients.
     pub(super) fn count_whitelisted(&self) {
         if let Some(threshold) = self.shared.live_rules.rules().params.auto_whitelist {
             self.in_store(|| count(&self.shared.state, threshold));
         }
     }
 
-    /// The same while others are served: every client is looked at.
+    /// The same on another thread, because every client is read.
     fn count_whitelisted_aside(&self) {
         let Some(threshold) = self.shared.live_rules.rules().params.auto_whitelist else {
             return;
@@ -301,8 +301,8 @@ impl Worker {
     }
 }
 
-/// Counts the clients that pass at once; while the store cannot be read the last count stands. Nothing is locked
-/// meanwhile: a disk that hangs would hold everybody.
+/// Counts the auto-whitelisted clients; keeps the last count if the store cannot be read. Holds no lock, because a hung
+/// disk would block all threads then.
 fn count(state: &StoreState, threshold: u32) {
     let counted = state.reader();
     if let Ok(count) = counted.and_then(|reader| reader.count_whitelisted(threshold)) {

@@ -1,9 +1,8 @@
 //! The writer thread.
 //!
-//! It takes what is queued, decides each request again inside one write transaction, commits once and
-//! answers all of them. Between batches it keeps house: what was only seen is written, records whose time is
-//! over are swept in slices, idle data are synced, the clock is watched, and a store in trouble is
-//! tried again.
+//! It takes all queued requests, decides each again inside one write transaction, commits once and replies to all of
+//! them. Between batches it does periodic work: it flushes the write-behind buffer, sweeps expired records in slices,
+//! syncs idle data, checks the clock, and retries after a store failure.
 
 mod chores;
 mod queue;
@@ -29,40 +28,40 @@ use crate::types::Timestamp;
 pub(crate) use queue::{AdminTask, AdminTaskError, Message, PendingRequest, QUEUE};
 pub(crate) use restore::Restore;
 
-/// Most requests in one transaction. Larger ones gain nothing and make the first wait for the last.
+/// Maximum number of requests in one transaction. More would not be faster, and would delay the first ones.
 const BATCH: usize = 1024;
 
-/// How often the thread looks up from an empty queue while there is something to do besides. At rest it waits for
-/// the next duty, so that an idle machine sleeps.
+/// How long the thread waits for a message while other work remains. Otherwise it waits until the next duty, so that an
+/// idle machine can sleep.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How long a full store is swept without a rest in one attempt to make room.
+/// How long a full store is swept without a pause in one attempt to free space.
 const SPRINT: Duration = Duration::from_secs(1);
 
-/// How far the thread is.
+/// The progress of the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     /// A number that changes while it works.
     pub turns: u64,
-    /// Whether it is inside the store, where a slow disk may hold it.
+    /// Whether it is inside the store, where a slow disk may block it.
     pub is_in_store: bool,
-    /// Whether it waits for something to do.
+    /// Whether it is idle.
     pub is_waiting: bool,
 }
 
-/// What the gate sees of the thread.
+/// The progress of the thread, readable by the gate.
 #[derive(Debug, Default)]
 pub(crate) struct Pulse {
     /// Counts the turns of the loop.
     turns: AtomicU64,
-    /// Whether the thread is inside the store, where a slow disk may hold it.
+    /// Whether the thread is inside the store, where a slow disk may block it.
     in_store: AtomicBool,
-    /// Whether it waits for something to do.
+    /// Whether it is idle.
     waiting: AtomicBool,
 }
 
 impl Pulse {
-    /// How far the thread is.
+    /// The progress of the thread.
     pub(crate) fn progress(&self) -> Progress {
         Progress {
             turns: self.turns.load(Ordering::Relaxed),
@@ -72,7 +71,7 @@ impl Pulse {
     }
 }
 
-/// What the thread shares with the gate.
+/// The state shared with the gate.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) state: Arc<StoreState>,
@@ -85,29 +84,29 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<Stats>,
 }
 
-/// How the store is.
+/// The health of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
     Well,
-    /// There is no room; something must expire first.
+    /// It is full; records must expire first.
     Full,
     Ill,
 }
 
-/// The thread's own.
+/// The state of the thread.
 pub(crate) struct Worker {
     shared: Shared,
     opener: Arc<dyn Opener>,
     writer: Option<Box<dyn Writer>>,
     health: Health,
-    /// By the monotonic clock: when each duty was last done.
+    /// When each duty was last done, by the monotonic clock.
     flushed: Duration,
     committed: Option<Duration>,
     tried: Duration,
     looked: Duration,
     opened: Option<Duration>,
     sliced: Duration,
-    /// Between the last slice of the sweep and the next: [`TICK`] at most while there is more.
+    /// Time between the last slice of the sweep and the next; at most [`TICK`] within a pass.
     pause: Duration,
     /// By the wall clock.
     swept: Option<Timestamp>,
@@ -118,14 +117,14 @@ pub(crate) struct Worker {
     told: Counts,
     /// What greylisting did and is not in the history yet.
     effects: Effects,
-    /// Whether the clock was trusted when it was last looked at.
+    /// Whether the clock was trusted when it was last checked.
     was_trusted: bool,
-    /// Whether the clock is watched, which goes on when the store is opened again.
+    /// Whether the clock guard is set; it is kept when the store is reopened.
     is_watching: bool,
 }
 
 impl Worker {
-    /// Opens the store. A failure is trouble, not an error, unless the options do not fit the database.
+    /// Opens the store. A failure is retried later, unless the options do not match the database.
     pub(crate) fn new(shared: Shared, opener: Arc<dyn Opener>) -> Result<Self, PrivacyError> {
         let mut worker = Self {
             shared,
@@ -159,7 +158,7 @@ impl Worker {
 
     /// Works until every sender of the queue is gone; then flushes the write-behind buffer and syncs.
     pub(crate) fn run(mut self, queue: &Receiver<Message>) {
-        // Every client is looked at: not before the first answer can be given.
+        // Every client is read, so the first reply must not wait for it.
         self.count_whitelisted();
         loop {
             let pulse = Arc::clone(&self.shared.pulse);
@@ -174,7 +173,7 @@ impl Worker {
             self.keep_house();
             self.shared.pulse.turns.fetch_add(1, Ordering::Relaxed);
         }
-        // What a flush has left, and what was noted since.
+        // The rest of the last flush, and later updates.
         for _ in 0..2 {
             self.shared.write_behind.begin_flush();
             while self.flush() {}
@@ -189,7 +188,7 @@ impl Worker {
         }
     }
 
-    /// Takes a message and all that stand behind it, as far as a batch goes.
+    /// Takes a message and the queued ones after it, up to a batch.
     fn take(&mut self, first: Message, queue: &Receiver<Message>) {
         let mut batch = Vec::new();
         let mut tasks = Vec::new();
@@ -203,7 +202,7 @@ impl Worker {
                 Message::ReadFailed(error) => self.fail(&error),
             }
         }
-        // Who has stopped waiting was told something else already.
+        // A request that has stopped waiting has its reply already.
         batch.retain(|work| !work.answer.is_closed());
         if self.health == Health::Well && !batch.is_empty() {
             self.decide(batch);
@@ -239,7 +238,7 @@ impl Worker {
                 (task.then)();
                 self.wrote();
                 if self.health == Health::Full {
-                    // That may have made room.
+                    // That may have freed space.
                     self.tried = Duration::ZERO;
                 }
             }
@@ -306,7 +305,7 @@ impl Worker {
         }
     }
 
-    /// Decides a batch that there was no room for at once: less at a time needs less room.
+    /// Decides a batch in parts after it did not fit: smaller transactions need less space.
     fn decide_in_halves(&mut self, mut batch: Vec<PendingRequest>) {
         let rest = batch.split_off(batch.len() / 2);
         for half in [batch, rest] {
@@ -350,7 +349,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Tries a store in trouble: opens it if it is closed, makes room if it is full, writes something.
+    /// Retries a failed store: opens it if it is closed, frees space if it is full, and writes a value.
     fn try_again(&mut self, mono: Duration) {
         self.tried = mono;
         if self.writer.is_none()
@@ -370,12 +369,12 @@ impl Worker {
         }
     }
 
-    /// Whether a full store has room again: an administrator, or the end of a copy, has made some.
+    /// Whether a full store has space again, after deletions by an administrator or the end of a backup.
     fn has_room(&mut self) -> bool {
         self.with_writer(|writer| writer.has_room()) == Some(true)
     }
 
-    /// Sweeps without a rest until there is room; says whether there is.
+    /// Sweeps without a pause until there is space; returns whether there is.
     fn make_room(&mut self) -> bool {
         self.swept = None;
         let Some(now) = self.trusted_now() else {
@@ -393,25 +392,25 @@ impl Worker {
         false
     }
 
-    /// What time it is; `None` while the clock is not to be trusted. It is looked at, not remembered: it may have
-    /// jumped just now.
+    /// The current time; `None` while the clock is not trusted. The clock is checked now, because it may have just
+    /// jumped.
     fn trusted_now(&self) -> Option<Timestamp> {
         let (now, expiry) = self.check_clock();
         (expiry == Expiry::Applies).then_some(now)
     }
 
-    /// The time that records get, and whether they grow old; what is believed of the clock is brought up to date.
+    /// The time for records, and whether they expire; updates the clock guard.
     fn check_clock(&self) -> (Timestamp, Expiry) {
         let Shared { clock, state, .. } = &self.shared;
         state.check_clock(clock.now(), clock.since_boot())
     }
 
-    /// The time that records get.
+    /// The time for records.
     fn now(&self) -> Timestamp {
         self.check_clock().0
     }
 
-    /// Does something with the writer; a failure is trouble.
+    /// Calls the writer; a failure is noted.
     fn with_writer<T>(
         &mut self,
         job: impl FnOnce(&mut dyn Writer) -> Result<T, StoreError>,
@@ -420,7 +419,7 @@ impl Worker {
         self.attempt(job).map_err(|error| self.fail(&error)).ok()
     }
 
-    /// Does something with the writer.
+    /// Calls the writer.
     fn attempt<T, E: From<StoreError>>(
         &mut self,
         job: impl FnOnce(&mut dyn Writer) -> Result<T, E>,
@@ -431,7 +430,7 @@ impl Worker {
         result
     }
 
-    /// Does something that a slow disk may hold up, and lets the watchdog know.
+    /// Does something that a slow disk may block, and marks that for the watchdog.
     fn in_store<T>(&self, job: impl FnOnce() -> T) -> T {
         let pulse = &self.shared.pulse;
         pulse.in_store.store(true, Ordering::Relaxed);
@@ -440,7 +439,7 @@ impl Worker {
         result
     }
 
-    /// Enters trouble. Data in doubt are not even read any more.
+    /// Notes a failure. Data that may be damaged are no longer read.
     fn fail(&mut self, error: &StoreError) {
         if error.is_fatal_for_readers() {
             self.close();
@@ -453,7 +452,7 @@ impl Worker {
         self.enter(health, error);
     }
 
-    /// Enters trouble because the daemon's own work failed. Not even a refusal is expected there.
+    /// Notes a failure of the daemon's own work, where even a refusal is not expected.
     fn fail_request(&mut self, error: &RequestError) {
         match error {
             RequestError::Store(error) => self.fail(error),
@@ -461,7 +460,7 @@ impl Worker {
         }
     }
 
-    /// Enters trouble because the store cannot be opened.
+    /// Notes that the store cannot be opened.
     fn stay_closed(&mut self, error: &OpenError) {
         if let OpenError::Store(error) = error {
             return self.fail(error);

@@ -1,4 +1,4 @@
-//! What the writer thread's queue carries.
+//! The messages of the writer thread's queue.
 
 use std::sync::Arc;
 
@@ -8,10 +8,10 @@ use super::Restore;
 use crate::policy::{Case, Outcome, Ruleset, Session};
 use crate::store::{Commit, Records, RequestError, StoreError};
 
-/// Requests that may wait for the writer: more than there can be connections.
+/// Maximum number of queued messages: more than there can be connections.
 pub(crate) const QUEUE: usize = 65_536;
 
-/// A request that has to be remembered.
+/// A request whose decision must be durable before the reply.
 pub(crate) struct PendingRequest {
     pub(crate) case: Case,
     pub(crate) session: Session,
@@ -19,35 +19,35 @@ pub(crate) struct PendingRequest {
     pub(crate) answer: oneshot::Sender<Outcome>,
 }
 
-/// What the queue carries.
+/// A message.
 pub(crate) enum Message {
-    /// Decide and remember.
+    /// Decide and commit.
     PendingRequest(Box<PendingRequest>),
-    /// Do something for an administrator.
+    /// Run an admin task.
     AdminTask(Box<AdminTask>),
-    /// Put a backup in place of the database.
+    /// Replace the database by a backup.
     Restore(Box<Restore>),
-    /// A reader came upon this.
+    /// A reader has failed.
     ReadFailed(StoreError),
 }
 
-/// Something that an administrator wants to be written, in a transaction of its own.
+/// A task of an administrator that writes in a separate transaction.
 pub(crate) struct AdminTask {
     pub(crate) body: Box<SendTransactionBody>,
     /// How its transaction ends.
     pub(crate) end: Commit,
-    /// What follows once it is committed, before anything else is written.
+    /// Called after the commit, before anything else is written.
     pub(crate) then: Box<dyn FnOnce() + Send>,
     pub(crate) done: oneshot::Sender<Result<(), AdminTaskError>>,
 }
 
-/// Why a task was not done.
+/// Why a task failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminTaskError {
-    /// It was tried.
+    /// The transaction failed.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// The store was in trouble before.
+    /// The store had failed before.
     #[error("{0}")]
     Trouble(String),
 }

@@ -1,4 +1,4 @@
-//! A backup put in place of the database, between two batches.
+//! Restore: replaces the database by a backup, between two batches.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use crate::service::clock::monotonic;
 use crate::store::{OpenError, RestoreError, StagedBackup};
 use crate::types::Timestamp;
 
-/// A backup that an administrator wants to be the database.
+/// A request to replace the database by a backup.
 pub(crate) struct Restore {
     pub(crate) staged: Arc<StagedBackup>,
-    /// What follows once it is, before the first request is decided on it.
+    /// Called after that, before the first request is decided on it.
     pub(crate) then: Box<dyn FnOnce() + Send>,
     pub(crate) done: oneshot::Sender<Result<(), RestoreError>>,
 }
 
 impl Worker {
-    /// Puts a backup in place of the database, in whatever state that is.
+    /// Replaces the database, in any state, by a backup.
     pub(super) fn restore(&mut self, restore: Restore) {
         let Restore { staged, then, done } = restore;
         if done.is_closed() {
@@ -29,17 +29,17 @@ impl Worker {
         }
     }
 
-    /// Closes the database, renames the files, and opens what is there then. Requests that come meanwhile are answered
-    /// as `--on-store-failure` says, so nothing here waits for the disk but opening.
+    /// Closes the database, renames the files, and opens the new one. Requests that arrive meanwhile are answered as
+    /// `--on-store-failure` says, so only opening may wait for the disk.
     fn replace(
         &mut self,
         staged: &StagedBackup,
         then: Box<dyn FnOnce() + Send>,
     ) -> Result<(), RestoreError> {
-        // The old database keeps what was counted in it.
+        // The old database gets the counters up to now.
         self.flush_counters();
         self.with_writer(|writer| writer.sync());
-        // While somebody reads, LMDB does not let go of it, and does not open another in its place.
+        // During a read, LMDB keeps the database open and cannot open another at the same path.
         if !self.shared.state.take_reader() {
             return Err(RestoreError::InUse);
         }
@@ -71,7 +71,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Puts the database before the restore back into its place and opens it.
+    /// Puts the old database back and opens it.
     fn roll_back(&mut self, staged: &StagedBackup, why: OpenError) -> Result<(), RestoreError> {
         self.close();
         let given = self.in_store(|| staged.roll_back());
@@ -84,7 +84,7 @@ impl Worker {
         Err(RestoreError::RolledBack(why))
     }
 
-    /// Enters trouble because what is there now cannot be opened.
+    /// Notes that the database cannot be opened.
     fn unopened(&mut self, error: &OpenError) -> RestoreError {
         self.stay_closed(error);
         RestoreError::Closed(error.to_string())
