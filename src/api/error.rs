@@ -40,7 +40,7 @@ pub enum Error {
 }
 
 /// The end of a message about a row.
-const OF_THE_CALL: &str = ". Nothing of this call was taken: mend the row or leave it out.";
+const OF_THE_CALL: &str = ". Nothing of this call was imported: correct the row or leave it out.";
 
 impl Error {
     /// The error for a row that cannot be imported: its number in the call, from 1, and the reason, without a full

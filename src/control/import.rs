@@ -84,13 +84,13 @@ enum Item {
 
 /// Parses a row; the error says why it cannot be imported.
 fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str> {
-    let hashed = "a hash cannot be taken in";
+    let hashed = "a hash cannot be imported";
     let bits_of_address = |network: Prefix| if network.address().is_ipv4() { 32 } else { 128 };
     let fits = |network: Prefix, bits: u8| {
         if network.length() == bits_of_address(network) || network.length() == bits {
             Ok(Prefix::masked(network.address(), bits))
         } else {
-            Err("its network has another prefix length than the daemon's options say")
+            Err("the prefix length of its network differs from the daemon's options")
         }
     };
     match row {
@@ -104,7 +104,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str>
                 }
                 Identity::Domain(_) if !params.by_domain => {
                     return Err(
-                        "it is known by a domain, and the daemon runs without --lookup-by-domain",
+                        "it is of a domain, and the daemon runs without --lookup-by-domain",
                     );
                 }
                 domain @ Identity::Domain(_) => domain.clone(),

@@ -113,7 +113,7 @@ pub enum ControlError {
     Store(#[from] StoreError),
     /// The store had failed before, which was logged.
     #[error("{0}")]
-    Trouble(String),
+    Failed(String),
     /// The database was not replaced by the backup.
     #[error(transparent)]
     Restore(#[from] RestoreError),
@@ -138,7 +138,7 @@ impl From<AdminTaskError> for ControlError {
     fn from(error: AdminTaskError) -> Self {
         match error {
             AdminTaskError::Request(error) => error.into(),
-            AdminTaskError::Trouble(trouble) => Self::Trouble(trouble),
+            AdminTaskError::Failed(failure) => Self::Failed(failure),
         }
     }
 }
@@ -205,8 +205,8 @@ impl Control {
     {
         // The reader itself, because the lock of the state must not be held for so long.
         let reader = self.0.state.reader().map_err(|error| {
-            let trouble = self.0.state.trouble();
-            trouble.map_or(ControlError::Store(error), ControlError::Trouble)
+            let failure = self.0.state.failure();
+            failure.map_or(ControlError::Store(error), ControlError::Failed)
         })?;
         let read = tokio::task::spawn_blocking(move || job(reader.as_ref()));
         let read = read.await.map_err(|_| StoreError::Closed)?;

@@ -936,7 +936,7 @@ async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
             tokio::task::yield_now().await;
         }
         drop(staged);
-        assert_eq!(gate.status().trouble, None, "{name}");
+        assert_eq!(gate.status().failure, None, "{name}");
         assert_eq!(reason("1@x").await, Reason::EarlyRetry, "{name}");
         for left in ["restore.new", "data.mdb.before-restore"] {
             assert!(!db.join(left).exists(), "{name}: {left}");

@@ -38,7 +38,7 @@ pub(super) struct Chores {
 /// The state that is signalled on the bus.
 struct SignalledState {
     rules: Arc<Ruleset>,
-    trouble: Option<String>,
+    failure: Option<String>,
     list_errors: usize,
     unreachable_rules: usize,
     paused: Option<Pause>,
@@ -48,7 +48,7 @@ impl PartialEq for SignalledState {
     /// Rules count as different if they have been replaced, even by equal ones: the bus compares their entries.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.rules, &other.rules)
-            && self.trouble == other.trouble
+            && self.failure == other.failure
             && self.list_errors == other.list_errors
             && self.unreachable_rules == other.unreachable_rules
             && self.paused == other.paused
@@ -86,7 +86,7 @@ impl Chores {
             self.registry.close_expired();
             let now = SignalledState {
                 rules: self.gate.rules(),
-                trouble: status.trouble,
+                failure: status.failure,
                 list_errors: status.list_errors,
                 unreachable_rules: status.unreachable_rules,
                 paused: status.paused,

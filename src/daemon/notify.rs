@@ -157,8 +157,8 @@ fn send(notification: &Notification) {
 /// The status in one line, failures first.
 pub(super) fn status_line(status: &Status) -> String {
     let mut parts = Vec::new();
-    if let Some(trouble) = &status.trouble {
-        parts.push(format!("DEGRADED: {trouble}"));
+    if let Some(failure) = &status.failure {
+        parts.push(format!("DEGRADED: {failure}"));
     }
     if status.list_errors > 0 {
         parts.push(format!(
@@ -229,7 +229,7 @@ mod tests {
                 sleeps: 0,
             }),
             whitelisted: 1,
-            trouble: None,
+            failure: None,
             expiry: Expiry::Applies,
             sleeping: 0,
             list_errors: 0,
@@ -241,7 +241,7 @@ mod tests {
             "0 requests: 0 greylisted, 0 passed; 4 triplets waiting, 2 passed, 1 client auto-whitelisted"
         );
         let ill = Status {
-            trouble: Some("disk full".to_owned()),
+            failure: Some("disk full".to_owned()),
             expiry: Expiry::Suspended,
             ..well
         };

@@ -183,7 +183,7 @@ async fn serve_all(
 /// Ends the listeners and waits for them.
 async fn end(shutdown: &watch::Sender<bool>, listeners: Vec<task::JoinHandle<()>>) {
     if shutdown.send(true).is_err() {
-        log::debug!("nobody listens any more");
+        log::debug!("all listeners have ended");
     }
     for task in listeners {
         if let Err(error) = task.await {

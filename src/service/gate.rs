@@ -191,7 +191,7 @@ impl Gate {
             counts: self.0.stats.counts(),
             figures: state.read(|reader| reader.record_counts()).ok(),
             whitelisted: state.whitelisted.load(Ordering::Relaxed),
-            trouble: state.trouble(),
+            failure: state.failure(),
             expiry: state.expiry(),
             sleeping: self.0.sleeps.running(self.0.now()),
             list_errors: self.list_errors(),

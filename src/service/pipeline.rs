@@ -329,7 +329,7 @@ impl Inner {
     ) -> Result<Outcome, CommitError> {
         let outcome = self.look(case, context, trace)?;
         // A change that cannot be stored cannot be durable before the reply.
-        if outcome.changes.durable && (self.state.trouble().is_some() || self.state.is_stalled()) {
+        if outcome.changes.durable && (self.state.failure().is_some() || self.state.is_stalled()) {
             return Err(CommitError::Closed);
         }
         Ok(outcome)

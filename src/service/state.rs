@@ -35,7 +35,7 @@ pub struct Status {
     /// Number of auto-whitelisted clients.
     pub whitelisted: u64,
     /// Why the database is unavailable.
-    pub trouble: Option<String>,
+    pub failure: Option<String>,
     /// Whether records expire.
     pub expiry: Expiry,
     /// Number of running sleeps.
@@ -55,7 +55,7 @@ pub(crate) struct StoreState {
     believed_wall: AtomicU64,
     believed_boot: AtomicU64,
     reader: RwLock<Option<Arc<dyn Reader>>>,
-    trouble: RwLock<Option<String>>,
+    failure: RwLock<Option<String>>,
     /// Whether a request has waited too long for a commit, and none has succeeded since.
     stalled: AtomicBool,
     suspended: AtomicBool,
@@ -70,7 +70,7 @@ impl StoreState {
             believed_wall: AtomicU64::new(0),
             believed_boot: AtomicU64::new(0),
             reader: RwLock::default(),
-            trouble: RwLock::default(),
+            failure: RwLock::default(),
             stalled: AtomicBool::new(false),
             suspended: AtomicBool::new(false),
             whitelisted: AtomicU64::new(0),
@@ -116,26 +116,26 @@ impl StoreState {
     /// Sets the failure; one line is logged when it begins or changes.
     pub(crate) fn degrade(&self, error: &dyn Display) {
         let text = error.to_string();
-        let mut trouble = self.trouble.write();
-        if trouble.as_ref() != Some(&text) {
+        let mut failure = self.failure.write();
+        if failure.as_ref() != Some(&text) {
             log::error!("database unavailable, retrying every 10 s: {text}");
-            *trouble = Some(text);
+            *failure = Some(text);
         }
     }
 
     /// Ends the failure; one line is logged if there was one.
     pub(crate) fn recover(&self) {
         self.stalled.store(false, Ordering::Relaxed);
-        let mut trouble = self.trouble.write();
-        if trouble.take().is_some() {
+        let mut failure = self.failure.write();
+        if failure.take().is_some() {
             log::warn!("the database is available again");
         }
     }
 
     /// The failure, if there is one.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.read();
-        trouble.clone()
+    pub(crate) fn failure(&self) -> Option<String> {
+        let failure = self.failure.read();
+        failure.clone()
     }
 
     /// Whether commits are stalled; requests do not wait for them then.
@@ -220,7 +220,7 @@ impl StoreState {
 impl std::fmt::Debug for StoreState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StoreState")
-            .field("trouble", &self.trouble())
+            .field("failure", &self.failure())
             .finish_non_exhaustive()
     }
 }

@@ -193,7 +193,7 @@ fn text(rows: &[Dict], list: Option<ShownList>, view: &View) -> String {
         (true, Column::left("SOURCE").minor(), SOURCE),
         (true, Column::right("HITS"), HITS),
         (any(LAST_HIT), Column::right("HIT AGO"), LAST_HIT),
-        (any(EXPIRES), Column::right("ENDS IN"), EXPIRES),
+        (any(EXPIRES), Column::right("EXPIRES IN"), EXPIRES),
         (any(COMMENT), Column::left("COMMENT").minor(), COMMENT),
     ];
     let wanted: Vec<_> = optional

@@ -61,7 +61,7 @@ impl From<ControlError> for Error {
              the old database is in data.mdb.before-restore."
         )),
         ControlError::Row { number, why } => Error::refused_row(number, why),
-        ControlError::Store(_) | ControlError::Trouble(_) => Error::StoreUnavailable(format!(
+        ControlError::Store(_) | ControlError::Failed(_) => Error::StoreUnavailable(format!(
             "The database is unavailable: {error}. Mail is not affected; \
              fix the failure that systemctl status stargrey shows, then try again."
         )),
@@ -155,7 +155,7 @@ mod tests {
                 "StoreUnavailable",
             ),
             (ControlError::Store(StoreError::Closed), "StoreUnavailable"),
-            (ControlError::Trouble("full".to_owned()), "StoreUnavailable"),
+            (ControlError::Failed("full".to_owned()), "StoreUnavailable"),
         ];
         for (error, want) in cases {
             let refusal = Error::from(error);

@@ -44,10 +44,10 @@ impl Manager {
         }
     }
 
-    /// Has the change of a list signalled.
+    /// Sends the D-Bus signal for a changed list.
     async fn signal_change(&self, list: ListName) {
         if self.changed.send(list).await.is_err() {
-            log::debug!("nobody is left to signal changes");
+            log::debug!("the task that sends D-Bus signals has ended");
         }
     }
 

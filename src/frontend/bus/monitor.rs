@@ -114,8 +114,8 @@ impl Monitor {
 
     #[zbus(property)]
     fn store_state(&self) -> String {
-        let trouble = self.gate.status().trouble;
-        trouble.unwrap_or_else(|| STORE_OK.to_owned())
+        let failure = self.gate.status().failure;
+        failure.unwrap_or_else(|| STORE_OK.to_owned())
     }
 
     #[zbus(property)]

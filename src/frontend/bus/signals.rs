@@ -19,7 +19,7 @@ use crate::service::Gate;
 pub(super) struct BusSignals {
     gate: Gate,
     rules: Arc<Ruleset>,
-    trouble: Option<String>,
+    failure: Option<String>,
     list_errors: usize,
     paused: Option<Pause>,
     changes: mpsc::Receiver<ListName>,
@@ -33,7 +33,7 @@ impl BusSignals {
     pub(super) fn new(gate: Gate, changes: mpsc::Receiver<ListName>, look: Arc<Notify>) -> Self {
         Self {
             rules: gate.rules(),
-            trouble: gate.status().trouble,
+            failure: gate.status().failure,
             list_errors: gate.list_errors(),
             paused: gate.paused(),
             gate,
@@ -54,7 +54,7 @@ impl BusSignals {
                 () = self.look.notified() => None,
             };
             if let Err(error) = self.send_changed(&monitor, changed).await {
-                log::debug!("nothing can be told over D-Bus: {error}");
+                log::debug!("cannot send D-Bus signals: {error}");
                 return;
             }
         }
@@ -79,10 +79,10 @@ impl BusSignals {
             monitor.get().await.list_errors_changed(emitter).await?;
             self.list_errors = list_errors;
         }
-        let trouble = self.gate.status().trouble;
-        if self.trouble != trouble {
+        let failure = self.gate.status().failure;
+        if self.failure != failure {
             monitor.get().await.store_state_changed(emitter).await?;
-            self.trouble = trouble;
+            self.failure = failure;
         }
         let paused = self.gate.paused();
         if self.paused != paused {

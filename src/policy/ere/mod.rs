@@ -128,7 +128,7 @@ pub enum EreError {
     #[error("a [ without its ]")]
     OpenBracket,
     /// `b-a`, or a range with something else than bytes at its ends.
-    #[error("a bad range in brackets")]
+    #[error("an invalid range in brackets")]
     Range,
     /// `[[:name:]]` with another name.
     #[error("no such character class")]

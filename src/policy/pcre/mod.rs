@@ -94,7 +94,7 @@ pub enum PcreError {
     #[error("\\{0} has no meaning")]
     Escape(char),
     /// `\x{100}`.
-    #[error("a number behind \\x that is not a byte")]
+    #[error("a number after \\x that is not a byte")]
     Number,
     /// `\` at the end.
     #[error("a backslash at the end")]
@@ -103,7 +103,7 @@ pub enum PcreError {
     #[error("a [ without its ]")]
     OpenBracket,
     /// `b-a`, `\d-z`, `a-\d`.
-    #[error("a bad range in brackets; a hyphen that stands for itself comes last")]
+    #[error("an invalid range in brackets; write a literal hyphen last")]
     Range,
     /// `[[:name:]]` with another name, `[[.x.]]`.
     #[error("no such character class")]
@@ -121,7 +121,7 @@ pub enum PcreError {
     #[error("a ) without its (")]
     Close,
     /// Another letter behind `(?`.
-    #[error("an unknown group or flag behind (?")]
+    #[error("an unknown group or flag after (?")]
     Group,
     /// Too large when compiled.
     #[error("too large, or nested too deep, when compiled")]

@@ -40,7 +40,7 @@ async fn a_clock_that_jumps_forgets_nothing_and_is_believed_again_when_it_is_rig
         let early = (defer(200), Reason::EarlyRetry);
         assert_eq!(judge(&gate, &waits("7")).await, early, "{jump}");
         assert_eq!(gate.status().expiry, Expiry::Applies, "{jump}");
-        assert_eq!(gate.status().trouble, None);
+        assert_eq!(gate.status().failure, None);
     }
 }
 

@@ -158,7 +158,7 @@ async fn everything(gate: &Gate, control: &Control) -> String {
         .collect();
     let mut status = gate.status();
     // The writer finds out by itself, at any time, that the disk is full.
-    status.trouble = None;
+    status.failure = None;
     // What Explain looks up has been looked up.
     let mut counts = std::mem::take(&mut status.counts).by_name();
     counts.retain(|word, _| !word.starts_with("lookup:"));
@@ -207,7 +207,7 @@ async fn play(options: Options, events: &[Event]) -> Result<(), TestCaseError> {
                 };
                 // Before the first commit has failed, nobody knows that the disk is full.
                 let is_known =
-                    !store.refuses.load(Ordering::Relaxed) || gate.status().trouble.is_some();
+                    !store.refuses.load(Ordering::Relaxed) || gate.status().failure.is_some();
                 let before = everything(&gate, &control).await;
                 let explained = control.explain(&attempt, true).await;
                 prop_assert_eq!(&everything(&gate, &control).await, &before, "{:?}", event);

@@ -230,7 +230,7 @@ async fn a_store_that_refuses_degrades_what_needs_it_and_nothing_else() {
         let stranger = attempt("x", "new@b", instance, "joe@c");
         assert_eq!(judge(&gate, &stranger).await, unavailable);
     }
-    assert!(gate.status().trouble.is_some());
+    assert!(gate.status().failure.is_some());
     let listed = attempt("good.example", "new@b", "4", "joe@c");
     assert_eq!(judge(&gate, &listed).await.1, Reason::ClientWhitelist);
     let early = attempt("x", "known@b", "5", "joe@c");
@@ -307,7 +307,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
     tokio::time::pause();
     let unavailable = (Verdict::Unavailable, Reason::StoreFailure);
     assert_eq!(first.await.unwrap(), unavailable);
-    assert!(gate.status().trouble.is_some());
+    assert!(gate.status().failure.is_some());
     let before = tokio::time::Instant::now();
     let next = attempt("x", "b@b", "2", "joe@c");
     assert_eq!(judge(&gate, &next).await, unavailable);
@@ -315,7 +315,7 @@ async fn a_disk_that_hangs_holds_up_one_request_and_then_nobody_until_it_is_aliv
 
     tokio::time::resume();
     drop(disk);
-    while gate.status().trouble.is_some() {
+    while gate.status().failure.is_some() {
         std::thread::yield_now();
     }
     let later = attempt("x", "c@b", "3", "joe@c");
@@ -349,7 +349,7 @@ async fn a_store_that_cannot_be_opened_is_trouble_and_not_the_end() {
     let Start { gate, .. } = start(opener, &clock);
     let stranger = attempt("x", "a@b", "1", "joe@c");
     assert_eq!(judge(&gate, &stranger).await.1, Reason::StoreFailure);
-    assert!(gate.status().trouble.is_some());
+    assert!(gate.status().failure.is_some());
     assert_eq!(gate.status().figures, None);
 }
 

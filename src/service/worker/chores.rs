@@ -45,7 +45,7 @@ const NOTE: Span = Span::from_seconds(60);
 impl Worker {
     /// Time until the next duty.
     pub(super) fn rest(&self, mono: Duration) -> Duration {
-        if self.health != Health::Well {
+        if self.health != Health::Ok {
             return TICK;
         }
         let sync = self
@@ -60,7 +60,7 @@ impl Worker {
     pub(super) fn keep_house(&mut self) {
         let mono = monotonic();
         self.end_pause();
-        if self.health != Health::Well {
+        if self.health != Health::Ok {
             if mono.saturating_sub(self.tried) >= RETRY {
                 self.try_again(mono);
             }
@@ -150,7 +150,7 @@ impl Worker {
     /// Checks that the files of the database and its lock are still in place.
     fn check_files(&mut self) {
         self.with_writer(|writer| writer.check_file());
-        if self.health != Health::Well {
+        if self.health != Health::Ok {
             return;
         }
         match self.in_store(|| self.opener.keep()) {
@@ -170,7 +170,7 @@ impl Worker {
     /// Flushes one batch of buffered updates; returns whether more remain. If the store is full, smaller batches are
     /// tried; if none fits, the updates are dropped, as no reply depended on them.
     pub(super) fn flush(&mut self) -> bool {
-        if self.health != Health::Well {
+        if self.health != Health::Ok {
             return false;
         }
         for batch in FLUSH_BATCHES {
@@ -198,7 +198,7 @@ impl Worker {
     /// Writes the hourly counters and the hit counts of runtime entries, and deletes expired entries. Only this thread
     /// changes runtime entries, in the database and in the live rules, so the two stay consistent.
     pub(super) fn flush_counters(&mut self) {
-        if self.health != Health::Well {
+        if self.health != Health::Ok {
             return;
         }
         let now = self.now();

@@ -87,7 +87,7 @@ pub(crate) struct Shared {
 /// The health of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
-    Well,
+    Ok,
     /// It is full; records must expire first.
     Full,
     Ill,
@@ -130,7 +130,7 @@ impl Worker {
             shared,
             opener,
             writer: None,
-            health: Health::Well,
+            health: Health::Ok,
             flushed: Duration::ZERO,
             committed: None,
             tried: monotonic(),
@@ -179,7 +179,7 @@ impl Worker {
             while self.flush() {}
         }
         self.flush_counters();
-        if self.health == Health::Well {
+        if self.health == Health::Ok {
             self.store_pause();
         }
         self.with_writer(|writer| writer.sync());
@@ -204,7 +204,7 @@ impl Worker {
         }
         // A request that has stopped waiting has its reply already.
         batch.retain(|work| !work.answer.is_closed());
-        if self.health == Health::Well && !batch.is_empty() {
+        if self.health == Health::Ok && !batch.is_empty() {
             self.decide(batch);
         }
         for task in tasks {
@@ -221,10 +221,10 @@ impl Worker {
             return;
         }
         if self.health == Health::Ill {
-            let trouble = self.shared.state.trouble().unwrap_or_default();
+            let failure = self.shared.state.failure().unwrap_or_default();
             if task
                 .done
-                .send(Err(AdminTaskError::Trouble(trouble)))
+                .send(Err(AdminTaskError::Failed(failure)))
                 .is_err()
             {
                 log::debug!("a task was not waited for");
@@ -309,7 +309,7 @@ impl Worker {
     fn decide_in_halves(&mut self, mut batch: Vec<PendingRequest>) {
         let rest = batch.split_off(batch.len() / 2);
         for half in [batch, rest] {
-            if self.health == Health::Well {
+            if self.health == Health::Ok {
                 self.decide(half);
             }
         }
@@ -358,13 +358,13 @@ impl Worker {
             self.stay_closed(&error);
             return;
         }
-        let health = std::mem::replace(&mut self.health, Health::Well);
+        let health = std::mem::replace(&mut self.health, Health::Ok);
         let has_room = health != Health::Full || self.has_room() || self.make_room();
         let works = has_room && self.with_writer(|writer| writer.probe()).is_some();
         if works {
             self.count_whitelisted();
             self.shared.state.recover();
-        } else if self.health == Health::Well {
+        } else if self.health == Health::Ok {
             self.health = health;
         }
     }
@@ -475,11 +475,11 @@ impl Worker {
         self.opened = None;
     }
 
-    fn enter(&mut self, trouble: Health, error: &dyn Display) {
-        if self.health == Health::Well {
+    fn enter(&mut self, failure: Health, error: &dyn Display) {
+        if self.health == Health::Ok {
             self.tried = monotonic();
         }
-        self.health = trouble;
+        self.health = failure;
         self.shared.state.degrade(error);
     }
 }

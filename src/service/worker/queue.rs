@@ -49,7 +49,7 @@ pub(crate) enum AdminTaskError {
     Request(#[from] RequestError),
     /// The store had failed before.
     #[error("{0}")]
-    Trouble(String),
+    Failed(String),
 }
 
 /// The closure that runs inside a transaction.

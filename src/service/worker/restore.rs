@@ -65,7 +65,7 @@ impl Worker {
         self.swept = None;
         self.noted = Timestamp::default();
         self.wrote();
-        if self.health != Health::Well {
+        if self.health != Health::Ok {
             self.try_again(monotonic());
         }
         Ok(())

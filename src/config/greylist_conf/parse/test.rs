@@ -168,7 +168,7 @@ impl Parser<'_> {
             "header" => ("header", self.content(Test::Header, Test::HeaderProperty)?),
             "body" => ("body", self.content(Test::Body, Test::BodyProperty)?),
             "msgsize" => {
-                let what = "a size, with k or M behind it if it is large";
+                let what = "a size, with k or M after it if it is large";
                 (
                     "msgsize",
                     Test::MessageSize(self.comparison(signed_size, what)?),

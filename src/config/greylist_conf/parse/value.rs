@@ -15,10 +15,10 @@ use super::Parser;
 const MOST_DAYS: u64 = 400;
 
 /// What a time looks like.
-const TIME: &str = "a time: digits with s, m, h, d or w behind them";
+const TIME: &str = "a time: digits with s, m, h, d or w after them";
 
 /// What a number looks like.
-const SIZE: &str = "a number, with k or M behind it if it is large";
+const SIZE: &str = "a number, with k or M after it if it is large";
 
 impl<'a> Parser<'a> {
     /// Takes one of these symbols if it comes next.
