@@ -3,11 +3,12 @@
 //!
 //! # The order
 //!
-//! 1. a pause, or a repeated request of the same message: the reply is known 2. [`policy::plan`]; if evidence is
-//! missing, the records are read first, because known mail never waits for a lookup; else all missing evidence is
-//! looked up at once, and the plan is repeated 3. the records: [`Case::decide`] on the caller's task; a change that
-//! must be durable before the reply is decided again by the writer thread, inside its transaction 4. caches, counters
-//! and hits
+//! 1. a pause, or a repeated request of the same message: the reply is known
+//! 2. [`policy::plan`]; if evidence is missing, the records are read first, because known mail never waits for a
+//!    lookup; else all missing evidence is looked up at once, and the plan is repeated
+//! 3. the records: [`Case::decide`] on the caller's task; a change that must be durable before the reply is decided
+//!    again by the writer thread, inside its transaction
+//! 4. caches, counters and hits
 //!
 //! No lock and no place in the tarpit is held across an await.
 
