@@ -326,8 +326,10 @@ proptest! {
             rounds += 1;
             prop_assert!(rounds <= 5, "what is known is asked for again");
         };
-        // Nobody waits for SPF if lists let the client pass whatever it says.
-        if matches!(got, Plan::Settled(outcome) if outcome.reason == Reason::DnsAllowlist) {
+        // Nothing waits for SPF if lists let the client pass, or reject it, whatever SPF says.
+        if let Plan::Settled(outcome) | Plan::Replied(outcome, _) = &got
+            && matches!(outcome.reason, Reason::DnsAllowlist | Reason::DnsReject)
+        {
             steps.retain(|step| !matches!(step, Step::Spf(_)));
             seen.retain(|step| !matches!(step, Step::Spf(_)));
         }

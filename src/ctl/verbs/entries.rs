@@ -262,11 +262,11 @@ mod tests {
     #[test]
     fn all_lists() {
         let want = "
-LIST       PATTERN        SOURCE          HITS  HIT AGO  ENDS IN  COMMENT
-client     google.com     whiteli…nts:12  4711  5min 3s
-client     192.0.2.0/24   bus                3  5min 3s  29 days  branch …sk Ann
-recipient  postmaster@    whiteli…ents:7     0
-s25r       /^a\\x07b\\.c$/  bus                0
+LIST       PATTERN        SOURCE         HITS  HIT AGO  EXPIRES IN  COMMENT
+client     google.com     whitel…nts:12  4711  5min 3s
+client     192.0.2.0/24   bus               3  5min 3s     29 days  branch…k Ann
+recipient  postmaster@    whitel…ents:7     0
+s25r       /^a\\x07b\\.c$/  bus               0
 
 4 entries listed.
 ";
