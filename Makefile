@@ -1,6 +1,6 @@
-# What there is to make: `make help`.
+# The targets: `make help`.
 
-# Where `make install` lays things. DESTDIR is put before all of them.
+# Where `make install` installs files, each below DESTDIR.
 DESTDIR     =
 prefix      = /usr
 bindir      = $(prefix)/bin
@@ -35,7 +35,7 @@ pages       = $(wildcard man/*.[1578])
 scripts     = .ci/run .ci/dist man/recipes debian/crates debian/stargrey.postrm debian/tests/smoke \
 	debian/stargrey.postinst $(addprefix tests/system/,block deps image packages run lib deb rpm cargo_vendor.prov i386) $(wildcard tests/system/claims/*)
 
-help: ## Show this
+help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 build: ## Build what is installed
@@ -46,7 +46,7 @@ bash -c "exec 3<>/dev/tcp/127.0.0.1/$(port); printf 'request=smtpd_access_policy
 endef
 export question
 
-run: ## Try it: the daemon in the foreground, its database in a directory that goes away with it
+run: ## Try it: the daemon in the foreground, with a temporary database
 	cargo build
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
 	mkdir "$$scratch/db" && cp -R src/lists "$$scratch/lists" && \
@@ -74,7 +74,7 @@ $(target)/$(profile)/stargreyctl completion $(1) >$(DESTDIR)$(2)/$(3)
 chmod 644 $(DESTDIR)$(2)/$(3)
 endef
 
-install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
+install: ## Install all files: DESTDIR, prefix, profile …
 	install -D $(target)/$(profile)/stargreyd $(DESTDIR)$(sbindir)/stargreyd
 	install -D $(target)/$(profile)/stargreyctl $(DESTDIR)$(bindir)/stargreyctl
 	$(call complete,bash,$(bashdir),stargreyctl)
@@ -103,7 +103,7 @@ install: ## Lay everything where it belongs: DESTDIR, prefix, profile …
 dist: ## The source archive for packages, with all crates: target/dist
 	.ci/dist $(abspath $(target))
 
-check: check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system ## All that must hold before a change is taken
+check: check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system ## All checks that a change must pass
 
 check-deps: ## Install what the checks need (Debian, as root)
 	tests/system/deps
@@ -116,7 +116,7 @@ check-rust: ## Format, lints, tests, documentation
 	cargo test
 
 # The profile's checks without its optimization, which takes minutes.
-check-release: ## No SPF record ends what is shipped
+check-release: ## No SPF record crashes a release build
 	CARGO_TARGET_DIR=$(abspath $(target))/release-checks cargo test --release --config 'profile.release.lto="off"' \
 		--config profile.release.opt-level=0 --config profile.release.codegen-units=16 --test spf_prefixes
 
@@ -137,7 +137,7 @@ check-man: ## The manual pages, to the last warning
 
 # The units are looked at as installed, so that the program they name is there. verify has no exit
 # status for a mere warning; 15 is an exposure of 1.5 out of 10.
-check-units: ## The units: correct, and shut in
+check-units: ## The systemd units: correct and sandboxed
 	cargo build
 	rm -rf $(stage)
 	@$(MAKE) --no-print-directory install DESTDIR= prefix=$(stage) sysconfdir=$(stage)/etc profile=debug >/dev/null
@@ -161,14 +161,14 @@ SECONDS = 60
 SEED    = 1
 FILES   = 300
 
-crash-test: ## Kill the daemon under load again and again, for SECONDS=60 (SEED=1): nothing promised is lost
+crash-test: ## Kill the daemon under load again and again, for SECONDS=60 (SEED=1): no durable record is lost
 	STARGREY_CRASH_SECONDS=$(SECONDS) STARGREY_CRASH_SEED=$(SEED) cargo test --test it crash:: -- --nocapture
 
-damage-test: ## Start the daemon on FILES=300 damaged databases (SEED=1): none ends it for ever
+damage-test: ## Start the daemon on FILES=300 damaged databases (SEED=1): it serves requests with each of them
 	STARGREY_DAMAGE_FILES=$(FILES) STARGREY_DAMAGE_SEED=$(SEED) cargo test --test it damage:: -- --nocapture
 
 # With a nightly toolchain and cargo-fuzz, otherwise by mutated seeds alone.
-fuzz: ## Feed each reader of foreign bytes with what nobody would write, for SECONDS=60
+fuzz: ## Feed malformed input to each parser, for SECONDS=60
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
 		for target in $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs))); do \
 			mkdir -p fuzz/corpus/$$target && cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
@@ -178,10 +178,10 @@ fuzz: ## Feed each reader of foreign bytes with what nobody would write, for SEC
 		STARGREY_FUZZ_SECONDS=$(SECONDS) STARGREY_FUZZ_SEED=$(SEED) cargo test --release --test it fuzz:: -- --nocapture; \
 	fi
 
-bench: ## Speed, beside a null server, Postgrey and bare LMDB: QUICK=1, PART='known 100', journal, chores, lookups, scale or expiry
+bench: ## Speed, compared with a null server, Postgrey and bare LMDB: QUICK=1, PART='known 100', journal, chores, lookups, scale or expiry
 	cargo bench --bench policy -- $(if $(QUICK),quick) $(PART)
 
-clean: ## Remove all that was built
+clean: ## Remove all build results
 	cargo clean
 
 .PHONY: help build run install dist check check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean

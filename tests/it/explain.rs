@@ -183,19 +183,28 @@ fn no_attribute_is_required() {
 }
 
 #[test]
-fn every_key_of_pending_and_explain_in_json_is_in_the_page() {
+fn every_key_of_pending_and_explain_in_json_is_in_the_pages() {
     let (on, clock) = started(&["--targrey", "--tarpit=65"]);
     attempt(&on);
     clock.advance(70);
     attempt(&on);
     let page = crate::manual::source("man/stargreyctl.1");
     let (_, json) = page.split_once("\n.Sh JSON\n").unwrap();
-    for (verb, arguments) in [("pending", &["pending"][..]), ("explain", &QUESTION)] {
+    let bus = crate::manual::source("man/stargrey-dbus.7");
+    for (verb, arguments, rows) in [
+        ("pending", &["pending"][..], &["Of ListTriplets"][..]),
+        ("explain", &QUESTION, &["Of Explain", "Of ListTriplets"]),
+    ] {
         let (_, item) = json.split_once(&format!("\n.It Ic {verb}\n")).unwrap();
         let item = item.split("\n.It ").next().unwrap();
-        let named: Vec<&str> = item
-            .lines()
-            .filter_map(|line| line.strip_prefix(".Cm "))
+        let of_page = item.lines().filter_map(|line| line.strip_prefix(".Cm "));
+        let of_bus = rows.iter().flat_map(|rows| {
+            let (_, rows) = bus.split_once(&format!("\n.Ss {rows}")).unwrap();
+            let rows = rows.split("\n.S").next().unwrap();
+            rows.lines().filter_map(|line| line.strip_prefix(".It Cm "))
+        });
+        let named: Vec<&str> = of_page
+            .chain(of_bus)
             .flat_map(|line| line.split([' ', ',', ';']))
             .collect();
         let value = on.ctl_json(arguments).1;
