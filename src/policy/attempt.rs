@@ -1,38 +1,38 @@
-//! One attempt to deliver, whichever front end saw it.
+//! A delivery attempt, independent of the front end.
 
-/// Where in the SMTP dialogue the question was asked.
+/// The stage of the SMTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
-    /// At RCPT TO, or the front end does not say (Exim): the stage at which greylisting happens.
+    /// RCPT TO, or unknown (Exim): the stage at which greylisting happens.
     #[default]
     Recipient,
-    /// At DATA: the client has got at least one recipient accepted and goes on.
+    /// DATA: at least one recipient of the client was accepted.
     Data,
-    /// Anywhere else.
+    /// Any other stage.
     Other,
 }
 
-/// The attempt. What the front end did not say is `None`; addresses are bytes as they came.
+/// An attempt. Attributes that the front end does not have are `None`; addresses are raw bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Attempt<'a> {
-    /// Where in the dialogue.
+    /// The stage of the session.
     pub stage: Stage,
     /// The client's address as text.
     pub client_address: Option<&'a [u8]>,
     /// The client's verified host name, `unknown` if it has none.
     pub client_name: Option<&'a [u8]>,
-    /// What the client has called itself (HELO, EHLO).
+    /// The client's HELO or EHLO name.
     pub helo_name: Option<&'a [u8]>,
     /// Envelope sender, empty for the null sender.
     pub sender: Option<&'a [u8]>,
     /// Envelope recipient.
     pub recipient: Option<&'a [u8]>,
-    /// What all questions about one message have in common.
+    /// An identifier shared by all requests about one message.
     pub instance: Option<&'a [u8]>,
-    /// The queue id, once there is one.
+    /// The queue id, if there is one already.
     pub queue_id: Option<&'a [u8]>,
-    /// Whether the mail server says that it is under stress (`STRESS_README` of Postfix).
+    /// Whether the mail server is under stress (`STRESS_README` of Postfix).
     pub is_stressed: bool,
-    /// The name as which the client has authenticated itself (SASL), if it has.
+    /// The SASL login name of an authenticated client.
     pub user: Option<&'a [u8]>,
 }

@@ -1,9 +1,8 @@
-//! Entries that can be read and never match.
+//! Valid entries that never match.
 //!
 //! In a list any word is the name of a host or a domain, as in Postgrey. So a word in the form of another program's
-//! lists, or with a comma too many, is not an error, and exempts nobody. This module says which entries these are and, where
-//! that can be guessed, what to write instead. List files and entries that are added while the daemon runs are held
-//! against it alike.
+//! lists, or with an additional comma, is not an error, but exempts nobody. This module finds these entries and, if
+//! possible, suggests what to write instead. It is used for list files and runtime entries.
 //!
 //! | entry | in the list of clients | in a list of addresses |
 //! | --- | --- | --- |
@@ -15,55 +14,55 @@
 //!
 //! # What is not here
 //!
-//! Expressions: whether one can match is not decided.
+//! Expressions are not checked.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use super::pattern::{AddressPattern, ClientPattern};
 
-/// Longest name in the domain name system, in bytes.
+/// Maximum length of a name in DNS, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// Longest label of one.
+/// Maximum length of a label in DNS, in bytes.
 const LONGEST_LABEL: usize = 63;
 
-/// Characters that enclose an entry, or stand behind it, in the lists of other programs.
+/// Characters around or after an entry in the lists of other programs.
 const AROUND: [char; 10] = ['"', '\'', '<', '>', '[', ']', '(', ')', ',', ';'];
 
-/// Characters that only an expression has.
+/// Characters that occur in expressions only.
 const OF_EXPRESSIONS: [char; 10] = ['\\', '^', '$', '(', ')', '|', '+', '[', ']', '{'];
 
 /// Why an entry never matches.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Dead {
-    /// No client has this name.
+    /// No client can have this name.
     #[error("no client has a name like this{0}")]
     Name(Instead),
-    /// The name of a client has other characters than ASCII.
+    /// The name of a client is not ASCII.
     #[error("names of clients are ASCII; write the form that begins with xn--")]
     NotAscii,
-    /// From one client address to another.
+    /// A range of client addresses.
     #[error("a range is not an entry; write networks, ADDRESS/LENGTH")]
     Range,
     /// A mail address in a list of clients.
     #[error("this is a mail address in a list of clients; add it to the senders or recipients")]
     MailAddress,
-    /// No mail address has this domain.
+    /// No mail address can have this domain.
     #[error("no mail address has a domain like this{0}")]
     Domain(Instead),
-    /// No mail address is this one.
+    /// No mail address can look like this.
     #[error("no mail address looks like this{0}")]
     Address(Instead),
     /// A client's address in a list of mail addresses.
     #[error("this is a client address; add it to the client whitelist")]
     ClientAddress,
-    /// The null sender as it stands in SMTP.
+    /// The null sender as written in SMTP.
     #[error("write /^$/ for the null sender")]
     NullSender,
 }
 
-/// What is likely meant, if that can be told.
+/// The entry that was probably intended, if known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Instead(Option<String>);
 
@@ -77,7 +76,7 @@ impl fmt::Display for Instead {
 }
 
 impl ClientPattern {
-    /// Whether no client matches this. Much cheaper than to say why.
+    /// Whether no client can match this. Much cheaper than [`Self::dead`].
     #[must_use]
     pub fn is_dead(&self) -> bool {
         match self {
@@ -86,7 +85,7 @@ impl ClientPattern {
         }
     }
 
-    /// Why no client matches this; `None` if one can.
+    /// Why no client can match this; `None` if one can.
     #[must_use]
     pub fn dead(&self) -> Option<Dead> {
         let Self::Host(name) = self else {
@@ -114,7 +113,7 @@ impl ClientPattern {
 }
 
 impl AddressPattern {
-    /// Whether no mail address matches this. Much cheaper than to say why.
+    /// Whether no mail address can match this. Much cheaper than [`Self::dead`].
     #[must_use]
     pub fn is_dead(&self) -> bool {
         match self {
@@ -125,7 +124,7 @@ impl AddressPattern {
         }
     }
 
-    /// Why no mail address matches this; `None` if one can.
+    /// Why no mail address can match this; `None` if one can.
     #[must_use]
     pub fn dead(&self) -> Option<Dead> {
         if !self.is_dead() {
@@ -148,8 +147,8 @@ impl AddressPattern {
     }
 }
 
-/// What is likely meant by an entry: what is left without what other programs have around it, or an expression, which
-/// begins like this where there were wildcards.
+/// The entry that was probably intended: without the characters of other programs around it, or an expression, which
+/// begins with `begin` if the entry has wildcards.
 fn likely(text: &str, begin: &str, is_alive: fn(&str) -> bool) -> Option<String> {
     let cleaned = cleaned(text);
     if cleaned != text && is_alive(cleaned) {
@@ -213,13 +212,13 @@ fn is_mail(text: &str) -> bool {
     !text.is_empty() && AddressPattern::parse(text).is_ok_and(|pattern| !pattern.is_dead())
 }
 
-/// Whether a client can have this name, or one below it: Postfix takes no other for verified.
+/// Whether a client can have this name, or one below it: Postfix accepts no other as verified.
 fn is_host(name: &str) -> bool {
     let is_bounded = |label: &str| !label.starts_with('-') && !label.ends_with('-');
     name.is_ascii() && is_domain(name) && name.split('.').all(is_bounded)
 }
 
-/// Whether there can be a domain of this name; one that ends with a number is an address, or nothing.
+/// Whether a domain can have this name. A name that ends with a number is an address or invalid.
 fn is_domain(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_' || !c.is_ascii();
     let is_label = |label: &str| {
@@ -231,7 +230,7 @@ fn is_domain(name: &str) -> bool {
         && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether this can stand behind the `@` of an address: a domain, or an address in brackets.
+/// Whether this can follow the `@` of an address: a domain, or an IP address in brackets.
 fn is_domain_part(text: &str) -> bool {
     let literal = text
         .strip_prefix('[')
@@ -246,7 +245,7 @@ fn is_domain_part(text: &str) -> bool {
     }
 }
 
-/// Whether this can stand before the `@` of an address, without quotation marks. A `*` can, and is never meant.
+/// Whether this can precede the `@` of an address, without quotation marks. `*` could, but is never intended.
 fn is_user(text: &str) -> bool {
     let is_odd = |c: char| matches!(c, '*' | '@' | ':' | '\\') || c != '\'' && AROUND.contains(&c);
     !text.is_empty() && !text.contains(is_odd)

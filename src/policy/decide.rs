@@ -1,4 +1,4 @@
-//! The second half of a decision: what the records say.
+//! The second half of a decision, which needs the records.
 
 use super::tarpit::{self, Sleep, SleepChange};
 use super::{
@@ -7,22 +7,20 @@ use super::{
 };
 use crate::types::Timestamp;
 
-/// The records of a case whose lifetime is not over: what the case is decided on.
-///
-/// [`Case::facts`] alone makes one, so that nobody decides on less than is known.
+/// The records of a case that have not expired, on which it is decided. Only [`Case::facts`] creates them, so that no
+/// decision can miss a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveFacts {
     client: Option<Client>,
-    /// What the records under all names say together.
+    /// The records under all names, merged.
     triplet: Option<Triplet>,
-    /// Under which name the best of them is kept: one that has passed before one that waits, else the first.
+    /// The name with the best of them: a passed one before a waiting one, else the first.
     name: usize,
     sleep: Option<Sleep>,
 }
 
 impl Case {
-    /// What is known about the case: the `stored` records, without those that have expired. The caller has merged the
-    /// write-behind buffer into them.
+    /// The `stored` records without the expired ones. The caller has merged the write-behind buffer into them.
     #[must_use]
     pub fn facts(&self, stored: &Facts, session: Session, params: &Params) -> LiveFacts {
         let now = session.now;
@@ -71,7 +69,7 @@ impl Case {
         self.names().nth(changes.name)
     }
 
-    /// Decides on what is known, and notes the steps in `trace`.
+    /// Decides on `facts`, and notes the steps in `trace`.
     pub fn decide(
         &self,
         facts: &LiveFacts,
@@ -110,7 +108,7 @@ impl LiveFacts {
         self.triplet
     }
 
-    /// The outcome for a client that passes at once.
+    /// The outcome for an auto-whitelisted client.
     fn by_reputation(&self, now: Timestamp, params: &Params) -> Option<Outcome> {
         let client = self.client?;
         client
@@ -124,7 +122,7 @@ impl LiveFacts {
             })
     }
 
-    /// The outcome for a client that does not pass at once.
+    /// The outcome for a client that is not auto-whitelisted.
     fn undecided(&self, asked: (&Case, Session), params: &Params) -> Outcome {
         if asked.0.triplet.is_some() {
             self.at_recipient(asked, params)
@@ -133,7 +131,7 @@ impl LiveFacts {
         }
     }
 
-    /// The triplet moves on; a deferral may become a sleep.
+    /// Greylists; a deferral may become a sleep.
     fn at_recipient(&self, (case, session): (&Case, Session), params: &Params) -> Outcome {
         let now = session.now;
         let step = greylist::step(self.triplet, case.why(), now, params);
@@ -171,7 +169,7 @@ impl LiveFacts {
         outcome
     }
 
-    /// A client that has come as far as DATA passes; it may have survived its sleep.
+    /// At DATA the client passes; it may have survived its sleep.
     fn at_data(&self, session: Session, params: &Params) -> Outcome {
         let now = session.now;
         let survival = tarpit::survival(self.sleep, session);
@@ -197,7 +195,7 @@ impl LiveFacts {
             },
             Err((reason, left)) => Outcome {
                 changes: Changes {
-                    // A client's first record is stored at once; there is none yet that a later one could replace.
+                    // A client's first record must be durable, because there is no older one to fall back on.
                     durable: whitelisted || (counted.is_some() && self.client.is_none()),
                     ..changes
                 },
@@ -209,7 +207,7 @@ impl LiveFacts {
     }
 }
 
-/// Whether a client's next record is the one that makes it pass at once.
+/// Whether the client becomes auto-whitelisted by its next record.
 fn becomes_whitelisted(next: Option<Client>, params: &Params) -> bool {
     next.is_some_and(|client| Some(client.count) == params.auto_whitelist)
 }

@@ -1,26 +1,26 @@
-//! The organizational domain of a host: what its owner has registered, as the public suffix list says.
+//! The organizational domain of a host: the domain that its owner has registered, by the public suffix list.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest domain name, in bytes (RFC 1035, 2.3.4).
+/// Maximum length of a domain name, in bytes (RFC 1035, 2.3.4).
 const MOST_BYTES: usize = 253;
 
-/// An organizational domain (RFC 7489, 3.2): a public suffix that is in the list, and one label before it. Lower case,
-/// without the final dot. Cheap to clone.
+/// An organizational domain (RFC 7489, 3.2): a listed public suffix and one label before it. Lower case, without the
+/// final dot. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Domain(Arc<str>);
 
 impl Domain {
-    /// The organizational domain that a host or a mail domain belongs to. `None` for an address, for a name that DNS
-    /// cannot have, for a public suffix itself, and below a suffix that the list does not know.
+    /// The organizational domain of a host or a mail domain. `None` for an address, an invalid name, a public suffix
+    /// itself, and a name below an unknown suffix.
     #[must_use]
     pub fn of(name: &[u8]) -> Option<Self> {
         let name = name.strip_suffix(b".").unwrap_or(name);
         if !is_host_name(name) {
             return None;
         }
-        // The list has its names in lower case, and takes others for unknown ones.
+        // The list compares case-sensitively, with lower-case names.
         let name = str::from_utf8(name).ok()?.to_ascii_lowercase();
         let domain = psl::domain(name.as_bytes())?;
         if !domain.suffix().is_known() {
@@ -31,7 +31,7 @@ impl Domain {
             .map(|domain| Self(Arc::from(domain)))
     }
 
-    /// The domain that was written into a key. It is one still, even if the list has changed since.
+    /// The domain in a stored key. It stays valid even if the list has changed since.
     pub(super) fn from_key(name: &[u8]) -> Option<Self> {
         let is_name = name.len() <= MOST_BYTES
             && !name.iter().any(u8::is_ascii_uppercase)
@@ -47,14 +47,13 @@ impl Domain {
     }
 }
 
-/// Whether a host can have this name, as far as its letters go; `true` for an IPv4 address and for its beginning.
+/// Whether the characters of a host name are valid; `true` for an IPv4 address and its prefixes.
 #[must_use]
 pub fn is_host_name(name: &[u8]) -> bool {
     name.len() <= MOST_BYTES && name.split(|byte| *byte == b'.').all(is_label)
 }
 
-/// Whether this is one label of a host's name, as Postfix takes it for one (with `_`, which names in DNS have
-/// nevertheless).
+/// Whether this is a valid label of a host name for Postfix (with `_`, which occurs in DNS).
 pub(super) fn is_label(label: &[u8]) -> bool {
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let has_hyphen = label.starts_with(b"-") || label.ends_with(b"-");

@@ -1,10 +1,10 @@
-//! Evidence: what is known about an attempt from outside, for instance from DNS.
+//! Evidence: external facts about an attempt, for instance from DNS.
 //!
-//! A check that needs such an answer looks for it in the [`Evidence`] of the attempt. If it is missing,
-//! [`plan`](super::plan) says what must be looked up; the caller asks, adds the findings and plans again.
+//! A check reads the evidence it needs from the attempt's [`Evidence`]. If it is missing, [`plan`](super::plan) returns
+//! what must be looked up; the caller does that, adds the findings and plans again.
 //!
-//! Evidence belongs to one request and only grows: what is in it is never looked up again. After [`ROUNDS`] rounds,
-//! or at the deadline, what is still missing is [`Finding::NoAnswer`]; each check says what that means.
+//! Evidence belongs to one request and only grows: nothing is looked up twice. After [`ROUNDS`] rounds, or at the
+//! deadline, missing evidence becomes [`Finding::NoAnswer`]; each check defines what that means.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
 use crate::types::{ClientIp, Prefix, ReplyText};
 
-/// How often the lookups of one request are asked for, each time with what was found before.
+/// Maximum number of rounds of lookups for one request, each with the findings of the rounds before.
 pub const ROUNDS: usize = 3;
 
-/// Something that can be looked up outside.
+/// A lookup.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lookup {
     /// The A records of a client in a DNS list.
@@ -29,19 +29,19 @@ pub enum Lookup {
     Spf(SpfQuestion),
 }
 
-/// On whose account a lookup is made, so that no one takes the room of the others.
+/// The source that caused a lookup, by which lookups are limited.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum LookupSource {
-    /// A zone that the administrator has named.
+    /// A DNS list of the administrator.
     Zone(Zone),
-    /// The texts of such a zone: they only adorn a refusal.
+    /// The texts of a DNS list, needed only for the text of a rejection.
     Texts(Zone),
-    /// The network of a client: who sends has chosen the names that are looked up.
+    /// The network of a client, whose sender chooses the names that are looked up.
     Network(Prefix),
 }
 
 impl Lookup {
-    /// On whose account it is made.
+    /// Its source.
     #[must_use]
     pub fn source(&self) -> LookupSource {
         match self {
@@ -52,24 +52,24 @@ impl Lookup {
     }
 }
 
-/// What a lookup has found.
+/// The result of a lookup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// These addresses. The resolver leaves out all that are not in 127.0.0.0/8.
+    /// These addresses. The resolver drops those outside 127.0.0.0/8.
     Addresses(Arc<[Ipv4Addr]>),
     /// This text.
     Text(ReplyText),
     /// There is no record.
     Absent,
-    /// What SPF says.
+    /// The result of SPF.
     Spf(SpfFinding),
-    /// There was no answer in time, or an error.
+    /// No answer in time, or an error.
     NoAnswer,
 }
 
 impl Finding {
-    /// What a list has replied with if that was nothing but an error code; unspecified if it was no address of a list
-    /// at all.
+    /// The error code of a DNS list's reply that has no listing; unspecified if the reply had no address in
+    /// 127.0.0.0/8.
     #[must_use]
     pub fn error_code(&self) -> Option<Ipv4Addr> {
         match self {
@@ -91,7 +91,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What a lookup has found; `None` if it must still be asked.
+    /// The result of a lookup; `None` if it is missing.
     #[must_use]
     pub fn find(&self, lookup: &Lookup) -> Option<&Finding> {
         let found = self.found.iter().find(|(known, _)| known == lookup);
@@ -101,7 +101,7 @@ impl Evidence {
         }
     }
 
-    /// The organizational domain that SPF has passed for, if it was asked and has.
+    /// The organizational domain that SPF has passed for, if it was evaluated and passed.
     #[must_use]
     pub fn spf_domain(&self) -> Option<&Domain> {
         self.found.iter().find_map(|(_, finding)| match finding {
@@ -114,7 +114,7 @@ impl Evidence {
         })
     }
 
-    /// Adds findings. What is known already stays.
+    /// Adds findings, without replacing any.
     pub fn add(&mut self, findings: impl IntoIterator<Item = (Lookup, Finding)>) {
         for (lookup, finding) in findings {
             if self.found.iter().all(|(known, _)| *known != lookup) {
@@ -123,21 +123,20 @@ impl Evidence {
         }
     }
 
-    /// Ends the lookups of the request: what is missing counts as [`Finding::NoAnswer`].
+    /// Ends the lookups of the request: missing evidence counts as [`Finding::NoAnswer`].
     pub const fn close(&mut self) {
         self.is_closed = true;
     }
 }
 
-/// The error code that these addresses are, if no listing is among them.
+/// The error code among these addresses, if no listing is among them.
 pub(super) fn error_code(addresses: &[Ipv4Addr]) -> Option<Ipv4Addr> {
     let is_listed = addresses.iter().copied().any(is_listing);
     let first = addresses.first().copied();
     (!is_listed).then(|| first.unwrap_or(Ipv4Addr::UNSPECIFIED))
 }
 
-/// Whether an address is the answer of a list, and not an error code. 127.0.0.255 says that a name server is refused
-/// (dnswl.org).
+/// Whether an address is a listing, not an error code. 127.0.0.255 means that the name server is refused (dnswl.org).
 pub(super) fn is_listing(answer: Ipv4Addr) -> bool {
     match answer.octets() {
         [127, 255, 255, _] | [127, 0, 0, 255] => false,

@@ -1,4 +1,4 @@
-//! By what a client is known in the keys of records: its network, or its organizational domain.
+//! The identity of a client in the keys of records: its network, or its organizational domain.
 //!
 //! # In a key
 //!
@@ -8,8 +8,7 @@
 //!          / %x07 length name         ; a domain: bytes of the name, the name in lower case
 //! ```
 //!
-//! An identity says by itself where it ends. Domains stand behind all networks, and the keys of one identity are one
-//! range.
+//! An identity is self-delimiting. Domains are sorted after all networks, and the keys of one identity are one range.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,10 +20,10 @@ const IPV4: u8 = 4;
 const IPV6: u8 = 6;
 const DOMAIN: u8 = 7;
 
-/// Bytes of the longest identity of a network.
+/// Maximum length of a network's identity, in bytes.
 pub(super) const LONGEST_NETWORK: usize = 18;
 
-/// By what a client is known.
+/// The identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// A network.
@@ -43,7 +42,7 @@ impl Identity {
         }
     }
 
-    /// The identity that a key begins with, and what stands behind it.
+    /// The identity at the beginning of a key, and the rest.
     pub(crate) fn read(key: &[u8]) -> Option<(Self, &[u8])> {
         let (&[family, length], rest) = key.split_first_chunk()?;
         if family == DOMAIN {
@@ -61,7 +60,7 @@ impl Identity {
         is_whole.then_some((Self::Network(network), rest))
     }
 
-    /// Writes what a key begins with.
+    /// Writes the beginning of a key.
     pub(super) fn write(&self, key: &mut Vec<u8>) {
         match self {
             Self::Network(network) => {
@@ -86,7 +85,7 @@ impl Identity {
         }
     }
 
-    /// Bytes that it needs in a key, at most.
+    /// Maximum length in a key, in bytes.
     pub(super) fn room(&self) -> usize {
         match self {
             Self::Network(_) => LONGEST_NETWORK,
@@ -121,7 +120,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The bytes with zeros behind them; `None` if there are too many.
+/// The bytes, padded with zeros; `None` if there are too many.
 fn padded<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
     let mut out = [0; N];
     out.get_mut(..bytes.len())?.copy_from_slice(bytes);

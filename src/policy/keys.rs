@@ -1,4 +1,4 @@
-//! What makes two attempts the same: the client's identity, folded sender, recipient.
+//! The keys of records: a triplet's is the client's identity, the folded sender and the recipient.
 //!
 //! # The key
 //!
@@ -7,9 +7,9 @@
 //! client  = identity
 //! ```
 //!
-//! The [`Identity`] says by itself where it ends and no address has a NUL in it, so two triplets never share
-//! a key, and one network's triplets are one range, as are those of one domain. (Postgrey joins its parts with `/`,
-//! which addresses may contain.)
+//! The [`Identity`] is self-delimiting and addresses contain no NUL, so two triplets never share a key. The triplets of
+//! one network, and those of one domain, are one range. (Postgrey joins the parts with `/`, which addresses may
+//! contain.)
 //!
 //! # Folding a sender
 //!
@@ -24,10 +24,10 @@ use crate::types::Prefix;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TripletKey(Vec<u8>);
 
-/// What a triplet's key is made of.
+/// The parts of a triplet's key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TripletParts {
-    /// By what the client is known.
+    /// The client's identity.
     pub identity: Identity,
     /// The sender, folded and lower-cased.
     pub sender: Vec<u8>,
@@ -35,8 +35,7 @@ pub struct TripletParts {
     pub recipient: Vec<u8>,
 }
 
-/// Identifies a client (or its network or domain) for the auto-whitelist. The keys of its triplets begin with these
-/// bytes.
+/// Identifies a client, network or domain for the auto-whitelist. The keys of its triplets begin with the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientKey(Vec<u8>);
 
@@ -49,8 +48,8 @@ impl TripletKey {
         })
     }
 
-    /// The key of which these are the [`parts`](Self::parts): the sender is folded already. Folding it once more
-    /// might cut more off: `PRVS=1=joe@…` is kept as `prvs=#=joe@…`, which would become `joe@…`.
+    /// The key with these [`parts`](Self::parts), whose sender is folded already. Folding it again might remove more:
+    /// `PRVS=1=joe@…` is stored as `prvs=#=joe@…`, which would become `joe@…`.
     #[must_use]
     pub fn from_parts(identity: &Identity, folded_sender: &[u8], recipient: &[u8]) -> Self {
         Self::write(identity, recipient, folded_sender.len(), |key| {
@@ -58,12 +57,12 @@ impl TripletKey {
         })
     }
 
-    /// The key that has these bytes.
+    /// The key with these bytes.
     pub(crate) const fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// What the key is made of; `None` if the bytes are no key's.
+    /// The parts of the key; `None` if the bytes are not a valid key.
     #[must_use]
     pub fn parts(&self) -> Option<TripletParts> {
         let (identity, text) = Identity::read(&self.0)?;
@@ -84,7 +83,7 @@ impl TripletKey {
         let room = sender_room
             .saturating_add(recipient.len())
             .saturating_add(identity.room())
-            // The NUL, and what folding may add.
+            // The NUL, and the bytes that folding may add.
             .saturating_add(6);
         let mut key = Vec::with_capacity(room);
         identity.write(&mut key);
@@ -98,7 +97,7 @@ impl TripletKey {
         Self(key)
     }
 
-    /// Whether the client is known by a domain.
+    /// Whether the client's identity is a domain.
     #[must_use]
     pub fn is_of_domain(&self) -> bool {
         Identity::is_domain(&self.0)
@@ -112,7 +111,7 @@ impl TripletKey {
 }
 
 impl TripletParts {
-    /// The key that is made of them.
+    /// Builds the key from them.
     #[must_use]
     pub fn key(&self) -> TripletKey {
         TripletKey::from_parts(&self.identity, &self.sender, &self.recipient)
@@ -129,25 +128,25 @@ impl ClientKey {
         Self(key)
     }
 
-    /// The key that has these bytes.
+    /// The key with these bytes.
     pub(crate) const fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// By what the client is known; `None` if the bytes are no key's.
+    /// The client's identity; `None` if the bytes are not a valid key.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
         let (identity, rest) = Identity::read(&self.0)?;
         rest.is_empty().then_some(identity)
     }
 
-    /// The client's network; `None` if it is known by a domain, or the bytes are no key's.
+    /// The client's network; `None` if its identity is a domain, or the bytes are not a valid key.
     #[must_use]
     pub fn network(&self) -> Option<Prefix> {
         self.identity()?.network()
     }
 
-    /// Whether the client is known by a domain.
+    /// Whether the client's identity is a domain.
     #[must_use]
     pub fn is_of_domain(&self) -> bool {
         Identity::is_domain(&self.0)
@@ -160,7 +159,7 @@ impl ClientKey {
     }
 }
 
-/// Writes `sender` with everything left out that changes from mail to mail.
+/// Writes `sender` without the parts that change from mail to mail.
 pub(super) fn fold_sender(sender: &[u8], out: &mut Vec<u8>) {
     let Some(at) = sender.iter().position(|byte| *byte == b'@') else {
         out.extend_from_slice(sender);
@@ -233,12 +232,12 @@ fn strip_batv(local: &[u8]) -> &[u8] {
     }
 }
 
-/// What stands before the first `+`.
+/// The part before the first `+`.
 fn cut_extension(local: &[u8]) -> &[u8] {
     local.split(|byte| *byte == b'+').next().unwrap_or_default()
 }
 
-/// Writes `local` with each run of digits that stands as a word replaced by `#`.
+/// Writes `local` with each number that is a whole word replaced by `#`.
 fn fold_digits(local: &[u8], out: &mut Vec<u8>) {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let mut rest = local;
@@ -265,7 +264,7 @@ fn fold_digits(local: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The parts before and behind the first `separator`.
+/// The parts before and after the first `separator`.
 fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == separator)?;
     let (head, tail) = bytes.split_at_checked(at)?;

@@ -1,4 +1,4 @@
-//! What a decision yields: verdict, reason, what decided, and what has to be remembered.
+//! The outcome of a decision: verdict, reason, cause, and changes of records.
 
 use super::greylist::Triplet;
 use super::lists::EntryRef;
@@ -8,7 +8,7 @@ use super::verdict::{Tarpitting, Verdict};
 use super::why::Cause;
 use crate::types::{ListName, Reason, Span};
 
-/// What decided, so that an administrator can be told.
+/// What decided, for administrators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Because {
     /// The request itself, or a rule without a record.
@@ -27,14 +27,14 @@ pub enum Because {
     Store,
 }
 
-/// Why a client is made to wait at all, where not everybody is.
+/// Why a client is suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspicion {
     /// Its name matches this rule of [`s25r`](super::s25r), 0 to 7.
     S25r(u8),
-    /// An entry says so.
+    /// An entry matches.
     Entry(EntryRef),
-    /// DNS lists have it, with weights of this sum.
+    /// DNS lists have it, with this sum of weights.
     DnsLists(i32),
 }
 
@@ -48,7 +48,7 @@ impl Suspicion {
             Self::Entry(entry) => match entry.list {
                 ListName::ClientAccess => Cause::Table,
                 ListName::GreylistConf => Cause::Rule,
-                // Where greylisting is opt-in, the recipient is listed; that says nothing about the client.
+                // Where greylisting is opt-in, the recipient is listed, which is not a property of the client.
                 ListName::Client
                 | ListName::Recipient
                 | ListName::Sender
@@ -59,23 +59,23 @@ impl Suspicion {
     }
 }
 
-/// What has to be remembered.
+/// The changes of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Changes {
     /// The triplet's next record.
     pub triplet: Option<Triplet>,
-    /// Under which name of the case it is kept: 0 is the first. Durable changes are always kept under the first.
+    /// The name of the case under which it is stored: 0 is the first. Durable changes always use the first.
     pub name: usize,
     /// The client's next record.
     pub client: Option<Client>,
-    /// What becomes of the client's sleep.
+    /// The change of the client's sleep.
     pub sleep: Option<SleepChange>,
-    /// Whether they must be durable before the reply. Others (last seen, early retries) may be lost by a crash.
+    /// Whether they must be durable before the reply. Others (last seen, early retries) may be lost in a crash.
     pub durable: bool,
 }
 
 impl Changes {
-    /// Nothing.
+    /// No changes.
     pub const NONE: Self = Self {
         triplet: None,
         name: 0,
@@ -84,7 +84,7 @@ impl Changes {
         durable: false,
     };
 
-    /// Whether there is nothing to remember.
+    /// Whether there are no changes.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.triplet.is_none() && self.client.is_none() && self.sleep.is_none()
@@ -101,7 +101,7 @@ pub struct Outcome {
     pub reason: Reason,
     /// What decided.
     pub because: Because,
-    /// What has to be remembered.
+    /// The changes of records.
     pub changes: Changes,
     /// How long the triplet had waited when it passed for the first time.
     pub waited: Option<Span>,
@@ -109,9 +109,9 @@ pub struct Outcome {
     pub whitelisted: bool,
     /// What made the client suspicious.
     pub suspicion: Option<Suspicion>,
-    /// What became of the tarpit.
+    /// The result of the tarpit.
     pub tarpitting: Tarpitting,
-    /// What is left of the sleep that DATA came too early for.
+    /// The remaining time of the sleep, if DATA came too early.
     pub left: Span,
 }
 
@@ -136,7 +136,7 @@ impl Outcome {
         }
     }
 
-    /// A decision that changes nothing.
+    /// An outcome without changes.
     pub const fn new(verdict: Verdict, reason: Reason, because: Because) -> Self {
         Self {
             verdict,

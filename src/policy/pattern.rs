@@ -1,4 +1,4 @@
-//! Entries of the lists: text to meaning. The forms are Postgrey 1.37's; the first that fits counts.
+//! Parses the entries of lists. The forms are Postgrey 1.37's; the first that fits is used.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,16 +8,16 @@ use regex_automata::util::syntax;
 use super::set::ExpressionSet;
 use crate::types::{Prefix, PrefixError};
 
-/// Memory a single expression may take when compiled.
+/// Maximum memory of a single compiled expression, in bytes.
 pub(super) const EXPRESSION_SIZE: usize = 4 << 20;
 
-/// Memory all expressions of a list may take when compiled.
+/// Maximum memory of all compiled expressions of a list, in bytes.
 pub(super) const EXPRESSIONS_SIZE: usize = 256 << 20;
 
-/// Why an entry means nothing.
+/// Why an entry is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// A blank within an entry; there is one entry a line.
+    /// A blank within an entry; each line has one entry.
     #[error("a blank inside an entry; write one entry per line")]
     Blank,
     /// `//`.
@@ -26,10 +26,10 @@ pub enum PatternError {
     /// The expression cannot be compiled.
     #[error("bad expression: {0}")]
     Expression(String),
-    /// Looks like an address or a network, but is none.
+    /// Looks like an address or a network, but is not one.
     #[error("bad address: {0}")]
     Address(#[from] PrefixError),
-    /// A slash where none can be.
+    /// A slash at an invalid place.
     #[error("not a host name, address, network or /expression/")]
     Slash,
 }
@@ -59,11 +59,11 @@ pub enum AddressPattern {
 }
 
 impl ClientPattern {
-    /// Reads an entry; `text` is trimmed and not empty.
+    /// Parses an entry; `text` is trimmed and not empty.
     ///
     /// # Errors
     ///
-    /// [`PatternError`] says why the text has no meaning.
+    /// [`PatternError`] says why the text is invalid.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if let Some(expression) = expression(text)? {
             return Ok(Self::Expression(expression));
@@ -82,11 +82,11 @@ impl ClientPattern {
 }
 
 impl AddressPattern {
-    /// Reads an entry; `text` is trimmed and not empty.
+    /// Parses an entry; `text` is trimmed and not empty.
     ///
     /// # Errors
     ///
-    /// [`PatternError`] says why the text has no meaning.
+    /// [`PatternError`] says why the text is invalid.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         if let Some(expression) = expression(text)? {
             return Ok(Self::Expression(expression));
@@ -100,7 +100,7 @@ impl AddressPattern {
     }
 }
 
-/// The inside of `/…/`, proved to compile; `None` when the entry has another form.
+/// The inside of `/…/`, which compiles; `None` if the entry has another form.
 fn expression(text: &str) -> Result<Option<String>, PatternError> {
     if text.contains(char::is_whitespace) {
         return Err(PatternError::Blank);
@@ -126,13 +126,13 @@ fn expression(text: &str) -> Result<Option<String>, PatternError> {
 ///
 /// # Errors
 ///
-/// When together they are too large.
+/// If they are too large together.
 pub(super) fn compile_all(expressions: &[&str]) -> Result<ExpressionSet, regex::Error> {
     compile(expressions, EXPRESSIONS_SIZE)
 }
 
-/// Bytes of the automaton that an expression is compiled into: what the limits of this module bound. `None` when it
-/// is not an expression or larger than one may be.
+/// Size in bytes of the automaton of an expression, which the limits of this module bound. `None` if it is not an
+/// expression, or is too large.
 pub(super) fn compiled_size(expression: &str) -> Option<usize> {
     let syntax = syntax::Config::new()
         .case_insensitive(true)
@@ -158,7 +158,7 @@ fn compile(expressions: &[&str], size: usize) -> Result<ExpressionSet, regex::Er
     })
 }
 
-/// `a.b.c.d`, `a.b.c.d/len`, `a.b.c` (a /24) or `a.b` (a /16); `None` for what looks otherwise.
+/// `a.b.c.d`, `a.b.c.d/len`, `a.b.c` (a /24) or `a.b` (a /16); `None` for another form.
 fn ipv4(text: &str) -> Result<Option<Prefix>, PatternError> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),

@@ -1,7 +1,7 @@
-//! S25R: end users' lines, told from mail servers by the look of their reverse names.
+//! S25R: distinguishes end-user connections from mail servers by their reverse names.
 //!
 //! Seven patterns by ASAMI Hideo ("Selective SMTP Rejection", 2004; rule 1 as of 2009) are matched
-//! against the verified client name. The first that matches is the rule that hit.
+//! against the verified client name. The first that matches counts.
 //!
 //! | rule | what it finds |
 //! | --- | --- |
@@ -22,8 +22,8 @@
 //! [`Rules::Extended`] adds rule 7, and does not apply rules 1 to 6 to mail hosts: names of one label before their
 //! organizational domain, if that label says mail (`mx`, `mail01`, `smtp-out2`). Rule 7 is about whole words, which end
 //! where the letters end: `dsl` in `dsl7` and `static-dsl`, but not in `landslide`. The organizational domain is left
-//! out, for it is the name of a company. Below a suffix that the public suffix list does not know, it is taken for the
-//! last two labels.
+//! out, because it is the name of a company. Below a suffix that the public suffix list does not know, the last two
+//! labels count as it.
 
 use std::sync::LazyLock;
 
@@ -174,15 +174,15 @@ fn extended(name: &[u8], classic: Option<u8>) -> Finding {
     }
 }
 
-/// Whether a word for dynamic addresses stands before the organizational domain. Most names are settled without
-/// a look at the public suffix list.
+/// Whether a word for dynamic addresses precedes the organizational domain. For most names the public suffix list is
+/// not needed.
 fn has_dynamic_word(name: &[u8], words: &Words) -> bool {
     words.dynamic.is_match(name)
         && ClientIp::parse(name).is_none()
         && words.dynamic.is_match(before_domain(name))
 }
 
-/// Whether the name is one label that says mail, and an organizational domain.
+/// Whether the name is one label with a word for mail, and an organizational domain.
 fn is_mail_host(name: &[u8], words: &Words) -> bool {
     let label = name.split(|byte| *byte == b'.').next().unwrap_or_default();
     words.mail.is_match(label) && Domain::of(name).is_some() && before_domain(name) == label

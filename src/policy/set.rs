@@ -1,26 +1,26 @@
-//! Many expressions, matched all at once.
+//! Sets of expressions that are matched at once.
 //!
-//! The `regex` crate looks for literals that begin or end a match, to skip what cannot match. Collecting them takes time
-//! that grows with the square of the number of expressions, half a minute for 60,000, and so many are of no use.
-//! An expression that can begin with any byte, and comes first, ends the collection at once.
+//! The `regex` crate collects literals that begin or end a match, to skip text that cannot match. The time for that
+//! grows with the square of the number of expressions, to half a minute for 60,000, and that many literals are useless.
+//! An expression in first place that can begin with any byte prevents the collection.
 
 use regex::bytes::{RegexSet, RegexSetBuilder, SetMatches};
 
-/// Most expressions whose literals are collected: that takes a tenth of a second.
+/// Maximum number of expressions whose literals are collected, which takes a tenth of a second.
 const MOST_WITH_LITERALS: usize = 4096;
 
-/// Matches nothing, and may begin and end with any byte.
+/// Never matches, and may begin and end with any byte.
 const NOTHING: &str = r"(?s-u:.)\A(?s-u:.)";
 
 /// Expressions with the numbers of their order.
 #[derive(Debug, Default)]
 pub(super) struct ExpressionSet {
     set: RegexSet,
-    /// How many expressions of its own stand before the others.
+    /// Number of added expressions before the others.
     ahead: usize,
 }
 
-/// Which expressions match a subject.
+/// The expressions that match a subject.
 #[derive(Debug)]
 pub(super) struct Matches {
     matches: SetMatches,
@@ -28,11 +28,11 @@ pub(super) struct Matches {
 }
 
 impl ExpressionSet {
-    /// The set of these expressions, compiled as `configure` says.
+    /// The set of these expressions, compiled with the settings of `configure`.
     ///
     /// # Errors
     ///
-    /// When one cannot be compiled, or all together are too large.
+    /// If one cannot be compiled, or all together are too large.
     pub(super) fn new(
         expressions: &[&str],
         configure: impl FnOnce(&mut RegexSetBuilder) -> &mut RegexSetBuilder,
@@ -59,7 +59,7 @@ impl Matches {
         self.matches.matched(number.saturating_add(self.ahead))
     }
 
-    /// The numbers of those that match, in their order.
+    /// The numbers of those that match, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
         let matches = self.matches.iter();
         matches.filter_map(|number| number.checked_sub(self.ahead))

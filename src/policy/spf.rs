@@ -1,17 +1,17 @@
 //! SPF (RFC 7208): whether the owner of a mail domain lets a client send for it.
 //!
-//! What is asked is the MAIL FROM identity, or the HELO identity where MAIL FROM is empty. Only a domain below a known
-//! public suffix is asked about: of what passes nothing but its organizational [`Domain`] is used.
+//! The evaluated identity is MAIL FROM, or HELO if MAIL FROM is empty. Only a domain below a known public suffix is
+//! evaluated, because only the organizational [`Domain`] of a pass is used.
 
 use std::sync::Arc;
 
 use super::domain::Domain;
 use crate::types::{ClientIp, Prefix};
 
-/// The longest identity, in bytes: a local part of 64, `@` and a domain of 255 (RFC 5321, 4.5.3.1).
+/// Maximum length of an identity in bytes: a local part of 64, `@` and a domain of 255 (RFC 5321, 4.5.3.1).
 const MOST_BYTES: usize = 64 + 1 + 255;
 
-/// Bits of the network that stands for a client where its evaluations are counted.
+/// Bits of the network for which the evaluations of a client are counted.
 const IPV4_BITS: u8 = 24;
 const IPV6_BITS: u8 = 64;
 
@@ -28,7 +28,7 @@ struct Parts {
 }
 
 impl SpfQuestion {
-    /// The question of an attempt; `None` if it names no domain that can pass.
+    /// The question of an attempt; `None` if it has no domain that can pass.
     #[must_use]
     pub fn new(client: ClientIp, helo: &[u8], sender: &[u8]) -> Option<Self> {
         let is_short = |text: &&str| text.len() <= MOST_BYTES;
@@ -65,7 +65,7 @@ impl SpfQuestion {
         self.0.client.network(IPV4_BITS, IPV6_BITS)
     }
 
-    /// What the client has called itself, in lower case; empty if it is not known.
+    /// The client's HELO name in lower case; empty if unknown.
     #[must_use]
     pub fn helo(&self) -> &str {
         &self.0.helo
@@ -91,23 +91,23 @@ impl SpfQuestion {
     }
 }
 
-/// What an evaluation has found.
+/// The result of an evaluation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpfFinding {
     /// It passes; the organizational domain of the identity.
     Passed(Domain),
-    /// It does not count as passed; why.
+    /// It does not count as a pass, for this reason.
     NotPassed(SpfResult),
 }
 
-/// What SPF says, as it stands in the log.
+/// The result of SPF, as in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SpfResult {
     /// The domain lets the client send.
     Pass,
-    /// The domain lets anybody send: that is no pass.
+    /// The domain authorizes everybody, which does not count as a pass.
     PassAny,
-    /// There is no domain that could be asked about, or it has no record.
+    /// There is no domain to evaluate, or it has no record.
     None,
     /// The domain says nothing about the client.
     Neutral,
@@ -115,9 +115,9 @@ pub enum SpfResult {
     Softfail,
     /// The client is not allowed to send for the domain.
     Fail,
-    /// The record cannot be understood.
+    /// The record is invalid.
     Permerror,
-    /// There was no answer in time, or an error.
+    /// No answer in time, or an error.
     Temperror,
 }
 

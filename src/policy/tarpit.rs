@@ -1,15 +1,14 @@
-//! The tarpit: let the client wait for its answer, and see whether it hangs up.
+//! The tarpit: delays the reply, and checks whether the client hangs up.
 //!
-//! A mail server waits minutes for an answer (RFC 5321, 4.5.3.2, asks for five); most spamware does not.
-//! Postfix does the waiting, told by `SLEEP`. What it leads to is a matter of the [`Scheme`].
+//! A mail server waits minutes for a reply (RFC 5321, 4.5.3.2, requires five); most spam software does not. Postfix
+//! sleeps, on the action `SLEEP`. The [`Scheme`] defines what follows the sleep.
 //!
 //! # taRgrey
 //!
-//! A client, by its exact address, that is unknown has to sleep and is then accepted. It has
-//! survived when Postfix asks at DATA, no earlier than the sleep could be over; then it counts for the
-//! auto-whitelist and its record is removed. Without that it counts as hung up once the sleep is over, and
-//! is greylisted from then on, until it was not seen for the retry window. DATA of a message whose triplet had
-//! passed before counts for the auto-whitelist too, whatever the record.
+//! An unknown client, identified by its exact address, must sleep and then passes. It has survived if Postfix sends a
+//! DATA request after the sleep; then it counts for the auto-whitelist and its record is deleted. Otherwise it counts
+//! as hung up when the sleep is over, and is greylisted until it was not seen for the retry window. DATA of a message
+//! with a triplet that had passed before counts for the auto-whitelist too, whatever the record.
 //!
 //! | record           | attempt at `now`         | verdict                           | next record |
 //! | ---------------- | ------------------------ | --------------------------------- | ----------- |
@@ -21,56 +20,57 @@
 //! | sleep runs       | DATA                     | pass                              | unchanged   |
 //! | sleep is over    | DATA                     | pass, counted as survived         | none        |
 //!
-//! There is no room while Postfix is under stress or too many sleeps run already: each holds one of its
-//! processes. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the
-//! future (the clock was set back) runs at a recipient and is over at DATA: nobody loses by the step.
+//! There is no room while Postfix is under stress or too many sleeps are running, because each occupies an smtpd
+//! process. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the future
+//! (the clock was set back) counts as running at a recipient and as over at DATA, so that no client suffers from the
+//! step.
 
 use super::params::{Params, Scheme, Tarpit};
 use super::verdict::{Remaining, Tarpitting, Then, Verdict};
 use super::{Case, Session};
 use crate::types::{Reason, Span, Timestamp};
 
-/// A client that has hung up is noted as seen at most this often (taRgrey 0.31).
+/// Minimum time between two updates of last seen for a client that has hung up (taRgrey 0.31).
 const SEEN_INTERVAL: Span = Span::from_seconds(300);
 
-/// What is known about a client that was told to sleep under taRgrey.
+/// The record of a tarpitted client under taRgrey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sleep {
     /// When the sleep was ordered.
     pub ordered: Timestamp,
-    /// How long it takes.
+    /// Its length.
     pub length: Span,
     /// When the client was last seen.
     pub seen: Timestamp,
 }
 
 impl Sleep {
-    /// Whether the record's time is over and it counts as none.
+    /// Whether the record has expired and counts as none.
     #[must_use]
     pub fn is_expired(self, now: Timestamp, params: &Params) -> bool {
         now.since(self.seen) > params.retry_window
     }
 
-    /// What is left of the sleep at `now`, if it was ordered at `ordered`; all of it if that is in the future
-    /// (the clock was set back), so that nobody counts as hung up for that.
+    /// The remaining time at `now` of a sleep ordered at `ordered`; the whole sleep if that is in the future (the clock
+    /// was set back), so that no client counts as hung up for that.
     fn left(self, ordered: Timestamp, now: Timestamp) -> Span {
         self.length.less(now.since(ordered))
     }
 }
 
-/// What becomes of a client's record.
+/// The change of a sleep's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SleepChange {
-    /// It is kept in place of any older one.
+    /// It is stored, replacing an older one.
     Keep(Sleep),
-    /// It is removed.
+    /// It is deleted.
     Remove,
 }
 
-/// What a deferral becomes.
+/// The result of a deferral under a tarpit.
 pub(super) struct Ordered {
     pub(super) verdict: Verdict,
-    /// In place of the triplet's.
+    /// Replaces the reason of the triplet.
     pub(super) reason: Option<Reason>,
     pub(super) change: Option<SleepChange>,
     pub(super) tarpitting: Tarpitting,
@@ -87,7 +87,7 @@ impl Ordered {
     }
 }
 
-/// Where a deferral leads under a tarpit. An expired `record` must have been left out.
+/// The result of a deferral under a tarpit. The caller has dropped an expired `record`.
 pub(super) fn order(
     tarpit: Tarpit,
     remaining: Remaining,
@@ -143,18 +143,18 @@ pub(super) fn order(
     }
 }
 
-/// Whether a client that has come as far as DATA has survived its sleep: `Ok` if so, else why not.
+/// Whether a client has survived its sleep, at DATA: `Ok` if so, else why not.
 ///
 /// # Errors
 ///
-/// The reason of the outcome, and what is left of the sleep.
+/// The reason of the outcome, and the remaining time of the sleep.
 pub(super) fn survival(record: Option<Sleep>, session: Session) -> Result<(), (Reason, Span)> {
     let now = session.now;
     let sleep = record.ok_or((Reason::NotTarpitted, Span::ZERO))?;
-    // The message's own sleep, when it is remembered: another connection's may have begun earlier.
+    // The sleep of this message, if known, because that of another connection may have begun earlier.
     let ordered = session.tarpitted.unwrap_or(sleep.ordered);
     if ordered > now {
-        // The clock was set back during the sleep: in doubt, the client has waited.
+        // The clock was set back during the sleep: in doubt, the client has survived.
         return Ok(());
     }
     match sleep.left(ordered, now) {

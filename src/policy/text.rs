@@ -1,7 +1,7 @@
-//! The wording of replies: from verdicts to [`Reply`]s.
+//! The texts of replies: from verdicts to [`Reply`]s.
 //!
-//! Tokens are replaced everywhere they stand, all at once: what a recipient puts into its domain is
-//! never taken for a token. `%%` is a percent sign; a `%` that begins no token stays.
+//! All tokens are replaced in one pass, so that a replacement is never searched for tokens. `%%` is a percent sign; a
+//! `%` that does not begin a token is kept.
 //!
 //! | in the answer's text | | in the header | |
 //! | --- | --- | --- | --- |
@@ -22,10 +22,10 @@ use crate::types::{Printable, Reply, ReplyText, Span, Timestamp};
 /// The version that headers name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Stands for a recipient that cannot be shown: a reply must be valid UTF-8 or Postfix discards it.
+/// Replaces a recipient that is not printable: Postfix discards a reply that is not valid UTF-8.
 const UNSHOWN_RECIPIENT: &str = "the recipient";
 
-/// Room for what tokens become, as a rule.
+/// Typical length of the replacements, in bytes.
 const EXPANDED: usize = 80;
 
 /// The text of a deferral while the database is unavailable.
@@ -41,13 +41,13 @@ pub struct Texts {
     zone: TimeZone,
 }
 
-/// Why a text cannot be part of an answer.
+/// Why a text cannot be part of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TextError {
-    /// An answer is one line.
+    /// A reply must be one line.
     #[error("must be one line without control characters")]
     Control,
-    /// Postfix takes an empty action for OK.
+    /// Postfix treats an empty action as OK.
     #[error("must not be empty")]
     Empty,
     /// PREPEND needs a header line.
@@ -56,11 +56,11 @@ pub enum TextError {
 }
 
 impl Texts {
-    /// The wording for these options; `zone` is the one dates are given in.
+    /// The texts of these options; `zone` is the time zone of dates.
     ///
     /// # Errors
     ///
-    /// [`TextError`] with the name of the option that is wrong.
+    /// [`TextError`] with the name of the invalid option.
     pub fn new(
         action: &str,
         text: &str,
@@ -126,8 +126,8 @@ impl Texts {
         }
     }
 
-    /// The reply for a verdict. The text of a table's reply and that of a refusal are made elsewhere.
-    /// `delay` stands for `%s` where only retries are missing.
+    /// The reply for a verdict. The texts of tables' replies and of rejections are made elsewhere. `delay` replaces
+    /// `%s` if only retries are still required.
     pub fn reply(&self, verdict: Verdict, recipient: &[u8], now: Timestamp, delay: Span) -> Reply {
         match verdict {
             Verdict::Pass | Verdict::Reply(_) => Reply::Continue,
@@ -171,7 +171,7 @@ impl Texts {
         ReplyText::new(out)
     }
 
-    /// `now` as RFC 5322 wants it.
+    /// `now` in the format of RFC 5322.
     fn date(&self, now: Timestamp) -> String {
         let date = now.zoned(&self.zone);
         date.and_then(|date| jiff::fmt::rfc2822::to_string(&date).ok())
@@ -179,7 +179,7 @@ impl Texts {
     }
 }
 
-/// What stands behind the last `@`, all of it when there is none, if it can be shown.
+/// The printable part after the last `@`, or the whole without one; `None` if it is not printable.
 fn recipient_domain(recipient: &[u8]) -> Cow<'_, str> {
     let domain = recipient
         .rsplit(|byte| *byte == b'@')
@@ -191,13 +191,13 @@ fn recipient_domain(recipient: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// Appends `text` and says that a token was known.
+/// Appends `text`; returns that the token is known.
 fn push(out: &mut String, text: &str) -> bool {
     out.push_str(text);
     true
 }
 
-/// Copies `template`, giving each letter behind a `%` to `replace`; what it does not know stays.
+/// Copies `template`, passing each letter after a `%` to `replace`; unknown ones are kept.
 fn expand(template: &str, out: &mut String, replace: impl Fn(char, &mut String) -> bool) {
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('%') {

@@ -1,6 +1,6 @@
-//! What a decision looks at, step by step, for whoever asks why.
+//! The steps of a decision, for Explain and counters.
 //!
-//! The decision itself notes its steps; without a listener nothing is noted and nothing is spent on it.
+//! The decision itself notes its steps; without a listener that costs nothing.
 
 use super::Case;
 use super::chain::RuleAction;
@@ -17,7 +17,7 @@ use crate::types::{ListName, Timestamp};
 /// A step of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Greylisting is paused, until then or until it is resumed.
+    /// Greylisting is paused, until this time or until it is resumed.
     Paused(Option<Timestamp>),
     /// A list was searched; the entry that matches.
     List(ListName, Option<EntryRef>),
@@ -28,17 +28,17 @@ pub enum Step {
     Rule(Option<EntryRef>, Option<RuleAction>),
     /// The client has authenticated itself and is exempt.
     Authenticated,
-    /// S25R: what its rules say about the name, and the exception that applies, if any.
+    /// S25R: the result for the name, and the exception that applies, if any.
     S25r(s25r::Finding, Option<EntryRef>),
-    /// SPF was asked.
+    /// SPF was evaluated.
     Spf(SpfResult),
-    /// A DNS list was queried: which of [`DnsLists::zones`](super::DnsLists::zones), and what it has answered.
+    /// A DNS list was queried: its number in [`DnsLists::zones`](super::DnsLists::zones), and its answer.
     DnsList(usize, ZoneAnswer),
     /// All DNS lists were queried.
     DnsLists(Score),
-    /// No suspicion check has matched: this becomes of such clients.
+    /// No suspicion check has matched: the treatment of these clients.
     Unmatched(Unmatched),
-    /// The client's record, and how many counted passes it needs to pass at once.
+    /// The client's record, and the counted passes needed for auto-whitelisting.
     Client(Option<Client>, u32),
     /// The record of the client's sleep.
     Sleep(Option<Sleep>),
@@ -54,7 +54,7 @@ pub trait Trace {
     /// Takes a step.
     fn note(&mut self, step: Step);
 
-    /// Takes the keys under which the triplet's record was looked for, and which of them has it, if one has.
+    /// Takes the keys under which the triplet's record was searched for, and the number of the one that has it.
     fn note_names(&mut self, _: &Case, _: Option<usize>) {}
 }
 

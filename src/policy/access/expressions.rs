@@ -1,6 +1,6 @@
 //! Tables of expressions: `regexp_table(5)`, `pcre_table(5)`.
 //!
-//! All expressions of a table are matched at once; the lines are then gone through by what matched.
+//! All expressions of a table are matched at once; the lines are then evaluated with the result.
 
 use super::super::ere::{self, Captures, Expression};
 use super::super::lists::{Entry, TooLarge};
@@ -22,22 +22,22 @@ pub struct Condition {
 pub enum Line {
     /// A result under a condition, or two.
     Rule(Rule, Entry),
-    /// What follows up to the `endif` is passed over unless this holds.
+    /// The lines up to the `endif` are skipped unless this holds.
     If(Condition),
-    /// The end of what the last `if` that is open passes over; nothing if none is.
+    /// The end of the last open `if`; ignored without one.
     EndIf,
 }
 
-/// Why a rule means nothing.
+/// Why a rule is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
-    /// `$1` where nothing has matched.
+    /// `$1` in a rule that is negated.
     #[error("a negated expression has no groups for the result")]
     Negated,
     /// `$2` with one group.
     #[error("the result has ${0}, but the expression only {1} group(s)")]
     NoGroup(u32, u32),
-    /// `$1` where it is not clear what it is.
+    /// `$1` where its content is ambiguous.
     #[error(
         "the match of the group is ambiguous: for $1 in a reply, the expression must not repeat a group, \
          and in a regexp: table must not have alternatives"
@@ -45,7 +45,7 @@ pub enum RuleError {
     Uncertain,
 }
 
-/// A result, and when it holds.
+/// A result and its conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     pub(super) first: Condition,
@@ -55,11 +55,11 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A rule with the result that `text` has; the groups in it are those of the first condition.
+    /// A rule with the result `text`, whose groups are those of the first condition.
     ///
     /// # Errors
     ///
-    /// [`RuleError`] if the text has groups and they cannot be had.
+    /// [`RuleError`] if the text has groups that are not available.
     pub fn new(
         first: Condition,
         second: Option<Condition>,
@@ -107,7 +107,7 @@ pub(super) struct ExpressionTable {
 }
 
 impl ExpressionTable {
-    /// A table of these lines; `number` takes the rules, and yields the numbers of their entries.
+    /// A table of these lines; `number` adds a rule as an entry and returns the entry's number.
     pub(super) fn new(
         lines: Vec<Line>,
         mut number: impl FnMut(Rule, Entry) -> u32,
@@ -118,7 +118,7 @@ impl ExpressionTable {
         };
         let mut steps = Steps::new();
         let mut numbered = 0_usize;
-        // Expressions are numbered as `expressions` has them.
+        // Expressions are numbered in the order of `expressions`.
         let mut test = |condition: &Condition| {
             let expression = numbered;
             numbered = expression.saturating_add(1);
@@ -141,7 +141,7 @@ impl ExpressionTable {
         Ok(Self { set, steps })
     }
 
-    /// The number of the entry that decides on a subject, among the rules that count.
+    /// The number of the entry that decides on a subject, using only the rules that `counts` selects.
     pub(super) fn find(&self, subject: &[u8], counts: impl Fn(Test) -> bool) -> Option<u32> {
         let matches = self.set.matches(subject);
         let holds = |(first, second): &(Test, Option<Test>)| {

@@ -7,7 +7,7 @@
 //! | its name | `mx1.mail.example.com` |
 //! | each parent domain, with a dot before it and without | `.mail.example.com`, `mail.example.com`, … `com` |
 //! | its address | `192.0.2.7`, `2001:db8::7` |
-//! | what is left of that before the last `.` or `:` | `192.0.2`, `192.0`, `192`; `2001:db8:`, `2001:db8`, `2001` |
+//! | the rest of that before the last `.` or `:` | `192.0.2`, `192.0`, `192`; `2001:db8:`, `2001:db8`, `2001` |
 //!
 //! Postfix looks up parent domains either with the dot or without it, by `parent_domain_matches_subdomains`; a key of
 //! the other form is dead there.
@@ -21,11 +21,11 @@ use crate::types::ClientIp;
 /// A line of a table of keys.
 #[derive(Debug)]
 pub struct KeyLine {
-    /// The key; its case means nothing.
+    /// The key, which is case-insensitive.
     pub key: String,
-    /// What it leads to.
+    /// Its result.
     pub result: AccessResult,
-    /// The text of that.
+    /// The text of the result.
     pub text: Template,
     /// The line.
     pub entry: Entry,
@@ -38,8 +38,8 @@ pub(super) struct KeyTable {
 }
 
 impl KeyTable {
-    /// A table of these lines; of two with the same key, the first. `number` takes the results, and yields the
-    /// numbers of their entries.
+    /// A table of these lines; of two lines with the same key, the first counts. `number` adds a result as an entry and
+    /// returns the entry's number.
     pub(super) fn new(
         lines: Vec<KeyLine>,
         mut number: impl FnMut(AccessResult, Template, Entry) -> u32,
@@ -92,7 +92,7 @@ impl KeyTable {
     }
 }
 
-/// Where the first dot is that does not come first.
+/// The position of the first dot that is not at the beginning.
 fn dot_in(name: &[u8]) -> Option<usize> {
     let behind = name.get(1..)?;
     let dot = behind.iter().position(|byte| *byte == b'.')?;

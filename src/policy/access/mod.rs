@@ -1,16 +1,16 @@
-//! Tables about clients, asked as `check_client_access` asks them: expressions (`regexp_table(5)`,
-//! `pcre_table(5)`), networks (`cidr_table(5)`), names and addresses (`access(5)`).
+//! Client access tables, searched as by `check_client_access`: expressions (`regexp_table(5)`, `pcre_table(5)`),
+//! networks (`cidr_table(5)`), names and addresses (`access(5)`).
 //!
-//! In a table of expressions, the client's name is looked up first, whole, and its address if no line has
-//! matched the name. In one of `networks` the address is looked up, and in one of `keys` the name and its
-//! parent domains, then the address and its prefixes. The first line that matches decides, unless it says
-//! [`AccessResult::Nothing`]: then the next table is asked.
+//! In a table of expressions, the whole client name is looked up first, and the address if no line matches the name. In
+//! a table of networks the address is looked up; in a table of keys the name and its parent domains, then the address
+//! and its prefixes. The first line that matches decides, unless its result is [`AccessResult::Nothing`]: then the next
+//! table is searched.
 //!
-//! A line of expressions that begins with `!` is not asked about addresses. Postfix asks it; but what such a line is
-//! about has been settled by the name then, and the address is none of the names it speaks of: `!/dynamic/ OK` would
-//! excuse every client with a dynamic name by its address.
+//! A line of expressions that begins with `!` is not searched for addresses, unlike in Postfix. The line was decided by
+//! the name already, and an address never matches an expression for names: `!/dynamic/ OK` would exempt each client
+//! with a dynamic name by its address.
 //!
-//! What `$1` stands for is found out only when the text is wanted.
+//! `$1` is evaluated only when the text is needed.
 
 mod expressions;
 mod keys;
@@ -37,7 +37,7 @@ pub(crate) use result::is_space;
 pub use result::{AccessResult, Dollars, ResultError, Severity};
 pub use template::{Template, TemplateError};
 
-/// What a rule leads to.
+/// The result of a rule.
 #[derive(Debug)]
 struct Consequence {
     result: AccessResult,
@@ -66,19 +66,19 @@ pub struct AccessTables {
     consequences: Vec<Consequence>,
 }
 
-/// What the tables say about a client.
+/// The result of the tables for a client.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
     /// The entry that decides.
     pub entry: u32,
-    /// What it says.
+    /// The result.
     pub result: AccessResult,
     consequence: &'a Consequence,
     subject: &'a [u8],
 }
 
 impl Found<'_> {
-    /// The text of the result, its groups put in; what is not printable in them is escaped.
+    /// The text of the result with its groups replaced; non-printable bytes in them are escaped.
     #[must_use]
     pub fn text(&self) -> String {
         let consequence = self.consequence;
@@ -90,7 +90,7 @@ impl Found<'_> {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// The text of the result, its groups put in as they are.
+    /// The text of the result with its groups replaced, without escapes. For comparison with Postfix's `postmap -q`.
     #[must_use]
     pub fn raw_text(&self) -> Vec<u8> {
         let consequence = self.consequence;
@@ -106,7 +106,7 @@ impl AccessTables {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when its expressions take too much memory together; nothing is added.
+    /// [`TooLarge`] when its expressions together need too much memory; nothing is added.
     pub fn push(&mut self, lines: Vec<Line>) -> Result<(), TooLarge> {
         let (entries, consequences) = (&mut self.entries, &mut self.consequences);
         let table = ExpressionTable::new(lines, |rule, entry| {
@@ -143,7 +143,7 @@ impl AccessTables {
         self.entries.push(entry)
     }
 
-    /// What decides on a client; `None` if nothing does, and when that says nothing.
+    /// The line that decides on a client; `None` if none does.
     #[must_use]
     pub fn find<'a>(&'a self, name: &'a [u8], address: &'a [u8]) -> Option<Found<'a>> {
         self.tables.iter().find_map(|table| {
@@ -160,7 +160,7 @@ impl AccessTables {
         })
     }
 
-    /// What one table says about one subject, be it [`AccessResult::Nothing`].
+    /// The result of one table for one key, including [`AccessResult::Nothing`], as of Postfix's `postmap -q`.
     #[must_use]
     pub fn lookup<'a>(&'a self, table: usize, subject: &'a [u8]) -> Option<Found<'a>> {
         let entry = match self.tables.get(table)? {
@@ -201,12 +201,12 @@ impl AccessTables {
     }
 }
 
-/// What the rule of an expression leads to.
+/// The result of an expression's rule.
 fn consequence(rule: Rule) -> Consequence {
     let has_groups = rule.text.groups() > 0 && matches!(rule.result, AccessResult::Reply(_));
     Consequence {
         result: rule.result,
-        // It did compile when it was read.
+        // It compiled when it was parsed.
         captures: has_groups
             .then(|| rule.first.expression.compile().ok())
             .flatten(),

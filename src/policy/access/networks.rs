@@ -6,19 +6,19 @@ use super::super::lists::Entry;
 use super::steps::Steps;
 use super::{AccessResult, Template};
 
-/// Why a pattern is no network.
+/// Why a pattern is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// `[` without `]`.
     #[error("a [ without its ]")]
     Open,
-    /// Text behind `]`.
+    /// Text after `]`.
     #[error("text after the ]")]
     Behind,
     /// Not an address.
     #[error("{0:?} is not an IP address")]
     Address(String),
-    /// Not a number of bits, or one that the address does not have.
+    /// Not a valid number of bits for the address.
     #[error("{0:?} is not a prefix length from 0 to {1}")]
     Length(String, u32),
     /// `192.0.2.1/24`.
@@ -26,7 +26,7 @@ pub enum NetworkError {
     HostBits(String, String),
 }
 
-/// The addresses in a network, or those of its family that are not.
+/// The addresses in a network, or those of its family outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     is_v4: bool,
@@ -36,11 +36,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads `192.0.2.0/24`, `192.0.2.1`, `2001:db8::/32`, with or without brackets around the address or the whole.
+    /// Parses `192.0.2.0/24`, `192.0.2.1`, `2001:db8::/32`, with or without brackets around the address or the whole.
     ///
     /// # Errors
     ///
-    /// [`NetworkError`] says what is wrong with it.
+    /// [`NetworkError`] says why it is invalid.
     pub fn parse(text: &str, negated: bool) -> Result<Self, NetworkError> {
         let (address, length) = parts(text)?;
         let wrong = || NetworkError::Address(address.to_owned());
@@ -71,7 +71,7 @@ impl Network {
         })
     }
 
-    /// Whether this is about the address. Negated or not, it is only about addresses of its own family.
+    /// Whether this matches the address. Negated or not, it matches only addresses of its own family.
     fn covers(self, is_v4: bool, bits: u128) -> bool {
         self.is_v4 == is_v4 && (bits & self.mask == self.bits) != self.negated
     }
@@ -95,7 +95,7 @@ fn parts(text: &str) -> Result<(&str, Option<&str>), NetworkError> {
     })
 }
 
-/// An address, as `inet_pton` takes it.
+/// An address in the syntax of `inet_pton`.
 fn parse_address(text: &str) -> Option<IpAddr> {
     if text.contains(':') {
         text.parse().ok().map(IpAddr::V6)
@@ -117,20 +117,20 @@ fn number(address: IpAddr) -> (bool, u128, u32) {
 pub enum NetworkLine {
     /// A result for the addresses of a network.
     Rule(Network, AccessResult, Template, Entry),
-    /// What follows up to the `endif` is passed over for other addresses.
+    /// The lines up to the `endif` are skipped for other addresses.
     If(Network),
-    /// The end of what the last `if` that is open passes over; nothing if none is.
+    /// The end of the last open `if`; ignored without one.
     EndIf,
 }
 
-/// The lines of a table. They are gone through in their order, a nanosecond or two each.
+/// The lines of a table. They are searched in order, in one or two nanoseconds each.
 #[derive(Debug)]
 pub(super) struct NetworkTable {
     steps: Steps<Network>,
 }
 
 impl NetworkTable {
-    /// A table of these lines; `number` takes the results, and yields the numbers of their entries.
+    /// A table of these lines; `number` adds a result as an entry and returns the entry's number.
     pub(super) fn new(
         lines: Vec<NetworkLine>,
         mut number: impl FnMut(AccessResult, Template, Entry) -> u32,
@@ -148,7 +148,7 @@ impl NetworkTable {
         Self { steps }
     }
 
-    /// The number of the entry that decides on an address; none for what is not an address.
+    /// The number of the entry that decides on an address; `None` if `address` is not one.
     pub(super) fn find(&self, address: &[u8]) -> Option<u32> {
         let address = parse_address(str::from_utf8(address).ok()?)?;
         let (is_v4, bits, _) = number(address);

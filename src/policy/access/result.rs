@@ -1,4 +1,4 @@
-//! What the lines of a table say: text to meaning.
+//! Parses the results of a table's lines.
 //!
 //! | result | meaning |
 //! | --- | --- |
@@ -8,28 +8,28 @@
 //! | `REJECT`, `5NN text` | a reply |
 //! | `DEFER`, `DEFER_IF_PERMIT`, `DEFER_IF_REJECT`, `4NN text` | a reply |
 //!
-//! Case means nothing in the first word. It ends with a blank or a tab, as in Postfix. White space behind it is
-//! kept as so many blanks: that is what Postfix makes of it in a reply, and an answer cannot have anything else.
+//! The first word is case-insensitive. It ends with a blank or a tab, as in Postfix. White space after it is stored as
+//! the same number of blanks, as in Postfix's replies.
 
 use super::template::{Template, TemplateError};
 
 /// Names of results that greylist, besides those given by option.
 const GREYLIST: [&str; 2] = ["check_greylist", "greylist"];
 
-/// What can stand there.
+/// The valid results, for errors.
 const EXPECTED: &str = "OK, DUNNO, REJECT, DEFER, DEFER_IF_PERMIT, DEFER_IF_REJECT, \
      a 4NN or 5NN code with text, WARN, INFO, check_greylist or greylist";
 
-/// Why a result means nothing.
+/// Why a result is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ResultError {
-    /// None.
+    /// It is empty.
     #[error("no result; write {EXPECTED}")]
     Missing,
-    /// One that is not known.
+    /// It is unknown.
     #[error("result {0:?} is not one of {EXPECTED}")]
     Unknown(String),
-    /// `check_greylist` and more.
+    /// Text after `check_greylist`.
     #[error("{0:?} must be alone: a list of restrictions is not supported")]
     List(String),
     /// `$` in the first word.
@@ -43,29 +43,29 @@ pub enum ResultError {
     Template(#[from] TemplateError),
 }
 
-/// How bad a reply is.
+/// The severity of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Severity {
     /// The client may retry (4xx).
     Defer,
-    /// It must not (5xx).
+    /// The client must not retry (5xx).
     Reject,
 }
 
-/// What a line says about the clients it matches.
+/// The result of a line for the clients that match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AccessResult {
     /// They pass.
     Permit,
     /// They are greylisted.
     Greylist,
-    /// Nothing: the next table is asked.
+    /// Nothing: the next table is searched.
     Nothing,
-    /// They are answered, with the text of the line: an action for Postfix.
+    /// The text of the line is the reply: an action for Postfix.
     Reply(Severity),
 }
 
-/// What a `$` in a result means.
+/// The meaning of `$` in a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dollars {
     /// `$1` a group, `$$` a dollar.
@@ -75,12 +75,12 @@ pub enum Dollars {
 }
 
 impl AccessResult {
-    /// Reads a result; `text` is trimmed. `names` are results that greylist. The template is the
-    /// whole text, its first word included.
+    /// Parses a result; `text` is trimmed. `names` are results that greylist. The template is the whole text, including
+    /// its first word.
     ///
     /// # Errors
     ///
-    /// [`ResultError`] says why the text has no meaning.
+    /// [`ResultError`] says why the text is invalid.
     pub fn parse(
         text: &str,
         names: &[String],
@@ -117,7 +117,7 @@ impl AccessResult {
         Ok((result, template))
     }
 
-    /// The meaning of a first word, with what follows it.
+    /// The result of a first word and the text after it.
     fn word(word: &str, rest: &str) -> Option<Self> {
         Some(match word.to_ascii_lowercase().as_str() {
             "ok" | "relay" | "permit" => Self::Permit,
@@ -137,8 +137,8 @@ impl AccessResult {
     }
 }
 
-/// Whether a text is a status code (RFC 3463) and nothing else. Postfix looks for the text one byte behind the code: with
-/// a blank there it finds none, without it whatever an earlier answer has left in its memory (3.7).
+/// Whether a text is only a status code (RFC 3463). Postfix 3.7 reads the text one byte after the code: with a blank
+/// there it finds none, without one the rest of an earlier reply in its memory.
 fn is_enhanced_code(text: &str) -> bool {
     let mut parts = text.split('.');
     let class = parts
@@ -153,7 +153,7 @@ fn is_enhanced_code(text: &str) -> bool {
         && numbers.next().is_none()
 }
 
-/// What Postfix takes for white space.
+/// White space of Postfix.
 pub(crate) fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t'..='\r')
 }

@@ -1,11 +1,11 @@
-//! The lines of a table as steps: rules, and blocks that are passed over.
+//! The lines of a table as steps: rules, and blocks that can be skipped.
 
-/// What is done at a line.
+/// The step of a line.
 #[derive(Debug)]
 enum Step<R, C> {
-    /// If the rule holds, the entry of this number is found.
+    /// Finds the entry of this number if the rule holds.
     Rule(R, u32),
-    /// Goes on at that step unless the condition holds.
+    /// Continues at that step unless the condition holds.
     If(C, usize),
 }
 
@@ -13,7 +13,7 @@ enum Step<R, C> {
 #[derive(Debug)]
 pub(super) struct Steps<R, C = R> {
     steps: Vec<Step<R, C>>,
-    /// The steps of the `if`s that are open, while lines are added.
+    /// The steps of the open `if`s, while lines are added.
     open: Vec<usize>,
 }
 
@@ -26,7 +26,7 @@ impl<R, C> Steps<R, C> {
         }
     }
 
-    /// Adds a rule that leads to this entry.
+    /// Adds a rule with this entry.
     pub(super) fn rule(&mut self, rule: R, entry: u32) {
         self.steps.push(Step::Rule(rule, entry));
     }
@@ -37,7 +37,7 @@ impl<R, C> Steps<R, C> {
         self.steps.push(Step::If(condition, usize::MAX));
     }
 
-    /// Ends the block that was begun last; nothing if none is open.
+    /// Ends the last open block; does nothing without one.
     pub(super) fn end(&mut self) {
         let end = self.steps.len();
         let open = self.open.pop().and_then(|open| self.steps.get_mut(open));
@@ -46,7 +46,7 @@ impl<R, C> Steps<R, C> {
         }
     }
 
-    /// The entry of the first rule that holds and is not passed over.
+    /// The entry of the first rule that holds and is not skipped.
     pub(super) fn find(
         &self,
         rule_holds: impl Fn(&R) -> bool,

@@ -1,7 +1,7 @@
-//! Result texts with the parts that a match puts into them.
+//! Result texts with the groups of a match.
 //!
-//! `$1`, `${1}` and `$(1)` stand for what the first group holds, `$$` for a dollar. A number goes on as
-//! far as letters, digits and underscores do; with anything but digits in it, it is an error.
+//! `$1`, `${1}` and `$(1)` are replaced by the first group, `$$` by a dollar. The number ends before the first
+//! character that is not a letter, digit or underscore; if it contains anything but digits, that is an error.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use regex::bytes::{Captures, Regex};
 
 use crate::types::Printable;
 
-/// Largest number of a group: none has more digits than fit.
+/// Maximum number of a group.
 const MAX_GROUP: u32 = 9999;
 
 /// Why a text is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// `$` with nothing behind it that names a group.
+    /// `$` without a group.
     #[error("a $ without a group number; write $$ for a dollar")]
     Empty,
     /// `${` without `}`, `$(` without `)`.
@@ -26,7 +26,7 @@ pub enum TemplateError {
         "${{{0}}} is not a group; write ${{1}} if letters follow a number, and $$ for a dollar"
     )]
     NoNumber(String),
-    /// A number that no group has.
+    /// A number without a group.
     #[error("there is no group {0}")]
     NoGroup(String),
 }
@@ -36,20 +36,20 @@ pub enum TemplateError {
 enum Part {
     /// Text.
     Text(Box<str>),
-    /// What a group holds.
+    /// The content of a group.
     Group(u32),
 }
 
-/// A text with groups in it.
+/// A text with groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
 impl Template {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
     ///
-    /// [`TemplateError`] says what is wrong with it.
+    /// [`TemplateError`] says why it is invalid.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
@@ -81,7 +81,7 @@ impl Template {
         Self(vec![Part::Text(text.into())])
     }
 
-    /// The largest number of a group in it; 0 without any.
+    /// The highest number of its groups; 0 without any.
     pub(crate) fn groups(&self) -> u32 {
         let numbers = self.0.iter().map(|part| match part {
             Part::Text(_) => 0,
@@ -90,8 +90,8 @@ impl Template {
         numbers.max().unwrap_or(0)
     }
 
-    /// The text for a subject that `expression` matches, if there is one: groups in it are empty
-    /// otherwise. What groups hold is put in as `show` has it.
+    /// The text for a subject, whose groups are those of `expression`, or empty without one. The content of groups is
+    /// converted by `show`.
     pub(super) fn expand<'s>(
         &self,
         expression: Option<&Regex>,
@@ -127,7 +127,7 @@ pub(super) fn printable(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// The name of a group, and what is behind it; the `$` has been passed.
+/// The name of a group, and the rest; `text` begins after the `$`.
 fn name(text: &str) -> Result<(&str, &str), TemplateError> {
     let close = match text.chars().next() {
         Some('{') => Some('}'),
@@ -147,7 +147,7 @@ fn name(text: &str) -> Result<(&str, &str), TemplateError> {
     Ok(found)
 }
 
-/// The number that a name is.
+/// Parses a name as a number.
 fn number(name: &str) -> Result<u32, TemplateError> {
     if !name.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(TemplateError::NoNumber(name.to_owned()));
