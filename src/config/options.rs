@@ -118,7 +118,7 @@ pub struct Options {
     #[arg(long, help_heading = "Greylisting")]
     pub lookup_by_host: bool,
 
-    /// Treat the clients of one organizational domain as one, by their verified names, besides those of one network
+    /// Treat the clients of one organizational domain as one, by their verified names, and those of one network
     #[arg(long, help_heading = "Greylisting")]
     pub lookup_by_domain: bool,
 

@@ -150,7 +150,7 @@ impl SpfResult {
     }
 }
 
-// Counters are numbered by the results: none may be missing from `ALL`.
+// Counters are indexed by result, so `ALL` must be complete.
 const _: () = assert!(SpfResult::ALL.len() == SpfResult::Temperror as usize + 1);
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! What was done with a request, in a word.
+//! The action of a decision, as a word.
 
-/// What was done: the word of the log, the journal and the bus.
+/// An action: the word in the log, in the journal and on the bus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// It passed: the other restrictions decide.

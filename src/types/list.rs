@@ -1,4 +1,4 @@
-//! The lists, by name.
+//! The names of the lists.
 
 /// The lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -9,9 +9,9 @@ pub enum ListName {
     Recipient,
     /// Senders that are never greylisted.
     Sender,
-    /// Clients whose names match S25R and who are no end users.
+    /// Clients whose names match S25R, but that are not end users.
     S25rException,
-    /// Recipients whose mail alone is greylisted, where that is opt-in.
+    /// Recipients whose mail is greylisted, where greylisting is opt-in.
     GreylistRecipient,
     /// The client access tables.
     ClientAccess,
@@ -31,7 +31,7 @@ impl ListName {
         Self::GreylistConf,
     ];
 
-    /// What the list is called where people read it, and in the store.
+    /// The name of the list in texts and in the store.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl ListName {
         }
     }
 
-    /// The list that is called so.
+    /// The list of this name.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|list| list.word() == word)

@@ -1,4 +1,4 @@
-//! Vocabulary: time, addresses and networks, text, closed sets of words. No input, no output, no clock.
+//! Basic types: time, addresses and networks, text, closed sets of words. No I/O, no clock.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]

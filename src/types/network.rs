@@ -11,7 +11,7 @@ pub const DNS_PORT: u16 = 53;
 pub struct ClientIp(IpAddr);
 
 impl ClientIp {
-    /// Reads the textual form, IPv4 or IPv6 in any spelling; `None` for anything else (`unknown`).
+    /// Parses the textual form, IPv4 or IPv6 in any spelling; `None` for anything else (`unknown`).
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
@@ -30,7 +30,7 @@ impl ClientIp {
         self.0
     }
 
-    /// Whether it is an address of the internet: not private, local or reserved.
+    /// Whether it is a public address: not private, local or reserved.
     #[must_use]
     pub fn is_public(self) -> bool {
         match self.0 {
@@ -66,7 +66,7 @@ impl ClientIp {
         }
     }
 
-    /// The client's network: the first `v4` or `v6` bits, the one that fits the family.
+    /// The client's network: the first `v4` or `v6` bits, by family.
     #[must_use]
     pub fn network(self, v4: u8, v6: u8) -> Prefix {
         match self.0 {
@@ -95,13 +95,13 @@ pub enum PrefixError {
     /// The part before the slash is not an address.
     #[error("this is not an IP address")]
     Address,
-    /// The part behind the slash is not a number that fits the address.
+    /// The part after the slash is not a valid number of bits for the address.
     #[error("the prefix length must be a number from 0 to {0}")]
     Length(u8),
 }
 
 impl Prefix {
-    /// The network of `length` bits that `address` lies in; a length beyond the address is cut.
+    /// The network of `length` bits that contains `address`; a length above that of the address is limited to it.
     #[must_use]
     pub fn masked(address: IpAddr, length: u8) -> Self {
         match address {
@@ -126,12 +126,12 @@ impl Prefix {
         }
     }
 
-    /// Reads `address` or `address/length`. A mapped IPv4 address (`::ffff:192.0.2.0/120`) becomes
-    /// the IPv4 network, as client addresses do.
+    /// Parses `address` or `address/length`. A mapped IPv4 address (`::ffff:192.0.2.0/120`) becomes the IPv4 network,
+    /// as client addresses do.
     ///
     /// # Errors
     ///
-    /// [`PrefixError`] says which of the two parts is wrong.
+    /// [`PrefixError`] says which of the two parts is invalid.
     pub fn parse(text: &str) -> Result<Self, PrefixError> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
@@ -161,13 +161,13 @@ impl Prefix {
         self.address
     }
 
-    /// The number of bits that count.
+    /// The prefix length in bits.
     #[must_use]
     pub const fn length(self) -> u8 {
         self.length
     }
 
-    /// Whether `client` lies in this network.
+    /// Whether this network contains `client`.
     #[must_use]
     pub fn contains(self, client: ClientIp) -> bool {
         self.address.is_ipv4() == client.0.is_ipv4() && Self::masked(client.0, self.length) == self

@@ -1,4 +1,4 @@
-//! Why a request was decided as it was: the reasons, and what is written for each of them.
+//! The reasons of decisions, with the texts for each of them.
 //!
 //! A reason is a field of the journal, a counter, a value on the bus, a sentence of stargreyctl and a row of
 //! stargreyd(8). All of them read the one table here, and a test compares the page with it.
@@ -42,11 +42,11 @@ pub enum Reason {
     NotSuspicious,
     /// The client is auto-whitelisted.
     ClientAwl,
-    /// At DATA: the client has waited for its reply as long as it had to.
+    /// At DATA: the client has survived its sleep.
     TarpitSurvived,
-    /// At DATA: the client cannot have waited for its reply.
+    /// At DATA: the client cannot have survived its sleep.
     EarlyData,
-    /// At DATA: the client was not made to wait.
+    /// At DATA: the client was not tarpitted.
     NotTarpitted,
     /// The triplet has waited, now or earlier.
     TripletFound,
@@ -60,7 +60,7 @@ pub enum Reason {
     StoreFailure,
 }
 
-/// What is written for a reason.
+/// The texts of a reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReasonText {
     /// The word in journal fields, in counters and on the bus.
@@ -159,7 +159,7 @@ impl Reason {
     }
 }
 
-// Counters are numbered by the reasons: none may be missing from `ALL`.
+// Counters are indexed by reason, so `ALL` must be complete.
 const _: () = assert!(Reason::ALL.len() == Reason::StoreFailure as usize + 1);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! The reply to one attempt, in no mail protocol's words. Each front end renders it in its own.
+//! The reply to an attempt, independent of the protocol. Each front end renders it.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use super::Span;
 
-/// The longest text of a stranger that is passed on, in bytes.
+/// Maximum length of a text of a third party that is passed on, in bytes.
 const MOST_FOREIGN: usize = 200;
 
 /// One line of text that can be part of a reply: UTF-8 without control characters.
@@ -23,8 +23,8 @@ impl ReplyText {
         Self(text.into_boxed_str())
     }
 
-    /// A text that a stranger chose, for instance in DNS: printable ASCII alone, at most 200 bytes. `None`
-    /// if nothing is left.
+    /// A text of a third party, for instance from DNS: printable ASCII only, at most 200 bytes. `None` if nothing is
+    /// left.
     #[must_use]
     pub fn foreign(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.trim_ascii();
@@ -83,16 +83,16 @@ pub enum Reply {
     Greylist {
         /// The text.
         text: ReplyText,
-        /// Whether the text begins with a code of its own, so that none is put before it.
+        /// Whether the text begins with a status code already, so that none is put before it.
         has_code: bool,
     },
     /// The client is deferred or refused, with this code.
     Code(SmtpCode, ReplyText),
     /// The client is deferred because stargrey cannot decide.
     Unavailable(ReplyText),
-    /// The client waits for its reply.
+    /// The reply is delayed.
     Sleep {
-        /// How long; at least a second.
+        /// The delay; at least a second.
         length: Span,
         /// The text of the deferral that follows; without one, there is no objection.
         then: Option<ReplyText>,

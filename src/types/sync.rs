@@ -1,8 +1,8 @@
 //! Locks that are never poisoned.
 //!
-//! The locks of the standard library become unusable when a thread panics while it holds one. In stargrey a panic
-//! ends the process (`panic = "abort"`), so nobody ever sees such a lock, and to ask for the error at each use says
-//! nothing. Under the test harness, where a panic does unwind, the value is had as the panicking thread left it.
+//! A lock of the standard library becomes unusable when a thread panics while it holds the lock. In stargrey a panic
+//! ends the process (`panic = "abort"`), so this never happens, and an error at each use would be useless. Under the
+//! test harness, where a panic unwinds, the value stays as the panicking thread left it.
 //!
 //! `clippy.toml` disallows the two of the standard library everywhere else.
 
@@ -20,13 +20,13 @@ pub use std::sync::MutexGuard;
 pub struct Mutex<T>(std::sync::Mutex<T>);
 
 impl<T> Mutex<T> {
-    /// An unlocked mutex with this value in it.
+    /// An unlocked mutex with this value.
     #[inline]
     pub const fn new(value: T) -> Self {
         Self(std::sync::Mutex::new(value))
     }
 
-    /// Waits until no other thread has the value, and locks it.
+    /// Waits until no other thread holds the lock, and locks the value.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -38,7 +38,7 @@ impl<T> Mutex<T> {
 pub struct RwLock<T>(std::sync::RwLock<T>);
 
 impl<T> RwLock<T> {
-    /// An unlocked lock with this value in it.
+    /// An unlocked lock with this value.
     #[inline]
     pub const fn new(value: T) -> Self {
         Self(std::sync::RwLock::new(value))
@@ -50,7 +50,7 @@ impl<T> RwLock<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until no other thread has the value, and locks it for writing.
+    /// Waits until no other thread holds the lock, and locks the value for writing.
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)

@@ -1,6 +1,6 @@
-//! How systemd reads text: what is UTF-8 to it, and where a value is split into words.
+//! Text as systemd reads it: its check for UTF-8, and the split of a value into words.
 
-/// Stands for bytes that are not UTF-8. It is not a character, and systemd refuses it too.
+/// Replaces bytes that are not UTF-8. It is not a character, and systemd refuses it too.
 const UNDECODABLE: char = '\u{ffff}';
 
 /// A file as text. Bytes that are not UTF-8 become one character for which [`is_undecodable`] holds.
@@ -16,8 +16,8 @@ pub fn decoded(bytes: &[u8]) -> String {
     text
 }
 
-/// Whether systemd says of text with this character that it is not UTF-8: of code points that are not characters,
-/// and of what [`decoded`] has put in the place of other bytes.
+/// Whether systemd treats text with this character as invalid UTF-8: code points that are not characters, and the
+/// replacement of [`decoded`].
 #[must_use]
 pub const fn is_undecodable(c: char) -> bool {
     matches!(c as u32, 0xfdd0..=0xfdef) || c as u32 & 0xfffe == 0xfffe
@@ -28,12 +28,12 @@ pub const fn is_undecodable(c: char) -> bool {
 pub struct Word<T> {
     /// Its first character, which may be a quote or a backslash.
     pub begin: T,
-    /// Its characters, quotes taken off.
+    /// Its characters without quotes.
     pub text: Vec<T>,
 }
 
-/// Splits a value at white space into words; quotes keep one together, and `\` takes the next character as it is.
-/// The second is the quote that is never closed, if there is one: systemd takes the rest as the last word.
+/// Splits a value at white space into words. Quotes enclose a word, and `\` makes the next character literal. The
+/// second value is the quote that is never closed, if there is one: systemd uses the rest as the last word.
 pub fn split_words<T: Copy>(
     value: impl IntoIterator<Item = T>,
     character: impl Fn(T) -> char,

@@ -1,31 +1,31 @@
-//! Foreign bytes made printable.
+//! Printable forms of arbitrary bytes.
 //!
-//! Addresses are bytes inside. Where they leave the process as text (log, answers) everything that
-//! is not printable UTF-8 is written `\xNN`, and so is the backslash: the original can be had back.
+//! Addresses are bytes. In text (log, replies), everything that is not printable UTF-8 is written `\xNN`, and so is the
+//! backslash, so that the conversion is reversible.
 //! [`Unbroken`] escapes white space and commas as well, for lines whose fields these separate.
 
 use std::fmt::{self, Write};
 
-/// Displays bytes with whatever is not printable as `\xNN`.
+/// Displays bytes with non-printable ones as `\xNN`.
 #[derive(Debug, Clone, Copy)]
 pub struct Printable<'a>(pub &'a [u8]);
 
 impl Printable<'_> {
-    /// Whether the bytes are shown as they are.
+    /// Whether the bytes are displayed unchanged.
     #[must_use]
     pub fn is_plain(&self) -> bool {
         std::str::from_utf8(self.0).is_ok_and(|text| text.chars().all(plain))
     }
 }
 
-/// Whether a character is shown as it is.
+/// Whether a character is displayed unchanged.
 fn plain(c: char) -> bool {
     c != '\\' && !c.is_control() && !is_invisible(c)
 }
 
-/// Whether a character takes no place, or turns the direction of the text around it: two addresses that differ in it would
-/// look alike. These are Unicode's default ignorable code points, the separators of lines and paragraphs, and what
-/// marks an annotation.
+/// Whether a character is invisible, or changes the direction of the text around it, so that two addresses that differ
+/// in it would look alike. These are Unicode's default ignorable code points, the separators of lines and paragraphs,
+/// and the marks of annotations.
 const fn is_invisible(c: char) -> bool {
     matches!(
         c,
@@ -87,7 +87,7 @@ fn escape(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
 }
 
-/// Reads what [`Printable`] and [`Unbroken`] show; `None` when a backslash does not begin a `\\xNN`.
+/// Parses the output of [`Printable`] and [`Unbroken`]; `None` if a backslash does not begin a `\\xNN`.
 #[must_use]
 pub fn unprintable(text: &str) -> Option<Vec<u8>> {
     let mut parts = text.split('\\');

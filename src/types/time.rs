@@ -1,7 +1,7 @@
 //! Points in time and distances between them, in whole seconds.
 //!
-//! Greylisting needs no finer grain, and records of this size stay small. All arithmetic saturates:
-//! a clock that was set wrong must never end the daemon.
+//! Greylisting needs no higher resolution, and records stay small. All arithmetic saturates, because a wrong clock must
+//! not crash the daemon.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long ago `earlier` was; nothing when it lies ahead.
+    /// The span since `earlier`; zero if that is in the future.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Span {
         Span(self.0.saturating_sub(earlier.0))
@@ -41,7 +41,7 @@ impl Timestamp {
         Self(self.0.saturating_add(span.0))
     }
 
-    /// The time `span` earlier; the epoch when that is further back.
+    /// The time `span` earlier, but not before the epoch.
     #[must_use]
     pub const fn before(self, span: Span) -> Self {
         Self(self.0.saturating_sub(span.0))
@@ -57,7 +57,7 @@ impl Timestamp {
 }
 
 impl Span {
-    /// No time at all.
+    /// Zero seconds.
     pub const ZERO: Self = Self(0);
 
     /// A number of seconds.
@@ -84,7 +84,7 @@ impl Span {
         self.0
     }
 
-    /// What is left of this span when `spent` is over; nothing when it was longer.
+    /// This span minus `spent`; zero if that is longer.
     #[must_use]
     pub const fn less(self, spent: Self) -> Self {
         Self(self.0.saturating_sub(spent.0))

@@ -4,7 +4,7 @@ use super::set::ByteSet;
 use super::token::Lexer;
 use super::{EreError, Misread};
 
-/// Length of the name in `[:name:]` and its kin that glibc has room for.
+/// Maximum length of the name in `[:name:]`, `[.name.]` and `[=name=]` in glibc.
 const MAX_NAME: usize = 32;
 
 /// A part of a bracket expression.
@@ -15,7 +15,7 @@ enum Part {
     Set(ByteSet),
 }
 
-/// Reads a bracket expression; its `[` has been passed.
+/// Parses a bracket expression after its `[`.
 pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<ByteSet, EreError> {
     let mut set = ByteSet::empty();
     let negated = lexer.raw(0) == Some(b'^');
@@ -50,7 +50,7 @@ pub(super) fn parse(lexer: &mut Lexer<'_>) -> Result<ByteSet, EreError> {
     Ok(if negated { set.inverted() } else { set })
 }
 
-/// Reads a part. Where `hyphen` is false, a `-` must be the last one.
+/// Parses a part. If `hyphen` is false, a `-` must be the last one.
 fn part(lexer: &mut Lexer<'_>, hyphen: bool) -> Result<Part, EreError> {
     let byte = lexer.folded(0).ok_or(EreError::OpenBracket)?;
     if let (b'\\', Some(class @ (b'd' | b'D' | b's' | b'S' | b'w' | b'W'))) = (byte, lexer.raw(1)) {
@@ -70,11 +70,11 @@ fn part(lexer: &mut Lexer<'_>, hyphen: bool) -> Result<Part, EreError> {
     Ok(Part::Byte(byte))
 }
 
-/// Reads the rest of `[:name:]`, `[.x.]` or `[=x=]`.
+/// Parses the rest of `[:name:]`, `[.x.]` or `[=x=]`.
 fn named(lexer: &mut Lexer<'_>, kind: u8) -> Result<Part, EreError> {
     let mut name = Vec::new();
     loop {
-        // The names of classes are compared as they are written.
+        // The names of classes are case-sensitive.
         let byte = if kind == b':' {
             lexer.raw(0)
         } else {

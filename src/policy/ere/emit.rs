@@ -1,18 +1,18 @@
-//! From a tree to the syntax of the `regex` crate, every construct by one that is safe there.
+//! Translates a tree to the syntax of the `regex` crate, with constructs that have one meaning there.
 
 use super::parse::Node;
 use super::set::ByteSet;
 use super::token::Anchor;
 use super::{Captures, Flags};
 
-/// What has been written.
+/// The translation.
 #[derive(Debug)]
 pub(super) struct Written {
     /// The expression.
     pub(super) text: String,
-    /// How many groups it has.
+    /// Number of its groups.
     pub(super) groups: u32,
-    /// Whether what they hold is beyond doubt.
+    /// Whether their content is certain.
     pub(super) captures: Captures,
 }
 

@@ -1,21 +1,20 @@
-//! POSIX regular expressions, as glibc's `regcomp` takes them in the C locale, which is how Postfix
-//! uses it. They become expressions of the `regex` crate, whose matching takes linear time.
+//! POSIX regular expressions, as glibc's `regcomp` reads them in the C locale, as used by Postfix. They are translated
+//! for the `regex` crate, which matches in linear time.
 //!
-//! Nothing is passed through: an expression is read into a tree, and the tree is written with the few
-//! constructs of the crate that mean the same on bytes. Both agree on whether an expression matches.
-//! On what its groups hold they agree where there is one way to match only: POSIX wants the longest
-//! match, the crate the first. [`Captures`] says so.
+//! Nothing is passed through: an expression is parsed into a tree, and the tree is written with the few constructs of
+//! the crate that have the same meaning for bytes. Both agree on whether an expression matches. They agree on the
+//! content of its groups only if there is one way to match, because POSIX requires the longest match and the crate
+//! finds the first; see [`Captures`].
 //!
 //! # Not here
 //!
-//! Back-references; anchors in a group that may be repeated more than once, which glibc 2.36 forgets there
-//! at times; classes, ranges and cases of other locales; collating elements of several bytes.
+//! Back-references; anchors in a group that may be repeated, which glibc 2.36 sometimes ignores there; classes, ranges
+//! and cases of other locales; collating elements of several bytes.
 //!
-//! # What astonishes
+//! # Surprises
 //!
-//! `\d`, like every letter behind a backslash that has no meaning of its own, is the letter. Where case
-//! means nothing, glibc compares it as it is written with a subject in upper case: `\d` then matches
-//! nothing at all.
+//! `\d`, like each letter after a backslash without a special meaning, is the letter. In a case-insensitive expression,
+//! glibc compares it unchanged with a subject in upper case, so `\d` never matches.
 
 mod bracket;
 mod emit;
@@ -30,13 +29,13 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::pattern::{EXPRESSION_SIZE, EXPRESSIONS_SIZE};
 use super::set::ExpressionSet;
 
-/// How deep the written expressions may be nested: more than the reader lets through.
+/// Maximum nesting of the translated expressions: more than the parser accepts.
 const NEST_LIMIT: u32 = 1000;
 
-/// How an expression is to be read.
+/// The flags of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
-    /// Whether case means nothing.
+    /// Whether it is case-insensitive.
     pub ignore_case: bool,
     /// Whether `^` and `$` match at the ends of lines, and `.` no newline.
     pub lines: bool,
@@ -45,7 +44,7 @@ pub struct Flags {
 }
 
 impl Default for Flags {
-    /// What Postfix starts from.
+    /// The defaults of Postfix.
     fn default() -> Self {
         Self {
             ignore_case: true,
@@ -56,7 +55,7 @@ impl Default for Flags {
 }
 
 impl Flags {
-    /// The byte as it is compared.
+    /// The byte as glibc compares it.
     const fn fold(self, byte: u8) -> u8 {
         if self.ignore_case {
             byte.to_ascii_uppercase()
@@ -66,7 +65,7 @@ impl Flags {
     }
 }
 
-/// Whether POSIX and the `regex` crate agree on what the groups of an expression hold.
+/// Whether POSIX and the `regex` crate agree on the content of an expression's groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Captures {
     /// They do: nothing but single bytes is repeated, and there are no alternatives.
@@ -75,12 +74,12 @@ pub enum Captures {
     Uncertain,
 }
 
-/// A backslash that means something else in a Perl expression, with the letter or digit behind it.
+/// A backslash with a letter or digit that has another meaning in a Perl expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Misread {
-    /// Outside brackets, where the letter stands for itself.
+    /// Outside brackets, where the letter is literal.
     Alone(char),
-    /// Between brackets, where the backslash does, too.
+    /// Between brackets, where the backslash is literal, too.
     InBrackets(char),
 }
 
@@ -115,7 +114,7 @@ impl fmt::Display for Misread {
     }
 }
 
-/// Why an expression means nothing.
+/// Why an expression is invalid or not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EreError {
     /// `\1` to `\9`.
@@ -127,7 +126,7 @@ pub enum EreError {
     /// `[` without `]`.
     #[error("a [ without its ]")]
     OpenBracket,
-    /// `b-a`, or a range with something else than bytes at its ends.
+    /// `b-a`, or a range whose ends are not single bytes.
     #[error("an invalid range in brackets")]
     Range,
     /// `[[:name:]]` with another name.
@@ -142,7 +141,7 @@ pub enum EreError {
     /// An anchor in a group that is repeated.
     #[error("an anchor (^ $ \\b) in a group that is repeated")]
     RepeatedAnchor,
-    /// `{…}` without sense.
+    /// An invalid `{…}`.
     #[error("a bad interval; write {{3}}, {{3,}} or {{3,5}}")]
     Interval,
     /// `{32768}`.
@@ -162,7 +161,7 @@ pub enum EreError {
     Size,
 }
 
-/// An expression that has been read, translated and proved to compile.
+/// A translated expression that compiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     text: Box<str>,
@@ -172,11 +171,11 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Reads an expression.
+    /// Parses an expression.
     ///
     /// # Errors
     ///
-    /// [`EreError`] says why it has no meaning, or none that can be had here.
+    /// [`EreError`] says why it is invalid or not supported.
     pub fn parse(text: &[u8], flags: Flags) -> Result<Self, EreError> {
         let (tree, misread) = parse::parse(text, flags)?;
         let written = emit::emit(&tree, flags);
@@ -190,7 +189,7 @@ impl Expression {
         Ok(expression)
     }
 
-    /// An expression that another reader has translated; an error when it does not compile.
+    /// An expression that another parser has translated; an error if it does not compile.
     pub(super) fn translated(
         text: String,
         groups: u32,
@@ -206,19 +205,19 @@ impl Expression {
         Ok(expression)
     }
 
-    /// How many groups it has.
+    /// Number of its groups.
     #[must_use]
     pub const fn groups(&self) -> u32 {
         self.groups
     }
 
-    /// Whether what its groups hold is beyond doubt.
+    /// Whether the content of its groups is certain.
     #[must_use]
     pub const fn captures(&self) -> Captures {
         self.captures
     }
 
-    /// What in it is likely not meant.
+    /// A part of it that is probably not intended.
     #[must_use]
     pub const fn misread(&self) -> Option<Misread> {
         self.misread

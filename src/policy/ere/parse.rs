@@ -8,17 +8,17 @@
 //! interval     = "{" ( n / n "," / "," m / n "," m ) "}"
 //! ```
 //!
-//! Every branch may be empty. In a basic expression a repetition that has nothing to repeat is
-//! ordinary, and so is a `)` in an extended one that closes nothing.
+//! A branch may be empty. A repetition with nothing to repeat in a basic expression is literal, and so is an unmatched
+//! `)` in an extended one.
 
 use super::set::ByteSet;
 use super::token::{Anchor, Caret, Lexer, Token};
 use super::{EreError, Flags, Misread, bracket};
 
-/// Greatest number in an interval.
+/// Maximum number in an interval.
 const MAX_REPEAT: u32 = 32767;
 
-/// How deep groups may be nested, and repetitions stacked, so that no stack is used up.
+/// Maximum nesting of groups and repetitions, which bounds the use of the stack.
 const MAX_DEPTH: usize = 60;
 
 /// An expression, or a part of one.
@@ -26,19 +26,19 @@ const MAX_DEPTH: usize = 60;
 pub(super) enum Node {
     /// One byte of these.
     Set(ByteSet),
-    /// A place.
+    /// An anchor.
     Anchor(Anchor),
-    /// One behind the other.
+    /// A sequence.
     Sequence(Vec<Node>),
     /// One of these.
     Either(Vec<Node>),
     /// A group.
     Group(Box<Node>),
-    /// Something so many times.
+    /// A repetition.
     Repeat(Box<Node>, u32, Option<u32>),
 }
 
-/// Reads an expression; and what in it is likely not meant.
+/// Parses an expression; also returns a part that is probably not intended.
 pub(super) fn parse(text: &[u8], flags: Flags) -> Result<(Node, Option<Misread>), EreError> {
     let lexer = Lexer {
         text,
@@ -61,11 +61,11 @@ pub(super) fn parse(text: &[u8], flags: Flags) -> Result<(Node, Option<Misread>)
 struct Parser<'a> {
     lexer: Lexer<'a>,
     token: Token,
-    /// How many groups are open.
+    /// Number of open groups.
     depth: usize,
-    /// How many repetitions of repetitions there have been.
+    /// Number of repetitions of repetitions so far.
     stacked: usize,
-    /// How many anchors there have been.
+    /// Number of anchors so far.
     anchors: usize,
 }
 
@@ -122,7 +122,7 @@ impl Parser<'_> {
 
     fn piece(&mut self) -> Result<Node, EreError> {
         if let Token::Anchor(anchor) = self.token {
-            // What follows an anchor cannot repeat it.
+            // An anchor cannot be repeated.
             self.advance(Caret::Ordinary)?;
             self.anchors = self.anchors.saturating_add(1);
             return Ok(Node::Anchor(anchor));
@@ -166,7 +166,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads an atom but for its last token.
+    /// Parses an atom up to its last token.
     fn atom(&mut self) -> Result<Node, EreError> {
         let extended = self.lexer.flags.extended;
         let byte = match &self.token {
@@ -204,7 +204,7 @@ impl Parser<'_> {
         Ok(Node::Group(Box::new(inside)))
     }
 
-    /// Reads an interval but for its last token.
+    /// Parses an interval up to its last token.
     fn interval(&mut self) -> Result<(u32, Option<u32>), EreError> {
         let (least, comma) = self.number()?;
         let (least, greatest) = match (least, comma) {
@@ -227,7 +227,7 @@ impl Parser<'_> {
         Ok((least, greatest))
     }
 
-    /// Reads a number and what ends it; true if that is a comma.
+    /// Parses a number and its end; true if that is a comma.
     fn number(&mut self) -> Result<(Option<u32>, bool), EreError> {
         let mut number: Option<u32> = None;
         loop {

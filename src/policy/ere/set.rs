@@ -1,13 +1,13 @@
-//! Sets of bytes: what one place of a subject may hold.
+//! Sets of bytes that may match at one position of a subject.
 
 /// A set of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::policy) struct ByteSet(Box<[bool; 256]>);
 
-/// A class: its name, and whether it holds a byte.
+/// A class: its name, and whether a byte is in it.
 type Class = (&'static str, fn(&u8) -> bool);
 
-/// The classes of the C locale, with their members.
+/// The classes of the C locale.
 const CLASSES: &[Class] = &[
     ("alnum", u8::is_ascii_alphanumeric),
     ("alpha", u8::is_ascii_alphabetic),
@@ -36,13 +36,13 @@ impl ByteSet {
         set
     }
 
-    /// A class of the C locale; `None` if it has none of this name.
+    /// A class of the C locale; `None` if the name is unknown.
     pub(in crate::policy) fn class(name: &[u8]) -> Option<Self> {
         let (_, holds) = CLASSES.iter().find(|(other, _)| other.as_bytes() == name)?;
         Some(Self::of(holds))
     }
 
-    /// The bytes that words are made of.
+    /// The bytes of words.
     pub(in crate::policy) fn word() -> Self {
         Self::of(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
     }
@@ -73,7 +73,7 @@ impl ByteSet {
         self.0.get(usize::from(byte)).copied().unwrap_or(false)
     }
 
-    /// All the other bytes.
+    /// The complement.
     pub(in crate::policy) fn inverted(&self) -> Self {
         Self::of(|byte| !self.contains(*byte))
     }
@@ -83,7 +83,7 @@ impl ByteSet {
         Self::of(|byte| self.contains(byte.to_ascii_uppercase()))
     }
 
-    /// Writes it in the syntax of the `regex` crate.
+    /// Translates it to the syntax of the `regex` crate.
     pub(in crate::policy) fn write(&self, out: &mut String) {
         out.push('[');
         let mut ranges = 0_usize;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{CompiledSets, Entries, Entry, Expressions, TooLarge, first_of, suffixes};
 use crate::policy::pattern::AddressPattern;
 
-/// Addresses for which, or from which, nobody is greylisted.
+/// Recipients or senders whose mail is not greylisted.
 #[derive(Debug, Default)]
 pub struct AddressList {
     addresses: HashMap<Box<[u8]>, u32>,
@@ -20,7 +20,7 @@ impl AddressList {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when the expressions take too much memory together.
+    /// [`TooLarge`] when the expressions together need too much memory.
     pub fn new(found: Vec<(AddressPattern, Entry)>) -> Result<Self, TooLarge> {
         Self::with_compiled(found, &CompiledSets::default())
     }
@@ -29,7 +29,7 @@ impl AddressList {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when the others take too much memory together.
+    /// [`TooLarge`] when the others together need too much memory.
     pub fn with_compiled(
         found: Vec<(AddressPattern, Entry)>,
         compiled: &CompiledSets,
@@ -53,7 +53,7 @@ impl AddressList {
         Ok(list)
     }
 
-    /// The first entry that covers this address.
+    /// The first entry that matches this address.
     #[must_use]
     pub fn find(&self, address: &[u8]) -> Option<u32> {
         if self.entries.is_empty() {
@@ -73,8 +73,7 @@ impl AddressList {
         &self.entries
     }
 
-    /// By `user@domain` and `user@`, for the local part as it stands and without each extension it
-    /// could have.
+    /// By `user@domain` and `user@`, with the whole local part and without each possible extension.
     fn find_user(&self, address: &[u8]) -> Option<u32> {
         let at = address.iter().position(|byte| *byte == b'@')?;
         let (local, domain) = address.split_at_checked(at)?;

@@ -24,7 +24,7 @@ impl ClientList {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when the expressions take too much memory together.
+    /// [`TooLarge`] when the expressions together need too much memory.
     pub fn new(found: Vec<(ClientPattern, Entry)>) -> Result<Self, TooLarge> {
         Self::with_compiled(found, &CompiledSets::default())
     }
@@ -33,7 +33,7 @@ impl ClientList {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when the others take too much memory together.
+    /// [`TooLarge`] when the others together need too much memory.
     pub fn with_compiled(
         found: Vec<(ClientPattern, Entry)>,
         compiled: &CompiledSets,
@@ -61,7 +61,7 @@ impl ClientList {
         Ok(list)
     }
 
-    /// The entry that covers this client: the first by name, else the narrowest network.
+    /// The entry that matches this client: the first by name, else the narrowest network.
     #[must_use]
     pub fn find(&self, name: &[u8], address: ClientIp) -> Option<u32> {
         self.find_name(name).or_else(|| {
@@ -109,7 +109,7 @@ impl fmt::Debug for ClientList {
     }
 }
 
-/// The prefix as the table wants it; a [`Prefix`] is masked, so there is always one.
+/// The prefix in the table's type; always `Some`, because a [`Prefix`] is masked.
 fn table_key(prefix: Prefix) -> Option<IpNetwork> {
     match prefix.address() {
         IpAddr::V4(v4) => Ipv4Network::new(v4, prefix.length())

@@ -1,4 +1,4 @@
-//! Entries: where each comes from, and how often it has decided.
+//! Entries of lists, with their source and hits.
 
 use std::fmt;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::types::{ListName, Timestamp};
 
-/// Where an entry comes from.
+/// The source of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// A line of a file, from 1.
     Line(Arc<Path>, u32),
-    /// The administrator, while the daemon ran.
+    /// A runtime entry.
     Bus,
 }
 
@@ -21,27 +21,27 @@ pub enum Source {
 pub struct Entry {
     /// Where it comes from.
     pub source: Source,
-    /// What was written.
+    /// Its text.
     pub text: Box<str>,
     /// Number of decisions made by this entry; incremented by the caller, not by the policy core.
     pub hits: Arc<Hits>,
 }
 
-/// How often an entry has decided, and when last.
+/// The hits of an entry: the number of its decisions, and the time of the last.
 #[derive(Debug, Default)]
 pub struct Hits {
     count: AtomicU64,
     last: AtomicU64,
 }
 
-/// Which entry decided.
+/// A reference to an entry that decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EntryRef {
-    /// Of which list.
+    /// Its list.
     pub list: ListName,
-    /// Whether it was added while the daemon ran.
+    /// Whether it is a runtime entry.
     pub is_added: bool,
-    /// Its number among those of its kind.
+    /// Its number among the file entries or the runtime entries of the list.
     pub number: u32,
 }
 
@@ -68,7 +68,7 @@ impl Entry {
         }
     }
 
-    /// An entry that the administrator has added; its hits outlive the list that it is in.
+    /// A runtime entry; its hits are kept when its list is rebuilt.
     #[must_use]
     pub fn added(text: &str, hits: &Arc<Hits>) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Entry {
         }
     }
 
-    /// The file it is in, if it is in one, and its text: what stays the same when other lines come and go.
+    /// Its file, if it has one, and its text, which stay the same when other lines change.
     #[must_use]
     pub fn place(&self) -> Option<(&Path, &str)> {
         match &self.source {
@@ -87,7 +87,7 @@ impl Entry {
         }
     }
 
-    /// The line of the file, if it is in one.
+    /// The line in its file, if it has one.
     #[must_use]
     pub const fn line(&self) -> Option<u32> {
         match self.source {
@@ -98,7 +98,7 @@ impl Entry {
 }
 
 impl Hits {
-    /// So many, the last of them then.
+    /// `count` hits, the last at `last`.
     #[must_use]
     pub fn new(count: u64, last: Option<Timestamp>) -> Self {
         Self {
@@ -107,26 +107,26 @@ impl Hits {
         }
     }
 
-    /// Counts one.
+    /// Counts a hit.
     pub fn note(&self, now: Timestamp) {
         self.count.fetch_add(1, Ordering::Relaxed);
         self.last.store(now.seconds(), Ordering::Relaxed);
     }
 
-    /// How many there were.
+    /// The number of hits.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// When the last was.
+    /// The time of the last hit.
     #[must_use]
     pub fn last(&self) -> Option<Timestamp> {
         let last = self.last.load(Ordering::Relaxed);
         (last > 0).then(|| Timestamp::from_seconds(last))
     }
 
-    /// Goes on from those of another entry.
+    /// Copies the hits of another entry.
     pub fn go_on_from(&self, other: &Self) {
         let (count, last) = (other.count(), other.last.load(Ordering::Relaxed));
         self.count.store(count, Ordering::Relaxed);

@@ -1,9 +1,9 @@
 //! The expressions of a list, compiled into sets that are searched at once.
 //!
-//! The expressions of a file become one set. A list that grows entry by entry keeps several, each smaller than the
-//! one before it: a new expression is compiled with the small sets at the end alone, so that adding the thousandth
-//! costs as much as compiling ten on average, not a thousand. Sets are immutable and shared between a list
-//! and its successor.
+//! The expressions of a file become one set. A list that grows by single entries has several sets, each smaller than
+//! the one before it: a new expression is compiled together with the small sets at the end only, so that adding the
+//! thousandth costs as much as compiling ten on average, not a thousand. Sets are immutable and shared by a list and
+//! its successor.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ struct CompiledSet {
 pub struct CompiledSets {
     /// From the largest to the smallest.
     sets: Vec<Arc<CompiledSet>>,
-    /// Bytes that each expression takes.
+    /// Size of each expression in bytes.
     sizes: Arc<HashMap<Box<str>, usize>>,
 }
 
@@ -67,18 +67,18 @@ impl CompiledSet {
 }
 
 impl CompiledSets {
-    /// Sets for exactly these expressions, most of them taken over from here.
+    /// Sets for exactly these expressions; most of them are reused.
     ///
-    /// A set that holds few of them any more is given up. What has no set is compiled, together with the sets
-    /// that are no larger, so that there are never more than a handful.
+    /// A set with few of them left is dropped. Expressions without a set are compiled, together with the sets that are
+    /// not larger, so that there are only a few sets.
     ///
-    /// The bound is on these expressions alone. A set that is taken over may hold, besides, fewer that are no longer
-    /// in the list than are; they count for nothing here, and with them a list that shrank takes about twice its
-    /// bound in memory at worst, if its expressions are of one size.
+    /// The bound applies to these expressions. A reused set may also contain removed expressions, but fewer than
+    /// current ones; they are not counted here. So a list that shrank needs at most about twice the bound, if its
+    /// expressions are of one size.
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] when they take too much memory together.
+    /// [`TooLarge`] when they together need too much memory.
     pub fn updated(&self, expressions: &[&str]) -> Result<Self, TooLarge> {
         let sizes = self.sizes(expressions)?;
         let mut sets = Vec::new();
@@ -108,7 +108,7 @@ impl CompiledSets {
         })
     }
 
-    /// These without the sets of which nothing is among the expressions; nothing is compiled.
+    /// These without the sets that have none of the expressions; nothing is compiled.
     #[must_use]
     pub fn without_unused(&self, expressions: &[&str]) -> Self {
         let is_used = |set: &&Arc<CompiledSet>| {
@@ -121,7 +121,7 @@ impl CompiledSets {
         }
     }
 
-    /// The size of each expression, measured only if it is not known yet.
+    /// The size of each expression, measured if unknown.
     fn sizes(&self, expressions: &[&str]) -> Result<HashMap<Box<str>, usize>, TooLarge> {
         let mut sizes = HashMap::with_capacity(expressions.len());
         let mut sum = 0_usize;
@@ -145,7 +145,7 @@ impl CompiledSets {
 }
 
 impl Expressions {
-    /// These expressions, compiled as far as they are not in one of the sets.
+    /// Compiles those of these expressions that are not in one of the sets.
     pub(super) fn new(found: &[(String, u32)], compiled: &CompiledSets) -> Result<Self, TooLarge> {
         let mut parts: Vec<Part> = compiled.sets.iter().map(Part::new).collect();
         let covers = |(text, _): &&(String, u32)| {
@@ -177,7 +177,7 @@ impl Expressions {
 }
 
 impl Part {
-    /// With no entries yet.
+    /// Without entries yet.
     fn new(compiled: &Arc<CompiledSet>) -> Self {
         Self {
             entries: vec![None; compiled.len()],

@@ -1,7 +1,7 @@
-//! The lists: who is never greylisted, and which entry says so.
+//! The lists: clients, recipients and senders that are not greylisted.
 //!
-//! Host names, domains and addresses are looked up by hash, suffix by suffix; networks by longest
-//! prefix; expressions a set at once. The cost of a look-up hardly grows with the list.
+//! Host names, domains and addresses are looked up by hash, suffix by suffix; networks by longest prefix; expressions
+//! in sets. The cost of a lookup hardly grows with the list.
 
 mod address;
 mod client;
@@ -17,18 +17,18 @@ pub use expressions::{CompiledSets, TooLarge};
 
 use expressions::Expressions;
 
-/// An entry that stands in no file: it was added while the daemon ran, and the store keeps it.
+/// A runtime entry: added while the daemon runs, and stored in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Added {
-    /// The list that it is one more entry of.
+    /// Its list.
     pub list: ListName,
-    /// The entry as it was written.
+    /// Its text.
     pub text: String,
-    /// Why it is there.
+    /// The administrator's comment.
     pub comment: String,
     /// When it was added.
     pub added: Timestamp,
-    /// When its time is over; `None` for never.
+    /// When it expires; `None` for never.
     pub expires: Option<Timestamp>,
     /// How often it has matched.
     pub hits: u64,
@@ -37,20 +37,20 @@ pub struct Added {
 }
 
 impl Added {
-    /// The longest text, in bytes; the shortest has one. Longer than any address or host name, and short enough
-    /// for a key of the store.
+    /// Maximum length of a text in bytes; the minimum is 1. Longer than any address or host name, and short enough for
+    /// a key of the store.
     pub const LONGEST_TEXT: usize = 400;
 
-    /// The longest comment, in bytes: a paragraph.
+    /// Maximum length of a comment in bytes: a paragraph.
     pub const LONGEST_COMMENT: usize = 1000;
 }
 
-/// The entries of a list, by the numbers they have in it.
+/// The entries of a list, by number.
 #[derive(Debug, Default)]
 pub struct Entries(Vec<Entry>);
 
 impl Entries {
-    /// Adds an entry and yields its number.
+    /// Adds an entry and returns its number.
     pub(super) fn push(&mut self, entry: Entry) -> u32 {
         let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
         self.0.push(entry);
@@ -68,7 +68,7 @@ impl Entries {
         self.0.iter()
     }
 
-    /// How many there are.
+    /// The number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -90,7 +90,7 @@ impl<'a> IntoIterator for &'a Entries {
     }
 }
 
-/// The suffixes of `text` that begin behind one of `separators`.
+/// The suffixes of `text` that begin after one of `separators`.
 fn suffixes<'a>(text: &'a [u8], separators: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
     text.iter().enumerate().filter_map(move |(at, byte)| {
         separators
@@ -100,7 +100,7 @@ fn suffixes<'a>(text: &'a [u8], separators: &'static [u8]) -> impl Iterator<Item
     })
 }
 
-/// The smaller of two entry numbers: what stands first in the lists decides.
+/// The smaller of two entry numbers: the first entry in the list decides.
 fn first_of(a: Option<u32>, b: Option<u32>) -> Option<u32> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

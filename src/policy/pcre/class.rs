@@ -10,12 +10,12 @@ enum Part {
     Byte(u8),
     /// More than that, which may not.
     Set(ByteSet),
-    /// Nothing, such as `\E`.
+    /// Empty, such as `\E`.
     Nothing,
 }
 
 impl Reader<'_> {
-    /// Reads a bracket expression; its `[` has been passed.
+    /// Parses a bracket expression after its `[`.
     pub(super) fn bracket(&mut self) -> Result<(), PcreError> {
         let negated = self.skip("^");
         let mut set = ByteSet::empty();
@@ -87,7 +87,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads `[:name:]`, if this is one: the end comes before the next `]`.
+    /// Parses `[:name:]`, if this is one: the end comes before the next `]`.
     fn named(&mut self) -> Result<Option<Part>, PcreError> {
         let kind = self.rest.get(1..2).unwrap_or_default();
         let inside = self.rest.get(2..).unwrap_or_default();

@@ -1,9 +1,9 @@
-//! What stands behind `\`.
+//! Escapes: the part after `\`.
 
 use super::super::ere::set::ByteSet;
 use super::{Item, PcreError, Reader};
 
-/// What an escape means, inside brackets and outside.
+/// The meaning of an escape, inside brackets and outside.
 #[derive(Debug)]
 pub(super) enum Escape {
     /// One byte.
@@ -12,12 +12,12 @@ pub(super) enum Escape {
     Char(char),
     /// One byte of these.
     Set(ByteSet),
-    /// Another letter, whose meaning depends on where it stands.
+    /// Another letter, whose meaning depends on its position.
     Letter(char),
 }
 
 impl Reader<'_> {
-    /// An escape outside brackets; its `\` has been passed.
+    /// Parses an escape outside brackets after its `\`.
     pub(super) fn escaped(&mut self) -> Result<(), PcreError> {
         match self.escape()? {
             Escape::Byte(byte) => self.byte(byte),
@@ -31,7 +31,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Letters that mean something only outside brackets.
+    /// Parses letters that have a meaning outside brackets only.
     fn placed(&mut self, letter: char) -> Result<(), PcreError> {
         match letter {
             'A' => self.write(r"\A", Item::Nothing),
@@ -51,7 +51,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `\Q`: everything up to `\E` as itself.
+    /// `\Q`: everything up to `\E` is literal.
     fn quoted(&mut self) {
         let (inside, behind) = self.rest.split_once(r"\E").unwrap_or((self.rest, ""));
         self.rest = behind;
@@ -60,7 +60,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads an escape; its `\` has been passed.
+    /// Parses an escape after its `\`.
     pub(super) fn escape(&mut self) -> Result<Escape, PcreError> {
         let c = self.next().ok_or(PcreError::TrailingBackslash)?;
         Ok(match c {
@@ -92,7 +92,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The byte behind `\x`: up to two digits, or any number of them in braces.
+    /// The byte after `\x`: up to two digits, or any number of them in braces.
     fn hexadecimal(&mut self) -> Result<u8, PcreError> {
         let is_digit = |c: char| c.is_ascii_hexdigit();
         let digits = if let Some(behind) = self.rest.strip_prefix('{') {

@@ -1,30 +1,30 @@
-//! What stands behind `(`.
+//! Groups: the part after `(`.
 
 use super::{PcreError, PcreFlags};
 
-/// A group that is open.
+/// An open group.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// The flags that hold again behind it.
+    /// The flags that apply again after it.
     pub(super) outside: PcreFlags,
     /// How many groups there were before it.
     pub(super) groups: u32,
 }
 
-/// What a `(` opens.
+/// The construct that a `(` opens.
 #[derive(Debug)]
 pub(super) enum Opened {
     /// A group that captures.
     Capturing,
-    /// One that does not, with its flags.
+    /// A group that does not capture, with its flags.
     Plain(String),
-    /// No group: flags that hold from here on.
+    /// Flags that apply from here on, without a group.
     Flags(String),
     /// `(?#`: nothing.
     Comment,
 }
 
-/// Constructs that no expression of the `regex` crate means, by what stands behind `(?`.
+/// Constructs that the `regex` crate does not have, by the text after `(?`.
 const REFUSED: &[(&str, PcreError)] = &[
     ("=", PcreError::LookAround("(?=")),
     ("!", PcreError::LookAround("(?!")),
@@ -40,7 +40,7 @@ const REFUSED: &[(&str, PcreError)] = &[
     ("C", PcreError::Verb),
 ];
 
-/// Reads what is behind a `(`, as far as it belongs to it, and changes the flags.
+/// Parses the construct after a `(`, and changes the flags.
 pub(super) fn open(rest: &mut &str, flags: &mut PcreFlags) -> Result<Opened, PcreError> {
     if rest.starts_with('*') {
         return Err(PcreError::Verb);
@@ -77,7 +77,7 @@ pub(super) fn open(rest: &mut &str, flags: &mut PcreFlags) -> Result<Opened, Pcr
     })
 }
 
-/// What follows the name of a group.
+/// The text after the name of a group.
 fn after_name(text: &str, end: char) -> Option<&str> {
     let (name, behind) = text.split_once(end)?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -85,7 +85,7 @@ fn after_name(text: &str, end: char) -> Option<&str> {
     (begins && name.len() <= 32 && name.chars().all(is_word)).then_some(behind)
 }
 
-/// Changes the flags as `im-sx` says. Yields those of them that are written.
+/// Changes the flags as in `im-sx`. Returns the flags that the `regex` crate needs.
 fn change(letters: &str, flags: &mut PcreFlags) -> Result<String, PcreError> {
     let (mut on, mut off) = (String::new(), String::new());
     let mut is_on = true;

@@ -1,18 +1,19 @@
-//! Perl-compatible regular expressions, as PCRE2 takes them from a Postfix table: bytes, in the C locale. They become
-//! expressions of the `regex` crate, whose matching takes linear time.
+//! Perl-compatible regular expressions, as PCRE2 reads them from a Postfix table: bytes, in the C locale. They are
+//! translated for the `regex` crate, which matches in linear time.
 //!
-//! Nothing is passed through: each construct is read, and written as one of the crate that means the same. Both search
-//! alternatives from the left, so groups hold the same, too, unless a group is repeated ([`Captures`]).
+//! Nothing is passed through: each construct is parsed, and written as one of the crate with the same meaning. Both
+//! search alternatives from the left, so the content of groups is the same, too, unless a group is repeated
+//! ([`Captures`]).
 //!
 //! # Not here
 //!
-//! What needs another matcher: look-around, back-references, atomic groups, possessive repetitions, conditions,
-//! recursion, callouts and verbs. What needs Unicode: `\p`, `\X`. And what nobody needs here: `\K`, `\G`, `\C`, `\c`,
-//! octal numbers, a repetition of a repetition or of an anchor. The error says which it was.
+//! Constructs that need another matcher: look-around, back-references, atomic groups, possessive repetitions,
+//! conditions, recursion, callouts and verbs. Constructs that need Unicode: `\p`, `\X`. And useless ones: `\K`, `\G`,
+//! `\C`, `\c`, octal numbers, a repetition of a repetition or of an anchor. The error names the construct.
 //!
 //! # Newlines
 //!
-//! A name has none, so that `$` and `\Z` mean the end, and the flag `E` changes nothing.
+//! A name contains none, so `$` and `\Z` match the end, and the flag `E` changes nothing.
 
 mod class;
 mod escape;
@@ -22,23 +23,23 @@ use super::ere::set::write_byte;
 use super::ere::{Captures, Expression};
 use group::{Group, Opened};
 
-/// Greatest number in an interval (PCRE2).
+/// Maximum number in an interval (PCRE2).
 const MAX_REPEAT: u32 = 65_535;
 
-/// How an expression is to be read.
+/// The flags of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of pcre_table(5)"
 )]
 pub struct PcreFlags {
-    /// `i`: whether case means nothing.
+    /// `i`: whether it is case-insensitive.
     pub ignore_case: bool,
     /// `m`: whether `^` and `$` match at the ends of lines.
     pub lines: bool,
     /// `s`: whether `.` matches a newline.
     pub dot_all: bool,
-    /// `x`: whether white space and comments in the expression mean nothing.
+    /// `x`: whether white space and comments in the expression are ignored.
     pub extended: bool,
     /// `A`: whether it matches at the start only.
     pub anchored: bool,
@@ -47,7 +48,7 @@ pub struct PcreFlags {
 }
 
 impl Default for PcreFlags {
-    /// What Postfix starts from.
+    /// The defaults of Postfix.
     fn default() -> Self {
         Self {
             ignore_case: true,
@@ -60,7 +61,7 @@ impl Default for PcreFlags {
     }
 }
 
-/// Why an expression means nothing, or nothing that can be had here.
+/// Why an expression is invalid or not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PcreError {
     /// `(?=`, `(?!`, `(?<=`, `(?<!`.
@@ -90,7 +91,7 @@ pub enum PcreError {
     /// `\K` and its kin.
     #[error("\\{0} is not supported")]
     Unsupported(char),
-    /// An escape that means nothing.
+    /// An unknown escape.
     #[error("\\{0} has no meaning")]
     Escape(char),
     /// `\x{100}`.
@@ -111,7 +112,7 @@ pub enum PcreError {
     /// Nothing to repeat.
     #[error("a repetition (* + ? {{}}) that has nothing to repeat")]
     Repetition,
-    /// `a{3,2}`, `a{65536}`, and `a{,2}`, which PCRE2 has taken for an interval since 10.43 only.
+    /// `a{3,2}`, `a{65536}`, and `a{,2}`, which is an interval only since PCRE2 10.43.
     #[error("a bad interval")]
     Interval,
     /// `(` without `)`.
@@ -120,7 +121,7 @@ pub enum PcreError {
     /// `)` without `(`.
     #[error("a ) without its (")]
     Close,
-    /// Another letter behind `(?`.
+    /// Another letter after `(?`.
     #[error("an unknown group or flag after (?")]
     Group,
     /// Too large when compiled.
@@ -128,11 +129,11 @@ pub enum PcreError {
     Size,
 }
 
-/// Reads an expression.
+/// Parses an expression.
 ///
 /// # Errors
 ///
-/// [`PcreError`] says why it has no meaning, or none that can be had here.
+/// [`PcreError`] says why it is invalid or not supported.
 pub fn parse(text: &str, flags: PcreFlags) -> Result<Expression, PcreError> {
     let mut reader = Reader {
         rest: text,
@@ -152,21 +153,21 @@ pub fn parse(text: &str, flags: PcreFlags) -> Result<Expression, PcreError> {
         .map_err(|_| PcreError::Size)
 }
 
-/// What stands before a place: what a repetition there would repeat.
+/// The part before a position, which a repetition there would repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Item {
     /// Nothing that can be repeated.
     Nothing,
     /// One byte.
     Single,
-    /// A group, and whether it has others that capture in it, or does itself.
+    /// A group, and whether it or a group in it captures.
     Group { captures: bool },
 }
 
-/// An expression while it is read.
+/// The parser.
 struct Reader<'a> {
     rest: &'a str,
-    /// Those that hold here.
+    /// Those that apply here.
     flags: PcreFlags,
     written: String,
     open: Vec<Group>,
@@ -176,7 +177,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Writes the flags that hold from the beginning.
+    /// Writes the flags that apply from the beginning.
     fn begin(&mut self) {
         let flags = [
             (self.flags.ignore_case, 'i'),
@@ -209,7 +210,7 @@ impl Reader<'_> {
         Some(c)
     }
 
-    /// Goes on behind a text, if it comes next.
+    /// Skips a text, if it comes next.
     fn skip(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
@@ -248,7 +249,7 @@ impl Reader<'_> {
         self.item = item;
     }
 
-    /// A character as itself. A repetition behind one of several bytes repeats the last of them.
+    /// A literal character. A repetition after a character of several bytes repeats its last byte.
     fn literal(&mut self, c: char) {
         for byte in c.encode_utf8(&mut [0; 4]).bytes() {
             self.byte(byte);
@@ -260,7 +261,7 @@ impl Reader<'_> {
         self.item = Item::Single;
     }
 
-    /// Goes on behind the end of a comment.
+    /// Skips the rest of a comment.
     fn comment(&mut self, end: &str) {
         let behind = self.rest.split_once(end);
         self.rest = behind.map_or("", |(_, behind)| behind);
@@ -300,7 +301,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// `{`: an interval, or itself.
+    /// `{`: an interval, or a literal.
     fn brace(&mut self) -> Result<(), PcreError> {
         let Some((inside, behind)) = self.rest.split_once('}') else {
             self.literal('{');
@@ -352,7 +353,7 @@ impl Reader<'_> {
     }
 }
 
-/// White space that the flag `x` makes mean nothing.
+/// White space that the flag `x` ignores.
 const fn is_pattern_space(c: char) -> bool {
     matches!(c, ' ' | '\t'..='\r')
 }

@@ -1,8 +1,7 @@
-//! The decoder: bytes in, requests out, whatever the split.
+//! The decoder: bytes to requests, independent of how the bytes are split.
 //!
-//! [`Decoder::feed`] takes what was read; [`Decoder::next`] yields the requests that are complete.
-//! A byte is looked at once: lines are taken apart as they become complete, and only where the known
-//! attributes lie is remembered. A request borrows from the buffer.
+//! [`Decoder::feed`] adds bytes; [`Decoder::next`] returns complete requests. Each byte is read once: lines are parsed
+//! when they are complete, and only the positions of known attributes are stored. A request borrows from the buffer.
 
 use std::ops::Range;
 
@@ -10,20 +9,20 @@ use memchr::{memchr, memchr2};
 
 use super::request::Request;
 
-/// Longest line, line end not counted. Postfix bounds an SMTP line at 2,048 bytes by default and the
-/// subject of a client certificate is the longest thing it sends besides; this is eight times that.
+/// Maximum length of a line in bytes, without its end: eight times the default limit of Postfix for an SMTP line, 2,048
+/// bytes. Its longest other attribute is the subject of a client certificate.
 pub const MAX_LINE: usize = 16_384;
 
-/// Most attributes in a request. Postfix 3.10 sends about 35.
+/// Maximum number of attributes in a request. Postfix 3.10 sends about 35.
 pub const MAX_ATTRIBUTES: usize = 200;
 
-/// Most bytes in a request, line ends included: a few lines may be long, not all of them.
+/// Maximum size of a request in bytes, line ends included: a few lines may be long, but not all.
 pub const MAX_REQUEST: usize = 65_536;
 
-/// Buffer kept for the next request; a request of Postfix has 600 to 900 bytes.
+/// Size of the buffer that is kept for the next request; a request of Postfix has 600 to 900 bytes.
 const KEPT: usize = 2_048;
 
-/// Why a connection cannot go on.
+/// Why a connection must be closed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// A line that is not an attribute.
@@ -32,19 +31,19 @@ pub enum DecodeError {
     /// A line that begins with the equals sign.
     #[error("an attribute without a name")]
     NoName,
-    /// A NUL byte, which the protocol rules out.
+    /// A NUL byte, which the protocol does not allow.
     #[error("a NUL byte")]
     Nul,
-    /// A line beyond [`MAX_LINE`].
+    /// A line longer than [`MAX_LINE`].
     #[error("a line of more than {MAX_LINE} bytes")]
     LineTooLong,
     /// More than [`MAX_ATTRIBUTES`] attributes.
     #[error("more than {MAX_ATTRIBUTES} attributes in a request")]
     TooManyAttributes,
-    /// A request beyond [`MAX_REQUEST`].
+    /// A request larger than [`MAX_REQUEST`].
     #[error("a request of more than {MAX_REQUEST} bytes")]
     RequestTooLong,
-    /// A request of another kind, or of none.
+    /// A request of another kind, or without a kind.
     #[error("the request type is missing")]
     NoRequestType,
     /// A request of another kind.
@@ -52,7 +51,7 @@ pub enum DecodeError {
     WrongRequestType(String),
 }
 
-/// The attributes that mean something here.
+/// The known attributes.
 #[derive(Debug, Clone, Copy)]
 enum Known {
     Request,
@@ -93,7 +92,7 @@ impl Known {
     }
 }
 
-/// Where the values of the request in hand lie in the buffer.
+/// The positions of the current request's values in the buffer.
 #[derive(Debug, Clone, Default)]
 struct Values([Option<Range<usize>>; Known::COUNT]);
 
@@ -110,15 +109,15 @@ impl Values {
     }
 }
 
-/// Takes bytes apart into requests.
+/// Decodes requests.
 #[derive(Debug, Default)]
 pub struct Decoder {
     buffer: Vec<u8>,
-    /// Where the request in hand begins; all before it was yielded.
+    /// The beginning of the current request; the bytes before it were returned.
     start: usize,
-    /// Where the line in hand begins.
+    /// The beginning of the current line.
     line: usize,
-    /// How far the line in hand was searched for its end.
+    /// The position up to which the current line was searched for its end.
     searched: usize,
     attributes: usize,
     values: Values,
@@ -131,20 +130,20 @@ impl Decoder {
         Self::default()
     }
 
-    /// The buffer with room behind its end for the next read.
+    /// The buffer with free space at its end for the next read.
     pub fn room(&mut self) -> &mut Vec<u8> {
         self.compact();
         self.buffer.reserve(KEPT);
         &mut self.buffer
     }
 
-    /// Takes bytes that were read elsewhere.
+    /// Adds bytes that were read elsewhere.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.compact();
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Whether a request has begun and not ended.
+    /// Whether there is an incomplete request.
     #[must_use]
     pub fn is_midway(&self) -> bool {
         self.start < self.buffer.len()
@@ -154,8 +153,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] when what was sent is not a request, or a limit is passed. The connection
-    /// cannot go on then: what follows has no known beginning.
+    /// [`DecodeError`] when the bytes are not a request, or a limit is exceeded. The connection must be closed then,
+    /// because the beginning of the next request is unknown.
     #[expect(
         clippy::should_implement_trait,
         reason = "an iterator could not lend the buffer"
@@ -180,7 +179,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Where the line in hand ends; `None` when its end was not sent yet.
+    /// The end of the current line; `None` if it was not received yet.
     fn line_end(&mut self) -> Result<Option<usize>, DecodeError> {
         let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
         let found = memchr2(b'\n', 0, unsearched).map(|at| self.searched.saturating_add(at));
@@ -193,8 +192,8 @@ impl Decoder {
         Ok(found)
     }
 
-    /// Whether the line in hand, as far as `reached`, and the request are within their limits. When both are not,
-    /// the limit counts that was passed first: the split must make no difference.
+    /// Checks the limits of the current line, up to `reached`, and of the request. If both are exceeded, the first one
+    /// is reported, so that the split of the bytes makes no difference.
     fn within_limits(&self, reached: usize, is_ended: bool) -> Result<(), DecodeError> {
         let line = self.buffer.get(self.line..reached).unwrap_or_default();
         let most = MAX_LINE.saturating_add(usize::from(line.get(MAX_LINE) == Some(&b'\r')));
@@ -210,7 +209,7 @@ impl Decoder {
         }
     }
 
-    /// Notes one attribute.
+    /// Stores the position of an attribute.
     fn attribute(&mut self, line: Range<usize>) -> Result<(), DecodeError> {
         self.attributes = self.attributes.saturating_add(1);
         if self.attributes > MAX_ATTRIBUTES {
@@ -229,7 +228,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The request that has just become complete.
+    /// The request that is complete now.
     fn request(&self, values: &Values) -> Result<Request<'_>, DecodeError> {
         let value = |known| values.get(known, &self.buffer);
         match value(Known::Request) {
@@ -258,7 +257,7 @@ impl Decoder {
         })
     }
 
-    /// Lets go of the requests that were yielded.
+    /// Drops the bytes of returned requests.
     fn compact(&mut self) {
         if self.start == 0 {
             return;

@@ -14,8 +14,8 @@
 //! `request=smtpd_access_policy` must be among them. A client may send the next request before it
 //! has read the answer to the last one.
 //!
-//! In trouble the server "must not send a reply": whoever uses [`Decoder`] logs the [`DecodeError`]
-//! and closes the connection.
+//! In case of trouble the server "must not send a reply": the user of [`Decoder`] logs the [`DecodeError`] and closes
+//! the connection.
 
 mod decode;
 mod reply;

@@ -15,7 +15,7 @@ use crate::types::{Reply, ReplyText};
 /// No objection.
 const CONTINUE: &[u8] = b"DUNNO";
 
-/// What the rendering of a reply depends on besides the reply.
+/// How replies are written.
 #[derive(Debug, Clone, Copy)]
 pub struct Style<'a> {
     /// The action for greylisted clients, such as `DEFER_IF_PERMIT`.
@@ -31,7 +31,7 @@ pub fn write_reply(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
     out.extend_from_slice(b"\n\n");
 }
 
-/// The action of a reply alone.
+/// The action of a reply, without the envelope.
 #[must_use]
 pub fn action(reply: &Reply, style: Style<'_>) -> String {
     let mut out = Vec::new();
@@ -64,7 +64,7 @@ fn write_action(out: &mut Vec<u8>, reply: &Reply, style: Style<'_>) {
         }
         Reply::Sleep { length, then } => {
             words(out, &["SLEEP ", &length.seconds().to_string()]);
-            // A text behind a list of restrictions would be read as more of them.
+            // A text after a list of restrictions would be read as further restrictions.
             if then.is_some() {
                 words(out, &[", ", greylist]);
             }

@@ -1,6 +1,6 @@
-//! A request as it stands in the buffer.
+//! A decoded request, which borrows from the buffer.
 
-/// One question of Postfix. What was not sent is `None`; what was sent empty is empty.
+/// A policy request. Attributes that were not sent are `None`; empty ones are empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Request<'a> {
     /// `protocol_state`: `RCPT`, `DATA` and so on.
@@ -9,7 +9,7 @@ pub struct Request<'a> {
     pub client_address: Option<&'a [u8]>,
     /// `client_name`: the verified host name, or `unknown`.
     pub client_name: Option<&'a [u8]>,
-    /// `helo_name`: what the client has called itself.
+    /// `helo_name`: the client's HELO or EHLO name.
     pub helo_name: Option<&'a [u8]>,
     /// `sender`: empty for the null sender.
     pub sender: Option<&'a [u8]>,
@@ -25,6 +25,6 @@ pub struct Request<'a> {
     pub stress: Option<&'a [u8]>,
     /// `sasl_username`: the login name of an authenticated client, else empty; Postfix 2.1 and later.
     pub sasl_username: Option<&'a [u8]>,
-    /// `policy_test_time`: seconds since the epoch; no attribute of Postfix.
+    /// `policy_test_time`: seconds since the epoch; Postfix does not send it.
     pub policy_test_time: Option<&'a [u8]>,
 }
