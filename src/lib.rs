@@ -35,13 +35,13 @@
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
 //! | [`api`] | the D-Bus contract: names, errors, rows, proxies | – |
 //! | [`lookup`] | DNS lists and SPF, on a separate thread: cache, deadline, budgets, silent zones | types, policy |
-//! | [`store`] | records in LMDB, or in memory for tests | types, policy |
+//! | [`store`] | records in LMDB, or in memory for tests and replays | types, policy |
 //! | [`config`] | options and list files, with every error | types, policy |
 //! | [`service`] | the gate, the writer thread, the clock, counters, the decision log | types, policy, store, lookup |
 //! | [`control`] | tasks of administrators: entries, records, counters, explanations | types, policy, store, service |
 //! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, control, config |
 //! | [`ctl`] | the control program: verbs, import readers, rendering | types, api |
-//! | [`daemon`] | the program: start-up, signals, reload, log, notifications | all |
+//! | [`daemon`] | the program: start-up, signals, reload, log, notifications, replay | all |
 //!
 //! A layer names another by its path from the root, `crate::layer`; `tests/layering.rs` fails on an arrow that is not
 //! in this table, and on modules inside a layer that use each other in a circle. There are two places with unsafe code:

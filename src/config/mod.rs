@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod command_line;
 mod diagnostic;
 mod endpoint;
 mod environment;
@@ -16,6 +17,7 @@ mod lookup;
 mod options;
 mod params;
 mod process;
+mod replay;
 mod settings;
 mod sockets;
 mod store;
@@ -32,6 +34,7 @@ pub use logging::{DEFAULT_FACILITY, LogSettings, SYSLOG_NAME, Verbosity};
 pub use lookup::{LookupSettings, MOST_TIMEOUT};
 pub use options::{Options, ParseOutcome};
 pub use process::{ProcessSettings, TimeSource};
+pub use replay::ReplaySettings;
 pub use settings::Settings;
 pub use sockets::SocketSettings;
 pub use store::{StoreSettings, SyncMode};

@@ -12,10 +12,10 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser};
 
+use super::command_line::{diagnostic, dollars, drop_culprit};
 use super::diagnostic::Diagnostic;
 
 /// Default of `--max-size`. LMDB maps that much address space at once, and a 32-bit machine has little more than 2 GiB.
@@ -406,6 +406,36 @@ pub struct Options {
     #[arg(long, value_name = "PATH", help_heading = "Process")]
     pub pidfile: Option<String>,
 
+    /// Read a log of Postfix, show what these options would have done, and exit; - reads standard input
+    #[arg(long, value_name = "FILE", help_heading = "Replay")]
+    pub replay: Option<String>,
+
+    /// Show the effect of these options, too, added to the others; may be repeated
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        allow_hyphen_values = true,
+        help_heading = "Replay"
+    )]
+    pub replay_options: Vec<String>,
+
+    /// Time after which a mail that would have been deferred is assumed to be retried: 90s, 15m, 2h
+    #[arg(
+        long,
+        value_name = "SPAN",
+        default_value = "15m",
+        help_heading = "Replay"
+    )]
+    pub replay_retry: String,
+
+    /// Network whose clients are not strangers; may be repeated
+    #[arg(long, value_name = "NETWORK", help_heading = "Replay")]
+    pub replay_own: Vec<String>,
+
+    /// Query DNS: the lists and SPF records as they are today
+    #[arg(long, help_heading = "Replay")]
+    pub replay_dns: bool,
+
     /// Refused, as Postgrey refuses it
     #[arg(short = 'n', long, alias = "noaction", hide = true)]
     pub no_action: bool,
@@ -522,59 +552,5 @@ impl Options {
             }
         }
         self
-    }
-}
-
-/// Errors about values with a `$`. systemd puts `$OPTIONS` on the command line without a shell, so a variable in a
-/// value is not expanded, which is never intended.
-fn dollars(command: &Command, matches: &ArgMatches) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for option in command.get_arguments() {
-        let values = matches.try_get_raw(option.get_id().as_str());
-        let values = values.ok().flatten().into_iter().flatten();
-        for value in values.map(|value| value.to_string_lossy()) {
-            if value.contains('$') {
-                let name = option.get_long().unwrap_or_default();
-                found.push(Diagnostic::option(
-                    format!("--{name}"),
-                    format!(
-                        "{value:?} contains a $: variables are not expanded here; write the value itself"
-                    ),
-                ));
-            }
-        }
-    }
-    found
-}
-
-/// clap's paragraph as one sentence.
-fn diagnostic(error: &clap::Error) -> Diagnostic {
-    let text = error.render().to_string();
-    let first = text.lines().next().unwrap_or_default();
-    let mut message = first.trim_start_matches("error: ").to_owned();
-    if let Some(ContextValue::String(near)) = error.get(ContextKind::SuggestedArg) {
-        message.push_str("; did you mean '");
-        message.push_str(near);
-        message.push_str("'?");
-    }
-    Diagnostic::command_line(message)
-}
-
-/// Removes the argument that an error is about from the line, so that the next error is found too.
-fn drop_culprit(args: &mut Vec<OsString>, error: &clap::Error) -> bool {
-    let unknown = error.kind() == ErrorKind::UnknownArgument;
-    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidArg) else {
-        return false;
-    };
-    let culprit = args.iter().skip(1).position(|arg| {
-        let arg = arg.to_string_lossy();
-        arg == name.as_str() || arg.split('=').next() == Some(name.as_str())
-    });
-    match culprit {
-        Some(at) if unknown => {
-            args.remove(at.saturating_add(1));
-            true
-        }
-        Some(_) | None => false,
     }
 }

@@ -8,6 +8,7 @@ use super::logging::{self, LogSettings};
 use super::lookup::{self, LookupSettings};
 use super::options::Options;
 use super::process::{self, ProcessSettings};
+use super::replay::{self, ReplaySettings};
 use super::sockets::{self, SocketSettings};
 use super::store::{self, StoreSettings};
 use super::{params, texts};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// The user and the clock.
     pub process: ProcessSettings,
+    /// The replay of a log, instead of a daemon.
+    pub replay: Option<ReplaySettings>,
     /// Options that are ignored, without effect or risky: to be logged once.
     pub warnings: Vec<Diagnostic>,
 }
@@ -53,6 +56,7 @@ impl Settings {
         let lists = ListFiles::new(options, &mut found);
         let log = logging::read(options, &mut found);
         let process = process::read(options, environment, &mut found);
+        let replay = replay::read(options, &mut found);
         let Some(texts) = texts.filter(|_| found.errors.is_empty()) else {
             return Err(found.errors);
         };
@@ -67,6 +71,7 @@ impl Settings {
             lookup,
             log,
             process,
+            replay,
             warnings: found.warnings,
         })
     }

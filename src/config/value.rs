@@ -25,6 +25,18 @@ pub(super) fn retry_window(text: &str) -> Result<Span, String> {
     .map_err(|_| format!("{text:?} is not a number of days, or of hours with a trailing h"))
 }
 
+/// Seconds, or minutes or hours with a suffix.
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    let units = [("s", 1_u64), ("min", 60), ("m", 60), ("h", 3600), ("", 1)];
+    let seconds = units.into_iter().find_map(|(suffix, unit)| {
+        let digits = text.strip_suffix(suffix)?;
+        number(digits, 1, 604_800 / unit).ok()?.checked_mul(unit)
+    });
+    seconds
+        .map(Span::from_seconds)
+        .ok_or_else(|| format!("{text:?} is not a time from 1s to 168h, such as 90s, 15m or 2h"))
+}
+
 /// Permission bits in octal.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
@@ -98,6 +110,26 @@ mod tests {
         }
         for text in ["", "h", "2d", "-1", "1.5", "2 h"] {
             assert!(retry_window(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_or_have_a_unit() {
+        for (text, want) in [
+            ("90", Some(90)),
+            ("90s", Some(90)),
+            ("15m", Some(900)),
+            ("15min", Some(900)),
+            ("2h", Some(7200)),
+            ("168h", Some(604_800)),
+            ("169h", None),
+            ("0", None),
+            ("m", None),
+            ("1d", None),
+            ("-1", None),
+        ] {
+            let got = span(text).ok().map(Span::seconds);
+            assert_eq!(got, want, "{text}");
         }
     }
 

@@ -14,6 +14,7 @@ mod logging;
 mod lookups;
 mod notify;
 mod reload;
+mod replay;
 mod run;
 mod unit_options;
 
@@ -82,7 +83,12 @@ pub fn main() -> ExitCode {
         settings.log.verbosity,
         settings.log.facility,
     );
-    let code = match start(&settings) {
+    let replay = settings.replay.clone();
+    let done = match replay {
+        Some(replay) => replay::run(settings, &replay, &arguments),
+        None => start(&settings),
+    };
+    let code = match done {
         Ok(()) => exit::OK,
         Err(failure) => {
             for line in failure.to_string().lines() {

@@ -98,7 +98,8 @@ fn shown<'a>(attempt: &Attempt<'a>) -> [(&'static str, &'static str, &'a [u8]); 
 }
 
 /// The line.
-fn line(attempt: &Attempt<'_>, decision: &Decision) -> String {
+#[must_use]
+pub fn line(attempt: &Attempt<'_>, decision: &Decision) -> String {
     let mut line = String::with_capacity(200);
     if let Err(error) = write_line(&mut line, attempt, decision) {
         log::debug!("{error}, ignoring");

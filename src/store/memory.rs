@@ -1,4 +1,7 @@
-//! A store in memory, for tests only.
+//! A store in memory: for tests, and for the replay of a log.
+//!
+//! A transaction notes what it replaces, and puts it back if it does not commit: it costs what it changes, however many
+//! records there are.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -28,7 +31,7 @@ pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Tables {
     triplets: BTreeMap<TripletKey, Triplet>,
     /// For each other name of a waiting triplet, the key that has the record, and when the record began.
@@ -101,24 +104,99 @@ impl Tables {
     }
 }
 
-impl Records for Tables {
+/// A transaction: the tables, and what it has replaced in them.
+struct Transaction<'t> {
+    tables: &'t mut Tables,
+    replaced: Vec<Replaced>,
+}
+
+/// What was under a key before a transaction changed it.
+enum Replaced {
+    Triplet(TripletKey, Option<Triplet>),
+    Name(TripletKey, Option<(TripletKey, Timestamp)>),
+    Client(ClientKey, Option<Client>),
+    Sleep(ClientKey, Option<Sleep>),
+    Entry(Vec<u8>, Option<Added>),
+    Hour([u8; 4], Option<Counters>),
+    Pause(Option<Pause>),
+}
+
+/// Puts a value, or none, under a key; returns what was there.
+fn swap<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
+    match value {
+        Some(value) => table.insert(key, value),
+        None => table.remove(&key),
+    }
+}
+
+impl<'t> Transaction<'t> {
+    const fn on(tables: &'t mut Tables) -> Self {
+        Self {
+            tables,
+            replaced: Vec::new(),
+        }
+    }
+
+    fn set_triplet(&mut self, key: &TripletKey, record: Option<Triplet>) -> Option<Triplet> {
+        let old = swap(&mut self.tables.triplets, key.clone(), record);
+        self.replaced.push(Replaced::Triplet(key.clone(), old));
+        old
+    }
+
+    fn set_client(&mut self, key: &ClientKey, record: Option<Client>) -> Option<Client> {
+        let old = swap(&mut self.tables.clients, key.clone(), record);
+        self.replaced.push(Replaced::Client(key.clone(), old));
+        old
+    }
+
+    fn set_sleep(&mut self, key: &ClientKey, record: Option<Sleep>) -> Option<Sleep> {
+        let old = swap(&mut self.tables.sleeps, key.clone(), record);
+        self.replaced.push(Replaced::Sleep(key.clone(), old));
+        old
+    }
+
+    fn set_entry(&mut self, key: Vec<u8>, entry: Option<Added>) -> bool {
+        let old = swap(&mut self.tables.entries, key.clone(), entry);
+        let was_there = old.is_some();
+        self.replaced.push(Replaced::Entry(key, old));
+        was_there
+    }
+
+    /// Puts back what was replaced, the last first.
+    fn undo(self) {
+        let tables = self.tables;
+        for replaced in self.replaced.into_iter().rev() {
+            match replaced {
+                Replaced::Triplet(key, old) => drop(swap(&mut tables.triplets, key, old)),
+                Replaced::Name(key, old) => drop(swap(&mut tables.names, key, old)),
+                Replaced::Client(key, old) => drop(swap(&mut tables.clients, key, old)),
+                Replaced::Sleep(key, old) => drop(swap(&mut tables.sleeps, key, old)),
+                Replaced::Entry(key, old) => drop(swap(&mut tables.entries, key, old)),
+                Replaced::Hour(key, old) => drop(swap(&mut tables.history, key, old)),
+                Replaced::Pause(old) => tables.pause = old,
+            }
+        }
+    }
+}
+
+impl Records for Transaction<'_> {
     fn triplet(&self, key: &TripletKey) -> Result<Option<Triplet>, StoreError> {
-        Ok(self.under(key).map(|(_, record)| record))
+        Ok(self.tables.under(key).map(|(_, record)| record))
     }
 
     fn client(&self, key: &ClientKey) -> Result<Option<Client>, StoreError> {
-        Ok(self.clients.get(key).copied())
+        Ok(self.tables.clients.get(key).copied())
     }
 
     fn sleep(&self, key: &ClientKey) -> Result<Option<Sleep>, StoreError> {
-        Ok(self.sleeps.get(key).copied())
+        Ok(self.tables.sleeps.get(key).copied())
     }
 
     fn put_triplet(&mut self, key: &TripletKey, record: Triplet) -> Result<(), StoreError> {
-        let under = self.under(key);
+        let under = self.tables.under(key);
         let under = under.filter(|(_, old)| record.first() <= old.first());
         let under = under.map_or(key, |(under, _)| under).clone();
-        self.triplets.insert(under, record);
+        self.set_triplet(&under, Some(record));
         Ok(())
     }
 
@@ -128,39 +206,43 @@ impl Records for Tables {
         to: &TripletKey,
         record: Triplet,
     ) -> Result<(), StoreError> {
-        self.triplets.remove(key);
+        self.set_triplet(key, None);
         if record.is_passed() {
             return Ok(());
         }
-        if let Some((under, found)) = self.under(to)
+        if let Some((under, found)) = self.tables.under(to)
             && under != key
         {
             let leads = (under.clone(), found.first());
-            self.names.insert(key.clone(), leads);
+            let old = self.tables.names.insert(key.clone(), leads);
+            self.replaced.push(Replaced::Name(key.clone(), old));
         }
         Ok(())
     }
 
     fn put_client(&mut self, key: &ClientKey, record: Client) -> Result<(), StoreError> {
-        self.clients.insert(key.clone(), record);
+        self.set_client(key, Some(record));
         Ok(())
     }
 
     fn change_sleep(&mut self, key: &ClientKey, change: SleepChange) -> Result<(), StoreError> {
-        match change {
-            SleepChange::Keep(record) => self.sleeps.insert(key.clone(), record),
-            SleepChange::Remove => self.sleeps.remove(key),
-        };
+        self.set_sleep(
+            key,
+            match change {
+                SleepChange::Keep(record) => Some(record),
+                SleepChange::Remove => None,
+            },
+        );
         Ok(())
     }
 
     fn remove_triplet(&mut self, key: &TripletKey) -> Result<bool, StoreError> {
-        let under = self.under(key).map(|(under, _)| under.clone());
-        Ok(under.is_some_and(|under| self.triplets.remove(&under).is_some()))
+        let under = self.tables.under(key).map(|(under, _)| under.clone());
+        Ok(under.is_some_and(|under| self.set_triplet(&under, None).is_some()))
     }
 
     fn remove_client(&mut self, key: &ClientKey) -> Result<bool, StoreError> {
-        Ok(self.clients.remove(key).is_some())
+        Ok(self.set_client(key, None).is_some())
     }
 
     fn remove_row(&mut self, row: &Row) -> Result<bool, StoreError> {
@@ -178,20 +260,20 @@ impl Records for Tables {
                 record,
             } => {
                 let key = parts.key();
-                let found = self.triplets.get(&key).copied();
+                let found = self.tables.triplets.get(&key).copied();
                 let is_same = found.is_some_and(|found| found.same_state(*record));
-                is_same && self.triplets.remove(&key).is_some()
+                is_same && self.set_triplet(&key, None).is_some()
             }
             Row::Triplet { .. } => false,
             Row::Client { key, record } => client(key).is_some_and(|key| {
-                let found = self.clients.get(&key).copied();
+                let found = self.tables.clients.get(&key).copied();
                 let is_same = found.is_some_and(|found| is_same_client(*record, found));
-                is_same && self.clients.remove(&key).is_some()
+                is_same && self.set_client(&key, None).is_some()
             }),
             Row::Sleep { key, record } => sleeper(key).is_some_and(|key| {
-                let found = self.sleeps.get(&key).copied();
+                let found = self.tables.sleeps.get(&key).copied();
                 let is_same = found.is_some_and(|found| is_same_sleep(*record, found));
-                is_same && self.sleeps.remove(&key).is_some()
+                is_same && self.set_sleep(&key, None).is_some()
             }),
         };
         Ok(removed)
@@ -200,24 +282,28 @@ impl Records for Tables {
     fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError> {
         let key = entry_key(entry.list, &entry.text)?;
         encode_entry(entry)?;
-        self.entries.insert(key, entry.clone());
+        self.set_entry(key, Some(entry.clone()));
         Ok(())
     }
 
     fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError> {
-        let removed = entry_key(list, text).map(|key| self.entries.remove(&key).is_some());
+        let removed = entry_key(list, text).map(|key| self.set_entry(key, None));
         Ok(removed.unwrap_or(false))
     }
 
     fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError> {
-        self.pause = pause;
+        let old = std::mem::replace(&mut self.tables.pause, pause);
+        self.replaced.push(Replaced::Pause(old));
         Ok(())
     }
 
     fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError> {
         encode_counters(counters)?;
         if !counters.is_empty() {
-            add_up(self.history.entry(encode_hour(hour)).or_default(), counters);
+            let hour = encode_hour(hour);
+            let old = self.tables.history.get(&hour).cloned();
+            self.replaced.push(Replaced::Hour(hour, old));
+            add_up(self.tables.history.entry(hour).or_default(), counters);
         }
         Ok(())
     }
@@ -225,7 +311,7 @@ impl Records for Tables {
 
 impl Reader for MemoryStore {
     fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
-        self.tables().facts(case)
+        Transaction::on(&mut self.tables()).facts(case)
     }
 
     fn record_counts(&self) -> Result<RecordCounts, StoreError> {
@@ -310,13 +396,13 @@ impl Reader for MemoryStore {
 impl Writer for MemoryStore {
     fn run(&mut self, body: &mut TransactionBody<'_>, end: Commit) -> Result<(), RequestError> {
         let mut tables = self.tables();
-        let mut next = tables.clone();
-        body(&mut next)?;
+        let mut transaction = Transaction::on(&mut tables);
+        let ran = body(&mut transaction);
         match end {
-            Commit::Keep => *tables = next,
-            Commit::Discard => {}
+            Commit::Keep if ran.is_ok() => {}
+            Commit::Keep | Commit::Discard => transaction.undo(),
         }
-        Ok(())
+        ran
     }
 
     fn sweep(&mut self, now: Timestamp, params: &Params) -> Result<Swept, StoreError> {

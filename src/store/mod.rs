@@ -2,7 +2,8 @@
 //!
 //! A store is opened as two halves: any number of [`Reader`]s, which see the last commit and never
 //! wait, and one [`Writer`], whose transactions are atomic. [`policy`](crate::policy) defines what the records mean;
-//! here they are bytes ([`schema`]) in LMDB ([`lmdb`]) or, in tests, in memory ([`memory`]).
+//! here they are bytes ([`schema`]) in LMDB ([`lmdb`]) or, in tests and replays, in memory
+//! ([`memory`]).
 //!
 //! # Error handling
 //!

@@ -1,5 +1,6 @@
 //! One scenario over every store: the conformance test of the traits.
 
+use super::kept_tests::entry;
 use super::lmdb::{Durability, LmdbOpener};
 use super::memory::MemoryStore;
 use super::*;
@@ -229,6 +230,68 @@ pub(super) fn with_every_store(scenario: impl Fn(&dyn Opener, bool)) {
 #[test]
 fn every_store_does_the_same() {
     with_every_store(|opener, _| scenario(opener));
+}
+
+/// Changes something of every kind, more than once, in one transaction.
+fn change_all(records: &mut dyn Records, senders: [&str; 3]) -> Result<(), RequestError> {
+    let [first, second, third] = senders;
+    records.put_triplet(&triplet(first), waiting(7))?;
+    records.put_triplet(&triplet(first), passed(7, 900))?;
+    records.put_triplet(&triplet(third), waiting(3))?;
+    records.move_triplet(&triplet(second), &triplet(third), waiting(3))?;
+    records.remove_triplet(&triplet(first))?;
+    let key = ClientKey::new(ClientIp::parse(b"192.0.2.7").unwrap().network(32, 128));
+    let client = Client {
+        count: u32::try_from(first.len()).unwrap(),
+        last: at(9),
+    };
+    records.put_client(&key, client)?;
+    records.change_sleep(&key, SleepChange::Remove)?;
+    let sleep = Sleep {
+        ordered: at(0),
+        length: Span::from_seconds(125),
+        seen: at(u64::try_from(second.len()).unwrap()),
+    };
+    records.change_sleep(&key, SleepChange::Keep(sleep))?;
+    records.put_entry(&entry(ListName::Client, first))?;
+    records.remove_entry(ListName::Client, second)?;
+    records.put_pause(Some(Pause {
+        until: Some(at(third.len() as u64)),
+    }))?;
+    records.add_counters(at(0), &Counters::from([(first.to_owned(), 1)]))
+}
+
+#[test]
+fn nothing_of_a_discarded_or_failed_transaction_is_left() {
+    with_every_store(|opener, _| {
+        let (reader, mut writer) = opener.open().unwrap();
+        let state = || {
+            let facts = ["a@b", "long@b", "longer@b"].map(|sender| reader.facts(&case(sender)));
+            let rest = (reader.entries(), reader.pause(), reader.record_counts());
+            let history = reader.history(at(0), at(3600));
+            format!("{facts:?} {rest:?} {history:?}")
+        };
+        for senders in [
+            ["a@b", "long@b", "longer@b"],
+            ["longer@b", "a@b", "long@b"],
+            ["long@b", "longer@b", "a@b"],
+        ] {
+            let before = state();
+            let tried = writer.run(&mut |records| change_all(records, senders), Commit::Discard);
+            tried.unwrap();
+            assert_eq!(state(), before, "{senders:?}");
+            let failed = writer.transact(&mut |records| {
+                change_all(records, senders)?;
+                Err(StoreError::Closed.into())
+            });
+            assert!(failed.is_err());
+            assert_eq!(state(), before, "{senders:?}");
+            writer
+                .transact(&mut |records| change_all(records, senders))
+                .unwrap();
+            assert_ne!(state(), before, "{senders:?}");
+        }
+    });
 }
 
 #[test]

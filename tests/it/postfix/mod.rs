@@ -9,6 +9,7 @@
 mod allowed;
 mod checked;
 mod recipes;
+mod replayed;
 mod replies;
 mod server;
 mod smtp;
