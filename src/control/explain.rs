@@ -2,7 +2,7 @@
 
 use super::Control;
 use crate::policy::chain::RuleAction;
-use crate::policy::s25r::Finding;
+use crate::policy::s25r::NameMatch;
 use crate::policy::{
     Attempt, Case, Client, EntryRef, Identity, ListName, Outcome, Remaining, Ruleset, Score, Sleep,
     SpfResult, Standing, Step, Then, Thresholds, Trace, Triplet, TripletKey, Unmatched, Verdict,
@@ -269,21 +269,21 @@ fn rule_step(entry: Option<String>, action: Option<RuleAction>) -> (StepResult, 
     (finding, entry.unwrap_or_else(unwritten))
 }
 
-fn s25r_step(found: Finding, exception: Option<String>) -> (StepResult, String) {
+fn s25r_step(found: NameMatch, exception: Option<String>) -> (StepResult, String) {
     match (found, exception) {
-        (Finding::NoMatch, _) => (StepResult::NoMatch, "the name matches no rule".to_owned()),
-        (Finding::MailHost(rule), _) => (
+        (NameMatch::NoMatch, _) => (StepResult::NoMatch, "the name matches no rule".to_owned()),
+        (NameMatch::MailHost(rule), _) => (
             StepResult::NoMatch,
             format!(
                 "the name matches rule {rule}, but is that of a mail host: one label that says mail, directly \
                  below its organizational domain"
             ),
         ),
-        (Finding::Rule(rule), None) => (
+        (NameMatch::Rule(rule), None) => (
             StepResult::Suspicious,
             format!("the name matches rule {rule}"),
         ),
-        (Finding::Rule(rule), Some(exception)) => (
+        (NameMatch::Rule(rule), Some(exception)) => (
             StepResult::Exception,
             format!("the name matches rule {rule}, but: {exception}"),
         ),

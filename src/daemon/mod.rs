@@ -7,9 +7,9 @@
 #![forbid(unsafe_code)]
 
 mod chores;
+mod credentials;
 pub mod exit;
 mod failure;
-mod identity;
 mod logging;
 mod lookups;
 mod notify;
@@ -36,8 +36,8 @@ use crate::service::Gate;
 use crate::service::clock::{Clock, FileClock, SystemClock, since_boot};
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::{self, Lock, Locked};
+use credentials::Credentials;
 use failure::Failure;
-use identity::Identity;
 use unit_options::UnitOptions;
 
 /// The program.
@@ -106,12 +106,12 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     for warning in &settings.warnings {
         log::warn!("{warning}");
     }
-    let identity = Identity::wanted(settings)?;
+    let credentials = Credentials::of_settings(settings)?;
     let inherited = frontend::inherited()?;
     if inherited.is_empty() && settings.sockets.endpoints.is_empty() {
         return Err(Failure::NoSocket);
     }
-    let lock = match Lock::take(&settings.store.directory, identity.map(Identity::ids)) {
+    let lock = match Lock::take(&settings.store.directory, credentials.map(Credentials::ids)) {
         Ok(lock) => Some(lock),
         // The store reports the failure as long as it lasts.
         Err(error) if error.may_pass() => None,
@@ -124,8 +124,8 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         settings.sockets.backlog,
     )?;
     let descriptors = run::raise_descriptor_limit();
-    if let Some(identity) = identity {
-        identity.assume()?;
+    if let Some(credentials) = credentials {
+        credentials.assume()?;
     }
     let loaded = settings.lists.load();
     if !loaded.table_errors.is_empty() {
@@ -166,7 +166,7 @@ fn check(
         warnings.extend_from_slice(&settings.warnings);
         // The unit sets user and group.
         if unit.is_none()
-            && let Err(Failure::Wrong(more)) = Identity::wanted(settings)
+            && let Err(Failure::Wrong(more)) = Credentials::of_settings(settings)
         {
             errors.extend(more);
         }
@@ -229,7 +229,7 @@ fn environment(unit: Option<&UnitOptions>) -> Environment {
         postgrey_text,
         state_directory,
         zone: Some(TimeZone::system()),
-        is_root: unit.is_none() && identity::is_root(),
+        is_root: unit.is_none() && credentials::is_root(),
     }
 }
 

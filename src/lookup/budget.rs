@@ -1,18 +1,18 @@
-//! How many lookups may be under way. Those that senders cause have a budget of their own: they take nothing from the
-//! lists that the administrator has named.
+//! Limits of lookups in progress. Lookups caused by senders have a separate budget, so that they cannot exhaust that of
+//! the administrator's DNS lists.
 
 use std::collections::HashMap;
 
 use super::{MOST_EVALUATIONS, MOST_OF_NETWORK, MOST_OF_ZONE, MOST_TEXTS, MOST_UNDER_WAY};
 use crate::policy::LookupSource;
 
-/// The lookups under way, counted by whom they are made for.
+/// The lookups in progress, counted by source.
 #[derive(Default)]
 pub(super) struct Budget {
     of_source: HashMap<LookupSource, usize>,
-    /// Those of zones, all together.
+    /// Those of all zones.
     lists: usize,
-    /// Those of networks, all together.
+    /// Those of all networks.
     evaluations: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What is remembered for a while: two halves, of which the older is let go when the younger is full.
+//! A cache of two halves; the older half is dropped when the younger is full.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use tokio::time::Instant;
 
-/// Most findings in the cache: each half fills a hash table of 65,536 slots as far as it goes, to seven eighths.
+/// Maximum number of findings in the cache: each half fills a hash table of 65,536 slots to its maximum, seven eighths.
 pub const MOST_CACHED: usize = 114_688;
 
 /// At most `MOST` values, each with the end of its lifetime.
@@ -16,7 +16,7 @@ pub(super) struct Cache<K, V, const MOST: usize> {
 }
 
 impl<K: Eq + Hash, V, const MOST: usize> Cache<K, V, MOST> {
-    /// The value, while it is to be believed.
+    /// The value, until its lifetime ends.
     pub(super) fn find<Q>(&self, key: &Q, now: Instant) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -28,12 +28,12 @@ impl<K: Eq + Hash, V, const MOST: usize> Cache<K, V, MOST> {
             .map(|(value, _)| value)
     }
 
-    /// How many values it has, those included whose lifetime is over.
+    /// The number of values, including expired ones.
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 
-    /// Keeps a value.
+    /// Inserts a value.
     pub(super) fn insert(&mut self, key: K, value: V, until: Instant) {
         if self.young.len() >= MOST / 2 {
             self.old = std::mem::take(&mut self.young);

@@ -1,17 +1,17 @@
-//! What the lookups have cost.
+//! Counters of lookups.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted.
+/// An event that is counted.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     /// A finding was in the cache.
     Cached,
     /// A lookup was sent.
     Sent,
-    /// A lookup was not sent: too many are under way, or the zone is silent.
+    /// A lookup was not sent: too many are in progress, or the zone is silent.
     NotSent,
-    /// A lookup has had no answer.
+    /// A lookup had no answer.
     Unanswered,
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Event {
 pub struct LookupCounts([AtomicU64; Self::WORDS.len()]);
 
 impl LookupCounts {
-    /// The words of the counters.
+    /// The names of the counters.
     pub const WORDS: [&'static str; 4] = ["cached", "sent", "not_sent", "unanswered"];
 
     pub(super) fn count(&self, event: Event) {
@@ -29,7 +29,7 @@ impl LookupCounts {
         }
     }
 
-    /// The counters, in the order of their words.
+    /// The counters, in the order of their names.
     #[must_use]
     pub fn read(&self) -> [u64; Self::WORDS.len()] {
         self.0

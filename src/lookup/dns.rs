@@ -1,7 +1,7 @@
-//! The resolver: DNS, asked by `hickory-resolver`.
+//! The DNS resolver, with `hickory-resolver`.
 //!
-//! Name servers are asked in their order, as the system's resolver does: the next one when one replies with an error,
-//! or has not replied for a while. A reply of any of them counts.
+//! Name servers are queried in order, as by the system's resolver: the next one if a server replies with an error or
+//! has not replied for a while. The first reply counts.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,22 +14,22 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::server::{Reply, Server};
+use super::server::{Server, ServerReply};
 use super::spf::{Data, Evaluator, Failed, Kind, Names, Random, Records, Waiting};
 use super::{Answer, Resolver, Resolving};
 use crate::policy::{Finding, Lookup};
 use crate::types::{DNS_PORT, ReplyText};
 
-/// Where the system's name servers are.
+/// The file with the system's name servers.
 pub const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// Most name servers of resolv.conf, as in resolv.conf(5).
+/// Maximum number of name servers of resolv.conf, as in resolv.conf(5).
 pub(super) const MOST_SERVERS: usize = 3;
 
-/// After how much silence the next name server is asked too.
+/// Time without a reply after which the next name server is queried too.
 const STAGGER: Duration = Duration::from_millis(500);
 
-/// Most addresses of a reply that are looked at: more than any list has for a client.
+/// Maximum number of addresses read from a reply: more than any list has for a client.
 const MOST_ADDRESSES: usize = 64;
 
 /// Why there is no resolver.
@@ -38,7 +38,7 @@ pub enum ResolverError {
     /// resolv.conf cannot be read.
     #[error("{RESOLV_CONF}: {0}")]
     File(io::Error),
-    /// resolv.conf names no name server that can be asked.
+    /// resolv.conf has no usable name server.
     #[error("{RESOLV_CONF}: no name server")]
     Empty,
     /// The resolver itself.
@@ -49,7 +49,7 @@ pub enum ResolverError {
 /// DNS. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Dns {
-    /// In the order in which they are asked.
+    /// In the order of queries.
     servers: Arc<[Server]>,
     evaluator: Arc<Evaluator>,
 }
@@ -71,11 +71,11 @@ impl Dns {
         })
     }
 
-    /// The name server of this machine, which is asked where resolv.conf names none (resolv.conf(5)).
+    /// The name server on this machine, the default without an entry in resolv.conf (resolv.conf(5)).
     ///
     /// # Errors
     ///
-    /// [`ResolverError`] when no resolver can be made.
+    /// [`ResolverError`] when no resolver can be created.
     pub fn local(random: Random) -> Result<Self, ResolverError> {
         Self::at(
             SocketAddr::new(Ipv4Addr::LOCALHOST.into(), DNS_PORT),
@@ -87,7 +87,7 @@ impl Dns {
     ///
     /// # Errors
     ///
-    /// [`ResolverError`] when no resolver can be made.
+    /// [`ResolverError`] when no resolver can be created.
     pub fn at(server: SocketAddr, random: Random) -> Result<Self, ResolverError> {
         Self::new(&[server], random)
     }
@@ -150,7 +150,7 @@ impl Resolver for Dns {
 }
 
 impl Dns {
-    /// Asks a DNS list.
+    /// Queries a DNS list.
     async fn ask_list(&self, name: &str, kind: RecordType) -> Answer {
         let Some(reply) = self.ask(name, kind).await else {
             return Answer::SILENT;
@@ -163,7 +163,7 @@ impl Dns {
     }
 
     /// Asks one name server after the other until one has replied; `None` if none has, or DNS cannot have the name.
-    async fn ask(&self, name: &str, kind: RecordType) -> Option<Reply> {
+    async fn ask(&self, name: &str, kind: RecordType) -> Option<ServerReply> {
         // Labels of any bytes: macros of SPF may make names that hickory does not read from a text. No search domain is
         // tried.
         let labels = name.strip_suffix('.').unwrap_or(name).split('.');
@@ -201,7 +201,7 @@ async fn ask_all(
     mut waiting: impl ExactSizeIterator<Item = Server>,
     name: Name,
     kind: RecordType,
-) -> Option<Reply> {
+) -> Option<ServerReply> {
     if waiting.len() == 1 {
         return waiting.next()?.ask(name, kind).await;
     }
@@ -272,7 +272,7 @@ fn data(record: &Record) -> Option<Data> {
     }
 }
 
-/// The address of a record, if it is one that a list may answer with.
+/// The address of a record, if it is in 127.0.0.0/8.
 fn address(record: &Record) -> Option<Ipv4Addr> {
     if let RData::A(address) = &record.data
         && address.0.is_loopback()

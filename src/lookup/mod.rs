@@ -1,8 +1,8 @@
 //! Lookups: evidence from DNS, for DNS lists and SPF.
 //!
-//! [`Lookups`] has a thread and a runtime of its own, which begin with the first lookup. A request looks into the cache
-//! itself and hands over only what is missing. Requests that need the same finding wait for one lookup. A lookup that no
-//! request waits for any more goes on and fills the cache.
+//! [`Lookups`] uses a separate thread with a runtime, which is started by the first lookup. A request reads the cache
+//! itself and passes only missing lookups to the thread. Requests that need the same finding share one lookup. A lookup
+//! continues when no request waits for it any more, and fills the cache.
 //!
 //! # Limits
 //!
@@ -20,7 +20,7 @@
 //!
 //! # Error handling
 //!
-//! Nothing here fails: an answer that cannot be had is [`Finding::NoAnswer`], and each check says what that means.
+//! Nothing here fails: a missing answer is [`Finding::NoAnswer`], and each check defines what that means.
 
 #![forbid(unsafe_code)]
 
@@ -57,19 +57,19 @@ use silence::Silence;
 pub use silence::ZoneState;
 pub use spf::{EVALUATION, MOST_QUESTIONS, Random};
 
-/// How long a lookup may take, in seconds, whether anybody still waits for it or not.
+/// Maximum duration of a lookup in seconds, whether a request still waits for it or not.
 pub const LOOKUP_SECONDS: u64 = 5;
 
 /// How many lookups in DNS lists may be under way.
 pub const MOST_UNDER_WAY: usize = 1200;
 
-/// How many descriptors a lookup has open in the worst case: each name server has been asked, and again.
+/// Maximum number of open descriptors of a lookup: two for each name server.
 const DESCRIPTORS: usize = dns::MOST_SERVERS * udp::MOST_QUERIES as usize;
 
-/// Most descriptors that lookups in DNS lists have open.
+/// Maximum number of open descriptors of lookups in DNS lists.
 pub const MOST_DESCRIPTORS: usize = MOST_UNDER_WAY * DESCRIPTORS;
 
-/// Most descriptors that evaluations of SPF have open: each asks one question after the other.
+/// Maximum number of open descriptors of SPF evaluations: each sends one query at a time.
 pub const MOST_SPF_DESCRIPTORS: usize = MOST_EVALUATIONS * DESCRIPTORS;
 
 /// How many lookups may be under way for one zone: a slow one leaves room for the others.
@@ -84,34 +84,34 @@ pub const MOST_OF_NETWORK: usize = 10;
 /// How many texts of one zone may be looked up at a time.
 pub const MOST_TEXTS: usize = 20;
 
-/// Most results of SPF in the cache.
+/// Maximum number of SPF results in the cache.
 const MOST_SPF_CACHED: usize = 16_384;
 
-/// After how many lookups in a row without an answer a zone is left out.
+/// Number of consecutive lookups without an answer after which a zone is left out.
 pub const MOST_SILENT: u32 = 5;
 
 /// How long a silent zone is left out, or a silent domain of senders.
 pub const LEFT_OUT: Duration = Duration::from_secs(60);
 
-/// How long it is remembered that there was no answer.
+/// Lifetime of a missing answer in the cache.
 const SILENT_LIFETIME: Duration = Duration::from_secs(30);
 
-/// The longest that a finding is believed, whatever the zone says.
+/// Maximum lifetime of a finding in the cache, even if the zone's is longer.
 const MOST_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// What a resolver has found.
+/// The answer of a resolver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The finding.
     pub finding: Finding,
-    /// How long it may be believed.
+    /// Its lifetime in the cache.
     pub lifetime: Duration,
-    /// Whether whoever was asked did not reply; otherwise a missing answer says nothing about them.
+    /// Whether a missing answer is the fault of the queried zone or domain.
     pub is_silent: bool,
 }
 
 impl Answer {
-    /// There is none.
+    /// No answer.
     pub const SILENT: Self = Self {
         finding: Finding::NoAnswer,
         lifetime: SILENT_LIFETIME,
@@ -122,9 +122,9 @@ impl Answer {
 /// A lookup under way.
 pub type Resolving = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
-/// Where things are looked up: DNS, for instance.
+/// A source of findings, for instance DNS.
 pub trait Resolver: Send + Sync {
-    /// Looks something up. It is not polled any more after [`LOOKUP_SECONDS`].
+    /// Looks something up. The future is dropped after [`LOOKUP_SECONDS`].
     fn resolve(&self, lookup: &Lookup) -> Resolving;
 }
 
@@ -136,7 +136,7 @@ struct Inner {
     resolver: Option<Box<dyn Resolver>>,
     timeout: Duration,
     table: Mutex<Table>,
-    /// The lookups for the thread. It starts with the first one, and again if it has failed to start.
+    /// The queue of the thread, which is started by the first lookup, and again if that failed.
     queue: Mutex<Option<mpsc::UnboundedSender<Lookup>>>,
 }
 
@@ -149,7 +149,7 @@ struct UnderWay {
 #[derive(Default)]
 struct Table {
     cache: Cache<Lookup, Finding, MOST_CACHED>,
-    /// What SPF has said: strangers choose how many keys there are, so they must not take the room of the lists.
+    /// The results of SPF. Their number depends on unknown senders, so they must not displace those of the lists.
     evaluations: Cache<Lookup, Finding, MOST_SPF_CACHED>,
     under_way: HashMap<Lookup, UnderWay>,
     budget: Budget,
@@ -157,7 +157,7 @@ struct Table {
     counts: Arc<LookupCounts>,
 }
 
-/// What becomes of a lookup that a request needs.
+/// The state of a lookup for a request.
 enum Begun {
     Found(Finding),
     Waits(oneshot::Receiver<Finding>),
@@ -170,7 +170,7 @@ impl Lookups {
         Self::with(Some(Box::new(resolver)), timeout)
     }
 
-    /// No resolver: nothing is ever found.
+    /// Without a resolver, so there are no findings.
     #[must_use]
     pub fn none() -> Self {
         Self::with(None, Duration::ZERO)
@@ -185,7 +185,7 @@ impl Lookups {
         }))
     }
 
-    /// How long a request waits for all its lookups together.
+    /// How long a request waits for all its lookups.
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.0.timeout
@@ -197,24 +197,24 @@ impl Lookups {
         self.0.lock().silence.state(zone)
     }
 
-    /// Counts in these counters from now on.
+    /// Sets the counters.
     pub fn count_in(&self, counts: Arc<LookupCounts>) {
         self.0.lock().counts = counts;
     }
 
-    /// How many lookups are under way.
+    /// The number of lookups in progress.
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.0.lock().under_way.len()
     }
 
-    /// How many findings the cache has.
+    /// The number of findings in the cache.
     #[must_use]
     pub fn findings(&self) -> usize {
         self.0.lock().findings()
     }
 
-    /// What the cache has of these.
+    /// The cached findings of these lookups.
     #[must_use]
     pub fn cached(&self, lookups: &[Lookup]) -> Vec<(Lookup, Finding)> {
         let now = Instant::now();
@@ -226,7 +226,7 @@ impl Lookups {
         found.collect()
     }
 
-    /// Looks these up, all at once. Each has a finding: [`Finding::NoAnswer`] if there is none at the `deadline`.
+    /// Looks these up concurrently. Each gets a finding: [`Finding::NoAnswer`] without an answer at the `deadline`.
     pub async fn ask(&self, lookups: &[Lookup], deadline: Instant) -> Vec<(Lookup, Finding)> {
         let mut failure = None;
         let asked: Vec<(Lookup, Begun)> = {
@@ -279,7 +279,7 @@ impl Inner {
         let source = lookup.source();
         let has_room = table.budget.has_room(&source);
         match table.under_way.entry(lookup.clone()) {
-            // A message with many recipients waits for a silent zone once.
+            // A message with many recipients waits only once for a silent zone.
             Entry::Occupied(place) if now >= place.get().since + self.timeout => {
                 return Begun::Found(Finding::NoAnswer);
             }
@@ -326,7 +326,7 @@ impl Inner {
         Ok(is_sent)
     }
 
-    /// Starts the thread. It ends when the lookups are gone.
+    /// Starts the thread, which ends when the last clone of the lookups is dropped.
     fn start(self: &Arc<Self>) -> io::Result<mpsc::UnboundedSender<Lookup>> {
         let (sender, mut queue) = mpsc::unbounded_channel::<Lookup>();
         let weak = Arc::downgrade(self);
@@ -353,7 +353,7 @@ impl Inner {
         Ok(sender)
     }
 
-    /// Looks something up and tells all who wait for it.
+    /// Looks something up and passes the answer to all waiting requests.
     async fn resolve(&self, lookup: Lookup) {
         let patience = Duration::from_secs(LOOKUP_SECONDS);
         let answer = match &self.resolver {
@@ -363,7 +363,7 @@ impl Inner {
         self.finish(lookup, &answer.unwrap_or(Answer::SILENT));
     }
 
-    /// Caches an answer and hands it to all who wait for it.
+    /// Caches an answer and passes it to all waiting requests.
     fn finish(&self, lookup: Lookup, answer: &Answer) {
         let now = Instant::now();
         let lifetime = answer.lifetime.min(MOST_LIFETIME);
@@ -387,14 +387,14 @@ impl Inner {
             change.log(zone);
         }
         for waiter in waiters {
-            // A waiter that has gone away does not need it.
+            // A request that has stopped waiting does not need it.
             drop(waiter.send(answer.finding.clone()));
         }
     }
 }
 
 impl Table {
-    /// What is known.
+    /// The cached finding.
     fn find(&self, lookup: &Lookup, now: Instant) -> Option<&Finding> {
         match lookup {
             Lookup::DnsList(..) | Lookup::DnsListText(..) => self.cache.find(lookup, now),
@@ -402,7 +402,7 @@ impl Table {
         }
     }
 
-    /// Keeps a finding.
+    /// Caches a finding.
     fn insert(&mut self, lookup: Lookup, finding: Finding, until: Instant) {
         match lookup {
             Lookup::DnsList(..) | Lookup::DnsListText(..) => {
@@ -412,7 +412,7 @@ impl Table {
         }
     }
 
-    /// How many findings there are.
+    /// The number of cached findings.
     fn findings(&self) -> usize {
         self.cache.len().saturating_add(self.evaluations.len())
     }

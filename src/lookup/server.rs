@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::udp::Udp;
 
-/// The shortest lifetime of a reply, as postscreen's `postscreen_dnsbl_min_ttl`.
+/// Minimum lifetime of a reply in the cache, as postscreen's `postscreen_dnsbl_min_ttl`.
 const LEAST_LIFETIME: Duration = Duration::from_secs(60);
 
 /// How long a query waits for a name server. A lookup ends a little later.
@@ -33,14 +33,14 @@ pub(super) struct Server {
     resolver: TokioResolver,
 }
 
-/// What a name server has replied: the records, none if there is no such name or it has none of the kind.
-pub(super) struct Reply {
+/// The reply of a name server: the records, which are empty if there is no such name or record type.
+pub(super) struct ServerReply {
     pub(super) records: Vec<Record>,
     pub(super) lifetime: Duration,
 }
 
-impl Reply {
-    /// A reply that is believed for at least a minute.
+impl ServerReply {
+    /// A reply with a lifetime of at least a minute.
     fn new(records: Vec<Record>, lifetime: Duration) -> Self {
         Self {
             records,
@@ -48,7 +48,7 @@ impl Reply {
         }
     }
 
-    /// A reply without records. The name server says how many seconds it may be believed.
+    /// A reply without records. Its lifetime in seconds is set by the name server.
     fn empty(seconds: Option<u32>) -> Self {
         let seconds = seconds.unwrap_or_default();
         Self::new(Vec::new(), Duration::from_secs(seconds.into()))
@@ -73,8 +73,8 @@ impl Server {
         Ok(Self { udp, resolver })
     }
 
-    /// Asks it; `None` if it has not replied, or with an error.
-    pub(super) async fn ask(self, name: Name, kind: RecordType) -> Option<Reply> {
+    /// Queries it; `None` without a reply, or with an error.
+    pub(super) async fn ask(self, name: Name, kind: RecordType) -> Option<ServerReply> {
         let query = Query::query(name.clone(), kind);
         let response = self.udp.ask(&query, QUERY_TIMEOUT).await?;
         if is_complete(&response, &name, kind) {
@@ -85,16 +85,16 @@ impl Server {
         }
     }
 
-    /// Asks it through the resolver.
-    async fn resolve(&self, name: Name, kind: RecordType) -> Option<Reply> {
+    /// Queries it through the resolver.
+    async fn resolve(&self, name: Name, kind: RecordType) -> Option<ServerReply> {
         match self.resolver.lookup(name, kind).await {
             Ok(found) => {
                 let until = Instant::from_std(found.valid_until());
                 let lifetime = until.saturating_duration_since(Instant::now());
-                Some(Reply::new(found.answers().to_vec(), lifetime))
+                Some(ServerReply::new(found.answers().to_vec(), lifetime))
             }
             Err(NetError::Dns(DnsError::NoRecordsFound(nothing))) => {
-                is_success(nothing.response_code).then(|| Reply::empty(nothing.negative_ttl))
+                is_success(nothing.response_code).then(|| ServerReply::empty(nothing.negative_ttl))
             }
             Err(_) => None,
         }
@@ -111,24 +111,24 @@ fn set(options: &mut ResolverOpts) {
     options.edns0 = true;
 }
 
-/// Whether a reply has all records that were asked for, and no others.
+/// Whether a reply has all requested records, and no others.
 fn is_complete(response: &DnsResponse, name: &Name, kind: RecordType) -> bool {
     let is_asked = |record: &Record| record.name == *name && record.record_type() == kind;
     !response.truncation && response.answers.iter().all(is_asked)
 }
 
 /// What a complete reply says; `None` if it is an error.
-fn read(response: &DnsResponse) -> Option<Reply> {
+fn read(response: &DnsResponse) -> Option<ServerReply> {
     if !is_success(response.response_code) {
         return None;
     }
     let seconds = response.answers.iter().map(|record| record.ttl).min();
     Some(match seconds {
-        Some(seconds) => Reply::new(
+        Some(seconds) => ServerReply::new(
             response.answers.clone(),
             Duration::from_secs(seconds.into()),
         ),
-        None => Reply::empty(response.negative_ttl()),
+        None => ServerReply::empty(response.negative_ttl()),
     })
 }
 

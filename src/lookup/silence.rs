@@ -1,5 +1,5 @@
-//! Who does not answer is left out for a while, so that not every mail waits for its whole time: zones after some
-//! lookups in a row, domains that senders have chosen after one.
+//! Silent zones and domains are left out for a while, so that mail does not wait for their timeout each time: zones
+//! after several consecutive missing replies, senders' domains after one.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -11,16 +11,16 @@ use super::cache::Cache;
 use super::{LEFT_OUT, MOST_SILENT};
 use crate::policy::{Domain, Finding, Lookup, Zone};
 
-/// How often a zone's error codes are in the log.
+/// Minimum time between two log messages about error codes of a zone.
 const SAID_AGAIN: Duration = Duration::from_secs(3600);
 
-/// Most silent domains that are known. With more of them some are asked too early.
+/// Maximum number of known silent domains. With more of them, some are queried too early.
 const MOST_DOMAINS: usize = 8192;
 
-/// Who does not reply.
+/// The silent zones and domains.
 #[derive(Default)]
 pub(super) struct Silence {
-    /// How the zones reply. There are as many as the administrator has named.
+    /// The health of the zones, whose number the administrator chooses.
     zones: HashMap<Zone, Health>,
     /// The silent domains of senders.
     domains: Cache<Domain, (), MOST_DOMAINS>,
@@ -28,11 +28,11 @@ pub(super) struct Silence {
 
 #[derive(Default)]
 struct Health {
-    /// How many lookups in a row had no answer.
+    /// Number of consecutive lookups without an answer.
     times: u32,
-    /// Until when the zone is left out.
+    /// When the zone is queried again.
     until: Option<Instant>,
-    /// When an error code was last in the log.
+    /// When an error code was last logged.
     said: Option<Instant>,
     /// Whether its last reply was an error code.
     is_error: bool,
@@ -41,20 +41,20 @@ struct Health {
 /// How a zone replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZoneState {
-    /// It does, as far as it was asked.
+    /// It replies, or was not queried yet.
     Ok,
-    /// It has not replied to several lookups in a row.
+    /// It has not replied to several consecutive lookups.
     Silent,
     /// Its last reply was an error code.
     Error,
 }
 
 impl Silence {
-    /// Whether a lookup may be sent. Of a zone that is left out one may, at the end of each time.
+    /// Whether a lookup may be sent: to a zone that is left out, one at the end of each period.
     pub(super) fn admits(&mut self, lookup: &Lookup, now: Instant) -> bool {
         let zone = match lookup {
             Lookup::DnsList(zone, _) => zone,
-            // It must not take the one lookup that shows whether the zone replies again.
+            // It must not use up the one lookup that tests whether the zone replies again.
             Lookup::DnsListText(zone, _) => {
                 return self
                     .zones
@@ -87,7 +87,7 @@ impl Silence {
         }
     }
 
-    /// Notes whether there was an answer; yields what is to be logged.
+    /// Notes whether there was an answer; returns a change to log.
     pub(super) fn note(
         &mut self,
         lookup: &Lookup,
@@ -96,7 +96,7 @@ impl Silence {
     ) -> Option<Change> {
         let zone = match lookup {
             Lookup::DnsList(zone, _) => zone.clone(),
-            // A list that has no texts is a list all the same.
+            // A list without texts is not silent.
             Lookup::DnsListText(..) => return None,
             Lookup::Spf(question) => {
                 if *finding == Finding::NoAnswer {
@@ -129,10 +129,10 @@ impl Silence {
     }
 }
 
-/// What has changed about a zone, for the log.
+/// A change of a zone's health, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// It has not replied to several lookups in a row.
+    /// It has not replied to several consecutive lookups.
     FallsSilent,
     /// It replies again.
     RepliesAgain,

@@ -1,13 +1,13 @@
 //! SPF (RFC 7208), evaluated by viaspf.
 //!
-//! Everything in a record is chosen by whoever sends, so an evaluation has limits of its own ([`MOST_QUESTIONS`],
-//! [`EVALUATION`]), beside the ten lookups and two void ones of the RFC (4.6.4). What exceeds ours has no answer.
+//! The sender chooses everything in a record, so an evaluation has additional limits ([`MOST_QUESTIONS`],
+//! [`EVALUATION`]) to those of the RFC, ten lookups and two void ones (4.6.4). Above these limits there is no answer.
 //!
 //! # A pass that counts
 //!
-//! A record can let anybody pass without saying so in one word: by an `include:` of such a record, by two halves of the
+//! A record can authorize everybody without `+all`: by an `include:` of a record that does, by two halves of the
 //! address space, by `exists:` of a wildcard. So a pass counts only if two random public addresses do not pass the same
-//! evaluation. What has been found for a domain is kept for [`KEPT`].
+//! evaluation. The result for a domain is cached for [`KEPT`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -25,31 +25,31 @@ use crate::policy::{Finding, SpfFinding, SpfQuestion, SpfResult};
 use crate::types::ClientIp;
 use crate::types::sync::Mutex;
 
-/// How long an evaluation takes at most, random addresses included.
+/// Maximum duration of an evaluation, random addresses included.
 pub const EVALUATION: Duration = Duration::from_secs(1);
 
-/// Most questions to DNS of an evaluation, random addresses included.
+/// Maximum number of DNS queries of an evaluation, random addresses included.
 pub const MOST_QUESTIONS: usize = 30;
 
-/// Most times that an evaluation wants to know something, asked before or not: macros can repeat it without end.
+/// Maximum number of lookups of an evaluation, cached or not, because macros can repeat them endlessly.
 const MOST_USES: usize = 400;
 
-/// Most bytes of all records of an evaluation: many times what a reply over UDP has (RFC 7208, 3.4).
+/// Maximum size of all records of an evaluation in bytes: many times that of a reply over UDP (RFC 7208, 3.4).
 const MOST_BYTES: usize = 65_536;
 
-/// How macros begin that stand for the sender or for HELO (RFC 7208, 7.2).
+/// The beginnings of macros for the sender or HELO (RFC 7208, 7.2).
 const SENDER_MACROS: [&str; 6] = ["%{s", "%{S", "%{l", "%{L", "%{h", "%{H"];
 
 /// How many random addresses must not pass.
 const STRANGERS: usize = 2;
 
-/// How often an address is drawn until it is a public one.
+/// Maximum number of attempts to draw a public address.
 const MOST_DRAWN: usize = 16;
 
-/// How long it is kept whether a domain lets anybody pass.
+/// How long the result whether a domain authorizes everybody is cached.
 const KEPT: Duration = Duration::from_secs(3600);
 
-/// Of most domains that it is kept of.
+/// Maximum number of these domains in the cache.
 const MOST_DOMAINS: usize = 8192;
 
 /// Draws random bits; `None` if there are none.
@@ -80,12 +80,12 @@ pub(super) enum Data {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Records {
     pub(super) data: Vec<Data>,
-    /// How long they may be believed.
+    /// Their lifetime.
     pub(super) lifetime: Duration,
 }
 
 impl Records {
-    /// About how much room they take.
+    /// Their approximate size in bytes.
     fn bytes(&self) -> usize {
         let of = |data: &Data| match data {
             Data::Address(_) => size_of::<Data>(),
@@ -102,13 +102,13 @@ pub(super) struct Failed;
 /// Records under way.
 pub(super) type Waiting<'a> = Pin<Box<dyn Future<Output = Result<Records, Failed>> + Send + 'a>>;
 
-/// Where records are found: in DNS, or in a table of a test.
+/// A source of records: DNS, or a table of a test.
 pub(super) trait Names: Send + Sync {
     /// The records of this kind that a name has. The name ends with a dot.
     fn find<'a>(&'a self, name: &'a str, kind: Kind) -> Waiting<'a>;
 }
 
-/// Evaluates, and keeps which domains let anybody pass.
+/// Evaluates SPF, and caches which domains authorize everybody.
 pub(super) struct Evaluator {
     random: Random,
     /// By domain, and whether the address is of IPv4.
@@ -161,7 +161,7 @@ impl Evaluator {
         }
     }
 
-    /// Whether any address passes as the client does; `None` if that cannot be told.
+    /// Whether random addresses pass as the client does; `None` if that is unknown.
     async fn lets_anybody_pass(
         &self,
         question: &SpfQuestion,
@@ -221,7 +221,7 @@ impl fmt::Debug for Evaluator {
     }
 }
 
-/// What the RFC says about an address.
+/// The result of the RFC for an address.
 async fn check(question: &SpfQuestion, client: ClientIp, limited: &Limited<'_>) -> SpfResult {
     let Ok(sender) = Sender::new(question.sender()) else {
         return SpfResult::None;
@@ -241,7 +241,7 @@ async fn check(question: &SpfQuestion, client: ClientIp, limited: &Limited<'_>) 
     }
 }
 
-/// The names of one evaluation: each is asked once, and not too many are.
+/// The DNS queries of one evaluation: each is sent once, and their number is limited.
 struct Limited<'a> {
     names: &'a dyn Names,
     asked: Mutex<Asked>,
@@ -251,9 +251,9 @@ struct Limited<'a> {
 struct Asked {
     found: HashMap<(String, Kind), Result<Records, Failed>>,
     uses: usize,
-    /// Bytes of all that was found.
+    /// Size of all records found, in bytes.
     bytes: usize,
-    /// Whether it wanted more than it may.
+    /// Whether a limit was exceeded.
     is_over: bool,
 }
 
@@ -269,7 +269,7 @@ impl<'a> Limited<'a> {
         self.asked.lock().is_over
     }
 
-    /// Whether there was a reply to the question for the record of this domain.
+    /// Whether there was a reply to the query for this domain's record.
     fn has_replied(&self, domain: &str) -> bool {
         let asked = self.asked.lock();
         let mut found = asked.found.iter();
@@ -279,7 +279,7 @@ impl<'a> Limited<'a> {
         })
     }
 
-    /// Whether a record has a macro that depends on who sends.
+    /// Whether a record has a macro for the sender.
     fn depends_on_sender(&self) -> bool {
         let asked = self.asked.lock();
         let mut data = asked
@@ -293,7 +293,7 @@ impl<'a> Limited<'a> {
         })
     }
 
-    /// How long all that was found may be believed.
+    /// The minimum lifetime of all records found.
     fn lifetime(&self) -> Duration {
         let asked = self.asked.lock();
         let found = asked.found.values().flatten();
@@ -345,7 +345,7 @@ impl<'a> Limited<'a> {
     }
 }
 
-/// What viaspf waits for.
+/// A future for viaspf.
 type Looking<'a, T> = Pin<Box<dyn Future<Output = LookupResult<Vec<T>>> + Send + 'a>>;
 
 // Written as the macro of its trait expands it.

@@ -92,7 +92,7 @@ pub enum Rules {
 
 /// What the rules say about a client name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Finding {
+pub enum NameMatch {
     /// It matches this rule, 0 to 7.
     Rule(u8),
     /// It matches this rule, 1 to 6, which does not apply: this is the name of a mail host.
@@ -101,7 +101,7 @@ pub enum Finding {
     NoMatch,
 }
 
-impl Finding {
+impl NameMatch {
     /// The rule that the name matches and that applies.
     #[must_use]
     pub const fn rule(self) -> Option<u8> {
@@ -153,24 +153,24 @@ pub fn rule(name: &[u8]) -> Option<u8> {
 
 /// What these rules say about a client name.
 #[must_use]
-pub fn find(name: &[u8], rules: Rules) -> Finding {
+pub fn find(name: &[u8], rules: Rules) -> NameMatch {
     let classic = rule(name);
     match rules {
-        Rules::Classic => classic.map_or(Finding::NoMatch, Finding::Rule),
+        Rules::Classic => classic.map_or(NameMatch::NoMatch, NameMatch::Rule),
         Rules::Extended => extended(name, classic),
     }
 }
 
-fn extended(name: &[u8], classic: Option<u8>) -> Finding {
+fn extended(name: &[u8], classic: Option<u8>) -> NameMatch {
     let Some(words) = &*WORDS else {
-        return classic.map_or(Finding::NoMatch, Finding::Rule);
+        return classic.map_or(NameMatch::NoMatch, NameMatch::Rule);
     };
     match classic {
-        Some(0) => Finding::Rule(0),
-        Some(rule) if !is_mail_host(name, words) => Finding::Rule(rule),
-        Some(_) | None if has_dynamic_word(name, words) => Finding::Rule(DYNAMIC_WORD),
-        Some(rule) => Finding::MailHost(rule),
-        None => Finding::NoMatch,
+        Some(0) => NameMatch::Rule(0),
+        Some(rule) if !is_mail_host(name, words) => NameMatch::Rule(rule),
+        Some(_) | None if has_dynamic_word(name, words) => NameMatch::Rule(DYNAMIC_WORD),
+        Some(rule) => NameMatch::MailHost(rule),
+        None => NameMatch::NoMatch,
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Step {
     /// The client has authenticated itself and is exempt.
     Authenticated,
     /// S25R: the result for the name, and the exception that applies, if any.
-    S25r(s25r::Finding, Option<EntryRef>),
+    S25r(s25r::NameMatch, Option<EntryRef>),
     /// SPF was evaluated.
     Spf(SpfResult),
     /// A DNS list was queried: its number in [`DnsLists::zones`](super::DnsLists::zones), and its answer.

@@ -57,7 +57,7 @@ pub(super) struct Unclean {
     since_boot: Duration,
     /// `None` before it is written.
     mark: Option<Mark>,
-    check: Check,
+    check: CheckState,
 }
 
 /// The content of the mark.
@@ -70,16 +70,16 @@ struct Mark {
     /// The time of the last of them, in milliseconds since boot.
     at: u64,
     /// The file that stays closed after a row.
-    closed: Option<Identity>,
+    closed: Option<FileState>,
 }
 
 /// The state of the check of a file.
 #[derive(Debug, Default)]
-enum Check {
+enum CheckState {
     #[default]
     None,
-    Runs(Checker, Identity),
-    Failed(Identity, ExitStatus),
+    Runs(Checker, FileState),
+    Failed(FileState, ExitStatus),
 }
 
 /// The child; killed when dropped.
@@ -95,7 +95,7 @@ impl Drop for Checker {
 }
 
 /// Identifies a file and its state: device, inode, length, modification time.
-type Identity = (u64, u64, u64, i64, i64);
+type FileState = (u64, u64, u64, i64, i64);
 
 impl Unclean {
     /// For a start at `since_boot`, the time since boot.
@@ -103,7 +103,7 @@ impl Unclean {
         Self {
             since_boot,
             mark: None,
-            check: Check::None,
+            check: CheckState::None,
         }
     }
 
@@ -128,8 +128,8 @@ impl Unclean {
         if metadata.len() == 0 {
             return Ok(());
         }
-        let identity = identity(&metadata);
-        let judged = mark.judged(identity, path.exists());
+        let state = file_state(&metadata);
+        let judged = mark.judged(state, path.exists());
         if judged != *mark {
             *mark = judged;
             mark.write(&path);
@@ -142,7 +142,7 @@ impl Unclean {
             });
         }
         if mark.starts > MOST {
-            self.check(opener, data, identity)
+            self.check(opener, data, state)
         } else {
             Ok(())
         }
@@ -153,20 +153,20 @@ impl Unclean {
         &mut self,
         opener: &LmdbOpener,
         data: PathBuf,
-        identity: Identity,
+        state: FileState,
     ) -> Result<(), UncleanError> {
         let refused = |source| UncleanError::Child {
             path: data.clone(),
             source,
         };
         let (mut checker, of, patience) = match std::mem::take(&mut self.check) {
-            Check::Failed(of, status) if of == identity => {
-                self.check = Check::Failed(of, status);
+            CheckState::Failed(of, status) if of == state => {
+                self.check = CheckState::Failed(of, status);
                 return Err(UncleanError::Damaged { file: data, status });
             }
-            Check::Runs(checker, of) => (checker, of, Duration::ZERO),
-            Check::None | Check::Failed(..) => {
-                (start(opener).map_err(refused)?, identity, CHILD_TIMEOUT)
+            CheckState::Runs(checker, of) => (checker, of, Duration::ZERO),
+            CheckState::None | CheckState::Failed(..) => {
+                (start(opener).map_err(refused)?, state, CHILD_TIMEOUT)
             }
         };
         let mut waited = Duration::ZERO;
@@ -174,7 +174,7 @@ impl Unclean {
             match checker.0.try_wait().map_err(refused)? {
                 Some(status) => break status,
                 None if waited >= patience => {
-                    self.check = Check::Runs(checker, of);
+                    self.check = CheckState::Runs(checker, of);
                     return Err(UncleanError::Checking(data));
                 }
                 None => {
@@ -187,8 +187,8 @@ impl Unclean {
             return Ok(());
         }
         // The child itself may have written.
-        let of = fs::metadata(&data).map_or(of, |metadata| self::identity(&metadata));
-        self.check = Check::Failed(of, status);
+        let of = fs::metadata(&data).map_or(of, |metadata| file_state(&metadata));
+        self.check = CheckState::Failed(of, status);
         Err(UncleanError::Damaged { file: data, status })
     }
 
@@ -269,17 +269,17 @@ impl Mark {
         }
     }
 
-    /// The mark after a look at the data file, `identity`; `is_there`: whether the mark still exists.
-    fn judged(self, identity: Identity, is_there: bool) -> Self {
+    /// The mark after a look at the data file in this `state`; `is_there`: whether the mark still exists.
+    fn judged(self, state: FileState, is_there: bool) -> Self {
         match self.closed {
-            Some(closed) if closed == identity && is_there => self,
+            Some(closed) if closed == state && is_there => self,
             Some(_) => Self {
                 row: 1,
                 closed: None,
                 ..self
             },
             None if self.row > MANY => Self {
-                closed: Some(identity),
+                closed: Some(state),
                 ..self
             },
             None => self,
@@ -301,7 +301,7 @@ fn path(directory: &Path) -> PathBuf {
     directory.join("stargrey.unclean")
 }
 
-fn identity(metadata: &Metadata) -> Identity {
+fn file_state(metadata: &Metadata) -> FileState {
     (
         metadata.dev(),
         metadata.ino(),
@@ -362,7 +362,7 @@ mod tests {
     use crate::store::tests::lmdb;
 
     /// A data file of this number.
-    const fn file(inode: u64) -> Identity {
+    const fn file(inode: u64) -> FileState {
         (1, inode, 4096, -5, 999)
     }
 

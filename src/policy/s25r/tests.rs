@@ -1,6 +1,6 @@
 //! The patterns against names as they are seen, and against odd ones.
 
-use super::{Finding, Rules, find, rule};
+use super::{NameMatch, Rules, find, rule};
 
 /// Names and the rule that each matches first.
 #[rustfmt::skip]
@@ -109,62 +109,62 @@ fn bytes_that_are_no_text_are_matched_as_they_are() {
     assert_eq!(rule(b"a1\xff2.example"), Some(1));
     assert_eq!(rule(b"\xff.example"), None);
     let word = find(b"\xff.dyn.a.example", Rules::Extended);
-    assert_eq!(word, Finding::Rule(7));
+    assert_eq!(word, NameMatch::Rule(7));
 }
 
 #[test]
 fn the_classic_rules_alone_are_what_they_were() {
     for (name, want) in NAMES {
-        let want = want.map_or(Finding::NoMatch, Finding::Rule);
+        let want = want.map_or(NameMatch::NoMatch, NameMatch::Rule);
         assert_eq!(find(name.as_bytes(), Rules::Classic), want, "{name}");
     }
 }
 
 /// Names and what the extended rules say about them, where that is not what the classic ones say.
 #[rustfmt::skip]
-const EXTENDED: &[(&str, Finding)] = &[
+const EXTENDED: &[(&str, NameMatch)] = &[
     // A word for dynamic addresses, as a label or a word in one.
-    ("abyj.neoplus.adsl.tpnet.pl", Finding::Rule(7)),
-    ("abyj26.neoplus.adsl.tpnet.pl", Finding::Rule(7)),
-    ("vdsl.example.net", Finding::Rule(7)),
-    ("host1234.dyn.example.net", Finding::Rule(7)),
-    ("HOST.DYN.EXAMPLE.NET", Finding::Rule(7)),
-    ("gw.dynamic.example.co.uk", Finding::Rule(7)),
-    ("a.dynamic-ip.example.net", Finding::Rule(7)),
-    ("red.dynamicip.example.net", Finding::Rule(7)),
-    ("a.pool12.example.net", Finding::Rule(7)),
-    ("pool-berlin.example.de", Finding::Rule(7)),
-    ("red.pooles.example.es", Finding::Rule(7)),
-    ("a.internetdsl.tpnet.pl", Finding::Rule(7)),
-    ("ab.ppp-bb.example.ne.jp", Finding::Rule(7)),
-    ("dhcp-room.example.edu", Finding::Rule(7)),
-    ("x.cable.example.nl", Finding::Rule(7)),
-    ("modemcable7.example.ca", Finding::Rule(7)),
-    ("x.dialup.example.net", Finding::Rule(7)),
-    ("x.cust.example.no", Finding::Rule(7)),
-    ("x.customer.example.dk", Finding::Rule(7)),
-    ("x_pool_y.example.net", Finding::Rule(7)),
-    ("x.dyn.example.net.", Finding::Rule(7)),
+    ("abyj.neoplus.adsl.tpnet.pl", NameMatch::Rule(7)),
+    ("abyj26.neoplus.adsl.tpnet.pl", NameMatch::Rule(7)),
+    ("vdsl.example.net", NameMatch::Rule(7)),
+    ("host1234.dyn.example.net", NameMatch::Rule(7)),
+    ("HOST.DYN.EXAMPLE.NET", NameMatch::Rule(7)),
+    ("gw.dynamic.example.co.uk", NameMatch::Rule(7)),
+    ("a.dynamic-ip.example.net", NameMatch::Rule(7)),
+    ("red.dynamicip.example.net", NameMatch::Rule(7)),
+    ("a.pool12.example.net", NameMatch::Rule(7)),
+    ("pool-berlin.example.de", NameMatch::Rule(7)),
+    ("red.pooles.example.es", NameMatch::Rule(7)),
+    ("a.internetdsl.tpnet.pl", NameMatch::Rule(7)),
+    ("ab.ppp-bb.example.ne.jp", NameMatch::Rule(7)),
+    ("dhcp-room.example.edu", NameMatch::Rule(7)),
+    ("x.cable.example.nl", NameMatch::Rule(7)),
+    ("modemcable7.example.ca", NameMatch::Rule(7)),
+    ("x.dialup.example.net", NameMatch::Rule(7)),
+    ("x.cust.example.no", NameMatch::Rule(7)),
+    ("x.customer.example.dk", NameMatch::Rule(7)),
+    ("x_pool_y.example.net", NameMatch::Rule(7)),
+    ("x.dyn.example.net.", NameMatch::Rule(7)),
     // A mail host, and yet a line.
-    ("mail-dyn-1-2.example.com", Finding::Rule(7)),
-    ("mail12345.dyn.example.com", Finding::Rule(2)),
-    ("smtp.pool.example.com", Finding::Rule(7)),
+    ("mail-dyn-1-2.example.com", NameMatch::Rule(7)),
+    ("mail12345.dyn.example.com", NameMatch::Rule(2)),
+    ("smtp.pool.example.com", NameMatch::Rule(7)),
     // Below a suffix that the list does not know, two labels count as the domain.
-    ("x.dyn.example.unknowntld", Finding::Rule(7)),
+    ("x.dyn.example.unknowntld", NameMatch::Rule(7)),
     // A mail host directly below its domain.
-    ("mail-a1-b2.example.org", Finding::MailHost(1)),
-    ("mail-lf1-x12a.google.com", Finding::MailHost(1)),
-    ("mx0a-00123456.pphosted.com", Finding::MailHost(1)),
-    ("MX0A-00123456.PPHOSTED.COM", Finding::MailHost(1)),
-    ("mail-12345.example.co.uk", Finding::MailHost(2)),
-    ("smtp-out2-1a1.example.org", Finding::MailHost(1)),
-    ("mta203-ab1.mtasv.net", Finding::MailHost(1)),
-    ("lb2-smtp-cloud8.xs4all.net", Finding::MailHost(1)),
-    ("out1-2.example.net", Finding::MailHost(1)),
-    ("relay12345.example.net", Finding::MailHost(2)),
-    ("mxout1-2.example.net", Finding::MailHost(1)),
-    ("mail_01_02.example.org", Finding::MailHost(1)),
-    ("mail-1-2.example.org.", Finding::MailHost(1)),
+    ("mail-a1-b2.example.org", NameMatch::MailHost(1)),
+    ("mail-lf1-x12a.google.com", NameMatch::MailHost(1)),
+    ("mx0a-00123456.pphosted.com", NameMatch::MailHost(1)),
+    ("MX0A-00123456.PPHOSTED.COM", NameMatch::MailHost(1)),
+    ("mail-12345.example.co.uk", NameMatch::MailHost(2)),
+    ("smtp-out2-1a1.example.org", NameMatch::MailHost(1)),
+    ("mta203-ab1.mtasv.net", NameMatch::MailHost(1)),
+    ("lb2-smtp-cloud8.xs4all.net", NameMatch::MailHost(1)),
+    ("out1-2.example.net", NameMatch::MailHost(1)),
+    ("relay12345.example.net", NameMatch::MailHost(2)),
+    ("mxout1-2.example.net", NameMatch::MailHost(1)),
+    ("mail_01_02.example.org", NameMatch::MailHost(1)),
+    ("mail-1-2.example.org.", NameMatch::MailHost(1)),
 ];
 
 /// Names about which the extended rules say what the classic ones say.
@@ -212,7 +212,7 @@ fn a_name_of_a_line_is_one_under_either_set_of_rules() {
         {
             assert_eq!(
                 find(name.as_bytes(), Rules::Extended),
-                Finding::Rule(*rule),
+                NameMatch::Rule(*rule),
                 "{name}"
             );
         }

@@ -9,7 +9,7 @@ use crate::config::{Diagnostic, Settings};
 
 /// The user and group to become.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Identity {
+pub(super) struct Credentials {
     user: Uid,
     group: Gid,
 }
@@ -19,9 +19,9 @@ pub(super) fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
-impl Identity {
+impl Credentials {
     /// The user and group to become; `None` unless the process is root.
-    pub(super) fn wanted(settings: &Settings) -> Result<Option<Self>, Failure> {
+    pub(super) fn of_settings(settings: &Settings) -> Result<Option<Self>, Failure> {
         if !is_root() {
             return Ok(None);
         }
