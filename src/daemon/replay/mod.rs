@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::credentials::Credentials;
 use super::failure::Failure;
-use super::identity::Identity;
 use super::{environment, lookups};
 use crate::config::environment_file::words;
 use crate::config::{Diagnostic, Options, ParseOutcome, ReplaySettings, Settings, Verbosity};
@@ -44,7 +44,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let all = sets(settings, replay, arguments)?;
     let first = all.first().map(|(_, settings)| settings);
-    let identity = first.map(Identity::wanted).transpose()?.flatten();
+    let credentials = first.map(Credentials::of_settings).transpose()?.flatten();
     let name = match &replay.source {
         Some(path) => path.display().to_string(),
         None => "standard input".to_owned(),
@@ -60,8 +60,8 @@ pub(super) fn run(
         }
         None => Box::new(io::stdin().lock()),
     };
-    if let Some(identity) = identity {
-        identity.assume()?;
+    if let Some(credentials) = credentials {
+        credentials.assume()?;
     }
     let zone = TimeZone::system();
     let times = Times::new(zone.clone(), SystemClock.now());

@@ -5,10 +5,17 @@ use std::collections::HashMap;
 use super::arguments;
 use super::error::invalid;
 use crate::api::Error;
-use crate::protocol::policy::{MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST, Request};
+use crate::protocol::policy::{Attribute, MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST, Request};
 
-/// The attributes by name, their values as the bytes that Postfix would send.
-pub(super) struct RequestAttributes(HashMap<String, Vec<u8>>);
+/// The attribute of `Explain` that asks for live lookups.
+const LOOKUPS_ATTRIBUTE: &str = "lookups";
+
+/// The attributes, their values as the bytes that Postfix would send.
+pub(super) struct RequestAttributes {
+    values: HashMap<Attribute, Vec<u8>>,
+    /// Whether the caller wants live lookups for what is not cached.
+    looks_up: bool,
+}
 
 impl RequestAttributes {
     /// The attributes of a call.
@@ -17,7 +24,10 @@ impl RequestAttributes {
     ///
     /// [`Error::InvalidArgument`] for attributes that Postfix could not send, or the daemon would not accept from it.
     pub(super) fn new(attributes: &HashMap<String, String>) -> Result<Self, Error> {
-        let mut values = HashMap::with_capacity(attributes.len());
+        let mut parsed = Self {
+            values: HashMap::new(),
+            looks_up: false,
+        };
         let mut bytes = 0_usize;
         for (name, value) in attributes {
             if name.is_empty() || name.contains(['=', '\n', '\0']) {
@@ -31,38 +41,28 @@ impl RequestAttributes {
                 return Err(invalid(&format!("{name} has more than {MAX_LINE} bytes.")));
             }
             bytes = bytes.saturating_add(line);
-            values.insert(name.clone(), value);
+            if name == LOOKUPS_ATTRIBUTE {
+                parsed.looks_up = value == b"yes";
+            } else if let Some(attribute) = Attribute::by_name(name.as_bytes()) {
+                parsed.values.insert(attribute, value);
+            }
         }
-        if bytes > MAX_REQUEST || values.len() > MAX_ATTRIBUTES {
+        if bytes > MAX_REQUEST || attributes.len() > MAX_ATTRIBUTES {
             return Err(invalid(&format!(
                 "A request has at most {MAX_ATTRIBUTES} attributes and {MAX_REQUEST} bytes."
             )));
         }
-        Ok(Self(values))
+        Ok(parsed)
     }
 
     /// Whether the caller wants live lookups for what is not cached.
-    pub(super) fn looks_up(&self) -> bool {
-        self.0.get("lookups").is_some_and(|value| value == b"yes")
+    pub(super) const fn looks_up(&self) -> bool {
+        self.looks_up
     }
 
     /// The request that a front end would decode.
     pub(super) fn request(&self) -> Request<'_> {
-        let value = |name: &str| self.0.get(name).map(Vec::as_slice);
-        Request {
-            protocol_state: value("protocol_state"),
-            client_address: value("client_address"),
-            client_name: value("client_name"),
-            helo_name: value("helo_name"),
-            sender: value("sender"),
-            recipient: value("recipient"),
-            instance: value("instance"),
-            queue_id: value("queue_id"),
-            etrn_domain: value("etrn_domain"),
-            stress: value("stress"),
-            sasl_username: value("sasl_username"),
-            policy_test_time: value("policy_test_time"),
-        }
+        Request::new(|attribute| self.values.get(&attribute).map(Vec::as_slice))
     }
 }
 

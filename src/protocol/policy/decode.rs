@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
-use super::request::Request;
+use super::request::{Attribute, Request};
 
 /// Maximum length of a line in bytes, without its end: eight times the default limit of Postfix for an SMTP line, 2,048
 /// bytes. Its longest other attribute is the subject of a client certificate.
@@ -51,60 +51,19 @@ pub enum DecodeError {
     WrongRequestType(String),
 }
 
-/// The known attributes.
-#[derive(Debug, Clone, Copy)]
-enum Known {
-    Request,
-    ProtocolState,
-    ClientAddress,
-    ClientName,
-    HeloName,
-    Sender,
-    Recipient,
-    Instance,
-    QueueId,
-    EtrnDomain,
-    Stress,
-    SaslUsername,
-    PolicyTestTime,
-}
-
-impl Known {
-    const COUNT: usize = 13;
-
-    fn by_name(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"request" => Self::Request,
-            b"protocol_state" => Self::ProtocolState,
-            b"client_address" => Self::ClientAddress,
-            b"client_name" => Self::ClientName,
-            b"helo_name" => Self::HeloName,
-            b"sender" => Self::Sender,
-            b"recipient" => Self::Recipient,
-            b"instance" => Self::Instance,
-            b"queue_id" => Self::QueueId,
-            b"etrn_domain" => Self::EtrnDomain,
-            b"stress" => Self::Stress,
-            b"sasl_username" => Self::SaslUsername,
-            b"policy_test_time" => Self::PolicyTestTime,
-            _ => return None,
-        })
-    }
-}
-
 /// The positions of the current request's values in the buffer.
 #[derive(Debug, Clone, Default)]
-struct Values([Option<Range<usize>>; Known::COUNT]);
+struct Values([Option<Range<usize>>; Attribute::COUNT]);
 
 impl Values {
-    fn set(&mut self, known: Known, range: Range<usize>) {
-        if let Some(slot) = self.0.get_mut(known as usize) {
+    fn set(&mut self, attribute: Attribute, range: Range<usize>) {
+        if let Some(slot) = self.0.get_mut(attribute as usize) {
             *slot = Some(range);
         }
     }
 
-    fn get<'a>(&self, known: Known, buffer: &'a [u8]) -> Option<&'a [u8]> {
-        let range = self.0.get(known as usize)?.clone()?;
+    fn get<'a>(&self, attribute: Attribute, buffer: &'a [u8]) -> Option<&'a [u8]> {
+        let range = self.0.get(attribute as usize)?.clone()?;
         buffer.get(range)
     }
 }
@@ -221,17 +180,17 @@ impl Decoder {
         if name.is_empty() {
             return Err(DecodeError::NoName);
         }
-        if let Some(known) = Known::by_name(name) {
+        if let Some(attribute) = Attribute::by_name(name) {
             let value = line.start.saturating_add(equals).saturating_add(1)..line.end;
-            self.values.set(known, value);
+            self.values.set(attribute, value);
         }
         Ok(())
     }
 
     /// The request that is complete now.
     fn request(&self, values: &Values) -> Result<Request<'_>, DecodeError> {
-        let value = |known| values.get(known, &self.buffer);
-        match value(Known::Request) {
+        let value = |attribute| values.get(attribute, &self.buffer);
+        match value(Attribute::Request) {
             Some(b"smtpd_access_policy") => {}
             Some(other) if !other.is_empty() => {
                 let shown = other.get(..other.len().min(64)).unwrap_or_default();
@@ -241,20 +200,7 @@ impl Decoder {
             }
             Some(_) | None => return Err(DecodeError::NoRequestType),
         }
-        Ok(Request {
-            protocol_state: value(Known::ProtocolState),
-            client_address: value(Known::ClientAddress),
-            client_name: value(Known::ClientName),
-            helo_name: value(Known::HeloName),
-            sender: value(Known::Sender),
-            recipient: value(Known::Recipient),
-            instance: value(Known::Instance),
-            queue_id: value(Known::QueueId),
-            etrn_domain: value(Known::EtrnDomain),
-            stress: value(Known::Stress),
-            sasl_username: value(Known::SaslUsername),
-            policy_test_time: value(Known::PolicyTestTime),
-        })
+        Ok(Request::new(value))
     }
 
     /// Drops the bytes of returned requests.

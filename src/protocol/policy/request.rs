@@ -1,5 +1,62 @@
 //! A decoded request, which borrows from the buffer.
 
+/// The attributes of a request that stargrey reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Attribute {
+    /// `request`.
+    Request,
+    /// `protocol_state`.
+    ProtocolState,
+    /// `client_address`.
+    ClientAddress,
+    /// `client_name`.
+    ClientName,
+    /// `helo_name`.
+    HeloName,
+    /// `sender`.
+    Sender,
+    /// `recipient`.
+    Recipient,
+    /// `instance`.
+    Instance,
+    /// `queue_id`.
+    QueueId,
+    /// `etrn_domain`.
+    EtrnDomain,
+    /// `stress`.
+    Stress,
+    /// `sasl_username`.
+    SaslUsername,
+    /// `policy_test_time`.
+    PolicyTestTime,
+}
+
+impl Attribute {
+    /// Number of attributes.
+    pub(super) const COUNT: usize = 13;
+
+    /// The attribute of this name.
+    #[must_use]
+    pub fn by_name(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"request" => Self::Request,
+            b"protocol_state" => Self::ProtocolState,
+            b"client_address" => Self::ClientAddress,
+            b"client_name" => Self::ClientName,
+            b"helo_name" => Self::HeloName,
+            b"sender" => Self::Sender,
+            b"recipient" => Self::Recipient,
+            b"instance" => Self::Instance,
+            b"queue_id" => Self::QueueId,
+            b"etrn_domain" => Self::EtrnDomain,
+            b"stress" => Self::Stress,
+            b"sasl_username" => Self::SaslUsername,
+            b"policy_test_time" => Self::PolicyTestTime,
+            _ => return None,
+        })
+    }
+}
+
 /// A policy request. Attributes that were not sent are `None`; empty ones are empty.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -27,4 +84,24 @@ pub struct Request<'a> {
     pub sasl_username: Option<&'a [u8]>,
     /// `policy_test_time`: seconds since the epoch; Postfix does not send it.
     pub policy_test_time: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    /// The request with these values of attributes.
+    pub fn new(value: impl Fn(Attribute) -> Option<&'a [u8]>) -> Self {
+        Self {
+            protocol_state: value(Attribute::ProtocolState),
+            client_address: value(Attribute::ClientAddress),
+            client_name: value(Attribute::ClientName),
+            helo_name: value(Attribute::HeloName),
+            sender: value(Attribute::Sender),
+            recipient: value(Attribute::Recipient),
+            instance: value(Attribute::Instance),
+            queue_id: value(Attribute::QueueId),
+            etrn_domain: value(Attribute::EtrnDomain),
+            stress: value(Attribute::Stress),
+            sasl_username: value(Attribute::SaslUsername),
+            policy_test_time: value(Attribute::PolicyTestTime),
+        }
+    }
 }
