@@ -149,7 +149,7 @@ fn what_is_no_backup_of_this_database_is_refused_and_changes_nothing() {
     let good = fs::read(backup(&on, "copy")).unwrap();
     let later = {
         let mut bytes = good.clone();
-        let format = [&b"format"[..], &2_u32.to_be_bytes()].concat();
+        let format = [&b"format"[..], &3_u32.to_be_bytes()].concat();
         let at: Vec<_> = (0..bytes.len() - format.len())
             .filter(|at| bytes[*at..].starts_with(&format))
             .collect();
