@@ -8,6 +8,7 @@
     reason = "a test that fails here says where"
 )]
 
+mod access_lists;
 mod bus;
 mod crash;
 mod ctl;

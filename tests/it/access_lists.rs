@@ -1,0 +1,288 @@
+//! Access lists: the daemon with a `greylist.conf`, from outside.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::bus::OnBus;
+use crate::dns_lists::ListServer;
+use crate::support::{Daemon, TestClock, rcpt};
+
+const START: u64 = 1_800_000_000;
+
+/// The S25R file that administrators of milter-greylist have, as it is.
+const S25R: &str = include_str!("../../fuzz/seeds/greylist_conf/s25r");
+
+/// A client, and the text that the file gives it; an empty one for a client that passes.
+const CLIENTS: [(&str, &str, &str); 9] = [
+    ("unknown", "203.0.113.7", "S25R rule 0"),
+    ("unknown", "2001:db8::7", "S25R rule 0"),
+    ("p1-2.dyn.isp.example", "203.0.113.7", "S25R rule 1"),
+    ("host12345.isp.example", "203.0.113.7", "S25R rule 2"),
+    ("1.2.isp.example.net", "203.0.113.7", "S25R rule 3"),
+    ("adsl7.isp.example", "203.0.113.7", "S25R rule 6"),
+    ("mail.example.net", "203.0.113.7", ""),
+    ("mx7.isp.example", "203.0.113.7", ""),
+    ("unknown", "192.0.2.9", ""),
+];
+
+/// A daemon with this file. SPF, which such a file asks by default, finds nothing.
+fn start(text: &str, lists: &ListServer, options: &[&str]) -> (Daemon, TestClock) {
+    let mut daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), START);
+    let file = daemon.path().join("greylist.conf");
+    fs::write(&file, text).unwrap();
+    let mut all = vec![
+        clock.option(),
+        format!("--greylist-conf={}", file.display()),
+        format!("--resolver={}", lists.address),
+    ];
+    all.extend(options.iter().map(|option| (*option).to_owned()));
+    daemon.set_options(&all);
+    daemon.start_again();
+    (daemon, clock)
+}
+
+fn ask(daemon: &Daemon, name: &str, address: &str, recipient: &str) -> String {
+    daemon.ask(&rcpt(name, address, "eve@sender.example", recipient))
+}
+
+#[test]
+fn the_file_of_s25r_decides_as_the_option_does() {
+    let lists = ListServer::start();
+    let (by_file, _clock) = start(S25R, &lists, &[]);
+    let by_option = Daemon::start(&["--s25r", "--s25r-exceptions=/dev/null"]);
+    for (name, address, text) in CLIENTS {
+        let got = ask(&by_file, name, address, "a@b.example");
+        let want = if text.is_empty() {
+            "DUNNO".to_owned()
+        } else {
+            format!("DEFER_IF_PERMIT 4.2.0 {text}")
+        };
+        assert_eq!(got, want, "{name}[{address}]");
+        // The file has two exceptions of its own.
+        if address != "192.0.2.9" && name != "mx7.isp.example" {
+            let waits = ask(&by_option, name, address, "a@b.example") != "DUNNO";
+            assert_eq!(got != "DUNNO", waits, "{name}[{address}]");
+        }
+    }
+}
+
+#[test]
+fn delay_text_and_codes_are_those_of_the_entry() {
+    let lists = ListServer::start();
+    let text = "\
+nospf\n\
+racl blacklist addr 203.0.113.66\n\
+racl blacklist helo /^bad/ code \"554\" ecode \"5.7.0\" msg \"%h is not for %r from %i\"\n\
+racl \"slow\" greylist domain slow.example delay 1h msg \"come back in %R (%a)\"\n\
+racl greylist domain coded.example code \"450\" msg \"wait\"\n\
+racl whitelist rcpt abuse@b.example\n\
+racl greylist default delay 10m\n";
+    let (daemon, clock) = start(text, &lists, &[]);
+    let mut hostile = rcpt("x.example", "203.0.113.7", "eve@sender.example", "a@b");
+    hostile.push(("helo_name", "bad%r\u{1}\u{e9}"));
+    for (got, want) in [
+        (
+            ask(&daemon, "x.example", "203.0.113.66", "a@b.example"),
+            "551 5.7.1 Go away!",
+        ),
+        (
+            daemon.ask(&hostile),
+            "554 5.7.0 bad%r??? is not for a@b from 203.0.113.7",
+        ),
+        (
+            ask(&daemon, "mx.slow.example", "203.0.113.8", "slow@b.example"),
+            "DEFER_IF_PERMIT 4.2.0 come back in 01:00:00 (slow)",
+        ),
+        (
+            ask(&daemon, "coded.example", "203.0.113.9", "a@b.example"),
+            "450 4.7.1 wait",
+        ),
+        (
+            ask(&daemon, "x.example", "203.0.113.7", "abuse@b.example"),
+            "DUNNO",
+        ),
+        (
+            ask(&daemon, "x.example", "203.0.113.7", "a@b.example"),
+            "DEFER_IF_PERMIT 4.2.0 Greylisting in action, please come back in 00:10:00",
+        ),
+    ] {
+        assert_eq!(got, want);
+    }
+    clock.advance(600);
+    let got = ask(&daemon, "x.example", "203.0.113.7", "a@b.example");
+    assert!(got.starts_with("PREPEND X-Greylist: delayed 600 "), "{got}");
+    let got = ask(&daemon, "mx.slow.example", "203.0.113.8", "slow@b.example");
+    assert_eq!(got, "DEFER_IF_PERMIT 4.2.0 come back in 00:50:00 (slow)");
+    clock.advance(3000);
+    let got = ask(&daemon, "mx.slow.example", "203.0.113.8", "slow@b.example");
+    assert!(
+        got.starts_with("PREPEND X-Greylist: delayed 3600 "),
+        "{got}"
+    );
+}
+
+#[test]
+fn a_pass_holds_for_the_later_recipients_of_the_message_unless_multiracl() {
+    let lists = ListServer::start();
+    for (statement, passes) in [("", true), ("multiracl\n", false)] {
+        let text = format!("nospf\n{statement}racl whitelist rcpt first@b.example\n");
+        let (daemon, _clock) = start(&text, &lists, &[]);
+        let ask = |recipient, instance| {
+            let mut attributes = rcpt("x.example", "203.0.113.7", "a@c.example", recipient);
+            attributes.push(("instance", instance));
+            daemon.ask(&attributes)
+        };
+        assert_eq!(ask("first@b.example", "1"), "DUNNO");
+        let same = ask("second@b.example", "1") == "DUNNO";
+        assert_eq!(same, passes, "{statement}");
+        assert_ne!(ask("third@b.example", "2"), "DUNNO", "{statement}");
+    }
+}
+
+#[test]
+fn an_option_beats_the_file_and_the_file_beats_the_default() {
+    let lists = ListServer::start();
+    for (text, options, want) in [
+        (
+            "nospf\nracl whitelist addr 192.0.2.1\n",
+            &[][..],
+            "00:05:00",
+        ),
+        (
+            "nospf\ngreylist 1h\nracl whitelist addr 192.0.2.1\n",
+            &[],
+            "01:00:00",
+        ),
+        (
+            "nospf\ngreylist 1h\nracl whitelist addr 192.0.2.1\n",
+            &["--delay=60"],
+            "00:01:00",
+        ),
+    ] {
+        let (daemon, _clock) = start(text, &lists, options);
+        let got = ask(&daemon, "x.example", "203.0.113.7", "a@b.example");
+        let want =
+            format!("DEFER_IF_PERMIT 4.2.0 Greylisting in action, please come back in {want}");
+        assert_eq!(got, want, "{text} {options:?}");
+        let told = "not in the file of access lists: ";
+        let is_told = daemon
+            .log()
+            .contains(&format!("{told}greylist 300s (milter-greylist: 30m)"));
+        assert_eq!(is_told, !text.contains("greylist 1h"), "{}", daemon.log());
+    }
+}
+
+#[test]
+fn an_exemption_from_waiting_is_none_from_a_refusal() {
+    let lists = ListServer::start();
+    let text = "nospf\nracl blacklist domain bad.example\nracl greylist default\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    let ask = |name, user| {
+        let mut attributes = rcpt(name, "203.0.113.7", "a@c.example", "a@b.example");
+        attributes.push(("sasl_username", user));
+        daemon.ask(&attributes)
+    };
+    assert_eq!(ask("bad.example", "joe"), "551 5.7.1 Go away!");
+    assert_eq!(ask("good.example", "joe"), "DUNNO");
+    assert_ne!(ask("good.example", ""), "DUNNO");
+    let text = "noauth\nnospf\nracl whitelist auth \"jane\"\nracl greylist default\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    let ask = |user| {
+        let mut attributes = rcpt("x.example", "203.0.113.7", "a@c.example", "a@b.example");
+        attributes.push(("sasl_username", user));
+        daemon.ask(&attributes)
+    };
+    assert_eq!(ask("Jane"), "DUNNO");
+    assert_ne!(ask("joe"), "DUNNO");
+}
+
+#[test]
+fn a_bad_file_ends_the_start_and_a_bad_reload_changes_nothing() {
+    for check in [None, Some("--check")] {
+        let daemon = Daemon::prepare();
+        let file = daemon.path().join("greylist.conf");
+        fs::write(&file, "racl greylist mx /24\nfoo\n").unwrap();
+        let mut command = daemon.command();
+        command.arg(format!("--greylist-conf={}", file.display()));
+        command.args(check);
+        assert_eq!(command.status().unwrap().code(), Some(78), "{check:?}");
+        let wanted = format!("{}:2:1: ", file.display());
+        assert!(daemon.log().contains(&wanted), "{}", daemon.log());
+    }
+    let lists = ListServer::start();
+    let text = "nospf\nsubnetmatch /24\nracl blacklist addr 203.0.113.66\n";
+    let (mut daemon, _clock) = start(text, &lists, &[]);
+    let path = daemon.path().join("greylist.conf");
+    let refused = "551 5.7.1 Go away!";
+    for (text, complaint, want) in [
+        (
+            "racl blacklist addr 203.0.113.66 delay\n",
+            ":1:39: ",
+            refused,
+        ),
+        (
+            "nospf\nsubnetmatch /16\nracl whitelist default\n",
+            "subnetmatch and subnetmatch6 cannot change while the daemon runs (from /24 and /64 to /16 and /64)",
+            refused,
+        ),
+        (
+            "nospf\nracl whitelist default\n",
+            "entries in the lists: ",
+            "DUNNO",
+        ),
+    ] {
+        fs::write(&path, text).unwrap();
+        daemon.reload();
+        let log = daemon.log();
+        assert!(log.contains(complaint), "{log}");
+        assert_eq!(
+            ask(&daemon, "x.example", "203.0.113.66", "a@b.example"),
+            want,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn the_default_of_the_options_has_no_place_beside_the_file() {
+    let daemon = Daemon::prepare();
+    let mut command = daemon.command();
+    command.args(["--greylist-conf=/dev/null", "--unmatched=pass"]);
+    assert_eq!(command.status().unwrap().code(), Some(78));
+    let log = daemon.log();
+    assert!(
+        log.contains("--unmatched: cannot be used with --greylist-conf"),
+        "{log}"
+    );
+}
+
+#[test]
+fn an_administrator_sees_which_entry_decided() {
+    let daemon = Daemon::prepare();
+    let file = daemon.path().join("greylist.conf");
+    let text =
+        "nospf\nracl greylist domain slow.example\nracl whitelist default\ndacl greylist spamd\n";
+    fs::write(&file, text).unwrap();
+    let option = format!("--greylist-conf={}", file.display());
+    let on = OnBus::start_prepared(daemon, &[&option]);
+    on.daemon
+        .ask(&rcpt("mx.slow.example", "203.0.113.7", "a@b", "c@d"));
+    let entry = format!("{}:2: racl greylist domain slow.example", file.display());
+    let (code, explained) = on.ctl(&["explain", "mx.slow.example[203.0.113.7]", "--no-lookup"]);
+    assert!(code == 0 && explained.contains(&entry), "{explained}");
+    let (code, rules) = on.ctl_json(&["list", "rules"]);
+    let hits: Vec<_> = rules
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["hits"])
+        .collect();
+    assert_eq!((code, hits), (0, vec![&json!(1), &json!(0)]), "{rules}");
+    let (code, status) = on.ctl(&["status"]);
+    assert!(
+        code == 1 && status.contains("1 entry that never matches"),
+        "{status}"
+    );
+}
