@@ -10,6 +10,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::domain::Domain;
+use super::properties::Properties;
 use super::schedule::LocalTime;
 use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
@@ -88,6 +89,10 @@ pub struct Evidence {
     pub time: LocalTime,
     /// The number of the rule that has let an earlier recipient of the message pass.
     pub earlier_pass: Option<u32>,
+    /// How many recipients have been counted for each rate limit, by its number.
+    pub rates: Vec<u64>,
+    /// The properties that rules have set for the message.
+    pub properties: Properties,
 }
 
 impl Evidence {

@@ -42,6 +42,7 @@ mod params;
 pub mod pattern;
 mod pcre;
 mod plan;
+mod properties;
 mod reputation;
 mod rules;
 pub mod s25r;
@@ -77,6 +78,7 @@ pub use params::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatc
 pub use plan::plan;
 pub use reputation::Client;
 pub use rules::{Lists, Ruleset};
+pub use schedule::LocalTime;
 pub use spf::{SpfFinding, SpfQuestion, SpfResult};
 pub use tarpit::{Sleep, SleepChange};
 pub use text::{TextError, Texts};

@@ -271,11 +271,13 @@ impl<'a> Parts<'a> {
             };
         };
         let entry = entry.map(EntryRef::of_rule);
-        trace.note(Step::Rule(entry, Some(action.into())));
+        trace.note(Step::Rule(entry, action.kind()));
         match (action, entry) {
             (Action::Pass, _) if is_excused => Err(pass(Reason::SpfPass, because)),
             (Action::Pass, Some(entry)) => Err(pass(Reason::RulePass, Because::Entry(entry))),
-            (Action::Pass, None) => Err(pass(Reason::NotSuspicious, because)),
+            (Action::Pass, None) | (Action::Continue, _) => {
+                Err(pass(Reason::NotSuspicious, because))
+            }
             (Action::Refuse(_), Some(entry)) if !self.is_data => Err(checks::refused(entry)),
             (Action::Refuse(_), _) => Ok(Check::Done(None)),
             (Action::Greylist(_), entry) => {

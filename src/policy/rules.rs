@@ -105,7 +105,7 @@ impl Ruleset {
         };
         match action {
             Action::Greylist(treatment) => Some(treatment),
-            Action::Pass | Action::Refuse(_) => None,
+            Action::Pass | Action::Refuse(_) | Action::Continue => None,
         }
     }
 

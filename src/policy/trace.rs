@@ -3,7 +3,7 @@
 //! The decision itself notes its steps; without a listener that costs nothing.
 
 use super::Case;
-use super::chain::RuleAction;
+use super::chain::{Effects, RuleAction};
 use super::dns_lists::{Score, ZoneAnswer};
 use super::greylist::Triplet;
 use super::lists::EntryRef;
@@ -53,6 +53,9 @@ pub trait Trace {
 
     /// Takes a step.
     fn note(&mut self, step: Step);
+
+    /// Takes what rules do besides deciding.
+    fn note_effects(&mut self, _: Effects) {}
 
     /// Takes the keys under which the triplet's record was searched for, and the number of the one that has it.
     fn note_names(&mut self, _: &Case, _: Option<usize>) {}

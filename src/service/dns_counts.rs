@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::policy::chain::Effects;
 use crate::policy::{
     DnsLists, Score, Standing, Step, Suspicion, Thresholds, Trace, Zone, ZoneAnswer,
 };
@@ -12,12 +13,21 @@ use crate::policy::{
 pub(crate) struct LookupTrace {
     answers: Vec<(usize, ZoneAnswer)>,
     score: Option<Score>,
+    /// What rules do besides deciding, if they were asked.
+    pub(crate) effects: Option<Box<Effects>>,
 }
 
 impl Trace for LookupTrace {
     fn restart(&mut self) {
         self.answers.clear();
         self.score = None;
+        self.effects = None;
+    }
+
+    fn note_effects(&mut self, effects: Effects) {
+        if effects != Effects::default() {
+            self.effects = Some(Box::new(effects));
+        }
     }
 
     fn note(&mut self, step: Step) {

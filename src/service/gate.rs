@@ -14,6 +14,7 @@ use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
+use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
 use super::stats::Stats;
@@ -96,6 +97,7 @@ impl Gate {
             pause,
             instance_cache: InstanceCache::new(),
             last_clients,
+            rule_state: RuleState::default(),
             sleeps,
             stats,
             queue: sender,
@@ -122,6 +124,9 @@ impl Gate {
         let mut heard = LookupTrace::default();
         let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
         if !decision.is_repeat {
+            if let Some(effects) = heard.effects.take() {
+                self.0.apply(attempt, effects, &decision);
+            }
             let thresholds = decision.rules.dns_lists.thresholds();
             let stats = &self.0.stats;
             stats.count_dns_lists(&heard, &decision.outcome, thresholds);

@@ -9,6 +9,7 @@ use super::instance_cache::InstanceCache;
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
+use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
 use super::state::StoreState;
 use super::stats::Stats;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) pause: Arc<PauseSwitch>,
     pub(crate) instance_cache: InstanceCache,
     pub(crate) last_clients: LastClients,
+    pub(super) rule_state: RuleState,
     pub(crate) sleeps: Arc<Sleeps>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) queue: SyncSender<Message>,

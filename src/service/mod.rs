@@ -24,6 +24,7 @@ pub(crate) mod live_rules;
 pub(crate) mod pattern;
 mod pause;
 pub(crate) mod pipeline;
+mod rule_state;
 mod set_cache;
 mod sleeps;
 mod state;

@@ -24,6 +24,7 @@ use super::internals::Inner;
 use super::sleeps::decide;
 use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
+use crate::policy::chain::Effects;
 use crate::policy::{
     self, Attempt, Because, Case, Evidence, Expiry, Facts, Lookup, OnStoreFailure, Outcome, Plan,
     ROUNDS, Reason, Ruleset, Session, SpfResult, Step, Trace, Verdict,
@@ -224,7 +225,7 @@ impl Inner {
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) -> Plan {
-        let evidence = self.evidence(context);
+        let evidence = self.evidence(attempt, context);
         let plan = policy::plan(attempt, &evidence, context.rules, trace);
         let Plan::Ask(lookups, case) = plan else {
             return plan;
@@ -259,11 +260,19 @@ impl Inner {
         Box::pin(self.look_up(attempt, asked, context, trace)).await
     }
 
-    /// What is known before anything is looked up: as far as rules ask for it, the time of the day, and which rule has
-    /// let an earlier recipient of the message pass.
-    fn evidence(&self, context: &Context<'_>) -> Evidence {
+    /// What is known before anything is looked up, as far as rules ask for it: the time of the day, what has been counted,
+    /// and what earlier recipients of the message have left.
+    fn evidence(&self, attempt: &Attempt<'_>, context: &Context<'_>) -> Evidence {
         let chain = &context.rules.lists.chain;
         let mut evidence = Evidence::default();
+        if !chain.rates().is_empty() {
+            evidence.rates = self.rule_state.counts(chain, attempt, context.now);
+        }
+        if chain.sets_properties()
+            && let Some(keys) = context.keys
+        {
+            evidence.properties = self.rule_state.properties(keys.message, context.now);
+        }
         if chain.asks_time() {
             evidence.time = context.rules.texts.local_time(context.now);
         }
@@ -274,6 +283,33 @@ impl Inner {
             evidence.earlier_pass = state.passed_by;
         }
         evidence
+    }
+
+    /// Applies what rules do besides deciding.
+    pub(super) fn apply(&self, attempt: &Attempt<'_>, effects: Box<Effects>, decision: &Decision) {
+        let (now, chain) = (decision.now, &decision.rules.lists.chain);
+        let Effects {
+            counted,
+            continued,
+            properties,
+            lines,
+        } = *effects;
+        self.rule_state.count(chain, attempt, &counted, now);
+        if let Some(properties) = properties
+            && let Some(keys) = self.instance_cache.keys(attempt)
+        {
+            self.rule_state
+                .set_properties(keys.message, properties, now);
+        }
+        for entry in continued
+            .iter()
+            .filter_map(|rule| chain.entries().get(*rule))
+        {
+            entry.hits.note(now);
+        }
+        for line in lines {
+            log::info!("{line}");
+        }
     }
 
     /// Looks up the missing evidence until the plan is complete, the rounds are used up, or the deadline has passed.

@@ -286,3 +286,72 @@ fn an_administrator_sees_which_entry_decided() {
         "{status}"
     );
 }
+
+#[test]
+fn a_limit_counts_recipients_and_a_repeat_or_an_explanation_counts_none() {
+    let daemon = Daemon::prepare();
+    let clock = TestClock::at(daemon.path(), START);
+    let file = daemon.path().join("greylist.conf");
+    let text = "nospf\nratelimit \"few\" rcpt 2 / 1h key \"%i\"\n\
+                racl whitelist addr 192.0.2.0/24\n\
+                racl blacklist ratelimit \"few\" msg \"too many\"\nracl whitelist default\n";
+    fs::write(&file, text).unwrap();
+    let option = format!("--greylist-conf={}", file.display());
+    let on = OnBus::start_prepared(daemon, &[&clock.option(), &option]);
+    let ask = |address: &str, recipient: &str, instance: &str| {
+        let mut attributes = rcpt("x.example", address, "a@c.example", recipient);
+        attributes.push(("instance", instance));
+        on.daemon.ask(&attributes)
+    };
+    let explain = || {
+        on.ctl(&["explain", "x.example[203.0.113.7]", "--no-lookup"])
+            .1
+    };
+    for recipient in ["1@b.example", "2@b.example"] {
+        assert_eq!(ask("203.0.113.7", recipient, "1"), "DUNNO");
+        assert_eq!(ask("203.0.113.7", recipient, "1"), "DUNNO", "a repeat");
+    }
+    assert!(explain().contains("too many") && explain().contains("too many"));
+    assert_eq!(ask("203.0.113.7", "3@b.example", "1"), "551 5.7.1 too many");
+    assert_eq!(
+        ask("203.0.113.8", "3@b.example", "2"),
+        "DUNNO",
+        "another key"
+    );
+    for n in 0..5 {
+        let recipient = format!("{n}@b.example");
+        assert_eq!(ask("192.0.2.7", &recipient, "3"), "DUNNO", "not asked");
+    }
+    clock.advance(3700);
+    assert_eq!(
+        ask("203.0.113.7", "4@b.example", "4"),
+        "DUNNO",
+        "an hour later"
+    );
+}
+
+#[test]
+fn a_property_lasts_as_long_as_the_message() {
+    let lists = ListServer::start();
+    let text = "nospf\nmultiracl\nracl continue rcpt spamtrap@b.example set $trapped=1 log \"trap: %i\"\n\
+                racl blacklist $trapped == 1\nracl whitelist default\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    let ask = |recipient, instance| {
+        let mut attributes = rcpt("x.example", "203.0.113.7", "a@c.example", recipient);
+        attributes.push(("instance", instance));
+        daemon.ask(&attributes)
+    };
+    for (recipient, instance, want) in [
+        ("first@b.example", "1", "DUNNO"),
+        ("spamtrap@b.example", "1", "551 5.7.1 Go away!"),
+        ("second@b.example", "1", "551 5.7.1 Go away!"),
+        ("second@b.example", "2", "DUNNO"),
+    ] {
+        assert_eq!(ask(recipient, instance), want, "{recipient} {instance}");
+    }
+    assert!(
+        daemon.log().contains("trap: 203.0.113.7"),
+        "{}",
+        daemon.log()
+    );
+}

@@ -3,6 +3,7 @@
 //! Where stargrey matches otherwise than milter-greylist, the variants of [`Test`] say so.
 
 use crate::policy::access::Expression;
+pub use crate::policy::chain::{AssignedValue, Number, Operation, Operator, Scope};
 use crate::policy::chain::{Format, Schedule};
 use crate::policy::{SpfResult, Zone};
 use crate::types::{ClientIp, Prefix, Span};
@@ -394,32 +395,6 @@ pub struct Comparison {
     pub number: Number,
 }
 
-/// How numbers are compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operator {
-    /// `==`.
-    Equal,
-    /// `!=`.
-    NotEqual,
-    /// `<`.
-    Less,
-    /// `<=`.
-    AtMost,
-    /// `>`.
-    Greater,
-    /// `>=`.
-    AtLeast,
-}
-
-/// A number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Number {
-    /// This one.
-    Literal(i64),
-    /// The value of this property.
-    Property(Box<str>),
-}
-
 /// What a property must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PropertyTest {
@@ -441,36 +416,7 @@ pub struct Assignment {
     /// What is done with it.
     pub operation: Operation,
     /// The value.
-    pub value: AssignmentValue,
-}
-
-/// How long a property keeps its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// `set`: to the end of the message.
-    Message,
-    /// `rset`: for this recipient.
-    Recipient,
-}
-
-/// What is done with a property.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// `=`.
-    Assign,
-    /// `+=`.
-    Add,
-    /// `-=`.
-    Subtract,
-}
-
-/// What a property is set to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AssignmentValue {
-    /// A text.
-    Text(Format),
-    /// A number or another property.
-    Number(Number),
+    pub value: AssignedValue,
 }
 
 /// What an entry says about the reply and the treatment.

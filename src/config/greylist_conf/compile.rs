@@ -6,14 +6,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::policy::chain::{self, Chain, Fallback, Format, Piece, Refusal, Rule, Terms, Treatment};
+use crate::policy::chain::{
+    self, Chain, Effect, Fallback, Format, Parts, Piece, PropertyPattern, Refusal, Rule, Terms,
+    Treatment,
+};
 use crate::policy::{Entry as Source, TooLarge};
 use crate::types::Span;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::ast::{
-    Action, ClauseKind, DomainName, Entry, GreylistConf, Pattern, Position, Test, TextPattern,
-    Values,
+    Action, ClauseKind, Comparison, DomainName, Entry, GreylistConf, Pattern, Position,
+    PropertyTest, RateUnit, Test, TextPattern, Values,
 };
 
 /// milter-greylist's reply code, enhanced code and text for those that an entry refuses.
@@ -60,10 +63,12 @@ impl Compiler<'_> {
     fn compile(&mut self) -> Option<Chain> {
         let (mut rules, mut default) = (Vec::new(), None);
         for entry in &self.conf.recipient {
-            let Some(action) = self.action(entry) else {
-                continue;
-            };
+            let action = self.action(entry);
             if entry.is_default() {
+                // One that decides nothing leaves what becomes of the others as it is.
+                if action == chain::Action::Continue {
+                    continue;
+                }
                 default = Some(Fallback {
                     action,
                     entry: Some(self.source(entry)),
@@ -71,8 +76,10 @@ impl Compiler<'_> {
                 });
                 continue;
             }
+            let (clauses, effects) = self.clauses(entry);
             rules.push(Rule {
-                clauses: self.clauses(entry),
+                clauses,
+                effects,
                 action,
                 entry: self.source(entry),
                 id: entry.id.clone(),
@@ -95,7 +102,15 @@ impl Compiler<'_> {
         }));
         let lists = self.lists();
         let sticky = self.conf.globals.multi_racl.is_none();
-        match Chain::new(rules, lists, default, sticky) {
+        let parts = Parts {
+            rules,
+            lists,
+            rates: self.rates(),
+            fallback: default,
+            is_sticky: sticky,
+            held_back: self.conf.message.len(),
+        };
+        match Chain::new(parts) {
             Ok(chain) => Some(chain),
             Err(error @ TooLarge) => {
                 let error = Diagnostic::file(self.path, error);
@@ -119,18 +134,15 @@ impl Compiler<'_> {
         Source::in_file(&self.file, entry.at.line, &entry.text)
     }
 
-    /// What an entry does; `None` if it decides nothing.
-    fn action(&mut self, entry: &Entry) -> Option<chain::Action> {
+    /// What an entry does.
+    fn action(&mut self, entry: &Entry) -> chain::Action {
         let values = &entry.values;
         self.warn_of_milter_values(values);
         match entry.action {
-            Action::Whitelist => Some(chain::Action::Pass),
-            Action::Greylist => Some(chain::Action::Greylist(self.treatment(values))),
-            Action::Blacklist => Some(chain::Action::Refuse(refusal(values))),
-            Action::Continue => {
-                self.warn(entry.at, "a continue entry has no effect without a milter");
-                None
-            }
+            Action::Whitelist => chain::Action::Pass,
+            Action::Greylist => chain::Action::Greylist(self.treatment(values)),
+            Action::Blacklist => chain::Action::Refuse(refusal(values)),
+            Action::Continue => chain::Action::Continue,
         }
     }
 
@@ -163,24 +175,31 @@ impl Compiler<'_> {
         }
     }
 
-    fn clauses(&mut self, entry: &Entry) -> Vec<chain::Clause> {
+    /// The clauses of an entry that are tests, and the effects of the others.
+    fn clauses(&mut self, entry: &Entry) -> (Vec<chain::Clause>, Vec<Effect>) {
         let mut clauses = Vec::with_capacity(entry.clauses.len());
+        let mut effects = Vec::new();
         for clause in &entry.clauses {
             let (test, negated) = match &clause.kind {
                 ClauseKind::Test(test) => (test, false),
                 ClauseKind::Not(test) => (test, true),
-                ClauseKind::Set(_) => {
-                    self.error(clause.at, "properties are not supported yet");
+                ClauseKind::Set(set) => {
+                    effects.push(Effect::Set {
+                        scope: set.scope,
+                        property: set.property.clone(),
+                        operation: set.operation,
+                        value: set.value.clone(),
+                    });
                     continue;
                 }
-                ClauseKind::Log(_) => {
-                    self.warn(clause.at, "log has no effect without a milter");
+                ClauseKind::Log(format) => {
+                    effects.push(Effect::Log(format.clone()));
                     continue;
                 }
                 ClauseKind::Tarpit(_) => {
                     self.error(
                         clause.at,
-                        "tarpit is not supported yet; use the option --tarpit",
+                        "tarpit for one entry is not supported; use the option --tarpit or --targrey",
                     );
                     continue;
                 }
@@ -188,7 +207,7 @@ impl Compiler<'_> {
             let test = self.test(clause.at, test);
             clauses.push(chain::Clause { negated, test });
         }
-        clauses
+        (clauses, effects)
     }
 
     /// A test, or an error and one that is never known.
@@ -218,8 +237,26 @@ impl Compiler<'_> {
             Test::MessageSize(_) => self.only_milter(at, "msgsize"),
             Test::Spam | Test::SpamScore(_) => self.only_milter(at, "spamd"),
             Test::SenderMx(_) => self.not_yet(at, "mx"),
-            Test::RateLimit(_) => self.not_yet(at, "ratelimit"),
-            Test::Property(..) => self.not_yet(at, "a property"),
+            Test::RateLimit(number) => match self.conf.rate_limits.get(*number) {
+                Some(limit) if limit.unit == RateUnit::Recipients => {
+                    chain::Test::RateLimit(*number)
+                }
+                Some(_) | None => self.only_milter(at, "a ratelimit of session or data"),
+            },
+            Test::Property(name, PropertyTest::Is(pattern)) => {
+                chain::Test::Property(name.clone(), property(pattern))
+            }
+            Test::Property(name, PropertyTest::Compare(comparison)) => {
+                let Comparison { operator, number } = comparison;
+                chain::Test::Compare(name.clone(), *operator, number.clone())
+            }
+            Test::Property(_, PropertyTest::Glob(_)) => {
+                self.error(
+                    at,
+                    "a property as a shell pattern is not supported; use /EXPRESSION/",
+                );
+                chain::Test::Unknown
+            }
         }
     }
 
@@ -245,6 +282,17 @@ impl Compiler<'_> {
         })
     }
 
+    /// The rate limits by their numbers. What is counted together, unless it is said, is what comes from one address.
+    fn rates(&self) -> Vec<chain::RateLimit> {
+        let limits = self.conf.rate_limits.iter().map(|limit| chain::RateLimit {
+            name: limit.name.clone(),
+            limit: limit.limit,
+            period: limit.period.max(Span::from_seconds(1)),
+            key: limit.key.clone().unwrap_or_else(|| Format::parse("%i").0),
+        });
+        limits.collect()
+    }
+
     /// The lists by their numbers. Those of a type that is not supported are used by no entry.
     fn lists(&mut self) -> Vec<Vec<chain::Test>> {
         let lists = self.conf.lists.iter().map(|list| {
@@ -252,6 +300,13 @@ impl Compiler<'_> {
             items.map(|item| self.test(item.at, &item.value)).collect()
         });
         lists.collect()
+    }
+}
+
+fn property(pattern: &Pattern<Format>) -> PropertyPattern {
+    match pattern {
+        Pattern::Text(text) => PropertyPattern::Text(text.clone()),
+        Pattern::Matches(regex) => PropertyPattern::Matches(regex.expression.clone()),
     }
 }
 

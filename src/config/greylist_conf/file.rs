@@ -66,8 +66,7 @@ impl ConfFile {
         ] {
             all.extend(new.into_iter().flatten());
         }
-        let mut chain = chain?;
-        chain.hold_back(conf.message.len());
+        let chain = chain?;
         let defaults = statements::defaults(&conf.globals, self.given, &params);
         Some((chain, LoadedConf { params, defaults }))
     }

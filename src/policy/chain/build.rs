@@ -1,11 +1,15 @@
 //! Rules, compiled: every expression in a set with the others that are asked about the same.
 
+use super::effects::{Effect, RateLimit};
+use super::format::Format;
 use super::networks::Networks;
+use super::render::RuleName;
 use super::rule::{Action, Bounds, Fallback, Rule};
-use super::test::{Clause, Pattern, Test};
+use super::test::{Clause, Pattern, PropertyPattern, Test};
 use crate::policy::access::Expression;
 use crate::policy::ere;
 use crate::policy::keys::fold_sender;
+use crate::policy::properties::{Number, Operator};
 use crate::policy::schedule::Schedule;
 use crate::policy::set::ExpressionSet;
 use crate::policy::{Entries, SpfResult, TooLarge, Zone};
@@ -27,6 +31,8 @@ pub struct Chain {
     pub(super) can_refuse: bool,
     pub(super) bounds: Bounds,
     pub(super) held_back: usize,
+    pub(super) rates: Vec<RateLimit>,
+    pub(super) sets_properties: bool,
     pub(super) names: ExpressionSet,
     pub(super) helos: ExpressionSet,
     pub(super) senders: ExpressionSet,
@@ -35,10 +41,28 @@ pub struct Chain {
     pub(super) users: ExpressionSet,
 }
 
+/// What a chain is made of.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The rules, in this order.
+    pub rules: Vec<Rule>,
+    /// What [`Test::AnyOf`] has the numbers of; a list of lists is true by the lists before it alone.
+    pub lists: Vec<Vec<Test>>,
+    /// What [`Test::RateLimit`] has the numbers of.
+    pub rates: Vec<RateLimit>,
+    /// What becomes of those that no rule matches. Without it, they are none of the chain's business.
+    pub fallback: Option<Fallback>,
+    /// Whether a rule that lets a recipient pass decides on the recipients of the message after it, too.
+    pub is_sticky: bool,
+    /// How many rules there are for the message as a whole, which nobody asks.
+    pub held_back: usize,
+}
+
 /// A rule without its source.
 #[derive(Debug)]
 pub(super) struct Compiled {
     pub(super) clauses: Vec<(bool, Ask)>,
+    pub(super) effects: Vec<Effect>,
     pub(super) action: Action,
     /// Whether it has a clause that no front end can answer, so that it never matches.
     pub(super) is_unreachable: bool,
@@ -66,6 +90,10 @@ pub(super) enum Ask {
     DnsList(Zone, Prefix),
     Spf(SpfResult),
     Time(Schedule),
+    RateLimit(usize),
+    Property(Box<str>, Format),
+    PropertyMatches(Box<str>, ExpressionSet),
+    Compare(Box<str>, Operator, Number),
     AnyOf(usize),
     Unknown,
 }
@@ -90,37 +118,40 @@ struct Expressions {
 }
 
 impl Chain {
-    /// A chain of these rules, in this order. `lists` are what [`Test::AnyOf`] has the numbers of; a list of lists is
-    /// true by the lists before it alone. In a sticky chain, a rule that lets a recipient pass decides on the recipients
-    /// of the message after it, too. Without a `fallback`, those that no rule matches are none of the chain's business.
+    /// A chain of these parts.
     ///
     /// # Errors
     ///
     /// [`TooLarge`] when the expressions take too much memory together.
-    pub fn new(
-        rules: Vec<Rule>,
-        lists: Vec<Vec<Test>>,
-        fallback: Option<Fallback>,
-        is_sticky: bool,
-    ) -> Result<Self, TooLarge> {
+    pub fn new(parts: Parts) -> Result<Self, TooLarge> {
+        let Parts {
+            rules,
+            lists,
+            rates,
+            fallback,
+            is_sticky,
+            held_back,
+        } = parts;
         let mut expressions = Expressions::default();
         let is_time = |test: &Test| matches!(test, Test::Time(_));
         let mut asks_time = lists.iter().flatten().any(is_time);
         let lists = lists.into_iter().map(|tests| expressions.list(tests));
-        let lists = lists.collect();
+        let lists = lists.collect::<Result<_, _>>()?;
         let actions = rules.iter().map(|rule| &rule.action);
         let actions = actions.chain(fallback.as_ref().map(|fallback| &fallback.action));
         let can_refuse = actions
             .clone()
             .any(|action| matches!(action, Action::Refuse(_)));
         let bounds = Bounds::of(actions);
+        let is_set = |effect: &Effect| matches!(effect, Effect::Set { .. });
+        let sets_properties = rules.iter().any(|rule| rule.effects.iter().any(is_set));
         let (mut compiled, mut ids) = (Vec::with_capacity(rules.len()), Vec::new());
         let mut entries = Entries::default();
         for rule in rules {
             asks_time |= rule.clauses.iter().any(|clause| is_time(&clause.test));
             entries.push(rule.entry);
             ids.push(rule.id);
-            compiled.push(expressions.rule(rule.clauses, rule.action));
+            compiled.push(expressions.rule(rule.clauses, rule.effects, rule.action)?);
         }
         let fallback = fallback.map(|Fallback { action, entry, id }| {
             if let Some(entry) = entry {
@@ -140,7 +171,9 @@ impl Chain {
             asks_time,
             can_refuse,
             bounds,
-            held_back: 0,
+            held_back,
+            rates,
+            sets_properties,
             names: set(&expressions.names)?,
             helos: set(&expressions.helos)?,
             senders: set(&expressions.senders)?,
@@ -160,6 +193,14 @@ impl Chain {
     #[must_use]
     pub const fn entries(&self) -> &Entries {
         &self.entries
+    }
+
+    /// The line and the identifier of the rule of this number.
+    #[must_use]
+    pub fn name(&self, number: u32) -> Option<RuleName<'_>> {
+        let line = self.entries.get(number)?.line()?;
+        let id = self.id(number);
+        Some(RuleName { line, id })
     }
 
     /// The identifier of the rule of this number, if it has one.
@@ -201,9 +242,16 @@ impl Chain {
         self.is_sticky
     }
 
-    /// Notes that the file has so many rules for the message as a whole, which nobody asks.
-    pub const fn hold_back(&mut self, rules: usize) {
-        self.held_back = rules;
+    /// Whether a rule sets a property of the message.
+    #[must_use]
+    pub const fn sets_properties(&self) -> bool {
+        self.sets_properties
+    }
+
+    /// The rate limits, by their numbers.
+    #[must_use]
+    pub fn rates(&self) -> &[RateLimit] {
+        &self.rates
     }
 
     /// How many rules can never match, because no front end can answer one of their clauses.
@@ -227,34 +275,40 @@ impl Chain {
 }
 
 impl Expressions {
-    fn rule(&mut self, clauses: Vec<Clause>, action: Action) -> Compiled {
+    fn rule(
+        &mut self,
+        clauses: Vec<Clause>,
+        effects: Vec<Effect>,
+        action: Action,
+    ) -> Result<Compiled, TooLarge> {
         let is_unreachable = clauses.iter().any(|clause| clause.test == Test::Unknown);
         let clauses = clauses.into_iter().map(|clause| {
-            let ask = self.ask(clause.test);
-            (clause.negated, ask)
+            let ask = self.ask(clause.test)?;
+            Ok((clause.negated, ask))
         });
-        Compiled {
-            clauses: clauses.collect(),
+        Ok(Compiled {
+            clauses: clauses.collect::<Result<_, _>>()?,
+            effects,
             action,
             is_unreachable,
-        }
+        })
     }
 
-    fn list(&mut self, tests: Vec<Test>) -> List {
+    fn list(&mut self, tests: Vec<Test>) -> Result<List, TooLarge> {
         let mut list = List::default();
         for test in tests {
             if let Test::Network(network) = test {
                 list.networks.insert(network);
             } else {
-                let ask = self.ask(test);
+                let ask = self.ask(test)?;
                 list.asks.push(ask);
             }
         }
-        list
+        Ok(list)
     }
 
-    fn ask(&mut self, test: Test) -> Ask {
-        match test {
+    fn ask(&mut self, test: Test) -> Result<Ask, TooLarge> {
+        Ok(match test {
             Test::Network(network) => Ask::Network(network),
             Test::Domain(name) => Ask::Domain(name),
             Test::Suffix(end) => Ask::Suffix(end),
@@ -275,8 +329,15 @@ impl Expressions {
             Test::Spf(result) => Ask::Spf(result),
             Test::Time(schedule) => Ask::Time(schedule),
             Test::AnyOf(number) => Ask::AnyOf(number),
+            Test::RateLimit(number) => Ask::RateLimit(number),
+            Test::Property(name, PropertyPattern::Text(text)) => Ask::Property(name, text),
+            Test::Property(name, PropertyPattern::Matches(expression)) => {
+                let set = ere::compile_all(&[expression]).map_err(|_| TooLarge)?;
+                Ask::PropertyMatches(name, set)
+            }
+            Test::Compare(name, operator, number) => Ask::Compare(name, operator, number),
             Test::Unknown => Ask::Unknown,
-        }
+        })
     }
 }
 

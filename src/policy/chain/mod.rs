@@ -12,6 +12,7 @@
 //! it says what has to be looked up, namely what the rules before it lack, and nothing more.
 
 mod build;
+mod effects;
 mod format;
 mod networks;
 mod render;
@@ -21,14 +22,16 @@ mod subject;
 mod test;
 mod truth;
 
+pub use super::properties::{Number, Operator, Properties};
 pub use super::schedule::{LocalTime, Schedule, ScheduleError};
-pub use build::Chain;
+pub use build::{Chain, Parts};
+pub use effects::{AssignedValue, Effect, Effects, Operation, RateLimit, Scope};
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
 pub use render::{MAX_REPLY, RuleName, TokenValues};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
 pub use search::Found;
 pub use subject::Subject;
-pub use test::{Clause, Pattern, Test};
+pub use test::{Clause, Pattern, PropertyPattern, Test};
 pub use truth::Truth;
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use jiff::tz::TimeZone;
 
 use super::format::{Format, FormatToken as Token, Piece, TimePart};
 use crate::policy::SpfResult;
+use crate::policy::properties::Properties;
 use crate::types::{ClientIp, Prefix, ReplyText, Span, Timestamp};
 
 /// The longest text of a reply, in bytes. A line of SMTP has 512 (RFC 5321, 4.5.3.1.5); in front of the text, the mail
@@ -64,6 +65,8 @@ pub struct TokenValues<'a> {
     pub spf: Option<SpfResult>,
     /// The names of the DNS lists that list the client.
     pub dns_lists: &'a [&'a str],
+    /// The properties, while rules are evaluated.
+    pub properties: Option<&'a Properties>,
 }
 
 /// Where a rule is written, and its identifier.
@@ -156,6 +159,10 @@ impl TokenValues<'_> {
             Token::SpfResult => own(self.spf.map_or("", SpfResult::word)),
             Token::ReceivedSpf => own(self.received_spf()),
             Token::AuthenticationResults => own(self.authentication_results()),
+            Token::Property(name) => {
+                let value = self.properties.and_then(|properties| properties.get(name));
+                Value::Foreign(value.unwrap_or_default().as_bytes())
+            }
             Token::Message
             | Token::Header
             | Token::Group(_)
@@ -165,7 +172,6 @@ impl TokenValues<'_> {
             | Token::PropertyName
             | Token::PropertyValue
             | Token::PropertyRecipient
-            | Token::Property(_)
             | Token::DkimResult => own(""),
         }
     }

@@ -1,5 +1,6 @@
 //! Rules: for whom, what, and where it is written.
 
+use super::effects::Effect;
 use super::format::Format;
 use super::test::Clause;
 use crate::policy::{Entry, Params};
@@ -10,6 +11,8 @@ use crate::types::Span;
 pub struct Rule {
     /// It matches when all of these hold: always, if there are none.
     pub clauses: Vec<Clause>,
+    /// What it does besides its action, in order.
+    pub effects: Vec<Effect>,
     /// What it does.
     pub action: Action,
     /// Where it is written, and how often it has decided.
@@ -27,6 +30,8 @@ pub enum Action {
     Greylist(Treatment),
     /// They are refused.
     Refuse(Refusal),
+    /// Nothing but its effects: the search goes on.
+    Continue,
 }
 
 /// What a rule does, without the details.
@@ -40,12 +45,15 @@ pub enum RuleAction {
     Refuse,
 }
 
-impl From<&Action> for RuleAction {
-    fn from(action: &Action) -> Self {
-        match action {
-            Action::Pass => Self::Pass,
-            Action::Greylist(_) => Self::Greylist,
-            Action::Refuse(_) => Self::Refuse,
+impl Action {
+    /// What it does; `None` if it decides nothing.
+    #[must_use]
+    pub const fn kind(&self) -> Option<RuleAction> {
+        match self {
+            Self::Pass => Some(RuleAction::Pass),
+            Self::Greylist(_) => Some(RuleAction::Greylist),
+            Self::Refuse(_) => Some(RuleAction::Refuse),
+            Self::Continue => None,
         }
     }
 }
@@ -96,7 +104,7 @@ impl Bounds {
     pub(super) fn of<'a>(actions: impl Iterator<Item = &'a Action>) -> Self {
         let terms = actions.filter_map(|action| match action {
             Action::Greylist(treatment) => Some(treatment.terms),
-            Action::Pass | Action::Refuse(_) => None,
+            Action::Pass | Action::Refuse(_) | Action::Continue => None,
         });
         terms.fold(Self::default(), |bounds, terms| Self {
             least: Terms {

@@ -3,10 +3,13 @@
 use std::cell::OnceCell;
 
 use super::build::{Ask, Chain, Text};
+use super::effects::{AssignedValue, Effect, Effects, Operation, Scope};
+use super::render::TokenValues;
 use super::rule::Action;
 use super::subject::Subject;
 use super::truth::Truth;
 use crate::policy::evidence::is_listing;
+use crate::policy::properties::{Number, Properties};
 use crate::policy::set::{ExpressionSet, Matches};
 use crate::policy::{Evidence, Finding, Lookup, SpfFinding, SpfQuestion, SpfResult, Zone};
 use crate::types::Prefix;
@@ -23,23 +26,21 @@ pub enum Found<'a> {
 }
 
 impl Chain {
-    /// The first rule that matches. `earlier` is the rule that has decided on an earlier recipient of the message.
+    /// The first rule that matches, and what rules do besides, if that rule is known.
     #[must_use]
-    pub fn find(
-        &self,
-        subject: &Subject<'_>,
-        evidence: &Evidence,
-        earlier: Option<u32>,
-    ) -> Found<'_> {
-        if let Some(number) = earlier.filter(|_| self.is_sticky)
+    pub fn find(&self, subject: &Subject<'_>, evidence: &Evidence) -> (Found<'_>, Effects) {
+        if let Some(number) = evidence.earlier_pass.filter(|_| self.is_sticky)
             && let Some(action @ Action::Pass) = self.action(number)
         {
-            return Found::Rule(number, action);
+            return (Found::Rule(number, action), Effects::default());
         }
-        let search = Search {
+        let mut search = Search {
             chain: self,
             subject,
             evidence,
+            properties: evidence.properties.clone(),
+            of_message: evidence.properties.clone(),
+            effects: Effects::default(),
             names: OnceCell::new(),
             helos: OnceCell::new(),
             senders: OnceCell::new(),
@@ -47,35 +48,32 @@ impl Chain {
             recipients: OnceCell::new(),
             users: OnceCell::new(),
         };
-        let mut lacking = Vec::new();
-        let rules = (0..).zip(&self.rules);
-        for (number, rule) in rules.filter(|(_, rule)| !rule.is_unreachable) {
-            let before = lacking.len();
-            match search.all(&rule.clauses, &mut lacking) {
-                Truth::True if lacking.is_empty() => return Found::Rule(number, &rule.action),
-                Truth::True => break,
-                Truth::False => lacking.truncate(before),
-                Truth::Unknown => {}
-            }
-        }
-        if lacking.is_empty() {
-            return Found::Nothing;
-        }
-        let mut once: Vec<Lookup> = Vec::with_capacity(lacking.len());
-        for lookup in lacking {
-            if !once.contains(&lookup) {
-                once.push(lookup);
-            }
-        }
-        Found::Lacks(once)
+        let found = search.run();
+        (found, search.effects)
     }
 }
 
+/// Each of the lookups once.
+fn once(lookups: Vec<Lookup>) -> Vec<Lookup> {
+    let mut once: Vec<Lookup> = Vec::with_capacity(lookups.len());
+    for lookup in lookups {
+        if !once.contains(&lookup) {
+            once.push(lookup);
+        }
+    }
+    once
+}
+
 /// A search; each set of expressions is asked once, if at all.
-struct Search<'a> {
-    chain: &'a Chain,
+struct Search<'c, 'a> {
+    chain: &'c Chain,
     subject: &'a Subject<'a>,
     evidence: &'a Evidence,
+    /// The properties of the message and of the recipient.
+    properties: Properties,
+    /// Those of the message.
+    of_message: Properties,
+    effects: Effects,
     names: OnceCell<Vec<Matches>>,
     helos: OnceCell<Vec<Matches>>,
     senders: OnceCell<Vec<Matches>>,
@@ -84,9 +82,101 @@ struct Search<'a> {
     users: OnceCell<Vec<Matches>>,
 }
 
-impl Search<'_> {
+impl<'c> Search<'c, '_> {
+    fn run(&mut self) -> Found<'c> {
+        let chain = self.chain;
+        let mut lacking = Vec::new();
+        let rules = (0..).zip(&chain.rules);
+        for (number, rule) in rules.filter(|(_, rule)| !rule.is_unreachable) {
+            let before = lacking.len();
+            match self.all(&rule.clauses, &mut lacking) {
+                Truth::False => lacking.truncate(before),
+                Truth::Unknown => {}
+                // What it does is done when it is known that the search comes as far as this.
+                Truth::True if !lacking.is_empty() => match rule.action {
+                    Action::Continue => {}
+                    Action::Pass | Action::Greylist(_) | Action::Refuse(_) => break,
+                },
+                Truth::True => {
+                    self.apply(&rule.effects, number);
+                    match rule.action {
+                        Action::Continue => self.effects.continued.push(number),
+                        Action::Pass | Action::Greylist(_) | Action::Refuse(_) => {
+                            return Found::Rule(number, &rule.action);
+                        }
+                    }
+                }
+            }
+        }
+        if lacking.is_empty() {
+            Found::Nothing
+        } else {
+            Found::Lacks(once(lacking))
+        }
+    }
+
+    /// Applies the effects of a rule that has matched.
+    fn apply(&mut self, effects: &[Effect], rule: u32) {
+        for effect in effects {
+            match effect {
+                Effect::Log(format) => {
+                    let text = self.values(Some(rule)).reply_text(format);
+                    self.effects.lines.push(text);
+                }
+                Effect::Set {
+                    scope,
+                    property,
+                    operation,
+                    value,
+                } => {
+                    let Some(value) = self.assigned(property, *operation, value) else {
+                        continue;
+                    };
+                    self.properties.set(property, &value);
+                    if *scope == Scope::Message {
+                        self.of_message.set(property, &value);
+                        self.effects.properties = Some(self.of_message.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The value that a property gets; `None` if there is none to be had.
+    fn assigned(
+        &self,
+        property: &str,
+        operation: Operation,
+        value: &AssignedValue,
+    ) -> Option<String> {
+        let text = match value {
+            AssignedValue::Text(format) => self.values(None).reply_text(format).as_str().to_owned(),
+            AssignedValue::Number(Number::Literal(number)) => number.to_string(),
+            AssignedValue::Number(Number::Property(name)) => self.properties.get(name)?.to_owned(),
+        };
+        let number = || text.trim().parse::<i64>().ok();
+        let before = self.properties.number(property).unwrap_or(0);
+        Some(match operation {
+            Operation::Assign => text,
+            Operation::Add => before.saturating_add(number()?).to_string(),
+            Operation::Subtract => before.saturating_sub(number()?).to_string(),
+        })
+    }
+
+    /// What tokens stand for while rules are evaluated.
+    fn values(&self, rule: Option<u32>) -> TokenValues<'_> {
+        let (chain, subject) = (self.chain, self.subject);
+        let name = rule.and_then(|rule| chain.name(rule));
+        TokenValues {
+            rule: name,
+            current: name,
+            properties: Some(&self.properties),
+            ..subject.token_values()
+        }
+    }
+
     /// Whether all clauses hold; what is missing for that is added.
-    fn all(&self, clauses: &[(bool, Ask)], lacking: &mut Vec<Lookup>) -> Truth {
+    fn all(&mut self, clauses: &[(bool, Ask)], lacking: &mut Vec<Lookup>) -> Truth {
         let mut all = Truth::True;
         for (negated, ask) in clauses {
             let truth = self.ask(ask, usize::MAX, lacking);
@@ -99,7 +189,7 @@ impl Search<'_> {
     }
 
     /// Whether a test holds; of lists, only those before `limit` are asked.
-    fn ask(&self, ask: &Ask, limit: usize, lacking: &mut Vec<Lookup>) -> Truth {
+    fn ask(&mut self, ask: &Ask, limit: usize, lacking: &mut Vec<Lookup>) -> Truth {
         let subject = self.subject;
         match ask {
             Ask::Network(network) => network.contains(subject.client).into(),
@@ -140,12 +230,36 @@ impl Search<'_> {
             Ask::DnsList(zone, answers) => self.dns_list(zone, *answers, lacking),
             Ask::Spf(result) => self.spf(*result, lacking),
             Ask::Time(schedule) => schedule.contains(subject.time).into(),
+            Ask::RateLimit(number) => {
+                if !self.effects.counted.contains(number) {
+                    self.effects.counted.push(*number);
+                }
+                self.is_exceeded(*number)
+            }
+            Ask::Property(name, format) => {
+                let wanted = self.values(None).bytes(format);
+                let is = |value: &str| value.as_bytes().eq_ignore_ascii_case(&wanted);
+                self.properties.get(name).is_some_and(is).into()
+            }
+            Ask::PropertyMatches(name, set) => {
+                let is = |value: &str| set.matches(value.as_bytes()).matched(0);
+                self.properties.get(name).is_some_and(is).into()
+            }
+            Ask::Compare(name, operator, number) => {
+                let numbers = self
+                    .properties
+                    .number(name)
+                    .zip(self.properties.value(number));
+                numbers
+                    .is_some_and(|(left, right)| operator.holds(left, right))
+                    .into()
+            }
             Ask::AnyOf(number) if *number < limit => self.list(*number, lacking),
             Ask::AnyOf(_) | Ask::Unknown => Truth::Unknown,
         }
     }
 
-    fn list(&self, number: usize, lacking: &mut Vec<Lookup>) -> Truth {
+    fn list(&mut self, number: usize, lacking: &mut Vec<Lookup>) -> Truth {
         let Some(list) = self.chain.lists.get(number) else {
             return Truth::Unknown;
         };
@@ -162,6 +276,16 @@ impl Search<'_> {
             }
         }
         one
+    }
+
+    /// Whether more have come than the limit allows, this one included.
+    fn is_exceeded(&self, number: usize) -> Truth {
+        let limit = self.chain.rates.get(number).map(|rate| rate.limit);
+        let before = self.evidence.rates.get(number);
+        match limit.zip(before) {
+            Some((limit, before)) => (before.saturating_add(1) > limit).into(),
+            None => Truth::Unknown,
+        }
     }
 
     fn dns_list(&self, zone: &Zone, answers: Prefix, lacking: &mut Vec<Lookup>) -> Truth {

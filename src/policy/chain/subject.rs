@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::render::TokenValues;
 use crate::policy::Attempt;
 use crate::policy::keys::fold_sender;
 use crate::policy::schedule::LocalTime;
@@ -29,6 +30,19 @@ pub struct Subject<'a> {
 }
 
 impl<'a> Subject<'a> {
+    /// What tokens stand for.
+    #[must_use]
+    pub fn token_values(&self) -> TokenValues<'_> {
+        TokenValues {
+            client: Some(self.client),
+            client_name: &self.name,
+            helo: self.helo.unwrap_or_default(),
+            sender: self.sender,
+            recipient: self.recipient,
+            ..TokenValues::default()
+        }
+    }
+
     /// What rules see of an attempt; `None` if it lacks a part.
     #[must_use]
     pub fn new(attempt: &Attempt<'a>, time: LocalTime) -> Option<Self> {

@@ -1,6 +1,8 @@
 //! Tests of rules, as they are written.
 
+use super::format::Format;
 use crate::policy::access::Expression;
+use crate::policy::properties::{Number, Operator};
 use crate::policy::schedule::Schedule;
 use crate::policy::{SpfResult, Zone};
 use crate::types::Prefix;
@@ -19,6 +21,15 @@ pub struct Clause {
 pub enum Pattern {
     /// This text, in any case.
     Text(Box<str>),
+    /// Something that matches.
+    Matches(Expression),
+}
+
+/// What a property must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PropertyPattern {
+    /// This text, in any case.
+    Text(Format),
     /// Something that matches.
     Matches(Expression),
 }
@@ -50,6 +61,12 @@ pub enum Test {
     Spf(SpfResult),
     /// The time is in this schedule.
     Time(Schedule),
+    /// The rate limit of this number is exceeded.
+    RateLimit(usize),
+    /// The property has this value, in any case, or one that matches. One that is not set has none.
+    Property(Box<str>, PropertyPattern),
+    /// The property is a number that compares so.
+    Compare(Box<str>, Operator, Number),
     /// One of the tests in the list of this number.
     AnyOf(usize),
     /// What no front end can tell.

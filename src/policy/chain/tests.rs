@@ -14,10 +14,19 @@ fn rule(clauses: Vec<Clause>, action: Action) -> Rule {
     let entry = Entry::in_file(&Path::new("f").into(), 1, "x");
     Rule {
         clauses,
+        effects: Vec::new(),
         action,
         entry,
         id: None,
     }
+}
+
+fn chain(rules: Vec<Rule>) -> Chain {
+    Chain::new(Parts {
+        rules,
+        ..Parts::default()
+    })
+    .unwrap()
 }
 
 fn is(test: Test) -> Clause {
@@ -80,9 +89,8 @@ fn subject<'a>(attempt: &Attempt<'a>) -> Subject<'a> {
 fn holds(attempt: &Attempt<'_>, evidence: &Evidence, test: &Test) -> (Truth, usize) {
     let subject = subject(attempt);
     let found = |clause| {
-        let chain =
-            Chain::new(vec![rule(vec![clause], Action::Pass)], vec![], None, false).unwrap();
-        match chain.find(&subject, evidence, None) {
+        let chain = chain(vec![rule(vec![clause], Action::Pass)]);
+        match chain.find(&subject, evidence).0 {
             Found::Rule(..) => (true, 0),
             Found::Nothing => (false, 0),
             Found::Lacks(lookups) => (false, lookups.len()),
@@ -270,39 +278,33 @@ fn spf_without_an_answer_is_no_result() {
 fn only_what_rules_before_the_one_that_matches_lack_is_asked() {
     let zone = |name: &str| Zone::parse(name).unwrap();
     let listed = |name: &str| Test::DnsList(zone(name), Prefix::parse("127.0.0.0/8").unwrap());
-    let chain = Chain::new(
-        vec![
-            // Does not match, whatever the list says.
-            rule(
-                vec![is(listed("a.example")), is(network("10.0.0.0/8"))],
-                Action::Pass,
-            ),
-            rule(vec![is(listed("b.example"))], Action::Pass),
-            rule(
-                vec![not(listed("b.example")), is(listed("c.example"))],
-                Action::Pass,
-            ),
-            rule(
-                vec![is(network("203.0.113.0/24"))],
-                Action::Greylist(Treatment::default()),
-            ),
-            rule(vec![is(listed("d.example"))], Action::Pass),
-        ],
-        vec![],
-        None,
-        false,
-    )
-    .unwrap();
+    let chain = chain(vec![
+        // Does not match, whatever the list says.
+        rule(
+            vec![is(listed("a.example")), is(network("10.0.0.0/8"))],
+            Action::Pass,
+        ),
+        rule(vec![is(listed("b.example"))], Action::Pass),
+        rule(
+            vec![not(listed("b.example")), is(listed("c.example"))],
+            Action::Pass,
+        ),
+        rule(
+            vec![is(network("203.0.113.0/24"))],
+            Action::Greylist(Treatment::default()),
+        ),
+        rule(vec![is(listed("d.example"))], Action::Pass),
+    ]);
     let subject = subject(&ATTEMPT);
     let mut evidence = Evidence::default();
-    let Found::Lacks(lookups) = chain.find(&subject, &evidence, None) else {
+    let Found::Lacks(lookups) = chain.find(&subject, &evidence).0 else {
         panic!("lookups");
     };
     let lookup = |name| Lookup::DnsList(zone(name), subject.client);
     assert_eq!(lookups, [lookup("b.example"), lookup("c.example")]);
     evidence.add([(lookup("b.example"), Finding::Absent)]);
     evidence.close();
-    let Found::Rule(number, _) = chain.find(&subject, &evidence, None) else {
+    let Found::Rule(number, _) = chain.find(&subject, &evidence).0 else {
         panic!("a rule");
     };
     assert_eq!(number, 3, "silence is neither yes nor no");
@@ -325,8 +327,13 @@ fn a_list_is_true_by_one_of_its_items() {
     ];
     for (number, want) in [(0, Some(0)), (1, Some(0)), (2, None), (3, Some(0))] {
         let rules = vec![rule(vec![is(Test::AnyOf(number))], Action::Pass)];
-        let chain = Chain::new(rules, lists.clone(), None, false).unwrap();
-        let found = match chain.find(&subject(&ATTEMPT), &Evidence::default(), None) {
+        let chain = Chain::new(Parts {
+            rules,
+            lists: lists.clone(),
+            ..Parts::default()
+        })
+        .unwrap();
+        let found = match chain.find(&subject(&ATTEMPT), &Evidence::default()).0 {
             Found::Rule(number, _) => Some(number),
             Found::Nothing => None,
             Found::Lacks(lookups) => panic!("{lookups:?}"),
@@ -353,8 +360,15 @@ fn a_pass_holds_for_the_recipients_after_it_in_a_sticky_chain_alone() {
         (true, Some(7), 1),
         (false, Some(0), 1),
     ] {
-        let chain = Chain::new(rules(), vec![], None, is_sticky).unwrap();
-        match chain.find(&subject(&ATTEMPT), &Evidence::default(), earlier) {
+        let chain = Chain::new(Parts {
+            rules: rules(),
+            is_sticky,
+            ..Parts::default()
+        })
+        .unwrap();
+        let mut evidence = Evidence::default();
+        evidence.earlier_pass = earlier;
+        match chain.find(&subject(&ATTEMPT), &evidence).0 {
             Found::Rule(number, _) => assert_eq!(number, want, "{is_sticky} {earlier:?}"),
             found @ (Found::Nothing | Found::Lacks(_)) => panic!("{found:?}"),
         }
@@ -391,7 +405,7 @@ fn in_rounds(chain: &Chain, findings: &[Finding]) -> (Option<u32>, usize) {
     let subject = subject(&ATTEMPT);
     let mut evidence = Evidence::default();
     for round in 0..10 {
-        match chain.find(&subject, &evidence, None) {
+        match chain.find(&subject, &evidence).0 {
             Found::Rule(number, _) => return (Some(number), round),
             Found::Nothing => return (None, round),
             Found::Lacks(lookups) => {
@@ -453,11 +467,11 @@ proptest! {
         findings in prop::collection::vec(any_finding(), 4),
     ) {
         let rules = clauses.iter().map(|clauses| rule(clauses.clone(), Action::Pass)).collect();
-        let chain = Chain::new(rules, vec![], None, false).unwrap();
+        let chain = chain(rules);
         let (found, rounds) = in_rounds(&chain, &findings);
         let mut evidence = Evidence::default();
         evidence.add(all(&findings));
-        let at_once = match chain.find(&subject(&ATTEMPT), &evidence, None) {
+        let at_once = match chain.find(&subject(&ATTEMPT), &evidence).0 {
             Found::Rule(number, _) => Some(number),
             Found::Nothing => None,
             Found::Lacks(lookups) => panic!("{lookups:?}"),
@@ -478,4 +492,129 @@ proptest! {
         prop_assert_eq!(a.or(b), b.or(a));
         prop_assert_eq!(!Truth::Unknown, Truth::Unknown);
     }
+}
+
+/// A rule that sets a property, and goes on.
+fn set(scope: Scope, property: &str, operation: Operation, value: AssignedValue) -> Rule {
+    let effect = Effect::Set {
+        scope,
+        property: property.into(),
+        operation,
+        value,
+    };
+    Rule {
+        effects: vec![effect],
+        ..rule(vec![], Action::Continue)
+    }
+}
+
+fn number(number: i64) -> AssignedValue {
+    AssignedValue::Number(Number::Literal(number))
+}
+
+fn written(text: &str) -> Format {
+    Format::parse(text).0
+}
+
+#[test]
+fn properties_are_set_by_rules_that_go_on_and_tested_by_those_behind_them() {
+    use Operation::{Add, Assign, Subtract};
+    let text = |text: &str| AssignedValue::Text(written(text));
+    let matching = |text| Test::Property("x".into(), PropertyPattern::Matches(expression(text)));
+    let is = |text| Test::Property("x".into(), PropertyPattern::Text(written(text)));
+    let least = |number| Test::Compare("x".into(), Operator::AtLeast, Number::Literal(number));
+    let message = Scope::Message;
+    for (sets, test, want) in [
+        (vec![], is(""), false),
+        (vec![], least(0), false),
+        (vec![(Assign, text("%sr"))], is("EXAMPLE.com"), true),
+        (vec![(Assign, text("%sr"))], is("%sr"), true),
+        (vec![(Assign, text("%sr"))], matching("^example\\."), true),
+        (vec![(Assign, text("%sr"))], matching("^\\."), false),
+        (vec![(Assign, text("%sr"))], least(0), false),
+        (vec![(Add, number(2)), (Add, number(3))], least(5), true),
+        (
+            vec![(Add, number(2)), (Subtract, number(1))],
+            least(2),
+            false,
+        ),
+        (vec![(Assign, number(7)), (Add, text("no"))], least(7), true),
+        (
+            vec![(Assign, AssignedValue::Number(Number::Property("y".into())))],
+            is("from before"),
+            true,
+        ),
+    ] {
+        let mut rules: Vec<Rule> = sets
+            .iter()
+            .map(|(operation, value)| set(message, "x", *operation, value.clone()))
+            .collect();
+        rules.push(rule(
+            vec![Clause {
+                negated: false,
+                test: test.clone(),
+            }],
+            Action::Pass,
+        ));
+        let mut evidence = Evidence::default();
+        evidence.properties.set("y", "from before");
+        let chain = chain(rules);
+        let (found, effects) = chain.find(&subject(&ATTEMPT), &evidence);
+        let is_found = matches!(found, Found::Rule(..));
+        assert_eq!(is_found, want, "{sets:?} {test:?}");
+        assert_eq!(effects.continued.len(), sets.len());
+        assert_eq!(effects.properties.is_some(), !sets.is_empty());
+    }
+}
+
+#[test]
+fn a_property_of_the_recipient_is_no_property_of_the_message() {
+    let chain = chain(vec![
+        set(Scope::Recipient, "x", Operation::Assign, number(1)),
+        rule(
+            vec![is(Test::Compare(
+                "x".into(),
+                Operator::Equal,
+                Number::Literal(1),
+            ))],
+            Action::Pass,
+        ),
+    ]);
+    let (found, effects) = chain.find(&subject(&ATTEMPT), &Evidence::default());
+    assert!(matches!(found, Found::Rule(1, _)), "{found:?}");
+    assert_eq!(effects.properties, None);
+}
+
+#[test]
+fn a_limit_is_exceeded_by_the_one_after_the_last_that_it_allows() {
+    let limit = RateLimit {
+        name: "r".into(),
+        limit: 2,
+        period: crate::types::Span::from_seconds(60),
+        key: written("%i"),
+    };
+    let parts = || Parts {
+        rules: vec![
+            rule(
+                vec![is(network("10.0.0.0/8")), is(Test::RateLimit(0))],
+                Action::Pass,
+            ),
+            rule(vec![is(Test::RateLimit(0))], Action::Pass),
+        ],
+        rates: vec![limit.clone()],
+        ..Parts::default()
+    };
+    let chain = Chain::new(parts()).unwrap();
+    for (before, want) in [(0, false), (1, false), (2, true), (9, true)] {
+        let mut evidence = Evidence::default();
+        evidence.rates = vec![before];
+        let (found, effects) = chain.find(&subject(&ATTEMPT), &evidence);
+        assert_eq!(matches!(found, Found::Rule(1, _)), want, "{before}");
+        assert_eq!(effects.counted, [0], "asked once, by the second rule");
+    }
+    let (found, _) = chain.find(&subject(&ATTEMPT), &Evidence::default());
+    assert!(
+        matches!(found, Found::Nothing),
+        "what is not known does not hold"
+    );
 }

@@ -126,7 +126,9 @@ impl Parts<'_> {
         let Some(subject) = Subject::new(self.attempt, evidence.time) else {
             return Ok(ByRules::default());
         };
-        let (number, action) = match chain.find(&subject, evidence, evidence.earlier_pass) {
+        let (found, effects) = chain.find(&subject, evidence);
+        trace.note_effects(effects);
+        let (number, action) = match found {
             Found::Rule(number, action) => (number, action),
             Found::Lacks(lacking) => {
                 let may_refuse = chain.can_refuse();
@@ -148,8 +150,9 @@ impl Parts<'_> {
             }
         };
         let entry = EntryRef::of_rule(number);
-        trace.note(Step::Rule(Some(entry), Some(action.into())));
+        trace.note(Step::Rule(Some(entry), action.kind()));
         match action {
+            Action::Continue => Ok(ByRules::default()),
             Action::Pass => Err(pass(Reason::RulePass, Because::Entry(entry))),
             Action::Greylist(_) => Ok(ByRules {
                 suspicion: Some(Suspicion::Entry(entry)),

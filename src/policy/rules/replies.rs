@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::Ruleset;
 use crate::policy::access::AccessResult;
-use crate::policy::chain::{Action, Refusal, RuleName, TokenValues, Treatment};
-use crate::policy::{Attempt, Because, Entry, EntryRef, Outcome, Verdict};
+use crate::policy::chain::{Action, Refusal, TokenValues, Treatment};
+use crate::policy::{Attempt, Because, EntryRef, Outcome, Verdict};
 use crate::types::{ClientIp, Reason, Reply, ReplyText, SmtpCode, Span, Timestamp};
 
 /// The codes of a deferral with a code of its own, unless the rule has others (milter-greylist).
@@ -121,10 +121,7 @@ impl Ruleset {
         rule: Option<EntryRef>,
         now: Timestamp,
     ) -> TokenValues<'a> {
-        let entry = rule.and_then(|rule| self.lists.chain.entries().get(rule.number));
-        let line = entry.and_then(Entry::line);
-        let id = rule.and_then(|rule| self.lists.chain.id(rule.number));
-        let rule = line.map(|line| RuleName { line, id });
+        let rule = rule.and_then(|rule| self.lists.chain.name(rule.number));
         TokenValues {
             client: attempt.client_address.and_then(ClientIp::parse),
             client_name: attempt.client_name.unwrap_or_default(),

@@ -4,7 +4,7 @@ use crate::policy::SpfResult;
 
 use super::super::accepted;
 use super::super::ast::{
-    Assignment, AssignmentValue, Clause, ClauseKind, Comparison, DomainName, Number, Operation,
+    AssignedValue, Assignment, Clause, ClauseKind, Comparison, DomainName, Number, Operation,
     Position, PropertyTest, Scope, Stage, Test, TextPattern,
 };
 use super::super::error::{Failure, SyntaxError};
@@ -75,15 +75,15 @@ impl Parser<'_> {
         };
         let at = self.scanner.position_of_next()?;
         let value = if let Some(text) = self.scanner.quoted()? {
-            AssignmentValue::Text(self.formatted(at, &text))
+            AssignedValue::Text(self.formatted(at, &text))
         } else if let Some(other) = self.tested_property()? {
-            AssignmentValue::Number(Number::Property(other))
+            AssignedValue::Number(Number::Property(other))
         } else {
             let what = "a text in quotation marks, a number or a property";
             let word = self.required_word(what)?;
             let number = signed_size(word);
             let number = number.ok_or_else(|| (at, SyntaxError::Value(word.to_owned(), what)))?;
-            AssignmentValue::Number(Number::Literal(number))
+            AssignedValue::Number(Number::Literal(number))
         };
         self.set.push(property.clone());
         Ok(Assignment {

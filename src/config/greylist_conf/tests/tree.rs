@@ -1,7 +1,7 @@
 //! What statements mean.
 
 use super::super::{
-    Action, Assignment, AssignmentValue, ClauseKind, Comparison, MacroValue, Number, Operation,
+    Action, AssignedValue, Assignment, ClauseKind, Comparison, MacroValue, Number, Operation,
     Operator, Pattern, Position, PropertyTest, RateUnit, Scope, Test,
 };
 use super::{clean, read};
@@ -194,7 +194,7 @@ fn properties_are_set_and_tested() {
             value,
         })
     };
-    let number = |number| AssignmentValue::Number(Number::Literal(number));
+    let number = |number| AssignedValue::Number(Number::Literal(number));
     assert_eq!(
         clauses(
             "racl continue set $Score-a=5 set $score-a-=1 rset $score-a += $score-a set $score-a=\"%r\"\n"
@@ -205,12 +205,12 @@ fn properties_are_set_and_tested() {
             set(
                 Scope::Recipient,
                 Operation::Add,
-                AssignmentValue::Number(Number::Property("score-a".into()))
+                AssignedValue::Number(Number::Property("score-a".into()))
             ),
             set(
                 Scope::Message,
                 Operation::Assign,
-                AssignmentValue::Text(format("%r"))
+                AssignedValue::Text(format("%r"))
             ),
         ]
     );

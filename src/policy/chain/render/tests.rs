@@ -38,6 +38,7 @@ fn with_values(test: impl FnOnce(TokenValues<'_>)) {
         current: Some(RuleName { line: 7, id: None }),
         spf: Some(SpfResult::Softfail),
         dns_lists: &["bl one", "bl two"],
+        properties: None,
     });
 }
 
@@ -285,6 +286,7 @@ proptest! {
             current: Some(RuleName { line, id: None }),
             spf: Some(SpfResult::Fail),
             dns_lists: &[&name, &name],
+            properties: None,
         };
         for now in [values.now, Some((NOW, &zone))] {
             let values = TokenValues { now, ..values };
