@@ -1,7 +1,7 @@
 //! Explain: a decision with each step that led to it, without changes.
 
 use super::Control;
-use crate::policy::chain::RuleAction;
+use crate::policy::chain::{Effects, RuleAction};
 use crate::policy::s25r::NameMatch;
 use crate::policy::{
     Attempt, Case, Client, EntryRef, Identity, ListName, Outcome, Remaining, Ruleset, Score, Sleep,
@@ -93,6 +93,8 @@ impl Trace for Steps {
     fn note(&mut self, step: Step) {
         self.noted.push(step);
     }
+
+    fn note_effects(&mut self, _: Effects) {}
 
     fn note_names(&mut self, case: &Case, found: Option<usize>) {
         let parts = case.names().filter_map(TripletKey::parts);

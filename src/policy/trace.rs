@@ -55,7 +55,7 @@ pub trait Trace {
     fn note(&mut self, step: Step);
 
     /// Takes what rules do besides deciding.
-    fn note_effects(&mut self, _: Effects) {}
+    fn note_effects(&mut self, effects: Effects);
 
     /// Takes the keys under which the triplet's record was searched for, and the number of the one that has it.
     fn note_names(&mut self, _: &Case, _: Option<usize>) {}
@@ -64,6 +64,8 @@ pub trait Trace {
 impl Trace for () {
     fn restart(&mut self) {}
 
+    fn note_effects(&mut self, _: Effects) {}
+
     fn note(&mut self, _: Step) {}
 }
 
@@ -71,6 +73,8 @@ impl Trace for Vec<Step> {
     fn restart(&mut self) {
         self.clear();
     }
+
+    fn note_effects(&mut self, _: Effects) {}
 
     fn note(&mut self, step: Step) {
         self.push(step);

@@ -125,7 +125,11 @@ impl Gate {
         let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
         if !decision.is_repeat {
             if let Some(effects) = heard.effects.take() {
-                self.0.apply(attempt, effects, &decision);
+                let keys = self.0.instance_cache.keys(attempt);
+                let message = keys.map(|keys| keys.message);
+                let rules = &decision.rules;
+                let state = &self.0.rule_state;
+                state.apply(rules, (attempt, message), *effects, decision.now);
             }
             let thresholds = decision.rules.dns_lists.thresholds();
             let stats = &self.0.stats;

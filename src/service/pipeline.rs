@@ -86,6 +86,10 @@ impl<T: Trace> Trace for SpfTrace<'_, T> {
         self.steps.note(step);
     }
 
+    fn note_effects(&mut self, effects: Effects) {
+        self.steps.note_effects(effects);
+    }
+
     fn note_names(&mut self, case: &Case, found: Option<usize>) {
         self.steps.note_names(case, found);
     }
@@ -268,7 +272,7 @@ impl Inner {
         if !chain.rates().is_empty() {
             evidence.rates = self.rule_state.counts(chain, attempt, context.now);
         }
-        if chain.sets_properties()
+        if self.rule_state.has_properties()
             && let Some(keys) = context.keys
         {
             evidence.properties = self.rule_state.properties(keys.message, context.now);
@@ -283,33 +287,6 @@ impl Inner {
             evidence.earlier_pass = state.passed_by;
         }
         evidence
-    }
-
-    /// Applies what rules do besides deciding.
-    pub(super) fn apply(&self, attempt: &Attempt<'_>, effects: Box<Effects>, decision: &Decision) {
-        let (now, chain) = (decision.now, &decision.rules.lists.chain);
-        let Effects {
-            counted,
-            continued,
-            properties,
-            lines,
-        } = *effects;
-        self.rule_state.count(chain, attempt, &counted, now);
-        if let Some(properties) = properties
-            && let Some(keys) = self.instance_cache.keys(attempt)
-        {
-            self.rule_state
-                .set_properties(keys.message, properties, now);
-        }
-        for entry in continued
-            .iter()
-            .filter_map(|rule| chain.entries().get(*rule))
-        {
-            entry.hits.note(now);
-        }
-        for line in lines {
-            log::info!("{line}");
-        }
     }
 
     /// Looks up the missing evidence until the plan is complete, the rounds are used up, or the deadline has passed.

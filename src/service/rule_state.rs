@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::set_cache::Key;
-use crate::policy::chain::{Chain, Properties, Subject};
-use crate::policy::{Attempt, LocalTime};
+use crate::policy::chain::{Chain, Effects, Properties, Subject};
+use crate::policy::{Attempt, LocalTime, Ruleset};
 use crate::types::sync::Mutex;
 use crate::types::{Span, Timestamp};
 
@@ -32,6 +33,8 @@ pub(crate) struct RuleState {
     hashing: RandomState,
     counts: Mutex<HashMap<u64, Count>>,
     messages: Mutex<HashMap<Key, (Timestamp, Properties)>>,
+    /// Whether a property was ever set.
+    has_properties: AtomicBool,
 }
 
 /// What has come for one key.
@@ -113,14 +116,30 @@ impl RuleState {
         known.collect()
     }
 
-    /// Counts an attempt for the rate limits of these numbers.
-    pub(crate) fn count(
+    /// Applies what rules do besides deciding on an attempt.
+    pub(super) fn apply(
         &self,
-        chain: &Chain,
-        attempt: &Attempt<'_>,
-        numbers: &[usize],
+        rules: &Ruleset,
+        (attempt, message): (&Attempt<'_>, Option<Key>),
+        effects: Effects,
         now: Timestamp,
     ) {
+        let chain = &rules.lists.chain;
+        self.count(chain, attempt, &effects.counted, now);
+        if let Some((message, properties)) = message.zip(effects.properties) {
+            self.set_properties(message, properties, now);
+        }
+        let continued = effects.continued.iter();
+        for entry in continued.filter_map(|rule| chain.entries().get(*rule)) {
+            entry.hits.note(now);
+        }
+        for line in effects.lines {
+            log::info!("{line}");
+        }
+    }
+
+    /// Counts an attempt for the rate limits of these numbers.
+    fn count(&self, chain: &Chain, attempt: &Attempt<'_>, numbers: &[usize], now: Timestamp) {
         let keys = self.keys(chain, attempt);
         let mut counts = self.counts.lock();
         for (key, period) in numbers.iter().filter_map(|number| keys.get(*number)) {
@@ -131,6 +150,11 @@ impl RuleState {
             count.advance(now);
             count.add();
         }
+    }
+
+    /// Whether a message may have properties.
+    pub(crate) fn has_properties(&self) -> bool {
+        self.has_properties.load(Ordering::Relaxed)
     }
 
     /// The properties of a message.
@@ -144,7 +168,7 @@ impl RuleState {
     }
 
     /// Keeps the properties of a message.
-    pub(crate) fn set_properties(&self, message: Key, properties: Properties, now: Timestamp) {
+    fn set_properties(&self, message: Key, properties: Properties, now: Timestamp) {
         let mut messages = self.messages.lock();
         if messages.len() >= MOST_MESSAGES && !messages.contains_key(&message) {
             messages.retain(|_, (at, _)| now.since(*at) <= MESSAGE_LIFETIME);
@@ -153,6 +177,7 @@ impl RuleState {
             }
         }
         messages.insert(message, (now, properties));
+        self.has_properties.store(true, Ordering::Relaxed);
     }
 }
 

@@ -3,8 +3,7 @@
 //! Where stargrey matches otherwise than milter-greylist, the variants of [`Test`] say so.
 
 use crate::policy::access::Expression;
-pub use crate::policy::chain::{AssignedValue, Number, Operation, Operator, Scope};
-use crate::policy::chain::{Format, Schedule};
+use crate::policy::chain::{AssignedValue, Format, Number, Operation, Operator, Schedule, Scope};
 use crate::policy::{SpfResult, Zone};
 use crate::types::{ClientIp, Prefix, Span};
 

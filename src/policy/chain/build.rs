@@ -32,7 +32,6 @@ pub struct Chain {
     pub(super) bounds: Bounds,
     pub(super) held_back: usize,
     pub(super) rates: Vec<RateLimit>,
-    pub(super) sets_properties: bool,
     pub(super) names: ExpressionSet,
     pub(super) helos: ExpressionSet,
     pub(super) senders: ExpressionSet,
@@ -143,8 +142,6 @@ impl Chain {
             .clone()
             .any(|action| matches!(action, Action::Refuse(_)));
         let bounds = Bounds::of(actions);
-        let is_set = |effect: &Effect| matches!(effect, Effect::Set { .. });
-        let sets_properties = rules.iter().any(|rule| rule.effects.iter().any(is_set));
         let (mut compiled, mut ids) = (Vec::with_capacity(rules.len()), Vec::new());
         let mut entries = Entries::default();
         for rule in rules {
@@ -173,7 +170,6 @@ impl Chain {
             bounds,
             held_back,
             rates,
-            sets_properties,
             names: set(&expressions.names)?,
             helos: set(&expressions.helos)?,
             senders: set(&expressions.senders)?,
@@ -240,12 +236,6 @@ impl Chain {
     #[must_use]
     pub const fn is_sticky(&self) -> bool {
         self.is_sticky
-    }
-
-    /// Whether a rule sets a property of the message.
-    #[must_use]
-    pub const fn sets_properties(&self) -> bool {
-        self.sets_properties
     }
 
     /// The rate limits, by their numbers.
@@ -330,7 +320,7 @@ impl Expressions {
             Test::Time(schedule) => Ask::Time(schedule),
             Test::AnyOf(number) => Ask::AnyOf(number),
             Test::RateLimit(number) => Ask::RateLimit(number),
-            Test::Property(name, PropertyPattern::Text(text)) => Ask::Property(name, text),
+            Test::Property(name, PropertyPattern::Text(format)) => Ask::Property(name, format),
             Test::Property(name, PropertyPattern::Matches(expression)) => {
                 let set = ere::compile_all(&[expression]).map_err(|_| TooLarge)?;
                 Ask::PropertyMatches(name, set)

@@ -1,11 +1,12 @@
 //! Clauses.
 
 use crate::policy::SpfResult;
+use crate::policy::chain::{AssignedValue, Number, Operation, Scope};
 
 use super::super::accepted;
 use super::super::ast::{
-    AssignedValue, Assignment, Clause, ClauseKind, Comparison, DomainName, Number, Operation,
-    Position, PropertyTest, Scope, Stage, Test, TextPattern,
+    Assignment, Clause, ClauseKind, Comparison, DomainName, Position, PropertyTest, Stage, Test,
+    TextPattern,
 };
 use super::super::error::{Failure, SyntaxError};
 use super::Parser;

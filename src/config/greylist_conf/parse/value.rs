@@ -2,12 +2,10 @@
 
 use crate::policy::Zone;
 use crate::policy::access::{Expression, Flags};
-use crate::policy::chain::Format;
+use crate::policy::chain::{Format, Number, Operator};
 use crate::types::{Prefix, Span};
 
-use super::super::ast::{
-    Comparison, Located, Number, Operator, Pattern, Position, Regex, TextPattern,
-};
+use super::super::ast::{Comparison, Located, Pattern, Position, Regex, TextPattern};
 use super::super::error::{Failure, SyntaxError};
 use super::Parser;
 

@@ -1,12 +1,12 @@
 //! What statements mean.
 
 use super::super::{
-    Action, AssignedValue, Assignment, ClauseKind, Comparison, MacroValue, Number, Operation,
-    Operator, Pattern, Position, PropertyTest, RateUnit, Scope, Test,
+    Action, Assignment, ClauseKind, Comparison, MacroValue, Pattern, Position, PropertyTest,
+    RateUnit, Test,
 };
 use super::{clean, read};
 use crate::policy::SpfResult;
-use crate::policy::chain::Format;
+use crate::policy::chain::{AssignedValue, Format, Number, Operation, Operator, Scope};
 use crate::types::{Prefix, Span};
 
 /// The clauses of the last entry of a text.
