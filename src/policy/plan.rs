@@ -234,6 +234,9 @@ impl<'a> Parts<'a> {
         let asked = (by_tables, so_far, by_rules.is_open());
         let by_lists = self.by_dns_lists(asked, evidence, rules, trace)?;
         match by_lists {
+            Some(Check::Lacks(lacking)) if !by_rules.is_open() => {
+                by_rules.lacking = lacking.lookups;
+            }
             Some(Check::Lacks(lacking)) => by_rules.lacking.extend(lacking.lookups),
             Some(done @ Check::Done(_)) if !by_rules.is_open() => return Ok(done),
             Some(Check::Done(_)) | None => {}
