@@ -10,11 +10,12 @@
 //! | `journal` | the cost of a journal record for each decision; words and numbers may follow |
 //! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
 //! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists |
+//! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them |
 //! | `scale` | the effect of ten million triplets and of idle connections |
 //! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
-//! `lookups`, `scale` and `expiry` are not in `make bench`: they take two, ten and thirty minutes, the last two also some
-//! gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
+//! `lookups`, `rules`, `scale` and `expiry` are not in `make bench`: they take two, one, ten and thirty minutes, the last
+//! two also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
 //!
@@ -75,6 +76,8 @@ mod null;
 mod orders;
 #[path = "../tests/peers/mod.rs"]
 mod peers;
+#[path = "policy/rules.rs"]
+mod rules;
 #[path = "policy/scale.rs"]
 mod scale;
 #[path = "policy/server.rs"]
@@ -150,6 +153,7 @@ enum Part {
     Journal,
     Chores,
     Lookups,
+    Rules,
     Scale,
     Expiry,
 }
@@ -177,6 +181,7 @@ fn main() -> io::Result<()> {
             ("journal", _) => wish.part = Some(Part::Journal),
             ("chores", _) => wish.part = Some(Part::Chores),
             ("lookups", _) => wish.part = Some(Part::Lookups),
+            ("rules", _) => wish.part = Some(Part::Rules),
             ("scale", _) => wish.part = Some(Part::Scale),
             ("expiry", _) => wish.part = Some(Part::Expiry),
             (_, Ok(connections)) => wish.connections.push(connections),
@@ -230,6 +235,7 @@ async fn measure(wish: &Wish) -> io::Result<()> {
         Some(Part::Journal) => journal(&place, wish).await,
         Some(Part::Chores) => chores::measure(&place, rhythm, is_quick).await,
         Some(Part::Lookups) => lookups::measure(&place, rhythm).await,
+        Some(Part::Rules) => rules::measure(rhythm),
         Some(Part::Scale) => scale::measure(&place, rhythm, is_quick).await,
         Some(Part::Expiry) => expiry::measure(&place, rhythm, is_quick).await,
         None if wish.is_everything() => {

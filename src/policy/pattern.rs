@@ -150,11 +150,8 @@ pub(super) fn compiled_size(expression: &str) -> Option<usize> {
 }
 
 fn compile(expressions: &[&str], size: usize) -> Result<ExpressionSet, regex::Error> {
-    ExpressionSet::new(expressions, |builder| {
-        builder
-            .case_insensitive(true)
-            .unicode(false)
-            .size_limit(size)
+    ExpressionSet::new(expressions, size, |builder| {
+        builder.case_insensitive(true).unicode(false)
     })
 }
 

@@ -1,13 +1,20 @@
 //! Sets of expressions that are matched at once.
 //!
-//! The `regex` crate collects literals that begin or end a match, to skip text that cannot match. The time for that
-//! grows with the square of the number of expressions, to half a minute for 60,000, and that many literals are useless.
-//! An expression in first place that can begin with any byte prevents the collection.
+//! The `regex` crate matches all expressions of a set with one automaton, whose states it makes as they are reached and
+//! keeps up to a limit. With thousands of expressions these are so large that hardly any is ever found again, and a
+//! search takes milliseconds. So there are at most [`PART`] expressions in a set, and as many sets as it takes: five
+//! thousand then take some microseconds.
+//!
+//! The crate also looks for literals that begin or end a match, to skip what cannot match. Collecting them takes time
+//! that grows with the square of the number of expressions, and with many sets it is of no use. An expression that can
+//! begin with any byte, and comes first, ends the collection at once.
+
+use std::iter;
 
 use regex::bytes::{RegexSet, RegexSetBuilder, SetMatches};
 
-/// Maximum number of expressions whose literals are collected, which takes a tenth of a second.
-const MOST_WITH_LITERALS: usize = 4096;
+/// Most expressions of a set. Collecting their literals takes a tenth of a second.
+const PART: usize = 512;
 
 /// Never matches, and may begin and end with any byte.
 const NOTHING: &str = r"(?s-u:.)\A(?s-u:.)";
@@ -15,39 +22,57 @@ const NOTHING: &str = r"(?s-u:.)\A(?s-u:.)";
 /// Expressions with the numbers of their order.
 #[derive(Debug, Default)]
 pub(super) struct ExpressionSet {
-    set: RegexSet,
-    /// Number of added expressions before the others.
+    first: RegexSet,
+    /// The sets after the first one, if there are more than [`PART`] expressions.
+    others: Vec<RegexSet>,
+    /// How many expressions of its own stand before the others in each set.
     ahead: usize,
 }
 
 /// The expressions that match a subject.
 #[derive(Debug)]
 pub(super) struct Matches {
-    matches: SetMatches,
+    first: SetMatches,
+    others: Vec<SetMatches>,
     ahead: usize,
 }
 
 impl ExpressionSet {
-    /// The set of these expressions, compiled with the settings of `configure`.
+    /// The set of these expressions, compiled as `configure` says; `size` is how much memory all together may take, in
+    /// bytes. Where there are many sets, each may take twice its share.
     ///
     /// # Errors
     ///
     /// If one cannot be compiled, or all together are too large.
     pub(super) fn new(
         expressions: &[&str],
-        configure: impl FnOnce(&mut RegexSetBuilder) -> &mut RegexSetBuilder,
+        size: usize,
+        configure: impl Fn(&mut RegexSetBuilder) -> &mut RegexSetBuilder,
     ) -> Result<Self, regex::Error> {
-        let ahead = usize::from(expressions.len() > MOST_WITH_LITERALS);
-        let all = [NOTHING].into_iter().take(ahead);
-        let mut builder = RegexSetBuilder::new(all.chain(expressions.iter().copied()));
-        let set = configure(&mut builder).build()?;
-        Ok(Self { set, ahead })
+        let ahead = usize::from(expressions.len() > PART);
+        let share = match expressions.len().div_ceil(PART) {
+            0 | 1 => size,
+            sets => size.saturating_mul(2).div_euclid(sets),
+        };
+        let build = |part: &[&str]| {
+            let all = [NOTHING].into_iter().take(ahead);
+            let mut builder = RegexSetBuilder::new(all.chain(part.iter().copied()));
+            configure(&mut builder).size_limit(share).build()
+        };
+        let mut parts = expressions.chunks(PART);
+        Ok(Self {
+            first: build(parts.next().unwrap_or_default())?,
+            others: parts.map(build).collect::<Result<_, _>>()?,
+            ahead,
+        })
     }
 
     /// Those that match.
     pub(super) fn matches(&self, subject: &[u8]) -> Matches {
+        let others = self.others.iter();
         Matches {
-            matches: self.set.matches(subject),
+            first: self.first.matches(subject),
+            others: others.map(|set| set.matches(subject)).collect(),
             ahead: self.ahead,
         }
     }
@@ -56,13 +81,25 @@ impl ExpressionSet {
 impl Matches {
     /// Whether the expression of this number matches.
     pub(super) fn matched(&self, number: usize) -> bool {
-        self.matches.matched(number.saturating_add(self.ahead))
+        let set = match number / PART {
+            0 => Some(&self.first),
+            others => self.others.get(others.saturating_sub(1)),
+        };
+        let place = (number % PART).saturating_add(self.ahead);
+        set.is_some_and(|set| set.matched(place))
     }
 
     /// The numbers of those that match, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        let matches = self.matches.iter();
-        matches.filter_map(|number| number.checked_sub(self.ahead))
+        let sets = iter::once(&self.first).chain(&self.others);
+        let firsts = (0..).step_by(PART);
+        firsts.zip(sets).flat_map(move |(first, set): (usize, _)| {
+            let places = set.iter();
+            places.filter_map(move |place| {
+                let place = place.checked_sub(self.ahead)?;
+                Some(first.saturating_add(place))
+            })
+        })
     }
 }
 
@@ -70,12 +107,14 @@ impl Matches {
 mod tests {
     use super::*;
 
+    const SIZE: usize = 64 << 20;
+
     #[test]
     fn expressions_keep_their_numbers_however_many_there_are() {
-        for count in [1, MOST_WITH_LITERALS, MOST_WITH_LITERALS + 1] {
+        for count in [1, PART, PART + 1, 2 * PART, 5 * PART + 7] {
             let texts: Vec<String> = (0..count).map(|number| format!("x{number}y")).collect();
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let set = ExpressionSet::new(&texts, |builder| builder.unicode(false)).unwrap();
+            let set = ExpressionSet::new(&texts, SIZE, |builder| builder.unicode(false)).unwrap();
             for (subject, want) in [
                 ("x0y".to_owned(), Some(0)),
                 (format!("x{}y", count - 1), Some(count - 1)),
@@ -89,6 +128,31 @@ mod tests {
                 let last = want.is_some() && subject.contains(texts[count - 1]);
                 assert_eq!(matches.matched(count - 1), last, "{count} {subject}");
             }
+        }
+    }
+
+    #[test]
+    fn what_matches_comes_in_the_order_of_the_expressions() {
+        let texts: Vec<String> = (0..3 * PART)
+            .map(|number| format!("^x{}$", number % 7))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let set = ExpressionSet::new(&texts, SIZE, |builder| builder.unicode(false)).unwrap();
+        let matches = set.matches(b"x3");
+        let want: Vec<usize> = (0..texts.len()).filter(|number| number % 7 == 3).collect();
+        assert_eq!(matches.iter().collect::<Vec<_>>(), want);
+        for number in 0..texts.len() {
+            assert_eq!(matches.matched(number), number % 7 == 3, "{number}");
+        }
+    }
+
+    #[test]
+    fn all_sets_together_are_bounded() {
+        for count in [PART / 2, PART * 4] {
+            let texts = vec!["[a-z]{9}"; count];
+            let build = |size| ExpressionSet::new(&texts, size, |builder| builder.unicode(false));
+            assert!(build(count * 2000).is_ok(), "{count}");
+            assert!(build(count * 20).is_err(), "{count}");
         }
     }
 }

@@ -25,6 +25,8 @@ mod token;
 use std::fmt;
 
 use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::nfa::thompson;
+use regex_automata::util::syntax;
 
 use super::pattern::{EXPRESSION_SIZE, EXPRESSIONS_SIZE};
 use super::set::ExpressionSet;
@@ -185,7 +187,9 @@ impl Expression {
             captures: written.captures,
             misread,
         };
-        expression.compile().map_err(|_| EreError::Size)?;
+        if !expression.is_small() {
+            return Err(EreError::Size);
+        }
         Ok(expression)
     }
 
@@ -223,6 +227,23 @@ impl Expression {
         self.misread
     }
 
+    /// Whether it compiles: nothing but its size is against that. Much faster than [`Self::compile`], which is needed
+    /// for few expressions.
+    fn is_small(&self) -> bool {
+        let syntax = syntax::Config::new()
+            .unicode(false)
+            .utf8(false)
+            .nest_limit(NEST_LIMIT);
+        let limits = thompson::Config::new()
+            .utf8(false)
+            .nfa_size_limit(Some(EXPRESSION_SIZE));
+        let automaton = thompson::Compiler::new()
+            .syntax(syntax)
+            .configure(limits)
+            .build(&self.text);
+        automaton.is_ok()
+    }
+
     /// Compiles it alone, for its groups.
     pub(super) fn compile(&self) -> Result<Regex, regex::Error> {
         RegexBuilder::new(&self.text)
@@ -239,11 +260,8 @@ pub(super) fn compile_all(expressions: &[Expression]) -> Result<ExpressionSet, r
         .iter()
         .map(|expression| &*expression.text)
         .collect();
-    ExpressionSet::new(&expressions, |builder| {
-        builder
-            .unicode(false)
-            .nest_limit(NEST_LIMIT)
-            .size_limit(EXPRESSIONS_SIZE)
+    ExpressionSet::new(&expressions, EXPRESSIONS_SIZE, |builder| {
+        builder.unicode(false).nest_limit(NEST_LIMIT)
     })
 }
 
