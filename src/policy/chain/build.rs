@@ -218,6 +218,11 @@ impl Chain {
         }
     }
 
+    /// Whether this is the number of the default.
+    pub(super) fn is_fallback(&self, number: u32) -> bool {
+        usize::try_from(number).is_ok_and(|number| number >= self.rules.len())
+    }
+
     /// What becomes of those that no rule matches, and the number of the default, if it is written.
     #[must_use]
     pub fn fallback(&self) -> Option<(&Action, Option<u32>)> {

@@ -33,7 +33,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub struct TokenValues<'a> {
     /// The client's address.
     pub client: Option<ClientIp>,
-    /// Its verified name, or `[ADDRESS]`.
+    /// Its verified name. Without one, it is `unknown`, and texts have `[ADDRESS]`.
     pub client_name: &'a [u8],
     /// What it calls itself.
     pub helo: &'a [u8],
@@ -128,9 +128,9 @@ impl TokenValues<'_> {
             Token::Sender => Value::Foreign(self.sender),
             Token::SenderLocal => Value::Foreign(local_part(self.sender)),
             Token::SenderDomain => Value::Foreign(domain(self.sender)),
-            Token::ClientName => Value::Foreign(self.client_name),
-            Token::ClientHost => Value::Foreign(first_label(self.client_name)),
-            Token::ClientDomain => Value::Foreign(other_labels(self.client_name)),
+            Token::ClientName => self.client_name(|name| name),
+            Token::ClientHost => self.client_name(first_label),
+            Token::ClientDomain => self.client_name(other_labels),
             Token::ClientAddress => self.address(|client| client.to_string()),
             Token::ReversedAddress => {
                 self.address(|client| client.reversed().trim_end_matches('.').to_owned())
@@ -179,6 +179,17 @@ impl TokenValues<'_> {
     /// What is written of the client's address, if it is known.
     fn address(&self, write: impl Fn(ClientIp) -> String) -> Value<'_> {
         own(self.client.map(write).unwrap_or_default())
+    }
+
+    /// A part of the client's name.
+    fn client_name(&self, part: impl Fn(&[u8]) -> &[u8]) -> Value<'_> {
+        match (self.client_name, self.client) {
+            (b"unknown", Some(client)) => {
+                let name = format!("[{client}]");
+                own(String::from_utf8_lossy(part(name.as_bytes())).into_owned())
+            }
+            (name, _) => Value::Foreign(part(name)),
+        }
     }
 
     fn macro_value(&self, name: &str) -> Value<'_> {

@@ -30,6 +30,7 @@ impl Chain {
     #[must_use]
     pub fn find(&self, subject: &Subject<'_>, evidence: &Evidence) -> (Found<'_>, Effects) {
         if let Some(number) = evidence.earlier_pass.filter(|_| self.is_sticky)
+            && !self.is_fallback(number)
             && let Some(action @ Action::Pass) = self.action(number)
         {
             return (Found::Rule(number, action), Effects::default());

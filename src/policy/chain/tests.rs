@@ -375,6 +375,28 @@ fn a_pass_holds_for_the_recipients_after_it_in_a_sticky_chain_alone() {
     }
 }
 
+#[test]
+fn a_pass_by_default_holds_for_one_recipient() {
+    let chain = Chain::new(Parts {
+        rules: vec![rule(
+            vec![is(Test::Recipient(text("Jane@example.com")))],
+            Action::Greylist(Treatment::default()),
+        )],
+        fallback: Some(Fallback {
+            action: Action::Pass,
+            entry: Some(Entry::in_file(&Path::new("f").into(), 2, "default")),
+            id: None,
+        }),
+        is_sticky: true,
+        ..Parts::default()
+    })
+    .unwrap();
+    let mut evidence = Evidence::default();
+    evidence.earlier_pass = Some(1);
+    let (found, _) = chain.find(&subject(&ATTEMPT), &evidence);
+    assert!(matches!(found, Found::Rule(0, _)), "{found:?}");
+}
+
 const ZONES: [&str; 4] = ["a.example", "b.example", "c.example", "d.example"];
 
 /// A test that is settled, or asks a list.

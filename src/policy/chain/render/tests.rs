@@ -111,6 +111,11 @@ fn names_and_addresses_of_every_kind_have_their_parts() {
             "[203 0.113.8] 203.0.113.8 8.113.0.203 203.0.113.0",
         ),
         (
+            "unknown",
+            "203.0.113.8",
+            "[203 0.113.8] 203.0.113.8 8.113.0.203 203.0.113.0",
+        ),
+        (
             "localhost",
             "2001:db8::ff:0:0:1",
             "localhost localhost 2001:db8::ff:0:0:1 \
