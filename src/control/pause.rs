@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Control;
 use crate::policy::Pause;
+use crate::service::Change;
 use crate::store::Commit;
 use crate::types::Span;
 
@@ -31,6 +32,7 @@ impl Control {
     async fn set_pause(&self, pause: Option<Pause>, deadline: Option<Span>) -> bool {
         let switch = Arc::clone(&self.0.pause);
         switch.set(pause, deadline);
+        self.0.stats.count_change(Change::Pause);
         let writing = self.write(
             move |records| records.put_pause(pause),
             Commit::Keep,

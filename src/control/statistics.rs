@@ -33,7 +33,8 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By name: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, and the names of [`Totals`].
+    /// By name: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, `strangers:…`, `came_back:…`, `delay:…`,
+    /// `change:…`, `strangers`, `came_back`, and the names of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
 

@@ -57,6 +57,8 @@ pub enum Verb {
     Statistics(Statistics),
     /// Set the counters of the statistics to zero
     ResetStatistics,
+    /// Report what greylisting did, and whom it made wait
+    Report(Report),
     /// Write counters and states for Prometheus; a stopped daemon is not started
     Metrics(Metrics),
     /// Check whether Postfix calls the policy service, and whether the service replies
@@ -245,6 +247,56 @@ pub enum By {
     Hour,
     /// A day, from midnight to midnight of the local time
     Day,
+}
+
+/// Options of `report`.
+#[derive(Debug, Clone, Args)]
+pub struct Report {
+    /// Begin with this hour: 3d, today, yesterday, 2026-11-22 [default: yesterday]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_parser = Suggesting::<When>::new(&["1d", "7d", "30d", "today", "yesterday"]),
+        hide_possible_values = true
+    )]
+    pub since: Option<When>,
+
+    /// End before this hour [default: today with neither, else now]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_parser = Suggesting::<When>::new(&["1d", "7d", "today", "yesterday"]),
+        hide_possible_values = true
+    )]
+    pub until: Option<When>,
+
+    /// Show no addresses and no names; needs no authorization
+    #[arg(long)]
+    pub no_names: bool,
+
+    /// List the mails that have not come back instead
+    #[arg(long, conflicts_with = "no_names")]
+    pub never_came_back: bool,
+
+    /// Write the report as a page into FILE, which is replaced
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["never_came_back", "json"])]
+    pub html: Option<PathBuf>,
+
+    /// Send the report to ADDRESS, unless nothing happened
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["never_came_back", "json"])]
+    pub mail: Option<String>,
+
+    /// Send it if nothing happened, too
+    #[arg(long, requires = "mail")]
+    pub always: bool,
+
+    /// The program that sends mail
+    #[arg(long, value_name = "FILE", default_value = "/usr/sbin/sendmail")]
+    pub sendmail: PathBuf,
+
+    /// Count what Postfix itself blocked, by list, from its log; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub postfix_log: Option<PathBuf>,
 }
 
 /// Options of `metrics`.

@@ -123,6 +123,14 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The program that sends mail cannot be run, or ends with an error.
+    #[error("the report is not sent: {program}: {why}", program = program.display())]
+    Sendmail {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// postconf failed.
     #[error("postconf fails: {0}")]
     Postconf(String),
@@ -189,6 +197,9 @@ pub enum ArgumentError {
     /// `--json` with a verb that has formats of its own.
     #[error("metrics are not written as JSON; see --format")]
     NoJson,
+    /// Not an address that mail can be sent to.
+    #[error("{} is not an address that mail can be sent to", Plain(.0))]
+    NoMailAddress(String),
     /// A missing option file.
     #[error("Postgrey's option file is not in one of its usual places; give the file")]
     NoPostgreyOptions,
@@ -216,9 +227,11 @@ impl Failure {
             Self::Interrupted(Interrupt::Terminate) => exit::TERMINATED,
             Self::Answer(_) => exit::SOFTWARE,
             Self::Exists(_) | Self::Create { .. } | Self::Copy(_) => exit::CANTCREAT,
-            Self::Open { .. } | Self::Output(_) | Self::System(_) | Self::Postconf(_) => {
-                exit::IOERR
-            }
+            Self::Open { .. }
+            | Self::Output(_)
+            | Self::System(_)
+            | Self::Sendmail { .. }
+            | Self::Postconf(_) => exit::IOERR,
             Self::NotAllowed { .. } => exit::NOPERM,
             Self::Lists(_) => exit::CONFIG,
             Self::Read { source, .. }

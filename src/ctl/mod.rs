@@ -9,8 +9,8 @@
 //! ```
 //!
 //! [`options`] converts Postgrey's option files. [`import`] reads the databases of Postgrey, taRgrey and
-//! milter-greylist; [`render`] formats tables and charts; [`postfix`] parses the output of postconf; [`metrics`] writes
-//! what a monitoring system collects. None of them calls the daemon.
+//! milter-greylist; [`report`] says what greylisting did; [`render`] formats tables and charts; [`postfix`] parses the
+//! output of postconf; [`metrics`] writes what a monitoring system collects. None of them calls the daemon.
 //!
 //! # Error handling
 //!
@@ -38,6 +38,7 @@ pub mod output;
 pub mod postfix;
 pub mod progress;
 pub mod render;
+pub mod report;
 pub mod resolver;
 pub mod session;
 pub mod suggesting;
@@ -152,6 +153,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Statistics(_)
         | Verb::Metrics(_)
         | Verb::ResetStatistics
+        | Verb::Report(_)
         | Verb::List { .. }
         | Verb::Allow(_)
         | Verb::Remove { .. }

@@ -53,6 +53,9 @@ pub enum WhenError {
     /// In the future.
     #[error("this is in the future")]
     Ahead,
+    /// An end that is not after its begin.
+    #[error("the end is not after the begin")]
+    Reversed,
 }
 
 impl FromStr for When {

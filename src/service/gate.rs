@@ -17,7 +17,7 @@ use super::pipeline::{Decision, Mode};
 use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
 use super::state::{Status, StoreState};
-use super::stats::Stats;
+use super::stats::{Change, Stats};
 use super::worker::{Progress, Pulse, QUEUE, Shared, Worker};
 use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
@@ -66,6 +66,7 @@ impl Gate {
         let (sender, receiver) = sync_channel(QUEUE);
         let live_rules = Arc::new(LiveRules::new(rules));
         let stats = Arc::new(Stats::new(clock.now(), &live_rules.rules().dns_lists));
+        stats.count_change(Change::Start);
         let guard = ClockGuard::new(clock.as_ref(), None);
         let store_state = Arc::new(StoreState::new(guard));
         let (write_behind, pulse) = <(Arc<WriteBehind>, Arc<Pulse>)>::default();
@@ -150,6 +151,7 @@ impl Gate {
     /// those it began with. An entry that was there before keeps its hits.
     pub fn set_lists(&self, lists: Lists, params: Option<Params>) {
         self.0.live_rules.set_lists(lists, params);
+        self.0.stats.count_change(Change::Reload);
     }
 
     /// Sets the number of errors in the files of the active lists.

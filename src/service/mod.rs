@@ -40,4 +40,5 @@ pub use pipeline::Decision;
 pub use state::Status;
 
 pub use crate::lookup::ZoneState;
+pub(crate) use stats::Change;
 pub use stats::{Counts, Totals};

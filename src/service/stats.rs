@@ -24,6 +24,7 @@ pub(crate) struct Stats {
     dns_lists: DnsCounts,
     lookups: Arc<LookupCounts>,
     spf: [AtomicU64; SpfResult::ALL.len()],
+    changes: [AtomicU64; Change::WORDS.len()],
     /// The counters at the last reset, and its time.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -39,6 +40,23 @@ pub struct Counts {
     dns_lists: BTreeMap<String, u64>,
     lookups: [u64; LookupCounts::WORDS.len()],
     spf: [u64; SpfResult::ALL.len()],
+    changes: [u64; Change::WORDS.len()],
+}
+
+/// What an administrator does that may change the effect: a mark in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The daemon starts, maybe with other options.
+    Start,
+    /// Lists and tables are reloaded.
+    Reload,
+    /// A pause begins or ends.
+    Pause,
+}
+
+impl Change {
+    /// Their words in the history.
+    const WORDS: [&str; 3] = ["start", "reload", "pause"];
 }
 
 /// The reasons of all outcomes with [`Verdict::Reply`], and of no other.
@@ -110,6 +128,7 @@ impl Stats {
             dns_lists: DnsCounts::new(lists),
             lookups: Arc::default(),
             spf: Default::default(),
+            changes: Default::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -124,6 +143,13 @@ impl Stats {
         let zero = self.zero.lock();
         let (since, zero) = &*zero;
         (*since, self.counts().since(zero))
+    }
+
+    /// Counts a change.
+    pub(crate) fn count_change(&self, change: Change) {
+        if let Some(counter) = self.changes.get(change as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts an outcome.
@@ -186,6 +212,7 @@ impl Stats {
             dns_lists: self.dns_lists.read(),
             lookups: self.lookups.read(),
             spf: self.spf.each_ref().map(read),
+            changes: self.changes.each_ref().map(read),
         }
     }
 }
@@ -260,6 +287,7 @@ impl Counts {
                 .collect(),
             lookups: less(&self.lookups, &before.lookups),
             spf: less(&self.spf, &before.spf),
+            changes: less(&self.changes, &before.changes),
         }
     }
 
@@ -278,8 +306,11 @@ impl Counts {
         let lookups = lookups.map(|(word, count)| (format!("lookup:{word}"), count));
         let spf =
             SpfResult::ALL.map(|result| (format!("spf:{}", result.word()), self.of_spf(result)));
+        let changes = Change::WORDS.into_iter().zip(self.changes);
+        let changes = changes.map(|(word, count)| (format!("change:{word}"), count));
         let all = reasons
             .into_iter()
+            .chain(changes)
             .chain(rules)
             .chain(lists)
             .chain(dns_lists)

@@ -30,6 +30,7 @@ mod postgrey;
 mod postmap;
 mod process;
 mod reload;
+mod report;
 mod shipped;
 mod status;
 mod support;

@@ -22,7 +22,7 @@ pub use key_values::KeyValues;
 pub use plain::Plain;
 pub use table::{Column, Table};
 pub use terminal_style::TerminalStyle;
-pub use words::{ago, local_time, span};
+pub use words::{ago, local_time, span, wrapped};
 
 /// The width of a terminal of unknown width.
 pub const USUAL_WIDTH: usize = 80;

@@ -38,6 +38,15 @@ impl TerminalStyle {
         }
     }
 
+    /// For a mail: 80 columns, no colours.
+    #[must_use]
+    pub const fn of_mail() -> Self {
+        Self {
+            width: Some(USUAL_WIDTH),
+            ..Self::plain()
+        }
+    }
+
     /// The style for standard output and the environment.
     #[must_use]
     pub fn of_standard_output(legend: bool) -> Self {

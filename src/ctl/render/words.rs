@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use jiff::tz::TimeZone;
 
+use super::{Plain, USUAL_WIDTH, width};
 use crate::types::{Span, Timestamp};
 
 const MINUTE: u64 = 60;
@@ -31,6 +32,23 @@ pub fn span(span: Span) -> String {
         0 => format!("{count}{unit}"),
         _ => format!("{count}{unit} {rest}{}", small.1),
     }
+}
+
+/// Prose in lines of [`USUAL_WIDTH`] columns; all but the first begin with `indent`.
+#[must_use]
+pub fn wrapped(text: &str, indent: &str) -> String {
+    let mut out = String::new();
+    let mut line = String::new();
+    for word in Plain(text).to_string().split(' ') {
+        if !line.is_empty() && width(&line).saturating_add(width(word)) > USUAL_WIDTH {
+            out.extend([line.trim_end(), "\n"]);
+            indent.clone_into(&mut line);
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    out.extend([line.trim_end(), "\n"]);
+    out
 }
 
 /// How long ago `then` was, or how far ahead it is.
@@ -84,6 +102,19 @@ mod tests {
         for (seconds, want) in cases {
             assert_eq!(span(Span::from_seconds(seconds)), want);
         }
+    }
+
+    #[test]
+    fn prose_has_no_line_that_is_wider_than_the_terminal() {
+        let text = ["word"; 40].join(" ");
+        let lines = wrapped(&text, "  ");
+        assert_eq!(
+            lines.lines().map(str::len).collect::<Vec<_>>(),
+            [79, 76, 46]
+        );
+        assert_eq!(lines.split_whitespace().count(), 40);
+        assert_eq!(wrapped("a\u{1b}[2J b", ""), "a\\x1b[2J b\n");
+        assert_eq!(wrapped("", ""), "\n");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod network;
 mod pause;
 mod pending;
 mod records;
+mod report;
 mod restore;
 mod statistics;
 mod status;
@@ -82,6 +83,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::Status => status::run(session).await,
         Verb::Statistics(options) => statistics::run(session, options).await,
         Verb::ResetStatistics => statistics::reset(session).await,
+        Verb::Report(options) => report::run(session, options).await,
         Verb::List { list } => entries::list(session, *list).await,
         Verb::Allow(options) => entries::allow(session, options).await,
         Verb::Remove { list, pattern } => entries::remove(session, *list, pattern).await,

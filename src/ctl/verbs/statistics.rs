@@ -14,14 +14,12 @@ use crate::api::{
 use crate::ctl::args::{By, Statistics};
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
-use crate::ctl::render::{Chart, Style};
+use crate::ctl::render::{Chart, Style, wrapped};
+use crate::ctl::report::effect::{Effect, HOUR};
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::ctl::when::{When, WhenError};
 use crate::types::counted;
-
-/// The period of the daemon's counters, in seconds.
-const HOUR: u64 = 3600;
 
 /// Maximum hours in one call: the daemon rejects many more than it stores.
 const MOST_HOURS: u64 = 400 * 24;
@@ -57,7 +55,8 @@ pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answe
                 .ask("GetStatistics", monitor.get_statistics())
                 .await?;
             let since = row.number(SINCE).unwrap_or_default();
-            total(&Counters::read(&row, since), view)
+            let effect = effect(session, since).await;
+            total(&Counters::read(&row, since), effect.as_ref(), view)
         }
         (since, by) => {
             let usual = match by {
@@ -73,12 +72,28 @@ pub(super) async fn run(session: &Session, options: &Statistics) -> Result<Answe
             let history = monitor.get_history(from, to, HOUR);
             let rows = session.ask("GetHistory", history).await?;
             match by {
-                None => total(&sum(&rows, from), view),
+                None => {
+                    let window = monitor.retry_window().await.ok();
+                    let now = view.time().seconds();
+                    let effect = window.map(|window| Effect::of(&rows, window, now));
+                    total(&sum(&rows, from), effect.as_ref(), view)
+                }
                 Some(by) => by_time(&periods(&rows, (from, to), by, view), by, view),
             }
         }
     };
     Ok(Answer::yes(text))
+}
+
+/// What became of the strangers since the hour of a time, if the daemon can say.
+pub(super) async fn effect(session: &Session, since: u64) -> Option<Effect> {
+    let monitor = session.monitor().await.ok()?;
+    let now = session.view.time().seconds();
+    let (from, to) = range(since, now);
+    let history = monitor.get_history(from, to, HOUR);
+    let rows = session.ask("GetHistory", history).await.ok()?;
+    let window = monitor.retry_window().await.ok()?;
+    Some(Effect::of(&rows, window, now))
 }
 
 /// Sets the counters to zero.
@@ -258,17 +273,24 @@ fn by_time(periods: &[Counters], by: By, view: &View) -> String {
     chart.render(&view.terminal)
 }
 
-/// Bars of all counters.
-fn total(counters: &Counters, view: &View) -> String {
+/// The effect in a sentence, and bars of all counters.
+fn total(counters: &Counters, effect: Option<&Effect>, view: &View) -> String {
     if view.json {
-        return json::shown(&counters.object(SINCE));
+        let mut object = counters.object(SINCE);
+        if let (Value::Object(object), Some(effect)) = (&mut object, effect) {
+            let counters = effect.counters();
+            object.extend(counters.map(|(key, count)| (key.to_owned(), count.into())));
+        }
+        return json::shown(&object);
     }
     let mut out = String::new();
     if view.terminal.legend {
         let since = view.local(counters.time);
         let requests = counted(counters.requests, "request", "requests");
         let ends = counters.ends();
-        out = format!("{requests} since {since}:\n{ends}.\n");
+        let effect = effect.map(|effect| effect.sentence(&format!("Since {since}")));
+        out = effect.map_or_else(String::new, |sentence| wrapped(&sentence, "") + "\n");
+        out.extend([&requests, " since ", &since, ":\n", &ends, ".\n"]);
     }
     let parts = [
         ("By reason:", &counters.reasons),
@@ -393,6 +415,8 @@ Sun 2026-11-22 04:00  █▓▓▓▓▓▓▓▒▒▒▒▒                   
     #[test]
     fn a_total_has_a_chart_for_each_kind_of_counter() {
         let want = "
+Since Fri 2026-11-20 22:00:00 CET 0 strangers; 4 mails refused by lists.
+
 1760 requests since Fri 2026-11-20 22:00:00 CET:
 925 greylisted, 100 tarpitted, 4 refused, 731 passed.
 
@@ -404,7 +428,8 @@ By S25R rule:
 rule 1  ███████████████████████████████████████████████████████████████████  925
 ";
         let view = View::of_80_columns();
-        let got = total(&sum(&rows(), NOW - 30 * HOUR), &view);
+        let effect = Effect::of(&rows(), 0, NOW + HOUR);
+        let got = total(&sum(&rows(), NOW - 30 * HOUR), Some(&effect), &view);
         assert_eq!(format!("\n{got}"), want);
     }
 
@@ -417,7 +442,7 @@ rule 1  ████████████████████████
 
     #[test]
     fn json_has_all_counters() {
-        let got = total(&sum(&rows()[3..], 5), &View::of_json());
+        let got = total(&sum(&rows()[3..], 5), None, &View::of_json());
         let want = json!({
             "since": 5, "requests": 250, "passed": 25, "greylisted": 125, "tarpitted": 100,
             "refused": 0,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Answer;
-use super::statistics::Counters;
+use super::statistics::{self, Counters};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, LOOKUPS_CACHED,
     LOOKUPS_UNDER_WAY, MONITOR, SINCE, STORE_OK,
@@ -14,6 +14,7 @@ use crate::ctl::exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
 use crate::ctl::render::{Cell, KeyValues, Style, span};
+use crate::ctl::report::effect::Effect;
 use crate::ctl::session::Session;
 use crate::ctl::view::View;
 use crate::types::{Span, counted};
@@ -21,17 +22,27 @@ use crate::types::{Span, counted};
 /// The text for a value that the daemon does not know or does not send.
 const UNKNOWN: &str = "unknown";
 
+/// Days of which the effect is shown.
+const EFFECT_DAYS: u64 = 7;
+
 /// Runs the verb.
 pub(super) async fn run(session: &Session) -> Result<Answer, Failure> {
     let properties = session.properties(MONITOR).await?;
     let monitor = session.monitor().await?;
     let statistics = session.ask("GetStatistics", monitor.get_statistics());
     let statistics = statistics.await?;
-    Ok(answer(&properties, &statistics, &session.view))
+    let since = session.view.time().before(Span::from_days(EFFECT_DAYS));
+    let effect = statistics::effect(session, since.seconds()).await;
+    Ok(answer(
+        &properties,
+        &statistics,
+        effect.as_ref(),
+        &session.view,
+    ))
 }
 
 /// The properties to show, under their D-Bus names, and the counters.
-fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
+fn answer(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &View) -> Answer {
     let text = if view.json {
         let all = json::object(properties);
         let mut object: serde_json::Map<_, _> = properties
@@ -41,7 +52,7 @@ fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
         object.insert("statistics".to_owned(), json::object(statistics));
         json::shown(&Value::Object(object))
     } else {
-        text(properties, statistics, view)
+        text(properties, statistics, effect, view)
     };
     let is_ok = properties.text("StoreState") == Some(STORE_OK)
         && list_errors(properties) == 0
@@ -55,7 +66,7 @@ fn answer(properties: &Dict, statistics: &Dict, view: &View) -> Answer {
 
 /// The text. A value that the daemon does not know, as the number of records while the database is unavailable, is
 /// shown as unknown.
-fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
+fn text(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &View) -> String {
     let store = properties.text("StoreState").unwrap_or(UNKNOWN);
     let store = Cell::new(store).styled(style(store == STORE_OK));
     let clients = known(properties, "AutoWhitelisted");
@@ -72,6 +83,10 @@ fn text(properties: &Dict, statistics: &Dict, view: &View) -> String {
         .with("Clients", format!("{clients} auto-whitelisted"))
         .with_some("Tarpit", tarpit(properties))
         .with("Requests", requests(statistics, view))
+        .with_some(
+            "Effect",
+            effect.and_then(|effect| effect.brief(EFFECT_DAYS)),
+        )
         .render(&view.terminal)
 }
 
@@ -341,8 +356,16 @@ Triplets: 12034 (11020 waiting, 1014 passed)
   Tarpit: 1 sleeping, 12 tarpitted and not (yet) survived
 Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
           Sun 2026-11-22 02:13:20 CET
+  Effect: 9 strangers in 7 days, 9 never came back (100 %), 0 did
 ";
-        let answer = answer(&properties("ok"), &statistics(), &View::of_80_columns());
+        let hour = crate::ctl::report::effect::tests::hour(0, 9, &[], 0);
+        let effect = Effect::of(&[hour], 0, 3600);
+        let answer = answer(
+            &properties("ok"),
+            &statistics(),
+            Some(&effect),
+            &View::of_80_columns(),
+        );
         assert_eq!(format!("\n{}", answer.text), want);
         assert_eq!(answer.code, exit::OK);
     }
@@ -360,7 +383,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
             let mut properties = properties(STORE_OK);
             let paused = Row::new().with("Paused", true).with("PausedUntil", end);
             properties.extend(paused.build());
-            let answer = answer(&properties, &statistics(), &View::of_80_columns());
+            let answer = answer(&properties, &statistics(), None, &View::of_80_columns());
             let line = format!("\n  Paused: {want}\n");
             assert!(answer.text.contains(&line), "{}", answer.text);
         }
@@ -368,7 +391,12 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
 
     #[test]
     fn a_failing_database_is_an_exit_code() {
-        let answer = answer(&properties("full"), &statistics(), &View::of_80_columns());
+        let answer = answer(
+            &properties("full"),
+            &statistics(),
+            None,
+            &View::of_80_columns(),
+        );
         assert!(
             answer.text.contains("\nDatabase: full\n"),
             "{}",
@@ -380,7 +408,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
     #[test]
     fn an_error_in_a_list_is_an_exit_code_as_a_failing_database_is() {
         let properties = row("ok").with("ListErrors", 2_u64).build();
-        let answer = answer(&properties, &statistics(), &View::of_80_columns());
+        let answer = answer(&properties, &statistics(), None, &View::of_80_columns());
         let want = "\n   Lists: 166 entries; 2 errors, see `journalctl -u stargrey`\n";
         assert!(answer.text.contains(want), "{}", answer.text);
         assert_eq!(answer.code, exit::NO);
@@ -391,6 +419,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
         let closed = answer(
             &row("closed").build(),
             &statistics(),
+            None,
             &View::of_80_columns(),
         );
         for want in [
@@ -400,7 +429,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
         ] {
             assert!(closed.text.contains(want), "{}", closed.text);
         }
-        let silent = answer(&Dict::new(), &Dict::new(), &View::of_80_columns());
+        let silent = answer(&Dict::new(), &Dict::new(), None, &View::of_80_columns());
         for want in [
             "    Mode: unknown\n",
             " Running: unknown\n",
@@ -441,7 +470,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
             ),
         ];
         for (states, want, code) in cases {
-            let answer = answer(&lists(states), &statistics(), &View::of_80_columns());
+            let answer = answer(&lists(states), &statistics(), None, &View::of_80_columns());
             let mut lines = answer.text.lines().map(str::trim_start);
             let line = lines.find_map(|line| line.strip_prefix("DNS lists: "));
             assert_eq!((line, answer.code), (want, code), "{states}");
@@ -450,7 +479,7 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
 
     #[test]
     fn json_has_the_properties_in_lower_case() {
-        let answer = answer(&properties("ok"), &statistics(), &View::of_json());
+        let answer = answer(&properties("ok"), &statistics(), None, &View::of_json());
         let want = r#"{
   "auto_whitelisted": 37,
   "delay": 300,
