@@ -35,7 +35,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .5rem .2rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
 th { color: var(--dim); font-weight: 600; overflow-wrap: normal; }
-.n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
+th.n, td.n { text-align: right; white-space: nowrap; overflow-wrap: normal; padding-right: 1rem; }
 code { font: .85rem ui-monospace, monospace; overflow-wrap: anywhere; }
 .key, footer { color: var(--dim); font-size: .85rem; }
 @media print { body { max-width: none; padding: 0; } }
@@ -142,16 +142,18 @@ fn senders(report: &Report) -> String {
             number(row.mails),
             figure(&delay(row.median)),
             figure(&delay(row.longest)),
-            text(&format!("{domain}{pool}")),
-            format!("<td><code>{}</code></td>", Escaped(allow)),
+            format!(
+                "<td>{}<br><code>{}</code></td>",
+                Escaped(&format!("{domain}{pool}")),
+                Escaped(allow)
+            ),
         ]
     });
     let heads = [
         "#Mails",
         "#Median",
         "#Longest",
-        "Sender domain",
-        "To let it pass at once",
+        "Sender domain, and how to let it pass at once",
     ];
     table("Mail that had to wait and came back", &heads, senders)
 }

@@ -18,7 +18,7 @@ pub struct SenderDomain {
     pub median: u64,
     /// The longest delay, in seconds.
     pub longest: u64,
-    /// From how many networks (or domains of clients) they came.
+    /// From how many networks (or domains of clients) they were tried.
     pub clients: usize,
     /// Whether one of them was tried from several: a pool.
     pub is_pool: bool,
@@ -70,17 +70,12 @@ pub struct Names {
 /// Triplets, added one by one.
 #[derive(Debug, Default)]
 pub struct Collector {
-    domains: BTreeMap<String, Delays>,
-    /// The clients of each mail, by sender and recipient.
-    mails: BTreeMap<(String, String), BTreeSet<String>>,
+    /// The delays of each domain.
+    domains: BTreeMap<String, Vec<u64>>,
+    /// The clients of each mail, by sender and recipient, and whether it came back.
+    mails: BTreeMap<(String, String), (BTreeSet<String>, bool)>,
     absent: BTreeMap<String, AbsentClient>,
     absent_mails: Vec<AbsentMail>,
-}
-
-#[derive(Debug, Default)]
-struct Delays {
-    seconds: Vec<u64>,
-    clients: BTreeSet<String>,
 }
 
 impl Collector {
@@ -95,11 +90,12 @@ impl Collector {
         let text = |key| row.text(key).unwrap_or_default().to_owned();
         let (sender, recipient) = (text(SENDER), text(RECIPIENT));
         let mail = self.mails.entry((sender.clone(), recipient.clone()));
-        mail.or_default().insert(client.to_owned());
+        let (clients, has_come_back) = mail.or_default();
+        clients.insert(client.to_owned());
         if row.text(STATE) == Some(STATE_PASSED) {
+            *has_come_back = true;
             let delays = self.domains.entry(domain_of(&sender)).or_default();
-            delays.seconds.push(number(PASSED).saturating_sub(first));
-            delays.clients.insert(client.to_owned());
+            delays.push(number(PASSED).saturating_sub(first));
             return;
         }
         let tries = 1_u64
@@ -131,16 +127,22 @@ impl Collector {
     /// What all of them say.
     #[must_use]
     pub fn finish(self) -> Names {
-        let mut pools = BTreeSet::new();
-        for ((sender, _), clients) in &self.mails {
-            if clients.len() > 1 {
-                pools.insert(domain_of(sender));
-            }
+        let mut clients: BTreeMap<String, Clients> = BTreeMap::new();
+        let came_back = self.mails.into_iter();
+        // Anybody can write a domain: only mails that came back say from where its mails come.
+        for ((sender, _), (of_mail, _)) in
+            came_back.filter(|(_, (_, has_come_back))| *has_come_back)
+        {
+            let of_domain = clients.entry(domain_of(&sender)).or_default();
+            of_domain.is_pool |= of_mail.len() > 1;
+            of_domain.all.extend(of_mail);
         }
-        let mut came_back: Vec<SenderDomain> = self
-            .domains
-            .into_iter()
-            .map(|(domain, delays)| row(domain, delays, &pools))
+        let domains = self.domains.into_iter();
+        let mut came_back: Vec<SenderDomain> = domains
+            .map(|(domain, delays)| {
+                let clients = clients.remove(&domain).unwrap_or_default();
+                row(domain, delays, &clients)
+            })
             .collect();
         came_back.sort_by(|one, two| {
             let key = |row: &SenderDomain| (row.mails, row.median, row.longest);
@@ -158,16 +160,23 @@ impl Collector {
     }
 }
 
-fn row(domain: String, mut delays: Delays, pools: &BTreeSet<String>) -> SenderDomain {
-    delays.seconds.sort_unstable();
-    let middle = delays.seconds.len().saturating_sub(1) / 2;
+/// From where the mails of a domain were tried.
+#[derive(Debug, Default)]
+struct Clients {
+    all: BTreeSet<String>,
+    is_pool: bool,
+}
+
+fn row(domain: String, mut delays: Vec<u64>, clients: &Clients) -> SenderDomain {
+    delays.sort_unstable();
+    let middle = delays.len().saturating_sub(1) / 2;
     SenderDomain {
-        mails: delays.seconds.len() as u64,
-        median: delays.seconds.get(middle).copied().unwrap_or_default(),
-        longest: delays.seconds.last().copied().unwrap_or_default(),
-        clients: delays.clients.len(),
-        is_pool: pools.contains(&domain),
-        allow: allow(&domain, &delays.clients),
+        mails: delays.len() as u64,
+        median: delays.get(middle).copied().unwrap_or_default(),
+        longest: delays.last().copied().unwrap_or_default(),
+        clients: clients.all.len(),
+        is_pool: clients.is_pool,
+        allow: allow(&domain, &clients.all),
         domain,
     }
 }

@@ -1,5 +1,6 @@
 //! The report: what a scripted week has done, counted by the script and by the daemon.
 
+mod page;
 mod week;
 
 use serde_json::{Value, json};
