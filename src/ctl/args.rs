@@ -57,8 +57,6 @@ pub enum Verb {
     Statistics(Statistics),
     /// Set the counters of the statistics to zero
     ResetStatistics,
-    /// Report what greylisting did, and whom it made wait
-    Report(Report),
     /// Write counters and states for Prometheus; a stopped daemon is not started
     Metrics(Metrics),
     /// Check whether Postfix calls the policy service, and whether the service replies
@@ -115,6 +113,8 @@ pub enum Verb {
         #[arg(long, requires = "file")]
         force: bool,
     },
+    /// Report what greylisting did, and whom it made wait
+    Report(Report),
     /// Import the records of another greylisting server, or of an export
     #[command(subcommand)]
     Import(Import),

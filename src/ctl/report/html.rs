@@ -1,6 +1,6 @@
 //! The report as a page: one file, without script, link or anything that is fetched.
 //!
-//! Everything that is not written here is escaped, see [`Escaped`]; the page forbids by its policy what it does not have.
+//! Everything that is not written here is escaped; the page forbids by its policy what it does not have.
 
 use super::effect::{grouped, percent};
 use super::escaped::Escaped;
