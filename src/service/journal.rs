@@ -40,6 +40,7 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_INSTANCE",
     "STARGREY_QUEUE_ID",
     "STARGREY_BECAUSE",
+    "STARGREY_STAT",
 ];
 
 /// The target of decision records.
@@ -64,6 +65,21 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
                 .args(format_args!("{line}"))
                 .build(),
         );
+    }
+    if !decision.is_repeat {
+        for line in decision
+            .rules
+            .statistics(attempt, &decision.outcome, decision.now)
+        {
+            log::logger().log(
+                &Record::builder()
+                    .level(Level::Info)
+                    .target(TARGET)
+                    .key_values(&[("STARGREY_STAT", line.as_str())].as_slice())
+                    .args(format_args!("{line}"))
+                    .build(),
+            );
+        }
     }
     if decision.outcome.whitelisted {
         let how = match attempt.stage {

@@ -361,3 +361,29 @@ fn a_property_lasts_as_long_as_the_message() {
         daemon.log()
     );
 }
+
+#[test]
+fn a_line_of_stat_goes_to_the_log_whatever_its_destination() {
+    let lists = ListServer::start();
+    let text = "nospf\nstat \"|touch /tmp/never\" \"%S %d[%i] <%f> <%r> entry %A\"\n\
+                racl blacklist domain bad.example\nracl greylist domain slow.example\n\
+                racl whitelist default\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    for (name, want) in [
+        (
+            "bad.example",
+            "reject bad.example[203.0.113.7] <eve@sender.example> <a@b.example> entry 3",
+        ),
+        (
+            "slow.example",
+            "tempfail slow.example[203.0.113.7] <eve@sender.example> <a@b.example> entry 4",
+        ),
+        (
+            "x.example",
+            "accept x.example[203.0.113.7] <eve@sender.example> <a@b.example> entry 5",
+        ),
+    ] {
+        ask(&daemon, name, "203.0.113.7", "a@b.example");
+        assert!(daemon.log().contains(want), "{}", daemon.log());
+    }
+}

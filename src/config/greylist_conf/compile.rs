@@ -106,6 +106,7 @@ impl Compiler<'_> {
             rules,
             lists,
             rates: self.rates(),
+            statistics: self.statistics(),
             fallback: default,
             is_sticky: sticky,
             held_back: self.conf.message.len(),
@@ -280,6 +281,12 @@ impl Compiler<'_> {
                 _ => return self.not_yet(at, "helo with % tokens"),
             },
         })
+    }
+
+    /// The lines of `stat`, whose destinations are not used.
+    fn statistics(&self) -> Vec<Format> {
+        let all = self.conf.statistics.iter();
+        all.map(|statistic| statistic.format.clone()).collect()
     }
 
     /// The rate limits by their numbers. What is counted together, unless it is said, is what comes from one address.

@@ -32,6 +32,7 @@ pub struct Chain {
     pub(super) bounds: Bounds,
     pub(super) held_back: usize,
     pub(super) rates: Vec<RateLimit>,
+    pub(super) statistics: Vec<Format>,
     pub(super) names: ExpressionSet,
     pub(super) helos: ExpressionSet,
     pub(super) senders: ExpressionSet,
@@ -49,6 +50,8 @@ pub struct Parts {
     pub lists: Vec<Vec<Test>>,
     /// What [`Test::RateLimit`] has the numbers of.
     pub rates: Vec<RateLimit>,
+    /// Lines that are written to the log for each recipient.
+    pub statistics: Vec<Format>,
     /// What becomes of those that no rule matches. Without it, they are none of the chain's business.
     pub fallback: Option<Fallback>,
     /// Whether a rule that lets a recipient pass decides on the recipients of the message after it, too.
@@ -127,6 +130,7 @@ impl Chain {
             rules,
             lists,
             rates,
+            statistics,
             fallback,
             is_sticky,
             held_back,
@@ -170,6 +174,7 @@ impl Chain {
             bounds,
             held_back,
             rates,
+            statistics,
             names: set(&expressions.names)?,
             helos: set(&expressions.helos)?,
             senders: set(&expressions.senders)?,
@@ -241,6 +246,12 @@ impl Chain {
     #[must_use]
     pub const fn is_sticky(&self) -> bool {
         self.is_sticky
+    }
+
+    /// Lines that are written to the log for each recipient.
+    #[must_use]
+    pub fn statistics(&self) -> &[Format] {
+        &self.statistics
     }
 
     /// The rate limits, by their numbers.

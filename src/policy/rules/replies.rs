@@ -4,12 +4,18 @@ use std::borrow::Cow;
 
 use super::Ruleset;
 use crate::policy::access::AccessResult;
-use crate::policy::chain::{Action, Refusal, TokenValues, Treatment};
+use crate::policy::chain::{self, Refusal, TokenValues, Treatment};
 use crate::policy::{Attempt, Because, EntryRef, Outcome, Verdict};
-use crate::types::{ClientIp, Reason, Reply, ReplyText, SmtpCode, Span, Timestamp};
+use crate::types::{
+    Action, ClientIp, ListName, Reason, Reply, ReplyText, SmtpCode, Span, Timestamp,
+};
 
 /// The codes of a deferral with a code of its own, unless the rule has others (milter-greylist).
 const DEFERRED: (u16, &str) = (451, "4.7.1");
+
+/// The codes that `stat` shows for those that pass and for those that are refused.
+const ACCEPTED: (u16, &str) = (250, "2.1.5");
+const REFUSED: (u16, &str) = (551, "5.7.1");
 
 impl Ruleset {
     /// The reply for an outcome that no table and no DNS list has replied to.
@@ -54,7 +60,7 @@ impl Ruleset {
 
     /// The reply to an attempt that this rule refuses.
     fn refusal(&self, attempt: &Attempt<'_>, rule: EntryRef, now: Timestamp) -> Reply {
-        let Some(Action::Refuse(refusal)) = self.lists.chain.action(rule.number) else {
+        let Some(chain::Action::Refuse(refusal)) = self.lists.chain.action(rule.number) else {
             return Reply::Continue;
         };
         let Refusal {
@@ -112,6 +118,44 @@ impl Ruleset {
                 has_code: false,
             }
         })
+    }
+
+    /// The lines that access lists have the log get about a decision.
+    pub fn statistics(
+        &self,
+        attempt: &Attempt<'_>,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Vec<ReplyText> {
+        let lines = self.lists.chain.statistics();
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        let rule = match outcome.because {
+            Because::Entry(entry) if entry.list == ListName::GreylistConf => Some(entry),
+            Because::Entry(_)
+            | Because::Request
+            | Because::MissingAttribute(_)
+            | Because::Client
+            | Because::Triplet
+            | Because::Sleep
+            | Because::Store => outcome.rule().map(EntryRef::of_rule),
+        };
+        let code = match outcome.verdict.action() {
+            Action::Pass => ACCEPTED,
+            Action::Reject => REFUSED,
+            Action::Greylist | Action::Tarpit | Action::Defer => DEFERRED,
+        };
+        let remaining = outcome.verdict.remaining();
+        let values = TokenValues {
+            code: Some(code.0),
+            enhanced_code: code.1,
+            elapsed: outcome.waited.unwrap_or_default(),
+            remaining: remaining.map_or(Span::ZERO, |left| left.try_again_in(self.params.delay)),
+            ..self.token_values(attempt, rule, now)
+        };
+        let lines = lines.iter().map(|format| values.reply_text(format));
+        lines.collect()
     }
 
     /// What tokens stand for, whatever the outcome.
