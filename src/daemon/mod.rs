@@ -27,8 +27,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    DEFAULT_FACILITY, Diagnostic, Diagnostics, Environment, ListFiles, LogSettings, Options,
-    ParseOutcome, SYSLOG_NAME, Settings, SyncMode, TimeSource, Verbosity,
+    DEFAULT_FACILITY, Diagnostic, Diagnostics, Environment, ListFiles, Loaded, LogSettings,
+    Options, ParseOutcome, SYSLOG_NAME, Settings, SyncMode, TimeSource, Verbosity,
 };
 use crate::frontend;
 use crate::policy::Ruleset;
@@ -136,9 +136,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         log::warn!("{error}; ignoring");
     }
     let list_errors = loaded.errors.len();
-    let params = loaded.conf.map_or(settings.params, |conf| conf.params);
-    let mut rules = Ruleset::new(params, loaded.lists, settings.texts.clone());
-    rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
+    let rules = rules(settings, loaded);
     let clock: Arc<dyn Clock> = match &settings.process.time {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
@@ -152,6 +150,14 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     let served = run::run(sockets, started, settings, descriptors);
     drop(opener);
     served
+}
+
+/// The rules of the options and of the files that they name.
+fn rules(settings: &Settings, loaded: Loaded) -> Ruleset {
+    let params = loaded.conf.map_or(settings.params, |conf| conf.params);
+    let mut rules = Ruleset::new(params, loaded.lists, settings.texts.clone());
+    rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
+    rules
 }
 
 /// `--check`: reads everything that the options name, and reports every error.

@@ -16,17 +16,15 @@ mod trial;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
-use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
 use super::credentials::Credentials;
 use super::failure::Failure;
-use super::{environment, lookups};
+use super::{environment, lookups, rules};
 use crate::config::environment_file::words;
 use crate::config::{Diagnostic, Options, ParseOutcome, ReplaySettings, Settings, Verbosity};
 use crate::lookup::Lookups;
-use crate::policy::Ruleset;
 use crate::service::clock::{Clock, SystemClock};
 use line::Times;
 use mails::Log;
@@ -124,13 +122,15 @@ fn column(
         log::warn!("{error}; ignoring");
     }
     let mut unjudged = Vec::new();
-    let mut params = settings.params;
-    if params.tarpit.take().is_some() {
+    let mut rules = rules(settings, loaded);
+    if rules.params.tarpit.take().is_some() {
         let text = "--tarpit: a log does not show who would hang up; greylisted instead";
         unjudged.push(text.to_owned());
     }
-    let mut rules = Ruleset::new(params, loaded.lists, settings.texts.clone());
-    rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
+    if !rules.lists.chain.is_empty() {
+        let text = "--greylist-conf: a log has the HELO name of refused mail only";
+        unjudged.push(text.to_owned());
+    }
     let is_used = [
         ("--dnsbl-sites", !settings.lookup.dns_lists.is_empty()),
         ("--spf", settings.lookup.spf),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::server::{Line, eventually};
+use super::server::{Line, Postfix, eventually};
 use super::smtp::Peer;
 use super::{HOUR, OTHER, SENDER, START, STRANGER, Site};
 
@@ -41,6 +41,9 @@ const STEPS: &[Step] = &[
     (3 * 24 * HOUR, DYNAMIC, "spam@bulk.example", &["ben"]),
     (2 * HOUR, STRANGER, SENDER, &["anna", "frida"]),
 ];
+
+/// Access lists with a delay of their own.
+const CONF: &str = "racl whitelist domain other.example\nracl greylist default delay 2m\n";
 
 /// The decisions in some lines, without the queue id that Postfix tells the daemon once it has one.
 fn decisions(lines: &str) -> Vec<String> {
@@ -112,8 +115,18 @@ fn a_replay_decides_as_the_daemon_has_decided() {
             "--unmatched=greylist",
             "--auto-whitelist-clients=1",
         ],
+        &["--greylist-conf=DIRECTORY/greylist.conf"],
     ] {
-        let Some(mut site) = Site::start(options) else {
+        let mut own = Vec::new();
+        let started = Site::around(Postfix::start, &[("greylist.conf", CONF)], |_, path| {
+            let path = path.to_str().unwrap();
+            own = options
+                .iter()
+                .map(|option| option.replace("DIRECTORY", path))
+                .collect();
+            own.clone()
+        });
+        let Some(mut site) = started else {
             return;
         };
         let log = converse(&site);
@@ -131,7 +144,7 @@ fn a_replay_decides_as_the_daemon_has_decided() {
                 "--whitelist-senders=/dev/null",
                 "--s25r-exceptions=/dev/null",
             ])
-            .args(options)
+            .args(&own)
             .arg(format!("--replay={}", path.display()))
             .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere")
             .stdin(Stdio::null())
