@@ -1,0 +1,103 @@
+//! Debian's milter-greylist as a test peer.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+/// How often its start is looked for, [`PAUSE`] apart, before the test fails.
+const LOOKS: u32 = 3000;
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A running milter-greylist in a directory of its own; killed when dropped.
+#[derive(Debug)]
+pub(super) struct MilterGreylist {
+    directory: TempDir,
+    child: Child,
+}
+
+/// The program, if it has been unpacked; else a test says that it has shown nothing.
+pub(super) fn program(test: &str) -> Option<PathBuf> {
+    let tests = std::env::current_exe().unwrap();
+    // target/debug/deps/it-…
+    let target = tests.ancestors().nth(3).unwrap();
+    let program = target.join("milter-greylist/run");
+    if program.exists() {
+        return Some(program);
+    }
+    // Past the test program, which keeps what a good test prints to itself.
+    let said = format!(
+        "\n{test}: NOT PROVEN: {} is missing; `tests/milter-greylist {}` fetches it\n",
+        program.display(),
+        target.display()
+    );
+    std::io::stderr().write_all(said.as_bytes()).unwrap();
+    None
+}
+
+impl MilterGreylist {
+    /// Starts it with this file, without the statements about its own files, and waits until it listens.
+    pub(super) fn start(program: &Path, conf: &str) -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("stargrey-milter-greylist-")
+            .tempdir()
+            .unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let file = format!(
+            "socket \"{}\" 666\ndumpfile \"{}\"\ndumpfreq 0\n{conf}",
+            path("milter").display(),
+            path("dump").display(),
+        );
+        fs::write(path("greylist.conf"), file).unwrap();
+        let log = fs::File::create(path("log")).unwrap();
+        let child = Command::new(program)
+            .args(["-D", "-f"])
+            .arg(path("greylist.conf"))
+            .arg("-P")
+            .arg(path("pid"))
+            .env("TZ", "UTC")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut peer = Self { directory, child };
+        peer.wait_for("milter", conf);
+        peer
+    }
+
+    /// Waits until it has made a file.
+    fn wait_for(&mut self, name: &str, conf: &str) {
+        for _ in 0..LOOKS {
+            if self.path(name).exists() {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}\n{conf}", self.log());
+            thread::park_timeout(PAUSE);
+        }
+        panic!("no {name}: {}\n{conf}", self.log());
+    }
+
+    /// A file of its own.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for MilterGreylist {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
