@@ -6,7 +6,7 @@
 
 mod manual;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -362,6 +362,102 @@ fn the_differences_from_postfixs_tables_are_those_that_a_test_knows() {
     assert_eq!(shown, known);
 }
 
+/// Where Debian's milter-greylist has its file.
+const GREYLIST_CONF: &str = "/etc/milter-greylist/greylist.conf";
+
+/// The file that stargrey-access-lists(5) shows.
+fn example_of_access_lists() -> String {
+    let page = source("man/stargrey-access-lists.5");
+    let (_, text) = page
+        .split_once("\n.Bd -literal -offset indent")
+        .expect("an example");
+    display(text)
+}
+
+#[test]
+fn the_example_of_access_lists_has_no_error_and_no_warning() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("greylist.conf");
+    fs::write(&file, example_of_access_lists()).expect("the file is written");
+    let option = format!("--greylist-conf={}", file.display());
+    let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+        .args([&option, "--check", "--user=root", "--group=root"])
+        .output()
+        .expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("greylist.conf"), "{said}");
+}
+
+/// An item of a page as a sentence without macros.
+fn plain(item: &str) -> String {
+    const MACROS: [&str; 7] = ["Ar", "Cm", "Fl", "Ns", "Ql", "Sy", "Xr"];
+    let words = item
+        .lines()
+        .flat_map(|line| line.trim_start_matches('.').split_whitespace());
+    let words: Vec<&str> = words.filter(|word| !MACROS.contains(word)).collect();
+    words.join(" ").replace(" ,", ",").replace(" .", ".")
+}
+
+#[test]
+fn the_differences_from_milter_greylist_are_those_that_a_test_knows() {
+    let page = source("man/stargrey-access-lists.5");
+    let differences = section(&page, "DIFFERENCES FROM MILTER-GREYLIST");
+    let (list, _) = differences.split_once("\n.El").expect("its end");
+    let shown: Vec<String> = list.split("\n.It\n").skip(1).map(plain).collect();
+    let known = source("tests/it/access_list_differences.rs");
+    let known: Vec<String> = known
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("name: \"")?.strip_suffix("\","))
+        .map(|name| format!("{name}."))
+        .collect();
+    assert!(known.len() > 10, "{known:?}");
+    assert_eq!(shown, known);
+}
+
+/// The bare words of a line of greylist.conf: no texts, expressions, arguments or names of facilities.
+fn keywords(line: &str) -> BTreeSet<String> {
+    let line = line.replace("\\\"", "\"");
+    let unquoted: Vec<&str> = line.split('"').step_by(2).collect();
+    let line = unquoted.join(" _ ");
+    let mut words = line.split_whitespace().peekable();
+    let mut found = BTreeSet::new();
+    while let Some(word) = words.next() {
+        if word == "logfac" {
+            words.next();
+        }
+        let is_word = word.starts_with(|first: char| first.is_ascii_lowercase())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if is_word {
+            found.insert(word.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_about_access_lists_has_every_keyword_of_the_grammar() {
+    let tokens = source("src/config/greylist_conf/tests/tokens.rs");
+    let examples = tokens.lines().filter_map(|line| {
+        let (_, example) = line.strip_prefix("    (\"")?.split_once(", \"")?;
+        example.strip_suffix("\"),")
+    });
+    let wanted: BTreeSet<String> = examples
+        .flat_map(|example| example.split("\\n"))
+        .flat_map(keywords)
+        .collect();
+    assert!(wanted.len() > 90, "{wanted:?}");
+    let page = source("man/stargrey-access-lists.5");
+    let words: BTreeSet<&str> = page
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    let missing: Vec<&String> = wanted
+        .iter()
+        .filter(|word| !words.contains(word.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn the_options_of_every_recipe_are_taken() {
     let recipes = recipes();
@@ -376,6 +472,7 @@ fn the_options_of_every_recipe_are_taken() {
             "Rgrey by tables of your own",
             "Starpit",
             "taRgrey",
+            "Moving from milter-greylist",
         ]
     );
     for recipe in recipes {
@@ -384,10 +481,13 @@ fn the_options_of_every_recipe_are_taken() {
             fs::write(directory.path().join(file), text).expect("the file is written");
         }
         let directory = directory.path().to_str().expect("a printable name");
+        let example = format!("{directory}/greylist.conf");
+        fs::write(&example, example_of_access_lists()).expect("the file is written");
         let options: Vec<String> = recipe
             .options
             .split_whitespace()
             .map(|option| option.replace("/etc/postfix", directory))
+            .map(|option| option.replace(GREYLIST_CONF, &example))
             .collect();
         check(&options);
     }
@@ -396,7 +496,9 @@ fn the_options_of_every_recipe_are_taken() {
 #[test]
 fn all_options_that_the_overview_shows_are_taken() {
     let mut shown = 0;
-    let page = source("man/stargrey.7").replace("/etc/postfix/permit_client_nots25r", "/dev/null");
+    let page = source("man/stargrey.7")
+        .replace("/etc/postfix/permit_client_nots25r", "/dev/null")
+        .replace(GREYLIST_CONF, "/dev/null");
     for text in page.split("OPTIONS=\"").skip(1) {
         let (options, _) = text.split_once('"').expect("the options end");
         let words = options.split_whitespace().filter(|word| *word != "\\e");

@@ -36,6 +36,11 @@ pub trait Monitor {
     /// Errors in the list files, for which something was left out of the lists.
     #[zbus(property)]
     fn list_errors(&self) -> zbus::Result<u64>;
+
+    /// The file of access lists; empty if there is none.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn greylist_conf(&self) -> zbus::Result<String>;
+
     /// Entries of the access lists that can never match.
     #[zbus(property)]
     fn unreachable_rules(&self) -> zbus::Result<u64>;

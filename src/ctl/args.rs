@@ -49,6 +49,12 @@ pub enum Verb {
         #[arg(value_enum)]
         list: Option<ShownList>,
     },
+    /// List the entries of greylist.conf in their order, with those that were never hit marked
+    Rules {
+        /// Show only entries that were never hit
+        #[arg(long)]
+        never: bool,
+    },
     /// List waiting triplets, those with the most attempts first
     Pending(Pending),
     /// Show what would be decided about a client, and why

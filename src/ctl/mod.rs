@@ -155,6 +155,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::ResetStatistics
         | Verb::Report(_)
         | Verb::List { .. }
+        | Verb::Rules { .. }
         | Verb::Allow(_)
         | Verb::Remove { .. }
         | Verb::Removable { .. }

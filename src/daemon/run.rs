@@ -198,9 +198,11 @@ fn serve_bus(
     shutdown: watch::Receiver<bool>,
 ) -> Result<(JoinHandle<()>, mpsc::Receiver<ReloadReply>), Failure> {
     let (reload, reloads) = mpsc::channel(1);
+    let conf = served.settings.lists.greylist_conf.as_ref();
     let info = MonitorInfo {
         started_at: SystemClock.now(),
         mode: mode(&served.settings.params),
+        greylist_conf: conf.map_or_else(String::new, |conf| conf.path().display().to_string()),
     };
     let runtime = runtime()?;
     let control = served.control.clone();

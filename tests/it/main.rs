@@ -8,6 +8,8 @@
     reason = "a test that fails here says where"
 )]
 
+mod access_list_differences;
+mod access_list_files;
 mod access_lists;
 mod bus;
 mod crash;

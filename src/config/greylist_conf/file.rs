@@ -40,6 +40,12 @@ impl ConfFile {
         })
     }
 
+    /// Where the file is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file; `None` after an error.
     pub(in crate::config) fn load(&self, found: &mut Diagnostics) -> Option<(Chain, LoadedConf)> {
         let loaded = self.read(found);

@@ -17,6 +17,7 @@ mod pending;
 mod records;
 mod report;
 mod restore;
+mod rules;
 mod statistics;
 mod status;
 mod triplets;
@@ -85,6 +86,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::ResetStatistics => statistics::reset(session).await,
         Verb::Report(options) => report::run(session, options).await,
         Verb::List { list } => entries::list(session, *list).await,
+        Verb::Rules { never } => rules::run(session, *never).await,
         Verb::Allow(options) => entries::allow(session, options).await,
         Verb::Remove { list, pattern } => entries::remove(session, *list, pattern).await,
         Verb::Removable { list } => entries::removable(session, *list).await,

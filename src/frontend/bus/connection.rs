@@ -107,7 +107,7 @@ impl BusService {
         let outgoing = with_timeout(Builder::system().build()).await?;
         let manager = Manager::new(self.control.clone(), self.reload.clone(), sender);
         let manager = Authorizing::new(manager, outgoing.clone());
-        let monitor = Monitor::new(self.control.clone(), self.info);
+        let monitor = Monitor::new(self.control.clone(), self.info.clone());
         let building = Builder::system()
             .serve_at(PATH, monitor)
             .serve_at(PATH, manager)

@@ -47,12 +47,14 @@ use crate::types::Timestamp;
 pub use connection::serve;
 
 /// The constant properties of the Monitor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonitorInfo {
     /// When the daemon was started.
     pub started_at: Timestamp,
     /// How suspicious clients are treated: `greylist`, `tarpit`, `delay` or `targrey`.
     pub mode: &'static str,
+    /// The file of access lists; empty if there is none.
+    pub greylist_conf: String,
 }
 
 /// The result of a reload: the errors for which it was refused, if it was.

@@ -123,6 +123,11 @@ impl Monitor {
         u64::try_from(self.gate.list_errors()).unwrap_or(u64::MAX)
     }
 
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn greylist_conf(&self) -> &str {
+        &self.info.greylist_conf
+    }
+
     #[zbus(property(emits_changed_signal = "false"))]
     fn unreachable_rules(&self) -> u64 {
         u64::try_from(self.gate.unreachable_rules()).unwrap_or(u64::MAX)

@@ -75,6 +75,7 @@ fn anybody_sees_the_properties() {
         ("Mode", "s \"tarpit\""),
         ("StoreState", "s \"ok\""),
         ("ListErrors", "t 0"),
+        ("GreylistConf", "s \"\""),
         ("UnreachableRules", "t 0"),
         ("DnsLists", "a{ss} 0"),
         ("Lookups", "a{st} 2 \"cache_entries\" 0 \"under_way\" 0"),

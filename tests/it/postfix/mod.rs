@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+mod access_lists;
 mod allowed;
 mod checked;
 mod recipes;

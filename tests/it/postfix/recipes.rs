@@ -17,6 +17,7 @@ use super::{
     SENDER, START, STRANGER, Site, assert_accepted, assert_deferred, assert_one_header,
     greylist_headers,
 };
+use crate::access_list_files::S25R;
 use crate::dns_lists::ListServer;
 use crate::manual::{self, Recipe};
 
@@ -28,6 +29,7 @@ const DYNAMIC: Peer = Peer::new("220-139-165-188.dynamic.example.net", "203.0.11
 const LINE: Peer = Peer::new("user12345.example.org", "203.0.113.130");
 const EXCEPTED: Peer = Peer::new("mail-lf1-x12a.google.com", "198.51.100.20");
 const OWN_EXCEPTED: Peer = Peer::new("out-12-07.friend.example", "198.51.100.30");
+const EXCEPTED_BY_FILE: Peer = Peer::new("mx7.isp.example", "198.51.100.40");
 const NAMELESS: Peer = Peer {
     name: None,
     reverse_name: "[UNAVAILABLE]",
@@ -517,6 +519,29 @@ fn by_the_recipe_of_targrey_who_pipelines_blindly_is_stopped_and_never_whitelist
             assert_accepted(&site.attempt(DYNAMIC, SENDER, BEN));
         });
     });
+}
+
+#[test]
+fn by_the_recipe_for_milter_greylist_its_file_decides() {
+    let server = ListServer::start();
+    let mut recipe = recipe("Moving from milter-greylist");
+    let theirs = "/etc/milter-greylist/greylist.conf";
+    recipe.options = replaced(&recipe.options, theirs, "/etc/postfix/greylist.conf");
+    recipe.options = format!("{} --resolver={}", recipe.options, server.address);
+    let file = ("greylist.conf".to_owned(), S25R.to_owned());
+    recipe.files.push(file);
+    let Some(site) = start(&recipe) else { return };
+    site.deliver(&mut site.open(EXCEPTED_BY_FILE), ANNA);
+    for (peer, rule) in [(NAMELESS, 0), (DYNAMIC, 1), (LINE, 2)] {
+        let mut session = site.open(peer);
+        let sender = format!("rule{rule}@stranger.example");
+        let want = format!("450 4.2.0 <{ANNA}>: Recipient address rejected: S25R rule {rule}");
+        assert_eq!(session.attempt(&sender, ANNA).to_string(), want);
+        site.clock.advance(300);
+        assert_accepted(&session.attempt(&sender, ANNA));
+        session.data();
+        assert_one_header(&site.postfix.message("anna"), 300, site.clock.now());
+    }
 }
 
 #[test]

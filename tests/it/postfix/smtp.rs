@@ -58,6 +58,11 @@ pub(super) struct Session {
 impl Session {
     /// Connects, says who the client is and greets.
     pub(super) fn open(server: SocketAddr, peer: Peer) -> Self {
+        Self::authenticated(server, peer, "[UNAVAILABLE]")
+    }
+
+    /// The same for a client that has logged in as this user.
+    pub(super) fn authenticated(server: SocketAddr, peer: Peer, user: &str) -> Self {
         let stream = TcpStream::connect(server).expect("Postfix accepts");
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -68,7 +73,7 @@ impl Session {
         let banner = session.reply();
         assert!(banner.is_good(), "{banner}");
         session.must(&format!(
-            "XCLIENT NAME={} REVERSE_NAME={} ADDR={}",
+            "XCLIENT NAME={} REVERSE_NAME={} ADDR={} LOGIN={user}",
             peer.name.unwrap_or("[UNAVAILABLE]"),
             peer.reverse_name,
             peer.address
