@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
 
 /// Largest list file in bytes: room for two million networks, and none for `/dev/zero`.
 pub const MAX_LIST_BYTES: u64 = 64 << 20;
@@ -32,8 +34,34 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The error about a file that an option names.
+pub(super) fn unreadable(option: &'static str, path: &Path, error: &io::Error) -> Diagnostic {
+    Diagnostic::option(
+        option,
+        format!("{}: {}", path.display(), explain(path, error)),
+    )
+}
+
+impl Diagnostics {
+    /// The path of a file that an option names. A relative one is refused: the directory of the daemon is not the one of
+    /// the shell in which the administrator tries a command line.
+    pub(super) fn absolute(&mut self, option: &'static str, path: PathBuf) -> Option<PathBuf> {
+        if path.is_absolute() {
+            return Some(path);
+        }
+        self.error(
+            option,
+            format!(
+                "{:?} is a relative path; write it from / on, because the daemon runs in another directory",
+                path.display().to_string()
+            ),
+        );
+        None
+    }
+}
+
 /// The error message, with advice if the sandbox of the unit is the likely cause.
-pub(super) fn explain(path: &Path, error: &io::Error) -> String {
+fn explain(path: &Path, error: &io::Error) -> String {
     let hidden = ["/home", "/root", "/run/user"]
         .iter()
         .any(|hidden| path.starts_with(hidden));

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
+use crate::types::Prefix;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::greylist_conf::{ConfFile, LoadedConf};
@@ -21,6 +22,13 @@ use super::{file, tables};
 /// Maximum number of warnings about entries of one file that never match: a list in another format must not fill the
 /// log.
 const MAX_DEAD_WARNINGS: usize = 100;
+
+/// The options of the lists.
+const CLIENTS_OPTION: &str = "--whitelist-clients";
+const RECIPIENTS_OPTION: &str = "--whitelist-recipients";
+const SENDERS_OPTION: &str = "--whitelist-senders";
+const EXCEPTIONS_OPTION: &str = "--s25r-exceptions";
+const OPTED_IN_OPTION: &str = "--greylist-recipients";
 
 /// The default directory of the lists.
 const DIRECTORY: &str = "/etc/stargrey";
@@ -78,6 +86,8 @@ struct EntryType<P> {
     is_dead: fn(&P) -> bool,
     /// Why it never matches; slower than `is_dead`.
     dead: fn(&P) -> Option<Dead>,
+    /// The network that a text was read as, although it names a host in it.
+    network_of_host: fn(&P, &str) -> Option<Prefix>,
 }
 
 /// Clients.
@@ -85,6 +95,7 @@ const CLIENTS: EntryType<ClientPattern> = EntryType {
     parse: ClientPattern::parse,
     is_dead: ClientPattern::is_dead,
     dead: ClientPattern::dead,
+    network_of_host: ClientPattern::network_of_host,
 };
 
 /// Mail addresses.
@@ -92,6 +103,7 @@ const ADDRESSES: EntryType<AddressPattern> = EntryType {
     parse: AddressPattern::parse,
     is_dead: AddressPattern::is_dead,
     dead: AddressPattern::dead,
+    network_of_host: |_, _| None,
 };
 
 impl Files {
@@ -113,33 +125,47 @@ impl ListFiles {
     /// The files given by options, else the packaged ones. Tables of unknown kinds are left out and reported.
     #[must_use]
     pub fn new(options: &Options, found: &mut Diagnostics) -> Self {
-        let files = |given: &[String], name| {
-            if given.is_empty() {
+        let mut files = |option, paths: &[String], name| {
+            if paths.is_empty() {
                 Files::Default(name)
             } else {
-                Files::Given(given.iter().map(PathBuf::from).collect())
+                Files::Given(given(option, paths, found))
             }
         };
         Self {
-            clients: files(&options.whitelist_clients, "whitelist_clients"),
-            recipients: files(&options.whitelist_recipients, "whitelist_recipients"),
-            senders: files(&options.whitelist_senders, "whitelist_senders"),
+            clients: files(
+                CLIENTS_OPTION,
+                &options.whitelist_clients,
+                "whitelist_clients",
+            ),
+            recipients: files(
+                RECIPIENTS_OPTION,
+                &options.whitelist_recipients,
+                "whitelist_recipients",
+            ),
+            senders: files(
+                SENDERS_OPTION,
+                &options.whitelist_senders,
+                "whitelist_senders",
+            ),
             // They also say whose names are no lines of end users.
             s25r_exceptions: if options.uses_s25r() {
-                files(&options.s25r_exceptions, "s25r_exceptions")
+                files(
+                    EXCEPTIONS_OPTION,
+                    &options.s25r_exceptions,
+                    "s25r_exceptions",
+                )
             } else {
                 Files::Given(Vec::new())
             },
-            greylist_recipients: Files::Given(
-                options
-                    .greylist_recipients
-                    .iter()
-                    .map(PathBuf::from)
-                    .collect(),
-            ),
+            greylist_recipients: Files::Given(given(
+                OPTED_IN_OPTION,
+                &options.greylist_recipients,
+                found,
+            )),
             tables: tables(options, found),
             greylist_results: options.greylist_result.clone(),
-            greylist_conf: ConfFile::new(options),
+            greylist_conf: ConfFile::new(options, found),
         }
     }
 
@@ -148,9 +174,14 @@ impl ListFiles {
     #[must_use]
     pub fn load(&self) -> Loaded {
         let mut findings = Diagnostics::default();
-        let clients = read_all(&self.clients, &CLIENTS, &mut findings);
-        let recipients = read_all(&self.recipients, &ADDRESSES, &mut findings);
-        let senders = read_all(&self.senders, &ADDRESSES, &mut findings);
+        let clients = read_all(&self.clients, CLIENTS_OPTION, &CLIENTS, &mut findings);
+        let recipients = read_all(
+            &self.recipients,
+            RECIPIENTS_OPTION,
+            &ADDRESSES,
+            &mut findings,
+        );
+        let senders = read_all(&self.senders, SENDERS_OPTION, &ADDRESSES, &mut findings);
         let (access, of_tables) = tables::load(&self.tables, &self.greylist_results);
         findings.warnings.extend(of_tables.warnings);
         let mut table_errors = of_tables.errors;
@@ -159,8 +190,18 @@ impl ListFiles {
         let (chain, conf) = conf.and_then(|conf| conf.load(&mut of_conf)).unzip();
         table_errors.extend(of_conf.errors);
         findings.warnings.extend(of_conf.warnings);
-        let exceptions = read_all(&self.s25r_exceptions, &CLIENTS, &mut findings);
-        let opted_in = read_all(&self.greylist_recipients, &ADDRESSES, &mut findings);
+        let exceptions = read_all(
+            &self.s25r_exceptions,
+            EXCEPTIONS_OPTION,
+            &CLIENTS,
+            &mut findings,
+        );
+        let opted_in = read_all(
+            &self.greylist_recipients,
+            OPTED_IN_OPTION,
+            &ADDRESSES,
+            &mut findings,
+        );
         let lists = Lists {
             clients: list_or_empty(ClientList::new(clients), &self.clients, &mut findings),
             recipients: list_or_empty(
@@ -197,11 +238,23 @@ fn tables(options: &Options, found: &mut Diagnostics) -> Vec<TableFile> {
     let mut tables = Vec::new();
     for text in &options.client_access {
         match TableFile::parse(text) {
-            Ok(table) => tables.push(table),
-            Err(error) => found.error("--client-access", error),
+            Ok(table) => tables.extend(
+                found
+                    .absolute(tables::OPTION, table.path.clone())
+                    .map(|_| table),
+            ),
+            Err(error) => found.error(tables::OPTION, error),
         }
     }
     tables
+}
+
+/// The files that an option names.
+fn given(option: &'static str, paths: &[String], found: &mut Diagnostics) -> Vec<PathBuf> {
+    let paths = paths.iter().map(PathBuf::from);
+    paths
+        .filter_map(|path| found.absolute(option, path))
+        .collect()
 }
 
 /// Parses the content of a file as a client list; returns every error too.
@@ -257,7 +310,12 @@ fn list_or_empty<T: Default>(
 }
 
 /// Reads the entries of several files.
-fn read_all<P>(files: &Files, kind: &EntryType<P>, findings: &mut Diagnostics) -> Vec<(P, Entry)> {
+fn read_all<P>(
+    files: &Files,
+    option: &'static str,
+    kind: &EntryType<P>,
+    findings: &mut Diagnostics,
+) -> Vec<(P, Entry)> {
     let mut entries = Vec::new();
     for path in files.paths() {
         match file::read(&path) {
@@ -274,7 +332,7 @@ fn read_all<P>(files: &Files, kind: &EntryType<P>, findings: &mut Diagnostics) -
             }
             Err(error) => findings
                 .errors
-                .push(Diagnostic::file(&path, file::explain(&path, &error))),
+                .push(file::unreadable(option, &path, &error)),
         }
     }
     entries
@@ -313,6 +371,12 @@ fn read_entries<P>(
                         Diagnostic::line(path, line, format!("{text:?} never matches: {why}"))
                     }));
                 }
+                if let Some(network) = (kind.network_of_host)(&pattern, text) {
+                    let warning = format!("{text:?} is a host in a network, and read as {network}");
+                    findings
+                        .warnings
+                        .push(Diagnostic::line(path, line, warning));
+                }
                 entries.push((pattern, Entry::in_file(&file, line, text)));
             }
             Err(error) => {
@@ -345,7 +409,7 @@ mod tests {
         let path = directory.path().join("clients");
         fs::write(
             &path,
-            b"\xef\xbb\xbf# comment\n\nexample.org # why\n two words\n/(/\r\n\xff\n192.0.2.0/24\r\n10.0.0.0/99",
+            b"\xef\xbb\xbf# comment\n\nexample.org # why\n two words\n/(/\r\n\xff\n192.0.2.7/24\r\n10.0.0.0/99",
         )
         .unwrap();
         let missing = directory.path().join("missing");
@@ -362,12 +426,16 @@ mod tests {
             format!("{}:5: \"/(/\": ", path.display()),
             format!("{}:6: ", path.display()),
             format!("{}:8: \"10.0.0.0/99\": ", path.display()),
-            format!("{}: ", missing.display()),
+            format!("--whitelist-clients: {}: ", missing.display()),
         ];
         assert_eq!(errors.len(), begins.len(), "{errors:?}");
         for (error, begin) in errors.iter().zip(&begins) {
             assert!(error.starts_with(begin), "{error}");
         }
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let warning = "is a host in a network, and read as 192.0.2.0/24";
+        let warning = format!("{}:7: \"192.0.2.7/24\" {warning}", path.display());
+        assert_eq!(warnings, [warning]);
     }
 
     /// A client list of one file.

@@ -31,6 +31,9 @@ use super::file;
 pub use expressions::Dialect;
 pub use kind::{TableFile, TableFileError, TableKind};
 
+/// The option of tables.
+pub(super) const OPTION: &str = "--client-access";
+
 /// Why a line is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum LineError {
@@ -84,7 +87,7 @@ pub fn load(files: &[TableFile], greylist_results: &[String]) -> (AccessTables, 
         match file::read(&file.path) {
             Ok(bytes) => add(&mut tables, file, &bytes, greylist_results, &mut findings),
             Err(error) => {
-                let error = Diagnostic::file(&file.path, file::explain(&file.path, &error));
+                let error = file::unreadable(OPTION, &file.path, &error);
                 findings.errors.push(error);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::live_rules::{Addition, has_ended, is_open};
-use crate::service::pattern::{never_matches, normal};
+use crate::service::pattern::{network_of_host, never_matches, normal};
 use crate::store::{Commit, StoreError};
 use crate::types::{Span, Timestamp};
 
@@ -156,6 +156,12 @@ impl Control {
             return Err(ControlError::MatchesNothing {
                 pattern: pattern.to_owned(),
                 why,
+            });
+        }
+        if let Some(network) = network_of_host(&meaning, pattern.trim()) {
+            return Err(ControlError::HostInNetwork {
+                pattern: pattern.to_owned(),
+                network,
             });
         }
         let now = self.0.now();

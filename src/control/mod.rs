@@ -26,6 +26,7 @@ use crate::service::internals::Inner;
 use crate::service::worker::{AdminTask, AdminTaskError, Message};
 use crate::service::{Gate, Internals};
 use crate::store::{Commit, Reader, Records, RequestError, StoreError, StoreRefusal};
+use crate::types::Prefix;
 use crate::types::sync::Mutex;
 
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
@@ -54,6 +55,14 @@ pub enum ControlError {
         pattern: String,
         /// Why.
         why: Dead,
+    },
+    /// The pattern is a network, written with a host in it.
+    #[error("{pattern:?} is a host in a network; write {network}, or the address alone")]
+    HostInNetwork {
+        /// The pattern.
+        pattern: String,
+        /// The network.
+        network: Prefix,
     },
     /// Together with those of the existing entries, the expressions would be too large.
     #[error(

@@ -268,7 +268,7 @@ async fn an_entry_keeps_what_is_not_given_however_it_is_spelled() {
             at(3600),
         ),
         (
-            "2001:db8:0::7/32",
+            "2001:db8:0::/32",
             None,
             Unchanged,
             Some("Ann"),
@@ -948,4 +948,19 @@ async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
     assert_eq!(reason("2@x").await, Reason::New, "it is the backup now");
     drop((gate, control));
     worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_network_that_is_written_with_a_host_in_it_is_refused() {
+    let site = Site::new(Params::default());
+    let control = site.control();
+    for (pattern, network) in [
+        ("192.0.2.10/24", "192.0.2.0/24"),
+        ("2001:db8::1/32", "2001:db8::/32"),
+    ] {
+        let put = control.put_entry(ListName::Client, pattern, None, Lifetime::Unchanged);
+        let error = put.await.unwrap_err().to_string();
+        let want = format!("{pattern:?} is a host in a network; write {network}");
+        assert!(error.starts_with(&want), "{error}");
+    }
 }

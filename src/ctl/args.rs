@@ -367,7 +367,7 @@ pub struct Pending {
     #[arg(long)]
     pub retrying: bool,
 
-    /// Only from this client: an address, a network, or `NAME[ADDRESS]`
+    /// Only from this client: an address, a network, NAME[ADDRESS], or with --lookup-by-domain a domain
     #[arg(long, value_name = "CLIENT")]
     pub client: Option<String>,
 
@@ -413,6 +413,10 @@ pub struct Explain {
     #[arg(long)]
     pub no_lookup: bool,
 
+    /// HELO name of the client; SPF of <> depends on it
+    #[arg(long, value_name = "NAME")]
+    pub helo: Option<String>,
+
     /// The client has authenticated itself (SASL)
     #[arg(long)]
     pub authenticated: bool,
@@ -422,7 +426,7 @@ pub struct Explain {
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub struct Forget {
-    /// Only records of this client: an address, a network, or `NAME[ADDRESS]`
+    /// Only records of this client: an address, a network, NAME[ADDRESS], or with --lookup-by-domain a domain
     #[arg(long, value_name = "CLIENT", group = "what")]
     pub client: Option<String>,
 

@@ -177,9 +177,11 @@ fn check(
             errors.extend(more);
         }
     }
+    let without_files = unit.as_ref().and_then(UnitOptions::without_files);
     let unit = unit.unwrap_or_default();
     let about_options = |error: &Diagnostic| format!("{}{error}", unit.prefix);
     let mut warnings: Vec<String> = warnings.iter().map(about_options).collect();
+    warnings.extend(without_files);
     let mut errors: Vec<String> = errors.iter().map(about_options).collect();
     // What is wrong with the options is among the errors already.
     let loaded = ListFiles::new(options, &mut Diagnostics::default()).load();

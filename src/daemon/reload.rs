@@ -38,7 +38,9 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
             log::error!(
                 "reload failed, keeping the old lists: fix the errors above and reload again"
             );
-            Err([loaded.errors, loaded.table_errors].concat())
+            let errors = [loaded.errors, loaded.table_errors].concat();
+            gate.set_list_errors(errors.len());
+            Err(errors)
         }
         Err(error) => {
             let text = format!("reload failed, keeping the old lists: {error}");

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::Diagnostic;
 use crate::config::environment_file::{Assignment, assignments, words};
@@ -26,6 +26,8 @@ pub(super) struct UnitOptions {
     pub(super) options: Vec<OsString>,
     /// `POSTGREY_TEXT`.
     pub(super) postgrey_text: Option<String>,
+    /// The option files that exist.
+    pub(super) files: Vec<PathBuf>,
     /// Errors for what systemd would refuse or ignore.
     pub(super) errors: Vec<Diagnostic>,
 }
@@ -42,7 +44,11 @@ impl UnitOptions {
     fn read(files: &[&Path]) -> Self {
         let mut unit = Self::default();
         for path in files {
-            match std::fs::read(path) {
+            let read = std::fs::read(path);
+            if !matches!(&read, Err(error) if error.kind() == ErrorKind::NotFound) {
+                unit.files.push(path.to_path_buf());
+            }
+            match read {
                 Ok(bytes) => match loaded(path, &bytes) {
                     Ok(found) => unit.take(path, found),
                     Err(errors) => unit.errors.extend(errors),
@@ -55,6 +61,14 @@ impl UnitOptions {
             }
         }
         unit
+    }
+
+    /// What is checked if there is no file.
+    pub(super) fn without_files(&self) -> Option<String> {
+        let [debian, rpm] = FILES;
+        self.files
+            .is_empty()
+            .then(|| format!("neither {debian} nor {rpm} exists: checking the default options"))
     }
 
     fn take(&mut self, path: &Path, found: Vec<Assignment>) {

@@ -148,7 +148,7 @@ impl Change {
                 "{zone}: {MOST_SILENT} lookups in a row without a reply; asking once in {} s from now on",
                 LEFT_OUT.as_secs()
             ),
-            Self::RepliesAgain => log::warn!("{zone}: replies again"),
+            Self::RepliesAgain => log::info!("{zone}: replies again"),
             Self::Refuses(code) if code.is_unspecified() => log::warn!(
                 "{zone}: replies with an address outside 127.0.0.0/8: does the zone exist?"
             ),

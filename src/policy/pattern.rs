@@ -155,6 +155,19 @@ fn compile(expressions: &[&str], size: usize) -> Result<ExpressionSet, regex::Er
     })
 }
 
+impl ClientPattern {
+    /// The network that `text` was read as, if it names a host in it: `192.0.2.0/24` for `192.0.2.7/24`.
+    #[must_use]
+    pub fn network_of_host(&self, text: &str) -> Option<Prefix> {
+        let Self::Network(network) = self else {
+            return None;
+        };
+        let address: IpAddr = text.split_once('/')?.0.parse().ok()?;
+        let is_first = [address, address.to_canonical()].contains(&network.address());
+        (!is_first).then_some(*network)
+    }
+}
+
 /// `a.b.c.d`, `a.b.c.d/len`, `a.b.c` (a /24) or `a.b` (a /16); `None` for another form.
 fn ipv4(text: &str) -> Result<Option<Prefix>, PatternError> {
     let (address, length) = match text.split_once('/') {
@@ -215,6 +228,31 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(ClientPattern::parse(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_in_a_network_is_told_from_the_network() {
+        for (text, want) in [
+            ("192.0.2.10/24", Some("192.0.2.0/24")),
+            ("192.0.2.0/24", None),
+            ("192.0.2.10/32", None),
+            ("192.0.2.10", None),
+            ("192.0.2", None),
+            ("2001:db8::1/32", Some("2001:db8::/32")),
+            ("2001:DB8::/32", None),
+            ("::ffff:192.0.2.0/120", None),
+            ("::ffff:192.0.2.1/120", Some("192.0.2.0/24")),
+            ("mx.example.org", None),
+            ("/192.0.2.1/", None),
+        ] {
+            let pattern = ClientPattern::parse(text).unwrap();
+            let got = pattern.network_of_host(text);
+            assert_eq!(
+                got.map(|network| network.to_string()).as_deref(),
+                want,
+                "{text}"
+            );
         }
     }
 

@@ -17,6 +17,13 @@ pub(crate) struct LookupTrace {
     pub(crate) effects: Option<Box<Effects>>,
 }
 
+impl LookupTrace {
+    /// How many lists have not replied, or with an error code.
+    pub(crate) fn silent_lists(&self) -> u32 {
+        self.score.map_or(0, |score| score.silent)
+    }
+}
+
 impl Trace for LookupTrace {
     fn restart(&mut self) {
         self.answers.clear();

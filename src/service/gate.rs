@@ -123,7 +123,8 @@ impl Gate {
     /// Decides an attempt. `now` is read from the clock if it is `None`.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let mut heard = LookupTrace::default();
-        let decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
+        let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
+        decision.silent_lists = heard.silent_lists();
         if !decision.is_repeat {
             if let Some(effects) = heard.effects.take() {
                 let keys = self.0.instance_cache.keys(attempt);
@@ -154,12 +155,12 @@ impl Gate {
         self.0.stats.count_change(Change::Reload);
     }
 
-    /// Sets the number of errors in the files of the active lists.
+    /// Sets the number of errors in the files of the lists when they were last read.
     pub fn set_list_errors(&self, errors: usize) {
         self.0.list_errors.store(errors, Ordering::Relaxed);
     }
 
-    /// Errors in the list files, for which something was left out of the lists.
+    /// Errors in the list files when they were last read: something was left out of the lists, or the old ones were kept.
     #[must_use]
     pub fn list_errors(&self) -> usize {
         self.0.list_errors.load(Ordering::Relaxed)

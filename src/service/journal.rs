@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
-//!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, spf=RESULT][, tarpit=SECONDS|WHY NOT]
+//!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, entry=FILE:LINE][, dnsbl_silent=N][, spf=RESULT]
+//!     [, tarpit=SECONDS|WHY NOT]
 //! ```
 //!
 //! Up to the recipient, the line is Postgrey's, so that tools that read its log work; additional fields follow. Empty
@@ -13,6 +14,7 @@
 //! suspicious.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use log::{Level, Record};
 
@@ -20,7 +22,7 @@ use super::Decision;
 use crate::policy::{
     Attempt, Because, Outcome, Reason, Remaining, Stage, Suspicion, Tarpitting, Verdict,
 };
-use crate::types::{Printable, Unbroken};
+use crate::types::{ListName, Printable, Unbroken};
 
 /// The journal fields of a decision.
 pub const FIELDS: &[&str] = &[
@@ -31,6 +33,7 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_RETRIES_MISSING",
     "STARGREY_S25R",
     "STARGREY_DNSBL",
+    "STARGREY_DNSBL_SILENT",
     "STARGREY_SPF",
     "STARGREY_TARPIT",
     "STARGREY_CLIENT_NAME",
@@ -159,6 +162,13 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
         Some(Suspicion::DnsLists(weight)) => write!(line, ", dnsbl={weight}")?,
         Some(Suspicion::Entry(_)) | None => {}
     }
+    if let Some((file, entry_line)) = place(decision) {
+        let file = file.as_os_str().as_encoded_bytes();
+        write!(line, ", entry={}:{entry_line}", Unbroken(file))?;
+    }
+    if decision.silent_lists > 0 {
+        write!(line, ", dnsbl_silent={}", decision.silent_lists)?;
+    }
     if let Some(spf) = decision.spf {
         write!(line, ", spf={}", spf.word())?;
     }
@@ -166,6 +176,22 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
         write!(line, ", tarpit={tarpit}")?;
     }
     Ok(())
+}
+
+/// Where the entry of a table or of greylist.conf is that decided, or that made the client suspicious. Entries of the
+/// whitelists have reasons that say as much.
+fn place(decision: &Decision) -> Option<(&Path, u32)> {
+    let entry = decision.outcome.entry()?;
+    match entry.list {
+        ListName::ClientAccess | ListName::GreylistConf => {}
+        ListName::Client
+        | ListName::Recipient
+        | ListName::Sender
+        | ListName::S25rException
+        | ListName::GreylistRecipient => return None,
+    }
+    let entry = decision.rules.entry(entry)?;
+    Some((entry.place()?.0, entry.line()?))
 }
 
 /// The length of the sleep, or why there was none.
@@ -205,6 +231,9 @@ fn fields(attempt: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, Stri
         Some(Suspicion::S25r(rule)) => fields.push(("STARGREY_S25R", rule.to_string())),
         Some(Suspicion::DnsLists(weight)) => fields.push(("STARGREY_DNSBL", weight.to_string())),
         Some(Suspicion::Entry(_)) | None => {}
+    }
+    if decision.silent_lists > 0 {
+        fields.push(("STARGREY_DNSBL_SILENT", decision.silent_lists.to_string()));
     }
     if let Some(spf) = decision.spf {
         fields.push(("STARGREY_SPF", spf.word().to_owned()));

@@ -2,6 +2,7 @@
 
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{Dead, ListName};
+use crate::types::Prefix;
 
 /// A parsed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,14 @@ pub(crate) fn never_matches(pattern: &Pattern) -> Option<Dead> {
     match pattern {
         Pattern::Client(pattern) => pattern.dead(),
         Pattern::Address(pattern) => pattern.dead(),
+    }
+}
+
+/// The network that a text was read as, although it names a host in it.
+pub(crate) fn network_of_host(pattern: &Pattern, text: &str) -> Option<Prefix> {
+    match pattern {
+        Pattern::Client(pattern) => pattern.network_of_host(text),
+        Pattern::Address(_) => None,
     }
 }
 

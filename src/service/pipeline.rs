@@ -65,6 +65,8 @@ pub struct Decision {
     pub is_repeat: bool,
     /// The result of SPF, if it was evaluated.
     pub spf: Option<SpfResult>,
+    /// How many DNS lists have not replied, or with an error code.
+    pub silent_lists: u32,
 }
 
 /// Passes the steps on, and keeps the result of SPF for the decision.
@@ -158,6 +160,7 @@ impl Inner {
                 rules,
                 is_repeat: true,
                 spf: None,
+                silent_lists: 0,
             };
         }
         let context = Context {
@@ -194,6 +197,7 @@ impl Inner {
             rules,
             is_repeat,
             spf: trace.spf,
+            silent_lists: 0,
         }
     }
 
@@ -219,6 +223,7 @@ impl Inner {
             rules,
             is_repeat: false,
             spf: None,
+            silent_lists: 0,
         }
     }
 

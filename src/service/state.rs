@@ -128,7 +128,7 @@ impl StoreState {
         self.stalled.store(false, Ordering::Relaxed);
         let mut failure = self.failure.write();
         if failure.take().is_some() {
-            log::warn!("the database is available again");
+            log::info!("the database is available again");
         }
     }
 
@@ -212,7 +212,7 @@ impl StoreState {
             Expiry::Suspended => log::warn!(
                 "the clock has jumped by more than an hour: expiry suspended for 24 hours, or until the jump is undone"
             ),
-            Expiry::Applies => log::warn!("clock is plausible again: expiry resumed"),
+            Expiry::Applies => log::info!("clock is plausible again: expiry resumed"),
         }
     }
 }

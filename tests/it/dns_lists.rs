@@ -162,6 +162,9 @@ fn ask(daemon: &Daemon, address: &str, recipient: &str) -> String {
     ))
 }
 
+/// The end of a line of the log where a list has replied with an error code.
+const ILL: &str = ", dnsbl_silent=1";
+
 #[test]
 fn only_clients_whose_weights_reach_the_threshold_are_greylisted() {
     let server = ListServer::start();
@@ -169,11 +172,16 @@ fn only_clients_whose_weights_reach_the_threshold_are_greylisted() {
                  six.example*2, ill.example*9";
     let (daemon, clock) = start(server.address, sites, &["--dnsbl-threshold=2"]);
     let cases = [
-        ("192.0.2.1", "DUNNO", "not-suspicious", ""),
-        ("192.0.2.2", GREYLISTED, "new", ", dnsbl=2"),
-        ("192.0.2.3", "DUNNO", "not-suspicious", ""),
-        ("192.0.2.4", "DUNNO", "not-suspicious", ""),
-        ("2001:db8::7", GREYLISTED, "new", ", dnsbl=2"),
+        ("192.0.2.1", "DUNNO", "not-suspicious", ILL),
+        ("192.0.2.2", GREYLISTED, "new", ", dnsbl=2, dnsbl_silent=1"),
+        ("192.0.2.3", "DUNNO", "not-suspicious", ILL),
+        ("192.0.2.4", "DUNNO", "not-suspicious", ILL),
+        (
+            "2001:db8::7",
+            GREYLISTED,
+            "new",
+            ", dnsbl=2, dnsbl_silent=1",
+        ),
         ("2001:4860::7", "DUNNO", "not-suspicious", ""),
         ("10.1.2.3", "DUNNO", "not-suspicious", ""),
     ];
@@ -365,6 +373,26 @@ fn retried(options: &[&str], sender: &str, [first, retry]: [(&str, &str); 2]) ->
     assert_eq!(ask(first), GREYLISTED, "{first:?}");
     clock.advance(300);
     ask(retry)
+}
+
+#[test]
+fn spf_of_a_bounce_is_explained_by_the_helo_name() {
+    let server = ListServer::start();
+    let resolver = format!("--resolver={}", server.address);
+    let on = OnBus::start(&["--s25r", "--spf-excuses", &resolver]);
+    let client = "1-2-3-4.example.net[198.51.100.7]";
+    let asked = ["explain", client, "<>", "joe@x.example"];
+    for (helo, want) in [
+        (None, "deferred"),
+        (Some("--helo=anybody.example.com"), "deferred"),
+        (Some("--helo=pool.example.com"), "passes"),
+    ] {
+        let mut asked = asked.to_vec();
+        asked.extend(helo);
+        let (_, text) = on.ctl(&asked);
+        let line = format!("Next attempt: {want}\n");
+        assert!(text.contains(&line), "{helo:?}: {text}");
+    }
 }
 
 #[test]

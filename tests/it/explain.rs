@@ -43,6 +43,7 @@ fn line(text: &str, label: &str) -> String {
 fn it_says_what_is_before_it_says_what_the_next_attempt_would_get() {
     let (on, clock) = started(&["--retry-count=2", "--auto-whitelist-clients=2"]);
     let early = "the delay is not over, or more retries are required (early-retry)";
+    let retries = "more retries are required (early-retry)";
     let new = "this client network, sender and recipient have not been seen together, or too long ago (new)";
     let found = "this client network, sender and recipient have waited long enough (triplet-found)";
     // What is done before, how much later it is asked, and what is said then.
@@ -66,7 +67,7 @@ fn it_says_what_is_before_it_says_what_the_next_attempt_would_get() {
             260,
             "waiting; first seen Fri 2027-01-15 08:00:00 UTC (5min ago), retried 1 time since, too early",
             "deferred",
-            early,
+            retries,
         ),
         (
             true,
@@ -114,9 +115,9 @@ fn a_mail_that_waits_as_it_is_read_out_on_the_telephone() {
    Recipient: bob@example.net
        State: waiting; first seen Fri 2027-01-15 08:00:00 UTC (40s ago), not retried since
 Next attempt: deferred
-     Because: the delay is not over, or more retries are required (early-retry)
+     Because: the delay is not over (early-retry)
       Passes: with a retry after Fri 2027-01-15 08:05:00 UTC, in 4min 20s; but no later than Sun 2027-01-17 08:00:00 UTC
-  To Postfix: DEFER_IF_PERMIT Greylisted, please try again in 260 seconds
+  To Postfix: DEFER_IF_PERMIT 4.2.0 Greylisted, please try again in 260 seconds
 
 Step by step:
    client-whitelist: no entry matches

@@ -269,6 +269,11 @@ fn check_without_options_checks_those_of_the_unit() {
             "{said}"
         );
     }
+    fs::remove_file(&file).unwrap();
+    let output = with_directory(etc.path(), "/etc/default", &["--check"]).output();
+    let said = stderr(&output.unwrap());
+    let warning = "warning: neither /etc/default/stargrey nor /etc/sysconfig/stargrey exists";
+    assert!(said.starts_with(warning), "{said}");
 }
 
 #[test]

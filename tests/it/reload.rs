@@ -34,10 +34,12 @@ fn a_good_set_comes_into_force_and_a_bad_one_is_refused_as_a_whole() {
     );
     let place = format!("{}:2: ", list.display());
     daemon.log_until(|log| log.contains(&place) && log.contains("keeping the old lists"));
+    daemon.wait_for("STATUS=DEGRADED: 1 error in the lists, see the log");
 
     fs::write(&list, "three.example\n").unwrap();
     daemon.reload();
     assert!(is_listed(&daemon, "three.example", "d@b"));
+    daemon.wait_for("STATUS=6 requests:");
 }
 
 #[test]

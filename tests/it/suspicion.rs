@@ -125,7 +125,8 @@ fn a_table_that_is_missing_ends_the_start() {
     let mut command = daemon.command();
     command.arg("--client-access=/nonexistent/table");
     assert_eq!(command.status().unwrap().code(), Some(78));
-    assert!(daemon.log().contains("/nonexistent/table: "));
+    let error = "--client-access: /nonexistent/table: No such file";
+    assert!(daemon.log().contains(error), "{}", daemon.log());
 }
 
 #[test]
@@ -175,8 +176,12 @@ const CALLS: &str = "/^cable/ check_greylist\n";
 const NAMED: &str = "/^cable/ My_Class\n";
 
 const NOT_SUSPICIOUS: Around = ("action=pass, reason=not suspicious,", "");
-const PERMIT: Around = ("action=pass, reason=client access permit,", "");
 const NEW: Around = ("action=greylist, reason=new,", "");
+const PERMIT_LINE_1: Around = (
+    "action=pass, reason=client access permit,",
+    ", entry=DIR/table:1",
+);
+const NEW_LINE_1: Around = ("action=greylist, reason=new,", ", entry=DIR/table:1");
 const NEW_WORD: Around = ("action=greylist, reason=new,", ", s25r=7");
 const NEW_LINE: Around = ("action=greylist, reason=new,", ", s25r=1");
 
@@ -198,14 +203,14 @@ const SETTLED: &[Row] = &[
     (&["--s25r", "--unmatched=greylist"], "", MAIL, false, NEW),
     (&["--s25r", "--unmatched=greylist"], "", "a1-2.friend.example", false, NEW),
     (&[ACCESS], EXCUSES, MAIL, false, NEW),
-    (&[ACCESS], EXCUSES, "www.example.org", true, PERMIT),
+    (&[ACCESS], EXCUSES, "www.example.org", true, PERMIT_LINE_1),
     (&[ACCESS, "--unmatched=pass"], EXCUSES, MAIL, true, NOT_SUSPICIOUS),
     (&[ACCESS], CALLS, MAIL, true, NOT_SUSPICIOUS),
-    (&[ACCESS], CALLS, "cable.example", false, NEW),
+    (&[ACCESS], CALLS, "cable.example", false, NEW_LINE_1),
     (&[ACCESS, "--unmatched=greylist"], CALLS, MAIL, false, NEW),
-    (&[ACCESS, "--greylist-result=my_class"], NAMED, "cable.example", false, NEW),
+    (&[ACCESS, "--greylist-result=my_class"], NAMED, "cable.example", false, NEW_LINE_1),
     (&[ACCESS, "--greylist-result=my_class"], NAMED, MAIL, true, NOT_SUSPICIOUS),
-    (&[ACCESS, "--s25r"], EXCUSES, "www12345.example", true, PERMIT),
+    (&[ACCESS, "--s25r"], EXCUSES, "www12345.example", true, PERMIT_LINE_1),
     (&[ACCESS, "--s25r"], EXCUSES, MAIL, true, NOT_SUSPICIOUS),
     (&[ACCESS, "--s25r"], EXCUSES, DYNAMIC, false, NEW_LINE),
 ];
@@ -218,6 +223,7 @@ fn what_becomes_of_a_client_is_settled_in_the_order_that_the_manual_has() {
         let want = if *want_pass { "DUNNO" } else { GREYLISTED };
         assert_eq!(answer, want, "{options:?} {table:?} {name}");
         let begin = format!("{begin} client_name={name}, client_address=192.0.2.77,");
+        let end = end.replace("DIR", daemon.path().to_str().unwrap());
         daemon.expect_line(&begin, &format!("recipient=anna@example.org{end}"));
     }
 }

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::super::diagnostic::Diagnostics;
 use super::super::options::Options;
 use super::super::{file, params};
 use super::statements::{self, Given};
 use super::{compile, parse};
 use crate::policy::Params;
 use crate::policy::chain::Chain;
+
+/// The option of the file.
+const OPTION: &str = "--greylist-conf";
 
 /// The file, and what its statements depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +34,9 @@ pub struct LoadedConf {
 
 impl ConfFile {
     /// The file of these options, if there is one. Errors about the numbers are reported elsewhere.
-    pub(in crate::config) fn new(options: &Options) -> Option<Self> {
+    pub(in crate::config) fn new(options: &Options, found: &mut Diagnostics) -> Option<Self> {
         let path = PathBuf::from(options.greylist_conf.as_ref()?);
+        let path = found.absolute(OPTION, path)?;
         Some(Self {
             path,
             options: params::read(options, &mut Diagnostics::default()),
@@ -57,8 +61,7 @@ impl ConfFile {
         let bytes = match file::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let error = Diagnostic::file(path, file::explain(path, &error));
-                found.errors.push(error);
+                found.errors.push(file::unreadable(OPTION, path, &error));
                 return None;
             }
         };

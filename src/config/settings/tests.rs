@@ -313,7 +313,18 @@ fn a_tarpit_is_what_targrey_would_make_of_the_options() {
 
 #[test]
 fn what_cannot_work_is_refused_or_warned_of() {
-    let refused: [&[&str]; 7] = [
+    let refused: [&[&str]; 18] = [
+        &["--greylist-action=DEFER_IF_PERMITT"],
+        &["--greylist-action=FILTER smtp:[192.0.2.1]"],
+        &["--greylist-action=REDIRECT joe@example.org"],
+        &["--greylist-action=PREPEND"],
+        &["--greylist-action=45"],
+        &["--greylist-action=250"],
+        &["--greylist-action=my_class"],
+        &["--whitelist-clients=lists/mine"],
+        &["--greylist-recipients=~/mine"],
+        &["--client-access=pcre:fqrdns.pcre"],
+        &["--greylist-conf="],
         &["--tarpit", "--greylist-action=450"],
         &["--targrey", "--tarpit=0"],
         &["--tarpit=x"],

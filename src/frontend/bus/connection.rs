@@ -75,7 +75,7 @@ impl BusService {
                     mut signals,
                 }) => {
                     if is_disconnected {
-                        log::warn!("D-Bus is back: acquired name {NAME} again");
+                        log::info!("D-Bus is back: acquired name {NAME} again");
                     } else {
                         log::info!("D-Bus: acquired name {NAME}");
                     }

@@ -9,6 +9,7 @@ impl From<ControlError> for Error {
         ControlError::Pattern { .. } | ControlError::MatchesNothing { .. } => Error::InvalidPattern(format!(
             "{error}. stargrey-lists(5) describes the entries."
         )),
+        ControlError::HostInNetwork { .. } => Error::InvalidPattern(format!("{error}.")),
         ControlError::Copy(_) => Error::CopyFailed(format!(
             "Backup failed: {error}. The file is incomplete, delete it; the database is not affected."
         )),

@@ -266,7 +266,7 @@ impl Manager {
     #[zbus(out_args("stored"))]
     async fn resume(&self) -> Result<bool, Error> {
         let caller = AuthorizedCaller::of_this_call()?;
-        log::warn!("{caller} has resumed greylisting");
+        log::info!("{caller} has resumed greylisting");
         Ok(self.control.resume().await)
     }
 

@@ -124,7 +124,7 @@ impl Worker {
         }
         let boot = self.shared.clock.since_boot();
         if self.shared.pause.end(self.trusted_now(), boot) {
-            log::warn!("the pause is over: greylisting resumed");
+            log::info!("the pause is over: greylisting resumed");
         }
     }
 

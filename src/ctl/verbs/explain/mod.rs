@@ -41,6 +41,8 @@ struct ExplainedAttempt {
     addresses: usize,
     sender: Option<String>,
     recipient: Option<String>,
+    /// The name it gives with HELO.
+    helo: Option<String>,
     /// Whether the client has authenticated itself.
     is_authenticated: bool,
 }
@@ -62,6 +64,9 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
         ("client_name", question.name.as_str()),
         ("sender", question.sender()),
         ("recipient", question.recipient()),
+        ("helo_name", question.helo.as_deref().unwrap_or_default()),
+        // Postfix 2.3 and later: the reply is the one with an enhanced status code.
+        ("etrn_domain", ""),
         (
             "sasl_username",
             if question.is_authenticated { LOGIN } else { "" },
@@ -134,6 +139,7 @@ impl ExplainedAttempt {
             addresses,
             sender: owned(&options.sender),
             recipient: owned(&options.recipient),
+            helo: options.helo.clone(),
             is_authenticated: options.authenticated,
         })
     }

@@ -71,6 +71,7 @@ fn object(question: &ExplainedAttempt, result: &Dict, steps: &[Dict], waiting: &
     let asked = json!({
         "client_address": question.address.to_string(),
         "client_name": question.name,
+        "helo": question.helo,
         "authenticated": question.is_authenticated,
         "sender": question.sender(),
         "recipient": question.recipient(),
@@ -95,6 +96,7 @@ fn key_values(
     let (said, style) = answer(action, reason);
     KeyValues::new()
         .with("Client", client(question))
+        .with_some("HELO", question.helo.as_deref())
         .with(
             "Sender",
             address(question.sender(), question.sender.is_none()),
@@ -105,7 +107,7 @@ fn key_values(
         )
         .with_some("State", state(result, steps, view))
         .with("Next attempt", Cell::new(said).styled(style))
-        .with("Because", format!("{} ({reason})", meaning(reason)))
+        .with("Because", format!("{} ({reason})", because(reason, result)))
         .with_some("Decided by", result.text(SOURCE).or(result.text(TEXT)))
         .with_some("Passes", passes(action, result, view))
         .with_some("To Postfix", result.text(REPLY))
@@ -233,6 +235,20 @@ fn tarpit_state(step: &Dict, now: Timestamp, view: &View) -> Option<String> {
     }
 }
 
+/// Why, as exactly as the result says it.
+fn because<'a>(reason: &'a str, result: &Dict) -> &'a str {
+    let is_missing = |key| result.number(key).is_some();
+    match Reason::from_word(reason) {
+        Some(Reason::EarlyRetry) if is_missing(MISSING) && !is_missing(RETRIES_MISSING) => {
+            "the delay is not over"
+        }
+        Some(Reason::EarlyRetry) if is_missing(RETRIES_MISSING) && !is_missing(MISSING) => {
+            "more retries are required"
+        }
+        Some(_) | None => meaning(reason),
+    }
+}
+
 /// The explanation of a reason; the bare word if it is unknown.
 fn meaning(word: &str) -> &str {
     Reason::from_word(word).map_or(word, |reason| reason.text().meaning)
@@ -302,6 +318,7 @@ mod tests {
             addresses: 1,
             sender: sender.map(str::to_owned),
             recipient: recipient.map(str::to_owned),
+            helo: None,
             is_authenticated: false,
         }
     }
