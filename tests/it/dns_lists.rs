@@ -176,12 +176,7 @@ fn only_clients_whose_weights_reach_the_threshold_are_greylisted() {
         ("192.0.2.2", GREYLISTED, "new", ", dnsbl=2, dnsbl_silent=1"),
         ("192.0.2.3", "DUNNO", "not-suspicious", ILL),
         ("192.0.2.4", "DUNNO", "not-suspicious", ILL),
-        (
-            "2001:db8::7",
-            GREYLISTED,
-            "new",
-            ", dnsbl=2, dnsbl_silent=1",
-        ),
+        ("2001:db8::7", GREYLISTED, "new", ", dnsbl=2"),
         ("2001:4860::7", "DUNNO", "not-suspicious", ""),
         ("10.1.2.3", "DUNNO", "not-suspicious", ""),
     ];
