@@ -38,8 +38,8 @@ fn a_good_set_comes_into_force_and_a_bad_one_is_refused_as_a_whole() {
 
     fs::write(&list, "three.example\n").unwrap();
     daemon.reload();
-    assert!(is_listed(&daemon, "three.example", "d@b"));
     daemon.wait_for("STATUS=6 requests:");
+    assert!(is_listed(&daemon, "three.example", "d@b"));
 }
 
 #[test]
