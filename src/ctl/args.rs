@@ -367,7 +367,7 @@ pub struct Pending {
     #[arg(long)]
     pub retrying: bool,
 
-    /// Only from this client: an address, a network, NAME[ADDRESS], or with --lookup-by-domain a domain
+    /// Only from this client: an address, a network, `NAME[ADDRESS]`, or with --lookup-by-domain a domain
     #[arg(long, value_name = "CLIENT")]
     pub client: Option<String>,
 
@@ -426,7 +426,7 @@ pub struct Explain {
 #[derive(Debug, Clone, Args)]
 #[command(group = ArgGroup::new("what").required(true).multiple(true))]
 pub struct Forget {
-    /// Only records of this client: an address, a network, NAME[ADDRESS], or with --lookup-by-domain a domain
+    /// Only records of this client: an address, a network, `NAME[ADDRESS]`, or with --lookup-by-domain a domain
     #[arg(long, value_name = "CLIENT", group = "what")]
     pub client: Option<String>,
 
