@@ -218,7 +218,7 @@ impl Compiler<'_> {
             Test::Domain(DomainName::Within(name)) => chain::Test::Domain(name.clone()),
             Test::Domain(DomainName::Suffix(text)) => chain::Test::Suffix(text.clone()),
             Test::DomainMatches(regex) => chain::Test::Name(regex.expression.clone()),
-            Test::Helo(pattern) => self.helo(at, pattern),
+            Test::Helo(pattern) => helo(pattern),
             Test::Sender(text) => chain::Test::Sender(pattern(text)),
             Test::RawSender(text) => chain::Test::RawSender(pattern(text)),
             Test::Recipient(text) => chain::Test::Recipient(pattern(text)),
@@ -237,7 +237,10 @@ impl Compiler<'_> {
             Test::Body(_) | Test::BodyProperty(_) => self.only_milter(at, "body"),
             Test::MessageSize(_) => self.only_milter(at, "msgsize"),
             Test::Spam | Test::SpamScore(_) => self.only_milter(at, "spamd"),
-            Test::SenderMx(_) => self.not_yet(at, "mx"),
+            Test::SenderMx(_) => {
+                self.error(at, "mx is not supported");
+                chain::Test::Unknown
+            }
             Test::RateLimit(number) => match self.conf.rate_limits.get(*number) {
                 Some(limit) if limit.unit == RateUnit::Recipients => {
                     chain::Test::RateLimit(*number)
@@ -265,22 +268,6 @@ impl Compiler<'_> {
         let message = format!("{name} can be answered by a milter only: the entry never matches");
         self.warn(at, message);
         chain::Test::Unknown
-    }
-
-    fn not_yet(&mut self, at: Position, name: &str) -> chain::Test {
-        self.error(at, format!("{name} is not supported yet"));
-        chain::Test::Unknown
-    }
-
-    fn helo(&mut self, at: Position, helo: &Pattern<Format>) -> chain::Test {
-        chain::Test::Helo(match helo {
-            Pattern::Matches(regex) => chain::Pattern::Matches(regex.expression.clone()),
-            Pattern::Text(format) => match format.pieces() {
-                [] => chain::Pattern::Text("".into()),
-                [Piece::Text(text)] => chain::Pattern::Text(text.clone()),
-                _ => return self.not_yet(at, "helo with % tokens"),
-            },
-        })
     }
 
     /// The lines of `stat`, whose destinations are not used.
@@ -315,6 +302,17 @@ fn property(pattern: &Pattern<Format>) -> PropertyPattern {
         Pattern::Text(text) => PropertyPattern::Text(text.clone()),
         Pattern::Matches(regex) => PropertyPattern::Matches(regex.expression.clone()),
     }
+}
+
+fn helo(helo: &Pattern<Format>) -> chain::Test {
+    chain::Test::Helo(match helo {
+        Pattern::Matches(regex) => chain::Pattern::Matches(regex.expression.clone()),
+        Pattern::Text(format) => match format.pieces() {
+            [] => chain::Pattern::Text("".into()),
+            [Piece::Text(text)] => chain::Pattern::Text(text.clone()),
+            _ => return chain::Test::HeloIs(format.clone()),
+        },
+    })
 }
 
 fn pattern(pattern: &TextPattern) -> chain::Pattern {

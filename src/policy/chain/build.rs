@@ -85,6 +85,7 @@ pub(super) enum Ask {
     Suffix(Box<str>),
     Name(usize),
     Helo(Text),
+    HeloIs(Format),
     Sender(Text),
     RawSender(Text),
     Recipient(Text),
@@ -320,6 +321,7 @@ impl Expressions {
             Test::Suffix(end) => Ask::Suffix(end),
             Test::Name(expression) => Ask::Name(push(&mut self.names, expression)),
             Test::Helo(pattern) => Ask::Helo(text(pattern, &mut self.helos)),
+            Test::HeloIs(format) => Ask::HeloIs(format),
             Test::Sender(pattern) => Ask::Sender(match text(pattern, &mut self.senders) {
                 Text::Is(address) => {
                     let mut folded = Vec::new();

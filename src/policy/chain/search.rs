@@ -208,6 +208,13 @@ impl<'c> Search<'c, '_> {
                 let matches = || vec![self.chain.helos.matches(helo)];
                 holds(text, &[helo], &self.helos, matches)
             }
+            Ask::HeloIs(format) => {
+                let Some(helo) = subject.helo else {
+                    return Truth::Unknown;
+                };
+                let wanted = self.values(None).bytes(format);
+                helo.eq_ignore_ascii_case(&wanted).into()
+            }
             Ask::Sender(text) => {
                 let folded = &*subject.folded_sender;
                 let matches = || bracketed(&self.chain.senders, &[subject.sender, folded]);

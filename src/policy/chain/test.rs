@@ -47,6 +47,8 @@ pub enum Test {
     Name(Expression),
     /// What the client calls itself.
     Helo(Pattern),
+    /// What the client calls itself is this text with its tokens replaced, in any case.
+    HeloIs(Format),
     /// The sender, as it came or folded. An expression may match it in angle brackets.
     Sender(Pattern),
     /// The sender as it came; likewise.

@@ -138,6 +138,14 @@ fn what_is_known_of_an_attempt_is_tested() {
         (ATTEMPT, Test::Helo(text("MAIL.example.net")), true),
         (ATTEMPT, Test::Helo(text("example.net")), false),
         (ATTEMPT, Test::Helo(matches("example")), true),
+        (ATTEMPT, Test::HeloIs(Format::parse("%d").0), true),
+        (
+            ATTEMPT,
+            Test::HeloIs(Format::parse("%md.Example.NET").0),
+            true,
+        ),
+        (ATTEMPT, Test::HeloIs(Format::parse("%i").0), false),
+        (unnamed, Test::HeloIs(Format::parse("%d").0), false),
         (ATTEMPT, Test::Sender(text("joe+news-7@example.org")), true),
         (ATTEMPT, Test::Sender(text("joe@example.org")), true),
         (ATTEMPT, Test::Sender(text("Joe+other@example.org")), true),
@@ -188,6 +196,7 @@ fn what_the_front_end_does_not_say_is_unknown() {
     for (attempt, test) in [
         (silent, Test::Helo(text("x"))),
         (silent, Test::Helo(matches("x"))),
+        (silent, Test::HeloIs(Format::parse("%d").0)),
         (ATTEMPT, Test::Unknown),
         (ATTEMPT, Test::AnyOf(7)),
     ] {

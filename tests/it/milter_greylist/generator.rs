@@ -70,6 +70,8 @@ const CLAUSES: [&[&str]; 6] = [
         "helo \"mail.example.net\"",
         "helo \"MAIL.example.NET\"",
         "helo \"mail\"",
+        "helo \"%d\"",
+        "helo \"MAIL.%sd\"",
         "helo /^\\[/",
         "helo /dsl.*com$/",
         "list \"helos\"",
