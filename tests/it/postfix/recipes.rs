@@ -219,7 +219,7 @@ fn by_the_selective_recipe_lines_and_listed_clients_wait_and_known_good_ones_nev
     let mut recipe = recipe("Selective");
     for (list, ours) in [
         ("zen.spamhaus.org", "bad.example"),
-        ("bl.spamcop.net", "empty.example"),
+        ("bl.spamcop.net", "six.example"),
         ("list.dnswl.org", "good.example"),
     ] {
         recipe.options = replaced(&recipe.options, list, ours);
