@@ -273,6 +273,10 @@ impl<'a> Parts<'a> {
                 Unmatched::Greylist => Ok(Check::Done(opted_in)),
             };
         };
+        // At DATA rules are not asked, and the records decide.
+        if self.is_data {
+            return Ok(Check::Done(None));
+        }
         let entry = entry.map(EntryRef::of_rule);
         trace.note(Step::Rule(entry, action.kind()));
         match (action, entry) {
@@ -281,8 +285,8 @@ impl<'a> Parts<'a> {
             (Action::Pass, None) | (Action::Continue, _) => {
                 Err(pass(Reason::NotSuspicious, because))
             }
-            (Action::Refuse(_), Some(entry)) if !self.is_data => Err(checks::refused(entry)),
-            (Action::Refuse(_), _) => Ok(Check::Done(None)),
+            (Action::Refuse(_), Some(entry)) => Err(checks::refused(entry)),
+            (Action::Refuse(_), None) => Ok(Check::Done(None)),
             (Action::Greylist(_), entry) => {
                 let waits = Ok(Check::Done(entry.map(Suspicion::Entry).or(opted_in)));
                 if !rules.params.spf.excuses_rules {

@@ -160,7 +160,7 @@ impl Texts {
     }
 
     /// The text of a deferral that asks for a retry in `wait`.
-    fn deferral(&self, wait: Span, recipient: &[u8]) -> ReplyText {
+    pub(super) fn deferral(&self, wait: Span, recipient: &[u8]) -> ReplyText {
         let mut out = String::with_capacity(self.text.len().saturating_add(EXPANDED));
         expand(&self.text, &mut out, |token, out| match token {
             's' => write!(out, "{}", wait.seconds()).is_ok(),

@@ -13,9 +13,7 @@
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use super::set_cache::{Key, SetCache};
-use crate::policy::{
-    Attempt, Because, EntryRef, Outcome, Params, Reason, Stage, Suspicion, Verdict,
-};
+use crate::policy::{Attempt, Because, Outcome, Params, Reason, Stage, Suspicion, Verdict};
 use crate::types::Timestamp;
 use crate::types::sync::{Mutex, MutexGuard};
 
@@ -56,8 +54,7 @@ pub(crate) struct InstanceCache {
 
 #[derive(Debug)]
 struct Caches {
-    /// The last is the number of the rule that greylists, whose text the reply has.
-    answers: SetCache<(Verdict, Reason, Because, Option<u32>), ANSWERS>,
+    answers: SetCache<(Verdict, Reason, Because, Option<Suspicion>), ANSWERS>,
     messages: SetCache<MessageState, MESSAGES>,
 }
 
@@ -93,9 +90,12 @@ impl InstanceCache {
 
     /// The cached reply to a request, without its one-time part.
     pub(crate) fn cached_reply(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
-        let (verdict, reason, because, rule) = self.caches().answers.find(keys.request, now)?;
+        let (verdict, reason, because, suspicion) =
+            self.caches().answers.find(keys.request, now)?;
         // An entry is identified by its number in the rules of that time, which may have been replaced.
         let because = match because {
+            // A refusal has the words of its rule: after a reload at worst those of another.
+            Because::Entry(rule) if reason == Reason::RuleReject => Because::Entry(rule),
             Because::Entry(_) => Because::Request,
             other @ (Because::Request
             | Because::MissingAttribute(_)
@@ -104,10 +104,9 @@ impl InstanceCache {
             | Because::Sleep
             | Because::Store) => other,
         };
-        // Likewise; but a repeat after a reload has at worst the text of another rule.
-        let rule = rule.map(|rule| Suspicion::Entry(EntryRef::of_rule(rule)));
         Some(Outcome {
-            suspicion: rule,
+            // A deferral has the words of its rule, likewise.
+            suspicion,
             ..Outcome::new(verdict.repeated(), reason, because)
         })
     }
@@ -120,14 +119,19 @@ impl InstanceCache {
     /// Caches a reply.
     pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
         let mut caches = self.caches();
-        let rule = outcome.rule();
-        let answer = (outcome.verdict, outcome.reason, outcome.because, rule);
+        let answer = (
+            outcome.verdict,
+            outcome.reason,
+            outcome.because,
+            outcome.suspicion,
+        );
         caches.answers.insert(keys.request, now, answer);
         let had = caches.message_state(keys.message, now);
         let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
         let has = MessageState {
             known_triplet: had.known_triplet || (is_known && params.is_targrey()),
-            passed_by: had.passed_by.or_else(|| passed_by(outcome)),
+            // The last one: a pass by default does not hold for the others.
+            passed_by: passed_by(outcome).or(had.passed_by),
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
                 Verdict::Tarpit { .. } => Some(now),

@@ -69,7 +69,7 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
                 .build(),
         );
     }
-    if !decision.is_repeat {
+    if !decision.is_repeat && attempt.stage == Stage::Recipient {
         for line in decision
             .rules
             .statistics(attempt, &decision.outcome, decision.now)

@@ -118,9 +118,9 @@ const fn is_known(reason: Reason) -> bool {
     )
 }
 
-/// Whether the reply to a repeat is found by deciding again: it takes what only lookups or rules know.
+/// Whether the reply to a repeat is found by deciding again: it takes what only lookups know.
 const fn is_worded_anew(reason: Reason) -> bool {
-    matches!(reason, Reason::DnsReject | Reason::RuleReject)
+    matches!(reason, Reason::DnsReject)
 }
 
 impl Inner {
@@ -147,7 +147,7 @@ impl Inner {
         }
         let keys = self.instance_cache.keys(attempt);
         let cached = keys.and_then(|keys| self.instance_cache.cached_reply(keys, now));
-        // The text of a refusal is made anew, of what the cache of lookups has and the rules say.
+        // The text of a refusal by DNS lists is made anew, of what the cache of lookups has.
         let refused = cached.map(|outcome| outcome.reason);
         let refused = refused.filter(|reason| is_worded_anew(*reason));
         if let Some(outcome) = cached

@@ -382,3 +382,126 @@ fn a_line_of_stat_goes_to_the_log_whatever_its_destination() {
         daemon.log_until(|log| log.contains(want));
     }
 }
+
+/// A request of a message.
+fn of_message<'a>(
+    state: &'a str,
+    recipient: &'a str,
+    instance: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    let mut attributes = rcpt("unknown", "203.0.113.7", "a@c.example", recipient);
+    for (name, value) in &mut attributes {
+        if *name == "protocol_state" {
+            *value = state;
+        }
+    }
+    attributes.push(("instance", instance));
+    attributes
+}
+
+#[test]
+fn a_tarpit_is_survived_at_data_whatever_rules_say_of_other_recipients() {
+    let lists = ListServer::start();
+    let text = "nospf\nracl greylist rcpt slow@b.example\nracl whitelist default\n";
+    let (daemon, clock) = start(text, &lists, &["--targrey", "--tarpit=10"]);
+    assert_eq!(
+        daemon.ask(&of_message("RCPT", "slow@b.example", "1")),
+        "SLEEP 10"
+    );
+    assert_eq!(
+        daemon.ask(&of_message("RCPT", "fast@b.example", "1")),
+        "DUNNO"
+    );
+    clock.advance(11);
+    assert_eq!(daemon.ask(&of_message("DATA", "", "1")), "DUNNO");
+    daemon.log_until(|log| log.contains("reason=tarpit survived"));
+}
+
+#[test]
+fn a_pass_by_default_before_does_not_end_that_of_an_entry() {
+    let lists = ListServer::start();
+    let text = "nospf\nracl whitelist rcpt friend@b.example\n\
+                racl greylist rcpt slow@b.example\nracl whitelist default\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    for recipient in ["other@b.example", "friend@b.example", "slow@b.example"] {
+        assert_eq!(
+            daemon.ask(&of_message("RCPT", recipient, "1")),
+            "DUNNO",
+            "{recipient}"
+        );
+    }
+}
+
+#[test]
+fn a_repeat_has_the_reply_of_the_first_request() {
+    let lists = ListServer::start();
+    let counting = "nospf\nmultiracl\nracl continue rcpt a@b.example set $n += 1\n\
+                    racl blacklist $n == 1 msg \"once\"\nracl greylist default\n";
+    let fallback = "nospf\nracl greylist default code \"450\" msg \"fallback\"\n";
+    let coded = "nospf\nracl greylist default code \"450\" ecode \"4.5.6\"\n";
+    for (text, options, want) in [
+        (counting, &[][..], "551 5.7.1 once"),
+        (
+            fallback,
+            &["--s25r"],
+            "DEFER_IF_PERMIT 4.2.0 Greylisted, please try again in 300 seconds",
+        ),
+        (coded, &["--greylist-text=wait"], "450 4.5.6 wait"),
+    ] {
+        let (daemon, _clock) = start(text, &lists, options);
+        for _ in 0..3 {
+            assert_eq!(
+                daemon.ask(&of_message("RCPT", "a@b.example", "1")),
+                want,
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn known_mail_is_asked_about_where_rules_do_more_than_decide() {
+    let lists = ListServer::start();
+    let text = "nospf\nmultiracl\ndnsrbl \"none\" good.example 127.0.0.0/8\n\
+                racl whitelist dnsrbl \"none\"\n\
+                racl continue rcpt trap@b.example set $trapped=1\nracl blacklist not rcpt trap@b.example $trapped == 1\n\
+                racl greylist rcpt trap@b.example\nracl whitelist default\n";
+    let (daemon, clock) = start(text, &lists, &[]);
+    assert_ne!(
+        daemon.ask(&of_message("RCPT", "trap@b.example", "1")),
+        "DUNNO"
+    );
+    clock.advance(300);
+    let passed = daemon.ask(&of_message("RCPT", "trap@b.example", "2"));
+    assert!(passed.starts_with("PREPEND "), "{passed}");
+    let got = daemon.ask(&of_message("RCPT", "next@b.example", "2"));
+    assert_eq!(got, "551 5.7.1 Go away!");
+}
+
+#[test]
+fn a_delay_that_nobody_can_wait_for_is_an_error_wherever_it_is_said() {
+    for (text, options, place) in [
+        (
+            "timeout 1h\nracl greylist default\n",
+            &["--delay=7200"][..],
+            ":1:",
+        ),
+        ("racl greylist default delay 3d\n", &[], ":1:"),
+        (
+            "racl greylist default delay 2h\n",
+            &["--retry-window=1h"],
+            ":1:",
+        ),
+    ] {
+        let daemon = Daemon::prepare();
+        let file = daemon.path().join("greylist.conf");
+        fs::write(&file, text).unwrap();
+        let mut command = daemon.command();
+        command
+            .arg(format!("--greylist-conf={}", file.display()))
+            .args(options);
+        assert_eq!(command.status().unwrap().code(), Some(78), "{text}");
+        let wanted = format!("{}{place}", file.display());
+        assert!(daemon.log().contains(&wanted), "{}", daemon.log());
+    }
+}

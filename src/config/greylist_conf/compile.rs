@@ -142,7 +142,18 @@ impl Compiler<'_> {
         match entry.action {
             Action::Whitelist => chain::Action::Pass,
             Action::Greylist => chain::Action::Greylist(self.treatment(values)),
-            Action::Blacklist => chain::Action::Refuse(refusal(values)),
+            Action::Blacklist => {
+                let times = [("delay", values.delay), ("autowhite", values.auto_white)];
+                for (name, value) in times {
+                    if let Some(value) = value {
+                        self.warn(
+                            value.at,
+                            format!("{name} has no effect in an entry that blacklists"),
+                        );
+                    }
+                }
+                chain::Action::Refuse(refusal(values))
+            }
             Action::Continue => chain::Action::Continue,
         }
     }

@@ -119,13 +119,26 @@ fn complain(
             found.errors.extend(at(path, Some(delay), too_long));
         }
     }
-    let default = conf.recipient.last().filter(|entry| entry.is_default());
-    if let Some(default) = default.filter(|default| default.action == Action::Greylist)
-        && given.s25r
+    if let Some(timeout) = conf
+        .globals
+        .timeout
+        .filter(|_| given.delay && !given.retry_window)
+        && params.delay >= timeout.value
     {
+        found.errors.extend(at(path, Some(timeout), too_long));
+    }
+    let default = conf.recipient.last().filter(|entry| entry.is_default());
+    let waits = match default {
+        Some(default) => default.action == Action::Greylist,
+        None => !conf.recipient.is_empty() && conf.globals.test_mode.is_none(),
+    };
+    if waits && given.s25r {
         let message = "everybody waits by this default, whatever --s25r says";
-        let Position { line, column } = default.at;
-        let warning = Diagnostic::column(path, line, column, message);
+        let unwritten = "without a default everybody waits, whatever --s25r says";
+        let warning = match default.map(|default| default.at) {
+            Some(Position { line, column }) => Diagnostic::column(path, line, column, message),
+            None => Diagnostic::file(path, unwritten),
+        };
         found.warnings.push(warning);
     }
     let globals = &conf.globals;

@@ -28,7 +28,7 @@ pub struct Chain {
     pub(super) is_sticky: bool,
     /// Whether a rule depends on the time of the day.
     pub(super) asks_time: bool,
-    pub(super) can_refuse: bool,
+    pub(super) asks_known: bool,
     pub(super) bounds: Bounds,
     pub(super) held_back: usize,
     pub(super) rates: Vec<RateLimit>,
@@ -143,9 +143,9 @@ impl Chain {
         let lists = lists.collect::<Result<_, _>>()?;
         let actions = rules.iter().map(|rule| &rule.action);
         let actions = actions.chain(fallback.as_ref().map(|fallback| &fallback.action));
-        let can_refuse = actions
-            .clone()
-            .any(|action| matches!(action, Action::Refuse(_)));
+        let refuses = |action: &Action| matches!(action, Action::Refuse(_));
+        let has_effects = rules.iter().any(|rule| !rule.effects.is_empty());
+        let asks_known = has_effects || !rates.is_empty() || actions.clone().any(refuses);
         let bounds = Bounds::of(actions);
         let (mut compiled, mut ids) = (Vec::with_capacity(rules.len()), Vec::new());
         let mut entries = Entries::default();
@@ -171,7 +171,7 @@ impl Chain {
             lists,
             is_sticky,
             asks_time,
-            can_refuse,
+            asks_known,
             bounds,
             held_back,
             rates,
@@ -274,10 +274,11 @@ impl Chain {
         &self.bounds
     }
 
-    /// Whether a rule or the default refuses.
+    /// Whether rules are asked about known mail, too, whatever that takes: one refuses, or does something besides
+    /// deciding.
     #[must_use]
-    pub const fn can_refuse(&self) -> bool {
-        self.can_refuse
+    pub const fn asks_known(&self) -> bool {
+        self.asks_known
     }
 }
 

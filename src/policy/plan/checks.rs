@@ -120,7 +120,8 @@ impl Parts<'_> {
         trace: &mut impl Trace,
     ) -> Result<ByRules, Settled> {
         let chain = &rules.lists.chain;
-        if chain.is_empty() || by_tables.is_some() {
+        // At DATA, of several recipients the mail server names none: there is nothing to ask rules about.
+        if chain.is_empty() || by_tables.is_some() || self.is_data {
             return Ok(ByRules::default());
         }
         let Some(subject) = Subject::new(self.attempt, evidence.time) else {
@@ -131,7 +132,7 @@ impl Parts<'_> {
         let (number, action) = match found {
             Found::Rule(number, action) => (number, action),
             Found::Lacks(lacking) => {
-                let may_refuse = chain.can_refuse();
+                let may_refuse = chain.asks_known();
                 let is_wanted = may_refuse || !is_exempt;
                 return Ok(ByRules {
                     suspicion: None,
@@ -142,7 +143,7 @@ impl Parts<'_> {
             Found::Nothing => {
                 trace.note(Step::Rule(None, None));
                 return match chain.fallback() {
-                    Some((Action::Refuse(_), Some(entry))) if is_exempt && !self.is_data => {
+                    Some((Action::Refuse(_), Some(entry))) if is_exempt => {
                         Err(refused(EntryRef::of_rule(entry)))
                     }
                     Some(_) | None => Ok(ByRules::default()),
@@ -158,8 +159,6 @@ impl Parts<'_> {
                 suspicion: Some(Suspicion::Entry(entry)),
                 ..ByRules::default()
             }),
-            // Whoever has come as far as DATA is not refused.
-            Action::Refuse(_) if self.is_data => Ok(ByRules::default()),
             Action::Refuse(_) => {
                 let lacking = if is_exempt {
                     Vec::new()

@@ -45,6 +45,9 @@ impl Ruleset {
         outcome: &Outcome,
         now: Timestamp,
     ) -> Reply {
+        if outcome.reason == Reason::RuleReject {
+            return self.reply(attempt, outcome, now);
+        }
         let client = (attempt.client_name, attempt.client_address);
         if let (Verdict::Reply(_), (Some(name), Some(address))) = (outcome.verdict, client) {
             let found = self.lists.access.find(name, address);
@@ -88,7 +91,10 @@ impl Ruleset {
         remaining: Span,
         now: Timestamp,
     ) -> Option<Reply> {
-        let text = treatment.text.as_ref()?;
+        let has_code = treatment.code.is_some() || treatment.enhanced_code.is_some();
+        if treatment.text.is_none() && !has_code {
+            return None;
+        }
         let waits = outcome
             .changes
             .triplet
@@ -104,8 +110,12 @@ impl Ruleset {
             remaining,
             ..self.token_values(attempt, rule, now)
         };
-        let text = values.reply_text(text);
-        let has_code = treatment.code.is_some() || treatment.enhanced_code.is_some();
+        let text = if let Some(format) = &treatment.text {
+            values.reply_text(format)
+        } else {
+            let recipient = attempt.recipient.unwrap_or_default();
+            self.texts.deferral(remaining, recipient)
+        };
         Some(if has_code {
             let code = SmtpCode {
                 number: code,
@@ -141,21 +151,43 @@ impl Ruleset {
             | Because::Sleep
             | Because::Store => outcome.rule().map(EntryRef::of_rule),
         };
-        let code = match outcome.verdict.action() {
-            Action::Pass => ACCEPTED,
-            Action::Reject => REFUSED,
-            Action::Greylist | Action::Tarpit | Action::Defer => DEFERRED,
-        };
+        let (code, enhanced_code) = self.codes(outcome, rule);
+        let waits = outcome
+            .changes
+            .triplet
+            .filter(|triplet| !triplet.is_passed());
+        let waits = waits.map(|triplet| now.since(triplet.first()));
         let remaining = outcome.verdict.remaining();
         let values = TokenValues {
-            code: Some(code.0),
-            enhanced_code: code.1,
-            elapsed: outcome.waited.unwrap_or_default(),
+            code: Some(code),
+            enhanced_code,
+            elapsed: outcome.waited.or(waits).unwrap_or_default(),
             remaining: remaining.map_or(Span::ZERO, |left| left.try_again_in(self.params.delay)),
             ..self.token_values(attempt, rule, now)
         };
         let lines = lines.iter().map(|format| values.reply_text(format));
         lines.collect()
+    }
+
+    /// The codes of the reply to an attempt.
+    fn codes(&self, outcome: &Outcome, rule: Option<EntryRef>) -> (u16, &str) {
+        let action = rule.and_then(|rule| self.lists.chain.action(rule.number));
+        match (outcome.verdict.action(), action) {
+            (Action::Pass, _) => ACCEPTED,
+            (Action::Reject, Some(chain::Action::Refuse(refusal))) => {
+                (refusal.code, &refusal.enhanced_code)
+            }
+            (Action::Reject, _) => REFUSED,
+            (Action::Greylist | Action::Tarpit | Action::Defer, _) => {
+                let (code, enhanced_code) = DEFERRED;
+                let treatment = self.treatment(outcome.suspicion);
+                let code = treatment
+                    .and_then(|treatment| treatment.code)
+                    .unwrap_or(code);
+                let own = treatment.and_then(|treatment| treatment.enhanced_code.as_deref());
+                (code, own.unwrap_or(enhanced_code))
+            }
+        }
     }
 
     /// What tokens stand for, whatever the outcome.

@@ -189,7 +189,8 @@ impl Parser<'_> {
         let word = self.required_word(
             "the name of a host or domain without quotation marks, or an expression",
         )?;
-        let name = word.to_ascii_lowercase();
+        // The names of clients have no dot at their end.
+        let name = word.strip_suffix('.').unwrap_or(word).to_ascii_lowercase();
         // `.example.com` has its own boundary, and does not mean example.com itself.
         Ok(Test::Domain(if is_suffix || name.starts_with('.') {
             DomainName::Suffix(name.into())
