@@ -5,6 +5,7 @@ use std::path::Path;
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::options::Options;
 use super::ast::{Action, Globals, GreylistConf, Located, Position};
+use super::limits::MAX_ERRORS;
 use crate::policy::{Params, Scheme, Tarpit};
 use crate::types::Span;
 
@@ -114,10 +115,17 @@ fn complain(
                     nobody would ever pass";
     let globals = conf.globals.delay.filter(|_| !given.delay);
     let entries = conf.recipient.iter().filter_map(|entry| entry.values.delay);
-    for delay in globals.into_iter().chain(entries) {
-        if delay.value >= params.retry_window {
-            found.errors.extend(at(path, Some(delay), too_long));
-        }
+    // What is wrong with the file alone was said when it was read.
+    let is_said = |delay: &Located<Span>| {
+        let timeout = conf.globals.timeout;
+        timeout.is_some_and(|timeout| delay.value >= timeout.value)
+    };
+    let wrong = globals
+        .into_iter()
+        .chain(entries)
+        .filter(|delay| delay.value >= params.retry_window && !is_said(delay));
+    for delay in wrong.take(MAX_ERRORS) {
+        found.errors.extend(at(path, Some(delay), too_long));
     }
     if let Some(timeout) = conf
         .globals

@@ -266,6 +266,7 @@ impl Parser<'_> {
                 .filter_map(|entry| entry.values.delay)
                 .chain(self.conf.globals.delay)
                 .filter(|delay| delay.value >= timeout.value)
+                .take(MAX_ERRORS.saturating_sub(self.diagnostics.errors.len()))
                 .collect();
             for delay in delays {
                 self.error(delay.at, &SyntaxError::DelayTimeout(timeout.at.line));

@@ -202,3 +202,14 @@ fn whatever_is_repeated_ends() {
         assert!(conf.recipient.is_empty());
     }
 }
+
+#[test]
+fn delays_that_are_too_long_do_not_make_more_errors_than_are_shown() {
+    let long = "racl greylist addr 192.0.2.1 delay 2h\n".repeat(150);
+    for (begin, most) in [("", 100), ("racl greylist oops\n", 100)] {
+        let (_, errors, _) = read(format!("timeout 1h\n{}{long}", begin.repeat(60)));
+        assert_eq!(errors.len(), most, "{errors:?}");
+    }
+    let (_, errors, _) = read(format!("timeout 1h\n{long}{}", "oops\n".repeat(150)));
+    assert_eq!(errors.len(), 101, "and one that says so: {errors:?}");
+}
