@@ -2,8 +2,8 @@
 
 use super::tarpit::{self, Sleep, SleepChange};
 use super::{
-    Because, Case, Cause, Changes, Client, Expiry, Facts, Outcome, Params, Reason, Ruleset,
-    Session, Step, Suspicion, Trace, Triplet, TripletKey, Verdict, Why, greylist, reputation,
+    Because, Case, Cause, Changes, Client, Expiry, Outcome, Params, Reason, Ruleset, Session, Step,
+    StoredRecords, Suspicion, Trace, Triplet, TripletKey, Verdict, Why, greylist, reputation,
 };
 use crate::types::Timestamp;
 
@@ -22,7 +22,7 @@ pub struct LiveFacts {
 impl Case {
     /// The `stored` records without the expired ones. The caller has merged the write-behind buffer into them.
     #[must_use]
-    pub fn facts(&self, stored: &Facts, session: Session, params: &Params) -> LiveFacts {
+    pub fn facts(&self, stored: &StoredRecords, session: Session, params: &Params) -> LiveFacts {
         let now = session.now;
         let expires = session.expiry == Expiry::Applies;
         let of_triplet = &self.terms.over(params);

@@ -129,7 +129,7 @@ pub struct Case {
 
 /// The records as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Facts {
+pub struct StoredRecords {
     /// The client's record.
     pub client: Option<Client>,
     /// The triplet's record under the first name of the client.

@@ -79,7 +79,7 @@ fn triplet() -> impl Strategy<Value = Triplet> {
 }
 
 /// Records of a client that has been here since `first`, with nothing in the future.
-fn facts() -> impl Strategy<Value = Facts> {
+fn facts() -> impl Strategy<Value = StoredRecords> {
     let triplet = prop_oneof![
         Just(None),
         (0..2_u32).prop_map(|counted| Some(Triplet::Waiting {
@@ -97,10 +97,10 @@ fn facts() -> impl Strategy<Value = Facts> {
         })),
     ];
     let client = prop::option::of((0..7_u32).prop_map(|count| Client { count, last: at(0) }));
-    (triplet, client).prop_map(|(triplet, client)| Facts {
+    (triplet, client).prop_map(|(triplet, client)| StoredRecords {
         client,
         triplet,
-        ..Facts::default()
+        ..StoredRecords::default()
     })
 }
 
@@ -119,7 +119,7 @@ fn a_triplet_that_was_used_while_the_clock_was_behind_keeps_its_window() {
         (80 * DAY, WINDOW, pass),
         (80 * DAY, WINDOW + 1, Reason::New),
     ] {
-        let mut facts = Facts::default();
+        let mut facts = StoredRecords::default();
         let now = 200 * DAY;
         for attempt in [now, now - behind] {
             let outcome = decide(&case(), &facts, Session::default(), at(attempt), &rules);
@@ -160,7 +160,7 @@ proptest! {
         attempts in prop::collection::vec(0..WINDOW, 1..20),
     ) {
         let rules = rules(Params { auto_whitelist: None, ..Params::default() });
-        let mut facts = Facts::default();
+        let mut facts = StoredRecords::default();
         let mut times = attempts;
         times.sort_unstable();
         let first = times[0];
@@ -178,7 +178,7 @@ proptest! {
         auto_whitelist in prop::option::of(1..4_u32),
     ) {
         let rules = rules(Params { auto_whitelist, ..Params::default() });
-        let (mut right, mut stepping) = (Facts::default(), Facts::default());
+        let (mut right, mut stepping) = (StoredRecords::default(), StoredRecords::default());
         let mut now = 200 * DAY;
         for (passes, behind) in attempts {
             now += passes;
@@ -194,7 +194,7 @@ proptest! {
             let before = stepping;
             stepping.triplet = told.changes.triplet.or(stepping.triplet);
             stepping.client = told.changes.client.or(stepping.client);
-            let times = |facts: &Facts| (facts.triplet.map(Triplet::last), facts.client.map(|client| client.last));
+            let times = |facts: &StoredRecords| (facts.triplet.map(Triplet::last), facts.client.map(|client| client.last));
             prop_assert!(times(&stepping) >= times(&before), "{:?} {:?}", before, stepping);
 
             if behind == 0 {
@@ -217,7 +217,7 @@ proptest! {
         prop_assert_eq!(one.merge(one), one);
         let rules = rules(Params { auto_whitelist: None, ..Params::default() });
         let verdict = |triplet: Triplet| {
-            let facts = Facts { triplet: Some(triplet), ..Facts::default() };
+            let facts = StoredRecords { triplet: Some(triplet), ..StoredRecords::default() };
             decide(&case(), &facts, Session::default(), at(4_000 + now), &rules).verdict
         };
         let (merged, alone) = (verdict(one.merge(two)), verdict(one));

@@ -137,9 +137,9 @@ const STATE_TABLE: &[Row] = &[
 ];
 
 fn decide_on(record: Option<Triplet>, now: Timestamp, rules: &Ruleset, expiry: Expiry) -> Outcome {
-    let facts = Facts {
+    let facts = StoredRecords {
         triplet: record,
-        ..Facts::default()
+        ..StoredRecords::default()
     };
     let session = Session {
         expiry,
@@ -156,7 +156,7 @@ pub(crate) fn plan(attempt: &Attempt<'_>, rules: &Ruleset) -> Plan {
 /// Decides on stored records, without a listener.
 pub(crate) fn decide(
     case: &Case,
-    stored: &Facts,
+    stored: &StoredRecords,
     session: Session,
     now: Timestamp,
     rules: &Ruleset,
@@ -238,9 +238,9 @@ fn waiting_longer_never_turns_a_pass_into_a_defer_inside_the_window() {
 
 #[test]
 fn a_message_has_its_header_once() {
-    let facts = Facts {
+    let facts = StoredRecords {
         triplet: Some(waiting(0, 0, 0)),
-        ..Facts::default()
+        ..StoredRecords::default()
     };
     let session = Session {
         header_given: true,
@@ -314,10 +314,10 @@ fn a_client_is_whitelisted_by_its_passes() {
     for (name, client, triplet, now, want, want_announced) in cases {
         let outcome = decide(
             &case(&rules),
-            &Facts {
+            &StoredRecords {
                 client,
                 triplet,
-                ..Facts::default()
+                ..StoredRecords::default()
             },
             Session::default(),
             at(now),
@@ -331,12 +331,12 @@ fn a_client_is_whitelisted_by_its_passes() {
 #[test]
 fn a_whitelisted_client_passes_at_once_until_it_is_forgotten() {
     let rules = rules(|_| {});
-    let facts = Facts {
+    let facts = StoredRecords {
         client: Some(Client {
             count: 2,
             last: at(0),
         }),
-        ..Facts::default()
+        ..StoredRecords::default()
     };
     let outcome = decide(&case(&rules), &facts, Session::default(), at(100), &rules);
     assert_eq!(

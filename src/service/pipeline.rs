@@ -26,8 +26,8 @@ use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
 use crate::policy::chain::Effects;
 use crate::policy::{
-    self, Attempt, Because, Case, Evidence, Expiry, Facts, Lookup, OnStoreFailure, Outcome, Plan,
-    ROUNDS, Reason, Ruleset, Session, SpfResult, Step, Trace, Verdict,
+    self, Attempt, Because, Case, Evidence, Expiry, Lookup, OnStoreFailure, Outcome, Plan, ROUNDS,
+    Reason, Ruleset, Session, SpfResult, Step, StoredRecords, Trace, Verdict,
 };
 use crate::store::StoreError;
 use crate::types::{Reply, Timestamp};
@@ -355,7 +355,7 @@ impl Inner {
     }
 
     /// The stored records. A failure is reported to the writer thread.
-    fn stored(&self, case: &Case) -> Result<Facts, CommitError> {
+    fn stored(&self, case: &Case) -> Result<StoredRecords, CommitError> {
         self.state
             .read(|reader| reader.facts(case))
             .map_err(|error| {

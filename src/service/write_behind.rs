@@ -16,7 +16,9 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use crate::policy::{Case, Changes, Client, ClientKey, Facts, Outcome, Triplet, TripletKey};
+use crate::policy::{
+    Case, Changes, Client, ClientKey, Outcome, StoredRecords, Triplet, TripletKey,
+};
 use crate::store::{Records, StoreError};
 use crate::types::sync::{Mutex, MutexGuard};
 
@@ -48,8 +50,8 @@ impl WriteBehind {
     pub(crate) fn decide(
         &self,
         case: &Case,
-        facts: &mut Facts,
-        decide: impl FnOnce(&Facts) -> Outcome,
+        facts: &mut StoredRecords,
+        decide: impl FnOnce(&StoredRecords) -> Outcome,
     ) -> Outcome {
         let mut both = self.lock();
         let Both { noted, flushing } = &mut *both;
@@ -80,7 +82,7 @@ impl WriteBehind {
     }
 
     /// Merges buffered updates into `facts`.
-    pub(crate) fn merge_into(&self, case: &Case, facts: &mut Facts) {
+    pub(crate) fn merge_into(&self, case: &Case, facts: &mut StoredRecords) {
         let both = self.lock();
         both.noted.merge_others_into(case, facts);
         both.flushing.merge_others_into(case, facts);
@@ -151,7 +153,7 @@ impl DirtyRecords {
     fn merge_into(
         &self,
         case: &Case,
-        facts: &mut Facts,
+        facts: &mut StoredRecords,
         triplet: Option<&Triplet>,
         client: Option<&Client>,
     ) {
@@ -169,7 +171,7 @@ impl DirtyRecords {
     }
 
     /// Merges buffered updates of the triplet's records under its other names into `facts`.
-    fn merge_others_into(&self, case: &Case, facts: &mut Facts) {
+    fn merge_others_into(&self, case: &Case, facts: &mut StoredRecords) {
         for (key, stored) in case.others.iter().zip(&mut facts.others) {
             if let (Some(record), Some(seen)) = (*stored, self.triplets.get(key))
                 && seen.same_state(record)
@@ -272,14 +274,14 @@ mod tests {
         }
     }
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> StoredRecords {
+        StoredRecords {
             triplet: Some(passed(0)),
             client: Some(Client {
                 count: 1,
                 last: at(0),
             }),
-            ..Facts::default()
+            ..StoredRecords::default()
         }
     }
 
@@ -369,13 +371,13 @@ mod tests {
             last: at(last),
             mails,
         };
-        let stored = Facts {
+        let stored = StoredRecords {
             triplet: Some(later(0, 500)),
             client: Some(Client {
                 count: 1,
                 last: at(500),
             }),
-            ..Facts::default()
+            ..StoredRecords::default()
         };
         let outcome = write_behind.decide(&case, &mut { stored }, |_| {
             let mut outcome = Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client);

@@ -19,8 +19,8 @@ use super::{
     add_up,
 };
 use crate::policy::{
-    Added, Case, Client, ClientKey, Facts, Identity, ListName, Params, Pause, Sleep, SleepChange,
-    Triplet, TripletKey,
+    Added, Case, Client, ClientKey, Identity, ListName, Params, Pause, Sleep, SleepChange,
+    StoredRecords, Triplet, TripletKey,
 };
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Prefix, Timestamp};
@@ -310,7 +310,7 @@ impl Records for Transaction<'_> {
 }
 
 impl Reader for MemoryStore {
-    fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
+    fn facts(&self, case: &Case) -> Result<StoredRecords, StoreError> {
         Transaction::on(&mut self.tables()).facts(case)
     }
 

@@ -31,8 +31,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 
 use crate::policy::{
-    Added, Case, Changes, Client, ClientKey, Facts, ListName, Params, Pause, Sleep, SleepChange,
-    Triplet, TripletKey,
+    Added, Case, Changes, Client, ClientKey, ListName, Params, Pause, Sleep, SleepChange,
+    StoredRecords, Triplet, TripletKey,
 };
 use crate::types::{Span, Timestamp};
 
@@ -81,7 +81,7 @@ pub trait Reader: Send + Sync {
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
-    fn facts(&self, case: &Case) -> Result<Facts, StoreError>;
+    fn facts(&self, case: &Case) -> Result<StoredRecords, StoreError>;
 
     /// The numbers of records.
     ///
@@ -291,15 +291,15 @@ pub trait Records {
     /// # Errors
     ///
     /// [`StoreError`] when they cannot be read.
-    fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
+    fn facts(&self, case: &Case) -> Result<StoredRecords, StoreError> {
         let client = case.client.as_ref().map(|key| self.client(key));
         let triplet = case.triplet.as_ref().map(|key| self.triplet(key));
         let sleep = case.sleep.as_ref().map(|key| self.sleep(key));
-        let mut facts = Facts {
+        let mut facts = StoredRecords {
             client: client.transpose()?.flatten(),
             triplet: triplet.transpose()?.flatten(),
             sleep: sleep.transpose()?.flatten(),
-            ..Facts::default()
+            ..StoredRecords::default()
         };
         for (key, place) in case.others.iter().zip(&mut facts.others) {
             *place = self.triplet(key)?;

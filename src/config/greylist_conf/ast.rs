@@ -194,7 +194,7 @@ pub struct Statistic {
 
 /// When an entry is evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum EntryStage {
     /// For each recipient.
     Recipient,
     /// For the whole message.
@@ -224,7 +224,7 @@ pub struct Entry {
     /// The identifier in logs and replies.
     pub id: Option<Box<str>>,
     /// When it is evaluated.
-    pub stage: Stage,
+    pub stage: EntryStage,
     /// What it does.
     pub action: Action,
     /// In order; none for a default, which matches always.
@@ -323,16 +323,16 @@ pub enum Test {
 impl Test {
     /// The only stage at which it can be made, if it is not both.
     #[must_use]
-    pub const fn stage(&self) -> Option<Stage> {
+    pub const fn stage(&self) -> Option<EntryStage> {
         match self {
-            Self::Helo(_) => Some(Stage::Recipient),
+            Self::Helo(_) => Some(EntryStage::Recipient),
             Self::Header(_)
             | Self::HeaderProperty(_)
             | Self::Body(_)
             | Self::BodyProperty(_)
             | Self::MessageSize(_)
             | Self::Spam
-            | Self::SpamScore(_) => Some(Stage::Message),
+            | Self::SpamScore(_) => Some(EntryStage::Message),
             Self::Address(_)
             | Self::Domain(_)
             | Self::DomainMatches(_)

@@ -46,10 +46,10 @@ mod scan;
 mod statements;
 
 pub use ast::{
-    Action, Assignment, Clause, ClauseKind, Comparison, DnsList, DomainName, Entry, Globals,
-    GreylistConf, HeaderField, List, Located, MacroTest, MacroValue, Pattern, Position,
-    PropertyTest, RateLimit, RateUnit, Regex, ReplyCode, Report, SpamdSocket, Stage, Statistic,
-    Test, TextPattern, Values,
+    Action, Assignment, Clause, ClauseKind, Comparison, DnsList, DomainName, Entry, EntryStage,
+    Globals, GreylistConf, HeaderField, List, Located, MacroTest, MacroValue, Pattern, Position,
+    PropertyTest, RateLimit, RateUnit, Regex, ReplyCode, Report, SpamdSocket, Statistic, Test,
+    TextPattern, Values,
 };
 pub use compile::compile;
 pub use file::{ConfFile, LoadedConf};

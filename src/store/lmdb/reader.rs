@@ -6,7 +6,7 @@ use std::ops::Bound;
 use heed::{CompactionOption, Error, MdbError};
 
 use super::{Shared, pages};
-use crate::policy::{Added, Case, Facts, Pause, TripletKey};
+use crate::policy::{Added, Case, Pause, StoredRecords, TripletKey};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
 use crate::store::{
@@ -27,7 +27,7 @@ impl LmdbReader {
 }
 
 impl Reader for LmdbReader {
-    fn facts(&self, case: &Case) -> Result<Facts, StoreError> {
+    fn facts(&self, case: &Case) -> Result<StoredRecords, StoreError> {
         let txn = self.shared.env.read_txn()?;
         let key = self.shared.key.as_ref();
         let tables = &self.shared.tables;
@@ -36,7 +36,7 @@ impl Reader for LmdbReader {
             let found = self.shared.find(&txn, &stored.key)?;
             Ok::<_, StoreError>(found.map(|found| found.record))
         };
-        let mut facts = Facts::default();
+        let mut facts = StoredRecords::default();
         if let Some(client) = &case.client {
             let stored = stored_key(client.as_bytes(), key);
             let bytes = tables.clients.get(&txn, &stored.key)?;

@@ -4,7 +4,7 @@ use crate::policy::chain::Format;
 
 use super::super::accepted;
 use super::super::ast::{
-    Action, Clause, ClauseKind, Entry, HeaderField, Located, Position, ReplyCode, Stage, Test,
+    Action, Clause, ClauseKind, Entry, EntryStage, HeaderField, Located, Position, ReplyCode, Test,
     Values,
 };
 use super::super::error::{Failure, SyntaxError};
@@ -16,7 +16,7 @@ impl Parser<'_> {
     pub(super) fn entry(
         &mut self,
         at: Position,
-        stage: Stage,
+        stage: EntryStage,
         is_new: bool,
     ) -> Result<(), Failure> {
         let id = if is_new { self.scanner.quoted()? } else { None };
@@ -81,7 +81,7 @@ impl Parser<'_> {
             at,
             text: self.scanner.statement().into(),
             id: None,
-            stage: Stage::Recipient,
+            stage: EntryStage::Recipient,
             action,
             clauses: vec![Clause { at, kind }],
             values: Values::default(),
@@ -122,8 +122,8 @@ impl Parser<'_> {
     /// Adds an entry, unless it comes after the default.
     fn add(&mut self, entry: Entry) {
         let (entries, default) = match entry.stage {
-            Stage::Recipient => (&mut self.conf.recipient, &mut self.recipient_default),
-            Stage::Message => (&mut self.conf.message, &mut self.message_default),
+            EntryStage::Recipient => (&mut self.conf.recipient, &mut self.recipient_default),
+            EntryStage::Message => (&mut self.conf.message, &mut self.message_default),
         };
         if let Some(default) = *default {
             let message = format!(

@@ -14,7 +14,7 @@ use crate::types::{ClientIp, counted};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::accepted;
-use super::ast::{Entry, GreylistConf, Located, Position, Report, SpamdSocket, Stage};
+use super::ast::{Entry, EntryStage, GreylistConf, Located, Position, Report, SpamdSocket};
 use super::error::{Failure, SyntaxError};
 use super::limits::{MAX_ERRORS, MAX_WARNINGS};
 use super::scan::Scanner;
@@ -107,8 +107,8 @@ impl Parser<'_> {
         };
         let keyword = word.trim_end_matches(':').to_ascii_lowercase();
         match keyword.as_str() {
-            "racl" | "acl" => self.entry(at, Stage::Recipient, keyword == "racl")?,
-            "dacl" => self.entry(at, Stage::Message, true)?,
+            "racl" | "acl" => self.entry(at, EntryStage::Recipient, keyword == "racl")?,
+            "dacl" => self.entry(at, EntryStage::Message, true)?,
             "addr" | "domain" | "from" | "rawfrom" | "rcpt" => self.legacy(at, &keyword)?,
             "list" => self.list(at)?,
             "dnsrbl" => self.dns_list(at)?,

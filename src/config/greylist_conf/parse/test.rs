@@ -5,8 +5,8 @@ use crate::policy::chain::{AssignedValue, Number, Operation, Scope};
 
 use super::super::accepted;
 use super::super::ast::{
-    Assignment, Clause, ClauseKind, Comparison, DomainName, Position, PropertyTest, Stage, Test,
-    TextPattern,
+    Assignment, Clause, ClauseKind, Comparison, DomainName, EntryStage, Position, PropertyTest,
+    Test, TextPattern,
 };
 use super::super::error::{Failure, SyntaxError};
 use super::Parser;
@@ -17,7 +17,7 @@ impl Parser<'_> {
     /// A clause; `keyword` is the word that it begins with.
     pub(super) fn clause(
         &mut self,
-        stage: Stage,
+        stage: EntryStage,
         at: Position,
         keyword: Option<&str>,
     ) -> Result<Clause, Failure> {
@@ -96,7 +96,7 @@ impl Parser<'_> {
     }
 
     /// A test that can be made at that stage.
-    fn test(&mut self, stage: Stage, keyword: Option<String>) -> Result<Test, Failure> {
+    fn test(&mut self, stage: EntryStage, keyword: Option<String>) -> Result<Test, Failure> {
         let at = self.scanner.position_of_next()?;
         let Some(keyword) = keyword else {
             return self.property_test();
@@ -114,10 +114,10 @@ impl Parser<'_> {
             test.stage()
         };
         match wanted {
-            Some(Stage::Recipient) if stage != Stage::Recipient => {
+            Some(EntryStage::Recipient) if stage != EntryStage::Recipient => {
                 Err((at, SyntaxError::RecipientOnly(name)))
             }
-            Some(Stage::Message) if stage != Stage::Message => {
+            Some(EntryStage::Message) if stage != EntryStage::Message => {
                 Err((at, SyntaxError::MessageOnly(name)))
             }
             Some(_) | None => Ok(test),
@@ -125,7 +125,7 @@ impl Parser<'_> {
     }
 
     /// The only stage at which a list can be tested, if it is not both. Its items are of one type.
-    fn stage_of_list(&self, number: usize) -> Option<Stage> {
+    fn stage_of_list(&self, number: usize) -> Option<EntryStage> {
         let items = self.conf.lists.get(number)?.items.as_ref().ok()?;
         items.first()?.value.stage()
     }

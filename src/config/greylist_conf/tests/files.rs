@@ -1,7 +1,7 @@
 //! Files of the kinds that are found in public.
 
 use super::super::{
-    Action, ClauseKind, DomainName, GreylistConf, Report, SpamdSocket, Stage, Test,
+    Action, ClauseKind, DomainName, EntryStage, GreylistConf, Report, SpamdSocket, Test,
 };
 use super::{clean, read};
 use crate::types::{Prefix, Span};
@@ -131,7 +131,7 @@ fn work_at_the_end_of_the_message_is_kept_for_it() {
     assert!(
         conf.message
             .iter()
-            .all(|entry| entry.stage == Stage::Message)
+            .all(|entry| entry.stage == EntryStage::Message)
     );
     let refused = conf.message[1].values.code.expect("code").value;
     assert_eq!((refused.number(), refused.is_temporary()), (554, false));
