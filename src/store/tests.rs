@@ -111,12 +111,10 @@ fn keep_and_remove_a_sleep(reader: &dyn Reader, writer: &mut dyn Writer) {
 }
 
 fn scenario(opener: &dyn Opener) {
+    let none = StoredRecords::default();
     let (reader, mut writer) = opener.open().unwrap();
     let writer = writer.as_mut();
-    assert_eq!(
-        reader.facts(&case("a@b")).unwrap(),
-        StoredRecords::default()
-    );
+    assert_eq!(reader.facts(&case("a@b")).unwrap(), none);
     assert_eq!(reader.latest().unwrap(), None);
 
     // A transaction is all or nothing.
@@ -128,10 +126,7 @@ fn scenario(opener: &dyn Opener) {
         failed,
         Err(RequestError::Store(StoreError::Closed))
     ));
-    assert_eq!(
-        reader.facts(&case("a@b")).unwrap(),
-        StoredRecords::default()
-    );
+    assert_eq!(reader.facts(&case("a@b")).unwrap(), none);
 
     // So is one that is only tried: what the job has seen is undone.
     let trial = writer.run(
@@ -143,10 +138,7 @@ fn scenario(opener: &dyn Opener) {
         Commit::Discard,
     );
     trial.unwrap();
-    assert_eq!(
-        reader.facts(&case("a@b")).unwrap(),
-        StoredRecords::default()
-    );
+    assert_eq!(reader.facts(&case("a@b")).unwrap(), none);
 
     // What is put is read, inside the transaction and outside.
     let client = Client {
