@@ -100,9 +100,8 @@ fn s25r(options: &Options, found: &mut Diagnostics) -> Option<Rules> {
     Some(found.take("--s25r", rules, Rules::Classic))
 }
 
+/// The tarpit that the options ask for.
 fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
-    let limit = value::number(&options.tarpit_limit, 0, 100_000);
-    let limit = found.take("--tarpit-limit", limit, 0);
     let length = match &options.tarpit {
         // Zero means off, as in taRgrey.
         Some(text) if text == "0" && !options.targrey => return None,
@@ -110,28 +109,37 @@ fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
         None if options.targrey => TARGREY_SLEEP,
         None => return None,
     };
-    let action = &options.greylist_action;
-    let is = |known: &str| action.eq_ignore_ascii_case(known);
-    let scheme = if options.targrey {
-        Scheme::Targrey
-    } else if is(DELAY_ONLY) {
-        Scheme::Delaying
-    } else {
-        if !AFTER_SLEEP.into_iter().any(is) {
-            let message = format!(
-                "{action:?} cannot follow a sleep: with --tarpit it is one of {} without a text, or \
-                 {DELAY_ONLY} to delay only",
-                AFTER_SLEEP.join(", ")
-            );
-            found.error("--greylist-action", message);
-        }
-        Scheme::Deferring
-    };
+    let limit = found.take("--tarpit-limit", tarpit_limit(options), 0);
+    let scheme = found.take("--greylist-action", scheme(options), Scheme::Deferring);
     Some(Tarpit {
         length: Span::from_seconds(length),
         scheme,
         limit,
     })
+}
+
+/// How many clients may wait for their reply at once.
+pub(super) fn tarpit_limit(options: &Options) -> Result<u32, String> {
+    value::number(&options.tarpit_limit, 0, 100_000)
+}
+
+/// What a sleep leads to; an error if the reply cannot follow a sleep.
+pub(super) fn scheme(options: &Options) -> Result<Scheme, String> {
+    let action = &options.greylist_action;
+    let is = |known: &str| action.eq_ignore_ascii_case(known);
+    if options.targrey {
+        Ok(Scheme::Targrey)
+    } else if is(DELAY_ONLY) {
+        Ok(Scheme::Delaying)
+    } else if AFTER_SLEEP.into_iter().any(is) {
+        Ok(Scheme::Deferring)
+    } else {
+        Err(format!(
+            "{action:?} cannot follow a sleep: with a tarpit it is one of {} without a text, or {DELAY_ONLY} to delay \
+             only",
+            AFTER_SLEEP.join(", ")
+        ))
+    }
 }
 
 /// Warns of options that are valid but without effect, or risky.

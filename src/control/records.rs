@@ -203,7 +203,7 @@ impl Control {
             sleep: None,
             suspicion: None,
             terms: crate::policy::Terms::default(),
-            may_refuse: false,
+            asks_known: false,
             is_stressed: false,
         };
         let facts = self.read(move |reader| reader.facts(&case)).await?;

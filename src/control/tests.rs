@@ -676,7 +676,7 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
         sleep: None,
         suspicion: None,
         terms: crate::policy::Terms::default(),
-        may_refuse: false,
+        asks_known: false,
         is_stressed: false,
     };
     let inner = &site.control().0;

@@ -121,8 +121,8 @@ pub struct Case {
     pub suspicion: Option<Suspicion>,
     /// The terms of the rule that makes the client wait.
     pub terms: Terms,
-    /// Whether a rule may refuse even known mail, once more is known.
-    pub may_refuse: bool,
+    /// Whether rules are asked about known mail, too: one may refuse it, or do something besides deciding.
+    pub asks_known: bool,
     /// Whether the mail server is under stress.
     pub is_stressed: bool,
 }

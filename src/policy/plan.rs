@@ -39,7 +39,7 @@ pub fn plan(
         Ok(Check::Lacks(lacking)) => {
             let case = Case {
                 terms: rules.strictest_terms(),
-                may_refuse: lacking.may_refuse,
+                asks_known: lacking.asks_known,
                 ..parts.case(evidence, rules, lacking.so_far)
             };
             Plan::Ask(lacking.lookups, case)
@@ -95,8 +95,8 @@ struct Lacking {
     lookups: Vec<Lookup>,
     /// What makes the client suspicious so far.
     so_far: Option<Suspicion>,
-    /// Whether a rule may refuse even known mail for it.
-    may_refuse: bool,
+    /// Whether that holds for known mail, too.
+    asks_known: bool,
 }
 
 impl Lacking {
@@ -104,7 +104,7 @@ impl Lacking {
         Self {
             lookups: vec![lookup],
             so_far,
-            may_refuse: false,
+            asks_known: false,
         }
     }
 }
@@ -116,8 +116,8 @@ struct ByRules {
     suspicion: Option<Suspicion>,
     /// What has to be looked up before it is known which rule decides.
     lacking: Vec<Lookup>,
-    /// Whether that rule may be one that refuses.
-    may_refuse: bool,
+    /// Whether that holds for known mail, too.
+    asks_known: bool,
 }
 
 impl ByRules {
@@ -126,11 +126,24 @@ impl ByRules {
         !self.lacking.is_empty()
     }
 
+    /// Adds what else has to be looked up.
+    fn add(&mut self, lookups: Vec<Lookup>) {
+        if self.lacking.is_empty() {
+            self.lacking = lookups;
+            return;
+        }
+        for lookup in lookups {
+            if !self.lacking.contains(&lookup) {
+                self.lacking.push(lookup);
+            }
+        }
+    }
+
     fn lacks(self, so_far: Option<Suspicion>) -> Check {
         Check::Lacks(Lacking {
             lookups: self.lacking,
             so_far,
-            may_refuse: self.may_refuse,
+            asks_known: self.asks_known,
         })
     }
 }
@@ -234,14 +247,13 @@ impl<'a> Parts<'a> {
         let asked = (by_tables, so_far, by_rules.is_open());
         let by_lists = self.by_dns_lists(asked, evidence, rules, trace)?;
         match by_lists {
-            Some(Check::Lacks(lacking)) if !by_rules.is_open() => {
-                by_rules.lacking = lacking.lookups;
-            }
-            Some(Check::Lacks(lacking)) => by_rules.lacking.extend(lacking.lookups),
+            Some(Check::Lacks(lacking)) => by_rules.add(lacking.lookups),
             Some(done @ Check::Done(_)) if !by_rules.is_open() => return Ok(done),
             Some(Check::Done(_)) | None => {}
         }
-        by_rules.lacking.extend(spf.and_then(Result::err));
+        if let Some(Err(lookup)) = spf {
+            by_rules.add(vec![lookup]);
+        }
         if by_rules.is_open() {
             return Ok(by_rules.lacks(so_far));
         }

@@ -177,7 +177,7 @@ mod tests {
             sleep: None,
             suspicion: None,
             terms: crate::policy::Terms::default(),
-            may_refuse: false,
+            asks_known: false,
             is_stressed: false,
         };
         let mut outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);

@@ -242,7 +242,7 @@ impl Inner {
         let asked = (lookups, evidence);
         match self.look(&case, context, &mut ()) {
             // If the record expires before the commit, the client is deferred once, without lookups.
-            Ok(outcome) if is_known(outcome.reason) && !case.may_refuse => return Plan::Case(case),
+            Ok(outcome) if is_known(outcome.reason) && !case.asks_known => return Plan::Case(case),
             // All requests pass, whatever the evidence.
             Err(_)
                 if context.rules.params.on_store_failure == OnStoreFailure::Pass

@@ -259,7 +259,7 @@ mod tests {
             sleep: None,
             suspicion: None,
             terms: crate::policy::Terms::default(),
-            may_refuse: false,
+            asks_known: false,
             is_stressed: false,
         }
     }

@@ -30,7 +30,7 @@ fn case(names: &[Identity], sender: &str) -> Case {
         sleep: None,
         suspicion: None,
         terms: crate::policy::Terms::default(),
-        may_refuse: false,
+        asks_known: false,
         is_stressed: false,
     }
 }

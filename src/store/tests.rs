@@ -15,7 +15,7 @@ fn case(sender: &str) -> Case {
         sleep: Some(ClientKey::new(client.network(32, 128))),
         suspicion: None,
         terms: crate::policy::Terms::default(),
-        may_refuse: false,
+        asks_known: false,
         is_stressed: false,
     }
 }

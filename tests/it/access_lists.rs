@@ -4,14 +4,12 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::access_list_files::{S25R, start};
 use crate::bus::OnBus;
 use crate::dns_lists::ListServer;
 use crate::support::{Daemon, TestClock, rcpt};
 
 const START: u64 = 1_800_000_000;
-
-/// The S25R file that administrators of milter-greylist have, as it is.
-const S25R: &str = include_str!("../../fuzz/seeds/greylist_conf/s25r");
 
 /// A client, and the text that the file gives it; an empty one for a client that passes.
 const CLIENTS: [(&str, &str, &str); 9] = [
@@ -25,23 +23,6 @@ const CLIENTS: [(&str, &str, &str); 9] = [
     ("mx7.isp.example", "203.0.113.7", ""),
     ("unknown", "192.0.2.9", ""),
 ];
-
-/// A daemon with this file. SPF, which such a file asks by default, finds nothing.
-fn start(text: &str, lists: &ListServer, options: &[&str]) -> (Daemon, TestClock) {
-    let mut daemon = Daemon::prepare();
-    let clock = TestClock::at(daemon.path(), START);
-    let file = daemon.path().join("greylist.conf");
-    fs::write(&file, text).unwrap();
-    let mut all = vec![
-        clock.option(),
-        format!("--greylist-conf={}", file.display()),
-        format!("--resolver={}", lists.address),
-    ];
-    all.extend(options.iter().map(|option| (*option).to_owned()));
-    daemon.set_options(&all);
-    daemon.start_again();
-    (daemon, clock)
-}
 
 fn ask(daemon: &Daemon, name: &str, address: &str, recipient: &str) -> String {
     daemon.ask(&rcpt(name, address, "eve@sender.example", recipient))
@@ -504,4 +485,36 @@ fn a_delay_that_nobody_can_wait_for_is_an_error_wherever_it_is_said() {
         let wanted = format!("{}{place}", file.display());
         assert!(daemon.log().contains(&wanted), "{}", daemon.log());
     }
+}
+
+#[test]
+fn the_tarpit_of_the_file_obeys_the_options_of_the_tarpit() {
+    let lists = ListServer::start();
+    let text = "nospf\ntarpit 65\nracl greylist default\n";
+    for (options, want) in [
+        (&[][..], "SLEEP 65, DEFER_IF_PERMIT"),
+        (&["--tarpit=10"], "SLEEP 10, DEFER_IF_PERMIT"),
+        (&["--greylist-action=DUNNO"], "SLEEP 65"),
+        (
+            &["--tarpit=0"],
+            "DEFER_IF_PERMIT 4.2.0 Greylisting in action, please come back in 00:05:00",
+        ),
+        (
+            &["--tarpit-limit=0"],
+            "DEFER_IF_PERMIT 4.2.0 Greylisting in action, please come back in 00:05:00",
+        ),
+    ] {
+        let (daemon, _clock) = start(text, &lists, options);
+        let got = ask(&daemon, "x.example", "203.0.113.7", "a@b.example");
+        assert_eq!(got, want, "{options:?}");
+    }
+    let daemon = Daemon::prepare();
+    let file = daemon.path().join("greylist.conf");
+    fs::write(&file, text).unwrap();
+    let mut command = daemon.command();
+    command.arg(format!("--greylist-conf={}", file.display()));
+    command.arg("--greylist-action=451");
+    assert_eq!(command.status().unwrap().code(), Some(78));
+    let wanted = format!("{}:2:1: \"451\" cannot follow a sleep", file.display());
+    assert!(daemon.log().contains(&wanted), "{}", daemon.log());
 }

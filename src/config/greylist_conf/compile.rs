@@ -139,6 +139,7 @@ impl Compiler<'_> {
     fn action(&mut self, entry: &Entry) -> chain::Action {
         let values = &entry.values;
         self.warn_of_milter_values(values);
+        self.warn_of_empty_tokens(values);
         match entry.action {
             Action::Whitelist => chain::Action::Pass,
             Action::Greylist => chain::Action::Greylist(self.treatment(values)),
@@ -169,6 +170,24 @@ impl Compiler<'_> {
             code: values.code.map(|code| code.value.number()),
             enhanced_code: values.enhanced_code.as_ref().map(|code| code.value.clone()),
             text: text.or(self.text.as_ref()).cloned(),
+        }
+    }
+
+    /// Warns of a text with tokens that stand for nothing in a reply.
+    fn warn_of_empty_tokens(&mut self, values: &Values) {
+        let Some(message) = &values.message else {
+            return;
+        };
+        let is_empty = |piece: &Piece| match piece {
+            Piece::Token(token) => chain::is_empty_in_replies(token),
+            Piece::Text(_) => false,
+        };
+        if message.value.pieces().iter().any(is_empty) {
+            let at = message.at;
+            self.warn(
+                at,
+                "%D, %g, %Hs, %P, %p, %Q, %Xh and %Xm are empty in a reply",
+            );
         }
     }
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::super::diagnostic::Diagnostics;
+use super::super::file;
 use super::super::options::Options;
-use super::super::{file, params};
-use super::statements::{self, Given};
+use super::statements::{self, OfOptions};
 use super::{compile, parse};
 use crate::policy::Params;
 use crate::policy::chain::Chain;
@@ -17,10 +17,7 @@ const OPTION: &str = "--greylist-conf";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfFile {
     path: PathBuf,
-    /// The numbers that the options set, or their defaults.
-    options: Params,
-    /// Which of them were given.
-    given: Given,
+    options: OfOptions,
 }
 
 /// What a file says besides its entries.
@@ -33,14 +30,13 @@ pub struct LoadedConf {
 }
 
 impl ConfFile {
-    /// The file of these options, if there is one. Errors about the numbers are reported elsewhere.
+    /// The file of these options, if there is one.
     pub(in crate::config) fn new(options: &Options, found: &mut Diagnostics) -> Option<Self> {
         let path = PathBuf::from(options.greylist_conf.as_ref()?);
         let path = found.absolute(OPTION, path)?;
         Some(Self {
             path,
-            options: params::read(options, &mut Diagnostics::default()),
-            given: Given::new(options),
+            options: OfOptions::new(options),
         })
     }
 
@@ -66,8 +62,8 @@ impl ConfFile {
             }
         };
         let (conf, mut findings) = parse(path, &bytes);
-        let params = statements::read(path, &conf, (&self.options, self.given), &mut findings);
-        let (chain, more) = compile(path, &conf, self.given.text);
+        let params = statements::read(path, &conf, &self.options, &mut findings);
+        let (chain, more) = compile(path, &conf, self.options.given.text);
         let chain = chain.filter(|_| findings.errors.is_empty());
         for (all, new) in [
             (&mut found.errors, [findings.errors, more.errors]),
@@ -76,7 +72,7 @@ impl ConfFile {
             all.extend(new.into_iter().flatten());
         }
         let chain = chain?;
-        let defaults = statements::defaults(&conf.globals, self.given, &params);
+        let defaults = statements::defaults(&conf.globals, self.options.given, &params);
         Some((chain, LoadedConf { params, defaults }))
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::options::Options;
+use super::super::params;
 use super::ast::{Action, Globals, GreylistConf, Located, Position};
 use super::limits::MAX_ERRORS;
 use crate::policy::{Params, Scheme, Tarpit};
@@ -22,6 +23,31 @@ pub(super) struct Given {
     ipv6_bits: bool,
     tarpit: bool,
     s25r: bool,
+}
+
+/// What the statements are combined with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OfOptions {
+    /// The numbers that the options set, or their defaults.
+    params: Params,
+    /// Which of them were given.
+    pub(super) given: Given,
+    /// What a sleep leads to, if the file asks for one and no option does; an error if the reply cannot follow it.
+    scheme: Result<Scheme, String>,
+    /// How many clients may wait for their reply at once.
+    tarpit_limit: u32,
+}
+
+impl OfOptions {
+    /// Errors about the options themselves are reported elsewhere.
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            params: params::read(options, &mut Diagnostics::default()),
+            given: Given::new(options),
+            scheme: params::scheme(options),
+            tarpit_limit: params::tarpit_limit(options).unwrap_or_default(),
+        }
+    }
 }
 
 impl Given {
@@ -45,11 +71,11 @@ impl Given {
 pub(super) fn read(
     path: &Path,
     conf: &GreylistConf,
-    (options, given): (&Params, Given),
+    options: &OfOptions,
     found: &mut Diagnostics,
 ) -> Params {
-    let globals = &conf.globals;
-    let mut params = *options;
+    let (globals, given) = (&conf.globals, options.given);
+    let mut params = options.params;
     // A file without entries for recipients changes nothing for them.
     params.spf.excuses_rules = !conf.recipient.is_empty() && globals.no_spf.is_none();
     params.exempt_authenticated &= globals.no_auth.is_none();
@@ -74,22 +100,20 @@ pub(super) fn read(
         }
         set(bits, stated, is_given);
     }
-    if let Some(stated) = globals.tarpit
-        && !given.tarpit
-        && stated.value > Span::ZERO
-    {
-        params.tarpit = Some(Tarpit {
+    params.tarpit = params.tarpit.or_else(|| {
+        let stated = globals.tarpit.filter(|_| !given.tarpit)?;
+        let scheme = options.scheme.as_ref();
+        let error = scheme.err().and_then(|error| at(path, Some(stated), error));
+        found.errors.extend(error);
+        (stated.value > Span::ZERO).then_some(Tarpit {
             length: stated.value,
-            scheme: Scheme::Deferring,
-            limit: TARPIT_LIMIT,
-        });
-    }
+            scheme: *scheme.ok()?,
+            limit: options.tarpit_limit,
+        })
+    });
     complain(path, conf, (&params, given), found);
     params
 }
-
-/// Most clients that wait for their reply at once.
-const TARPIT_LIMIT: u32 = 50;
 
 /// Takes what the file states, unless the option was given.
 fn set<T: Copy>(value: &mut T, stated: Option<Located<T>>, is_given: bool) {

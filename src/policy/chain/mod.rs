@@ -27,7 +27,7 @@ pub use super::schedule::{LocalTime, Schedule, ScheduleError};
 pub use build::{Chain, Parts};
 pub use effects::{AssignedValue, Effect, Effects, Operation, RateLimit, Scope};
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
-pub use render::{MAX_REPLY, RuleName, TokenValues};
+pub use render::{MAX_REPLY, RuleName, TokenValues, is_empty_in_replies};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
 pub use search::Found;
 pub use subject::Subject;

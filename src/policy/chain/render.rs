@@ -69,6 +69,26 @@ pub struct TokenValues<'a> {
     pub properties: Option<&'a Properties>,
 }
 
+/// Whether a token stands for nothing in a reply, because it is not known there.
+#[must_use]
+pub const fn is_empty_in_replies(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::DnsLists
+            | Token::SpfResult
+            | Token::ReceivedSpf
+            | Token::AuthenticationResults
+            | Token::Message
+            | Token::Header
+            | Token::Group(_)
+            | Token::SpamScore
+            | Token::PropertyName
+            | Token::PropertyValue
+            | Token::PropertyRecipient
+            | Token::Property(_)
+    )
+}
+
 /// Where a rule is written, and its identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleName<'a> {

@@ -61,7 +61,7 @@ impl Parts<'_> {
             sleep: params.is_targrey().then(|| ClientKey::new(address)),
             suspicion,
             terms: rules.terms(suspicion),
-            may_refuse: false,
+            asks_known: false,
             is_stressed: self.attempt.is_stressed,
         }
     }

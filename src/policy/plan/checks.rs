@@ -77,7 +77,7 @@ impl Parts<'_> {
             Ok(Some(Check::Lacks(Lacking {
                 lookups,
                 so_far,
-                may_refuse: false,
+                asks_known: false,
             })))
         };
         let listen = |zone, answer| trace.note(Step::DnsList(zone, answer));
@@ -132,12 +132,12 @@ impl Parts<'_> {
         let (number, action) = match found {
             Found::Rule(number, action) => (number, action),
             Found::Lacks(lacking) => {
-                let may_refuse = chain.asks_known();
-                let is_wanted = may_refuse || !is_exempt;
+                let asks_known = chain.asks_known();
+                let is_wanted = asks_known || !is_exempt;
                 return Ok(ByRules {
                     suspicion: None,
                     lacking: if is_wanted { lacking } else { Vec::new() },
-                    may_refuse,
+                    asks_known,
                 });
             }
             Found::Nothing => {
@@ -171,7 +171,7 @@ impl Parts<'_> {
                 Ok(ByRules {
                     suspicion: None,
                     lacking,
-                    may_refuse: true,
+                    asks_known: true,
                 })
             }
         }

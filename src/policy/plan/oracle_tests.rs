@@ -72,7 +72,7 @@ fn made(check: Result<Check, Settled>) -> (Option<Plan>, Vec<Lookup>, Option<Sus
     match check {
         Ok(Check::Done(suspicion)) => (None, Vec::new(), suspicion),
         Ok(Check::Lacks(lacking)) => {
-            assert!(!lacking.may_refuse, "no rule refuses");
+            assert!(!lacking.asks_known, "no rule refuses");
             (None, lacking.lookups, lacking.so_far)
         }
         Err(settled) => (Some(settled.plan()), Vec::new(), None),

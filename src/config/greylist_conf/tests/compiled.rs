@@ -182,6 +182,10 @@ fn what_only_a_milter_can_answer_is_warned_of_and_never_matches() {
             "f:2:16: a ratelimit of session or data can be answered by a milter only",
         ),
         (
+            "racl blacklist addr 10.0.0.1 msg \"listed by %D\"",
+            "f:1:30: %D, %g, %Hs, %P, %p, %Q, %Xh and %Xm are empty in a reply",
+        ),
+        (
             "racl whitelist addr 10.0.0.1 addheader \"X: y\"",
             "f:1:30: addheader has no effect",
         ),
