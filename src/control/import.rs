@@ -5,7 +5,7 @@ use super::{Control, ControlError};
 use crate::policy::{
     Client, ClientKey, CountBy, Expiry, Identity, Params, Sleep, SleepChange, Triplet, TripletKey,
 };
-use crate::service::effects::{Effect, Effects};
+use crate::service::triplet_counts::{TripletCounts, TripletEvent};
 use crate::store::{Commit, Records, RequestError, Row, RowKey};
 use crate::types::{Prefix, Timestamp};
 
@@ -54,12 +54,12 @@ impl Control {
         let importing = self.write(
             move |records| {
                 let mut taken = Taken::default();
-                let mut effects = Effects::default();
+                let mut triplet_counts = TripletCounts::default();
                 for job in &jobs {
-                    job.run(records, &expired, &mut taken, &mut effects)?;
+                    job.run(records, &expired, &mut taken, &mut triplet_counts)?;
                 }
                 // An export has no history: the strangers that come with it are counted where they were seen.
-                for (hour, counters) in effects.by_hour() {
+                for (hour, counters) in triplet_counts.by_hour() {
                     records.add_counters(hour, &counters)?;
                 }
                 Ok::<_, RequestError>(taken)
@@ -216,7 +216,7 @@ impl Item {
         records: &mut dyn Records,
         expired: &Expired,
         taken: &mut Taken,
-        effects: &mut Effects,
+        triplet_counts: &mut TripletCounts,
     ) -> Result<(), RequestError> {
         match self {
             Self::Triplet(key, record) => {
@@ -225,7 +225,7 @@ impl Item {
                 if taken.count(known, &next) {
                     let was_counted = known.and_then(Triplet::why).is_some();
                     if let (false, Some(why)) = (was_counted, next.why()) {
-                        effects.count(Effect::Stranger(next.first(), why));
+                        triplet_counts.count(TripletEvent::Stranger(next.first(), why));
                     }
                     records.put_under_both(key, next)?;
                 }

@@ -14,7 +14,6 @@
 
 pub mod clock;
 mod dns_counts;
-pub(crate) mod effects;
 mod gate;
 mod instance_cache;
 pub(crate) mod internals;
@@ -29,15 +28,16 @@ mod set_cache;
 mod sleeps;
 mod state;
 mod stats;
+pub(crate) mod triplet_counts;
 pub(crate) mod worker;
 mod write_behind;
 
-pub use effects::DELAY_CLASSES;
 pub use gate::{Gate, Start, StartError};
 pub use internals::Internals;
 pub use last_clients::LastClient;
 pub use pipeline::Decision;
 pub use state::Status;
+pub use triplet_counts::DELAY_CLASSES;
 
 pub use crate::lookup::ZoneState;
 pub(crate) use stats::Change;

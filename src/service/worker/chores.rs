@@ -205,7 +205,7 @@ impl Worker {
         let trusted = self.trusted_now();
         let counts = self.shared.stats.counts();
         let counters = counts.since(&self.told).by_name();
-        let mut hours = self.effects.by_hour();
+        let mut hours = self.triplet_counts.by_hour();
         if !counters.is_empty() {
             hours.push((now, counters));
         }
@@ -233,7 +233,7 @@ impl Worker {
         match written {
             Ok(()) => {
                 self.told = counts;
-                self.effects.clear();
+                self.triplet_counts.clear();
                 self.shared.live_rules.written(&hit);
                 if !ended.is_empty() {
                     self.shared.live_rules.remove(&ended, trusted);

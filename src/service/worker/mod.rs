@@ -15,12 +15,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::clock::{Clock, ClockGuard, monotonic};
-use super::effects::{Effect, Effects};
 use super::live_rules::LiveRules;
 use super::pause::PauseSwitch;
 use super::sleeps::{self, Sleeps};
 use super::state::StoreState;
 use super::stats::{Counts, Stats};
+use super::triplet_counts::{TripletCounts, TripletEvent};
 use super::write_behind::WriteBehind;
 use crate::policy::Expiry;
 use crate::store::{Commit, OpenError, Opener, PrivacyError, RequestError, StoreError, Writer};
@@ -116,7 +116,7 @@ pub(crate) struct Worker {
     /// The counters that are in the history.
     told: Counts,
     /// What greylisting did and is not in the history yet.
-    effects: Effects,
+    triplet_counts: TripletCounts,
     /// Whether the clock was trusted when it was last checked.
     was_trusted: bool,
     /// Whether the clock guard is set; it is kept when the store is reopened.
@@ -142,7 +142,7 @@ impl Worker {
             noted: Timestamp::default(),
             is_unnoted: false,
             told: Counts::default(),
-            effects: Effects::default(),
+            triplet_counts: TripletCounts::default(),
             was_trusted: true,
             is_watching: false,
         };
@@ -273,8 +273,8 @@ impl Worker {
                     let asked = (case, &facts);
                     let (outcome, place) = sleeps::decide(asked, *session, rules, &sleeps, &mut ());
                     records.apply(case, &outcome.changes)?;
-                    let effect = Effect::of(facts.triplet(), &outcome);
-                    outcomes.push((outcome, place, effect));
+                    let event = TripletEvent::of(facts.triplet(), &outcome);
+                    outcomes.push((outcome, place, event));
                 }
                 Ok(())
             })
@@ -287,13 +287,13 @@ impl Worker {
             }
             Err(error) => return self.fail_request(&error),
         }
-        for (request, (outcome, place, effect)) in batch.into_iter().zip(outcomes) {
+        for (request, (outcome, place, event)) in batch.into_iter().zip(outcomes) {
             write_behind.superseded(&request.case, &outcome.changes);
             if let Some(place) = place {
                 place.settle(&outcome, request.session.now);
             }
-            if let Some(effect) = effect {
-                self.effects.count(effect);
+            if let Some(event) = event {
+                self.triplet_counts.count(event);
             }
             if outcome.whitelisted {
                 let whitelisted = &self.shared.state.whitelisted;

@@ -1,4 +1,4 @@
-//! What greylisting did to strangers: the unknown triplets that had to wait.
+//! Counters of the effect: unknown triplets that were deferred, and those that were retried and passed.
 //!
 //! Both counters belong to the hour in which the triplet was first seen: `strangers` counts it there, and `came_back`
 //! when it passes, however much later, for its record has that time. So the difference for one hour is the number of
@@ -16,9 +16,9 @@ use crate::types::{Span, Timestamp};
 /// The most that each class of delays has waited, in seconds; the last class, which has no bound, is the next one.
 pub const DELAY_CLASSES: [u64; 7] = [300, 900, 1800, 3600, 7200, 21_600, 86_400];
 
-/// What a decision did to a stranger.
+/// What a decision did to an unknown or waiting triplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub(crate) enum TripletEvent {
     /// It has to wait for this reason.
     Stranger(Timestamp, Why),
     /// It passes for the first time.
@@ -29,7 +29,7 @@ pub(crate) enum Effect {
     },
 }
 
-impl Effect {
+impl TripletEvent {
     /// What `outcome` does to the triplet whose live record is `known`. Records that say no reason were not counted when
     /// they were begun, and are not counted when they pass.
     pub(crate) fn of(known: Option<Triplet>, outcome: &Outcome) -> Option<Self> {
@@ -51,7 +51,7 @@ impl Effect {
 
 /// What has been counted and is not in the history yet, by the hour.
 #[derive(Debug, Default)]
-pub(crate) struct Effects(BTreeMap<u64, Cells>);
+pub(crate) struct TripletCounts(BTreeMap<u64, Cells>);
 
 #[derive(Debug, Default)]
 struct Cells {
@@ -72,18 +72,20 @@ fn add(counters: &mut [u64], at: usize) {
     }
 }
 
-impl Effects {
+impl TripletCounts {
     /// Counts one.
-    pub(crate) fn count(&mut self, effect: Effect) {
-        let (first, why) = match effect {
-            Effect::Stranger(first, why) | Effect::CameBack { first, why, .. } => (first, why),
+    pub(crate) fn count(&mut self, event: TripletEvent) {
+        let (first, why) = match event {
+            TripletEvent::Stranger(first, why) | TripletEvent::CameBack { first, why, .. } => {
+                (first, why)
+            }
         };
         let cause = usize::from(why.cause.number());
         let hour = first.seconds().div_euclid(Span::from_hours(1).seconds());
         let counters = self.0.entry(hour).or_default();
-        match effect {
-            Effect::Stranger(..) => add(&mut counters.strangers, cause),
-            Effect::CameBack { waited, .. } => {
+        match event {
+            TripletEvent::Stranger(..) => add(&mut counters.strangers, cause),
+            TripletEvent::CameBack { waited, .. } => {
                 add(&mut counters.came_back, cause);
                 add(&mut counters.delays, class(waited));
             }
@@ -194,26 +196,26 @@ mod tests {
             let mut outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);
             outcome.changes.triplet = Some(next);
             outcome.waited = Some(Span::from_seconds(5));
-            let got = Effect::of(known, &outcome);
-            let got = got.map(|effect| matches!(effect, Effect::CameBack { .. }));
+            let got = TripletEvent::of(known, &outcome);
+            let got = got.map(|event| matches!(event, TripletEvent::CameBack { .. }));
             assert_eq!(got, want, "{name}");
         }
     }
 
     #[test]
     fn an_hour_with_every_counter_takes_no_more_than_the_manual_says() {
-        let mut effects = Effects::default();
+        let mut triplet_counts = TripletCounts::default();
         for why in Cause::ALL.map(Why::from) {
-            effects.count(Effect::Stranger(at(0), why));
+            triplet_counts.count(TripletEvent::Stranger(at(0), why));
             for waited in DELAY_CLASSES.map(Span::from_seconds) {
-                effects.count(Effect::CameBack {
+                triplet_counts.count(TripletEvent::CameBack {
                     first: at(0),
                     why,
                     waited,
                 });
             }
         }
-        let (_, mut counters) = effects.by_hour().remove(0);
+        let (_, mut counters) = triplet_counts.by_hour().remove(0);
         assert_eq!(counters.len(), 2 + 2 * Cause::COUNT + DELAY_CLASSES.len());
         let stats = Stats::new(at(0), &DnsLists::default());
         let remaining = Remaining::Time(Span::ZERO);
@@ -237,7 +239,7 @@ mod tests {
     #[test]
     fn both_counters_belong_to_the_hour_of_first_sight_and_delays_to_the_least_class_that_holds_them()
      {
-        let mut effects = Effects::default();
+        let mut triplet_counts = TripletCounts::default();
         let cases = [
             (0, "300"),
             (300, "300"),
@@ -252,19 +254,19 @@ mod tests {
         ];
         let why = Why::from(Cause::S25r(3));
         for (waited, class) in cases {
-            effects.count(Effect::Stranger(at(0), why));
-            effects.count(Effect::CameBack {
+            triplet_counts.count(TripletEvent::Stranger(at(0), why));
+            triplet_counts.count(TripletEvent::CameBack {
                 first: at(0),
                 why,
                 waited: Span::from_seconds(waited),
             });
-            let (hour, counters) = effects.by_hour().remove(0);
+            let (hour, counters) = triplet_counts.by_hour().remove(0);
             assert_eq!(hour, at(0));
             let word = format!("delay:{class}");
             assert!(counters.contains_key(&word), "{waited}: {counters:?}");
         }
-        effects.count(Effect::Stranger(at(3600), Cause::Plain.into()));
-        let all = effects.by_hour();
+        triplet_counts.count(TripletEvent::Stranger(at(3600), Cause::Plain.into()));
+        let all = triplet_counts.by_hour();
         let words = |n: usize| {
             let counters = all[n].1.iter();
             counters
