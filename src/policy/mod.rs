@@ -36,6 +36,7 @@ pub mod greylist;
 mod identity;
 mod keys;
 mod lists;
+pub mod message;
 pub mod names;
 mod outcome;
 mod params;
