@@ -12,6 +12,7 @@ mod checked;
 mod recipes;
 mod replayed;
 mod replies;
+mod reported;
 mod server;
 mod smtp;
 

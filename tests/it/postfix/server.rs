@@ -370,6 +370,7 @@ check_greylist = check_policy_service unix:stargrey/policy
 
 const MASTER_CF: &str = "\
 cleanup unix n - n - 0 cleanup
+pickup unix n - n 60 1 pickup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
