@@ -1,4 +1,24 @@
-//! A message, as far as a front end has kept it.
+//! A message, as far as a front end has kept it, and what a reader of it may see.
+//!
+//! What is encoded is decoded when it is first asked for, and once. That takes a millisecond for some hundred kilobytes:
+//! ask for the lines of a body above [`LARGE`] bytes on a thread for such work.
+
+mod body;
+mod charset;
+mod mime;
+mod transfer;
+mod words;
+
+use std::sync::OnceLock;
+
+use body::Lines;
+use words::{decoded, unfold};
+
+/// The size of a body in bytes above which it is to be decoded, and searched, on a thread for such work.
+pub const LARGE: usize = 64 << 10;
+
+/// Maximum length in bytes of a line of a body; a longer one is several.
+pub const MAX_LINE: usize = 4096;
 
 /// A field of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,13 +35,49 @@ pub struct Message {
     fields: Vec<HeaderField>,
     body: Option<Vec<u8>>,
     size: u64,
+    header_texts: OnceLock<Vec<HeaderText>>,
+    lines: OnceLock<Lines>,
+}
+
+/// A field on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct HeaderText {
+    /// `Name: value`, as it came.
+    raw: Vec<u8>,
+    /// The same in UTF-8, if that is different.
+    decoded: Option<String>,
 }
 
 impl Message {
     /// A message with this header and body, and this number of bytes in all. The body is `None` if it was not kept.
     #[must_use]
     pub const fn new(fields: Vec<HeaderField>, body: Option<Vec<u8>>, size: u64) -> Self {
-        Self { fields, body, size }
+        Self {
+            fields,
+            body,
+            size,
+            header_texts: OnceLock::new(),
+            lines: OnceLock::new(),
+        }
+    }
+
+    /// The message in a file: lines end with LF or CR LF, and there may be a line `From ` of a mailbox at its
+    /// beginning. Without a header all of it is the body.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Self {
+        let text = match mime::split_line(bytes) {
+            Some((line, rest)) if line.starts_with(b"From ") => rest,
+            Some(_) | None => bytes,
+        };
+        let (fields, body) = mime::split_header(text);
+        let fields = fields.into_iter().map(|(name, value)| HeaderField {
+            name: name.into(),
+            value: value.into(),
+        });
+        let bare = memchr::memchr_iter(b'\n', text).count();
+        let bare = bare.saturating_sub(memchr::memmem::find_iter(text, b"\r\n").count());
+        let size = u64::try_from(text.len().saturating_add(bare)).unwrap_or(u64::MAX);
+        Self::new(fields.collect(), Some(body.to_vec()), size)
     }
 
     /// The fields of the header, from the top.
@@ -41,4 +97,56 @@ impl Message {
     pub const fn size(&self) -> u64 {
         self.size
     }
+
+    /// The texts of the header's fields with the fields' numbers, from the top: each `Name: value` on one line as it
+    /// came, and then decoded if that is different.
+    pub fn header_texts(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let texts = self.header_texts.get_or_init(|| {
+            let texts = self.fields.iter().map(HeaderText::new);
+            texts.collect()
+        });
+        texts.iter().enumerate().flat_map(|(number, text)| {
+            let decoded = text.decoded.as_deref().map(str::as_bytes);
+            let texts = [Some(text.raw.as_slice()), decoded];
+            texts.into_iter().flatten().map(move |text| (number, text))
+        })
+    }
+
+    /// The lines that a reader of the body may see, in UTF-8, each of at most [`MAX_LINE`] bytes: of all parts with
+    /// text, of HTML its source and its text; the fields of the parts' headers, and the names of attachments. `None` if
+    /// the body was not kept.
+    pub fn body_lines(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        let body = self.body.as_deref()?;
+        let lines = self.lines.get_or_init(|| body::lines(&self.fields, body));
+        Some(lines.iter())
+    }
 }
+
+impl HeaderText {
+    fn new(field: &HeaderField) -> Self {
+        let value = unfold(&field.value);
+        let raw = text(&field.name, &value);
+        let decoded = decoded_text(&field.name, &value, &raw);
+        Self { raw, decoded }
+    }
+}
+
+/// A field as `Name: value`.
+fn text(name: &[u8], value: &[u8]) -> Vec<u8> {
+    [name, b": ", value].concat()
+}
+
+/// A field in UTF-8, unless that is its text.
+fn decoded_text(name: &[u8], value: &[u8], text: &[u8]) -> Option<String> {
+    // Nothing in a value without these is encoded.
+    let is_plain = |byte: &u8| byte.is_ascii() && !matches!(byte, 0x1b | b'=' | 0);
+    if value.iter().all(is_plain) {
+        return None;
+    }
+    let name = String::from_utf8_lossy(name);
+    let decoded = format!("{name}: {}", decoded(value));
+    (decoded.as_bytes() != text).then_some(decoded)
+}
+
+#[cfg(test)]
+mod tests;
