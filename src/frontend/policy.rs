@@ -162,6 +162,9 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
         queue_id: request.queue_id,
         is_stressed: request.stress == Some(b"yes"),
         user: request.sasl_username.filter(|name| !name.is_empty()),
+        certificate: request.ccert_subject,
+        macros: None,
+        accepted: None,
     }
 }
 

@@ -22,11 +22,13 @@ impl Budget {
         let (all, most) = match source {
             LookupSource::Zone(_) | LookupSource::Texts(_) => (self.lists, MOST_UNDER_WAY),
             LookupSource::Network(_) => (self.evaluations, MOST_EVALUATIONS),
+            // It is not asked here.
+            LookupSource::Message => return false,
         };
         let most_of_source = match source {
             LookupSource::Zone(_) => MOST_OF_ZONE,
             LookupSource::Texts(_) => MOST_TEXTS,
-            LookupSource::Network(_) => MOST_OF_NETWORK,
+            LookupSource::Network(_) | LookupSource::Message => MOST_OF_NETWORK,
         };
         let of_source = self.of_source.get(source).copied().unwrap_or_default();
         all < most && of_source < most_of_source
@@ -55,7 +57,7 @@ impl Budget {
     fn all(&mut self, source: &LookupSource) -> &mut usize {
         match source {
             LookupSource::Zone(_) | LookupSource::Texts(_) => &mut self.lists,
-            LookupSource::Network(_) => &mut self.evaluations,
+            LookupSource::Network(_) | LookupSource::Message => &mut self.evaluations,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Name servers are queried in order, as by the system's resolver: the next one if a server replies with an error or
 //! has not replied for a while. The first reply counts.
 
+use std::future::ready;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -145,6 +146,8 @@ impl Resolver for Dns {
             Lookup::Spf(question) => {
                 Box::pin(async move { dns.evaluator.evaluate(&question, &dns).await })
             }
+            // It is not in DNS.
+            Lookup::Score => Box::pin(ready(Answer::SILENT)),
         }
     }
 }

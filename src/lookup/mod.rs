@@ -399,6 +399,7 @@ impl Table {
         match lookup {
             Lookup::DnsList(..) | Lookup::DnsListText(..) => self.cache.find(lookup, now),
             Lookup::Spf(_) => self.evaluations.find(lookup, now),
+            Lookup::Score => None,
         }
     }
 
@@ -409,6 +410,8 @@ impl Table {
                 self.cache.insert(lookup, finding, until);
             }
             Lookup::Spf(_) => self.evaluations.insert(lookup, finding, until),
+            // A score belongs to one message.
+            Lookup::Score => {}
         }
     }
 

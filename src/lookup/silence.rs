@@ -64,6 +64,7 @@ impl Silence {
             Lookup::Spf(question) => {
                 return self.domains.find(question.organization(), now).is_none();
             }
+            Lookup::Score => return false,
         };
         let Some(health) = self.zones.get_mut(zone) else {
             return true;
@@ -97,7 +98,7 @@ impl Silence {
         let zone = match lookup {
             Lookup::DnsList(zone, _) => zone.clone(),
             // A list without texts is not silent.
-            Lookup::DnsListText(..) => return None,
+            Lookup::DnsListText(..) | Lookup::Score => return None,
             Lookup::Spf(question) => {
                 if *finding == Finding::NoAnswer {
                     let domain = question.organization().clone();

@@ -1,5 +1,7 @@
 //! A delivery attempt, independent of the front end.
 
+use super::message::Message;
+
 /// The stage of the SMTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Stage {
@@ -35,4 +37,41 @@ pub struct Attempt<'a> {
     pub is_stressed: bool,
     /// The SASL login name of an authenticated client.
     pub user: Option<&'a [u8]>,
+    /// The subject of its verified certificate (TLS); empty if it has none.
+    pub certificate: Option<&'a [u8]>,
+    /// The macros of the mail server, by their names without braces.
+    pub macros: Option<&'a [(&'a str, &'a [u8])]>,
+    /// How many recipients of the message were accepted before.
+    pub accepted: Option<usize>,
+}
+
+/// A message at its end, with what is known of its transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct MessageAttempt<'a> {
+    /// The transaction: client, sender and so on. It may have a recipient, which is not looked at.
+    pub attempt: &'a Attempt<'a>,
+    /// The recipients that were accepted.
+    pub recipients: &'a [&'a [u8]],
+    /// Whether one of them is open: it passed because nothing spoke against it.
+    pub has_open: bool,
+    /// The message.
+    pub message: &'a Message,
+}
+
+impl<'a> MessageAttempt<'a> {
+    /// The transaction with its recipient; with an empty one if there are several.
+    pub(super) const fn as_one(&self) -> Attempt<'a> {
+        Attempt {
+            recipient: Some(self.only_recipient()),
+            ..*self.attempt
+        }
+    }
+
+    /// The recipient, if there is no other; else nothing.
+    pub(super) const fn only_recipient(&self) -> &'a [u8] {
+        match self.recipients {
+            [recipient] => recipient,
+            _ => b"",
+        }
+    }
 }

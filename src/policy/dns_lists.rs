@@ -353,7 +353,9 @@ impl DnsLists {
                     continue;
                 }
                 Some(Finding::Absent) => ZoneAnswer::Unlisted,
-                Some(Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_)) => ZoneAnswer::Silent,
+                Some(
+                    Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) | Finding::Score(_),
+                ) => ZoneAnswer::Silent,
                 Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };
             listen(number, answer);

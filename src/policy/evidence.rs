@@ -12,6 +12,7 @@ use std::sync::Arc;
 use super::domain::Domain;
 use super::properties::Properties;
 use super::schedule::LocalTime;
+use super::spam::SpamScore;
 use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
 use crate::types::{ClientIp, Prefix, ReplyText};
@@ -28,6 +29,8 @@ pub enum Lookup {
     DnsListText(Zone, ClientIp),
     /// Whether SPF passes.
     Spf(SpfQuestion),
+    /// What a spam filter says of the message. It is asked with the message in hand.
+    Score,
 }
 
 /// The source that caused a lookup, by which lookups are limited.
@@ -39,6 +42,8 @@ pub enum LookupSource {
     Texts(Zone),
     /// The network of a client, whose sender chooses the names that are looked up.
     Network(Prefix),
+    /// The message.
+    Message,
 }
 
 impl Lookup {
@@ -49,6 +54,7 @@ impl Lookup {
             Self::DnsList(zone, _) => LookupSource::Zone(zone.clone()),
             Self::DnsListText(zone, _) => LookupSource::Texts(zone.clone()),
             Self::Spf(question) => LookupSource::Network(question.network()),
+            Self::Score => LookupSource::Message,
         }
     }
 }
@@ -64,6 +70,8 @@ pub enum Finding {
     Absent,
     /// The result of SPF.
     Spf(SpfFinding),
+    /// What a spam filter says of the message.
+    Score(Arc<SpamScore>),
     /// No answer in time, or an error.
     NoAnswer,
 }
@@ -75,7 +83,7 @@ impl Finding {
     pub fn error_code(&self) -> Option<Ipv4Addr> {
         match self {
             Self::Addresses(addresses) => error_code(addresses),
-            Self::Text(_) | Self::Absent | Self::Spf(_) | Self::NoAnswer => None,
+            Self::Text(_) | Self::Absent | Self::Spf(_) | Self::Score(_) | Self::NoAnswer => None,
         }
     }
 }
@@ -115,8 +123,22 @@ impl Evidence {
             | Finding::Addresses(_)
             | Finding::Text(_)
             | Finding::Absent
+            | Finding::Score(_)
             | Finding::NoAnswer => None,
         })
+    }
+
+    /// What a spam filter says of the message, if it was asked and has answered.
+    #[must_use]
+    pub fn score(&self) -> Option<&SpamScore> {
+        match self.find(&Lookup::Score)? {
+            Finding::Score(score) => Some(score),
+            Finding::Spf(_)
+            | Finding::Addresses(_)
+            | Finding::Text(_)
+            | Finding::Absent
+            | Finding::NoAnswer => None,
+        }
     }
 
     /// Adds findings, without replacing any.

@@ -36,6 +36,8 @@ pub enum Suspicion {
     Entry(EntryRef),
     /// DNS lists have it, with this sum of weights.
     DnsLists(i32),
+    /// A rule for messages matches, by what this cause says.
+    Message(EntryRef, Cause),
 }
 
 impl Suspicion {
@@ -45,6 +47,7 @@ impl Suspicion {
         match self {
             Self::S25r(rule) => Cause::S25r(rule),
             Self::DnsLists(_) => Cause::DnsLists,
+            Self::Message(_, cause) => cause,
             Self::Entry(entry) => match entry.list {
                 ListName::ClientAccess => Cause::Table,
                 ListName::GreylistConf => Cause::Rule,
@@ -120,7 +123,8 @@ impl Outcome {
     #[must_use]
     pub const fn entry(&self) -> Option<EntryRef> {
         match (self.because, self.suspicion) {
-            (Because::Entry(entry), _) | (_, Some(Suspicion::Entry(entry))) => Some(entry),
+            (Because::Entry(entry), _)
+            | (_, Some(Suspicion::Entry(entry) | Suspicion::Message(entry, _))) => Some(entry),
             (_, Some(Suspicion::S25r(_) | Suspicion::DnsLists(_)) | None) => None,
         }
     }
@@ -129,10 +133,18 @@ impl Outcome {
     #[must_use]
     pub fn rule(&self) -> Option<u32> {
         match self.suspicion {
-            Some(Suspicion::Entry(entry)) if entry.list == ListName::GreylistConf => {
+            Some(Suspicion::Entry(entry) | Suspicion::Message(entry, _))
+                if entry.list == ListName::GreylistConf =>
+            {
                 Some(entry.number)
             }
-            Some(Suspicion::Entry(_) | Suspicion::S25r(_) | Suspicion::DnsLists(_)) | None => None,
+            Some(
+                Suspicion::Entry(_)
+                | Suspicion::Message(..)
+                | Suspicion::S25r(_)
+                | Suspicion::DnsLists(_),
+            )
+            | None => None,
         }
     }
 

@@ -37,7 +37,8 @@ pub enum Unmatched {
 pub struct SpfUse {
     /// A client that matches S25R is not suspicious if SPF passes.
     pub excuses: bool,
-    /// A client that a rule of an access list greylists is not suspicious if SPF passes, as in milter-greylist.
+    /// A client that a rule of an access list greylists, or whose message one greylists, is not suspicious if SPF passes,
+    /// as in milter-greylist.
     pub excuses_rules: bool,
     /// The domain that SPF passes for is a name of the triplet; SPF is evaluated before a client is deferred.
     pub names: bool,

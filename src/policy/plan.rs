@@ -2,6 +2,7 @@
 
 mod case;
 mod checks;
+mod message;
 
 use super::chain::Action;
 use super::{
@@ -9,6 +10,8 @@ use super::{
     SpfResult, Stage, Step, Suspicion, Trace, Unmatched, Verdict,
 };
 use crate::types::{ClientIp, Reply};
+
+pub use message::{MessageOutcome, MessagePlan, MessageVerdict, message_case, plan_message};
 
 /// Settles what can be settled without the store, and notes the steps in `trace`.
 ///

@@ -72,6 +72,18 @@ impl Properties {
             Number::Property(name) => self.number(name),
         }
     }
+
+    /// Whether a number compares so with another.
+    #[must_use]
+    pub fn compares(&self, left: i64, operator: Operator, number: &Number) -> bool {
+        let right = self.value(number);
+        right.is_some_and(|right| operator.holds(left, right))
+    }
+}
+
+/// What is counted, as a number to compare.
+pub(super) fn count(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }
 
 impl Operator {

@@ -297,6 +297,7 @@ proptest! {
                 }
                 Lookup::DnsListText(..) => Finding::Absent,
                 Lookup::Spf(_) => spf.clone(),
+                Lookup::Score => panic!("there is no message"),
             };
             (lookup.clone(), finding)
         };

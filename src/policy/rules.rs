@@ -92,7 +92,7 @@ impl Ruleset {
         let chain = &self.lists.chain;
         let action = match suspicion {
             None => chain.fallback()?.0,
-            Some(Suspicion::Entry(entry)) => match entry.list {
+            Some(Suspicion::Entry(entry) | Suspicion::Message(entry, _)) => match entry.list {
                 ListName::GreylistConf => chain.action(entry.number)?,
                 ListName::GreylistRecipient => chain.fallback()?.0,
                 ListName::Client

@@ -54,6 +54,7 @@ fn settle(
                         let listing = [[127, 0, 0, 2].into()];
                         (lookup, Finding::Addresses(listing.into()))
                     }
+                    Lookup::Score => panic!("there is no message"),
                 });
                 evidence.add(found.collect::<Vec<_>>());
             }

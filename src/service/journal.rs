@@ -160,7 +160,7 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
     match outcome.suspicion {
         Some(Suspicion::S25r(rule)) => write!(line, ", s25r={rule}")?,
         Some(Suspicion::DnsLists(weight)) => write!(line, ", dnsbl={weight}")?,
-        Some(Suspicion::Entry(_)) | None => {}
+        Some(Suspicion::Entry(_) | Suspicion::Message(..)) | None => {}
     }
     if let Some((file, entry_line)) = place(decision) {
         let file = file.as_os_str().as_encoded_bytes();
@@ -230,7 +230,7 @@ fn fields(attempt: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, Stri
     match outcome.suspicion {
         Some(Suspicion::S25r(rule)) => fields.push(("STARGREY_S25R", rule.to_string())),
         Some(Suspicion::DnsLists(weight)) => fields.push(("STARGREY_DNSBL", weight.to_string())),
-        Some(Suspicion::Entry(_)) | None => {}
+        Some(Suspicion::Entry(_) | Suspicion::Message(..)) | None => {}
     }
     if decision.silent_lists > 0 {
         fields.push(("STARGREY_DNSBL_SILENT", decision.silent_lists.to_string()));

@@ -60,7 +60,12 @@ impl Change {
 }
 
 /// The reasons of all outcomes with [`Verdict::Reply`], and of no other.
-const REFUSALS: [Reason; 3] = [Reason::AccessReply, Reason::RuleReject, Reason::DnsReject];
+const REFUSALS: [Reason; 4] = [
+    Reason::AccessReply,
+    Reason::RuleReject,
+    Reason::MessageReply,
+    Reason::DnsReject,
+];
 
 /// The name of a reason in the history.
 fn word(reason: Reason) -> String {

@@ -28,6 +28,10 @@ pub enum Reason {
     RulePass,
     /// An access list refuses the attempt.
     RuleReject,
+    /// An access list refuses the message.
+    MessageReply,
+    /// An access list greylists the message, but no recipient has to wait for that.
+    NoOpenRecipient,
     /// The client has authenticated itself.
     Authenticated,
     /// Greylisting is opt-in, and the recipient is not listed.
@@ -83,7 +87,7 @@ const fn row(word: &'static str, log_text: &'static str, meaning: &'static str) 
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
@@ -95,6 +99,8 @@ impl Reason {
         Self::AccessReply,
         Self::RulePass,
         Self::RuleReject,
+        Self::MessageReply,
+        Self::NoOpenRecipient,
         Self::Authenticated,
         Self::RecipientNotListed,
         Self::DnsReject,
@@ -128,6 +134,8 @@ impl Reason {
             Self::AccessReply => row("access-reply", "client access reply", "a client access table replies to the client"),
             Self::RulePass => row("rule-pass", "access list pass", "an entry of greylist.conf lets it pass"),
             Self::RuleReject => row("rule-reject", "access list reject", "an entry of greylist.conf refuses it"),
+            Self::MessageReply => row("message-reply", "message reply", "an entry of greylist.conf refuses the message"),
+            Self::NoOpenRecipient => row("no-open-recipient", "no open recipient", "an entry of greylist.conf greylists the message, but every recipient has waited or is exempt"),
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
             Self::RecipientNotListed => row("recipient-not-listed", "recipient not listed", "the recipient is not on the list of those to be greylisted"),
             Self::DnsReject => row("dns-reject", "DNS blocklist", "DNS lists refuse the client"),

@@ -54,6 +54,45 @@ impl fmt::Display for ReplyText {
     }
 }
 
+/// Maximum length of the value of a header field, in bytes: that of a line (RFC 5322, 2.1.1).
+const MOST_HEADER: usize = 998;
+
+/// The value of a header field on one line: UTF-8 without control characters, at most 998 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderText(Box<str>);
+
+impl HeaderText {
+    /// The text, with `?` in place of each control character and of each sequence that is not UTF-8. What is beyond the
+    /// limit is cut.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        let mut text = String::with_capacity(bytes.len().min(MOST_HEADER));
+        for chunk in bytes.utf8_chunks() {
+            let bad = (!chunk.invalid().is_empty()).then_some('?');
+            for c in chunk.valid().chars().chain(bad) {
+                let c = if c.is_control() { '?' } else { c };
+                if text.len().saturating_add(c.len_utf8()) > MOST_HEADER {
+                    return Self(text.into_boxed_str());
+                }
+                text.push(c);
+            }
+        }
+        Self(text.into_boxed_str())
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HeaderText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A reply code of SMTP, and its enhanced status code (RFC 3463).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SmtpCode {
@@ -115,6 +154,21 @@ mod tests {
         ];
         for (text, want) in cases {
             assert_eq!(ReplyText::new(text.to_owned()).as_str(), want);
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_header_field_is_one_line_of_utf_8_within_the_limit() {
+        let long = "é".repeat(600);
+        let cases: [(&[u8], &str); 5] = [
+            (b"5.3", "5.3"),
+            (b"a\r\nBcc: x\0", "a??Bcc: x?"),
+            (b"a\xff\xfe\tb", "a???b"),
+            ("müller\u{85}".as_bytes(), "müller?"),
+            (long.as_bytes(), &"é".repeat(499)),
+        ];
+        for (bytes, want) in cases {
+            assert_eq!(HeaderText::new(bytes).as_str(), want);
         }
     }
 

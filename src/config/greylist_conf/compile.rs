@@ -71,6 +71,7 @@ impl Compiler<'_> {
                 }
                 default = Some(Fallback {
                     action,
+                    effects: Vec::new(),
                     entry: Some(self.source(entry)),
                     id: entry.id.clone(),
                 });
@@ -97,6 +98,7 @@ impl Compiler<'_> {
         };
         let default = default.or(is_used.then_some(Fallback {
             action: implied,
+            effects: Vec::new(),
             entry: None,
             id: None,
         }));
@@ -110,6 +112,7 @@ impl Compiler<'_> {
             fallback: default,
             is_sticky: sticky,
             held_back: self.conf.message.len(),
+            ..Parts::default()
         };
         match Chain::new(parts) {
             Ok(chain) => Some(chain),

@@ -76,8 +76,7 @@ pub(super) fn read(
 ) -> Params {
     let (globals, given) = (&conf.globals, options.given);
     let mut params = options.params;
-    // A file without entries for recipients changes nothing for them.
-    params.spf.excuses_rules = !conf.recipient.is_empty() && globals.no_spf.is_none();
+    params.spf.excuses_rules = globals.no_spf.is_none();
     params.exempt_authenticated &= globals.no_auth.is_none();
     set(&mut params.delay, globals.delay, given.delay);
     set(

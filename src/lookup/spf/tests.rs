@@ -93,7 +93,10 @@ async fn found(evaluator: &Evaluator, table: &Table, client: &str) -> Option<Spf
         }
         Finding::Spf(SpfFinding::NotPassed(result)) => Some(result),
         Finding::NoAnswer => None,
-        other @ (Finding::Addresses(_) | Finding::Text(_) | Finding::Absent) => panic!("{other:?}"),
+        other
+        @ (Finding::Addresses(_) | Finding::Text(_) | Finding::Score(_) | Finding::Absent) => {
+            panic!("{other:?}")
+        }
     }
 }
 

@@ -1,123 +1,198 @@
-//! Rules, compiled: every expression in a set with the others that are asked about the same.
+//! Rules, compiled.
 
+use super::ask::{Compiled, Expressions, List, Sets};
 use super::effects::{Effect, RateLimit};
 use super::format::Format;
-use super::networks::Networks;
 use super::render::RuleName;
 use super::rule::{Action, Bounds, Fallback, Rule};
-use super::test::{Clause, Pattern, PropertyPattern, Test};
-use crate::policy::access::Expression;
-use crate::policy::ere;
-use crate::policy::keys::fold_sender;
-use crate::policy::properties::{Number, Operator};
-use crate::policy::schedule::Schedule;
-use crate::policy::set::ExpressionSet;
-use crate::policy::{Entries, SpfResult, TooLarge, Zone};
-use crate::types::Prefix;
+use super::test::{Content, Test};
+use crate::policy::{Cause, Entries, TooLarge};
 
 /// Rules in their order, with everything compiled that they ask.
 #[derive(Debug, Default)]
 pub struct Chain {
-    pub(super) rules: Vec<Compiled>,
-    /// By the numbers of the rules; that of the default, if it is written, is the last.
-    pub(super) entries: Entries,
+    /// The rules for each recipient.
+    pub(super) recipient: Section,
+    /// The rules for the message as a whole.
+    pub(super) message: Section,
+    /// By the numbers of the rules, those for recipients first. A default, if it is written, comes behind the other
+    /// rules of its kind.
+    entries: Entries,
     /// Likewise.
-    pub(super) ids: Vec<Option<Box<str>>>,
-    pub(super) fallback: Option<Action>,
+    ids: Vec<Option<Box<str>>>,
     pub(super) lists: Vec<List>,
     pub(super) is_sticky: bool,
     /// Whether a rule depends on the time of the day.
-    pub(super) asks_time: bool,
-    pub(super) asks_known: bool,
-    pub(super) bounds: Bounds,
-    pub(super) held_back: usize,
+    asks_time: bool,
+    asks_known: bool,
+    needs: Needs,
+    bounds: Bounds,
+    held_back: usize,
     pub(super) rates: Vec<RateLimit>,
-    pub(super) statistics: Vec<Format>,
-    pub(super) names: ExpressionSet,
-    pub(super) helos: ExpressionSet,
-    pub(super) senders: ExpressionSet,
-    pub(super) raw_senders: ExpressionSet,
-    pub(super) recipients: ExpressionSet,
-    pub(super) users: ExpressionSet,
+    statistics: Vec<Format>,
+    pub(super) sets: Sets,
+}
+
+/// Rules that are asked about the same, and what becomes of those that none matches.
+#[derive(Debug, Default)]
+pub(super) struct Section {
+    /// The number of the first rule.
+    pub(super) first: u32,
+    pub(super) rules: Vec<Compiled>,
+    pub(super) fallback: Option<CompiledFallback>,
+}
+
+/// A default without its source.
+#[derive(Debug)]
+pub(super) struct CompiledFallback {
+    pub(super) action: Action,
+    pub(super) effects: Vec<Effect>,
+    /// Its number, if it is written.
+    pub(super) number: Option<u32>,
+}
+
+/// What rules read of a message besides its envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Needs {
+    /// Its header.
+    pub header: bool,
+    /// Its body.
+    pub body: bool,
+    /// The score of a spam filter.
+    pub score: bool,
 }
 
 /// What a chain is made of.
 #[derive(Debug, Default)]
 pub struct Parts {
-    /// The rules, in this order.
+    /// The rules for each recipient, in this order.
     pub rules: Vec<Rule>,
+    /// What becomes of those that no rule matches. Without it, they are none of the chain's business.
+    pub fallback: Option<Fallback>,
+    /// The rules for the message as a whole, in this order.
+    pub message: Vec<Rule>,
+    /// What becomes of messages that no rule matches. Without it, they pass.
+    pub message_fallback: Option<Fallback>,
     /// What [`Test::AnyOf`] has the numbers of; a list of lists is true by the lists before it alone.
     pub lists: Vec<Vec<Test>>,
     /// What [`Test::RateLimit`] has the numbers of.
     pub rates: Vec<RateLimit>,
     /// Lines that are written to the log for each recipient.
     pub statistics: Vec<Format>,
-    /// What becomes of those that no rule matches. Without it, they are none of the chain's business.
-    pub fallback: Option<Fallback>,
     /// Whether a rule that lets a recipient pass decides on the recipients of the message after it, too.
     pub is_sticky: bool,
     /// How many rules there are for the message as a whole, which nobody asks.
     pub held_back: usize,
 }
 
-/// A rule without its source.
-#[derive(Debug)]
-pub(super) struct Compiled {
-    pub(super) clauses: Vec<(bool, Ask)>,
-    pub(super) effects: Vec<Effect>,
-    pub(super) action: Action,
-    /// Whether it has a clause that no front end can answer, so that it never matches.
-    pub(super) is_unreachable: bool,
+impl Needs {
+    /// What these tests read.
+    fn of<'a>(tests: impl Iterator<Item = &'a Test>) -> Self {
+        let mut needs = Self::default();
+        for test in tests {
+            match test.content() {
+                Some(Content::Header) => needs.header = true,
+                Some(Content::Body) => needs.body = true,
+                Some(Content::Score) => needs.score = true,
+                None => {}
+            }
+        }
+        needs
+    }
 }
 
-/// A list: true if one of its tests is.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    pub(super) networks: Networks,
-    pub(super) asks: Vec<Ask>,
+impl Section {
+    const fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.fallback.is_none()
+    }
+
+    fn actions(&self) -> impl Iterator<Item = &Action> {
+        let fallback = self.fallback.iter().map(|fallback| &fallback.action);
+        self.rules.iter().map(|rule| &rule.action).chain(fallback)
+    }
+
+    fn effects(&self) -> impl Iterator<Item = &Effect> {
+        let fallback = self.fallback.iter().flat_map(|fallback| &fallback.effects);
+        let rules = self.rules.iter().flat_map(|rule| &rule.effects);
+        rules.chain(fallback)
+    }
+
+    /// The action of the rule of this number, or of the default, which has the number after the last.
+    fn action(&self, number: u32) -> Option<&Action> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        if let Some(rule) = self.rules.get(place) {
+            return Some(&rule.action);
+        }
+        let fallback = self.fallback.as_ref()?;
+        (place == self.rules.len()).then_some(&fallback.action)
+    }
+
+    /// The rule of this number.
+    fn rule(&self, number: u32) -> Option<&Compiled> {
+        self.rules
+            .get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Whether this is the number of one of its rules, and not of the default.
+    pub(super) fn has_rule(&self, number: u32) -> bool {
+        self.rule(number).is_some()
+    }
+
+    fn fallback(&self) -> Option<(&Action, Option<u32>)> {
+        let fallback = self.fallback.as_ref()?;
+        Some((&fallback.action, fallback.number))
+    }
 }
 
-/// A test with the number of its expression in place of the expression.
-#[derive(Debug)]
-pub(super) enum Ask {
-    Network(Prefix),
-    Domain(Box<str>),
-    Suffix(Box<str>),
-    Name(usize),
-    Helo(Text),
-    HeloIs(Format),
-    Sender(Text),
-    RawSender(Text),
-    Recipient(Text),
-    AuthenticatedAs(Text),
-    DnsList(Zone, Prefix),
-    Spf(SpfResult),
-    Time(Schedule),
-    RateLimit(usize),
-    Property(Box<str>, Format),
-    PropertyMatches(Box<str>, ExpressionSet),
-    Compare(Box<str>, Operator, Number),
-    AnyOf(usize),
-    Unknown,
+/// The sources of the rules, in the order of their numbers.
+#[derive(Default)]
+struct Sources {
+    entries: Entries,
+    ids: Vec<Option<Box<str>>>,
 }
 
-#[derive(Debug)]
-pub(super) enum Text {
-    Is(Box<str>),
-    /// The same as a sender is folded.
-    Folds(Box<str>, Vec<u8>),
-    Matches(usize),
-}
+impl Sources {
+    fn push(&mut self, entry: crate::policy::Entry, id: Option<Box<str>>) {
+        self.entries.push(entry);
+        self.ids.push(id);
+    }
 
-/// The expressions of all rules, by what they are asked about.
-#[derive(Debug, Default)]
-struct Expressions {
-    names: Vec<Expression>,
-    helos: Vec<Expression>,
-    senders: Vec<Expression>,
-    raw_senders: Vec<Expression>,
-    recipients: Vec<Expression>,
-    users: Vec<Expression>,
+    /// The number of the next.
+    fn next(&self) -> u32 {
+        u32::try_from(self.ids.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Compiles the rules of a section, which get the next numbers.
+    fn section(
+        &mut self,
+        rules: Vec<Rule>,
+        fallback: Option<Fallback>,
+        expressions: &mut Expressions,
+    ) -> Result<Section, TooLarge> {
+        let first = self.next();
+        let mut compiled = Vec::with_capacity(rules.len());
+        for rule in rules {
+            self.push(rule.entry, rule.id);
+            compiled.push(expressions.rule(rule.clauses, rule.effects, rule.action)?);
+        }
+        let fallback = fallback.map(|fallback| {
+            let number = self.next();
+            let number = fallback.entry.map(|entry| {
+                self.push(entry, fallback.id);
+                number
+            });
+            CompiledFallback {
+                action: fallback.action,
+                effects: fallback.effects,
+                number,
+            }
+        });
+        Ok(Section {
+            first,
+            rules: compiled,
+            fallback,
+        })
+    }
 }
 
 impl Chain {
@@ -127,68 +202,57 @@ impl Chain {
     ///
     /// [`TooLarge`] when the expressions take too much memory together.
     pub fn new(parts: Parts) -> Result<Self, TooLarge> {
-        let Parts {
-            rules,
-            lists,
-            rates,
-            statistics,
-            fallback,
-            is_sticky,
-            held_back,
-        } = parts;
         let mut expressions = Expressions::default();
-        let is_time = |test: &Test| matches!(test, Test::Time(_));
-        let mut asks_time = lists.iter().flatten().any(is_time);
-        let lists = lists.into_iter().map(|tests| expressions.list(tests));
+        let clauses = parts.rules.iter().chain(&parts.message);
+        let clauses = clauses.flat_map(|rule| &rule.clauses);
+        let tests = clauses.map(|clause| &clause.test);
+        let tests = tests.chain(parts.lists.iter().flatten());
+        let asks_time = tests.clone().any(|test| matches!(test, Test::Time(_)));
+        let needs = Needs::of(tests);
+        let lists = parts.lists.into_iter();
+        let lists = lists.map(|tests| expressions.list(tests));
         let lists = lists.collect::<Result<_, _>>()?;
-        let actions = rules.iter().map(|rule| &rule.action);
-        let actions = actions.chain(fallback.as_ref().map(|fallback| &fallback.action));
+        let mut sources = Sources::default();
+        let recipient = sources.section(parts.rules, parts.fallback, &mut expressions)?;
+        let message = sources.section(parts.message, parts.message_fallback, &mut expressions)?;
         let refuses = |action: &Action| matches!(action, Action::Refuse(_));
-        let has_effects = rules.iter().any(|rule| !rule.effects.is_empty());
-        let asks_known = has_effects || !rates.is_empty() || actions.clone().any(refuses);
-        let bounds = Bounds::of(actions);
-        let (mut compiled, mut ids) = (Vec::with_capacity(rules.len()), Vec::new());
-        let mut entries = Entries::default();
-        for rule in rules {
-            asks_time |= rule.clauses.iter().any(|clause| is_time(&clause.test));
-            entries.push(rule.entry);
-            ids.push(rule.id);
-            compiled.push(expressions.rule(rule.clauses, rule.effects, rule.action)?);
-        }
-        let fallback = fallback.map(|Fallback { action, entry, id }| {
-            if let Some(entry) = entry {
-                entries.push(entry);
-                ids.push(id);
-            }
-            action
-        });
-        let set = |all: &[Expression]| ere::compile_all(all).map_err(|_| TooLarge);
+        let asks_known = !parts.rates.is_empty()
+            || recipient.actions().any(refuses)
+            || recipient.effects().next().is_some();
         Ok(Self {
-            rules: compiled,
-            entries,
-            ids,
-            fallback,
-            lists,
-            is_sticky,
             asks_time,
             asks_known,
-            bounds,
-            held_back,
-            rates,
-            statistics,
-            names: set(&expressions.names)?,
-            helos: set(&expressions.helos)?,
-            senders: set(&expressions.senders)?,
-            raw_senders: set(&expressions.raw_senders)?,
-            recipients: set(&expressions.recipients)?,
-            users: set(&expressions.users)?,
+            needs,
+            bounds: Bounds::of(recipient.actions().chain(message.actions())),
+            recipient,
+            message,
+            entries: sources.entries,
+            ids: sources.ids,
+            lists,
+            is_sticky: parts.is_sticky,
+            held_back: parts.held_back,
+            rates: parts.rates,
+            statistics: parts.statistics,
+            sets: expressions.compile()?,
         })
     }
 
-    /// Whether there is no rule and no default.
+    /// Whether there is no rule for recipients, and no default.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.fallback.is_none()
+        self.recipient.is_empty()
+    }
+
+    /// Whether there is a rule for messages, or a default.
+    #[must_use]
+    pub const fn has_message_rules(&self) -> bool {
+        !self.message.is_empty()
+    }
+
+    /// What rules read of a message.
+    #[must_use]
+    pub const fn needs(&self) -> Needs {
+        self.needs
     }
 
     /// The rules as they were written, in their order, and the default, if it is written.
@@ -211,30 +275,32 @@ impl Chain {
         self.ids.get(usize::try_from(number).ok()?)?.as_deref()
     }
 
-    /// What the rule of this number does, or the default, which has the number after the last.
+    /// What the rule of this number does, or the default of its kind.
     #[must_use]
     pub fn action(&self, number: u32) -> Option<&Action> {
-        let number = usize::try_from(number).ok()?;
-        match self.rules.get(number) {
-            Some(rule) => Some(&rule.action),
-            None => self
-                .fallback
-                .as_ref()
-                .filter(|_| number == self.rules.len()),
-        }
+        let sections = [&self.recipient, &self.message];
+        let mut found = sections.into_iter().filter_map(|all| all.action(number));
+        found.next()
     }
 
-    /// Whether this is the number of the default.
-    pub(super) fn is_fallback(&self, number: u32) -> bool {
-        usize::try_from(number).is_ok_and(|number| number >= self.rules.len())
+    /// What the record of a triplet has as its cause that this rule for messages makes wait.
+    #[must_use]
+    pub fn cause(&self, number: u32) -> Cause {
+        self.message
+            .rule(number)
+            .map_or(Cause::Rule, |rule| rule.cause)
     }
 
-    /// What becomes of those that no rule matches, and the number of the default, if it is written.
+    /// What becomes of recipients that no rule matches, and the number of the default, if it is written.
     #[must_use]
     pub fn fallback(&self) -> Option<(&Action, Option<u32>)> {
-        let number = u32::try_from(self.rules.len()).ok();
-        let number = number.filter(|number| self.entries.get(*number).is_some());
-        Some((self.fallback.as_ref()?, number))
+        self.recipient.fallback()
+    }
+
+    /// What becomes of messages that no rule matches, likewise.
+    #[must_use]
+    pub fn message_fallback(&self) -> Option<(&Action, Option<u32>)> {
+        self.message.fallback()
     }
 
     /// Whether the time of the day makes a difference.
@@ -264,8 +330,9 @@ impl Chain {
     /// How many rules can never match, because no front end can answer one of their clauses.
     #[must_use]
     pub fn unreachable(&self) -> usize {
-        let rules = self.rules.iter().filter(|rule| rule.is_unreachable);
-        rules.count().saturating_add(self.held_back)
+        let rules = self.recipient.rules.iter().chain(&self.message.rules);
+        let unreachable = rules.filter(|rule| rule.is_unreachable);
+        unreachable.count().saturating_add(self.held_back)
     }
 
     /// The least and greatest terms that rules set.
@@ -274,91 +341,10 @@ impl Chain {
         &self.bounds
     }
 
-    /// Whether rules are asked about known mail, too, whatever that takes: one refuses, or does something besides
+    /// Whether rules are asked about recipients of known mail, too, whatever that takes: one refuses, or does something besides
     /// deciding.
     #[must_use]
     pub const fn asks_known(&self) -> bool {
         self.asks_known
-    }
-}
-
-impl Expressions {
-    fn rule(
-        &mut self,
-        clauses: Vec<Clause>,
-        effects: Vec<Effect>,
-        action: Action,
-    ) -> Result<Compiled, TooLarge> {
-        let is_unreachable = clauses.iter().any(|clause| clause.test == Test::Unknown);
-        let clauses = clauses.into_iter().map(|clause| {
-            let ask = self.ask(clause.test)?;
-            Ok((clause.negated, ask))
-        });
-        Ok(Compiled {
-            clauses: clauses.collect::<Result<_, _>>()?,
-            effects,
-            action,
-            is_unreachable,
-        })
-    }
-
-    fn list(&mut self, tests: Vec<Test>) -> Result<List, TooLarge> {
-        let mut list = List::default();
-        for test in tests {
-            if let Test::Network(network) = test {
-                list.networks.insert(network);
-            } else {
-                let ask = self.ask(test)?;
-                list.asks.push(ask);
-            }
-        }
-        Ok(list)
-    }
-
-    fn ask(&mut self, test: Test) -> Result<Ask, TooLarge> {
-        Ok(match test {
-            Test::Network(network) => Ask::Network(network),
-            Test::Domain(name) => Ask::Domain(name),
-            Test::Suffix(end) => Ask::Suffix(end),
-            Test::Name(expression) => Ask::Name(push(&mut self.names, expression)),
-            Test::Helo(pattern) => Ask::Helo(text(pattern, &mut self.helos)),
-            Test::HeloIs(format) => Ask::HeloIs(format),
-            Test::Sender(pattern) => Ask::Sender(match text(pattern, &mut self.senders) {
-                Text::Is(address) => {
-                    let mut folded = Vec::new();
-                    fold_sender(address.as_bytes(), &mut folded);
-                    Text::Folds(address, folded)
-                }
-                other @ (Text::Folds(..) | Text::Matches(_)) => other,
-            }),
-            Test::RawSender(pattern) => Ask::RawSender(text(pattern, &mut self.raw_senders)),
-            Test::Recipient(pattern) => Ask::Recipient(text(pattern, &mut self.recipients)),
-            Test::AuthenticatedAs(pattern) => Ask::AuthenticatedAs(text(pattern, &mut self.users)),
-            Test::DnsList(zone, answers) => Ask::DnsList(zone, answers),
-            Test::Spf(result) => Ask::Spf(result),
-            Test::Time(schedule) => Ask::Time(schedule),
-            Test::AnyOf(number) => Ask::AnyOf(number),
-            Test::RateLimit(number) => Ask::RateLimit(number),
-            Test::Property(name, PropertyPattern::Text(format)) => Ask::Property(name, format),
-            Test::Property(name, PropertyPattern::Matches(expression)) => {
-                let set = ere::compile_all(&[expression]).map_err(|_| TooLarge)?;
-                Ask::PropertyMatches(name, set)
-            }
-            Test::Compare(name, operator, number) => Ask::Compare(name, operator, number),
-            Test::Unknown => Ask::Unknown,
-        })
-    }
-}
-
-/// The number that the expression gets.
-fn push(expressions: &mut Vec<Expression>, expression: Expression) -> usize {
-    expressions.push(expression);
-    expressions.len().saturating_sub(1)
-}
-
-fn text(pattern: Pattern, expressions: &mut Vec<Expression>) -> Text {
-    match pattern {
-        Pattern::Text(text) => Text::Is(text),
-        Pattern::Matches(expression) => Text::Matches(push(expressions, expression)),
     }
 }

@@ -5,7 +5,7 @@
 
 use super::format::Format;
 use crate::policy::properties::{Number, Properties};
-use crate::types::{ReplyText, Span};
+use crate::types::{HeaderText, ReplyText, Span};
 
 /// How long a property keeps its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,34 @@ pub enum Effect {
     },
     /// This is written to the log.
     Log(Format),
+    /// The message gets this field in its header, if it passes.
+    Header(HeaderFormat),
+    /// The header that says what greylisting has done has this text.
+    Report(Format),
+    /// The decision is not logged.
+    NoLog,
+}
+
+/// A field of a header, as a rule has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderFormat {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: Format,
+    /// Where it is inserted, from the top; `None`: at the end.
+    pub index: Option<u32>,
+}
+
+/// A field of a header that a message gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddedHeader {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: HeaderText,
+    /// Where it is inserted, from the top; `None`: at the end.
+    pub index: Option<u32>,
 }
 
 /// A limit that is exceeded when more recipients than so many come within a time.
@@ -78,4 +106,10 @@ pub struct Effects {
     pub properties: Option<Properties>,
     /// Lines for the log.
     pub lines: Vec<ReplyText>,
+    /// Fields that the message gets in its header, if it passes.
+    pub headers: Vec<AddedHeader>,
+    /// The text of the header that says what greylisting has done, if a rule has one of its own.
+    pub report: Option<HeaderText>,
+    /// Whether the decision is not logged.
+    pub is_unlogged: bool,
 }

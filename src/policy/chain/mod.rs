@@ -11,7 +11,10 @@
 //! The first rule that matches decides. A rule that is not known to match does not end the search: what is found behind
 //! it says what has to be looked up, namely what the rules before it lack, and nothing more.
 
+mod apply;
+mod ask;
 mod build;
+mod content;
 mod effects;
 mod format;
 mod networks;
@@ -24,15 +27,19 @@ mod truth;
 
 pub use super::properties::{Number, Operator, Properties};
 pub use super::schedule::{LocalTime, Schedule, ScheduleError};
-pub use build::{Chain, Parts};
-pub use effects::{AssignedValue, Effect, Effects, Operation, RateLimit, Scope};
+pub use build::{Chain, Needs, Parts};
+pub use effects::{
+    AddedHeader, AssignedValue, Effect, Effects, HeaderFormat, Operation, RateLimit, Scope,
+};
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
 pub use render::{MAX_REPLY, RuleName, TokenValues, is_empty_in_replies};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
 pub use search::Found;
 pub use subject::Subject;
-pub use test::{Clause, Pattern, PropertyPattern, Test};
+pub use test::{Clause, MacroPattern, Pattern, PropertyPattern, Test};
 pub use truth::Truth;
 
 #[cfg(test)]
-mod tests;
+pub(in crate::policy) mod message_tests;
+#[cfg(test)]
+pub(in crate::policy) mod tests;

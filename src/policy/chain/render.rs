@@ -5,9 +5,10 @@
 //!
 //! # Empty tokens
 //!
-//! A token of something that is not known here stands for nothing: the header, the score of SpamAssassin, properties,
-//! groups of an expression, the text of the reply within that text itself, and macros of the mail server. A policy
-//! server knows these macros: `j`, `i`, `client_addr`, `mail_addr` and `rcpt_addr`.
+//! A token of something that is not known here stands for nothing: the header, properties, groups of an expression, the
+//! text of the reply within that text itself, the score of SpamAssassin before the end of the message, and macros of the
+//! mail server that it has not sent. These macros are known without it: `j`, `i`, `client_addr`, `mail_addr` and
+//! `rcpt_addr`.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -19,7 +20,8 @@ use jiff::tz::TimeZone;
 use super::format::{Format, FormatToken as Token, Piece, TimePart};
 use crate::policy::SpfResult;
 use crate::policy::properties::Properties;
-use crate::types::{ClientIp, Prefix, ReplyText, Span, Timestamp};
+use crate::policy::spam::tenths;
+use crate::types::{ClientIp, HeaderText, Prefix, ReplyText, Span, Timestamp};
 
 /// The longest text of a reply, in bytes. A line of SMTP has 512 (RFC 5321, 4.5.3.1.5); in front of the text, the mail
 /// server writes the codes and the recipient.
@@ -67,6 +69,10 @@ pub struct TokenValues<'a> {
     pub dns_lists: &'a [&'a str],
     /// The properties, while rules are evaluated.
     pub properties: Option<&'a Properties>,
+    /// The macros of the mail server, as far as they are known.
+    pub macros: &'a [(&'a str, &'a [u8])],
+    /// The score of a spam filter, in thousandths, if it was asked.
+    pub score: Option<i64>,
 }
 
 /// Whether a token stands for nothing in a reply, because it is not known there.
@@ -110,7 +116,7 @@ impl TokenValues<'_> {
     /// A text for a reply: one line, at most [`MAX_REPLY`] bytes.
     #[must_use]
     pub fn reply_text(&self, format: &Format) -> ReplyText {
-        let mut out = Bounded(String::new());
+        let mut out = Bounded::default();
         for piece in format.pieces() {
             let written = match self.value(piece) {
                 Value::Own(text) => out.write_str(&text),
@@ -121,6 +127,12 @@ impl TokenValues<'_> {
             }
         }
         ReplyText::new(out.0)
+    }
+
+    /// The value of a header field.
+    #[must_use]
+    pub fn header_text(&self, format: &Format) -> HeaderText {
+        HeaderText::new(&self.bytes(format))
     }
 
     /// A text that is compared with what a stranger has sent: nothing is cut or made printable.
@@ -183,12 +195,12 @@ impl TokenValues<'_> {
                 let value = self.properties.and_then(|properties| properties.get(name));
                 Value::Foreign(value.unwrap_or_default().as_bytes())
             }
+            Token::SpamScore => own(self.score.map(tenths).unwrap_or_default()),
             Token::Message
             | Token::Header
             | Token::Group(_)
             | Token::Country
             | Token::Fingerprint
-            | Token::SpamScore
             | Token::PropertyName
             | Token::PropertyValue
             | Token::PropertyRecipient
@@ -219,7 +231,10 @@ impl TokenValues<'_> {
             "client_addr" => self.address(|client| client.to_string()),
             "mail_addr" => Value::Foreign(self.sender),
             "rcpt_addr" => Value::Foreign(self.recipient),
-            _ => own(""),
+            _ => {
+                let mut known = self.macros.iter().filter(|(known, _)| *known == name);
+                Value::Foreign(known.next().map_or(b"", |(_, value)| value))
+            }
         }
     }
 
@@ -240,7 +255,7 @@ impl TokenValues<'_> {
             return String::new();
         };
         let config = Config::new().custom(PosixCustom::new()).lenient(true);
-        let mut out = Bounded(String::new());
+        let mut out = Bounded::default();
         let mut writer = StdFmtWrite(&mut out);
         let written = BrokenDownTime::from(&now).format_with_config(&config, format, &mut writer);
         // The only error is that there is no more room.
@@ -289,6 +304,7 @@ impl TokenValues<'_> {
 }
 
 /// A text of at most [`MAX_REPLY`] bytes; what comes beyond is cut, and is an error.
+#[derive(Default)]
 struct Bounded(String);
 
 impl Write for Bounded {

@@ -63,6 +63,8 @@ impl Action {
 pub struct Fallback {
     /// What is done with them.
     pub action: Action,
+    /// What else is done when no rule matches, in order.
+    pub effects: Vec<Effect>,
     /// The default, if it is written.
     pub entry: Option<Entry>,
     /// Its identifier, if it has one.

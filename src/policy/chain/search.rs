@@ -2,14 +2,15 @@
 
 use std::cell::OnceCell;
 
-use super::build::{Ask, Chain, Text};
-use super::effects::{AssignedValue, Effect, Effects, Operation, Scope};
-use super::render::TokenValues;
+use super::ask::{Ask, AskMacro, AskProperty, Text};
+use super::build::Chain;
+use super::content::ContentReader;
+use super::effects::Effects;
 use super::rule::Action;
 use super::subject::Subject;
 use super::truth::Truth;
 use crate::policy::evidence::is_listing;
-use crate::policy::properties::{Number, Properties};
+use crate::policy::properties::{Properties, count};
 use crate::policy::set::{ExpressionSet, Matches};
 use crate::policy::{Evidence, Finding, Lookup, SpfFinding, SpfQuestion, SpfResult, Zone};
 use crate::types::Prefix;
@@ -30,11 +31,13 @@ impl Chain {
     #[must_use]
     pub fn find(&self, subject: &Subject<'_>, evidence: &Evidence) -> (Found<'_>, Effects) {
         if let Some(number) = evidence.earlier_pass.filter(|_| self.is_sticky)
-            && !self.is_fallback(number)
+            && subject.content.is_none()
+            && self.recipient.has_rule(number)
             && let Some(action @ Action::Pass) = self.action(number)
         {
             return (Found::Rule(number, action), Effects::default());
         }
+        let content = subject.content;
         let mut search = Search {
             chain: self,
             subject,
@@ -48,6 +51,8 @@ impl Chain {
             raw_senders: OnceCell::new(),
             recipients: OnceCell::new(),
             users: OnceCell::new(),
+            certificates: OnceCell::new(),
+            content: content.map(|(message, _)| ContentReader::new(message, &self.sets)),
         };
         let found = search.run();
         (found, search.effects)
@@ -66,28 +71,33 @@ fn once(lookups: Vec<Lookup>) -> Vec<Lookup> {
 }
 
 /// A search; each set of expressions is asked once, if at all.
-struct Search<'c, 'a> {
-    chain: &'c Chain,
-    subject: &'a Subject<'a>,
-    evidence: &'a Evidence,
+pub(super) struct Search<'c, 'a> {
+    pub(super) chain: &'c Chain,
+    pub(super) subject: &'a Subject<'a>,
+    pub(super) evidence: &'a Evidence,
     /// The properties of the message and of the recipient.
-    properties: Properties,
+    pub(super) properties: Properties,
     /// Those of the message.
-    of_message: Properties,
-    effects: Effects,
+    pub(super) of_message: Properties,
+    pub(super) effects: Effects,
     names: OnceCell<Vec<Matches>>,
     helos: OnceCell<Vec<Matches>>,
     senders: OnceCell<Vec<Matches>>,
     raw_senders: OnceCell<Vec<Matches>>,
     recipients: OnceCell<Vec<Matches>>,
     users: OnceCell<Vec<Matches>>,
+    certificates: OnceCell<Vec<Matches>>,
+    content: Option<ContentReader<'a>>,
 }
 
 impl<'c> Search<'c, '_> {
     fn run(&mut self) -> Found<'c> {
-        let chain = self.chain;
+        let section = match self.subject.content {
+            None => &self.chain.recipient,
+            Some(_) => &self.chain.message,
+        };
         let mut lacking = Vec::new();
-        let rules = (0..).zip(&chain.rules);
+        let rules = (section.first..).zip(&section.rules);
         for (number, rule) in rules.filter(|(_, rule)| !rule.is_unreachable) {
             let before = lacking.len();
             match self.all(&rule.clauses, &mut lacking) {
@@ -99,7 +109,7 @@ impl<'c> Search<'c, '_> {
                     Action::Pass | Action::Greylist(_) | Action::Refuse(_) => break,
                 },
                 Truth::True => {
-                    self.apply(&rule.effects, number);
+                    self.apply(&rule.effects, Some(number));
                     match rule.action {
                         Action::Continue => self.effects.continued.push(number),
                         Action::Pass | Action::Greylist(_) | Action::Refuse(_) => {
@@ -109,71 +119,13 @@ impl<'c> Search<'c, '_> {
                 }
             }
         }
-        if lacking.is_empty() {
-            Found::Nothing
-        } else {
-            Found::Lacks(once(lacking))
+        if !lacking.is_empty() {
+            return Found::Lacks(once(lacking));
         }
-    }
-
-    /// Applies the effects of a rule that has matched.
-    fn apply(&mut self, effects: &[Effect], rule: u32) {
-        for effect in effects {
-            match effect {
-                Effect::Log(format) => {
-                    let text = self.values(Some(rule)).reply_text(format);
-                    self.effects.lines.push(text);
-                }
-                Effect::Set {
-                    scope,
-                    property,
-                    operation,
-                    value,
-                } => {
-                    let Some(value) = self.assigned(property, *operation, value) else {
-                        continue;
-                    };
-                    self.properties.set(property, &value);
-                    if *scope == Scope::Message {
-                        self.of_message.set(property, &value);
-                        self.effects.properties = Some(self.of_message.clone());
-                    }
-                }
-            }
+        if let Some(fallback) = &section.fallback {
+            self.apply(&fallback.effects, fallback.number);
         }
-    }
-
-    /// The value that a property gets; `None` if there is none to be had.
-    fn assigned(
-        &self,
-        property: &str,
-        operation: Operation,
-        value: &AssignedValue,
-    ) -> Option<String> {
-        let text = match value {
-            AssignedValue::Text(format) => self.values(None).reply_text(format).as_str().to_owned(),
-            AssignedValue::Number(Number::Literal(number)) => number.to_string(),
-            AssignedValue::Number(Number::Property(name)) => self.properties.get(name)?.to_owned(),
-        };
-        let number = || text.trim().parse::<i64>().ok();
-        let before = self.properties.number(property).unwrap_or(0);
-        Some(match operation {
-            Operation::Assign => text,
-            Operation::Add => before.saturating_add(number()?).to_string(),
-            Operation::Subtract => before.saturating_sub(number()?).to_string(),
-        })
-    }
-
-    /// What tokens stand for while rules are evaluated.
-    fn values(&self, rule: Option<u32>) -> TokenValues<'_> {
-        let (chain, subject) = (self.chain, self.subject);
-        let name = rule.and_then(|rule| chain.name(rule));
-        TokenValues {
-            rule: name,
-            current: name,
-            properties: Some(&self.properties),
-            ..subject.token_values()
-        }
+        Found::Nothing
     }
 
     /// Whether all clauses hold; what is missing for that is added.
@@ -198,14 +150,14 @@ impl<'c> Search<'c, '_> {
             Ask::Suffix(text) => ends_with(&subject.name, text.as_bytes()).into(),
             Ask::Name(number) => any(
                 self.names
-                    .get_or_init(|| vec![self.chain.names.matches(&subject.name)]),
+                    .get_or_init(|| vec![self.chain.sets.names.matches(&subject.name)]),
                 *number,
             ),
             Ask::Helo(text) => {
                 let Some(helo) = subject.helo else {
                     return Truth::Unknown;
                 };
-                let matches = || vec![self.chain.helos.matches(helo)];
+                let matches = || vec![self.chain.sets.helos.matches(helo)];
                 holds(text, &[helo], &self.helos, matches)
             }
             Ask::HeloIs(format) => {
@@ -217,22 +169,23 @@ impl<'c> Search<'c, '_> {
             }
             Ask::Sender(text) => {
                 let folded = &*subject.folded_sender;
-                let matches = || bracketed(&self.chain.senders, &[subject.sender, folded]);
+                let matches = || bracketed(&self.chain.sets.senders, &[subject.sender, folded]);
                 holds(text, &[subject.sender, folded], &self.senders, matches)
             }
             Ask::RawSender(text) => {
-                let matches = || bracketed(&self.chain.raw_senders, &[subject.sender]);
+                let matches = || bracketed(&self.chain.sets.raw_senders, &[subject.sender]);
                 holds(text, &[subject.sender], &self.raw_senders, matches)
             }
             Ask::Recipient(text) => {
-                let matches = || bracketed(&self.chain.recipients, &[subject.recipient]);
-                holds(text, &[subject.recipient], &self.recipients, matches)
+                let recipients = subject.recipients();
+                let matches = || bracketed(&self.chain.sets.recipients, recipients);
+                holds(text, recipients, &self.recipients, matches)
             }
             Ask::AuthenticatedAs(text) => {
                 let Some(user) = subject.user else {
                     return Truth::False;
                 };
-                let matches = || vec![self.chain.users.matches(user)];
+                let matches = || vec![self.chain.sets.users.matches(user)];
                 holds(text, &[user], &self.users, matches)
             }
             Ask::DnsList(zone, answers) => self.dns_list(zone, *answers, lacking),
@@ -244,27 +197,61 @@ impl<'c> Search<'c, '_> {
                 }
                 self.is_exceeded(*number)
             }
-            Ask::Property(name, format) => {
-                let wanted = self.values(None).bytes(format);
-                let is = |value: &str| value.as_bytes().eq_ignore_ascii_case(&wanted);
-                self.properties.get(name).is_some_and(is).into()
+            Ask::Property(name, wanted) => self.property(name, wanted).into(),
+            Ask::Certificate(text) => match subject.certificate {
+                None => Truth::Unknown,
+                Some(b"") => Truth::False,
+                Some(certificate) => {
+                    let matches = || vec![self.chain.sets.certificates.matches(certificate)];
+                    holds(text, &[certificate], &self.certificates, matches)
+                }
+            },
+            Ask::Macro(name, wanted) => self.mail_server_macro(name, wanted),
+            Ask::RecipientCount(operator, number) => {
+                let holds = |accepted| self.properties.compares(count(accepted), *operator, number);
+                subject
+                    .accepted
+                    .map_or(Truth::Unknown, |count| holds(count).into())
             }
-            Ask::PropertyMatches(name, set) => {
-                let is = |value: &str| set.matches(value.as_bytes()).matched(0);
-                self.properties.get(name).is_some_and(is).into()
-            }
-            Ask::Compare(name, operator, number) => {
-                let numbers = self
-                    .properties
-                    .number(name)
-                    .zip(self.properties.value(number));
-                numbers
-                    .is_some_and(|(left, right)| operator.holds(left, right))
-                    .into()
-            }
+            Ask::Content(ask) => self.content.as_ref().map_or(Truth::Unknown, |content| {
+                content.ask(ask, (&self.properties, self.evidence), lacking)
+            }),
             Ask::AnyOf(number) if *number < limit => self.list(*number, lacking),
             Ask::AnyOf(_) | Ask::Unknown => Truth::Unknown,
         }
+    }
+
+    /// Whether a property is as wanted; one that is not set never is.
+    fn property(&self, name: &str, wanted: &AskProperty) -> bool {
+        let value = self.properties.get(name).map(str::as_bytes);
+        match wanted {
+            AskProperty::Is(format) => {
+                let wanted = self.values(None).bytes(format);
+                value.is_some_and(|value| value.eq_ignore_ascii_case(&wanted))
+            }
+            AskProperty::Matches(set) => value.is_some_and(|value| set.matches(value).matched(0)),
+            AskProperty::Compares(operator, number) => {
+                let left = self.properties.number(name);
+                left.is_some_and(|left| self.properties.compares(left, *operator, number))
+            }
+        }
+    }
+
+    /// Whether a macro of the mail server is as wanted.
+    fn mail_server_macro(&self, name: &str, wanted: &AskMacro) -> Truth {
+        let Some(macros) = self.subject.macros else {
+            return Truth::Unknown;
+        };
+        let mut found = macros.iter().filter(|(known, _)| *known == name);
+        let value = found.next().map(|(_, value)| *value);
+        let holds = match wanted {
+            AskMacro::Unset => value.is_none(),
+            AskMacro::Is(text) => {
+                value.is_some_and(|value| value.eq_ignore_ascii_case(text.as_bytes()))
+            }
+            AskMacro::Matches(set) => value.is_some_and(|value| set.matches(value).matched(0)),
+        };
+        holds.into()
     }
 
     fn list(&mut self, number: usize, lacking: &mut Vec<Lookup>) -> Truth {
@@ -309,7 +296,9 @@ impl<'c> Search<'c, '_> {
                 clients.any(|answer| answers.contains(answer)).into()
             }
             Some(Finding::Absent) => Truth::False,
-            Some(Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_)) => Truth::Unknown,
+            Some(Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) | Finding::Score(_)) => {
+                Truth::Unknown
+            }
             None => {
                 lacking.push(lookup);
                 Truth::Unknown
@@ -343,7 +332,11 @@ impl<'c> Search<'c, '_> {
                 | SpfResult::Permerror => Truth::False,
             },
             Some(
-                Finding::Addresses(_) | Finding::Text(_) | Finding::Absent | Finding::NoAnswer,
+                Finding::Addresses(_)
+                | Finding::Text(_)
+                | Finding::Score(_)
+                | Finding::Absent
+                | Finding::NoAnswer,
             ) => Truth::Unknown,
             None => {
                 lacking.push(lookup);

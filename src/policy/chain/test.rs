@@ -34,6 +34,15 @@ pub enum PropertyPattern {
     Matches(Expression),
 }
 
+/// What a macro must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MacroPattern {
+    /// It has this value, in any case, or one that matches.
+    Is(Pattern),
+    /// It has none.
+    Unset,
+}
+
 /// A test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Test {
@@ -69,8 +78,72 @@ pub enum Test {
     Property(Box<str>, PropertyPattern),
     /// The property is a number that compares so.
     Compare(Box<str>, Operator, Number),
+    /// The subject of the client's verified certificate.
+    Certificate(Pattern),
+    /// A macro of the mail server, by its name without braces.
+    Macro(Box<str>, MacroPattern),
+    /// So many recipients were accepted before; at the end of the message, so many in all.
+    RecipientCount(Operator, Number),
+    /// A field of the header has this text, or one that matches. Case counts in a text.
+    Header(Pattern),
+    /// A field of the header has the value of this property.
+    HeaderProperty(Box<str>),
+    /// A line of the body has this text, or one that matches. Case counts in a text.
+    Body(Pattern),
+    /// A line of the body has the value of this property.
+    BodyProperty(Box<str>),
+    /// The message has so many bytes.
+    MessageSize(Operator, Number),
+    /// A spam filter takes the message for spam.
+    Spam,
+    /// Its score, in thousandths, compares so. A property has points.
+    SpamScore(Operator, Number),
     /// One of the tests in the list of this number.
     AnyOf(usize),
     /// What no front end can tell.
     Unknown,
+}
+
+/// A part of a message that tests read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Its header.
+    Header,
+    /// Its body.
+    Body,
+    /// The score of a spam filter.
+    Score,
+}
+
+impl Test {
+    /// What it reads of the message besides the envelope.
+    pub(super) const fn content(&self) -> Option<Content> {
+        match self {
+            Self::Header(_) | Self::HeaderProperty(_) => Some(Content::Header),
+            Self::Body(_) | Self::BodyProperty(_) => Some(Content::Body),
+            Self::Spam | Self::SpamScore(..) => Some(Content::Score),
+            Self::Network(_)
+            | Self::Domain(_)
+            | Self::Suffix(_)
+            | Self::Name(_)
+            | Self::Helo(_)
+            | Self::HeloIs(_)
+            | Self::Sender(_)
+            | Self::RawSender(_)
+            | Self::Recipient(_)
+            | Self::AuthenticatedAs(_)
+            | Self::DnsList(..)
+            | Self::Spf(_)
+            | Self::Time(_)
+            | Self::RateLimit(_)
+            | Self::Property(..)
+            | Self::Compare(..)
+            | Self::Certificate(_)
+            | Self::Macro(..)
+            | Self::RecipientCount(..)
+            | Self::MessageSize(..)
+            | Self::AnyOf(_)
+            | Self::Unknown => None,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::policy::{
 };
 use crate::types::{ClientIp, Prefix};
 
-fn rule(clauses: Vec<Clause>, action: Action) -> Rule {
+pub(in crate::policy) fn rule(clauses: Vec<Clause>, action: Action) -> Rule {
     let entry = Entry::in_file(&Path::new("f").into(), 1, "x");
     Rule {
         clauses,
@@ -29,14 +29,14 @@ fn chain(rules: Vec<Rule>) -> Chain {
     .unwrap()
 }
 
-fn is(test: Test) -> Clause {
+pub(in crate::policy) fn is(test: Test) -> Clause {
     Clause {
         negated: false,
         test,
     }
 }
 
-fn not(test: Test) -> Clause {
+pub(in crate::policy) fn not(test: Test) -> Clause {
     Clause {
         negated: true,
         test,
@@ -47,19 +47,19 @@ fn expression(text: &str) -> Expression {
     Expression::parse(text.as_bytes(), Flags::default()).unwrap()
 }
 
-fn matches(text: &str) -> Pattern {
+pub(in crate::policy) fn matches(text: &str) -> Pattern {
     Pattern::Matches(expression(text))
 }
 
-fn text(text: &str) -> Pattern {
+pub(in crate::policy) fn text(text: &str) -> Pattern {
     Pattern::Text(text.into())
 }
 
-fn network(text: &str) -> Test {
+pub(in crate::policy) fn network(text: &str) -> Test {
     Test::Network(Prefix::parse(text).unwrap())
 }
 
-const ATTEMPT: Attempt<'static> = Attempt {
+pub(in crate::policy) const ATTEMPT: Attempt<'static> = Attempt {
     client_address: Some(b"203.0.113.7"),
     client_name: Some(b"Mail.Example.net"),
     helo_name: Some(b"mail.example.net"),
@@ -79,6 +79,9 @@ const EMPTY: Attempt<'static> = Attempt {
     queue_id: None,
     is_stressed: false,
     user: None,
+    certificate: None,
+    macros: None,
+    accepted: None,
 };
 
 fn subject<'a>(attempt: &Attempt<'a>) -> Subject<'a> {
@@ -393,6 +396,7 @@ fn a_pass_by_default_holds_for_one_recipient() {
         )],
         fallback: Some(Fallback {
             action: Action::Pass,
+            effects: Vec::new(),
             entry: Some(Entry::in_file(&Path::new("f").into(), 2, "default")),
             id: None,
         }),
@@ -475,7 +479,9 @@ fn oracle(rules: &[Vec<Clause>], findings: &[Finding]) -> Option<u32> {
         match findings[number] {
             Finding::Addresses(_) => Truth::True,
             Finding::Absent => Truth::False,
-            Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) => Truth::Unknown,
+            Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) | Finding::Score(_) => {
+                Truth::Unknown
+            }
         }
     };
     let decides = |clauses: &Vec<Clause>| {
@@ -543,7 +549,7 @@ fn number(number: i64) -> AssignedValue {
     AssignedValue::Number(Number::Literal(number))
 }
 
-fn written(text: &str) -> Format {
+pub(in crate::policy) fn written(text: &str) -> Format {
     Format::parse(text).0
 }
 

@@ -49,7 +49,11 @@ impl Parts<'_> {
                 Some(Finding::Spf(SpfFinding::Passed(_))) => SpfResult::Pass,
                 Some(Finding::Spf(SpfFinding::NotPassed(result))) => *result,
                 Some(
-                    Finding::NoAnswer | Finding::Absent | Finding::Text(_) | Finding::Addresses(_),
+                    Finding::NoAnswer
+                    | Finding::Absent
+                    | Finding::Text(_)
+                    | Finding::Score(_)
+                    | Finding::Addresses(_),
                 ) => SpfResult::Temperror,
             },
         };

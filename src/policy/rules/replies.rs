@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use super::Ruleset;
 use crate::policy::access::AccessResult;
 use crate::policy::chain::{self, Refusal, TokenValues, Treatment};
-use crate::policy::{Attempt, Because, EntryRef, Outcome, Verdict};
+use crate::policy::{
+    Attempt, Because, EntryRef, Evidence, MessageAttempt, Outcome, SpamScore, Verdict,
+};
 use crate::types::{
     Action, ClientIp, ListName, Reason, Reply, ReplyText, SmtpCode, Span, Timestamp,
 };
@@ -21,14 +23,49 @@ impl Ruleset {
     /// The reply for an outcome that no table and no DNS list has replied to.
     pub fn reply(&self, attempt: &Attempt<'_>, outcome: &Outcome, now: Timestamp) -> Reply {
         if let (Reason::RuleReject, Because::Entry(entry)) = (outcome.reason, outcome.because) {
-            return self.refusal(attempt, entry, now);
+            return self.refusal((attempt, None), entry, now);
         }
+        self.reply_to_deferred((attempt, None), outcome, now)
+    }
+
+    /// The reply to a message that this rule refuses.
+    pub fn message_refusal(
+        &self,
+        about: &MessageAttempt<'_>,
+        evidence: &Evidence,
+        rule: EntryRef,
+        now: Timestamp,
+    ) -> Reply {
+        let attempt = about.as_one();
+        self.refusal((&attempt, evidence.score()), rule, now)
+    }
+
+    /// The reply to a message of which one recipient has to wait, as this outcome says.
+    pub fn message_deferral(
+        &self,
+        about: &MessageAttempt<'_>,
+        evidence: &Evidence,
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Reply {
+        let attempt = about.as_one();
+        self.reply_to_deferred((&attempt, evidence.score()), outcome, now)
+    }
+
+    /// The reply for an outcome of the records.
+    fn reply_to_deferred(
+        &self,
+        (attempt, score): (&Attempt<'_>, Option<&SpamScore>),
+        outcome: &Outcome,
+        now: Timestamp,
+    ) -> Reply {
         if let Verdict::Defer { remaining } = outcome.verdict
             && let Some(treatment) = self.treatment(outcome.suspicion)
         {
             let delay = treatment.terms.delay.unwrap_or(self.params.delay);
             let remaining = remaining.try_again_in(delay);
-            let deferral = self.deferral(attempt, (outcome, treatment), remaining, now);
+            let about = (attempt, score);
+            let deferral = self.deferral(about, (outcome, treatment), remaining, now);
             if let Some(reply) = deferral {
                 return reply;
             }
@@ -62,7 +99,12 @@ impl Ruleset {
     }
 
     /// The reply to an attempt that this rule refuses.
-    fn refusal(&self, attempt: &Attempt<'_>, rule: EntryRef, now: Timestamp) -> Reply {
+    fn refusal(
+        &self,
+        (attempt, score): (&Attempt<'_>, Option<&SpamScore>),
+        rule: EntryRef,
+        now: Timestamp,
+    ) -> Reply {
         let Some(chain::Action::Refuse(refusal)) = self.lists.chain.action(rule.number) else {
             return Reply::Continue;
         };
@@ -74,6 +116,7 @@ impl Ruleset {
         let values = TokenValues {
             code: Some(*code),
             enhanced_code,
+            score: score.map(|score| score.score),
             ..self.token_values(attempt, Some(rule), now)
         };
         let code = SmtpCode {
@@ -86,7 +129,7 @@ impl Ruleset {
     /// The reply to an attempt that is deferred as a rule says; `None` if the rule says nothing about it.
     fn deferral(
         &self,
-        attempt: &Attempt<'_>,
+        (attempt, score): (&Attempt<'_>, Option<&SpamScore>),
         (outcome, treatment): (&Outcome, &Treatment),
         remaining: Span,
         now: Timestamp,
@@ -108,6 +151,7 @@ impl Ruleset {
             enhanced_code,
             elapsed: waits.unwrap_or_default(),
             remaining,
+            score: score.map(|score| score.score),
             ..self.token_values(attempt, rule, now)
         };
         let text = if let Some(format) = &treatment.text {
@@ -205,6 +249,7 @@ impl Ruleset {
             sender: attempt.sender.unwrap_or_default(),
             recipient: attempt.recipient.unwrap_or_default(),
             queue_id: attempt.queue_id.unwrap_or_default(),
+            macros: attempt.macros.unwrap_or_default(),
             now: Some((now, self.texts.zone())),
             host: self.texts.host(),
             rule,

@@ -27,13 +27,15 @@ pub enum Attribute {
     Stress,
     /// `sasl_username`.
     SaslUsername,
+    /// `ccert_subject`.
+    CcertSubject,
     /// `policy_test_time`.
     PolicyTestTime,
 }
 
 impl Attribute {
     /// Number of attributes.
-    pub(super) const COUNT: usize = 13;
+    pub(super) const COUNT: usize = 14;
 
     /// The attribute of this name.
     #[must_use]
@@ -51,6 +53,7 @@ impl Attribute {
             b"etrn_domain" => Self::EtrnDomain,
             b"stress" => Self::Stress,
             b"sasl_username" => Self::SaslUsername,
+            b"ccert_subject" => Self::CcertSubject,
             b"policy_test_time" => Self::PolicyTestTime,
             _ => return None,
         })
@@ -82,6 +85,8 @@ pub struct Request<'a> {
     pub stress: Option<&'a [u8]>,
     /// `sasl_username`: the login name of an authenticated client, else empty; Postfix 2.1 and later.
     pub sasl_username: Option<&'a [u8]>,
+    /// `ccert_subject`: the subject of the client's verified certificate, else empty; Postfix 2.2 and later.
+    pub ccert_subject: Option<&'a [u8]>,
     /// `policy_test_time`: seconds since the epoch; Postfix does not send it.
     pub policy_test_time: Option<&'a [u8]>,
 }
@@ -101,6 +106,7 @@ impl<'a> Request<'a> {
             etrn_domain: value(Attribute::EtrnDomain),
             stress: value(Attribute::Stress),
             sasl_username: value(Attribute::SaslUsername),
+            ccert_subject: value(Attribute::CcertSubject),
             policy_test_time: value(Attribute::PolicyTestTime),
         }
     }

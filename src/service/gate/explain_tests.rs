@@ -200,10 +200,9 @@ async fn play(options: Options, events: &[Event]) -> Result<(), TestCaseError> {
                     sender: Some(b"a@b"),
                     recipient: Some(recipient.as_bytes()),
                     instance: Some(instance.as_bytes()),
-                    queue_id: None,
-                    helo_name: None,
                     is_stressed: *is_stressed,
                     user: is_authenticated.then_some(b"joe"),
+                    ..Attempt::default()
                 };
                 // Before the first commit has failed, nobody knows that the disk is full.
                 let is_known =

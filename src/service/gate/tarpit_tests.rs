@@ -81,10 +81,8 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
             sender: Some(b"eve@example.com"),
             recipient: Some(to.as_bytes()),
             instance: Some(instance.as_bytes()),
-            queue_id: None,
-            helo_name: None,
             is_stressed: matches!(event, Stress),
-            user: None,
+            ..Attempt::default()
         };
         let decision = started.gate.judge(&attempt, None).await;
         let style = Style {

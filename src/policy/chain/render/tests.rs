@@ -39,6 +39,8 @@ fn with_values(test: impl FnOnce(TokenValues<'_>)) {
         spf: Some(SpfResult::Softfail),
         dns_lists: &["bl one", "bl two"],
         properties: None,
+        macros: &[("client_resolve", b"FORGED")],
+        score: Some(-1_290),
     });
 }
 
@@ -70,7 +72,8 @@ fn every_token_is_replaced_as_milter_greylist_does() {
             ("%R %Rh %Rm %Rs %Rt", "100:02:09 100 2 9 360129"),
             ("%t", "65"),
             ("%Qs", "softfail"),
-            ("%Xm%Xh%C%Fx%Hs%pn%pv%pr%P{x}%Qd%g{\\1}%M{if_addr}", ""),
+            ("%M{client_resolve} %Hs", "FORGED -1.2"),
+            ("%Xm%Xh%C%Fx%pn%pv%pr%P{x}%Qd%g{\\1}%M{if_addr}", ""),
             ("100%% %Z", "100% %Z"),
             (
                 "%QS",
@@ -292,6 +295,8 @@ proptest! {
             spf: Some(SpfResult::Fail),
             dns_lists: &[&name, &name],
             properties: None,
+            macros: &[("client_resolve", &chosen)],
+            score: Some(-1_290),
         };
         for now in [values.now, Some((NOW, &zone))] {
             let values = TokenValues { now, ..values };

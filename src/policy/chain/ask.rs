@@ -1,0 +1,261 @@
+//! Tests with their expressions in sets: one set for all that are asked about the same.
+
+use super::effects::Effect;
+use super::format::Format;
+use super::networks::Networks;
+use super::rule::Action;
+use super::test::{Clause, Content, MacroPattern, Pattern, PropertyPattern, Test};
+use crate::policy::access::Expression;
+use crate::policy::ere;
+use crate::policy::keys::fold_sender;
+use crate::policy::properties::{Number, Operator};
+use crate::policy::schedule::Schedule;
+use crate::policy::set::ExpressionSet;
+use crate::policy::{Cause, SpfResult, TooLarge, Zone};
+use crate::types::Prefix;
+
+/// A rule without its source.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub(super) clauses: Vec<(bool, Ask)>,
+    pub(super) effects: Vec<Effect>,
+    pub(super) action: Action,
+    /// What the record of a triplet has as its cause, if the rule makes it wait.
+    pub(super) cause: Cause,
+    /// Whether it has a clause that no front end can answer, so that it never matches.
+    pub(super) is_unreachable: bool,
+}
+
+/// A list: true if one of its tests is.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    pub(super) networks: Networks,
+    pub(super) asks: Vec<Ask>,
+}
+
+/// A test with the number of its expression in place of the expression.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Network(Prefix),
+    Domain(Box<str>),
+    Suffix(Box<str>),
+    Name(usize),
+    Helo(Text),
+    HeloIs(Format),
+    Sender(Text),
+    RawSender(Text),
+    Recipient(Text),
+    AuthenticatedAs(Text),
+    DnsList(Zone, Prefix),
+    Spf(SpfResult),
+    Time(Schedule),
+    RateLimit(usize),
+    Property(Box<str>, AskProperty),
+    Certificate(Text),
+    Macro(Box<str>, AskMacro),
+    RecipientCount(Operator, Number),
+    Content(AskContent),
+    AnyOf(usize),
+    Unknown,
+}
+
+/// What a macro must be.
+#[derive(Debug)]
+pub(super) enum AskMacro {
+    Unset,
+    Is(Box<str>),
+    Matches(ExpressionSet),
+}
+
+/// What a property must be.
+#[derive(Debug)]
+pub(super) enum AskProperty {
+    Is(Format),
+    Matches(ExpressionSet),
+    Compares(Operator, Number),
+}
+
+/// A test of what is in a message.
+#[derive(Debug)]
+pub(super) enum AskContent {
+    Header(Text),
+    HeaderProperty(Box<str>),
+    Body(Text),
+    BodyProperty(Box<str>),
+    Size(Operator, Number),
+    Spam,
+    Score(Operator, Number),
+}
+
+#[derive(Debug)]
+pub(super) enum Text {
+    Is(Box<str>),
+    /// The same as a sender is folded.
+    Folds(Box<str>, Vec<u8>),
+    Matches(usize),
+}
+
+/// The expressions of all rules, by what they are asked about.
+#[derive(Debug, Default)]
+pub(super) struct Expressions {
+    names: Vec<Expression>,
+    helos: Vec<Expression>,
+    senders: Vec<Expression>,
+    raw_senders: Vec<Expression>,
+    recipients: Vec<Expression>,
+    users: Vec<Expression>,
+    certificates: Vec<Expression>,
+    headers: Vec<Expression>,
+    bodies: Vec<Expression>,
+}
+
+/// The same, compiled.
+#[derive(Debug, Default)]
+pub(super) struct Sets {
+    pub(super) names: ExpressionSet,
+    pub(super) helos: ExpressionSet,
+    pub(super) senders: ExpressionSet,
+    pub(super) raw_senders: ExpressionSet,
+    pub(super) recipients: ExpressionSet,
+    pub(super) users: ExpressionSet,
+    pub(super) certificates: ExpressionSet,
+    pub(super) headers: ExpressionSet,
+    pub(super) bodies: ExpressionSet,
+}
+
+impl Expressions {
+    /// Compiles them.
+    pub(super) fn compile(&self) -> Result<Sets, TooLarge> {
+        let set = |all: &[Expression]| ere::compile_all(all).map_err(|_| TooLarge);
+        Ok(Sets {
+            names: set(&self.names)?,
+            helos: set(&self.helos)?,
+            senders: set(&self.senders)?,
+            raw_senders: set(&self.raw_senders)?,
+            recipients: set(&self.recipients)?,
+            users: set(&self.users)?,
+            certificates: set(&self.certificates)?,
+            headers: set(&self.headers)?,
+            bodies: set(&self.bodies)?,
+        })
+    }
+
+    pub(super) fn rule(
+        &mut self,
+        clauses: Vec<Clause>,
+        effects: Vec<Effect>,
+        action: Action,
+    ) -> Result<Compiled, TooLarge> {
+        let is_unreachable = clauses.iter().any(|clause| clause.test == Test::Unknown);
+        let cause = cause(&clauses);
+        let clauses = clauses.into_iter().map(|clause| {
+            let ask = self.ask(clause.test)?;
+            Ok((clause.negated, ask))
+        });
+        Ok(Compiled {
+            clauses: clauses.collect::<Result<_, _>>()?,
+            effects,
+            action,
+            cause,
+            is_unreachable,
+        })
+    }
+
+    pub(super) fn list(&mut self, tests: Vec<Test>) -> Result<List, TooLarge> {
+        let mut list = List::default();
+        for test in tests {
+            if let Test::Network(network) = test {
+                list.networks.insert(network);
+            } else {
+                let ask = self.ask(test)?;
+                list.asks.push(ask);
+            }
+        }
+        Ok(list)
+    }
+
+    fn ask(&mut self, test: Test) -> Result<Ask, TooLarge> {
+        Ok(match test {
+            Test::Network(network) => Ask::Network(network),
+            Test::Domain(name) => Ask::Domain(name),
+            Test::Suffix(end) => Ask::Suffix(end),
+            Test::Name(expression) => Ask::Name(push(&mut self.names, expression)),
+            Test::Helo(pattern) => Ask::Helo(text(pattern, &mut self.helos)),
+            Test::HeloIs(format) => Ask::HeloIs(format),
+            Test::Sender(pattern) => Ask::Sender(match text(pattern, &mut self.senders) {
+                Text::Is(address) => {
+                    let mut folded = Vec::new();
+                    fold_sender(address.as_bytes(), &mut folded);
+                    Text::Folds(address, folded)
+                }
+                other @ (Text::Folds(..) | Text::Matches(_)) => other,
+            }),
+            Test::RawSender(pattern) => Ask::RawSender(text(pattern, &mut self.raw_senders)),
+            Test::Recipient(pattern) => Ask::Recipient(text(pattern, &mut self.recipients)),
+            Test::AuthenticatedAs(pattern) => Ask::AuthenticatedAs(text(pattern, &mut self.users)),
+            Test::DnsList(zone, answers) => Ask::DnsList(zone, answers),
+            Test::Spf(result) => Ask::Spf(result),
+            Test::Time(schedule) => Ask::Time(schedule),
+            Test::AnyOf(number) => Ask::AnyOf(number),
+            Test::RateLimit(number) => Ask::RateLimit(number),
+            Test::Property(name, PropertyPattern::Text(format)) => {
+                Ask::Property(name, AskProperty::Is(format))
+            }
+            Test::Property(name, PropertyPattern::Matches(expression)) => {
+                Ask::Property(name, AskProperty::Matches(alone(expression)?))
+            }
+            Test::Compare(name, operator, number) => {
+                Ask::Property(name, AskProperty::Compares(operator, number))
+            }
+            Test::Certificate(pattern) => Ask::Certificate(text(pattern, &mut self.certificates)),
+            Test::Macro(name, MacroPattern::Unset) => Ask::Macro(name, AskMacro::Unset),
+            Test::Macro(name, MacroPattern::Is(Pattern::Text(value))) => {
+                Ask::Macro(name, AskMacro::Is(value))
+            }
+            Test::Macro(name, MacroPattern::Is(Pattern::Matches(expression))) => {
+                Ask::Macro(name, AskMacro::Matches(alone(expression)?))
+            }
+            Test::RecipientCount(operator, number) => Ask::RecipientCount(operator, number),
+            Test::Header(pattern) => {
+                Ask::Content(AskContent::Header(text(pattern, &mut self.headers)))
+            }
+            Test::HeaderProperty(name) => Ask::Content(AskContent::HeaderProperty(name)),
+            Test::Body(pattern) => Ask::Content(AskContent::Body(text(pattern, &mut self.bodies))),
+            Test::BodyProperty(name) => Ask::Content(AskContent::BodyProperty(name)),
+            Test::MessageSize(operator, number) => Ask::Content(AskContent::Size(operator, number)),
+            Test::Spam => Ask::Content(AskContent::Spam),
+            Test::SpamScore(operator, number) => Ask::Content(AskContent::Score(operator, number)),
+            Test::Unknown => Ask::Unknown,
+        })
+    }
+}
+
+/// What decides in a rule of these clauses: the first thing in the message that it asks for.
+fn cause(clauses: &[Clause]) -> Cause {
+    let asked = clauses.iter().filter(|clause| !clause.negated);
+    let mut contents = asked.filter_map(|clause| clause.test.content());
+    match contents.next() {
+        Some(Content::Header) => Cause::Header,
+        Some(Content::Body) => Cause::Body,
+        Some(Content::Score) => Cause::Score,
+        None => Cause::Rule,
+    }
+}
+
+/// A set of one expression.
+fn alone(expression: Expression) -> Result<ExpressionSet, TooLarge> {
+    ere::compile_all(&[expression]).map_err(|_| TooLarge)
+}
+
+/// The number that the expression gets.
+fn push(expressions: &mut Vec<Expression>, expression: Expression) -> usize {
+    expressions.push(expression);
+    expressions.len().saturating_sub(1)
+}
+
+fn text(pattern: Pattern, expressions: &mut Vec<Expression>) -> Text {
+    match pattern {
+        Pattern::Text(text) => Text::Is(text),
+        Pattern::Matches(expression) => Text::Matches(push(expressions, expression)),
+    }
+}

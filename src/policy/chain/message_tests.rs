@@ -1,0 +1,413 @@
+//! Rules about messages.
+
+use std::sync::Arc;
+
+use super::tests::{ATTEMPT, is, matches, network, not, rule, text, written};
+use super::*;
+use crate::policy::message::{HeaderField, Message};
+use crate::policy::{Attempt, Cause, Evidence, Finding, Lookup, MessageAttempt, SpamScore};
+
+/// A message with this header and, if it was kept, this body.
+pub(in crate::policy) fn message(header: &[(&str, &str)], body: Option<&[u8]>) -> Message {
+    let fields = header.iter().map(|(name, value)| HeaderField {
+        name: name.as_bytes().into(),
+        value: value.as_bytes().into(),
+    });
+    Message::new(fields.collect(), body.map(<[u8]>::to_vec), 2048)
+}
+
+fn subject<'a>(attempt: &'a Attempt<'a>, message: &'a Message) -> Subject<'a> {
+    let about = MessageAttempt {
+        attempt,
+        recipients: &[b"jane@example.com", b"Joe@example.com"],
+        has_open: true,
+        message,
+    };
+    Subject::of_message(&about, LocalTime::default()).unwrap()
+}
+
+/// A chain whose rules are about messages.
+pub(in crate::policy) fn chain(message: Vec<Rule>) -> Chain {
+    Chain::new(Parts {
+        message,
+        ..Parts::default()
+    })
+    .unwrap()
+}
+
+fn spam_score(score: i64, is_spam: Option<bool>) -> Finding {
+    Finding::Score(Arc::new(SpamScore {
+        is_spam,
+        score,
+        threshold: None,
+        tests: Vec::new(),
+    }))
+}
+
+fn evidence(finding: Finding) -> Evidence {
+    let mut evidence = Evidence::default();
+    evidence.add([(Lookup::Score, finding)]);
+    evidence.properties.set("seen", "VIAGRA");
+    evidence.properties.set("empty", "");
+    evidence.properties.set("least", "5.5");
+    evidence
+}
+
+/// Whether a test holds.
+fn holds(subject: &Subject<'_>, evidence: &Evidence, test: &Test) -> Truth {
+    let found = |clause| {
+        let chain = chain(vec![rule(vec![clause], Action::Pass)]);
+        let found = chain.find(subject, evidence).0;
+        matches!(found, Found::Rule(..))
+    };
+    match (found(is(test.clone())), found(not(test.clone()))) {
+        (true, false) => Truth::True,
+        (false, true) => Truth::False,
+        (false, false) => Truth::Unknown,
+        (true, true) => panic!("{test:?}"),
+    }
+}
+
+const HEADER: [(&str, &str); 3] = [
+    ("Subject", "cheap\r\n VIAGRA here"),
+    ("X-Spam", ""),
+    ("From", "Joe <joe@example.org>"),
+];
+
+const BODY: &[u8] = b"first line\r\nVIAGRA\r\n\r\nlast";
+
+#[test]
+fn what_is_in_a_message_is_tested() {
+    use Operator::{AtLeast, AtMost, Equal, Greater, Less};
+    let number = Number::Literal;
+    let whole = message(&HEADER, Some(BODY));
+    let attempt = ATTEMPT;
+    let subject = subject(&attempt, &whole);
+    let evidence = evidence(spam_score(5_300, Some(true)));
+    for (test, want) in [
+        (Test::Header(text("Subject: cheap VIAGRA")), true),
+        (Test::Header(text("subject: cheap")), false),
+        (Test::Header(matches("^subject: .*viagra")), true),
+        (Test::Header(matches("^x-spam: $")), true),
+        (Test::Header(matches("hereX-Spam")), false),
+        (Test::HeaderProperty("seen".into()), true),
+        (Test::HeaderProperty("empty".into()), false),
+        (Test::HeaderProperty("unset".into()), false),
+        (Test::Body(text("VIAGRA")), true),
+        (Test::Body(text("viagra")), false),
+        (Test::Body(text("VIAGRA\r")), false),
+        (Test::Body(matches("^viagra$")), true),
+        (Test::Body(matches("^last$")), true),
+        (Test::Body(matches("line.viagra")), false),
+        (Test::BodyProperty("seen".into()), true),
+        (Test::BodyProperty("unset".into()), false),
+        (Test::MessageSize(Equal, number(2048)), true),
+        (Test::MessageSize(Greater, number(2048)), false),
+        (Test::RecipientCount(Equal, number(2)), true),
+        (Test::RecipientCount(Less, number(2)), false),
+        (Test::Recipient(text("joe@EXAMPLE.com")), true),
+        (Test::Recipient(matches("^<jane@")), true),
+        (Test::Recipient(text("jack@example.com")), false),
+        (Test::Spam, true),
+        (Test::SpamScore(Greater, number(5_299)), true),
+        (Test::SpamScore(Greater, number(5_300)), false),
+        (
+            Test::SpamScore(AtLeast, Number::Property("least".into())),
+            false,
+        ),
+        (
+            Test::SpamScore(AtMost, Number::Property("least".into())),
+            true,
+        ),
+        (network("203.0.113.0/24"), true),
+        (Test::Sender(text("joe@example.org")), true),
+    ] {
+        let truth = holds(&subject, &evidence, &test);
+        assert_eq!(truth, Truth::from(want), "{test:?}");
+    }
+}
+
+#[test]
+fn what_is_not_known_of_a_message_neither_holds_nor_is_excluded() {
+    let greater = |number| Test::SpamScore(Operator::Greater, number);
+    let headless = message(&[], None);
+    let attempt = ATTEMPT;
+    let without_body = subject(&attempt, &headless);
+    let recipient = Subject::new(&attempt, LocalTime::default()).unwrap();
+    let no_answer = evidence(Finding::NoAnswer);
+    let number_alone = evidence(spam_score(9_000, None));
+    for (subject, evidence, test, want) in [
+        (
+            &without_body,
+            &no_answer,
+            Test::Body(text("")),
+            Truth::Unknown,
+        ),
+        (
+            &without_body,
+            &no_answer,
+            Test::Body(matches("")),
+            Truth::Unknown,
+        ),
+        (
+            &without_body,
+            &no_answer,
+            Test::BodyProperty("seen".into()),
+            Truth::Unknown,
+        ),
+        (
+            &without_body,
+            &no_answer,
+            Test::Header(text("")),
+            Truth::False,
+        ),
+        (&without_body, &no_answer, Test::Spam, Truth::Unknown),
+        (
+            &without_body,
+            &no_answer,
+            greater(Number::Literal(0)),
+            Truth::Unknown,
+        ),
+        (&without_body, &number_alone, Test::Spam, Truth::Unknown),
+        (
+            &without_body,
+            &number_alone,
+            greater(Number::Literal(0)),
+            Truth::True,
+        ),
+        (
+            &without_body,
+            &number_alone,
+            greater(Number::Property("seen".into())),
+            Truth::Unknown,
+        ),
+    ] {
+        assert_eq!(holds(subject, evidence, &test), want, "{test:?}");
+    }
+    for test in [
+        Test::Header(text("")),
+        Test::HeaderProperty("seen".into()),
+        Test::Body(text("")),
+        Test::MessageSize(Operator::AtLeast, Number::Literal(0)),
+        Test::Spam,
+        greater(Number::Literal(0)),
+    ] {
+        for clause in [is(test.clone()), not(test.clone())] {
+            let parts = Parts {
+                rules: vec![rule(vec![clause], Action::Pass)],
+                ..Parts::default()
+            };
+            let chain = Chain::new(parts).unwrap();
+            let found = chain.find(&recipient, &number_alone).0;
+            assert!(matches!(found, Found::Nothing), "{test:?} {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_score_is_asked_for_by_rules_before_the_one_that_decides_alone() {
+    let whole = message(&HEADER, Some(BODY));
+    let attempt = ATTEMPT;
+    let subject = subject(&attempt, &whole);
+    let scored = || rule(vec![is(Test::Spam)], Action::Pass);
+    let sure = || rule(vec![is(network("203.0.113.0/24"))], Action::Pass);
+    for (rules, want) in [
+        (vec![scored(), sure()], true),
+        (vec![sure(), scored()], false),
+        (vec![scored()], true),
+    ] {
+        let chain = chain(rules);
+        let found = chain.find(&subject, &Evidence::default()).0;
+        let asked = match found {
+            Found::Lacks(lookups) => lookups == [Lookup::Score],
+            Found::Rule(..) | Found::Nothing => false,
+        };
+        assert_eq!(asked, want);
+    }
+}
+
+#[test]
+fn rules_for_messages_have_their_own_numbers_and_default() {
+    let entry = |line| crate::policy::Entry::in_file(&std::path::Path::new("f").into(), line, "x");
+    let fallback = |action, line: Option<u32>| Fallback {
+        action,
+        effects: Vec::new(),
+        entry: line.map(entry),
+        id: None,
+    };
+    let greylist = Action::Greylist(Treatment::default());
+    let parts = |line| Parts {
+        rules: vec![rule(vec![is(network("10.0.0.0/8"))], Action::Pass)],
+        fallback: Some(fallback(greylist.clone(), line)),
+        message: vec![rule(vec![is(Test::Spam)], greylist.clone())],
+        message_fallback: Some(fallback(Action::Pass, Some(9))),
+        ..Parts::default()
+    };
+    let whole = message(&[], None);
+    let attempt = ATTEMPT;
+    let of_message = subject(&attempt, &whole);
+    for (line, first) in [(Some(7), 2), (None, 1)] {
+        let chain = Chain::new(parts(line)).unwrap();
+        assert_eq!(
+            chain.entries().iter().count(),
+            usize::try_from(first).unwrap() + 2
+        );
+        assert_eq!(chain.fallback(), Some((&greylist, line.map(|_| 1))));
+        let wanted = Some((&Action::Pass, Some(first + 1)));
+        assert_eq!(chain.message_fallback(), wanted);
+        assert_eq!(chain.action(first + 1), Some(&Action::Pass));
+        assert_eq!(chain.action(first), Some(&greylist));
+        assert_eq!(chain.action(first + 2), None);
+        assert_eq!(chain.cause(first), Cause::Score);
+        let (found, _) = chain.find(&of_message, &evidence(spam_score(0, Some(true))));
+        assert!(
+            matches!(found, Found::Rule(number, _) if number == first),
+            "{found:?}"
+        );
+        let recipient = Subject::new(&attempt, LocalTime::default()).unwrap();
+        let (found, _) = chain.find(&recipient, &evidence(spam_score(0, Some(true))));
+        assert!(matches!(found, Found::Nothing), "{found:?}");
+        let mut earlier = evidence(Finding::NoAnswer);
+        earlier.earlier_pass = Some(0);
+        let (found, _) = chain.find(&of_message, &earlier);
+        assert!(matches!(found, Found::Nothing), "{found:?}");
+    }
+}
+
+#[test]
+fn the_cause_of_a_wait_is_the_first_thing_in_the_message_that_the_rule_asks_for() {
+    for (clauses, want) in [
+        (vec![], Cause::Rule),
+        (vec![is(network("10.0.0.0/8"))], Cause::Rule),
+        (vec![not(Test::Spam)], Cause::Rule),
+        (
+            vec![not(Test::Spam), is(Test::Body(text("x")))],
+            Cause::Body,
+        ),
+        (
+            vec![is(Test::Header(text("x"))), is(Test::Spam)],
+            Cause::Header,
+        ),
+        (
+            vec![is(Test::MessageSize(Operator::Less, Number::Literal(1)))],
+            Cause::Rule,
+        ),
+    ] {
+        let chain = chain(vec![rule(clauses, Action::Pass)]);
+        assert_eq!(chain.cause(0), want);
+    }
+}
+
+#[test]
+fn headers_are_added_by_the_rules_that_match_and_by_the_default() {
+    let header = |name: &str, value| {
+        Effect::Header(HeaderFormat {
+            name: name.into(),
+            value: written(value),
+            index: None,
+        })
+    };
+    let with = |effects, clauses, action| Rule {
+        effects,
+        ..rule(clauses, action)
+    };
+    let chain = Chain::new(Parts {
+        message: vec![
+            with(vec![header("X-From", "%f")], vec![], Action::Continue),
+            with(
+                vec![header("X-Never", "x")],
+                vec![is(network("10.0.0.0/8"))],
+                Action::Pass,
+            ),
+            with(
+                vec![Effect::Report(written("seen by %v")), Effect::NoLog],
+                vec![is(Test::Header(text("stop")))],
+                Action::Pass,
+            ),
+        ],
+        message_fallback: Some(Fallback {
+            action: Action::Pass,
+            effects: vec![header("X-Spam-Score", "%Hs")],
+            entry: None,
+            id: None,
+        }),
+        ..Parts::default()
+    })
+    .unwrap();
+    let attempt = Attempt {
+        sender: Some(b"a\r\nBcc: b\xff@example.org"),
+        ..ATTEMPT
+    };
+    let evidence = evidence(spam_score(1_360, Some(false)));
+    for (subject_value, want, want_report) in [
+        (
+            "go on",
+            vec![
+                ("X-From", "a??Bcc: b?@example.org"),
+                ("X-Spam-Score", "1.3"),
+            ],
+            false,
+        ),
+        ("stop", vec![("X-From", "a??Bcc: b?@example.org")], true),
+    ] {
+        let whole = message(&[("Subject", subject_value)], None);
+        let (_, effects) = chain.find(&subject(&attempt, &whole), &evidence);
+        let headers = effects.headers.iter();
+        let headers: Vec<_> = headers
+            .map(|added| (&*added.name, added.value.as_str()))
+            .collect();
+        assert_eq!(headers, want);
+        assert_eq!(effects.report.is_some(), want_report);
+        assert_eq!(effects.is_unlogged, want_report);
+    }
+}
+
+#[test]
+fn what_only_some_front_ends_tell_is_unknown_to_the_others() {
+    use Truth::{False, True, Unknown};
+    let pattern = |value| Test::Macro("client_resolve".into(), MacroPattern::Is(value));
+    let unset = || Test::Macro("client_resolve".into(), MacroPattern::Unset);
+    let count = |number| Test::RecipientCount(Operator::AtLeast, Number::Literal(number));
+    let certificate = |value| Test::Certificate(value);
+    let silent = ATTEMPT;
+    let bare = Attempt {
+        macros: Some(&[("j", b"mx.test")]),
+        certificate: Some(b""),
+        accepted: Some(0),
+        ..ATTEMPT
+    };
+    let full = Attempt {
+        macros: Some(&[("j", b"mx.test"), ("client_resolve", b"FORGED")]),
+        certificate: Some(b"Mail.example.net"),
+        accepted: Some(3),
+        ..ATTEMPT
+    };
+    for (test, want) in [
+        (pattern(text("forged")), [Unknown, False, True]),
+        (pattern(text("forge")), [Unknown, False, False]),
+        (pattern(matches("^forge")), [Unknown, False, True]),
+        (unset(), [Unknown, True, False]),
+        (count(3), [Unknown, False, True]),
+        (count(0), [Unknown, True, True]),
+        (
+            certificate(text("mail.example.net")),
+            [Unknown, False, True],
+        ),
+        (certificate(matches("example")), [Unknown, False, True]),
+    ] {
+        for (attempt, want) in [silent, bare, full].iter().zip(want) {
+            let subject = Subject::new(attempt, LocalTime::default()).unwrap();
+            let found = |clause| {
+                let parts = Parts {
+                    rules: vec![rule(vec![clause], Action::Pass)],
+                    ..Parts::default()
+                };
+                let chain = Chain::new(parts).unwrap();
+                let found = chain.find(&subject, &Evidence::default()).0;
+                matches!(found, Found::Rule(..))
+            };
+            let got = (found(is(test.clone())), found(not(test.clone())));
+            assert_eq!(got, (want == True, want == False), "{test:?} {want:?}");
+        }
+    }
+}
