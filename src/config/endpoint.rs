@@ -43,6 +43,18 @@ impl Endpoint {
         }
     }
 
+    /// A socket as mail servers write it for their milters: `unix:PATH`, `inet:HOST:PORT`, and Sendmail's `local:PATH`,
+    /// `inet:PORT@HOST` and `inet6:PORT@HOST`.
+    pub(super) fn milter(text: &str) -> Result<Self, String> {
+        let (kind, rest) = text.split_once(':').unwrap_or((text, ""));
+        match (kind, rest.split_once('@')) {
+            ("unix" | "local", _) => Self::unix(rest),
+            ("inet" | "inet6", Some((port, host))) => Self::inet(&format!("{host}:{port}")),
+            ("inet" | "inet6", None) => Self::inet(rest),
+            _ => Err(format!("{text:?} is neither unix:PATH nor inet:HOST:PORT")),
+        }
+    }
+
     /// The path of a unix socket.
     pub(super) fn unix(path: &str) -> Result<Self, String> {
         if path.is_empty() {
@@ -55,6 +67,26 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn milter_sockets_are_parsed_as_mail_servers_write_them() {
+        let host = |host: &str, port| Endpoint::Inet(host.to_owned(), port);
+        let cases = [
+            ("unix:/run/m", Some(Endpoint::Unix("/run/m".into()))),
+            ("local:/run/m", Some(Endpoint::Unix("/run/m".into()))),
+            ("inet:127.0.0.1:8890", Some(host("127.0.0.1", 8890))),
+            ("inet:8890@localhost", Some(host("localhost", 8890))),
+            ("inet6:8890@::1", Some(host("::1", 8890))),
+            ("inet:8890", Some(Endpoint::Localhost(8890))),
+            ("unix:", None),
+            ("/run/m", None),
+            ("inet:", None),
+            ("8890", None),
+        ];
+        for (text, want) in cases {
+            assert_eq!(Endpoint::milter(text).ok(), want, "{text}");
+        }
+    }
 
     #[test]
     fn endpoints_are_parsed() {

@@ -175,6 +175,10 @@ pub struct Options {
     #[arg(long, help_heading = "Greylisting")]
     pub no_authenticated: bool,
 
+    /// Networks whose clients are never greylisted, such as mynetworks of Postfix; separated by commas (repeatable)
+    #[arg(long, value_name = "CIDR", help_heading = "Greylisting")]
+    pub own_networks: Vec<String>,
+
     /// Greylist only clients whose names look like end-user connections (S25R); extended adds a rule for words such as
     /// dyn and pool, and spares mail hosts [default: off; without a value classic]
     #[arg(long, value_name = "classic|extended", num_args = 0..=1, default_missing_value = "classic", help_heading = "Suspicious clients")]
@@ -293,6 +297,11 @@ pub struct Options {
         help_heading = "Listening"
     )]
     pub inet: Vec<String>,
+
+    /// Listen for milter connections: unix:PATH or inet:HOST:PORT; Sendmail's local:PATH and inet:PORT@HOST are understood,
+    /// too (repeatable)
+    #[arg(long, value_name = "SOCKET", help_heading = "Listening")]
+    pub milter: Vec<String>,
 
     /// Permission bits of the unix sockets, octal
     #[arg(

@@ -1,11 +1,13 @@
 //! Options of the policy core.
 
+use std::sync::Arc;
+
 use super::diagnostic::Diagnostics;
 use super::options::Options;
 use super::value;
 use crate::policy::s25r::Rules;
 use crate::policy::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
-use crate::types::Span;
+use crate::types::{Prefix, Span};
 
 /// Default sleep of taRgrey, in seconds (taRgrey 0.31).
 const TARGREY_SLEEP: u64 = 125;
@@ -77,6 +79,20 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         tarpit: tarpit(options, found),
         on_store_failure: found.take("--on-store-failure", on_store_failure, OnStoreFailure::Pass),
     }
+}
+
+/// The networks of one's own.
+pub(super) fn own_networks(options: &Options, found: &mut Diagnostics) -> Arc<[Prefix]> {
+    let words = options.own_networks.iter();
+    let words = words.flat_map(|list| list.split([',', ' ']));
+    let mut networks = Vec::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        match Prefix::parse(word) {
+            Ok(network) => networks.push(network),
+            Err(error) => found.error("--own-networks", format!("{word}: {error}")),
+        }
+    }
+    networks.into()
 }
 
 /// What to do with a client that no suspicion check matches.

@@ -1,6 +1,8 @@
 //! The settings: each module of this room reads its part from the options, and [`Settings`] combines them. Built once,
 //! valid from then on.
 
+use std::sync::Arc;
+
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::environment::Environment;
 use super::lists::ListFiles;
@@ -13,6 +15,7 @@ use super::sockets::{self, SocketSettings};
 use super::store::{self, StoreSettings};
 use super::{params, texts};
 use crate::policy::{Params, Texts};
+use crate::types::Prefix;
 
 /// All settings.
 #[derive(Debug, Clone)]
@@ -23,6 +26,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// The parameters of the policy core.
     pub params: Params,
+    /// Networks of one's own, whose clients never wait.
+    pub own_networks: Arc<[Prefix]>,
     /// The wording of replies.
     pub texts: Texts,
     /// The list files.
@@ -49,6 +54,7 @@ impl Settings {
         let mut found = Diagnostics::default();
         report_unsupported(options, &mut found);
         let params = params::read(options, &mut found);
+        let own_networks = params::own_networks(options, &mut found);
         let lookup = lookup::read(options, &mut found);
         let texts = texts::read(options, environment, &mut found);
         let sockets = sockets::read(options, &mut found);
@@ -66,6 +72,7 @@ impl Settings {
             sockets,
             store,
             params,
+            own_networks,
             texts,
             lists,
             lookup,

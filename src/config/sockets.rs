@@ -10,6 +10,8 @@ use super::value;
 pub struct SocketSettings {
     /// Listening addresses besides the inherited sockets.
     pub endpoints: Vec<Endpoint>,
+    /// Listening addresses for milter connections besides the inherited sockets.
+    pub milters: Vec<Endpoint>,
     /// Permission bits of unix sockets.
     pub mode: u32,
     /// Connections that may wait to be accepted; 1 to 65535.
@@ -26,11 +28,23 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> SocketSettings
     let backlog = value::number(&options.listen_queue_size, 1, 65_535);
     SocketSettings {
         endpoints: endpoints(options, found),
+        milters: milters(options, found),
         mode: found.take("--socketmode", mode, 0),
         backlog: found.take("--listen-queue-size", backlog, 1),
         one_answer: options.exim,
         accepts_request_time: options.policy_test_time,
     }
+}
+
+fn milters(options: &Options, found: &mut Diagnostics) -> Vec<Endpoint> {
+    let mut milters = Vec::new();
+    for text in &options.milter {
+        match Endpoint::milter(text) {
+            Ok(endpoint) => milters.push(endpoint),
+            Err(message) => found.error("--milter", message),
+        }
+    }
+    milters
 }
 
 fn endpoints(options: &Options, found: &mut Diagnostics) -> Vec<Endpoint> {

@@ -216,6 +216,10 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             StepResult::Passes,
             "the client has authenticated itself (SASL)".to_owned(),
         ),
+        Step::OwnNetwork => (
+            StepResult::Passes,
+            "the client is in a network of one's own".to_owned(),
+        ),
         Step::List(_, None) => (StepResult::NoMatch, "no entry matches".to_owned()),
         Step::List(_, Some(entry)) => (StepResult::Passes, of_entry(entry)),
         Step::Access(None) => (StepResult::NoMatch, "no line has a result".to_owned()),

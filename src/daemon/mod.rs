@@ -27,10 +27,11 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use crate::config::{
-    DEFAULT_FACILITY, Diagnostic, Diagnostics, Environment, ListFiles, Loaded, LogSettings,
-    Options, ParseOutcome, SYSLOG_NAME, Settings, SyncMode, TimeSource, Verbosity,
+    DEFAULT_FACILITY, Diagnostic, Diagnostics, Endpoint, Environment, ListFiles, Loaded,
+    LogSettings, Options, ParseOutcome, SYSLOG_NAME, Settings, SocketSettings, SyncMode,
+    TimeSource, Verbosity,
 };
-use crate::frontend;
+use crate::frontend::{self, Protocol};
 use crate::policy::Ruleset;
 use crate::service::Gate;
 use crate::service::clock::{Clock, FileClock, SystemClock, since_boot};
@@ -108,7 +109,15 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     }
     let credentials = Credentials::of_settings(settings)?;
     let inherited = frontend::inherited()?;
-    if inherited.is_empty() && settings.sockets.endpoints.is_empty() {
+    let SocketSettings {
+        endpoints, milters, ..
+    } = &settings.sockets;
+    let of = |protocol| move |endpoint: &Endpoint| (protocol, endpoint.clone());
+    let endpoints = endpoints.iter().map(of(Protocol::Policy));
+    let endpoints: Vec<_> = endpoints
+        .chain(milters.iter().map(of(Protocol::Milter)))
+        .collect();
+    if inherited.is_empty() && endpoints.is_empty() {
         return Err(Failure::NoSocket);
     }
     let lock = match Lock::take(&settings.store.directory, credentials.map(Credentials::ids)) {
@@ -118,7 +127,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         Err(error) => return Err(error.into()),
     };
     let bound = frontend::bind(
-        &settings.sockets.endpoints,
+        &endpoints,
         &inherited,
         settings.sockets.mode,
         settings.sockets.backlog,
@@ -157,6 +166,7 @@ fn rules(settings: &Settings, loaded: Loaded) -> Ruleset {
     let params = loaded.conf.map_or(settings.params, |conf| conf.params);
     let mut rules = Ruleset::new(params, loaded.lists, settings.texts.clone());
     rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
+    rules.own_networks = Arc::clone(&settings.own_networks);
     rules
 }
 

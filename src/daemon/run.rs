@@ -22,7 +22,7 @@ use crate::config::{Settings, Verbosity};
 use crate::control::Control;
 use crate::frontend::bus::{self, MonitorInfo, ReloadReply, ReloadResult};
 use crate::frontend::{
-    ConnectionOptions, ListenerContext, Reactor, ReactorThreads, Registry, Socket, serve,
+    ConnectionOptions, ListenerContext, Protocol, Reactor, ReactorThreads, Registry, Socket, serve,
 };
 use crate::lookup::{MOST_DESCRIPTORS, MOST_SPF_DESCRIPTORS};
 use crate::policy::{Params, Scheme};
@@ -149,7 +149,11 @@ async fn serve_all(
     let mut requests = ReloadRequests { signals, reloads };
     let mut listeners: Vec<task::JoinHandle<()>> = Vec::new();
     for socket in sockets {
-        log::info!("listening on {}", socket.address());
+        let protocol = match socket.protocol() {
+            Protocol::Policy => "",
+            Protocol::Milter => " for milter connections",
+        };
+        log::info!("listening on {}{protocol}", socket.address());
         let listener = serve(socket, service.clone());
         listeners.push(listener.map_err(|source| system("listening", source))?);
     }

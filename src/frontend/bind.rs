@@ -18,9 +18,19 @@ use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
 
 use crate::config::Endpoint;
 
+/// What is spoken on a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Postfix's policy delegation protocol.
+    Policy,
+    /// The milter protocol.
+    Milter,
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Socket {
+    pub(super) protocol: Protocol,
     pub(super) kind: SocketKind,
     /// The file to remove at the end; `None` unless this process bound a unix socket.
     pub(super) file: Option<SocketFile>,
@@ -90,18 +100,26 @@ pub enum BindError {
 }
 
 impl Socket {
-    pub(super) const fn unix(listener: UnixListener) -> Self {
+    pub(super) const fn unix(protocol: Protocol, listener: UnixListener) -> Self {
         Self {
+            protocol,
             kind: SocketKind::Unix(listener),
             file: None,
         }
     }
 
-    pub(super) const fn tcp(listener: TcpListener) -> Self {
+    pub(super) const fn tcp(protocol: Protocol, listener: TcpListener) -> Self {
         Self {
+            protocol,
             kind: SocketKind::Tcp(listener),
             file: None,
         }
+    }
+
+    /// What is spoken on it.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     /// The address or path it listens on, for the log.
@@ -157,26 +175,27 @@ fn takes_both(listener: &TcpListener) -> bool {
 ///
 /// [`BindError`] for the first endpoint that cannot be bound.
 pub fn bind(
-    endpoints: &[Endpoint],
+    endpoints: &[(Protocol, Endpoint)],
     inherited: &[Socket],
     mode: u32,
     backlog: i32,
 ) -> Result<Vec<Socket>, BindError> {
     let mut sockets: Vec<Socket> = Vec::new();
     // Wildcard addresses first: they include others.
-    let (wide, narrow): (Vec<&Endpoint>, Vec<&Endpoint>) = endpoints
+    let (wide, narrow): (Vec<_>, Vec<_>) = endpoints
         .iter()
-        .partition(|endpoint| matches!(endpoint, Endpoint::Everywhere(_)));
-    for endpoint in wide.into_iter().chain(narrow) {
+        .partition(|(_, endpoint)| matches!(endpoint, Endpoint::Everywhere(_)));
+    for (protocol, endpoint) in wide.into_iter().chain(narrow) {
+        let protocol = *protocol;
         match endpoint {
             Endpoint::Unix(path) => {
                 let known = |socket: &Socket| socket.has_path(path);
                 if !inherited.iter().any(known) && !sockets.iter().any(known) {
-                    sockets.push(bind_unix(path, mode, backlog)?);
+                    sockets.push(bind_unix(protocol, path, mode, backlog)?);
                 }
             }
             Endpoint::Inet(..) | Endpoint::Localhost(_) | Endpoint::Everywhere(_) => {
-                bind_inet(endpoint, inherited, backlog, &mut sockets)?;
+                bind_inet((protocol, endpoint), inherited, backlog, &mut sockets)?;
             }
         }
     }
@@ -194,7 +213,12 @@ fn is_live(path: &Path) -> io::Result<bool> {
     }
 }
 
-fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> {
+fn bind_unix(
+    protocol: Protocol,
+    path: &Path,
+    mode: u32,
+    backlog: i32,
+) -> Result<Socket, BindError> {
     let place = path.display().to_string();
     let system = |source: io::Error| BindError::System {
         advice: advice(path, &source),
@@ -233,15 +257,15 @@ fn bind_unix(path: &Path, mode: u32, backlog: i32) -> Result<Socket, BindError> 
     }
     start(&descriptor, backlog).map_err(system)?;
     Ok(Socket {
-        kind: SocketKind::Unix(UnixListener::from(descriptor)),
         file: Some(file),
+        ..Socket::unix(protocol, UnixListener::from(descriptor))
     })
 }
 
 /// Binds every address of the endpoint. Of several addresses, such as one of each family, some may be missing on this
 /// machine, but not all.
 fn bind_inet(
-    endpoint: &Endpoint,
+    (protocol, endpoint): (Protocol, &Endpoint),
     inherited: &[Socket],
     backlog: i32,
     sockets: &mut Vec<Socket>,
@@ -275,7 +299,7 @@ fn bind_inet(
         }
         match bind_tcp(address, backlog) {
             Ok(listener) => {
-                sockets.push(Socket::tcp(listener));
+                sockets.push(Socket::tcp(protocol, listener));
                 is_served = true;
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

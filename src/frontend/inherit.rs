@@ -10,9 +10,12 @@ use nix::sys::socket::{
 };
 use std::os::fd::AsRawFd;
 
-use super::bind::{BindError, Socket};
+use super::bind::{BindError, Protocol, Socket};
 
-/// All inherited sockets, unix and TCP in any mix.
+/// The name of milter sockets in their unit (`FileDescriptorName=`).
+const MILTER: &str = "milter";
+
+/// All inherited sockets, unix and TCP in any mix. On those named `milter` the milter protocol is spoken.
 ///
 /// # Errors
 ///
@@ -31,14 +34,19 @@ pub fn inherited() -> Result<Vec<Socket>, BindError> {
         // SAFETY: the service manager opened it for this process (LISTEN_PID was compared), it was
         // found open a moment ago, and this is the only place that takes it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
-        let socket = classify(descriptor);
+        let protocol = if name == MILTER {
+            Protocol::Milter
+        } else {
+            Protocol::Policy
+        };
+        let socket = classify(protocol, descriptor);
         sockets.push(socket.map_err(|source| BindError::Inherited { name, source })?);
     }
     Ok(sockets)
 }
 
 /// Finds out what kind of socket this is.
-fn classify(descriptor: OwnedFd) -> io::Result<Socket> {
+fn classify(protocol: Protocol, descriptor: OwnedFd) -> io::Result<Socket> {
     let wrong = |message| Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     if getsockopt(&descriptor.as_fd(), sockopt::SockType)? != SockType::Stream {
         return wrong("is not a stream socket");
@@ -48,9 +56,9 @@ fn classify(descriptor: OwnedFd) -> io::Result<Socket> {
     }
     let address: SockaddrStorage = getsockname(descriptor.as_raw_fd())?;
     match address.family() {
-        Some(AddressFamily::Unix) => Ok(Socket::unix(UnixListener::from(descriptor))),
+        Some(AddressFamily::Unix) => Ok(Socket::unix(protocol, UnixListener::from(descriptor))),
         Some(AddressFamily::Inet | AddressFamily::Inet6) => {
-            Ok(Socket::tcp(TcpListener::from(descriptor)))
+            Ok(Socket::tcp(protocol, TcpListener::from(descriptor)))
         }
         Some(_) | None => wrong("is neither a unix nor a TCP socket"),
     }

@@ -10,7 +10,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::bind::{Socket, SocketFile, SocketKind};
+use super::bind::{Protocol, Socket, SocketFile, SocketKind};
+use super::milter::serve_milter;
 use super::policy::{ConnectionEnd, ConnectionOptions, serve_connection, until_shutdown};
 use super::reactor::ReactorThreads;
 use super::registry::{CloseReason, Registry};
@@ -41,7 +42,12 @@ pub struct ListenerContext {
 }
 
 /// A listening socket that is registered with the runtime.
-enum Listener {
+struct Listener {
+    protocol: Protocol,
+    socket: ListeningSocket,
+}
+
+enum ListeningSocket {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
@@ -52,17 +58,22 @@ enum Listener {
 ///
 /// When the socket cannot be registered with the runtime.
 pub fn serve(socket: Socket, context: ListenerContext) -> io::Result<JoinHandle<()>> {
-    let Socket { kind, file } = socket;
-    let listener = match kind {
+    let Socket {
+        protocol,
+        kind,
+        file,
+    } = socket;
+    let socket = match kind {
         SocketKind::Unix(listener) => {
             listener.set_nonblocking(true)?;
-            Listener::Unix(UnixListener::from_std(listener)?)
+            ListeningSocket::Unix(UnixListener::from_std(listener)?)
         }
         SocketKind::Tcp(listener) => {
             listener.set_nonblocking(true)?;
-            Listener::Tcp(TcpListener::from_std(listener)?)
+            ListeningSocket::Tcp(TcpListener::from_std(listener)?)
         }
     };
+    let listener = Listener { protocol, socket };
     Ok(tokio::spawn(accept_all(listener, file, context)))
 }
 
@@ -98,15 +109,17 @@ async fn accept(
     connections: &mut JoinSet<()>,
     context: &ListenerContext,
 ) -> io::Result<()> {
-    match listener {
-        Listener::Unix(listener) => {
+    let protocol = listener.protocol;
+    match &listener.socket {
+        ListeningSocket::Unix(listener) => {
             let (stream, _) = listener.accept().await?;
             let stream = stream.into_std()?;
             let stream = move || UnixStream::from_std(stream);
-            let serving = run(stream, "unix socket".to_owned(), context.clone());
+            let peer = "unix socket".to_owned();
+            let serving = run((protocol, peer), stream, context.clone());
             connections.spawn_on(serving, context.reactors.next());
         }
-        Listener::Tcp(listener) => {
+        ListeningSocket::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
             // Without it replies may be delayed; not a reason to refuse the connection.
             if let Err(error) = stream.set_nodelay(true) {
@@ -114,7 +127,7 @@ async fn accept(
             }
             let stream = stream.into_std()?;
             let stream = move || TcpStream::from_std(stream);
-            let serving = run(stream, peer.to_string(), context.clone());
+            let serving = run((protocol, peer.to_string()), stream, context.clone());
             connections.spawn_on(serving, context.reactors.next());
         }
     }
@@ -122,22 +135,28 @@ async fn accept(
 }
 
 /// Serves a connection on the current runtime, and logs an end that is not normal.
-async fn run<S>(stream: impl FnOnce() -> io::Result<S>, peer: String, context: ListenerContext)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
+async fn run<S>(
+    (protocol, peer): (Protocol, String),
+    stream: impl FnOnce() -> io::Result<S>,
+    context: ListenerContext,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let registration = context.registry.admit();
-    let end = match stream() {
-        Ok(stream) => {
-            let ListenerContext {
-                gate,
-                options,
-                shutdown,
-                ..
-            } = context;
+    let ListenerContext {
+        gate,
+        options,
+        shutdown,
+        ..
+    } = context;
+    let end = match (stream(), protocol) {
+        (Ok(stream), Protocol::Policy) => {
             serve_connection(stream, &registration, &gate, options, shutdown).await
         }
-        Err(error) => ConnectionEnd::Io(error),
+        (Ok(stream), Protocol::Milter) => {
+            serve_milter(stream, registration, gate, options.log_decisions, shutdown).await
+        }
+        (Err(error), _) => ConnectionEnd::Io(error),
     };
     match end {
         ConnectionEnd::Closed
@@ -145,6 +164,7 @@ where
         ConnectionEnd::Io(_) => log::debug!("{peer}: {end}"),
         ConnectionEnd::Malformed(_)
         | ConnectionEnd::MidRequest
+        | ConnectionEnd::MidMessage
         | ConnectionEnd::SlowReader
         | ConnectionEnd::ByRegistry(_) => {
             log::warn!("{peer}: {end}; connection closed");

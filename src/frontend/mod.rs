@@ -1,4 +1,4 @@
-//! The front ends: listening sockets with the policy protocol, and the D-Bus object.
+//! The front ends: listening sockets with the policy protocol and the milter protocol, and the D-Bus object.
 //!
 //! A front end translates; it decides nothing. Sockets, gate and shutdown signal are arguments, so that a test can
 //! pass its own.
@@ -7,12 +7,13 @@ mod bind;
 pub mod bus;
 mod inherit;
 mod listener;
+mod milter;
 mod policy;
 mod reactor;
 mod registry;
 mod wake_gated;
 
-pub use bind::{BindError, Socket, bind};
+pub use bind::{BindError, Protocol, Socket, bind};
 pub use inherit::inherited;
 pub use listener::{ListenerContext, serve};
 pub use policy::ConnectionOptions;

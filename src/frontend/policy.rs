@@ -48,6 +48,9 @@ pub(super) enum ConnectionEnd {
     /// The client closed it in the middle of a request.
     #[error("closed in the middle of a request")]
     MidRequest,
+    /// A message of a milter session was still under way when shutdown had waited long enough.
+    #[error("a message was still under way at the end of the shutdown")]
+    MidMessage,
     /// The registry closed it.
     #[error("{}", match .0 {
         CloseReason::PartialRequest => "incomplete request after the time limit",
@@ -165,6 +168,8 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
         certificate: request.ccert_subject,
         macros: None,
         accepted: None,
+        client_port: request.client_port,
+        milter_message: None,
     }
 }
 

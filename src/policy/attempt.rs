@@ -43,6 +43,11 @@ pub struct Attempt<'a> {
     pub macros: Option<&'a [(&'a str, &'a [u8])]>,
     /// How many recipients of the message were accepted before.
     pub accepted: Option<usize>,
+    /// The client's port, as text.
+    pub client_port: Option<&'a [u8]>,
+    /// The number of the message under way in a milter session with this client, if there is one. It identifies the
+    /// message in place of [`instance`](Self::instance).
+    pub milter_message: Option<u64>,
 }
 
 /// A message at its end, with what is known of its transaction.

@@ -11,7 +11,7 @@ use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
 use super::outcome::Suspicion;
 use super::params::{Params, Unmatched};
 use super::text::Texts;
-use crate::types::ListName;
+use crate::types::{ListName, Prefix};
 
 /// The lists.
 #[derive(Debug, Default)]
@@ -43,6 +43,8 @@ pub struct Ruleset {
     pub added: Arc<Lists>,
     /// Lists that are asked by DNS.
     pub dns_lists: Arc<DnsLists>,
+    /// Networks of one's own, whose clients never wait.
+    pub own_networks: Arc<[Prefix]>,
     /// The wording of answers.
     pub texts: Arc<Texts>,
 }
@@ -72,6 +74,7 @@ impl Ruleset {
             lists: Arc::new(lists),
             added: Arc::default(),
             dns_lists: Arc::default(),
+            own_networks: Arc::default(),
             texts: Arc::new(texts),
         }
     }

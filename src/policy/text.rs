@@ -100,6 +100,12 @@ impl Texts {
         &self.action
     }
 
+    /// The name of the header field of mail that was deferred.
+    #[must_use]
+    pub fn header_name(&self) -> &str {
+        self.header.split_once(':').map_or("", |(name, _)| name)
+    }
+
     /// The host's name.
     pub(super) fn host(&self) -> &str {
         &self.host

@@ -28,6 +28,8 @@ pub enum Step {
     Rule(Option<EntryRef>, Option<RuleAction>),
     /// The client has authenticated itself and is exempt.
     Authenticated,
+    /// The client is in a network of one's own and is exempt.
+    OwnNetwork,
     /// S25R: the result for the name, and the exception that applies, if any.
     S25r(s25r::NameMatch, Option<EntryRef>),
     /// SPF was evaluated.

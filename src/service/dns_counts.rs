@@ -47,6 +47,7 @@ impl Trace for LookupTrace {
             | Step::Rule(..)
             | Step::Access(_)
             | Step::Authenticated
+            | Step::OwnNetwork
             | Step::S25r(..)
             | Step::Unmatched(_)
             | Step::Client(..)

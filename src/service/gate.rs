@@ -1,6 +1,7 @@
 //! The gate: entry point of the service layer for all front ends.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -12,6 +13,7 @@ use super::instance_cache::InstanceCache;
 use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
+use super::milter_messages::MilterMessage;
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
 use super::rule_state::RuleState;
@@ -23,8 +25,8 @@ use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
 use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
 use crate::store::{Opener, PrivacyError};
-use crate::types::Timestamp;
 use crate::types::sync::RwLock;
+use crate::types::{Reply, Timestamp};
 
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +101,7 @@ impl Gate {
             instance_cache: InstanceCache::new(),
             last_clients,
             rule_state: RuleState::default(),
+            milter_messages: Arc::default(),
             sleeps,
             stats,
             queue: sender,
@@ -122,6 +125,31 @@ impl Gate {
 
     /// Decides an attempt. `now` is read from the clock if it is `None`.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
+        let joined = self.0.milter_messages.find(attempt);
+        let Some(message) = joined else {
+            return self.judge_one(attempt, now).await;
+        };
+        let attempt = Attempt {
+            milter_message: Some(message),
+            ..*attempt
+        };
+        let mut decision = self.judge_one(&attempt, now).await;
+        // The milter adds the header, and removes forged ones first.
+        if let Reply::AddHeader(field) = &decision.reply {
+            self.0.milter_messages.give(message, field);
+            decision.reply = Reply::Continue;
+        }
+        decision
+    }
+
+    /// A message of a milter session begins. While it is under way, requests of the policy server about the same client
+    /// and port are about it.
+    #[must_use]
+    pub fn milter_message(&self, client: Option<SocketAddr>) -> MilterMessage {
+        self.0.milter_messages.begin(client)
+    }
+
+    async fn judge_one(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let mut heard = LookupTrace::default();
         let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
         decision.silent_lists = heard.silent_lists();

@@ -71,7 +71,13 @@ impl InstanceCache {
 
     /// The keys of an attempt; `None` without an instance.
     pub(crate) fn keys(&self, attempt: &Attempt<'_>) -> Option<Keys> {
-        let instance = attempt.instance.filter(|instance| !instance.is_empty())?;
+        let message = attempt.milter_message;
+        let instance = attempt.instance.unwrap_or_default();
+        if instance.is_empty() && message.is_none() {
+            return None;
+        }
+        // Both front ends may ask about a message of a milter session.
+        let instance = if message.is_some() { b"" } else { instance };
         let stage = match attempt.stage {
             Stage::Recipient => 0_u8,
             Stage::Data => 1,
@@ -79,7 +85,7 @@ impl InstanceCache {
         };
         // Their common part is hashed once.
         let mut hasher = self.hashing.build_hasher();
-        (attempt.client_address, instance).hash(&mut hasher);
+        (attempt.client_address, message, instance).hash(&mut hasher);
         let message = Key::new(hasher.finish());
         (stage, attempt.sender, attempt.recipient).hash(&mut hasher);
         Some(Keys {

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::instance_cache::InstanceCache;
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
+use super::milter_messages::MilterMessages;
 use super::pause::PauseSwitch;
 use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
@@ -35,6 +36,7 @@ pub(crate) struct Inner {
     pub(crate) instance_cache: InstanceCache,
     pub(crate) last_clients: LastClients,
     pub(super) rule_state: RuleState,
+    pub(super) milter_messages: Arc<MilterMessages>,
     pub(crate) sleeps: Arc<Sleeps>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) queue: SyncSender<Message>,

@@ -138,6 +138,7 @@ impl LiveRules {
                 lists: Arc::new(lists),
                 added: Arc::clone(&rules.added),
                 dns_lists: Arc::clone(&rules.dns_lists),
+                own_networks: Arc::clone(&rules.own_networks),
                 texts: Arc::clone(&rules.texts),
             }
         });
@@ -311,6 +312,7 @@ impl LiveRules {
                 lists: Arc::clone(&rules.lists),
                 added: Arc::new(added),
                 dns_lists: Arc::clone(&rules.dns_lists),
+                own_networks: Arc::clone(&rules.own_networks),
                 texts: Arc::clone(&rules.texts),
             }),
             Err(error) => log::error!("the entries added over D-Bus are not active: {error}"),

@@ -30,6 +30,12 @@ impl ClientIp {
         self.0
     }
 
+    /// Whether it is an address of the machine itself.
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        self.0.is_loopback()
+    }
+
     /// Whether it is a public address: not private, local or reserved.
     #[must_use]
     pub fn is_public(self) -> bool {

@@ -34,6 +34,8 @@ pub enum Reason {
     NoOpenRecipient,
     /// The client has authenticated itself.
     Authenticated,
+    /// The client is in a network of one's own.
+    OwnNetwork,
     /// Greylisting is opt-in, and the recipient is not listed.
     RecipientNotListed,
     /// DNS lists refuse the client.
@@ -87,7 +89,7 @@ const fn row(word: &'static str, log_text: &'static str, meaning: &'static str) 
 
 impl Reason {
     /// All of them, in the order of a decision.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Paused,
         Self::AttributeMissing,
         Self::AddressUnparsable,
@@ -102,6 +104,7 @@ impl Reason {
         Self::MessageReply,
         Self::NoOpenRecipient,
         Self::Authenticated,
+        Self::OwnNetwork,
         Self::RecipientNotListed,
         Self::DnsReject,
         Self::DnsAllowlist,
@@ -137,6 +140,7 @@ impl Reason {
             Self::MessageReply => row("message-reply", "message reply", "an entry of greylist.conf refuses the message"),
             Self::NoOpenRecipient => row("no-open-recipient", "no open recipient", "an entry of greylist.conf greylists the message, but every recipient has waited or is exempt"),
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
+            Self::OwnNetwork => row("own-network", "own network", "the client is in a network of one's own"),
             Self::RecipientNotListed => row("recipient-not-listed", "recipient not listed", "the recipient is not on the list of those to be greylisted"),
             Self::DnsReject => row("dns-reject", "DNS blocklist", "DNS lists refuse the client"),
             Self::DnsAllowlist => row("dns-allowlist", "DNS allowlist", "DNS lists let the client pass"),

@@ -5,7 +5,9 @@ fn unix(path: &Path) -> Vec<Endpoint> {
 }
 
 fn try_bind(endpoints: &[Endpoint], inherited: &[Socket]) -> Result<Vec<Socket>, BindError> {
-    bind(endpoints, inherited, 0o600, 16)
+    let policy = |endpoint: &Endpoint| (Protocol::Policy, endpoint.clone());
+    let endpoints: Vec<_> = endpoints.iter().map(policy).collect();
+    bind(&endpoints, inherited, 0o600, 16)
 }
 
 /// A port that is free on both loopback addresses at the moment.
@@ -35,7 +37,7 @@ fn a_stale_socket_is_replaced_and_a_live_one_refused() {
 fn a_server_whose_queue_is_full_is_a_live_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("policy");
-    let _server = bind(&unix(&path), &[], 0o600, 1).unwrap();
+    let _server = bind_unix(Protocol::Policy, &path, 0o600, 1).unwrap();
     let clients: Vec<OwnedFd> = (0..10)
         .map(|_| {
             let client = open(AddressFamily::Unix).unwrap();
@@ -86,8 +88,8 @@ fn an_inherited_address_is_not_bound_twice_and_its_file_is_not_removed() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = tcp.local_addr().unwrap();
     let inherited = vec![
-        Socket::unix(UnixListener::bind(&path).unwrap()),
-        Socket::tcp(tcp),
+        Socket::unix(Protocol::Milter, UnixListener::bind(&path).unwrap()),
+        Socket::tcp(Protocol::Milter, tcp),
     ];
     let endpoints = [
         Endpoint::Unix(path.clone()),
@@ -107,7 +109,7 @@ fn a_socket_on_all_ipv6_addresses_of_ours_leaves_ipv4_to_others() {
     ];
     assert_eq!(try_bind(&endpoints, &[]).unwrap().len(), 2);
     let both = TcpListener::bind(("::", 0)).unwrap();
-    let inherited = [Socket::tcp(both)];
+    let inherited = [Socket::tcp(Protocol::Policy, both)];
     let SocketKind::Tcp(both) = &inherited[0].kind else {
         panic!("TCP");
     };

@@ -13,9 +13,9 @@ use crate::api::{
     RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
     SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
     STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS,
-    STEP_GREYLIST_CONF, STEP_GREYLIST_RECIPIENTS, STEP_PAUSE, STEP_RECIPIENT_WHITELIST, STEP_S25R,
-    STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME,
-    TRIPLETS, UNTIL, WHY,
+    STEP_GREYLIST_CONF, STEP_GREYLIST_RECIPIENTS, STEP_OWN_NETWORK, STEP_PAUSE,
+    STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT,
+    STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL, WHY,
 };
 use crate::control::{Explained, Explanation, Removed, Row, RowKey, StepResult};
 use crate::policy::{
@@ -306,6 +306,7 @@ pub(super) fn from_step(step: &Explained) -> Dict {
         | Step::Sleep(None)
         | Step::Paused(_)
         | Step::Authenticated
+        | Step::OwnNetwork
         | Step::List(..)
         | Step::Access(_)
         | Step::Rule(..)
@@ -323,6 +324,7 @@ const fn step_word(step: Step) -> &'static str {
     match step {
         Step::Paused(_) => STEP_PAUSE,
         Step::Authenticated => STEP_AUTHENTICATED,
+        Step::OwnNetwork => STEP_OWN_NETWORK,
         Step::List(ListName::Client, _) => STEP_CLIENT_WHITELIST,
         Step::List(ListName::Recipient, _) => STEP_RECIPIENT_WHITELIST,
         Step::List(ListName::Sender, _) => STEP_SENDER_WHITELIST,

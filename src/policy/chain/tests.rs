@@ -82,6 +82,8 @@ const EMPTY: Attempt<'static> = Attempt {
     certificate: None,
     macros: None,
     accepted: None,
+    client_port: None,
+    milter_message: None,
 };
 
 fn subject<'a>(attempt: &Attempt<'a>) -> Subject<'a> {

@@ -214,6 +214,13 @@ impl Parts<'_> {
             trace.note(Step::Authenticated);
             return Err(pass(Reason::Authenticated, Because::Request));
         }
+        // A mail server with a milter does not leave out its own machine.
+        let is_local = self.attempt.milter_message.is_some() && self.client.is_loopback();
+        let mut own = rules.own_networks.iter();
+        if is_local || own.any(|network| network.contains(self.client)) {
+            trace.note(Step::OwnNetwork);
+            return Err(pass(Reason::OwnNetwork, Because::Request));
+        }
         self.opted_in(rules, trace)
     }
 

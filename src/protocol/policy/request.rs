@@ -9,6 +9,8 @@ pub enum Attribute {
     ProtocolState,
     /// `client_address`.
     ClientAddress,
+    /// `client_port`.
+    ClientPort,
     /// `client_name`.
     ClientName,
     /// `helo_name`.
@@ -44,6 +46,7 @@ impl Attribute {
             b"request" => Self::Request,
             b"protocol_state" => Self::ProtocolState,
             b"client_address" => Self::ClientAddress,
+            b"client_port" => Self::ClientPort,
             b"client_name" => Self::ClientName,
             b"helo_name" => Self::HeloName,
             b"sender" => Self::Sender,
@@ -67,6 +70,8 @@ pub struct Request<'a> {
     pub protocol_state: Option<&'a [u8]>,
     /// `client_address`: IPv4 or IPv6, or `unknown`.
     pub client_address: Option<&'a [u8]>,
+    /// `client_port`: Postfix 3.0 and later.
+    pub client_port: Option<&'a [u8]>,
     /// `client_name`: the verified host name, or `unknown`.
     pub client_name: Option<&'a [u8]>,
     /// `helo_name`: the client's HELO or EHLO name.
@@ -97,6 +102,7 @@ impl<'a> Request<'a> {
         Self {
             protocol_state: value(Attribute::ProtocolState),
             client_address: value(Attribute::ClientAddress),
+            client_port: value(Attribute::ClientPort),
             client_name: value(Attribute::ClientName),
             helo_name: value(Attribute::HeloName),
             sender: value(Attribute::Sender),

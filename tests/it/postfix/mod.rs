@@ -9,6 +9,7 @@
 mod access_lists;
 mod allowed;
 mod checked;
+mod milter;
 mod recipes;
 mod replayed;
 mod replies;

@@ -190,6 +190,11 @@ impl Postfix {
         self.path().join("queue/stargrey/policy")
     }
 
+    /// Where the documented line of main.cf looks for the milter.
+    pub(super) fn milter_socket(&self) -> PathBuf {
+        self.path().join("queue/stargrey/milter")
+    }
+
     /// Where a table lies.
     pub(super) fn table(&self, name: &str) -> PathBuf {
         self.path().join("etc").join(name)

@@ -72,8 +72,9 @@ impl Session {
         };
         let banner = session.reply();
         assert!(banner.is_good(), "{banner}");
+        let port = session.stream.get_ref().local_addr().unwrap().port();
         session.must(&format!(
-            "XCLIENT NAME={} REVERSE_NAME={} ADDR={} LOGIN={user}",
+            "XCLIENT NAME={} REVERSE_NAME={} ADDR={} PORT={port} LOGIN={user}",
             peer.name.unwrap_or("[UNAVAILABLE]"),
             peer.reverse_name,
             peer.address

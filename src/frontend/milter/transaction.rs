@@ -1,0 +1,87 @@
+//! A message under way in a session.
+
+use crate::service::MilterMessage;
+use crate::types::ReplyText;
+
+/// A message under way.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    /// Joins it with requests of the policy server.
+    pub(super) message: MilterMessage,
+    /// The sender, empty for the null sender.
+    pub(super) sender: Vec<u8>,
+    /// The recipients that were accepted.
+    pub(super) recipients: Vec<Vec<u8>>,
+    /// The header field that the message gets.
+    pub(super) field: Option<ReplyText>,
+    /// The names of header fields that only we write, in lower case, and how many of each the message has.
+    forged: Vec<(Box<str>, i32)>,
+}
+
+impl Transaction {
+    /// A message. `ours` are the names of header fields that only we write.
+    pub(super) fn new(message: MilterMessage, sender: Vec<u8>, ours: &[&str]) -> Self {
+        let forged = ours
+            .iter()
+            .map(|name| (name.to_ascii_lowercase().into(), 0));
+        Self {
+            message,
+            sender,
+            recipients: Vec::new(),
+            field: None,
+            forged: forged.collect(),
+        }
+    }
+
+    /// Counts a header field.
+    pub(super) fn count(&mut self, name: &[u8]) {
+        let mut all = self.forged.iter_mut();
+        let ours = all.find(|(ours, _)| ours.as_bytes().eq_ignore_ascii_case(name));
+        if let Some((_, count)) = ours {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// The header fields that somebody else has written under a name of ours: name and number, from the last to the
+    /// first, because Postfix numbers those behind a removed one anew.
+    pub(super) fn forged(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.forged.iter().flat_map(|(name, count)| {
+            let numbers = (1..=*count).rev();
+            numbers.map(move |number| (&**name, number))
+        })
+    }
+
+    /// The recipient, if there is one only: of several, a request at DATA names none.
+    pub(super) fn only_recipient(&self) -> &[u8] {
+        match self.recipients.as_slice() {
+            [one] => one,
+            _ => b"",
+        }
+    }
+}
+
+/// An address without its angle brackets.
+pub(super) fn without_brackets(address: &[u8]) -> &[u8] {
+    let inner = address.strip_prefix(b"<");
+    inner
+        .and_then(|inner| inner.strip_suffix(b">"))
+        .unwrap_or(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_are_not_part_of_an_address() {
+        for (address, want) in [
+            ("<a@b>", "a@b"),
+            ("<>", ""),
+            ("a@b", "a@b"),
+            ("<a@b", "<a@b"),
+            ("<\"a>b\"@c>", "\"a>b\"@c"),
+        ] {
+            assert_eq!(without_brackets(address.as_bytes()), want.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The messages that are under way in milter sessions.
+//!
+//! A mail server may ask both front ends about a message. Both see the address and port of the client, and Postfix asks
+//! the policy server between the milter's MAIL and the end of the message. So its questions are found here, and are
+//! decided as questions about the message of the milter: whichever comes second is a repeat.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::policy::Attempt;
+use crate::types::ReplyText;
+use crate::types::sync::Mutex;
+
+/// The messages under way.
+#[derive(Debug, Default)]
+pub(crate) struct MilterMessages {
+    /// How many have an address: without any, a request of the policy server costs one load.
+    count: AtomicUsize,
+    last: AtomicU64,
+    by_client: Mutex<HashMap<SocketAddr, Joined>>,
+}
+
+/// A message that requests of the policy server can be about.
+#[derive(Debug)]
+struct Joined {
+    message: u64,
+    /// The header field that one of them has brought.
+    field: Option<ReplyText>,
+}
+
+/// A message under way in a milter session; dropping it ends it.
+#[derive(Debug)]
+pub struct MilterMessage {
+    messages: Arc<MilterMessages>,
+    number: u64,
+    client: Option<SocketAddr>,
+}
+
+impl MilterMessages {
+    /// A message begins.
+    pub(crate) fn begin(self: &Arc<Self>, client: Option<SocketAddr>) -> MilterMessage {
+        let number = self.last.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if let Some(client) = client {
+            let joined = Joined {
+                message: number,
+                field: None,
+            };
+            let mut by_client = self.by_client.lock();
+            by_client.insert(client, joined);
+            self.count.store(by_client.len(), Ordering::Release);
+        }
+        MilterMessage {
+            messages: Arc::clone(self),
+            number,
+            client,
+        }
+    }
+
+    /// The message that a request of the policy server is about.
+    pub(crate) fn find(&self, attempt: &Attempt<'_>) -> Option<u64> {
+        if self.count.load(Ordering::Acquire) == 0 || attempt.milter_message.is_some() {
+            return None;
+        }
+        let client = client(attempt)?;
+        let by_client = self.by_client.lock();
+        by_client.get(&client).map(|joined| joined.message)
+    }
+
+    /// A request of the policy server has brought the header field of a message.
+    pub(crate) fn give(&self, message: u64, field: &ReplyText) {
+        let mut by_client = self.by_client.lock();
+        let mut all = by_client.values_mut();
+        if let Some(joined) = all.find(|joined| joined.message == message) {
+            joined.field = Some(field.clone());
+        }
+    }
+}
+
+/// The address and port of the client.
+fn client(attempt: &Attempt<'_>) -> Option<SocketAddr> {
+    let text = |bytes| std::str::from_utf8(bytes).ok();
+    let address: IpAddr = text(attempt.client_address?)?.parse().ok()?;
+    let port = text(attempt.client_port?)?.parse().ok()?;
+    Some(SocketAddr::new(address, port))
+}
+
+impl MilterMessage {
+    /// Its number, for [`Attempt::milter_message`].
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The header field that a request of the policy server has brought.
+    #[must_use]
+    pub fn take_field(&self) -> Option<ReplyText> {
+        let mut by_client = self.messages.by_client.lock();
+        let joined = by_client.get_mut(&self.client?)?;
+        let is_this = joined.message == self.number;
+        is_this.then(|| joined.field.take())?
+    }
+}
+
+impl Drop for MilterMessage {
+    fn drop(&mut self) {
+        let Some(client) = self.client else {
+            return;
+        };
+        let mut by_client = self.messages.by_client.lock();
+        if by_client
+            .get(&client)
+            .is_some_and(|joined| joined.message == self.number)
+        {
+            by_client.remove(&client);
+        }
+        self.messages
+            .count
+            .store(by_client.len(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt<'a>(address: &'a str, port: Option<&'a str>) -> Attempt<'a> {
+        Attempt {
+            client_address: Some(address.as_bytes()),
+            client_port: port.map(str::as_bytes),
+            ..Attempt::default()
+        }
+    }
+
+    #[test]
+    fn a_request_is_about_the_message_of_the_same_client_and_port_while_it_is_under_way() {
+        let messages = Arc::<MilterMessages>::default();
+        let client: SocketAddr = "192.0.2.7:4711".parse().unwrap();
+        let find = |address, port| messages.find(&attempt(address, port));
+        assert_eq!(find("192.0.2.7", Some("4711")), None);
+        let first = messages.begin(Some(client));
+        let cases = [
+            ("192.0.2.7", Some("4711"), Some(first.number())),
+            ("192.0.2.7", Some("4712"), None),
+            ("192.0.2.8", Some("4711"), None),
+            ("192.0.2.7", None, None),
+            ("unknown", Some("4711"), None),
+        ];
+        for (address, port, want) in cases {
+            assert_eq!(find(address, port), want, "{address} {port:?}");
+        }
+        let field = ReplyText::new("X: y".to_owned());
+        messages.give(first.number(), &field);
+        assert_eq!(first.take_field(), Some(field));
+        assert_eq!(first.take_field(), None);
+
+        let second = messages.begin(Some(client));
+        assert_ne!(first.number(), second.number());
+        drop(first);
+        assert_eq!(find("192.0.2.7", Some("4711")), Some(second.number()));
+        drop(second);
+        assert_eq!(find("192.0.2.7", Some("4711")), None);
+        assert_ne!(messages.begin(None).number(), 0);
+    }
+}

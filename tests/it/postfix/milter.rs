@@ -1,0 +1,197 @@
+//! The milter behind a real Postfix, alone and beside the policy service.
+
+use super::server::{Line, Postfix, Wiring};
+use super::smtp::{Peer, Session};
+use super::{
+    SENDER, STRANGER, Site, assert_accepted, assert_deferred, assert_one_header, greylist_headers,
+};
+
+const ANNA: &str = "anna@example.org";
+const BEN: &str = "ben@example.org";
+
+/// The lines of main.cf that name the milter.
+const MILTER: &str = "\
+smtpd_recipient_restrictions = reject_unauth_destination
+smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=300s }
+";
+
+/// The same beside the policy service.
+const BOTH: &str = "\
+smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service { unix:stargrey/policy, timeout=10s, default_action=DUNNO }
+smtpd_data_restrictions = check_policy_service { unix:stargrey/policy, timeout=10s, default_action=DUNNO }
+smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=300s }
+";
+
+/// A message with header fields that somebody else has written under our name.
+const FORGED: &str = "From: <eve@stranger.example>\r\nX-Greylist: forged 1\r\nSubject: hello\r\nx-greylist: forged 2\r\nX-Other: stays\r\nX-GREYLIST: forged 3\r\n\r\nhello\r\n.";
+
+impl Site {
+    /// Postfix with these lines of main.cf, and the daemon with a milter socket.
+    fn with_milter(main: &str, options: &[&str]) -> Option<Self> {
+        Self::around(
+            || Postfix::wired(Wiring::of(main, &[])),
+            &[],
+            |postfix, _| {
+                let socket = postfix.milter_socket();
+                let mut all = vec![format!("--milter=unix:{}", socket.display())];
+                all.extend(options.iter().map(ToString::to_string));
+                all
+            },
+        )
+    }
+}
+
+/// Sends the message after its recipients were accepted.
+fn deliver(session: &mut Session) {
+    let ready = session.command("DATA").to_string();
+    assert!(ready.starts_with("354"), "{ready}");
+    let queued = session.command(FORGED);
+    assert!(queued.is_good(), "{queued}");
+}
+
+/// A message with one line for each field of its header.
+fn unfolded(message: &str) -> String {
+    message.replace("\n ", " ")
+}
+
+#[test]
+fn by_the_milter_a_client_waits_once_and_its_mail_has_one_header_that_is_ours() {
+    let Some(mut site) = Site::with_milter(MILTER, &[]) else {
+        return;
+    };
+    let mut session = site.session(Line::Documented, STRANGER);
+    session.mail(SENDER);
+    assert_eq!(
+        session.rcpt(ANNA).to_string(),
+        "450 4.2.0 Greylisted, please try again in 300 seconds"
+    );
+    site.clock.advance(301);
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(ANNA));
+    deliver(&mut session);
+    let message = site.postfix.message("anna");
+    assert_one_header(&unfolded(&message), 301, site.clock.now());
+    assert!(message.contains("X-Other: stays"), "{message}");
+    // The next message of the session has not waited.
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(ANNA));
+    deliver(&mut session);
+    let message = site.postfix.message("anna");
+    assert_eq!(greylist_headers(&message), Vec::<&str>::new(), "{message}");
+    let decisions = site.decisions(ANNA);
+    assert_eq!(decisions.len(), 3, "{decisions:#?}");
+    assert!(
+        decisions[0].contains("action=greylist, reason=new, client_name=mail.stranger.example")
+    );
+    assert!(decisions[1].contains("reason=triplet found, delay=301"));
+}
+
+#[test]
+fn a_message_about_which_both_are_asked_is_decided_once_and_the_milter_writes_its_header() {
+    let Some(mut site) = Site::with_milter(BOTH, &[]) else {
+        return;
+    };
+    let mut session = site.session(Line::Documented, STRANGER);
+    session.mail(SENDER);
+    assert_deferred(&session.rcpt(ANNA), ANNA, 300);
+    site.clock.advance(301);
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(ANNA));
+    deliver(&mut session);
+    assert_one_header(
+        &unfolded(&site.postfix.message("anna")),
+        301,
+        site.clock.now(),
+    );
+    site.daemon
+        .wait_for("STATUS=3 requests: 1 greylisted, 2 passed; 0 triplets waiting, 1 passed,");
+    let decisions = site.decisions(ANNA);
+    // The third is about DATA, at which nothing is decided.
+    assert_eq!(decisions.len(), 3, "{decisions:#?}");
+}
+
+#[test]
+fn own_users_never_wait_whatever_their_names() {
+    let own = ["--own-networks=203.0.113.0/24", "--s25r"];
+    let Some(mut site) = Site::with_milter(MILTER, &own) else {
+        return;
+    };
+    let line = |address| Peer::new("dsl-12-34-56-78.isp.example", address);
+    let local = line("127.0.0.1");
+    let peers = [
+        (line("203.0.113.7"), "[UNAVAILABLE]", true, "own network"),
+        (line("198.51.100.7"), "joe", true, "authenticated"),
+        (local, "[UNAVAILABLE]", true, "own network"),
+        (line("198.51.100.8"), "[UNAVAILABLE]", false, "new"),
+    ];
+    for (peer, user, passes, _) in peers {
+        let server = site.postfix.address(Line::Documented);
+        let mut session = Session::authenticated(server, peer, user);
+        assert_eq!(session.attempt(SENDER, ANNA).is_good(), passes, "{user}");
+    }
+    let decisions = site.decisions(ANNA);
+    for (decision, (.., reason)) in decisions.iter().zip(peers) {
+        assert!(
+            decision.contains(&format!("reason={reason},")),
+            "{decision}"
+        );
+    }
+    assert_eq!(decisions.len(), peers.len());
+}
+
+#[test]
+fn a_milter_from_before_version_6_is_answered() {
+    let main = format!("{MILTER}milter_protocol = 2\n");
+    let Some(site) = Site::with_milter(&main, &[]) else {
+        return;
+    };
+    let mut session = site.session(Line::Documented, STRANGER);
+    session.mail(SENDER);
+    assert!(!session.rcpt(ANNA).is_good());
+    site.clock.advance(301);
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(ANNA));
+    deliver(&mut session);
+    assert_one_header(
+        &unfolded(&site.postfix.message("anna")),
+        301,
+        site.clock.now(),
+    );
+}
+
+#[test]
+fn a_message_under_way_is_finished_at_the_end_of_the_daemon_and_a_killed_daemon_loses_no_mail() {
+    let Some(mut site) = Site::with_milter(MILTER, &[]) else {
+        return;
+    };
+    let mut session = site.session(Line::Documented, STRANGER);
+    session.mail(SENDER);
+    assert!(!session.rcpt(ANNA).is_good());
+    site.clock.advance(301);
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(ANNA));
+    site.daemon.signal("TERM");
+    site.daemon.wait_for("STOPPING=1");
+    deliver(&mut session);
+    assert_one_header(
+        &unfolded(&site.postfix.message("anna")),
+        301,
+        site.clock.now(),
+    );
+    assert!(site.daemon.stopped().success());
+
+    // Without a milter the documented default action lets mail pass.
+    let mut session = site.session(Line::Documented, STRANGER);
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(BEN));
+    deliver(&mut session);
+    site.postfix.message("ben");
+
+    site.daemon.start_again();
+    let mut session = site.session(Line::Documented, STRANGER);
+    session.mail(SENDER);
+    assert_accepted(&session.rcpt(ANNA));
+    site.daemon.kill();
+    deliver(&mut session);
+    site.postfix.message("anna");
+}
