@@ -24,10 +24,10 @@ pub const STEP_SENDER_WHITELIST: &str = "sender-whitelist";
 pub const STEP_CLIENT_ACCESS: &str = "client-access";
 /// `step` of Explain: the entries of `greylist.conf`.
 pub const STEP_GREYLIST_CONF: &str = "greylist-conf";
-/// `step` of Explain: the client is in a network of one's own.
-pub const STEP_OWN_NETWORK: &str = "own-network";
 /// `step` of Explain: the client has authenticated itself.
 pub const STEP_AUTHENTICATED: &str = "authenticated";
+/// `step` of Explain: the client is in a network of one's own.
+pub const STEP_OWN_NETWORK: &str = "own-network";
 /// `step` of Explain: the recipients to greylist.
 pub const STEP_GREYLIST_RECIPIENTS: &str = "greylist-recipients";
 /// `step` of Explain: S25R and its exceptions.

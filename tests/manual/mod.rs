@@ -28,7 +28,7 @@ pub(crate) fn files_shown(page: &str, directory: &str) -> Vec<(String, String)> 
         .collect()
 }
 
-/// A recipe of stargrey(7).
+/// A recipe of stargrey(7) or stargrey-milter(7).
 #[derive(Debug)]
 pub(crate) struct Recipe {
     /// Its heading.
@@ -39,9 +39,14 @@ pub(crate) struct Recipe {
     pub(crate) files: Vec<(String, String)>,
 }
 
-/// The recipes, in their order.
+/// The recipes of both pages that have some, in their order.
 pub(crate) fn recipes() -> Vec<Recipe> {
-    let page = source("man/stargrey.7");
+    let pages = ["man/stargrey.7", "man/stargrey-milter.7"];
+    pages.into_iter().flat_map(recipes_of).collect()
+}
+
+fn recipes_of(page: &str) -> Vec<Recipe> {
+    let page = source(page);
     page.split("\n.Ss Recipe: ")
         .skip(1)
         .map(|text| {

@@ -11,9 +11,9 @@ use indymilter::{
 use super::Connection;
 use super::transaction::{Transaction, without_brackets};
 use crate::frontend::policy::until_shutdown;
-use crate::policy::{Attempt, Stage};
+use crate::policy::{Attempt, Reason, Stage};
 use crate::protocol::milter::{Answer, Field, Refusal, answer};
-use crate::service::{Decision, journal};
+use crate::service::journal;
 use crate::types::{ReplyText, Span};
 
 /// A session.
@@ -24,6 +24,27 @@ pub(super) struct Session {
     client: Option<Client>,
     helo: Option<Vec<u8>>,
     transaction: Option<Transaction>,
+}
+
+/// What was decided about a recipient.
+#[derive(Debug)]
+struct Judged {
+    status: Status,
+    /// The header field that the message gets.
+    field: Option<ReplyText>,
+    /// Whether the message comes from a user of one's own.
+    is_own: bool,
+}
+
+impl Judged {
+    /// Mail of a process of the mail server's own machine, about which nothing is decided.
+    const fn own() -> Self {
+        Self {
+            status: Status::Continue,
+            field: None,
+            is_own: true,
+        }
+    }
 }
 
 /// The client.
@@ -111,14 +132,15 @@ impl Session {
     ) -> Status {
         let recipient = arguments.first().map(|recipient| recipient.to_bytes());
         let recipient = without_brackets(recipient.unwrap_or_default()).to_owned();
-        let (status, field) = self
+        let judged = self
             .judge(Stage::Recipient, &recipient, macros, reply)
             .await;
-        if status == Status::Continue
-            && let Some(transaction) = &mut self.transaction
-        {
-            transaction.recipients.push(recipient);
-            transaction.field = field.or(transaction.field.take());
+        let (Judged { status, .. }, Some(transaction)) = (&judged, &mut self.transaction) else {
+            return judged.status;
+        };
+        let status = *status;
+        if status == Status::Continue {
+            transaction.accept(recipient, judged.field, judged.is_own);
         }
         status
     }
@@ -131,26 +153,25 @@ impl Session {
         }
         let recipient = self.transaction.as_ref().map(Transaction::only_recipient);
         let recipient = recipient.unwrap_or_default().to_owned();
-        let (status, field) = self.judge(Stage::Data, &recipient, macros, reply).await;
-        if let Some(transaction) = &mut self.transaction {
-            transaction.field = field.or(transaction.field.take());
+        let judged = self.judge(Stage::Data, &recipient, macros, reply).await;
+        match (judged.status, &mut self.transaction) {
+            (Status::Continue, Some(transaction)) => transaction.give(judged.field),
+            (Status::Continue, None) => {}
+            _ => self.abort(),
         }
-        if status != Status::Continue {
-            self.abort();
-        }
-        status
+        judged.status
     }
 
-    /// Decides, and waits if that is the decision. Returns the header field that the message gets.
+    /// Decides, and waits if that is the decision.
     async fn judge(
         &self,
         stage: Stage,
         recipient: &[u8],
         macros: &Macros,
         reply: &mut SmtpReply,
-    ) -> (Status, Option<ReplyText>) {
+    ) -> Judged {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
-            return (Status::Continue, None);
+            return Judged::own();
         };
         let value = |name: &CStr| macros.get(name).map(CStr::to_bytes);
         let attempt = Attempt {
@@ -169,7 +190,8 @@ impl Session {
         };
         let decision = self.connection.gate.judge(&attempt, None).await;
         journal::record(&attempt, &decision, self.connection.log_decisions);
-        match self.answer(&decision) {
+        let action = decision.rules.texts.greylist_action();
+        let (status, field) = match answer(&decision.reply, action) {
             Answer::Accept => (Status::Continue, None),
             Answer::AcceptWithField(field) => (Status::Continue, Some(field)),
             Answer::Refuse(refusal) => (refuse(&refusal, reply), None),
@@ -178,15 +200,15 @@ impl Session {
                 let status = then.map_or(Status::Continue, |refusal| refuse(&refusal, reply));
                 (status, None)
             }
+        };
+        Judged {
+            status,
+            field,
+            is_own: matches!(
+                decision.outcome.reason,
+                Reason::Authenticated | Reason::OwnNetwork
+            ),
         }
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "the words are those of the decision's rules"
-    )]
-    fn answer(&self, decision: &Decision) -> Answer {
-        answer(&decision.reply, decision.rules.texts.greylist_action())
     }
 
     /// Sleeps, but not beyond the end of the daemon.
@@ -221,8 +243,7 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return Status::Continue;
         };
-        let joined = transaction.message.take_field();
-        transaction.field = transaction.field.take().or(joined);
+        transaction.give(transaction.message.take_field());
         if let Err(error) = edit(&transaction, actions).await {
             log::warn!("the header of a message stays as it is: {error}");
         }

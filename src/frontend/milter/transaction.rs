@@ -14,6 +14,8 @@ pub(super) struct Transaction {
     pub(super) recipients: Vec<Vec<u8>>,
     /// The header field that the message gets.
     pub(super) field: Option<ReplyText>,
+    /// Whether it comes from a user of one's own, whose header fields stay.
+    pub(super) is_own: bool,
     /// The names of header fields that only we write, in lower case, and how many of each the message has.
     forged: Vec<(Box<str>, i32)>,
 }
@@ -29,8 +31,21 @@ impl Transaction {
             sender,
             recipients: Vec::new(),
             field: None,
+            is_own: false,
             forged: forged.collect(),
         }
+    }
+
+    /// A recipient is accepted.
+    pub(super) fn accept(&mut self, recipient: Vec<u8>, field: Option<ReplyText>, is_own: bool) {
+        self.recipients.push(recipient);
+        self.is_own |= is_own;
+        self.give(field);
+    }
+
+    /// The message gets this header field; the first one stays.
+    pub(super) fn give(&mut self, field: Option<ReplyText>) {
+        self.field = self.field.take().or(field);
     }
 
     /// Counts a header field.
@@ -45,7 +60,8 @@ impl Transaction {
     /// The header fields that somebody else has written under a name of ours: name and number, from the last to the
     /// first, because Postfix numbers those behind a removed one anew.
     pub(super) fn forged(&self) -> impl Iterator<Item = (&str, i32)> {
-        self.forged.iter().flat_map(|(name, count)| {
+        let forged = self.forged.iter().filter(|_| !self.is_own);
+        forged.flat_map(|(name, count)| {
             let numbers = (1..=*count).rev();
             numbers.map(move |number| (&**name, number))
         })

@@ -1,5 +1,6 @@
 //! The milter behind a real Postfix, alone and beside the policy service.
 
+use super::recipes::{recipe, start, timed};
 use super::server::{Line, Postfix, Wiring};
 use super::smtp::{Peer, Session};
 use super::{
@@ -12,13 +13,6 @@ const BEN: &str = "ben@example.org";
 /// The lines of main.cf that name the milter.
 const MILTER: &str = "\
 smtpd_recipient_restrictions = reject_unauth_destination
-smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=300s }
-";
-
-/// The same beside the policy service.
-const BOTH: &str = "\
-smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service { unix:stargrey/policy, timeout=10s, default_action=DUNNO }
-smtpd_data_restrictions = check_policy_service { unix:stargrey/policy, timeout=10s, default_action=DUNNO }
 smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=300s }
 ";
 
@@ -56,7 +50,7 @@ fn unfolded(message: &str) -> String {
 
 #[test]
 fn by_the_milter_a_client_waits_once_and_its_mail_has_one_header_that_is_ours() {
-    let Some(mut site) = Site::with_milter(MILTER, &[]) else {
+    let Some(mut site) = start(&recipe("Milter")) else {
         return;
     };
     let mut session = site.session(Line::Documented, STRANGER);
@@ -88,7 +82,7 @@ fn by_the_milter_a_client_waits_once_and_its_mail_has_one_header_that_is_ours() 
 
 #[test]
 fn a_message_about_which_both_are_asked_is_decided_once_and_the_milter_writes_its_header() {
-    let Some(mut site) = Site::with_milter(BOTH, &[]) else {
+    let Some(mut site) = start(&recipe("Milter beside the policy service")) else {
         return;
     };
     let mut session = site.session(Line::Documented, STRANGER);
@@ -104,10 +98,9 @@ fn a_message_about_which_both_are_asked_is_decided_once_and_the_milter_writes_it
         site.clock.now(),
     );
     site.daemon
-        .wait_for("STATUS=3 requests: 1 greylisted, 2 passed; 0 triplets waiting, 1 passed,");
+        .wait_for("STATUS=2 requests: 1 greylisted, 1 passed; 0 triplets waiting, 1 passed,");
     let decisions = site.decisions(ANNA);
-    // The third is about DATA, at which nothing is decided.
-    assert_eq!(decisions.len(), 3, "{decisions:#?}");
+    assert_eq!(decisions.len(), 2, "{decisions:#?}");
 }
 
 #[test]
@@ -194,4 +187,58 @@ fn a_message_under_way_is_finished_at_the_end_of_the_daemon_and_a_killed_daemon_
     site.daemon.kill();
     deliver(&mut session);
     site.postfix.message("anna");
+}
+
+/// The length of a sleep, in seconds.
+const SLEEP: u64 = 3;
+
+/// The recipe with a sleep of [`SLEEP`].
+fn sleeping() -> Option<Site> {
+    let mut recipe = recipe("Milter and S25R");
+    recipe.options = format!("{} --tarpit={SLEEP}", recipe.options);
+    start(&recipe)
+}
+
+#[test]
+fn by_the_recipe_with_s25r_a_line_sleeps_at_the_milter_and_is_delivered_and_others_do_not_wait() {
+    let Some(mut site) = sleeping() else {
+        return;
+    };
+    let line = Peer::new("dsl-12-34-56-78.isp.example", "203.0.113.7");
+    assert_accepted(&site.attempt(STRANGER, SENDER, BEN));
+    let mut session = site.session(Line::Documented, line);
+    session.mail(SENDER);
+    let (reply, time) = timed(|| session.rcpt(ANNA));
+    assert_accepted(&reply);
+    assert!(time.as_secs() >= SLEEP, "{time:?}");
+    site.clock.advance(SLEEP);
+    // A second recipient does not sleep again.
+    let (reply, time) = timed(|| session.rcpt(BEN));
+    assert_accepted(&reply);
+    assert!(time.as_secs() < SLEEP, "{time:?}");
+    deliver(&mut session);
+    let message = site.postfix.message("anna");
+    assert_eq!(greylist_headers(&message), Vec::<&str>::new(), "{message}");
+    let decisions = site.decisions(ANNA);
+    let sleeps = "action=tarpit, reason=new";
+    assert!(decisions[0].contains(sleeps), "{decisions:#?}");
+    assert!(site.daemon.log().contains("reason=tarpit survived"));
+}
+
+#[test]
+fn who_hangs_up_in_the_sleep_of_the_milter_is_greylisted() {
+    let Some(site) = sleeping() else {
+        return;
+    };
+    let line = Peer::new("dsl-12-34-56-78.isp.example", "203.0.113.7");
+    let mut session = site.session(Line::Documented, line);
+    session.mail(SENDER);
+    session.say(&format!("RCPT TO:<{ANNA}>"));
+    site.daemon
+        .log_until(|log| log.contains("action=tarpit, reason=new"));
+    drop(session);
+    site.clock.advance(60);
+    let again = site.attempt(line, SENDER, ANNA);
+    assert!(!again.is_good(), "{again}");
+    site.daemon.log_until(|log| log.contains("tarpit=hung-up"));
 }

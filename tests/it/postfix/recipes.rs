@@ -42,7 +42,7 @@ const BEN: &str = "ben@example.org";
 /// What stands before a table that is asked about addresses too; stargrey(7) shows it.
 const GUARD: &str = "/^[0-9.]+$/  DUNNO\n/:/          DUNNO\n";
 
-fn recipe(name: &str) -> Recipe {
+pub(super) fn recipe(name: &str) -> Recipe {
     let mut recipes = manual::recipes().into_iter();
     let found = recipes.find(|recipe| recipe.name == name);
     found.unwrap_or_else(|| panic!("stargrey(7) has no recipe {name}"))
@@ -55,7 +55,7 @@ fn replaced(text: &str, from: &str, to: &str) -> String {
 }
 
 /// Starts what a recipe says; `None` where Postfix cannot be run.
-fn start(recipe: &Recipe) -> Option<Site> {
+pub(super) fn start(recipe: &Recipe) -> Option<Site> {
     let [(_, main), tables @ ..] = &recipe.files[..] else {
         panic!("{}: no main.cf", recipe.name);
     };
@@ -69,6 +69,10 @@ fn start(recipe: &Recipe) -> Option<Site> {
         }
     }
     assert!(!main.contains("/etc/") && !options.contains("/etc/"));
+    // A recipe that leaves them alone stands on those of the host.
+    if !main.contains("smtpd_recipient_restrictions") {
+        main.push_str("smtpd_recipient_restrictions = reject_unauth_destination\n");
+    }
     let lists = [("s25r_exceptions.local", "friend.example\n")];
     Site::around(
         || Postfix::wired(Wiring::of(&main, tables)),
@@ -77,6 +81,10 @@ fn start(recipe: &Recipe) -> Option<Site> {
             let tables = postfix.table("").display().to_string();
             let options = options.replace("TABLES/", &tables);
             let mut options: Vec<String> = options.split_whitespace().map(str::to_owned).collect();
+            if main.contains("unix:stargrey/milter") {
+                let socket = postfix.milter_socket();
+                options.push(format!("--milter=unix:{}", socket.display()));
+            }
             if options.iter().any(|option| option.starts_with("--s25r")) {
                 let packaged = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lists/s25r_exceptions");
                 let own = directory.join("s25r_exceptions.local");
@@ -101,7 +109,7 @@ fn targrey() -> Recipe {
     clippy::disallowed_methods,
     reason = "Postfix sleeps in real time, and that is what is measured"
 )]
-fn timed(attempt: impl FnOnce() -> Reply) -> (Reply, Duration) {
+pub(super) fn timed(attempt: impl FnOnce() -> Reply) -> (Reply, Duration) {
     let begin = Instant::now();
     let reply = attempt();
     (reply, begin.elapsed())
