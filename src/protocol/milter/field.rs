@@ -1,5 +1,7 @@
 //! Header fields that are added to a message.
 
+use super::cut;
+
 /// Most bytes of a value (RFC 5322, 2.1.1, without the name).
 const MOST_VALUE: usize = 998;
 
@@ -32,9 +34,7 @@ impl Field {
 /// protocol wants it.
 #[must_use]
 pub fn folded(name: &str, value: &str) -> String {
-    let value = value
-        .get(..value.floor_char_boundary(MOST_VALUE))
-        .unwrap_or_default();
+    let value = cut(value, MOST_VALUE);
     let mut folded = String::with_capacity(value.len().saturating_add(16));
     let mut column = name.len().saturating_add(1);
     for (number, word) in value.split(' ').enumerate() {

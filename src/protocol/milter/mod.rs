@@ -5,3 +5,10 @@ mod reply;
 
 pub use field::{Field, folded};
 pub use reply::{Answer, Refusal, answer};
+
+/// The beginning of a text that has at most so many bytes.
+fn cut(text: &str, most: usize) -> &str {
+    let mut ends = (0..=most.min(text.len())).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}

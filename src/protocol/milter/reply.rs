@@ -10,6 +10,7 @@
 //! | sleep | the seconds, and then accepted or deferred |
 //! | access | the code of the action; `DEFER_IF_REJECT`: accepted, because a milter is not told what follows |
 
+use super::cut;
 use crate::types::{Reply, ReplyText, Span};
 
 /// Most bytes of a line of a reply: 512 with the codes and CR LF (RFC 5321, 4.5.3.1.5).
@@ -52,9 +53,10 @@ impl Refusal {
     pub fn new(code: &str, enhanced: &str, text: &str) -> Self {
         let text = text.trim();
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let (enhanced, text) = match is_enhanced(word, code) {
-            true => (word, rest.trim_start()),
-            false => (enhanced, text),
+        let (enhanced, text) = if is_enhanced(word, code) {
+            (word, rest.trim_start())
+        } else {
+            (enhanced, text)
         };
         let doubled = text.replace('%', "%%");
         let mut lines = lines(&doubled);
@@ -145,12 +147,11 @@ fn lines(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text;
     while rest.len() > MOST_LINE {
-        let most = rest.floor_char_boundary(MOST_LINE);
-        let head = rest.get(..most).unwrap_or(rest);
+        let head = cut(rest, MOST_LINE);
         // A doubled % is not broken.
         let odd = head.bytes().rev().take_while(|byte| *byte == b'%').count() % 2;
         let end = head.rfind(' ').filter(|at| *at > 0);
-        let end = end.unwrap_or_else(|| most.saturating_sub(odd)).max(1);
+        let end = end.unwrap_or_else(|| head.len().saturating_sub(odd)).max(1);
         let (line, after) = rest.split_at(end);
         lines.push(line.to_owned());
         rest = after.trim_start();
@@ -186,10 +187,7 @@ mod tests {
             length: Span::from_seconds(65),
             then: then.map(text),
         };
-        let deferred = |line: &str| match refused("450", "4.2.0", line) {
-            Answer::Refuse(refusal) => Some(refusal),
-            other => panic!("{other:?}"),
-        };
+        let deferred = |line: &str| Some(Refusal::new("450", "4.2.0", line));
         let access = |action: &str| Reply::Access(text(action));
         let denied = "Client host rejected: Access denied";
         let cases = [
