@@ -473,6 +473,9 @@ fn the_options_of_every_recipe_are_taken() {
             "Starpit",
             "taRgrey",
             "Moving from milter-greylist",
+            "Milter",
+            "Milter and S25R",
+            "Milter beside the policy service",
         ]
     );
     for recipe in recipes {
