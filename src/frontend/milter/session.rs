@@ -185,6 +185,9 @@ impl Session {
             queue_id: value(c"i"),
             is_stressed: false,
             user: value(c"{auth_authen}").filter(|user| !user.is_empty()),
+            certificate: value(c"{cert_subject}"),
+            macros: None,
+            accepted: Some(transaction.recipients.len()),
             client_port: Some(client.port.as_bytes()),
             milter_message: Some(transaction.message.number()),
         };
