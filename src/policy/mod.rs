@@ -26,6 +26,7 @@
 pub mod access;
 mod attempt;
 pub mod chain;
+pub mod checks;
 mod dead;
 mod decide;
 mod dns_lists;

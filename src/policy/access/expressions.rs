@@ -4,9 +4,9 @@
 
 use super::super::ere::{self, Captures, Expression};
 use super::super::lists::{Entry, TooLarge};
-use super::super::set::{ExpressionSet, Matches};
+use super::super::set::ExpressionSet;
 use super::steps::Steps;
-use super::{AccessResult, Template};
+use super::{AccessResult, TableResult, Template};
 
 /// An expression that has to match, or must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,9 +19,9 @@ pub struct Condition {
 
 /// A line of a table.
 #[derive(Debug)]
-pub enum Line {
+pub enum Line<R = AccessResult> {
     /// A result under a condition, or two.
-    Rule(Rule, Entry),
+    Rule(Rule<R>, Entry),
     /// The lines up to the `endif` are skipped unless this holds.
     If(Condition),
     /// The end of the last open `if`; ignored without one.
@@ -47,14 +47,14 @@ pub enum RuleError {
 
 /// A result and its conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    pub(super) first: Condition,
+pub struct Rule<R = AccessResult> {
+    pub(in crate::policy) first: Condition,
     second: Option<Condition>,
-    pub(super) result: AccessResult,
-    pub(super) text: Template,
+    pub(in crate::policy) result: R,
+    pub(in crate::policy) text: Template,
 }
 
-impl Rule {
+impl<R: TableResult> Rule<R> {
     /// A rule with the result `text`, whose groups are those of the first condition.
     ///
     /// # Errors
@@ -63,7 +63,7 @@ impl Rule {
     pub fn new(
         first: Condition,
         second: Option<Condition>,
-        result: AccessResult,
+        result: R,
         text: Template,
     ) -> Result<Self, RuleError> {
         let (wanted, groups) = (text.groups(), first.expression.groups());
@@ -74,7 +74,7 @@ impl Rule {
             return Err(RuleError::NoGroup(wanted, groups));
         }
         let uncertain = first.expression.captures() == Captures::Uncertain;
-        if wanted > 0 && uncertain && matches!(result, AccessResult::Reply(_)) {
+        if wanted > 0 && uncertain && result.shows_text() {
             return Err(RuleError::Uncertain);
         }
         Ok(Self {
@@ -88,29 +88,29 @@ impl Rule {
 
 /// A condition in a table: the number of its expression.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Test {
+pub(in crate::policy) struct Test {
     expression: usize,
     pub(super) negated: bool,
 }
 
 impl Test {
-    fn holds(self, matches: &Matches) -> bool {
-        matches.matched(self.expression) != self.negated
+    fn holds(self, matched: impl Fn(usize) -> bool) -> bool {
+        matched(self.expression) != self.negated
     }
 }
 
 /// The expressions and lines of a table.
 #[derive(Debug)]
-pub(super) struct ExpressionTable {
+pub(in crate::policy) struct ExpressionTable {
     set: ExpressionSet,
     steps: Steps<(Test, Option<Test>), Test>,
 }
 
 impl ExpressionTable {
     /// A table of these lines; `number` adds a rule as an entry and returns the entry's number.
-    pub(super) fn new(
-        lines: Vec<Line>,
-        mut number: impl FnMut(Rule, Entry) -> u32,
+    pub(in crate::policy) fn new<R>(
+        lines: Vec<Line<R>>,
+        mut number: impl FnMut(Rule<R>, Entry) -> u32,
     ) -> Result<Self, TooLarge> {
         let set = {
             let expressions: Vec<Expression> = lines.iter().flat_map(expressions).collect();
@@ -142,19 +142,39 @@ impl ExpressionTable {
     }
 
     /// The number of the entry that decides on a subject, using only the rules that `counts` selects.
-    pub(super) fn find(&self, subject: &[u8], counts: impl Fn(Test) -> bool) -> Option<u32> {
+    pub(in crate::policy) fn find(
+        &self,
+        subject: &[u8],
+        counts: impl Fn(Test) -> bool,
+    ) -> Option<u32> {
         let matches = self.set.matches(subject);
+        self.evaluate(|number| matches.matched(number), counts)
+    }
+
+    /// The number of the entry that decides on a subject with two forms: an expression matches it if it matches one.
+    pub(in crate::policy) fn find_either(&self, subject: &[u8], other: &[u8]) -> Option<u32> {
+        let (one, other) = (self.set.matches(subject), self.set.matches(other));
+        let matched = |number| one.matched(number) || other.matched(number);
+        self.evaluate(matched, |_| true)
+    }
+
+    /// The number of the entry that decides, if these expressions match.
+    fn evaluate(
+        &self,
+        matched: impl Fn(usize) -> bool,
+        counts: impl Fn(Test) -> bool,
+    ) -> Option<u32> {
         let holds = |(first, second): &(Test, Option<Test>)| {
             counts(*first)
-                && first.holds(&matches)
-                && second.is_none_or(|test| test.holds(&matches))
+                && first.holds(&matched)
+                && second.is_none_or(|test| test.holds(&matched))
         };
-        self.steps.find(holds, |test| test.holds(&matches))
+        self.steps.find(holds, |test| test.holds(&matched))
     }
 }
 
 /// The expressions of a line.
-fn expressions(line: &Line) -> Vec<Expression> {
+fn expressions<R>(line: &Line<R>) -> Vec<Expression> {
     match line {
         Line::Rule(rule, _) => {
             let second = rule.second.iter();

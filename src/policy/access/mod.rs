@@ -24,17 +24,19 @@ use std::borrow::Cow;
 use regex::bytes::Regex;
 
 use super::lists::{Entries, Entry, TooLarge};
-use expressions::ExpressionTable;
 use keys::KeyTable;
 use networks::NetworkTable;
 
 pub use super::ere::{EreError, Expression, Flags, Misread};
 pub use super::pcre::{PcreError, PcreFlags, parse as parse_pcre};
+pub(in crate::policy) use expressions::ExpressionTable;
 pub use expressions::{Condition, Line, Rule, RuleError};
 pub use keys::KeyLine;
 pub use networks::{Network, NetworkError, NetworkLine};
+pub(in crate::policy) use result::is_enhanced_code;
 pub(crate) use result::is_space;
 pub use result::{AccessResult, Dollars, ResultError, Severity};
+pub(in crate::policy) use template::printable;
 pub use template::{Template, TemplateError};
 
 /// The result of a rule.
@@ -44,6 +46,18 @@ struct Consequence {
     text: Template,
     /// For the groups in the text.
     captures: Option<Regex>,
+}
+
+/// What a line of a table yields.
+pub trait TableResult {
+    /// Whether anybody gets to see its text.
+    fn shows_text(&self) -> bool;
+}
+
+impl TableResult for AccessResult {
+    fn shows_text(&self) -> bool {
+        matches!(self, Self::Reply(_))
+    }
 }
 
 /// A table.
@@ -203,7 +217,7 @@ impl AccessTables {
 
 /// The result of an expression's rule.
 fn consequence(rule: Rule) -> Consequence {
-    let has_groups = rule.text.groups() > 0 && matches!(rule.result, AccessResult::Reply(_));
+    let has_groups = rule.text.groups() > 0 && rule.result.shows_text();
     Consequence {
         result: rule.result,
         // It compiled when it was parsed.

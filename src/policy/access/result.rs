@@ -139,7 +139,7 @@ impl AccessResult {
 
 /// Whether a text is only a status code (RFC 3463). Postfix 3.7 reads the text one byte after the code: with a blank
 /// there it finds none, without one the rest of an earlier reply in its memory.
-fn is_enhanced_code(text: &str) -> bool {
+pub(in crate::policy) fn is_enhanced_code(text: &str) -> bool {
     let mut parts = text.split('.');
     let class = parts
         .next()

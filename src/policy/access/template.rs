@@ -92,7 +92,7 @@ impl Template {
 
     /// The text for a subject, whose groups are those of `expression`, or empty without one. The content of groups is
     /// converted by `show`.
-    pub(super) fn expand<'s>(
+    pub(in crate::policy) fn expand<'s>(
         &self,
         expression: Option<&Regex>,
         subject: &'s [u8],
@@ -118,7 +118,7 @@ impl Template {
 }
 
 /// The bytes, made printable.
-pub(super) fn printable(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(in crate::policy) fn printable(bytes: &[u8]) -> Cow<'_, [u8]> {
     let shown = Printable(bytes);
     if shown.is_plain() {
         Cow::Borrowed(bytes)

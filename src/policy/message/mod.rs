@@ -120,6 +120,12 @@ impl Message {
         let lines = self.lines.get_or_init(|| body::lines(&self.fields, body));
         Some(lines.iter())
     }
+
+    /// Whether the body was decoded.
+    #[cfg(test)]
+    pub(super) fn is_decoded(&self) -> bool {
+        self.lines.get().is_some()
+    }
 }
 
 impl HeaderText {
