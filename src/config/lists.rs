@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::policy::checks::MessageChecks;
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
 use crate::types::Prefix;
@@ -222,6 +223,7 @@ impl ListFiles {
             ),
             access,
             chain: chain.unwrap_or_default(),
+            checks: MessageChecks::default(),
         };
         Loaded {
             lists,

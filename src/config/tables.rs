@@ -21,8 +21,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::policy::access::{
-    AccessTables, EreError, Line, NetworkError, PcreError, ResultError, RuleError, is_space,
+    AccessResult, AccessTables, Dollars, EreError, Line, NetworkError, PcreError, ResultError,
+    RuleError, is_space,
 };
+use crate::policy::checks::{ActionError, CheckAction, CheckTables, MessageChecks, Place};
 use crate::policy::{Entry, TooLarge};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -39,7 +41,7 @@ pub(super) const OPTION: &str = "--client-access";
 enum LineError {
     #[error("white space at the beginning, but no line that this continues")]
     Continuation,
-    #[error("this is not UTF-8")]
+    #[error("this is not UTF-8; convert the file, for instance with iconv -f EUC-JP -t UTF-8")]
     Encoding,
     #[error("a NUL character")]
     Nul,
@@ -65,6 +67,8 @@ enum LineError {
     Quote,
     #[error(transparent)]
     Result(#[from] ResultError),
+    #[error(transparent)]
+    Action(#[from] ActionError),
     #[error(transparent)]
     Rule(#[from] RuleError),
     #[error("endif without if")]
@@ -110,7 +114,16 @@ pub fn add(
         names: greylist_results,
         findings,
     };
-    let expressions = |source, dialect| expressions::read(source, bytes, dialect);
+    let expressions = |source, dialect| {
+        let parse = |text: &str| {
+            Ok(AccessResult::parse(
+                text,
+                greylist_results,
+                Dollars::Groups,
+            )?)
+        };
+        expressions::read(source, bytes, dialect, parse)
+    };
     let lines: Vec<Line> = match file.kind {
         TableKind::Regexp => expressions(source, Dialect::Posix),
         TableKind::Pcre => expressions(source, Dialect::Perl),
@@ -123,6 +136,69 @@ pub fn add(
             return;
         }
     };
+    if let Err(error @ TooLarge) = tables.push(lines) {
+        findings.errors.push(Diagnostic::file(path, error));
+    }
+}
+
+/// Reads tables for messages. Files that cannot be read and lines that cannot be parsed are skipped and reported.
+#[must_use]
+pub fn load_checks(header: &[TableFile], body: &[TableFile]) -> (MessageChecks, Diagnostics) {
+    let mut checks = MessageChecks::default();
+    let mut findings = Diagnostics::default();
+    for (place, files) in [(Place::Header, header), (Place::Body, body)] {
+        let tables = match place {
+            Place::Header => &mut checks.header,
+            Place::Body => &mut checks.body,
+        };
+        for file in files {
+            match file::read(&file.path) {
+                Ok(bytes) => add_check(tables, place, file, &bytes, &mut findings),
+                Err(error) => {
+                    let error = file::unreadable(check_option(place), &file.path, &error);
+                    findings.errors.push(error);
+                }
+            }
+        }
+    }
+    (checks, findings)
+}
+
+/// The option of the tables for this part of a message.
+pub(super) const fn check_option(place: Place) -> &'static str {
+    match place {
+        Place::Header => "--header-checks",
+        Place::Body => "--body-checks",
+    }
+}
+
+/// Parses the content of a file and adds the table for this part of a message. Lines that cannot be parsed are skipped
+/// and reported.
+pub fn add_check(
+    tables: &mut CheckTables,
+    place: Place,
+    file: &TableFile,
+    bytes: &[u8],
+    findings: &mut Diagnostics,
+) {
+    let path = file.path.as_path();
+    let dialect = match file.kind {
+        TableKind::Regexp => Dialect::Posix,
+        TableKind::Pcre => Dialect::Perl,
+        TableKind::Cidr | TableKind::Texthash => {
+            let error = Diagnostic::file(path, "a table for messages is regexp: or pcre:");
+            findings.errors.push(error);
+            return;
+        }
+    };
+    let source = Source {
+        path,
+        file: path.into(),
+        names: &[],
+        findings,
+    };
+    let parse = |text: &str| Ok(CheckAction::parse(text, place)?);
+    let lines = expressions::read(source, bytes, dialect, parse);
     if let Err(error @ TooLarge) = tables.push(lines) {
         findings.errors.push(Diagnostic::file(path, error));
     }

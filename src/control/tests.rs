@@ -242,7 +242,11 @@ async fn only_what_was_added_can_be_removed() {
     ] {
         control.add_entry(list, pattern, "", None).await.unwrap();
     }
-    for list in [ListName::ClientAccess, ListName::GreylistRecipient] {
+    for list in [
+        ListName::ClientAccess,
+        ListName::GreylistRecipient,
+        ListName::HeaderChecks,
+    ] {
         let closed = control.add_entry(list, "x", "", None).await;
         assert!(matches!(closed, Err(ControlError::FilesOnly)), "{list:?}");
     }

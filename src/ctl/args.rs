@@ -181,6 +181,10 @@ pub enum ShownList {
     ClientAccess,
     /// The entries of `greylist.conf`.
     GreylistConf,
+    /// The lines of the tables for header fields.
+    HeaderChecks,
+    /// The lines of the tables for lines of bodies.
+    BodyChecks,
 }
 
 impl ShownList {
@@ -192,6 +196,8 @@ impl ShownList {
             Self::GreylistRecipients => ListName::GreylistRecipient.word(),
             Self::ClientAccess => ListName::ClientAccess.word(),
             Self::GreylistConf => ListName::GreylistConf.word(),
+            Self::HeaderChecks => ListName::HeaderChecks.word(),
+            Self::BodyChecks => ListName::BodyChecks.word(),
         }
     }
 }
@@ -206,6 +212,8 @@ impl ValueEnum for ShownList {
             Self::GreylistRecipients,
             Self::ClientAccess,
             Self::GreylistConf,
+            Self::HeaderChecks,
+            Self::BodyChecks,
         ]
     }
 
@@ -225,6 +233,8 @@ impl ValueEnum for ShownList {
                 let help = "Entries of greylist.conf (short: rules)";
                 Some(named.alias("rules").help(help))
             }
+            Self::HeaderChecks => Some(named.help("Lines of the tables for header fields")),
+            Self::BodyChecks => Some(named.help("Lines of the tables for lines of bodies")),
         }
     }
 }

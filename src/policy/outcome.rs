@@ -51,6 +51,8 @@ impl Suspicion {
             Self::Entry(entry) => match entry.list {
                 ListName::ClientAccess => Cause::Table,
                 ListName::GreylistConf => Cause::Rule,
+                ListName::HeaderChecks => Cause::Header,
+                ListName::BodyChecks => Cause::Body,
                 // Where greylisting is opt-in, the recipient is listed, which is not a property of the client.
                 ListName::Client
                 | ListName::Recipient

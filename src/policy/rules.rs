@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::access::AccessTables;
 use super::chain::{Action, Chain, Terms, Treatment};
+use super::checks::MessageChecks;
 use super::dns_lists::DnsLists;
 use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
 use super::outcome::Suspicion;
@@ -30,6 +31,8 @@ pub struct Lists {
     pub access: AccessTables,
     /// The access lists of `greylist.conf` for recipients.
     pub chain: Chain,
+    /// Tables that say what becomes of messages.
+    pub checks: MessageChecks,
 }
 
 /// Everything a decision follows.
@@ -61,6 +64,8 @@ impl Lists {
             ListName::GreylistRecipient => self.greylist_recipients.entries(),
             ListName::ClientAccess => self.access.entries(),
             ListName::GreylistConf => self.chain.entries(),
+            ListName::HeaderChecks => self.checks.header.entries(),
+            ListName::BodyChecks => self.checks.body.entries(),
         }
     }
 }
@@ -102,7 +107,9 @@ impl Ruleset {
                 | ListName::Recipient
                 | ListName::Sender
                 | ListName::S25rException
-                | ListName::ClientAccess => return None,
+                | ListName::ClientAccess
+                | ListName::HeaderChecks
+                | ListName::BodyChecks => return None,
             },
             Some(Suspicion::S25r(_) | Suspicion::DnsLists(_)) => return None,
         };

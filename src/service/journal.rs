@@ -183,7 +183,10 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
 fn place(decision: &Decision) -> Option<(&Path, u32)> {
     let entry = decision.outcome.entry()?;
     match entry.list {
-        ListName::ClientAccess | ListName::GreylistConf => {}
+        ListName::ClientAccess
+        | ListName::GreylistConf
+        | ListName::HeaderChecks
+        | ListName::BodyChecks => {}
         ListName::Client
         | ListName::Recipient
         | ListName::Sender

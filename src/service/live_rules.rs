@@ -330,7 +330,11 @@ pub(crate) fn has_ended(entry: &Added, now: Option<Timestamp>) -> bool {
 pub(crate) const fn is_open(list: ListName) -> bool {
     match list {
         ListName::Client | ListName::Recipient | ListName::Sender | ListName::S25rException => true,
-        ListName::GreylistRecipient | ListName::ClientAccess | ListName::GreylistConf => false,
+        ListName::GreylistRecipient
+        | ListName::ClientAccess
+        | ListName::GreylistConf
+        | ListName::HeaderChecks
+        | ListName::BodyChecks => false,
     }
 }
 

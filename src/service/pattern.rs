@@ -66,7 +66,9 @@ pub(crate) fn parse(list: ListName, text: &str) -> Result<Pattern, PatternError>
         ListName::Client
         | ListName::S25rException
         | ListName::ClientAccess
-        | ListName::GreylistConf => ClientPattern::parse(text).map(Pattern::Client),
+        | ListName::GreylistConf
+        | ListName::HeaderChecks
+        | ListName::BodyChecks => ClientPattern::parse(text).map(Pattern::Client),
         ListName::Recipient | ListName::Sender | ListName::GreylistRecipient => {
             AddressPattern::parse(text).map(Pattern::Address)
         }

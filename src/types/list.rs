@@ -17,11 +17,15 @@ pub enum ListName {
     ClientAccess,
     /// The entries of `greylist.conf` for recipients.
     GreylistConf,
+    /// The tables for header fields.
+    HeaderChecks,
+    /// The tables for lines of bodies.
+    BodyChecks,
 }
 
 impl ListName {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Client,
         Self::Recipient,
         Self::Sender,
@@ -29,6 +33,8 @@ impl ListName {
         Self::GreylistRecipient,
         Self::ClientAccess,
         Self::GreylistConf,
+        Self::HeaderChecks,
+        Self::BodyChecks,
     ];
 
     /// The name of the list in texts and in the store.
@@ -42,6 +48,8 @@ impl ListName {
             Self::GreylistRecipient => "greylist-recipients",
             Self::ClientAccess => "client-access",
             Self::GreylistConf => "greylist-conf",
+            Self::HeaderChecks => "header-checks",
+            Self::BodyChecks => "body-checks",
         }
     }
 

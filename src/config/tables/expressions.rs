@@ -14,7 +14,7 @@
 
 use super::{LineError, Source, keyword, logical_lines, negation, only_space};
 use crate::policy::access::{
-    AccessResult, Condition, Dollars, Expression, Flags, Line, PcreFlags, Rule, is_space,
+    Condition, Expression, Flags, Line, PcreFlags, Rule, TableResult, Template, is_space,
     parse_pcre,
 };
 
@@ -27,11 +27,17 @@ pub enum Dialect {
     Perl,
 }
 
-/// Parses the content of a file.
-pub(super) fn read(source: Source<'_>, bytes: &[u8], dialect: Dialect) -> Vec<Line> {
+/// Parses the content of a file, and the result of each line with `parse`.
+pub(super) fn read<R: TableResult>(
+    source: Source<'_>,
+    bytes: &[u8],
+    dialect: Dialect,
+    parse: impl Fn(&str) -> Result<(R, Template), LineError>,
+) -> Vec<Line<R>> {
     let mut parser = TableParser {
         source,
         dialect,
+        parse,
         lines: Vec::new(),
         open: Vec::new(),
     };
@@ -40,15 +46,17 @@ pub(super) fn read(source: Source<'_>, bytes: &[u8], dialect: Dialect) -> Vec<Li
 }
 
 /// Parser of one file.
-struct TableParser<'a> {
+struct TableParser<'a, R, P> {
     source: Source<'a>,
     dialect: Dialect,
-    lines: Vec<Line>,
+    /// Parses a result.
+    parse: P,
+    lines: Vec<Line<R>>,
     /// Line numbers of the open `if`s.
     open: Vec<u32>,
 }
 
-impl TableParser<'_> {
+impl<R: TableResult, P: Fn(&str) -> Result<(R, Template), LineError>> TableParser<'_, R, P> {
     fn read(&mut self, bytes: &[u8]) {
         for (number, bytes) in logical_lines(bytes) {
             let text = super::text(&bytes);
@@ -83,7 +91,7 @@ impl TableParser<'_> {
         Err(LineError::Unrecognized)
     }
 
-    fn rule(&mut self, number: u32, text: &str) -> Result<Rule, LineError> {
+    fn rule(&mut self, number: u32, text: &str) -> Result<Rule<R>, LineError> {
         let mut rest = text;
         let first = self.condition(number, &mut rest)?;
         let second = if rest.starts_with('!') {
@@ -92,7 +100,7 @@ impl TableParser<'_> {
             None
         };
         let text = rest.trim_matches(is_space);
-        let (result, template) = AccessResult::parse(text, self.source.names, Dollars::Groups)?;
+        let (result, template) = (self.parse)(text)?;
         Ok(Rule::new(first, second, result, template)?)
     }
 

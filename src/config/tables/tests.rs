@@ -76,6 +76,41 @@ fn every_bad_line_is_reported_and_the_rest_is_read() {
 }
 
 #[test]
+fn every_bad_line_of_a_table_for_messages_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        TableFile::regexp(path)
+    };
+    let header = file(
+        "header",
+        b"/a/ REJECT\n/b/ FILTER smtp:\n/c/ OKAY\n/d/\n/e/ PREPEND x\n/\xa4\xa2/ REJECT\n/f/ GREYLIST x\nif /g/\n",
+    );
+    let body = file("body", b"/a/ IGNORE\n/b/ REJECT $1\n/(c)/ WARN $1\n");
+    let (checks, findings) = load_checks(&[header, TableFile::regexp("/nowhere")], &[body]);
+    let errors: Vec<String> = findings.errors.iter().map(ToString::to_string).collect();
+    let want = [
+        "header:2: a milter cannot choose a content filter; leave this line in Postfix's own header_checks",
+        "header:3: action \"okay\" is not one of REJECT",
+        "header:4: no action; write REJECT",
+        "header:5: expected a header field",
+        "header:6: this is not UTF-8; convert the file, for instance with iconv",
+        "header:7: text after GREYLIST",
+        "header:8: if without endif",
+        "--header-checks: /nowhere: ",
+        "body:1: a line of a body cannot be changed; IGNORE is for header fields",
+        "body:2: the result has $1, but",
+    ];
+    assert_eq!(errors.len(), want.len(), "{errors:#?}");
+    for (error, want) in errors.iter().zip(want) {
+        assert!(error.contains(want), "{error} {want}");
+    }
+    assert_eq!(checks.header.entries().len(), 1);
+    assert_eq!(checks.body.entries().len(), 1);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_reported() {
     let (tables, findings) = load(&[TableFile::regexp("/nowhere/table")], &[]);
     assert_eq!(findings.errors.len(), 1);

@@ -332,6 +332,7 @@ const fn step_word(step: Step) -> &'static str {
         Step::List(ListName::GreylistRecipient, _) => STEP_GREYLIST_RECIPIENTS,
         Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
         Step::List(ListName::GreylistConf, _) | Step::Rule(..) => STEP_GREYLIST_CONF,
+        Step::List(list @ (ListName::HeaderChecks | ListName::BodyChecks), _) => list.word(),
         Step::Spf(_) => STEP_SPF,
         Step::DnsList(..) => STEP_DNS_LIST,
         Step::DnsLists(_) => STEP_DNS_LISTS,

@@ -39,7 +39,7 @@ pub enum RuleError {
     NoGroup(u32, u32),
     /// `$1` where its content is ambiguous.
     #[error(
-        "the match of the group is ambiguous: for $1 in a reply, the expression must not repeat a group, \
+        "the match of the group is ambiguous: for this $1, the expression must not repeat a group, \
          and in a regexp: table must not have alternatives"
     )]
     Uncertain,
@@ -74,7 +74,7 @@ impl<R: TableResult> Rule<R> {
             return Err(RuleError::NoGroup(wanted, groups));
         }
         let uncertain = first.expression.captures() == Captures::Uncertain;
-        if wanted > 0 && uncertain && result.shows_text() {
+        if wanted > 0 && uncertain && result.needs_certain_groups() {
             return Err(RuleError::Uncertain);
         }
         Ok(Self {

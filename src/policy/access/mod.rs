@@ -52,11 +52,18 @@ struct Consequence {
 pub trait TableResult {
     /// Whether anybody gets to see its text.
     fn shows_text(&self) -> bool;
+
+    /// Whether a group in its text must be what Postfix would put there.
+    fn needs_certain_groups(&self) -> bool;
 }
 
 impl TableResult for AccessResult {
     fn shows_text(&self) -> bool {
         matches!(self, Self::Reply(_))
+    }
+
+    fn needs_certain_groups(&self) -> bool {
+        self.shows_text()
     }
 }
 

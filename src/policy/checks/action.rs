@@ -51,7 +51,7 @@ pub enum ActionError {
     #[error("{0} does not go with the reply code {1}")]
     Code(String, u16),
     /// `PREPEND text`.
-    #[error("expected a header field, \"Name: value\"")]
+    #[error("expected a header field, \"Name: value\", without $ in its name")]
     Field,
     /// A control character that is not white space.
     #[error("a control character in the action")]
@@ -103,6 +103,23 @@ impl TableResult for CheckAction {
             | Self::Warn
             | Self::Pass => true,
             Self::Greylist | Self::Remove | Self::Nothing => false,
+        }
+    }
+
+    fn needs_certain_groups(&self) -> bool {
+        match self {
+            Self::Prepend(_) | Self::Replace(_) => true,
+            // Those who read these texts do not depend on them.
+            Self::Reply(_)
+            | Self::Discard
+            | Self::Hold
+            | Self::Strip
+            | Self::Info
+            | Self::Warn
+            | Self::Pass
+            | Self::Greylist
+            | Self::Remove
+            | Self::Nothing => false,
         }
     }
 }

@@ -15,9 +15,9 @@ use std::borrow::Cow;
 use regex::bytes::Regex;
 
 use super::access::{ExpressionTable, Line, Rule, TableResult, Template, printable};
-use super::lists::{Entries, Entry, TooLarge};
+use super::lists::{Entries, Entry, EntryRef, TooLarge};
 use super::message::Message;
-use crate::types::{Printable, ReplyText, SmtpCode};
+use crate::types::{ListName, Printable, ReplyText, SmtpCode};
 
 pub use action::{ActionError, CheckAction};
 pub use edit::HeaderEdit;
@@ -61,8 +61,8 @@ pub struct CheckMatch<'a> {
     pub number: usize,
     /// The field or line; of a field the decoded form, if it has one.
     pub seen: &'a [u8],
-    /// The number of the entry in the tables of this part.
-    pub entry: u32,
+    /// The entry.
+    pub entry: EntryRef,
     /// What it does.
     pub action: &'a CheckAction,
     consequence: &'a Consequence,
@@ -75,22 +75,13 @@ pub struct CheckMatch<'a> {
 #[must_use]
 pub struct Findings {
     /// What becomes of the message, and the entry that says so; `None` if that is still open.
-    pub settled: Option<(Settlement, CheckEntry)>,
+    pub settled: Option<(Settlement, EntryRef)>,
     /// The first entry that greylists the message, if it is not settled.
-    pub greylists: Option<CheckEntry>,
+    pub greylists: Option<EntryRef>,
     /// The changes of the header, each with its entry, in the order of the fields; one a field at most.
-    pub edits: Vec<(HeaderEdit, CheckEntry)>,
+    pub edits: Vec<(HeaderEdit, EntryRef)>,
     /// What is to be logged; each entry once.
     pub notes: Vec<Note>,
-}
-
-/// An entry of the tables.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CheckEntry {
-    /// The part of the message that its table is for.
-    pub place: Place,
-    /// Its number in [`CheckTables::entries`].
-    pub number: u32,
 }
 
 /// What becomes of a message.
@@ -110,7 +101,7 @@ pub struct Note {
     /// What the table calls it.
     pub level: NoteLevel,
     /// The entry.
-    pub entry: CheckEntry,
+    pub entry: EntryRef,
     /// The text of the entry; it may be empty.
     pub text: ReplyText,
     /// The field or line that matched, at most 200 bytes of it, made printable.
@@ -137,6 +128,26 @@ struct Consequence {
     text: Template,
     /// For the groups in the text.
     captures: Option<Regex>,
+}
+
+impl Place {
+    /// The list of the tables for this part.
+    #[must_use]
+    pub const fn list(self) -> ListName {
+        match self {
+            Self::Header => ListName::HeaderChecks,
+            Self::Body => ListName::BodyChecks,
+        }
+    }
+
+    /// The entry of this number in the tables for this part.
+    const fn entry(self, number: u32) -> EntryRef {
+        EntryRef {
+            list: self.list(),
+            is_added: false,
+            number,
+        }
+    }
 }
 
 impl CheckTables {
@@ -232,7 +243,7 @@ impl MessageChecks {
                 place: Place::Header,
                 number,
                 seen: decoded.unwrap_or(raw),
-                entry,
+                entry: Place::Header.entry(entry),
                 action: &consequence.action,
                 consequence,
                 raw: decoded.map(|_| raw),
@@ -250,7 +261,7 @@ impl MessageChecks {
                 place: Place::Body,
                 number,
                 seen,
-                entry,
+                entry: Place::Body.entry(entry),
                 action: &consequence.action,
                 consequence,
                 raw: None,
@@ -287,7 +298,7 @@ impl Findings {
 
     /// Adds what an entry wants; returns whether nothing more is to be searched.
     fn add(&mut self, found: &CheckMatch<'_>) -> bool {
-        let entry = found.check_entry();
+        let entry = found.entry;
         match found.action {
             CheckAction::Reply(code) => {
                 let text = ReplyText::new(found.text(foreign));
@@ -333,7 +344,7 @@ impl Findings {
 
     /// Adds a note, unless its entry has one: a body of a stranger must not fill the log.
     fn note(&mut self, level: NoteLevel, found: &CheckMatch<'_>) {
-        let entry = found.check_entry();
+        let entry = found.entry;
         if self.notes.iter().any(|note| note.entry == entry) {
             return;
         }
@@ -348,15 +359,6 @@ impl Findings {
 }
 
 impl CheckMatch<'_> {
-    /// The entry.
-    #[must_use]
-    pub const fn check_entry(&self) -> CheckEntry {
-        CheckEntry {
-            place: self.place,
-            number: self.entry,
-        }
-    }
-
     /// The text of the action with its groups replaced and made printable.
     #[must_use]
     pub fn shown_text(&self) -> ReplyText {

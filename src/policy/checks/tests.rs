@@ -32,7 +32,14 @@ fn checks(header: &[(&str, &str)], body: &[(&str, &str)]) -> MessageChecks {
 /// The findings about a message, in short.
 fn found(checks: &MessageChecks, message: &str) -> Vec<String> {
     let findings = checks.examine(&Message::parse(message.as_bytes()));
-    let at = |entry: &CheckEntry| format!("{:?} {}", entry.place, entry.number);
+    let at = |entry: &EntryRef| {
+        let place = if entry.list == ListName::HeaderChecks {
+            "Header"
+        } else {
+            "Body"
+        };
+        format!("{place} {}", entry.number)
+    };
     let mut texts = Vec::new();
     if let Some((settled, entry)) = &findings.settled {
         let text = match settled {

@@ -154,6 +154,16 @@ impl Desk {
     }
 }
 
+/// Whether Postfix is there with this kind of table.
+pub(super) fn postmap_reads(kind: &str) -> bool {
+    let kinds = Command::new("/usr/sbin/postconf")
+        .arg("-m")
+        .output()
+        .unwrap();
+    let mut kinds = kinds.stdout.split(|byte| *byte == b'\n');
+    kinds.any(|known| known == kind.as_bytes())
+}
+
 /// A result as it is answered: white space as blanks, of which none is at the end.
 fn with_blanks(bytes: &[u8]) -> String {
     let is_space = |c: char| matches!(c, ' ' | '\t'..='\r');

@@ -2,13 +2,12 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::process::Command;
 
 use stargrey::config::tables::{self, TableFile};
 
 use crate::postgrey::random::Random;
 
-use super::asked::{Desk, shown};
+use super::asked::{Desk, postmap_reads, shown};
 use super::{hosts, written};
 
 /// How many tables are made of a kind.
@@ -239,15 +238,7 @@ fn a_client_is_looked_up_by_its_name_the_domains_above_it_its_address_and_what_b
 
 #[test]
 fn tables_of_perls_expressions_yield_what_postmap_finds() {
-    let kinds = Command::new("/usr/sbin/postconf")
-        .arg("-m")
-        .output()
-        .unwrap();
-    if !kinds
-        .stdout
-        .split(|byte| *byte == b'\n')
-        .any(|kind| kind == b"pcre")
-    {
+    if !postmap_reads("pcre") {
         // A package of its own (postfix-pcre); without it, the expressions are held against Perl, in `perl`.
         return;
     }

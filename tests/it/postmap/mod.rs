@@ -9,6 +9,7 @@ mod departures;
 mod generator;
 mod hosts;
 mod kinds;
+mod messages;
 mod perl;
 mod written;
 
