@@ -4,7 +4,7 @@
 //!
 //! A line that begins with white space continues the line before it, across empty lines and
 //! comments (`#`). What the resulting lines are depends on the kind of the table: `expressions`, `networks`,
-//! `keys`. Results are read by [`AccessResult`](crate::policy::access::AccessResult).
+//! `keys`. Results are read by [`AccessResult`].
 //!
 //! # Errors
 //!

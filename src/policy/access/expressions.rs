@@ -2,6 +2,8 @@
 //!
 //! All expressions of a table are matched at once; the lines are then evaluated with the result.
 
+use regex::bytes::Regex;
+
 use super::super::ere::{self, Captures, Expression};
 use super::super::lists::{Entry, TooLarge};
 use super::super::set::ExpressionSet;
@@ -48,7 +50,7 @@ pub enum RuleError {
 /// A result and its conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule<R = AccessResult> {
-    pub(in crate::policy) first: Condition,
+    first: Condition,
     second: Option<Condition>,
     pub(in crate::policy) result: R,
     pub(in crate::policy) text: Template,
@@ -83,6 +85,14 @@ impl<R: TableResult> Rule<R> {
             result,
             text,
         })
+    }
+
+    /// The first expression compiled alone, if anybody gets to see the groups in the text. It compiled when it was
+    /// parsed.
+    pub(in crate::policy) fn captures(&self) -> Option<Regex> {
+        let has_groups = self.text.groups() > 0 && self.result.shows_text();
+        let compiled = has_groups.then(|| self.first.expression.compile().ok());
+        compiled.flatten()
     }
 }
 

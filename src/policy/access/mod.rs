@@ -224,13 +224,9 @@ impl AccessTables {
 
 /// The result of an expression's rule.
 fn consequence(rule: Rule) -> Consequence {
-    let has_groups = rule.text.groups() > 0 && rule.result.shows_text();
     Consequence {
         result: rule.result,
-        // It compiled when it was parsed.
-        captures: has_groups
-            .then(|| rule.first.expression.compile().ok())
-            .flatten(),
+        captures: rule.captures(),
         text: rule.text,
     }
 }

@@ -14,7 +14,7 @@ use std::borrow::Cow;
 
 use regex::bytes::Regex;
 
-use super::access::{ExpressionTable, Line, Rule, TableResult, Template, printable};
+use super::access::{ExpressionTable, Line, Rule, Template, printable};
 use super::lists::{Entries, Entry, EntryRef, TooLarge};
 use super::message::Message;
 use crate::types::{ListName, Printable, ReplyText, SmtpCode};
@@ -203,13 +203,9 @@ impl CheckTables {
 
 impl Consequence {
     fn new(rule: Rule<CheckAction>) -> Self {
-        let has_groups = rule.text.groups() > 0 && rule.result.shows_text();
         Self {
+            captures: rule.captures(),
             action: rule.result,
-            // It compiled when it was parsed.
-            captures: has_groups
-                .then(|| rule.first.expression.compile().ok())
-                .flatten(),
             text: rule.text,
         }
     }
