@@ -34,7 +34,7 @@
 //! | [`protocol`] | bytes to requests, answers to bytes | types |
 //! | [`policy`] | the core: plan, decide, lists, keys, texts | types |
 //! | [`api`] | the D-Bus contract: names, errors, rows, proxies | – |
-//! | [`lookup`] | DNS lists and SPF, on a separate thread: cache, deadline, budgets, silent zones | types, policy |
+//! | [`lookup`] | DNS lists and SPF, on a separate thread: cache, deadline, budgets, silent zones; spamd | types, policy |
 //! | [`store`] | records in LMDB, or in memory for tests and replays | types, policy |
 //! | [`config`] | options and list files, with every error | types, policy |
 //! | [`service`] | the gate, the writer thread, the clock, counters, the decision log | types, policy, store, lookup |

@@ -1,4 +1,5 @@
-//! Lookups: evidence from DNS, for DNS lists and SPF.
+//! Lookups: evidence from outside. DNS lists and SPF are asked by DNS, through [`Lookups`]; a message is scored by
+//! [`spamd`].
 //!
 //! [`Lookups`] uses a separate thread with a runtime, which is started by the first lookup. A request reads the cache
 //! itself and passes only missing lookups to the thread. Requests that need the same finding share one lookup. A lookup
@@ -30,6 +31,7 @@ mod counts;
 mod dns;
 mod server;
 mod silence;
+pub mod spamd;
 mod spf;
 mod udp;
 

@@ -50,7 +50,7 @@ mod rules;
 pub mod s25r;
 mod schedule;
 mod set;
-mod spam;
+pub mod spam;
 mod spf;
 pub mod tarpit;
 mod text;

@@ -23,7 +23,8 @@ pub(super) fn tenths(thousandths: i64) -> String {
 
 /// The thousandths that a decimal number has, which may have a sign; `None` if the text is none. What is beyond the third
 /// decimal is cut.
-pub(super) fn thousandths(text: &str) -> Option<i64> {
+#[must_use]
+pub fn thousandths(text: &str) -> Option<i64> {
     let (is_negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, text.get(1..)?),
         b'+' => (false, text.get(1..)?),

@@ -8,7 +8,7 @@ use memchr::memmem;
 
 use super::ask::{AskContent, Sets, Text};
 use super::truth::Truth;
-use crate::policy::message::{HeaderField, Message};
+use crate::policy::message::Message;
 use crate::policy::properties::{Number, Properties, count};
 use crate::policy::set::ExpressionSet;
 use crate::policy::spam::thousandths;
@@ -18,8 +18,6 @@ use crate::policy::{Evidence, Finding, Lookup, SpamScore};
 pub(super) struct ContentReader<'a> {
     message: &'a Message,
     sets: &'a Sets,
-    header: OnceCell<Vec<Vec<u8>>>,
-    body: OnceCell<Option<Vec<&'a [u8]>>>,
     /// Which expressions match a field of the header, by their numbers.
     in_header: OnceCell<Vec<bool>>,
     /// Which expressions match a line of the body.
@@ -32,8 +30,6 @@ impl<'a> ContentReader<'a> {
         Self {
             message,
             sets,
-            header: OnceCell::new(),
-            body: OnceCell::new(),
             in_header: OnceCell::new(),
             in_body: OnceCell::new(),
         }
@@ -48,20 +44,22 @@ impl<'a> ContentReader<'a> {
     ) -> Truth {
         match ask {
             AskContent::Header(text) => {
-                let fields = self.header_texts();
-                let matches = || matching(&self.sets.headers, fields);
-                holds(text, fields, &self.in_header, matches).into()
+                let matched = || matching(&self.sets.headers, self.header_texts());
+                holds(text, self.header_texts(), &self.in_header, matched).into()
             }
             AskContent::HeaderProperty(name) => {
                 contains_property(properties, name, self.header_texts()).into()
             }
-            AskContent::Body(text) => self.body_lines().map_or(Truth::Unknown, |lines| {
-                let matches = || matching(&self.sets.bodies, lines);
-                holds(text, lines, &self.in_body, matches).into()
+            AskContent::Body(text) => self.message.body_lines().map_or(Truth::Unknown, |lines| {
+                let again = || self.message.body_lines().into_iter().flatten();
+                let matched = || matching(&self.sets.bodies, again());
+                holds(text, lines, &self.in_body, matched).into()
             }),
-            AskContent::BodyProperty(name) => self.body_lines().map_or(Truth::Unknown, |lines| {
-                contains_property(properties, name, lines).into()
-            }),
+            AskContent::BodyProperty(name) => {
+                self.message.body_lines().map_or(Truth::Unknown, |lines| {
+                    contains_property(properties, name, lines).into()
+                })
+            }
             AskContent::Size(operator, number) => properties
                 .compares(count(self.message.size()), *operator, number)
                 .into(),
@@ -83,23 +81,10 @@ impl<'a> ContentReader<'a> {
         }
     }
 
-    /// The fields of the header.
-    fn header_texts(&self) -> &[Vec<u8>] {
-        let read = || self.message.fields().iter().map(unfolded).collect();
-        self.header.get_or_init(read)
-    }
-
-    /// The lines of the body, if they are known.
-    fn body_lines(&self) -> Option<&[&[u8]]> {
-        let read = || {
-            let lines = self.message.body()?.split(|byte| *byte == b'\n');
-            Some(
-                lines
-                    .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-                    .collect(),
-            )
-        };
-        self.body.get_or_init(read).as_deref()
+    /// The texts of the header's fields.
+    fn header_texts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let message: &'a Message = self.message;
+        message.header_texts().map(|(_, text)| text)
     }
 }
 
@@ -122,15 +107,19 @@ fn score<'e>(evidence: &'e Evidence, lacking: &mut Vec<Lookup>) -> Option<&'e Sp
 }
 
 /// Whether one of these lines has the value of a property. One that is not set, or is empty, is nowhere.
-fn contains_property(properties: &Properties, name: &str, lines: &[impl AsRef<[u8]>]) -> bool {
+fn contains_property<'t>(
+    properties: &Properties,
+    name: &str,
+    lines: impl Iterator<Item = &'t [u8]>,
+) -> bool {
     let value = properties.get(name).filter(|value| !value.is_empty());
     value.is_some_and(|value| contain(lines, value))
 }
 
 /// Whether one of these lines has a text, or an expression matches it.
-fn holds(
+fn holds<'t>(
     text: &Text,
-    lines: &[impl AsRef<[u8]>],
+    lines: impl Iterator<Item = &'t [u8]>,
     cell: &OnceCell<Vec<bool>>,
     matches: impl FnOnce() -> Vec<bool>,
 ) -> bool {
@@ -141,17 +130,16 @@ fn holds(
 }
 
 /// Whether one of these lines has the text.
-fn contain(lines: &[impl AsRef<[u8]>], text: &str) -> bool {
+fn contain<'t>(mut lines: impl Iterator<Item = &'t [u8]>, text: &str) -> bool {
     let finder = memmem::Finder::new(text.as_bytes());
-    let mut lines = lines.iter();
-    lines.any(|line| finder.find(line.as_ref()).is_some())
+    lines.any(|line| finder.find(line).is_some())
 }
 
 /// Which expressions match one of these lines, by their numbers.
-fn matching(set: &ExpressionSet, lines: &[impl AsRef<[u8]>]) -> Vec<bool> {
+fn matching<'t>(set: &ExpressionSet, lines: impl Iterator<Item = &'t [u8]>) -> Vec<bool> {
     let mut matched = Vec::new();
     for line in lines {
-        for number in set.matches(line.as_ref()).iter() {
+        for number in set.matches(line).iter() {
             if matched.len() <= number {
                 matched.resize(number.saturating_add(1), false);
             }
@@ -161,17 +149,4 @@ fn matching(set: &ExpressionSet, lines: &[impl AsRef<[u8]>]) -> Vec<bool> {
         }
     }
     matched
-}
-
-/// A field on one line: `Name: value`.
-fn unfolded(field: &HeaderField) -> Vec<u8> {
-    let breaks = |byte: &&u8| !matches!(byte, b'\r' | b'\n');
-    let value = field.value.iter().filter(breaks);
-    field
-        .name
-        .iter()
-        .chain(b": ")
-        .chain(value)
-        .copied()
-        .collect()
 }
