@@ -17,7 +17,7 @@ pub use action::Action;
 pub use list::ListName;
 pub use network::{ClientIp, DNS_PORT, Prefix, PrefixError};
 pub use reason::{Reason, ReasonText};
-pub use reply::{HeaderText, Reply, ReplyText, SmtpCode};
+pub use reply::{AddedHeader, HeaderText, Reply, ReplyText, SmtpCode};
 pub use systemd::{Word, decoded, is_undecodable, split_words};
 pub use text::{Printable, Unbroken, counted, unprintable};
 pub use time::{Span, Timestamp};

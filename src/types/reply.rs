@@ -54,24 +54,24 @@ impl fmt::Display for ReplyText {
     }
 }
 
-/// Maximum length of the value of a header field, in bytes: that of a line (RFC 5322, 2.1.1).
-const MOST_HEADER: usize = 998;
-
 /// The value of a header field on one line: UTF-8 without control characters, at most 998 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderText(Box<str>);
 
 impl HeaderText {
+    /// Maximum length in bytes: that of a line (RFC 5322, 2.1.1).
+    pub const MOST: usize = 998;
+
     /// The text, with `?` in place of each control character and of each sequence that is not UTF-8. What is beyond the
     /// limit is cut.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        let mut text = String::with_capacity(bytes.len().min(MOST_HEADER));
+        let mut text = String::with_capacity(bytes.len().min(Self::MOST));
         for chunk in bytes.utf8_chunks() {
             let bad = (!chunk.invalid().is_empty()).then_some('?');
             for c in chunk.valid().chars().chain(bad) {
                 let c = if c.is_control() { '?' } else { c };
-                if text.len().saturating_add(c.len_utf8()) > MOST_HEADER {
+                if text.len().saturating_add(c.len_utf8()) > Self::MOST {
                     return Self(text.into_boxed_str());
                 }
                 text.push(c);
@@ -91,6 +91,17 @@ impl fmt::Display for HeaderText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A field of a header that a message gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddedHeader {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its value.
+    pub value: HeaderText,
+    /// Where it is inserted, from the top; `None`: at the end.
+    pub index: Option<u32>,
 }
 
 /// A reply code of SMTP, and its enhanced status code (RFC 3463).

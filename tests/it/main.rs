@@ -35,6 +35,7 @@ mod process;
 mod reload;
 mod report;
 mod shipped;
+mod spamd;
 mod status;
 mod support;
 mod suspicion;

@@ -1,9 +1,10 @@
 //! What rules that have matched do besides deciding.
 
-use super::effects::{AddedHeader, AssignedValue, Effect, Operation, Scope};
+use super::effects::{AssignedValue, Effect, Operation, Scope};
 use super::render::TokenValues;
 use super::search::Search;
 use crate::policy::properties::Number;
+use crate::types::AddedHeader;
 
 impl Search<'_, '_> {
     /// Applies the effects of a rule that has matched.

@@ -5,7 +5,7 @@
 
 use super::format::Format;
 use crate::policy::properties::{Number, Properties};
-use crate::types::{HeaderText, ReplyText, Span};
+use crate::types::{AddedHeader, HeaderText, ReplyText, Span};
 
 /// How long a property keeps its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,17 +67,6 @@ pub struct HeaderFormat {
     pub name: Box<str>,
     /// Its value.
     pub value: Format,
-    /// Where it is inserted, from the top; `None`: at the end.
-    pub index: Option<u32>,
-}
-
-/// A field of a header that a message gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddedHeader {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its value.
-    pub value: HeaderText,
     /// Where it is inserted, from the top; `None`: at the end.
     pub index: Option<u32>,
 }

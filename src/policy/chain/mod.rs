@@ -28,9 +28,7 @@ mod truth;
 pub use super::properties::{Number, Operator, Properties};
 pub use super::schedule::{LocalTime, Schedule, ScheduleError};
 pub use build::{Chain, Needs, Parts};
-pub use effects::{
-    AddedHeader, AssignedValue, Effect, Effects, HeaderFormat, Operation, RateLimit, Scope,
-};
+pub use effects::{AssignedValue, Effect, Effects, HeaderFormat, Operation, RateLimit, Scope};
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
 pub use render::{MAX_REPLY, RuleName, TokenValues, is_empty_in_replies};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
