@@ -14,7 +14,8 @@ use stargrey::config::{Diagnostics, greylist_conf, read_address_list, read_clien
 use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
-use stargrey::policy::{AccessTables, DnsLists, ListName, Thresholds};
+use stargrey::policy::checks::{HeaderEdit, MessageChecks, Place, Settlement};
+use stargrey::policy::{self, AccessTables, DnsLists, ListName, Thresholds};
 use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
 use stargrey::store::schema;
 use stargrey::types::ClientIp;
@@ -23,7 +24,7 @@ use stargrey::types::ClientIp;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their seeds.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     ("decoder", decoder),
     ("client_list", client_list),
     ("address_list", address_list),
@@ -35,6 +36,8 @@ pub const TARGETS: [Target; 11] = [
     ("greylist_conf", greylist_conf),
     ("dns_sites", dns_sites),
     ("dns_reply", dns_reply),
+    ("message", message),
+    ("message_checks", message_checks),
 ];
 
 /// Requests: however they are cut, the same comes out of them.
@@ -254,4 +257,47 @@ fn all<E>(items: impl Iterator<Item = Result<Item, E>>, bytes: &[u8]) {
         count += 1;
     }
     assert!(count <= bytes.lines().count() + 1);
+}
+
+/// A message: what is decoded of it is UTF-8 in lines of a length, and belongs to a field.
+pub fn message(bytes: &[u8]) {
+    let message = policy::message::Message::parse(bytes);
+    for (number, text) in message.header_texts() {
+        assert!(number < message.fields().len());
+        assert!(!text.contains(&b'\n'));
+    }
+    for line in message.body_lines().expect("a body") {
+        assert!(line.len() <= policy::message::MAX_LINE && !line.contains(&b'\n'));
+        assert!(std::str::from_utf8(line).is_ok());
+    }
+}
+
+/// A table for messages, and behind a NUL a message: nothing that comes of it ends a reply or a header early.
+pub fn message_checks(bytes: &[u8]) {
+    let (table, message) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(0));
+    let message = policy::message::Message::parse(message.strip_prefix(b"\0").unwrap_or(message));
+    for kind in ["regexp:t", "pcre:t"] {
+        let file = TableFile::parse(kind).expect("a kind");
+        let mut checks = MessageChecks::default();
+        for (place, tables) in [
+            (Place::Header, &mut checks.header),
+            (Place::Body, &mut checks.body),
+        ] {
+            tables::add_check(tables, place, &file, table, &mut Diagnostics::default());
+        }
+        let findings = checks.examine(&message);
+        if let Some((Settlement::Reply(_, text), _)) = &findings.settled {
+            assert!(!text.as_str().contains(char::is_control));
+        }
+        for (edit, _) in &findings.edits {
+            let (HeaderEdit::Insert(number, field) | HeaderEdit::Replace(number, field)) = edit
+            else {
+                continue;
+            };
+            assert!(*number < message.fields().len());
+            assert!(!field.name.contains(&b':') && !field.name.is_empty());
+            let value = String::from_utf8_lossy(&field.value).replace("\n ", "");
+            assert!(value.is_ascii() && !value.contains(|c: char| c.is_ascii_control()));
+        }
+    }
 }

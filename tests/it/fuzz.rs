@@ -81,7 +81,14 @@ fn fuzz(name: &str) {
         .unwrap();
     let length = Duration::from_secs(number_from_environment("STARGREY_FUZZ_SECONDS", 7));
     let mut random = Random::seeded(number_from_environment("STARGREY_FUZZ_SEED", 1));
-    let is_list = ["client_list", "address_list", "tables", "greylist_conf"].contains(&name);
+    let is_list = [
+        "client_list",
+        "address_list",
+        "tables",
+        "greylist_conf",
+        "message_checks",
+    ]
+    .contains(&name);
     let longest = if is_list { LONGEST_LIST } else { LONGEST };
     let seeds = seeds(name);
     let mut inputs: Vec<Vec<u8>> = seeds.clone();
@@ -160,6 +167,16 @@ fn sites_of_dns_lists() {
 #[test]
 fn replies_of_name_servers() {
     fuzz("dns_reply");
+}
+
+#[test]
+fn messages() {
+    fuzz("message");
+}
+
+#[test]
+fn tables_for_messages() {
+    fuzz("message_checks");
 }
 
 #[test]
