@@ -40,7 +40,7 @@
 //! | [`service`] | the gate, the writer thread, the clock, counters, the decision log | types, policy, store, lookup |
 //! | [`control`] | tasks of administrators: entries, records, counters, explanations | types, policy, store, service |
 //! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, control, config |
-//! | [`ctl`] | the control program: verbs, import readers, rendering | types, api |
+//! | [`ctl`] | the control program: verbs, import readers, rendering | types, api, policy, config |
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications, replay | all |
 //!
 //! A layer names another by its path from the root, `crate::layer`; `tests/layering.rs` fails on an arrow that is not

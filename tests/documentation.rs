@@ -343,6 +343,20 @@ fn the_example_of_a_table_is_one() {
 }
 
 #[test]
+fn the_examples_of_tables_for_messages_are_tables() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let page = source("man/stargrey-checks.5");
+    let mut options = Vec::new();
+    for (name, text) in files_shown(section(&page, "EXAMPLE TABLES"), "/etc/stargrey") {
+        let file = directory.path().join(&name);
+        fs::write(&file, text).expect("the file is written");
+        options.push(format!("--{}={}", name.replace('_', "-"), file.display()));
+    }
+    assert_eq!(options.len(), 2, "{options:?}");
+    check(&options);
+}
+
+#[test]
 fn the_differences_from_postfixs_tables_are_those_that_a_test_knows() {
     let page = source("man/stargrey-access.5");
     let (_, list) = page.split_once("\n.\\\" DIFFERENCES").expect("a list");

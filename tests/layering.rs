@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "types", "protocol", "policy", "api", "service", "control", "config",
         ],
     ),
-    ("ctl", &["types", "api"]),
+    ("ctl", &["types", "api", "policy", "config"]),
     (
         "daemon",
         &[

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::policy::checks::MessageChecks;
+use crate::policy::checks::Place;
 use crate::policy::pattern::{AddressPattern, ClientPattern, PatternError};
 use crate::policy::{AddressList, ClientList, Dead, Entry, Lists, TooLarge};
 use crate::types::Prefix;
@@ -17,7 +17,7 @@ use crate::types::Prefix;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::greylist_conf::{ConfFile, LoadedConf};
 use super::options::Options;
-use super::tables::TableFile;
+use super::tables::{TableFile, TableFileError};
 use super::{file, tables};
 
 /// Maximum number of warnings about entries of one file that never match: a list in another format must not fill the
@@ -61,6 +61,10 @@ pub struct ListFiles {
     pub tables: Vec<TableFile>,
     /// Additional table results that mean: greylist.
     pub greylist_results: Vec<String>,
+    /// The tables for header fields, in their order.
+    pub header_checks: Vec<TableFile>,
+    /// The tables for lines of bodies, in their order.
+    pub body_checks: Vec<TableFile>,
     /// The file of access lists, if there is one.
     pub greylist_conf: Option<ConfFile>,
 }
@@ -164,7 +168,14 @@ impl ListFiles {
                 &options.greylist_recipients,
                 found,
             )),
-            tables: tables(options, found),
+            tables: tables(
+                tables::OPTION,
+                &options.client_access,
+                TableFile::parse,
+                found,
+            ),
+            header_checks: check_tables(Place::Header, &options.header_checks, found),
+            body_checks: check_tables(Place::Body, &options.body_checks, found),
             greylist_results: options.greylist_result.clone(),
             greylist_conf: ConfFile::new(options, found),
         }
@@ -186,6 +197,9 @@ impl ListFiles {
         let (access, of_tables) = tables::load(&self.tables, &self.greylist_results);
         findings.warnings.extend(of_tables.warnings);
         let mut table_errors = of_tables.errors;
+        let (checks, of_checks) = tables::load_checks(&self.header_checks, &self.body_checks);
+        findings.warnings.extend(of_checks.warnings);
+        table_errors.extend(of_checks.errors);
         let mut of_conf = Diagnostics::default();
         let conf = self.greylist_conf.as_ref();
         let (chain, conf) = conf.and_then(|conf| conf.load(&mut of_conf)).unzip();
@@ -223,7 +237,7 @@ impl ListFiles {
             ),
             access,
             chain: chain.unwrap_or_default(),
-            checks: MessageChecks::default(),
+            checks,
         };
         Loaded {
             lists,
@@ -235,20 +249,29 @@ impl ListFiles {
     }
 }
 
-/// The tables that options name.
-fn tables(options: &Options, found: &mut Diagnostics) -> Vec<TableFile> {
+/// The tables that an option names.
+fn tables(
+    option: &'static str,
+    texts: &[String],
+    parse: fn(&str) -> Result<TableFile, TableFileError>,
+    found: &mut Diagnostics,
+) -> Vec<TableFile> {
     let mut tables = Vec::new();
-    for text in &options.client_access {
-        match TableFile::parse(text) {
-            Ok(table) => tables.extend(
-                found
-                    .absolute(tables::OPTION, table.path.clone())
-                    .map(|_| table),
-            ),
-            Err(error) => found.error(tables::OPTION, error),
+    for text in texts {
+        match parse(text) {
+            Ok(table) => {
+                tables.extend(found.absolute(option, table.path.clone()).map(|_| table));
+            }
+            Err(error) => found.error(option, error),
         }
     }
     tables
+}
+
+/// The tables for messages that an option names.
+fn check_tables(place: Place, texts: &[String], found: &mut Diagnostics) -> Vec<TableFile> {
+    let option = tables::check_option(place);
+    tables(option, texts, TableFile::parse_expressions, found)
 }
 
 /// The files that an option names.
@@ -449,6 +472,8 @@ mod tests {
             s25r_exceptions: Files::Given(Vec::new()),
             greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
+            header_checks: Vec::new(),
+            body_checks: Vec::new(),
             greylist_results: Vec::new(),
             greylist_conf: None,
         }
@@ -522,6 +547,8 @@ mod tests {
             s25r_exceptions: given("s25r_exceptions"),
             greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
+            header_checks: Vec::new(),
+            body_checks: Vec::new(),
             greylist_results: Vec::new(),
             greylist_conf: None,
         };
@@ -539,6 +566,8 @@ mod tests {
             s25r_exceptions: Files::Given(Vec::new()),
             greylist_recipients: Files::Given(Vec::new()),
             tables: Vec::new(),
+            header_checks: Vec::new(),
+            body_checks: Vec::new(),
             greylist_results: Vec::new(),
             greylist_conf: None,
         }

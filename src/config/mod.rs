@@ -23,6 +23,7 @@ mod sockets;
 mod store;
 pub mod tables;
 mod texts;
+mod unit_options;
 mod value;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
@@ -38,3 +39,4 @@ pub use replay::ReplaySettings;
 pub use settings::Settings;
 pub use sockets::SocketSettings;
 pub use store::{StoreSettings, SyncMode};
+pub use unit_options::{STATE_DIRECTORY, UnitOptions};

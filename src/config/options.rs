@@ -202,6 +202,16 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
     pub greylist_result: Vec<String>,
 
+    /// Postfix table of header fields (header_checks) of messages to reject, hold, greylist or change, searched decoded; KIND
+    /// is regexp (the default) or pcre (repeatable, in order)
+    #[arg(long, value_name = "[KIND:]FILE", help_heading = "Suspicious clients")]
+    pub header_checks: Vec<String>,
+
+    /// Postfix table of lines of bodies (body_checks) of messages to reject, hold or greylist, searched decoded; KIND is
+    /// regexp (the default) or pcre (repeatable, in order)
+    #[arg(long, value_name = "[KIND:]FILE", help_heading = "Suspicious clients")]
+    pub body_checks: Vec<String>,
+
     /// DNS lists, as in postscreen_dnsbl_sites: ZONE=FILTER*WEIGHT, FILTER and WEIGHT optional (repeatable)
     #[arg(long, value_name = "SITES", help_heading = "Suspicious clients")]
     pub dnsbl_sites: Vec<String>,

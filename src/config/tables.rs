@@ -165,7 +165,8 @@ pub fn load_checks(header: &[TableFile], body: &[TableFile]) -> (MessageChecks, 
 }
 
 /// The option of the tables for this part of a message.
-pub(super) const fn check_option(place: Place) -> &'static str {
+#[must_use]
+pub const fn check_option(place: Place) -> &'static str {
     match place {
         Place::Header => "--header-checks",
         Place::Body => "--body-checks",

@@ -67,6 +67,8 @@ pub enum Verb {
     Metrics(Metrics),
     /// Check whether Postfix calls the policy service, and whether the service replies
     CheckPostfix(CheckPostfix),
+    /// Show which lines of the tables for messages match a message in a file
+    TestMessage(TestMessage),
     /// Add an entry to a list; it takes effect with the next request
     Allow(Allow),
     /// Remove an entry that was added with allow
@@ -237,6 +239,21 @@ impl ValueEnum for ShownList {
             Self::BodyChecks => Some(named.help("Lines of the tables for lines of bodies")),
         }
     }
+}
+
+/// Options of `test-message`.
+#[derive(Debug, Clone, Args)]
+pub struct TestMessage {
+    /// The message with its header; - for standard input
+    pub file: PathBuf,
+
+    /// Search this table for header fields, and not those of the daemon's options (repeatable)
+    #[arg(long, value_name = "[KIND:]FILE")]
+    pub header_checks: Vec<String>,
+
+    /// Search this table for lines of the body, and not those of the daemon's options (repeatable)
+    #[arg(long, value_name = "[KIND:]FILE")]
+    pub body_checks: Vec<String>,
 }
 
 /// Options of `statistics`.

@@ -71,6 +71,9 @@ pub enum Failure {
     /// The lists have errors.
     #[error("reload failed, keeping the old lists; fix these errors:\n{0}")]
     Lists(String),
+    /// The tables for messages have errors.
+    #[error("{0}")]
+    Tables(String),
     /// Unexpected reply.
     #[error("unexpected reply from stargreyd (different version?): {0}")]
     Answer(String),
@@ -194,6 +197,11 @@ pub enum ArgumentError {
     /// An address given twice.
     #[error("the client is an address already; use --address with a name only")]
     TwoAddresses,
+    /// No table to search.
+    #[error(
+        "the options of stargrey.service have no tables for messages; give --header-checks or --body-checks"
+    )]
+    NoTables,
     /// `--json` with a verb that has formats of its own.
     #[error("metrics are not written as JSON; see --format")]
     NoJson,
@@ -240,6 +248,7 @@ impl Failure {
                 ..
             } => code_of_reading(source),
             Self::Refused(_)
+            | Self::Tables(_)
             | Self::Record(_)
             | Self::Hashed(_)
             | Self::Line { .. }

@@ -101,6 +101,9 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     if let Verb::CheckPostfix(options) = verb {
         return verbs::check_postfix(options, arguments.json);
     }
+    if let Verb::TestMessage(options) = verb {
+        return verbs::test_message(options, arguments.json);
+    }
     let view = View {
         terminal: TerminalStyle::of_standard_output(!arguments.no_legend),
         json: arguments.json,
@@ -168,6 +171,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Reload
         | Verb::Restore { .. }
         | Verb::CheckPostfix(_)
+        | Verb::TestMessage(_)
         | Verb::Completion { .. } => false,
     }
 }

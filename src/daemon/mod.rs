@@ -16,7 +16,6 @@ mod notify;
 mod reload;
 mod replay;
 mod run;
-mod unit_options;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -28,8 +27,8 @@ use jiff::tz::TimeZone;
 
 use crate::config::{
     DEFAULT_FACILITY, Diagnostic, Diagnostics, Endpoint, Environment, ListFiles, Loaded,
-    LogSettings, Options, ParseOutcome, SYSLOG_NAME, Settings, SocketSettings, SyncMode,
-    TimeSource, Verbosity,
+    LogSettings, Options, ParseOutcome, STATE_DIRECTORY, SYSLOG_NAME, Settings, SocketSettings,
+    SyncMode, TimeSource, UnitOptions, Verbosity,
 };
 use crate::frontend::{self, Protocol};
 use crate::policy::Ruleset;
@@ -39,7 +38,6 @@ use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::{self, Lock, Locked};
 use credentials::Credentials;
 use failure::Failure;
-use unit_options::UnitOptions;
 
 /// The program.
 #[must_use]
@@ -233,10 +231,7 @@ fn opener(settings: &Settings) -> LmdbOpener {
 fn environment(unit: Option<&UnitOptions>) -> Environment {
     let hostname = nix::unistd::gethostname().unwrap_or_else(|_| OsString::from("localhost"));
     let (postgrey_text, state_directory) = match unit {
-        Some(unit) => (
-            unit.postgrey_text.clone(),
-            Some(unit_options::STATE_DIRECTORY.into()),
-        ),
+        Some(unit) => (unit.postgrey_text.clone(), Some(STATE_DIRECTORY.into())),
         None => (
             std::env::var("POSTGREY_TEXT").ok(),
             std::env::var_os("STATE_DIRECTORY"),

@@ -949,3 +949,63 @@ fn until(is_so: impl Fn() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// A spam of which nothing can be read on the wire.
+const SPAM: &str = "Subject: =?iso-2022-jp?B?GyRCTCQ+NUJ6OS05cBsoQg==?=\nContent-Type: text/plain; \
+    charset=ISO-2022-JP\nContent-Transfer-Encoding: base64\n\nGyRCOiM5LTlwGyhC\n";
+
+#[test]
+fn a_message_is_tested_against_tables_without_the_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (header, bad) = (
+        write("header", "/未承諾/ WARN\n"),
+        write("bad", "/(/ OK\n/x/ BCC a@b\n"),
+    );
+    let (body, spam) = (write("body", "/^今.*告/ REJECT\n"), write("spam", SPAM));
+    let ham = write("ham", "Subject: hello\n\nhello\n");
+    let test = |arguments: &[&str], input: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stargreyctl"));
+        let output = command
+            .arg("test-message")
+            .args(arguments)
+            .stdin(input)
+            .output();
+        said(&output.unwrap())
+    };
+    let (header, body) = (
+        format!("--header-checks={header}"),
+        format!("--body-checks=pcre:{body}"),
+    );
+    let shown = |file: &str| directory.path().join(file).display().to_string();
+    let want = format!(
+        "{}:1: /未承諾/ WARN\n    header 1: Subject: 未承諾広告\n{}:1: /^今.*告/ REJECT\n    body 1: 今広告\n\
+         Result: 550 5.7.1 message content rejected\n",
+        shown("header"),
+        shown("body")
+    );
+    for input in [spam.as_str(), "-"] {
+        let stdin = Stdio::from(File::open(&spam).unwrap());
+        let found = test(&[&header, &body, input], stdin);
+        assert_eq!(found, (0, want.clone(), String::new()), "{input}");
+    }
+    assert_eq!(test(&[&header, &ham], Stdio::null()).0, 1);
+    let (code, _, error) = test(&[&format!("--header-checks={bad}"), &spam], Stdio::null());
+    assert_eq!(code, 65);
+    assert!(
+        error.contains("/bad:1: bad expression")
+            && error.contains("/bad:2: a milter cannot add a recipient"),
+        "{error}"
+    );
+    let (code, _, error) = test(&["--body-checks=cidr:/x", &spam], Stdio::null());
+    assert_eq!(code, 65);
+    assert!(
+        error.contains("--body-checks: a table for messages is regexp: or pcre:"),
+        "{error}"
+    );
+    assert_eq!(test(&[&header, "/nowhere"], Stdio::null()).0, 74);
+}

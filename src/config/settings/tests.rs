@@ -313,7 +313,7 @@ fn a_tarpit_is_what_targrey_would_make_of_the_options() {
 
 #[test]
 fn what_cannot_work_is_refused_or_warned_of() {
-    let refused: [&[&str]; 18] = [
+    let refused: [&[&str]; 20] = [
         &["--greylist-action=DEFER_IF_PERMITT"],
         &["--greylist-action=FILTER smtp:[192.0.2.1]"],
         &["--greylist-action=REDIRECT joe@example.org"],
@@ -324,6 +324,8 @@ fn what_cannot_work_is_refused_or_warned_of() {
         &["--whitelist-clients=lists/mine"],
         &["--greylist-recipients=~/mine"],
         &["--client-access=pcre:fqrdns.pcre"],
+        &["--header-checks=pcre:header_checks"],
+        &["--body-checks=cidr:/etc/postfix/body"],
         &["--greylist-conf="],
         &["--tarpit", "--greylist-action=450"],
         &["--targrey", "--tarpit=0"],

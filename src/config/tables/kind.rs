@@ -44,6 +44,9 @@ pub enum TableFileError {
     /// `pcre:{ ... }`.
     #[error("rules in the option are not supported; write them into a file")]
     Inline,
+    /// A kind without expressions, where only they make sense.
+    #[error("a table for messages is regexp: or pcre:, not {0}:")]
+    NoExpressions(String),
     /// Nothing behind the kind.
     #[error("{0:?} has no file name")]
     NoFile(String),
@@ -88,6 +91,20 @@ impl TableFile {
             kind,
             path: path.into(),
         })
+    }
+
+    /// Reads `KIND:FILE`, or `FILE` for POSIX expressions; kinds without expressions are refused.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::parse`].
+    pub fn parse_expressions(text: &str) -> Result<Self, TableFileError> {
+        let file = Self::parse(text)?;
+        match file.kind {
+            TableKind::Regexp | TableKind::Pcre => Ok(file),
+            TableKind::Cidr => Err(TableFileError::NoExpressions("cidr".to_owned())),
+            TableKind::Texthash => Err(TableFileError::NoExpressions("texthash".to_owned())),
+        }
     }
 }
 

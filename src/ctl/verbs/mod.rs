@@ -20,10 +20,12 @@ mod restore;
 mod rules;
 mod statistics;
 mod status;
+mod test_message;
 mod triplets;
 
 pub use check_postfix::run as check_postfix;
 pub use metrics::run as metrics;
+pub use test_message::run as test_message;
 
 use serde_json::json;
 
@@ -106,7 +108,10 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::Import(options) => import::run(session, options).await,
         Verb::Export { file, force } => export::run(session, file.as_deref(), *force).await,
         // Handled before the session: they need no D-Bus, or no daemon.
-        Verb::CheckPostfix(_) | Verb::Metrics(_) | Verb::Completion { .. } => Ok(Answer::yes("")),
+        Verb::CheckPostfix(_)
+        | Verb::TestMessage(_)
+        | Verb::Metrics(_)
+        | Verb::Completion { .. } => Ok(Answer::yes("")),
     }
 }
 

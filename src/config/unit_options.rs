@@ -1,47 +1,55 @@
-//! The options of the unit, for `--check` without other options: those that systemd would put on the command line.
+//! The options of the unit: those that systemd would put on the command line. `--check` without other options uses them,
+//! and so does stargreyctl.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::config::Diagnostic;
-use crate::config::environment_file::{Assignment, assignments, words};
+use super::diagnostic::Diagnostic;
+use super::environment_file::{Assignment, assignments, words};
 use crate::types::{decoded, is_undecodable};
 
 /// The option files of the unit, in its order: Debian's and RPM's.
 const FILES: [&str; 2] = ["/etc/default/stargrey", "/etc/sysconfig/stargrey"];
 
 /// The state directory of the unit.
-pub(super) const STATE_DIRECTORY: &str = "/var/lib/stargrey";
+pub const STATE_DIRECTORY: &str = "/var/lib/stargrey";
 
 /// The effect of a file that systemd cannot load: it ignores it, because of the `-` before its name in the unit.
 const IGNORED: &str = "systemd ignores this file, and the daemon runs without its options";
 
 /// The content of the option files.
 #[derive(Debug, Default)]
-pub(super) struct UnitOptions {
+pub struct UnitOptions {
     /// Prefix of messages, where `OPTIONS` is: `FILE:LINE: `, or nothing.
-    pub(super) prefix: String,
+    pub prefix: String,
     /// The words of `OPTIONS`.
-    pub(super) options: Vec<OsString>,
+    pub options: Vec<OsString>,
     /// `POSTGREY_TEXT`.
-    pub(super) postgrey_text: Option<String>,
+    pub postgrey_text: Option<String>,
     /// The option files that exist.
-    pub(super) files: Vec<PathBuf>,
+    pub files: Vec<PathBuf>,
     /// Errors for what systemd would refuse or ignore.
-    pub(super) errors: Vec<Diagnostic>,
+    pub errors: Vec<Diagnostic>,
 }
 
 impl UnitOptions {
     /// The options to check; `None` if the command line has options, or if this is called by the unit, with its own.
-    pub(super) fn for_check(arguments: &[OsString]) -> Option<Self> {
+    #[must_use]
+    pub fn for_check(arguments: &[OsString]) -> Option<Self> {
         let is_alone = matches!(arguments, [_, option] if option == "--check");
         let is_in_unit = std::env::var_os("STATE_DIRECTORY").is_some();
-        (is_alone && !is_in_unit).then(|| Self::read(&FILES.map(Path::new)))
+        (is_alone && !is_in_unit).then(Self::read)
+    }
+
+    /// Reads the option files of the unit.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::of_files(&FILES.map(Path::new))
     }
 
     /// Reads the files; of an assignment made twice the last counts.
-    fn read(files: &[&Path]) -> Self {
+    fn of_files(files: &[&Path]) -> Self {
         let mut unit = Self::default();
         for path in files {
             let read = std::fs::read(path);
@@ -64,7 +72,8 @@ impl UnitOptions {
     }
 
     /// What is checked if there is no file.
-    pub(super) fn without_files(&self) -> Option<String> {
+    #[must_use]
+    pub fn without_files(&self) -> Option<String> {
         let [debian, rpm] = FILES;
         self.files
             .is_empty()
