@@ -43,6 +43,7 @@ pub(super) fn lines(header: &[HeaderField], body: &[u8]) -> Lines {
     let fields = header.iter();
     let fields = fields.map(|field| (&*field.name, Cow::Borrowed(&*field.value)));
     let header = PartHeader::new(fields, Kind::Text);
+    reader.names(&header);
     reader.content(&header, body, Depth::default());
     reader.lines
 }
@@ -107,10 +108,15 @@ impl Reader {
         }
         let fields = fields.iter().map(|(name, value)| (*name, Cow::from(value)));
         let header = PartHeader::new(fields, default);
+        self.names(&header);
+        self.content(&header, content, depth);
+    }
+
+    /// The names of a part.
+    fn names(&mut self, header: &PartHeader) {
         for name in &header.names {
             self.lines.add(name);
         }
-        self.content(&header, content, depth);
     }
 
     /// The content of a part.

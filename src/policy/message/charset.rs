@@ -30,9 +30,7 @@ pub(super) fn to_utf8(charset: Option<&[u8]>, bytes: &[u8]) -> String {
         return decode(b"iso-2022-jp", &tidy(bytes)).unwrap_or_default();
     }
     match charset.map(name) {
-        Some(name) if !is_utf8_or_ascii(&name) => {
-            decode(&name, bytes).unwrap_or_else(|| guess(bytes))
-        }
+        Some(name) if !is_guessed(&name) => decode(&name, bytes).unwrap_or_else(|| guess(bytes)),
         Some(_) | None => guess(bytes),
     }
 }
@@ -61,12 +59,15 @@ fn decode(name: &[u8], bytes: &[u8]) -> Option<String> {
     charset_decoder(name).map(|decoder| decoder(bytes))
 }
 
-/// The name of a character set as the decoders know it.
+/// The name of a character set in lower case, with hyphens.
 fn name(charset: &[u8]) -> Vec<u8> {
-    let name = charset
-        .trim_ascii()
-        .get(..MAX_NAME.min(charset.trim_ascii().len()));
-    let name = name.unwrap_or_default().to_ascii_lowercase();
+    let name = charset.trim_ascii().iter().take(MAX_NAME);
+    let name: Vec<u8> = name
+        .map(|byte| match byte {
+            b'_' => b'-',
+            _ => byte.to_ascii_lowercase(),
+        })
+        .collect();
     match name.as_slice() {
         b"cp932" | b"ms-932" | b"windows-932" => b"shift_jis".to_vec(),
         b"cp51932" | b"eucjp" | b"ujis" => b"euc-jp".to_vec(),
@@ -74,12 +75,23 @@ fn name(charset: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Whether a name is that of UTF-8, or of its part with one byte a character.
-fn is_utf8_or_ascii(name: &[u8]) -> bool {
-    matches!(
+/// Whether bytes with this name are read as if they had none: UTF-8 and its part with one byte a character, and those
+/// for which the decoder returns a single U+FFFD, whatever the text, most of which may be ASCII.
+fn is_guessed(name: &[u8]) -> bool {
+    let is_utf8 = matches!(
         name,
-        b"" | b"utf-8" | b"utf8" | b"us-ascii" | b"ascii" | b"ansi_x3.4-1968"
-    )
+        b"" | b"utf-8" | b"utf8" | b"us-ascii" | b"ascii" | b"ansi-x3.4-1968"
+    );
+    let has_no_decoder = matches!(
+        name,
+        b"iso-2022-kr"
+            | b"csiso2022kr"
+            | b"iso-2022-cn"
+            | b"iso-2022-cn-ext"
+            | b"hz-gb-2312"
+            | b"replacement"
+    );
+    is_utf8 || has_no_decoder
 }
 
 /// Whether the bytes are of seven bits and have a sequence of ISO-2022-JP.
@@ -136,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_text_is_the_same_in_each_character_set() {
-        let cases: [(&str, Option<&str>, &[u8], &str); 17] = [
+        let cases: [(&str, Option<&str>, &[u8], &str); 18] = [
             (
                 "UTF-8",
                 Some("UTF-8"),
@@ -187,6 +199,12 @@ mod tests {
                 None,
                 b"caf\xe9 x",
                 "caf\u{fffd} x",
+            ),
+            (
+                "a name without a decoder",
+                Some("ISO_2022-KR"),
+                b"buy it",
+                "buy it",
             ),
             ("an unknown name", Some("x-klingon"), "é".as_bytes(), "é"),
         ];

@@ -92,10 +92,15 @@ fn the_lines_of_a_body_are_those_of_its_parts() {
         --b b\n\nplain\n--b b--\nbehind\n";
     let digest =
         "Content-Type: multipart/digest; boundary=x\n\n--x\n\nSubject: =?utf-8?q?a=20b?=\n\nbody";
-    let cases: [(&str, &str, &[&str]); 9] = [
+    let cases: [(&str, &str, &[&str]); 10] = [
         ("nothing", "", &[]),
         ("no header", "text\n\nmore\n", &["text", "", "more"]),
         ("no body", "A: b\n", &[]),
+        (
+            "nothing but an attachment",
+            "Content-Type: application/zip; name=a.zip\n\nUEsDBA==",
+            &["a.zip"],
+        ),
         (
             "several parts",
             multipart,
