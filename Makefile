@@ -89,6 +89,7 @@ install: ## Install all files: DESTDIR, prefix, profile …
 	$(call lay,systemd/stargrey.options,$(optionsdir),stargrey)
 	$(call lay,systemd/stargrey.logcheck,$(sysconfdir)/logcheck/ignore.d.server,stargrey)
 	$(call lay,$(wildcard src/lists/*),$(sysconfdir)/stargrey)
+	$(call lay,systemd/stargrey.list-watch,$(sysconfdir)/stargrey,list-watch)
 	$(call lay,systemd/$(bus).service,$(datadir)/dbus-1/system-services)
 	$(call lay,systemd/$(bus).conf,$(datadir)/dbus-1/system.d)
 	$(call lay,systemd/$(bus).policy,$(datadir)/polkit-1/actions)

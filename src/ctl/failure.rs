@@ -126,8 +126,32 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// list-watch has errors, a line each.
+    #[error("{0}")]
+    Watch(String),
+    /// There is no version of a list.
+    #[error(
+        "{0} was not fetched yet: `systemctl start stargrey-list-watch.service` does it, and so does `stargreyctl lists fetch`"
+    )]
+    NotFetched(String),
+    /// A list is not installed.
+    #[error("{name} is not installed: {why}")]
+    NotInstalled {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// A program that is needed cannot be run, or ends with an error.
+    #[error("{program}: {why}", program = program.display())]
+    Program {
+        /// Which.
+        program: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The program that sends mail cannot be run, or ends with an error.
-    #[error("the report is not sent: {program}: {why}", program = program.display())]
+    #[error("the mail is not sent: {program}: {why}", program = program.display())]
     Sendmail {
         /// Which.
         program: PathBuf,
@@ -208,6 +232,9 @@ pub enum ArgumentError {
     /// Not an address that mail can be sent to.
     #[error("{} is not an address that mail can be sent to", Plain(.0))]
     NoMailAddress(String),
+    /// A list that list-watch has not.
+    #[error("{} is not in list-watch", Plain(.0))]
+    NoWatchedList(String),
     /// A missing option file.
     #[error("Postgrey's option file is not in one of its usual places; give the file")]
     NoPostgreyOptions,
@@ -222,7 +249,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Pipe => exit::OK,
-            Self::NoSuchEntry(_) => exit::NO,
+            Self::NoSuchEntry(_) | Self::NotFetched(_) => exit::NO,
             Self::Argument(_) => exit::USAGE,
             Self::NoBus(_)
             | Self::NoDaemon
@@ -239,6 +266,7 @@ impl Failure {
             | Self::Output(_)
             | Self::System(_)
             | Self::Sendmail { .. }
+            | Self::Program { .. }
             | Self::Postconf(_) => exit::IOERR,
             Self::NotAllowed { .. } => exit::NOPERM,
             Self::Lists(_) => exit::CONFIG,
@@ -253,6 +281,8 @@ impl Failure {
             | Self::Hashed(_)
             | Self::Line { .. }
             | Self::Options { .. }
+            | Self::Watch(_)
+            | Self::NotInstalled { .. }
             | Self::NoRecords { .. } => exit::DATAERR,
             Self::Directory(error) => match error {
                 DirectoryError::Held(_)

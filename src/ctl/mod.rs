@@ -10,7 +10,8 @@
 //!
 //! [`options`] converts Postgrey's option files. [`import`] reads the databases of Postgrey, taRgrey and
 //! milter-greylist; [`report`] says what greylisting did; [`render`] formats tables and charts; [`postfix`] parses the
-//! output of postconf; [`metrics`] writes what a monitoring system collects. None of them calls the daemon.
+//! output of postconf; [`metrics`] writes what a monitoring system collects;
+//! [`lists`] fetches and installs lists. None of them calls the daemon.
 //!
 //! # Error handling
 //!
@@ -32,6 +33,7 @@ pub mod failure;
 pub mod import;
 pub mod input;
 pub mod json;
+pub mod lists;
 pub mod metrics;
 pub mod options;
 pub mod output;
@@ -117,6 +119,9 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     if let Verb::Metrics(options) = verb {
         return runtime.block_on(verbs::metrics(bus, options, view));
     }
+    if let Verb::Lists(options) = verb {
+        return runtime.block_on(verbs::lists(bus, options, view));
+    }
     let _agent = needs_authorization(verb).then(agent::Agent::start);
     let work = async {
         let session = Session::begin(bus, Timeouts::USUAL, view).await?;
@@ -155,6 +160,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Status
         | Verb::Statistics(_)
         | Verb::Metrics(_)
+        | Verb::Lists(_)
         | Verb::ResetStatistics
         | Verb::Report(_)
         | Verb::List { .. }

@@ -37,6 +37,13 @@ pub fn remark(text: &str) {
     drop(stderr.flush());
 }
 
+/// The name of this machine, for what is sent or written to a file.
+#[must_use]
+pub fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
 /// A file that gets its name only when it is complete.
 #[derive(Debug)]
 pub struct NewFile {
@@ -85,13 +92,28 @@ impl NewFile {
         &self.file
     }
 
-    /// Appends bytes.
+    /// Its name until then.
+    #[must_use]
+    pub fn beside(&self) -> &Path {
+        &self.beside
+    }
+
+    /// Appends text.
     ///
     /// # Errors
     ///
     /// [`Failure::Create`].
     pub fn write(&mut self, text: &str) -> Result<(), Failure> {
-        let written = self.file.write_all(text.as_bytes());
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// Appends bytes that need not be text.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Create`].
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let written = self.file.write_all(bytes);
         written.map_err(uncreated(&self.path))
     }
 

@@ -20,6 +20,7 @@ mod explain;
 mod fuzz;
 mod idle;
 mod importing;
+mod list_watch;
 mod listening;
 mod log_readers;
 #[path = "../manual/mod.rs"]

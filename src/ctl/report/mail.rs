@@ -42,7 +42,6 @@ pub fn is_address(text: &str) -> bool {
 /// The message, with line feeds as a local mail program takes them.
 #[must_use]
 pub fn message(report: &Report, to: &str, host: &str) -> String {
-    let host: String = host.chars().filter(char::is_ascii_graphic).collect();
     let terminal = TerminalStyle::of_mail();
     let plain = text::text(report, &terminal);
     let lead = html::paragraphs(report, "<p>");
@@ -52,23 +51,39 @@ pub fn message(report: &Report, to: &str, host: &str) -> String {
         html::tables(report)
     );
     let subject = report.effect.subject(&report.period.label);
-    let mut out = format!(
-        "To: {to}\nSubject: stargrey on {host}: {subject}\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\n\
-         Content-Type: multipart/alternative; boundary=\"{BOUNDARY}\"\n\n"
-    );
+    let mut out = head(to, &subject, host);
+    out.extend([
+        "Content-Type: multipart/alternative; boundary=\"",
+        BOUNDARY,
+        "\"\n\n",
+    ]);
     for (kind, body) in [("plain", plain), ("html", page)] {
-        out.extend([
-            "--",
-            BOUNDARY,
-            "\nContent-Type: text/",
-            kind,
-            "; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n",
-            &quoted_printable(&body),
-            "\n",
-        ]);
+        out.extend(["--", BOUNDARY, "\n", &part(kind, &body), "\n"]);
     }
     out.extend(["--", BOUNDARY, "--\n"]);
     out
+}
+
+/// A message of nothing but text.
+#[must_use]
+pub fn letter(to: &str, subject: &str, host: &str, text: &str) -> String {
+    head(to, subject, host) + &part("plain", text)
+}
+
+/// The fields of every message.
+fn head(to: &str, subject: &str, host: &str) -> String {
+    let host: String = host.chars().filter(char::is_ascii_graphic).collect();
+    format!(
+        "To: {to}\nSubject: stargrey on {host}: {subject}\nAuto-Submitted: auto-generated\nMIME-Version: 1.0\n"
+    )
+}
+
+/// A body, and the fields about it.
+fn part(kind: &str, body: &str) -> String {
+    format!(
+        "Content-Type: text/{kind}; charset=utf-8\nContent-Transfer-Encoding: quoted-printable\n\n{}",
+        quoted_printable(body)
+    )
 }
 
 /// Text as quoted-printable (RFC 2045, 6.7).

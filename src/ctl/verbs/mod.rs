@@ -9,6 +9,7 @@ mod entries;
 mod explain;
 mod export;
 mod import;
+mod lists;
 mod metrics;
 mod moved;
 mod network;
@@ -24,6 +25,7 @@ mod test_message;
 mod triplets;
 
 pub use check_postfix::run as check_postfix;
+pub use lists::run as lists;
 pub use metrics::run as metrics;
 pub use test_message::run as test_message;
 
@@ -111,6 +113,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         Verb::CheckPostfix(_)
         | Verb::TestMessage(_)
         | Verb::Metrics(_)
+        | Verb::Lists(_)
         | Verb::Completion { .. } => Ok(Answer::yes("")),
     }
 }

@@ -11,7 +11,7 @@ use crate::api::{Dict, MONITOR};
 use crate::ctl::args::Report as Options;
 use crate::ctl::failure::{ArgumentError, Failure};
 use crate::ctl::json;
-use crate::ctl::output::NewFile;
+use crate::ctl::output::{NewFile, host_name};
 use crate::ctl::report::effect::HOUR;
 use crate::ctl::report::names::{Collector, Names};
 use crate::ctl::report::{
@@ -48,8 +48,7 @@ pub(super) async fn run(session: &Session, options: &Options) -> Result<Answer, 
 
 /// Writes the page, and sends the mail; says nothing.
 fn deliver(report: &Report, options: &Options) -> Result<Answer, Failure> {
-    let host = nix::unistd::gethostname().unwrap_or_default();
-    let host = host.to_string_lossy();
+    let host = host_name();
     if let Some(path) = &options.html {
         let mut file = NewFile::create(path, true)?;
         file.write(&html::page(report, &host))?;

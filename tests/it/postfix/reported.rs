@@ -1,10 +1,8 @@
 //! The daily report by mail: the command of its unit, Postfix's own sendmail and postdrop, and what reaches the mailbox.
 
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -14,34 +12,10 @@ use super::{SENDER, STRANGER, Site, assert_accepted};
 use crate::bus::harness::{Bus, THERE};
 use crate::ctl::said;
 use crate::manual::source;
-
-/// Reads a mail as mail programs do, and prints its header fields and parts as JSON.
-const READ: &str = r"
-import email, email.policy, json, sys
-mail = email.message_from_binary_file(sys.stdin.buffer, policy=email.policy.default)
-parts = [[part.get_content_type(), part.get_content()] for part in mail.iter_parts()]
-lines = mail.as_bytes().split(b'\n')
-defects = [str(defect) for part in mail.walk() for defect in part.defects]
-print(json.dumps(dict(fields={name.lower(): str(text) for name, text in mail.items()}, kind=mail.get_content_type(),
-    parts=parts, longest=max(map(len, lines)), defects=defects)))
-";
+use crate::support::mail::read;
 
 /// An address that is markup, too.
 const MARKUP: &str = "\"<b>&'\"@evil.example";
-
-fn read(mail: &str) -> Value {
-    let child = Command::new("python3")
-        .args(["-c", READ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut child = child.expect("python3 is there (package python3)");
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(mail.as_bytes()).unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// Postfix's sendmail, which sends to this instance.
 fn sendmail(postfix: &Postfix, directory: &Path) -> PathBuf {

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod clock;
+pub(crate) mod mail;
 pub(crate) mod milter;
 pub(crate) mod server;
 

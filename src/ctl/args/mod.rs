@@ -2,6 +2,8 @@
 //!
 //! Help, completions and the parser are made from it; a test compares the manual page with it.
 
+mod lists;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -13,6 +15,8 @@ use super::metrics::Format;
 use super::suggesting::Suggesting;
 use super::when::{Lifetime, When};
 use crate::types::ListName;
+
+pub use lists::{InstalledLists, Lists, WatchedLists};
 
 /// The arguments.
 #[derive(Debug, Clone, Parser)]
@@ -123,6 +127,9 @@ pub enum Verb {
     },
     /// Report what greylisting did, and whom it made wait
     Report(Report),
+    /// Fetch lists from the web, tell what changed, install them
+    #[command(subcommand)]
+    Lists(Lists),
     /// Import the records of another greylisting server, or of an export
     #[command(subcommand)]
     Import(Import),
