@@ -77,6 +77,25 @@ impl Verdict {
         }
     }
 
+    /// Whether the attempt is refused, for now or for good.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        match self {
+            Self::Defer { .. }
+            | Self::Tarpit {
+                then: Then::Defer(_),
+                ..
+            }
+            | Self::Reply(_)
+            | Self::Unavailable => true,
+            Self::Pass
+            | Self::PassWithHeader { .. }
+            | Self::Tarpit {
+                then: Then::Pass, ..
+            } => false,
+        }
+    }
+
     /// What a retry still requires, if the attempt is deferred.
     #[must_use]
     pub const fn remaining(self) -> Option<Remaining> {

@@ -13,6 +13,7 @@ use super::instance_cache::InstanceCache;
 use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
+use super::message::{MessageDecision, MessageRequest};
 use super::milter_messages::MilterMessage;
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
@@ -149,12 +150,26 @@ impl Gate {
         self.0.milter_messages.begin(client)
     }
 
+    /// Whether there are rules for messages.
+    #[must_use]
+    pub fn has_message_rules(&self) -> bool {
+        self.rules().lists.chain.has_message_rules()
+    }
+
+    /// Decides on a message at its end.
+    pub async fn judge_message(&self, request: &MessageRequest<'_>) -> MessageDecision {
+        self.0.judge_message(request, &mut ()).await
+    }
+
     async fn judge_one(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
         let mut heard = LookupTrace::default();
         let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
         decision.silent_lists = heard.silent_lists();
         if !decision.is_repeat {
-            if let Some(effects) = heard.effects.take() {
+            if let Some(mut effects) = heard.effects.take() {
+                decision.headers = std::mem::take(&mut effects.headers);
+                decision.report = effects.report.take();
+                decision.is_unlogged = effects.is_unlogged;
                 let keys = self.0.instance_cache.keys(attempt);
                 let message = keys.map(|keys| keys.message);
                 let rules = &decision.rules;
@@ -274,6 +289,8 @@ mod clock_tests;
 mod explain_tests;
 #[cfg(test)]
 mod lookup_tests;
+#[cfg(test)]
+mod message_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]

@@ -97,6 +97,15 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
     }
 }
 
+/// Logs a decision about a message, unless it passes as its recipients have.
+pub fn record_message(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
+    let is_nothing = matches!(decision.outcome.reason, Reason::NotSuspicious)
+        && decision.outcome.verdict == Verdict::Pass;
+    if !is_nothing {
+        record(attempt, decision, each);
+    }
+}
+
 /// The attributes of the line and the fields, in the order of the line.
 fn shown<'a>(attempt: &Attempt<'a>) -> [(&'static str, &'static str, &'a [u8]); 4] {
     let shown = |attribute: Option<&'a [u8]>| attribute.unwrap_or_default();

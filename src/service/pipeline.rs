@@ -24,19 +24,19 @@ use super::internals::Inner;
 use super::sleeps::decide;
 use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
-use crate::policy::chain::Effects;
+use crate::policy::chain::{AddedHeader, Effects};
 use crate::policy::{
     self, Attempt, Because, Case, Evidence, Expiry, Lookup, OnStoreFailure, Outcome, Plan, ROUNDS,
     Reason, Ruleset, Session, SpfResult, Step, StoredRecords, Trace, Verdict,
 };
 use crate::store::StoreError;
-use crate::types::{Reply, Timestamp};
+use crate::types::{HeaderText, Reply, Timestamp};
 
 /// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
 const COMMIT_SECONDS: u64 = 20;
 
 /// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
-const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
+pub(super) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
 
 /// What to do with a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +67,49 @@ pub struct Decision {
     pub spf: Option<SpfResult>,
     /// How many DNS lists have not replied, or with an error code.
     pub silent_lists: u32,
+    /// Fields that the header of the message gets, if it passes.
+    pub headers: Vec<AddedHeader>,
+    /// The text of the header field about greylisting, if a rule has one of its own.
+    pub report: Option<HeaderText>,
+    /// Whether a rule keeps the decision out of the log.
+    pub is_unlogged: bool,
+}
+
+impl Decision {
+    /// Whether a recipient has passed because nothing spoke against it, so that a rule for messages may greylist it. All
+    /// others have waited, or are exempt.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let fallback = self.rules.lists.chain.fallback();
+        match (self.outcome.reason, self.outcome.because) {
+            (Reason::NotSuspicious, _) => true,
+            (Reason::RulePass, Because::Entry(entry)) => {
+                fallback.is_some_and(|(_, number)| number == Some(entry.number))
+            }
+            _ => false,
+        }
+    }
+
+    /// A decision, without what is known besides.
+    pub(super) const fn new(
+        outcome: Outcome,
+        reply: Reply,
+        now: Timestamp,
+        rules: Arc<Ruleset>,
+    ) -> Self {
+        Self {
+            outcome,
+            reply,
+            now,
+            rules,
+            is_repeat: false,
+            spf: None,
+            silent_lists: 0,
+            headers: Vec::new(),
+            report: None,
+            is_unlogged: false,
+        }
+    }
 }
 
 /// Passes the steps on, and keeps the result of SPF for the decision.
@@ -97,13 +140,24 @@ impl<T: Trace> Trace for SpfTrace<'_, T> {
     }
 }
 
+/// The answer of the writer thread.
+type Answered = oneshot::Receiver<Outcome>;
+
+/// A decision on the records.
+enum Commit {
+    /// It is made.
+    Done(Outcome),
+    /// The writer thread makes it.
+    Asked(Answered),
+}
+
 /// The time and the rules of a request, fixed at its beginning.
-struct Context<'a> {
-    now: Timestamp,
-    expiry: Expiry,
-    rules: &'a Arc<Ruleset>,
-    keys: Option<Keys>,
-    mode: Mode,
+pub(super) struct Context<'a> {
+    pub(super) now: Timestamp,
+    pub(super) expiry: Expiry,
+    pub(super) rules: &'a Arc<Ruleset>,
+    pub(super) keys: Option<Keys>,
+    pub(super) mode: Mode,
 }
 
 /// Whether this is a reason to pass that depends on the records only, not on evidence. At DATA all requests pass.
@@ -153,14 +207,10 @@ impl Inner {
         if let Some(outcome) = cached
             && refused.is_none()
         {
+            let reply = rules.repeated_reply(attempt, &outcome, now);
             return Decision {
-                outcome,
-                reply: rules.repeated_reply(attempt, &outcome, now),
-                now,
-                rules,
                 is_repeat: true,
-                spf: None,
-                silent_lists: 0,
+                ..Decision::new(outcome, reply, now, rules)
             };
         }
         let context = Context {
@@ -190,14 +240,11 @@ impl Inner {
         if mode == Mode::Commit && !is_repeat {
             self.note(attempt, &outcome, &context);
         }
+        let reply = reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now));
         Decision {
-            outcome,
-            reply: reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now)),
-            now,
-            rules,
             is_repeat,
             spf: trace.spf,
-            silent_lists: 0,
+            ..Decision::new(outcome, reply, now, rules)
         }
     }
 
@@ -216,15 +263,7 @@ impl Inner {
             }
             Mode::Commit => self.stats.count(&PAUSED),
         }
-        Decision {
-            outcome: PAUSED,
-            reply: Reply::Continue,
-            now,
-            rules,
-            is_repeat: false,
-            spf: None,
-            silent_lists: 0,
-        }
+        Decision::new(PAUSED, Reply::Continue, now, rules)
     }
 
     /// Plans, with the evidence it needs. The records are read first, so that known mail does not wait for a lookup.
@@ -271,7 +310,7 @@ impl Inner {
 
     /// What is known before anything is looked up, as far as rules ask for it: the time of the day, what has been counted,
     /// and what earlier recipients of the message have left.
-    fn evidence(&self, attempt: &Attempt<'_>, context: &Context<'_>) -> Evidence {
+    pub(super) fn evidence(&self, attempt: &Attempt<'_>, context: &Context<'_>) -> Evidence {
         let chain = &context.rules.lists.chain;
         let mut evidence = Evidence::default();
         if !chain.rates().is_empty() {
@@ -385,8 +424,49 @@ impl Inner {
 
     /// Decides on the records, and writes durable changes before returning.
     async fn commit(&self, case: &Case, context: &Context<'_>) -> Result<Outcome, CommitError> {
+        match self.begin_commit(case, self.session(context), context)? {
+            Commit::Done(outcome) => Ok(outcome),
+            Commit::Asked(answered) => self.committed(answered).await,
+        }
+    }
+
+    /// Decides on the records of all recipients of a message. What must be durable is handed to the writer thread at once,
+    /// before any answer is waited for.
+    pub(super) async fn commit_all(
+        &self,
+        cases: &[(Attempt<'_>, Case)],
+        context: &Context<'_>,
+    ) -> Vec<Outcome> {
+        // There is no reply to RCPT any more that could be delayed.
+        let session = Session {
+            has_room: false,
+            ..self.session(context)
+        };
+        let begun = cases
+            .iter()
+            .map(|(_, case)| self.begin_commit(case, session, context));
+        let begun: Vec<_> = begun.collect();
+        let mut outcomes = Vec::with_capacity(cases.len());
+        for ((_, case), begun) in cases.iter().zip(begun) {
+            let decided = match begun {
+                Ok(Commit::Done(outcome)) => Ok(outcome),
+                Ok(Commit::Asked(answered)) => self.committed(answered).await,
+                Err(error) => Err(error),
+            };
+            let without = |_| policy::without_store(case, context.rules);
+            outcomes.push(decided.unwrap_or_else(without));
+        }
+        outcomes
+    }
+
+    /// Decides on the records. If a change must be durable, the writer thread is asked.
+    fn begin_commit(
+        &self,
+        case: &Case,
+        session: Session,
+        context: &Context<'_>,
+    ) -> Result<Commit, CommitError> {
         let (now, rules) = (context.now, context.rules);
-        let session = self.session(context);
         let mut stored = self.stored(case)?;
         let mut place = None;
         let outcome = self.write_behind.decide(case, &mut stored, |stored| {
@@ -399,21 +479,22 @@ impl Inner {
         if outcome.changes.durable {
             // The writer thread reserves a place itself.
             drop(place);
-            return self.ask_writer(case, session, context).await;
+            let answered = self.ask_writer(case, session, context)?;
+            return Ok(Commit::Asked(answered));
         }
         if let Some(place) = place {
             place.settle(&outcome, now);
         }
-        Ok(outcome)
+        Ok(Commit::Done(outcome))
     }
 
     /// Makes the writer thread decide again, inside its transaction.
-    async fn ask_writer(
+    fn ask_writer(
         &self,
         case: &Case,
         session: Session,
         context: &Context<'_>,
-    ) -> Result<Outcome, CommitError> {
+    ) -> Result<Answered, CommitError> {
         if self.state.is_stalled() {
             return Err(CommitError::Slow(COMMIT_SECONDS));
         }
@@ -433,6 +514,11 @@ impl Inner {
             }
             Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
         }
+        Ok(answered)
+    }
+
+    /// Waits for the writer thread.
+    async fn committed(&self, answered: Answered) -> Result<Outcome, CommitError> {
         let patience = Duration::from_secs(COMMIT_SECONDS);
         if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
             return outcome.map_err(|_| CommitError::Closed);

@@ -18,6 +18,7 @@
 //! to refuse anything.
 
 mod callbacks;
+mod content;
 mod negotiation;
 mod session;
 mod stream;

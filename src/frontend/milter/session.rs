@@ -9,12 +9,14 @@ use indymilter::{
 };
 
 use super::Connection;
+use super::content::Content;
 use super::transaction::{Transaction, without_brackets};
 use crate::frontend::policy::until_shutdown;
+use crate::policy::chain::AddedHeader;
 use crate::policy::{Attempt, Reason, Stage};
-use crate::protocol::milter::{Answer, Field, Refusal, answer};
-use crate::service::journal;
-use crate::types::{ReplyText, Span};
+use crate::protocol::milter::{Answer, Field, Refusal, answer, folded};
+use crate::service::{Decision, MessageDecision, MessageRequest, journal};
+use crate::types::{HeaderText, ReplyText, Span};
 
 /// A session.
 #[derive(Debug)]
@@ -28,12 +30,16 @@ pub(super) struct Session {
 
 /// What was decided about a recipient.
 #[derive(Debug)]
-struct Judged {
+pub(super) struct Judged {
     status: Status,
     /// The header field that the message gets.
-    field: Option<ReplyText>,
+    pub(super) field: Option<ReplyText>,
+    /// Fields that rules add to the header.
+    pub(super) headers: Vec<AddedHeader>,
     /// Whether the message comes from a user of one's own.
-    is_own: bool,
+    pub(super) is_own: bool,
+    /// Whether it passed because nothing spoke against it.
+    pub(super) is_open: bool,
 }
 
 impl Judged {
@@ -42,7 +48,9 @@ impl Judged {
         Self {
             status: Status::Continue,
             field: None,
+            headers: Vec::new(),
             is_own: true,
+            is_open: false,
         }
     }
 }
@@ -87,12 +95,9 @@ impl Session {
     }
 
     /// Whether a rule asks about the body.
-    #[expect(
-        clippy::unused_self,
-        reason = "rules are asked when there are some about the body"
-    )]
-    pub(super) const fn wants_body(&self) -> bool {
-        false
+    pub(super) fn wants_body(&self) -> bool {
+        let needs = self.connection.gate.rules().lists.chain.needs();
+        needs.body || needs.score
     }
 
     pub(super) fn connect(&mut self, name: &CStr, socket: &SocketInfo) {
@@ -119,7 +124,10 @@ impl Session {
         let message = gate.milter_message(client);
         let rules = gate.rules();
         let ours = [rules.texts.header_name(), "X-Greylist"];
-        self.transaction = Some(Transaction::new(message, sender.to_owned(), &ours));
+        let needs = rules.lists.chain.needs();
+        let content = Content::new(needs.header || needs.score, needs.body || needs.score);
+        let transaction = Transaction::new(message, sender.to_owned(), &ours, content);
+        self.transaction = Some(transaction);
         self.connection.set_busy(true);
     }
 
@@ -135,12 +143,11 @@ impl Session {
         let judged = self
             .judge(Stage::Recipient, &recipient, macros, reply)
             .await;
-        let (Judged { status, .. }, Some(transaction)) = (&judged, &mut self.transaction) else {
-            return judged.status;
-        };
-        let status = *status;
-        if status == Status::Continue {
-            transaction.accept(recipient, judged.field, judged.is_own);
+        let status = judged.status;
+        if status == Status::Continue
+            && let Some(transaction) = &mut self.transaction
+        {
+            transaction.accept(recipient, judged);
         }
         status
     }
@@ -173,28 +180,16 @@ impl Session {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
             return Judged::own();
         };
-        let value = |name: &CStr| macros.get(name).map(CStr::to_bytes);
         let attempt = Attempt {
             stage,
-            client_address: Some(client.address.as_bytes()),
-            client_name: Some(&client.name),
-            helo_name: Some(self.helo.as_deref().unwrap_or_default()),
-            sender: Some(&transaction.sender),
             recipient: Some(recipient),
-            instance: None,
-            queue_id: value(c"i"),
-            is_stressed: false,
-            user: value(c"{auth_authen}").filter(|user| !user.is_empty()),
-            certificate: value(c"{cert_subject}"),
-            macros: None,
-            accepted: Some(transaction.recipients.len()),
-            client_port: Some(client.port.as_bytes()),
-            milter_message: Some(transaction.message.number()),
+            ..self.attempt(client, transaction, macros)
         };
         let decision = self.connection.gate.judge(&attempt, None).await;
         journal::record(&attempt, &decision, self.connection.log_decisions);
-        let action = decision.rules.texts.greylist_action();
-        let (status, field) = match answer(&decision.reply, action) {
+        let (is_open, action) = (decision.is_open(), decision.rules.texts.greylist_action());
+        let field = decision.report.as_ref().map(|text| report(&decision, text));
+        let (status, given) = match answer(&decision.reply, action) {
             Answer::Accept => (Status::Continue, None),
             Answer::AcceptWithField(field) => (Status::Continue, Some(field)),
             Answer::Refuse(refusal) => (refuse(&refusal, reply), None),
@@ -206,11 +201,37 @@ impl Session {
         };
         Judged {
             status,
-            field,
+            field: field.or(given),
             is_own: matches!(
                 decision.outcome.reason,
                 Reason::Authenticated | Reason::OwnNetwork
             ),
+            headers: decision.headers,
+            is_open,
+        }
+    }
+
+    /// The attempt without stage and recipient.
+    fn attempt<'a>(
+        &'a self,
+        client: &'a Client,
+        transaction: &'a Transaction,
+        macros: &'a Macros,
+    ) -> Attempt<'a> {
+        let value = |name: &CStr| macros.get(name).map(CStr::to_bytes);
+        Attempt {
+            client_address: Some(client.address.as_bytes()),
+            client_name: Some(&client.name),
+            helo_name: Some(self.helo.as_deref().unwrap_or_default()),
+            sender: Some(&transaction.sender),
+            queue_id: value(c"i"),
+            user: value(c"{auth_authen}").filter(|user| !user.is_empty()),
+            certificate: Some(value(c"{cert_subject}").unwrap_or_default()),
+            accepted: Some(transaction.recipients.len()),
+            stage: Stage::Other,
+            client_port: Some(client.port.as_bytes()),
+            milter_message: Some(transaction.message.number()),
+            ..Attempt::default()
         }
     }
 
@@ -224,35 +245,91 @@ impl Session {
         }
     }
 
-    pub(super) fn header(&mut self, name: &CStr, _value: &CStr) {
+    pub(super) fn header(&mut self, name: &CStr, value: &CStr) {
         if let Some(transaction) = &mut self.transaction {
             transaction.count(name.to_bytes());
+            transaction.content.field(name.to_bytes(), value.to_bytes());
         }
     }
 
     /// Takes a part of the body.
-    #[expect(clippy::unused_self, reason = "no rule asks about the body")]
-    pub(super) const fn body(&mut self, _bytes: &[u8]) -> Status {
-        Status::Skip
+    pub(super) fn body(&mut self, bytes: &[u8]) -> Status {
+        let transaction = self.transaction.as_mut();
+        if transaction.is_some_and(|transaction| transaction.content.body(bytes)) {
+            Status::Continue
+        } else {
+            Status::Skip
+        }
     }
 
-    /// Removes forged header fields and adds ours.
+    /// Decides on the message. If it passes, removes forged header fields and adds ours.
     pub(super) async fn end_of_message(
         &mut self,
-        _macros: &Macros,
-        _reply: &mut SmtpReply,
+        macros: &Macros,
+        reply: &mut SmtpReply,
         actions: &EomActions,
     ) -> Status {
         let Some(mut transaction) = self.transaction.take() else {
             return Status::Continue;
         };
-        transaction.give(transaction.message.take_field());
-        if let Err(error) = edit(&transaction, actions).await {
-            log::warn!("the header of a message stays as it is: {error}");
-        }
+        let refusal = self.judge_message(&mut transaction, macros).await;
+        let status = if let Some(refusal) = refusal {
+            refuse(&refusal, reply)
+        } else {
+            transaction.give(transaction.message.take_field());
+            if let Err(error) = edit(&transaction, actions).await {
+                log::warn!("the header of a message stays as it is: {error}");
+            }
+            Status::Continue
+        };
         drop(transaction);
         self.connection.set_busy(false);
-        Status::Continue
+        status
+    }
+
+    /// Decides on the message, if there are rules for messages: the refusal, or the header fields that it gets.
+    async fn judge_message(
+        &self,
+        transaction: &mut Transaction,
+        macros: &Macros,
+    ) -> Option<Refusal> {
+        let client = self.client.as_ref()?;
+        if !self.connection.gate.has_message_rules() {
+            return None;
+        }
+        let message = transaction.content.message();
+        let (attempt, recipients) = (
+            self.attempt(client, transaction, macros),
+            &transaction.recipients,
+        );
+        let all: Vec<&[u8]> = recipients.iter().map(|(address, _)| &**address).collect();
+        let open = recipients.iter().filter(|(_, is_open)| *is_open);
+        let open: Vec<&[u8]> = open.map(|(address, _)| &**address).collect();
+        let request = MessageRequest {
+            attempt: &attempt,
+            recipients: &all,
+            open: &open,
+            message: &message,
+        };
+        let MessageDecision {
+            decision,
+            headers,
+            report: text,
+            ..
+        } = self.connection.gate.judge_message(&request).await;
+        let log_decisions = self.connection.log_decisions && !decision.is_unlogged;
+        journal::record_message(&attempt, &decision, log_decisions);
+        transaction.content.complain(decision.now);
+        let field = text.as_ref().map(|text| report(&decision, text));
+        let action = decision.rules.texts.greylist_action();
+        let given = match answer(&decision.reply, action) {
+            Answer::Refuse(refusal) | Answer::Sleep(_, Some(refusal)) => return Some(refusal),
+            Answer::AcceptWithField(field) => Some(field),
+            Answer::Accept | Answer::Sleep(_, None) => None,
+        };
+        transaction.give(field.or(given));
+        transaction.add_headers(headers);
+        None
     }
 
     /// The message ends, if there is one.
@@ -274,7 +351,20 @@ async fn edit(
     if let Some(Field { name, value }) = field.and_then(|field| Field::parse(field.as_str())) {
         actions.add_header(name, value).await?;
     }
+    for header in &transaction.headers {
+        let value = folded(&header.name, header.value.as_str());
+        match header.index.and_then(|index| i32::try_from(index).ok()) {
+            Some(index) => actions.insert_header(index, &*header.name, value).await?,
+            None => actions.add_header(&*header.name, value).await?,
+        }
+    }
     Ok(())
+}
+
+/// The header field about greylisting, with a text that a rule has for it.
+fn report(decision: &Decision, text: &HeaderText) -> ReplyText {
+    let name = decision.rules.texts.header_name();
+    ReplyText::new(format!("{name}: {text}"))
 }
 
 /// The status for a refusal, and its text.

@@ -1,5 +1,8 @@
 //! A message under way in a session.
 
+use super::content::Content;
+use super::session::Judged;
+use crate::policy::chain::AddedHeader;
 use crate::service::MilterMessage;
 use crate::types::ReplyText;
 
@@ -10,8 +13,12 @@ pub(super) struct Transaction {
     pub(super) message: MilterMessage,
     /// The sender, empty for the null sender.
     pub(super) sender: Vec<u8>,
-    /// The recipients that were accepted.
-    pub(super) recipients: Vec<Vec<u8>>,
+    /// The recipients that were accepted, and whether they are open.
+    pub(super) recipients: Vec<(Vec<u8>, bool)>,
+    /// Fields that rules add to the header.
+    pub(super) headers: Vec<AddedHeader>,
+    /// What is kept of the message.
+    pub(super) content: Content,
     /// The header field that the message gets.
     pub(super) field: Option<ReplyText>,
     /// Whether it comes from a user of one's own, whose header fields stay.
@@ -22,7 +29,12 @@ pub(super) struct Transaction {
 
 impl Transaction {
     /// A message. `ours` are the names of header fields that only we write.
-    pub(super) fn new(message: MilterMessage, sender: Vec<u8>, ours: &[&str]) -> Self {
+    pub(super) fn new(
+        message: MilterMessage,
+        sender: Vec<u8>,
+        ours: &[&str],
+        content: Content,
+    ) -> Self {
         let forged = ours
             .iter()
             .map(|name| (name.to_ascii_lowercase().into(), 0));
@@ -30,6 +42,8 @@ impl Transaction {
             message,
             sender,
             recipients: Vec::new(),
+            headers: Vec::new(),
+            content,
             field: None,
             is_own: false,
             forged: forged.collect(),
@@ -37,10 +51,20 @@ impl Transaction {
     }
 
     /// A recipient is accepted.
-    pub(super) fn accept(&mut self, recipient: Vec<u8>, field: Option<ReplyText>, is_own: bool) {
-        self.recipients.push(recipient);
-        self.is_own |= is_own;
-        self.give(field);
+    pub(super) fn accept(&mut self, recipient: Vec<u8>, judged: Judged) {
+        self.recipients.push((recipient, judged.is_open));
+        self.is_own |= judged.is_own;
+        self.give(judged.field);
+        self.add_headers(judged.headers);
+    }
+
+    /// The message gets these fields in its header, each once.
+    pub(super) fn add_headers(&mut self, headers: Vec<AddedHeader>) {
+        for header in headers {
+            if !self.headers.contains(&header) {
+                self.headers.push(header);
+            }
+        }
     }
 
     /// The message gets this header field; the first one stays.
@@ -70,7 +94,7 @@ impl Transaction {
     /// The recipient, if there is one only: of several, a request at DATA names none.
     pub(super) fn only_recipient(&self) -> &[u8] {
         match self.recipients.as_slice() {
-            [one] => one,
+            [(one, _)] => one,
             _ => b"",
         }
     }

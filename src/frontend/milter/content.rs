@@ -1,0 +1,168 @@
+//! What is kept of a message until its end: nothing that no rule asks for, and not more than its share.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::policy::message::{HeaderField, Message};
+use crate::types::Timestamp;
+
+/// Most bytes of a header.
+const MOST_HEADER: usize = 256 << 10;
+
+/// Most fields of a header.
+const MOST_FIELDS: usize = 1000;
+
+/// Most bytes of a body.
+const MOST_BODY: usize = 1 << 20;
+
+/// Most bytes of all messages together.
+const MOST_IN_ALL: usize = 256 << 20;
+
+/// The bytes of all messages that are under way.
+static IN_ALL: AtomicUsize = AtomicUsize::new(0);
+
+/// The minute of the last complaint.
+static LAST_COMPLAINT: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that are kept; dropping this gives them back.
+#[derive(Debug, Default)]
+struct Share(usize);
+
+impl Share {
+    /// Takes so many more, if there is room.
+    fn take(&mut self, bytes: usize) -> bool {
+        let before = IN_ALL.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > MOST_IN_ALL {
+            IN_ALL.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.0 = self.0.saturating_add(bytes);
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        IN_ALL.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
+/// What is kept of a message.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    share: Share,
+    keeps_header: bool,
+    fields: Vec<HeaderField>,
+    header_bytes: usize,
+    /// `None`: it is not asked for, or there was no room.
+    body: Option<Vec<u8>>,
+    /// Whether the body was too long.
+    is_cut: bool,
+    size: u64,
+}
+
+impl Content {
+    /// Nothing yet; parts that are not asked for are not kept.
+    pub(super) fn new(keeps_header: bool, keeps_body: bool) -> Self {
+        Self {
+            keeps_header,
+            body: keeps_body.then(Vec::new),
+            ..Self::default()
+        }
+    }
+
+    /// A field of the header.
+    pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
+        let bytes = name.len().saturating_add(value.len());
+        // Colon, blank, CR, LF.
+        self.add(bytes.saturating_add(4));
+        let total = self.header_bytes.saturating_add(bytes);
+        let has_room = self.fields.len() < MOST_FIELDS && total <= MOST_HEADER;
+        if self.keeps_header && has_room && self.share.take(bytes) {
+            self.header_bytes = total;
+            self.fields.push(HeaderField {
+                name: name.into(),
+                value: value.into(),
+            });
+        }
+    }
+
+    /// A part of the body. Returns whether more of it is wanted.
+    pub(super) fn body(&mut self, bytes: &[u8]) -> bool {
+        self.add(bytes.len());
+        let Some(body) = &mut self.body else {
+            return false;
+        };
+        let has_room = body.len().saturating_add(bytes.len()) <= MOST_BODY;
+        if has_room && self.share.take(bytes.len()) {
+            body.extend_from_slice(bytes);
+            return true;
+        }
+        self.body = None;
+        self.is_cut = true;
+        // Its size is asked for, perhaps.
+        true
+    }
+
+    fn add(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.size = self.size.saturating_add(bytes);
+    }
+
+    /// Logs that the body was asked for and could not be kept, at most once a minute.
+    pub(super) fn complain(&self, now: Timestamp) {
+        let minute = now.seconds() / 60;
+        if self.is_cut && LAST_COMPLAINT.swap(minute, Ordering::Relaxed) != minute {
+            log::warn!(
+                "a body of more than {MOST_BODY} bytes, or one too many at once: rules about it do not match"
+            );
+        }
+    }
+
+    /// The message.
+    pub(super) fn message(&mut self) -> Message {
+        let fields = std::mem::take(&mut self.fields);
+        // The empty line between header and body.
+        let size = self.size.saturating_add(2);
+        Message::new(fields, self.body.take(), size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_kept_that_nobody_asks_for() {
+        let mut content = Content::new(false, false);
+        content.field(b"Subject", b"x");
+        assert!(!content.body(b"hello\r\n"));
+        let message = content.message();
+        assert!(message.fields().is_empty());
+        assert_eq!(message.body(), None);
+        assert_eq!(message.size(), 21);
+    }
+
+    #[test]
+    fn a_header_or_body_beyond_its_limit_is_not_kept() {
+        let mut content = Content::new(true, true);
+        for _ in 0..MOST_FIELDS + 10 {
+            content.field(b"X", b"y");
+        }
+        let part = vec![b'x'; 60_000];
+        for _ in 0..20 {
+            content.body(&part);
+        }
+        assert!(content.is_cut);
+        let message = content.message();
+        assert_eq!(message.fields().len(), MOST_FIELDS);
+        assert_eq!(message.body(), None);
+
+        let mut content = Content::new(true, true);
+        content.field(b"X", &vec![b'y'; MOST_HEADER]);
+        content.field(b"X", b"y");
+        assert!(content.body(b"hello"));
+        let message = content.message();
+        assert_eq!(message.fields().len(), 1);
+        assert_eq!(message.body(), Some(&b"hello"[..]));
+    }
+}
