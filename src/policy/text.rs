@@ -107,7 +107,8 @@ impl Texts {
     }
 
     /// The host's name.
-    pub(super) fn host(&self) -> &str {
+    #[must_use]
+    pub fn host(&self) -> &str {
         &self.host
     }
 

@@ -13,12 +13,13 @@ use super::instance_cache::InstanceCache;
 use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
-use super::message::{MessageDecision, MessageRequest};
+use super::message::{MessageDecision, MessageNeeds, MessageRequest};
 use super::milter_messages::MilterMessage;
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
 use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
+use super::spam_filter::SpamFilter;
 use super::state::{Status, StoreState};
 use super::stats::{Change, Stats};
 use super::worker::{Progress, Pulse, QUEUE, Shared, Worker};
@@ -108,6 +109,7 @@ impl Gate {
             queue: sender,
             opener,
             lookups: RwLock::new(Lookups::none()),
+            spam_filter: RwLock::default(),
             list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
             restoring: tokio::sync::Mutex::default(),
@@ -150,15 +152,20 @@ impl Gate {
         self.0.milter_messages.begin(client)
     }
 
-    /// Whether there are rules for messages.
+    /// What is needed of a message at its end.
     #[must_use]
-    pub fn has_message_rules(&self) -> bool {
-        self.rules().lists.chain.has_message_rules()
+    pub fn message_needs(&self) -> MessageNeeds {
+        MessageNeeds::new(&self.rules(), self.0.spam_filter.read().as_ref())
+    }
+
+    /// Sets what scores messages.
+    pub fn set_spam_filter(&self, filter: Option<SpamFilter>) {
+        *self.0.spam_filter.write() = filter;
     }
 
     /// Decides on a message at its end.
     pub async fn judge_message(&self, request: &MessageRequest<'_>) -> MessageDecision {
-        self.0.judge_message(request, &mut ()).await
+        self.0.judge_message(request).await
     }
 
     async fn judge_one(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {

@@ -12,6 +12,7 @@ use super::milter_messages::MilterMessages;
 use super::pause::PauseSwitch;
 use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
+use super::spam_filter::SpamFilter;
 use super::state::StoreState;
 use super::stats::Stats;
 use super::worker::{Message, Pulse};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) queue: SyncSender<Message>,
     pub(crate) opener: Arc<dyn Opener>,
     pub(super) lookups: RwLock<Lookups>,
+    pub(super) spam_filter: RwLock<Option<SpamFilter>>,
     pub(super) list_errors: AtomicUsize,
     /// Held while an entry is added.
     pub(crate) adding: tokio::sync::Mutex<()>,

@@ -11,13 +11,16 @@ use tokio::time::Instant;
 
 use super::internals::Inner;
 use super::pipeline::{Context, Decision, Mode, PAUSED};
-use crate::policy::chain::AddedHeader;
-use crate::policy::message::Message;
+use super::spam_filter::SpamFilter;
+use crate::policy::chain::Effects;
+use crate::policy::checks::{Findings, HeaderEdit, Note, Settlement};
+use crate::policy::message::{LARGE, Message};
 use crate::policy::{
-    self, Attempt, Because, Evidence, MessageAttempt, MessageOutcome, MessagePlan, MessageVerdict,
-    Outcome, ROUNDS, Reason, Severity, SpamScore, Trace, Verdict,
+    self, Attempt, Because, Cause, EntryRef, Evidence, Lookup, MessageAttempt, MessageOutcome,
+    MessagePlan, MessageVerdict, Outcome, ROUNDS, Reason, Ruleset, Severity, SpamScore, Stage,
+    Suspicion, Verdict,
 };
-use crate::types::{HeaderText, Reply};
+use crate::types::{AddedHeader, HeaderText, ListName, Reply, ReplyText, Unbroken};
 
 /// A message with its transaction.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +32,54 @@ pub struct MessageRequest<'a> {
     /// Those of them that are open.
     pub open: &'a [&'a [u8]],
     /// The message.
-    pub message: &'a Message,
+    pub message: &'a Arc<Message>,
+    /// Whether it comes from a user of one's own: it is not scored.
+    pub is_own: bool,
+}
+
+/// What is needed of a message at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
+pub struct MessageNeeds {
+    /// Whether anything is asked about it.
+    pub decision: bool,
+    /// Its header.
+    pub header: bool,
+    /// Its body.
+    pub body: bool,
+    /// Whether a score is written into its header, so that fields that pretend to be one are removed.
+    pub writes_score: bool,
+}
+
+impl MessageNeeds {
+    /// What these rules and this filter need.
+    pub(super) fn new(rules: &Ruleset, filter: Option<&SpamFilter>) -> Self {
+        let (chain, checks) = (&rules.lists.chain, &rules.lists.checks);
+        let needs = chain.needs();
+        let writes_score = filter.is_some_and(SpamFilter::writes_headers);
+        let has_score = needs.score || writes_score;
+        Self {
+            decision: chain.has_message_rules() || !checks.is_empty() || writes_score,
+            header: needs.header || has_score || !checks.is_empty(),
+            body: needs.body || has_score || !checks.body.is_empty(),
+            writes_score,
+        }
+    }
+}
+
+/// What becomes of a message that is not refused.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum MessageFate {
+    /// It is delivered.
+    #[default]
+    Delivered,
+    /// It is thrown away.
+    Discarded,
+    /// It is held, for this reason.
+    Held(ReplyText),
 }
 
 /// A decision about a message.
@@ -37,6 +87,10 @@ pub struct MessageRequest<'a> {
 pub struct MessageDecision {
     /// The decision.
     pub decision: Decision,
+    /// What becomes of it if it is not refused.
+    pub fate: MessageFate,
+    /// Changes of its header that tables want.
+    pub edits: Vec<HeaderEdit>,
     /// Fields that the header gets if the message passes.
     pub headers: Vec<AddedHeader>,
     /// The text of the header field about greylisting, if a rule has one of its own.
@@ -47,11 +101,7 @@ pub struct MessageDecision {
 
 impl Inner {
     /// Decides on a message.
-    pub(crate) async fn judge_message(
-        &self,
-        request: &MessageRequest<'_>,
-        trace: &mut (impl Trace + Send),
-    ) -> MessageDecision {
+    pub(crate) async fn judge_message(&self, request: &MessageRequest<'_>) -> MessageDecision {
         let (now, expiry) = self.state.time(self.clock.as_ref());
         let rules = self.live_rules.rules();
         let decide = |outcome, reply| Decision::new(outcome, reply, now, Arc::clone(&rules));
@@ -74,51 +124,151 @@ impl Inner {
         let mut evidence = self.evidence(request.attempt, &context);
         // The rule that has let a recipient pass says nothing about the message.
         evidence.earlier_pass = None;
-        let planned = self
-            .plan_message(&about, &mut evidence, &context, trace)
-            .await;
+        let findings = examine(&rules, request.message).await;
+        for note in &findings.notes {
+            self.log_note(note, &rules, request.attempt);
+        }
+        let (settled, held) = match findings.settled {
+            Some((Settlement::Hold(text), entry)) => (None, Some((text, entry))),
+            other => (other, None),
+        };
+        let mut decision = MessageDecision::plain(decide(PAUSED, Reply::Continue));
+        decision.edits = findings.edits.into_iter().map(|(edit, _)| edit).collect();
+        let pass = |reason, because| Outcome::new(Verdict::Pass, reason, because);
+        let (outcome, reply) = match settled {
+            Some((Settlement::Reply(code, text), entry)) => {
+                let severity = if code.number < 500 {
+                    Severity::Defer
+                } else {
+                    Severity::Reject
+                };
+                let because = Because::Entry(entry);
+                let outcome = Outcome::new(Verdict::Reply(severity), Reason::MessageReply, because);
+                (outcome, Reply::Code(code, text))
+            }
+            Some((Settlement::Discard(_) | Settlement::Hold(_), entry)) => {
+                decision.fate = MessageFate::Discarded;
+                let outcome = pass(Reason::MessageReply, Because::Entry(entry));
+                (outcome, Reply::Continue)
+            }
+            None => {
+                let asked = (request, findings.greylists);
+                let decided = self
+                    .judge_content(asked, &about, &mut evidence, &context)
+                    .await;
+                decision.take_effects(&decided.effects);
+                let message = context.keys.map(|keys| keys.message);
+                let attempt = (request.attempt, message);
+                self.rule_state.apply(&rules, attempt, decided.effects, now);
+                (decided.outcome, decided.reply)
+            }
+        };
+        if let Some((text, _)) = held {
+            decision.fate = MessageFate::Held(text);
+        }
+        self.note_message(&outcome, &context);
+        let score = evidence.score().cloned();
+        if let Some(score) = score.as_ref().filter(|_| self.writes_score()) {
+            decision.headers.extend(score.headers());
+        }
+        decision.score = score;
+        let is_unlogged = decision.decision.is_unlogged;
+        decision.decision = Decision {
+            is_unlogged,
+            ..decide(outcome, reply)
+        };
+        decision
+    }
+
+    /// What the rules for messages and the score say, and the records of those recipients that wait for it. A table that
+    /// greylists has its say if no rule has.
+    async fn judge_content(
+        &self,
+        (request, by_table): (&MessageRequest<'_>, Option<EntryRef>),
+        about: &MessageAttempt<'_>,
+        evidence: &mut Evidence,
+        context: &Context<'_>,
+    ) -> Decided {
+        let (rules, now) = (context.rules, context.now);
+        let filter = self.spam_filter.read().clone();
+        if let Some(filter) = filter
+            && !request.is_own
+        {
+            let host = rules.texts.host();
+            let finding = filter.score(about, host, now).await;
+            evidence.add([(Lookup::Score, finding)]);
+        }
+        let planned = self.plan_message(about, evidence, context).await;
         let MessageOutcome {
             verdict,
             reason,
             because,
             effects,
         } = planned;
-        let pass = |reason, because| Outcome::new(Verdict::Pass, reason, because);
-        let (outcome, reply) = match verdict {
-            MessageVerdict::Pass => (pass(reason, because), Reply::Continue),
+        let suspicion = match verdict {
             MessageVerdict::Refuse(entry) => {
                 let verdict = Verdict::Reply(Severity::Reject);
                 let outcome = Outcome::new(verdict, reason, because);
-                let reply = rules.message_refusal(&about, &evidence, entry, now);
-                (outcome, reply)
+                let reply = rules.message_refusal(about, evidence, entry, now);
+                return Decided {
+                    outcome,
+                    reply,
+                    effects,
+                };
             }
-            MessageVerdict::Greylist(suspicion, _) => {
+            MessageVerdict::Greylist(suspicion, _) => Some(suspicion),
+            MessageVerdict::Pass if reason == Reason::NotSuspicious => by_table
+                .filter(|_| about.has_open)
+                .map(|entry| Suspicion::Message(entry, cause(entry))),
+            MessageVerdict::Pass => None,
+        };
+        let (outcome, reply) = match suspicion {
+            None => {
+                let outcome = Outcome::new(Verdict::Pass, reason, because);
+                (outcome, Reply::Continue)
+            }
+            Some(suspicion) => {
                 let cases = request.open.iter().filter_map(|recipient| {
                     let attempt = Attempt {
                         recipient: Some(recipient),
+                        stage: Stage::Recipient,
                         ..*request.attempt
                     };
-                    let case = policy::message_case(&attempt, &evidence, &rules, suspicion)?;
+                    let case = policy::message_case(&attempt, evidence, rules, suspicion)?;
                     Some((attempt, case))
                 });
                 let cases: Vec<_> = cases.collect();
-                let outcomes = self.commit_all(&cases, &context).await;
-                self.combine(&cases, &outcomes, (&about, &evidence), &context)
+                let outcomes = self.commit_all(&cases, context).await;
+                self.combine(&cases, &outcomes, (about, evidence), context)
             }
         };
-        self.note_message(&outcome, &context);
-        let score = evidence.score().cloned();
-        let mut decision = MessageDecision {
-            headers: effects.headers.clone(),
-            report: effects.report.clone(),
-            score,
-            decision: decide(outcome, reply),
-        };
-        decision.decision.is_unlogged = effects.is_unlogged;
-        let message = context.keys.map(|keys| keys.message);
-        let attempt = (request.attempt, message);
-        self.rule_state.apply(&rules, attempt, effects, now);
-        decision
+        Decided {
+            outcome,
+            reply,
+            effects,
+        }
+    }
+
+    fn writes_score(&self) -> bool {
+        let filter = self.spam_filter.read();
+        filter.as_ref().is_some_and(SpamFilter::writes_headers)
+    }
+
+    /// Logs what a table wants logged.
+    fn log_note(&self, note: &Note, rules: &Ruleset, attempt: &Attempt<'_>) {
+        let entry = rules.entry(note.entry);
+        if let Some(entry) = entry {
+            entry.hits.note(self.now());
+        }
+        let place = entry.map(ToString::to_string).unwrap_or_default();
+        let Note {
+            level, text, seen, ..
+        } = note;
+        let (word, sender) = (level.word(), attempt.sender.unwrap_or_default());
+        log::info!(
+            "{word}: {seen}: {text}, entry={place}, sender={}",
+            Unbroken(sender)
+        );
     }
 
     /// Plans, and looks up what the rules for messages need.
@@ -127,12 +277,11 @@ impl Inner {
         about: &MessageAttempt<'_>,
         evidence: &mut Evidence,
         context: &Context<'_>,
-        trace: &mut (impl Trace + Send),
     ) -> MessageOutcome {
         let lookups = self.lookups();
         let deadline = Instant::now() + lookups.timeout();
         for _ in 0..ROUNDS {
-            match policy::plan_message(about, evidence, context.rules, trace) {
+            match policy::plan_message(about, evidence, context.rules, &mut ()) {
                 MessagePlan::Settled(outcome) => return *outcome,
                 MessagePlan::Ask(missing) => {
                     let findings = lookups.ask(&missing, deadline).await;
@@ -144,14 +293,14 @@ impl Inner {
             }
         }
         evidence.close();
-        match policy::plan_message(about, evidence, context.rules, trace) {
+        match policy::plan_message(about, evidence, context.rules, &mut ()) {
             MessagePlan::Settled(outcome) => *outcome,
             // Nothing is missing in evidence that is closed.
             MessagePlan::Ask(_) => MessageOutcome {
                 verdict: MessageVerdict::Pass,
                 reason: Reason::NotSuspicious,
                 because: Because::Request,
-                effects: policy::chain::Effects::default(),
+                effects: Effects::default(),
             },
         }
     }
@@ -202,13 +351,61 @@ impl Inner {
     }
 }
 
+/// What was decided on the content of a message.
+struct Decided {
+    outcome: Outcome,
+    reply: Reply,
+    effects: Effects,
+}
+
 impl MessageDecision {
     const fn plain(decision: Decision) -> Self {
         Self {
             decision,
+            fate: MessageFate::Delivered,
+            edits: Vec::new(),
             headers: Vec::new(),
             report: None,
             score: None,
         }
     }
+
+    /// Takes what rules want done to the header.
+    fn take_effects(&mut self, effects: &Effects) {
+        self.headers.clone_from(&effects.headers);
+        self.report.clone_from(&effects.report);
+        self.decision.is_unlogged = effects.is_unlogged;
+    }
+}
+
+/// The cause of those that a table makes wait.
+const fn cause(entry: EntryRef) -> Cause {
+    match entry.list {
+        ListName::BodyChecks => Cause::Body,
+        ListName::HeaderChecks
+        | ListName::Client
+        | ListName::Recipient
+        | ListName::Sender
+        | ListName::S25rException
+        | ListName::GreylistRecipient
+        | ListName::ClientAccess
+        | ListName::GreylistConf => Cause::Header,
+    }
+}
+
+/// What the tables want done with a message. Decoding and searching a large one would hold up other connections.
+async fn examine(rules: &Arc<Ruleset>, message: &Arc<Message>) -> Findings {
+    let needs_lines = !rules.lists.checks.body.is_empty() || rules.lists.chain.needs().body;
+    let is_large = needs_lines && message.body().is_some_and(|body| body.len() > LARGE);
+    if !is_large {
+        return rules.lists.checks.examine(message);
+    }
+    let (rules, message) = (Arc::clone(rules), Arc::clone(message));
+    let examined = tokio::task::spawn_blocking(move || {
+        // Decoded here, for the rules as well.
+        let lines = message.body_lines().map(Iterator::count);
+        log::debug!("a large body has {} lines", lines.unwrap_or_default());
+        rules.lists.checks.examine(&message)
+    });
+    examined.await.unwrap_or_default()
 }

@@ -24,13 +24,13 @@ use super::internals::Inner;
 use super::sleeps::decide;
 use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
-use crate::policy::chain::{AddedHeader, Effects};
+use crate::policy::chain::Effects;
 use crate::policy::{
     self, Attempt, Because, Case, Evidence, Expiry, Lookup, OnStoreFailure, Outcome, Plan, ROUNDS,
     Reason, Ruleset, Session, SpfResult, Step, StoredRecords, Trace, Verdict,
 };
 use crate::store::StoreError;
-use crate::types::{HeaderText, Reply, Timestamp};
+use crate::types::{AddedHeader, HeaderText, Reply, Timestamp};
 
 /// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
 const COMMIT_SECONDS: u64 = 20;

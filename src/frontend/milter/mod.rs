@@ -19,6 +19,7 @@
 
 mod callbacks;
 mod content;
+mod edits;
 mod negotiation;
 mod session;
 mod stream;

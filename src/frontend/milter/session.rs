@@ -10,13 +10,14 @@ use indymilter::{
 
 use super::Connection;
 use super::content::Content;
+use super::edits;
 use super::transaction::{Transaction, without_brackets};
 use crate::frontend::policy::until_shutdown;
-use crate::policy::chain::AddedHeader;
+use crate::policy::spam::SPAM_HEADERS;
 use crate::policy::{Attempt, Reason, Stage};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded};
-use crate::service::{Decision, MessageDecision, MessageRequest, journal};
-use crate::types::{HeaderText, ReplyText, Span};
+use crate::service::{Decision, MessageDecision, MessageFate, MessageRequest, journal};
+use crate::types::{AddedHeader, HeaderText, ReplyText, Span};
 
 /// A session.
 #[derive(Debug)]
@@ -96,8 +97,7 @@ impl Session {
 
     /// Whether a rule asks about the body.
     pub(super) fn wants_body(&self) -> bool {
-        let needs = self.connection.gate.rules().lists.chain.needs();
-        needs.body || needs.score
+        self.connection.gate.message_needs().body
     }
 
     pub(super) fn connect(&mut self, name: &CStr, socket: &SocketInfo) {
@@ -123,9 +123,12 @@ impl Session {
         let gate = &self.connection.gate;
         let message = gate.milter_message(client);
         let rules = gate.rules();
-        let ours = [rules.texts.header_name(), "X-Greylist"];
-        let needs = rules.lists.chain.needs();
-        let content = Content::new(needs.header || needs.score, needs.body || needs.score);
+        let needs = gate.message_needs();
+        let mut ours = vec![rules.texts.header_name(), "X-Greylist"];
+        if needs.writes_score {
+            ours.extend(SPAM_HEADERS);
+        }
+        let content = Content::new(needs.header, needs.body);
         let transaction = Transaction::new(message, sender.to_owned(), &ours, content);
         self.transaction = Some(transaction);
         self.connection.set_busy(true);
@@ -277,10 +280,15 @@ impl Session {
             refuse(&refusal, reply)
         } else {
             transaction.give(transaction.message.take_field());
-            if let Err(error) = edit(&transaction, actions).await {
+            if transaction.fate != MessageFate::Discarded
+                && let Err(error) = edit(&transaction, actions).await
+            {
                 log::warn!("the header of a message stays as it is: {error}");
             }
-            Status::Continue
+            match transaction.fate {
+                MessageFate::Discarded => Status::Discard,
+                MessageFate::Delivered | MessageFate::Held(_) => Status::Continue,
+            }
         };
         drop(transaction);
         self.connection.set_busy(false);
@@ -294,10 +302,10 @@ impl Session {
         macros: &Macros,
     ) -> Option<Refusal> {
         let client = self.client.as_ref()?;
-        if !self.connection.gate.has_message_rules() {
+        if !self.connection.gate.message_needs().decision {
             return None;
         }
-        let message = transaction.content.message();
+        let message = Arc::new(transaction.content.message());
         let (attempt, recipients) = (
             self.attempt(client, transaction, macros),
             &transaction.recipients,
@@ -310,9 +318,12 @@ impl Session {
             recipients: &all,
             open: &open,
             message: &message,
+            is_own: transaction.is_own,
         };
         let MessageDecision {
             decision,
+            fate,
+            edits,
             headers,
             report: text,
             ..
@@ -329,6 +340,8 @@ impl Session {
         };
         transaction.give(field.or(given));
         transaction.add_headers(headers);
+        transaction.fate = fate;
+        transaction.edits = edits::of(&message, &edits);
         None
     }
 
@@ -344,6 +357,16 @@ async fn edit(
     transaction: &Transaction,
     actions: &EomActions,
 ) -> Result<(), indymilter::ActionError> {
+    if let MessageFate::Held(reason) = &transaction.fate {
+        let reason = match reason.as_str() {
+            "" => "held by a table",
+            reason => reason,
+        };
+        actions.quarantine(reason).await?;
+    }
+    for edit in &transaction.edits {
+        edit.apply(actions).await?;
+    }
     for (name, number) in transaction.forged() {
         actions.change_header(name, number, None::<CString>).await?;
     }

@@ -1,10 +1,10 @@
 //! A message under way in a session.
 
 use super::content::Content;
+use super::edits::Edit;
 use super::session::Judged;
-use crate::policy::chain::AddedHeader;
-use crate::service::MilterMessage;
-use crate::types::ReplyText;
+use crate::service::{MessageFate, MilterMessage};
+use crate::types::{AddedHeader, ReplyText};
 
 /// A message under way.
 #[derive(Debug)]
@@ -17,6 +17,10 @@ pub(super) struct Transaction {
     pub(super) recipients: Vec<(Vec<u8>, bool)>,
     /// Fields that rules add to the header.
     pub(super) headers: Vec<AddedHeader>,
+    /// Changes of the header that tables want, in the order in which they can be made.
+    pub(super) edits: Vec<Edit>,
+    /// What becomes of the message.
+    pub(super) fate: MessageFate,
     /// What is kept of the message.
     pub(super) content: Content,
     /// The header field that the message gets.
@@ -43,6 +47,8 @@ impl Transaction {
             sender,
             recipients: Vec::new(),
             headers: Vec::new(),
+            edits: Vec::new(),
+            fate: MessageFate::Delivered,
             content,
             field: None,
             is_own: false,

@@ -121,6 +121,19 @@ pub enum NoteLevel {
     Strip,
 }
 
+impl NoteLevel {
+    /// The word that begins the line, as in the log of Postfix.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Pass => "pass",
+            Self::Strip => "strip",
+        }
+    }
+}
+
 /// The action of an entry, and its text.
 #[derive(Debug)]
 struct Consequence {

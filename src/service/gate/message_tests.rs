@@ -67,12 +67,13 @@ async fn a_message_waits_for_its_open_recipients_alone_and_says_how_long_it_has_
             milter_message: Some(message),
             ..attempt()
         };
-        let content = self::message(subject);
+        let content = Arc::new(self::message(subject));
         let request = MessageRequest {
             attempt: &attempt,
             recipients: &all,
             open,
             message: &content,
+            is_own: false,
         };
         let decided = gate.judge_message(&request).await.decision;
         (
