@@ -2,7 +2,7 @@
 
 use super::recipes::{recipe, start, timed};
 use super::server::{Line, Postfix, Wiring};
-use super::smtp::{Peer, Session};
+use super::smtp::{Peer, Reply, Session};
 use super::{
     SENDER, STRANGER, Site, assert_accepted, assert_deferred, assert_one_header, greylist_headers,
 };
@@ -241,4 +241,89 @@ fn who_hangs_up_in_the_sleep_of_the_milter_is_greylisted() {
     let again = site.attempt(line, SENDER, ANNA);
     assert!(!again.is_good(), "{again}");
     site.daemon.log_until(|log| log.contains("tarpit=hung-up"));
+}
+
+/// Tables for messages: one line for each action.
+const HEADER_CHECKS: &str = "\
+/^Subject: cheap/ REJECT no cheap mail
+/^Subject: later/ 450 4.7.1 not now
+/^Subject: lost/ DISCARD
+/^X-Old: (.*)$/ REPLACE X-New: $1
+/^X-Secret:/ IGNORE
+/^X-Marked:/ PREPEND X-Mark: here
+/^Subject: 未承諾広告/ GREYLIST
+";
+
+/// A body that a table for what is sent cannot see into: the line below in base64.
+const BODY_CHECKS: &str = "/出会い系/ GREYLIST\n";
+
+/// In ISO-2022-JP and base64.
+const JAPANESE: &str = "Content-Type: text/plain; charset=iso-2022-jp\r\nContent-Transfer-Encoding: base64\r\n\r\nGyRCPVAycSQkN08bKEIK\r\n.";
+
+impl Site {
+    /// Begins a message to one recipient, who is accepted, and sends it; the reply to its end.
+    fn send(&self, peer: Peer, recipient: &str, message: &str) -> Reply {
+        let mut session = self.session(Line::Documented, peer);
+        session.mail(SENDER);
+        assert_accepted(&session.rcpt(recipient));
+        let ready = session.command("DATA").to_string();
+        assert!(ready.starts_with("354"), "{ready}");
+        session.command(message)
+    }
+}
+
+#[test]
+fn tables_for_messages_refuse_change_and_greylist_what_they_match_decoded() {
+    let lists = [("header", HEADER_CHECKS), ("body", BODY_CHECKS)];
+    let started = Site::around(
+        || Postfix::wired(Wiring::of(MILTER, &[])),
+        &lists,
+        |postfix, directory| {
+            let table =
+                |option: &str, name| format!("--{option}={}", directory.join(name).display());
+            vec![
+                format!("--milter=unix:{}", postfix.milter_socket().display()),
+                table("header-checks", "header"),
+                table("body-checks", "body"),
+                "--unmatched=pass".to_owned(),
+                "--s25r".to_owned(),
+            ]
+        },
+    );
+    let Some(site) = started else {
+        return;
+    };
+    let send = |message: &str| site.send(STRANGER, ANNA, message).to_string();
+    let refused = send("Subject: cheap watches\r\n\r\nhello\r\n.");
+    assert_eq!(refused, "550 5.7.1 no cheap mail");
+    let deferred = send("Subject: later\r\n\r\nhello\r\n.");
+    assert_eq!(deferred, "450 4.7.1 not now");
+    let lost = send("Subject: lost\r\n\r\nhello\r\n.");
+    assert!(lost.starts_with("250"), "{lost}");
+    let changed =
+        "X-A: 1\r\nX-Old: value\r\nX-Secret: key\r\nX-Marked: yes\r\nX-Z: 2\r\n\r\nhello\r\n.";
+    let changed = send(changed);
+    assert!(changed.starts_with("250"), "{changed}");
+    let message = site.postfix.message("anna");
+    let want = "X-A: 1\nX-New: value\nX-Mark: here\nX-Marked: yes\nX-Z: 2\n";
+    assert!(message.contains(want), "{message}");
+    assert!(
+        !message.contains("X-Secret") && !message.contains("X-Old"),
+        "{message}"
+    );
+
+    let subject = "Subject: =?ISO-2022-JP?B?GyRCTCQ+NUJ6OS05cBsoQg==?= x\r\n\r\nhello\r\n.";
+    for (spam, recipient) in [(JAPANESE, ANNA), (subject, BEN)] {
+        let send = || site.send(STRANGER, recipient, spam).to_string();
+        assert_eq!(
+            send(),
+            "450 4.2.0 Greylisted, please try again in 300 seconds"
+        );
+        site.clock.advance(301);
+        let again = send();
+        assert!(again.starts_with("250"), "{again}");
+        let (mailbox, _) = recipient.split_once('@').unwrap();
+        let message = unfolded(&site.postfix.message(mailbox));
+        assert_one_header(&message, 301, site.clock.now());
+    }
 }
