@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+mod commit;
 mod dns_counts;
 mod gate;
 mod instance_cache;

@@ -13,17 +13,13 @@
 //! No lock and no place in the tarpit is held across an await.
 
 use std::sync::Arc;
-use std::sync::mpsc::TrySendError;
-use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::instance_cache::Keys;
 use super::internals::Inner;
-use super::sleeps::decide;
 use super::state::CommitError;
-use super::worker::{Message, PendingRequest, QUEUE};
+use super::worker::Message;
 use crate::policy::chain::Effects;
 use crate::policy::{
     self, Attempt, Because, Case, Evidence, Expiry, Lookup, OnStoreFailure, Outcome, Plan, ROUNDS,
@@ -31,9 +27,6 @@ use crate::policy::{
 };
 use crate::store::StoreError;
 use crate::types::{AddedHeader, HeaderText, Reply, Timestamp};
-
-/// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
-const COMMIT_SECONDS: u64 = 20;
 
 /// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
 pub(super) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
@@ -138,17 +131,6 @@ impl<T: Trace> Trace for SpfTrace<'_, T> {
     fn note_names(&mut self, case: &Case, found: Option<usize>) {
         self.steps.note_names(case, found);
     }
-}
-
-/// The answer of the writer thread.
-type Answered = oneshot::Receiver<Outcome>;
-
-/// A decision on the records.
-enum Commit {
-    /// It is made.
-    Done(Outcome),
-    /// The writer thread makes it.
-    Asked(Answered),
 }
 
 /// The time and the rules of a request, fixed at its beginning.
@@ -394,7 +376,7 @@ impl Inner {
     }
 
     /// The stored records. A failure is reported to the writer thread.
-    fn stored(&self, case: &Case) -> Result<StoredRecords, CommitError> {
+    pub(super) fn stored(&self, case: &Case) -> Result<StoredRecords, CommitError> {
         self.state
             .read(|reader| reader.facts(case))
             .map_err(|error| {
@@ -407,7 +389,7 @@ impl Inner {
     }
 
     /// What is known of this message apart from the records.
-    fn session(&self, context: &Context<'_>) -> Session {
+    pub(super) fn session(&self, context: &Context<'_>) -> Session {
         let state = context
             .keys
             .map(|keys| self.instance_cache.message_state(keys, context.now))
@@ -420,112 +402,6 @@ impl Inner {
             now: context.now,
             expiry: context.expiry,
         }
-    }
-
-    /// Decides on the records, and writes durable changes before returning.
-    async fn commit(&self, case: &Case, context: &Context<'_>) -> Result<Outcome, CommitError> {
-        match self.begin_commit(case, self.session(context), context)? {
-            Commit::Done(outcome) => Ok(outcome),
-            Commit::Asked(answered) => self.committed(answered).await,
-        }
-    }
-
-    /// Decides on the records of all recipients of a message. What must be durable is handed to the writer thread at once,
-    /// before any answer is waited for.
-    pub(super) async fn commit_all(
-        &self,
-        cases: &[(Attempt<'_>, Case)],
-        context: &Context<'_>,
-    ) -> Vec<Outcome> {
-        // There is no reply to RCPT any more that could be delayed.
-        let session = Session {
-            has_room: false,
-            ..self.session(context)
-        };
-        let begun = cases
-            .iter()
-            .map(|(_, case)| self.begin_commit(case, session, context));
-        let begun: Vec<_> = begun.collect();
-        let mut outcomes = Vec::with_capacity(cases.len());
-        for ((_, case), begun) in cases.iter().zip(begun) {
-            let decided = match begun {
-                Ok(Commit::Done(outcome)) => Ok(outcome),
-                Ok(Commit::Asked(answered)) => self.committed(answered).await,
-                Err(error) => Err(error),
-            };
-            let without = |_| policy::without_store(case, context.rules);
-            outcomes.push(decided.unwrap_or_else(without));
-        }
-        outcomes
-    }
-
-    /// Decides on the records. If a change must be durable, the writer thread is asked.
-    fn begin_commit(
-        &self,
-        case: &Case,
-        session: Session,
-        context: &Context<'_>,
-    ) -> Result<Commit, CommitError> {
-        let (now, rules) = (context.now, context.rules);
-        let mut stored = self.stored(case)?;
-        let mut place = None;
-        let outcome = self.write_behind.decide(case, &mut stored, |stored| {
-            let facts = case.facts(stored, session, &rules.params);
-            let sleeps = &self.sleeps;
-            let (outcome, reserved) = decide((case, &facts), session, rules, sleeps, &mut ());
-            place = reserved;
-            outcome
-        });
-        if outcome.changes.durable {
-            // The writer thread reserves a place itself.
-            drop(place);
-            let answered = self.ask_writer(case, session, context)?;
-            return Ok(Commit::Asked(answered));
-        }
-        if let Some(place) = place {
-            place.settle(&outcome, now);
-        }
-        Ok(Commit::Done(outcome))
-    }
-
-    /// Makes the writer thread decide again, inside its transaction.
-    fn ask_writer(
-        &self,
-        case: &Case,
-        session: Session,
-        context: &Context<'_>,
-    ) -> Result<Answered, CommitError> {
-        if self.state.is_stalled() {
-            return Err(CommitError::Slow(COMMIT_SECONDS));
-        }
-        let (answer, answered) = oneshot::channel();
-        let request = Box::new(PendingRequest {
-            case: case.clone(),
-            session,
-            rules: Arc::clone(context.rules),
-            answer,
-        });
-        match self.queue.try_send(Message::PendingRequest(request)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => {
-                let error = CommitError::Busy(QUEUE);
-                self.state.stall(&error);
-                return Err(error);
-            }
-            Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
-        }
-        Ok(answered)
-    }
-
-    /// Waits for the writer thread.
-    async fn committed(&self, answered: Answered) -> Result<Outcome, CommitError> {
-        let patience = Duration::from_secs(COMMIT_SECONDS);
-        if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
-            return outcome.map_err(|_| CommitError::Closed);
-        }
-        let error = CommitError::Slow(COMMIT_SECONDS);
-        self.state.stall(&error);
-        Err(error)
     }
 
     /// Updates the instance cache, hits and counters after a decision.

@@ -11,13 +11,13 @@ use indymilter::{
 use super::Connection;
 use super::content::Content;
 use super::edits;
-use super::transaction::{Transaction, without_brackets};
+use super::transaction::{Judged, Transaction, without_brackets};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
 use crate::policy::{Attempt, Reason, Stage};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded};
 use crate::service::{Decision, MessageDecision, MessageFate, MessageRequest, journal};
-use crate::types::{AddedHeader, HeaderText, ReplyText, Span};
+use crate::types::{HeaderText, ReplyText, Span};
 
 /// A session.
 #[derive(Debug)]
@@ -27,33 +27,6 @@ pub(super) struct Session {
     client: Option<Client>,
     helo: Option<Vec<u8>>,
     transaction: Option<Transaction>,
-}
-
-/// What was decided about a recipient.
-#[derive(Debug)]
-pub(super) struct Judged {
-    status: Status,
-    /// The header field that the message gets.
-    pub(super) field: Option<ReplyText>,
-    /// Fields that rules add to the header.
-    pub(super) headers: Vec<AddedHeader>,
-    /// Whether the message comes from a user of one's own.
-    pub(super) is_own: bool,
-    /// Whether it passed because nothing spoke against it.
-    pub(super) is_open: bool,
-}
-
-impl Judged {
-    /// Mail of a process of the mail server's own machine, about which nothing is decided.
-    const fn own() -> Self {
-        Self {
-            status: Status::Continue,
-            field: None,
-            headers: Vec::new(),
-            is_own: true,
-            is_open: false,
-        }
-    }
 }
 
 /// The client.

@@ -1,10 +1,38 @@
 //! A message under way in a session.
 
+use indymilter::Status;
+
 use super::content::Content;
 use super::edits::Edit;
-use super::session::Judged;
 use crate::service::{MessageFate, MilterMessage};
 use crate::types::{AddedHeader, ReplyText};
+
+/// What was decided about a recipient.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) status: Status,
+    /// The header field that the message gets.
+    pub(super) field: Option<ReplyText>,
+    /// Fields that rules add to the header.
+    pub(super) headers: Vec<AddedHeader>,
+    /// Whether the message comes from a user of one's own.
+    pub(super) is_own: bool,
+    /// Whether it passed because nothing spoke against it.
+    pub(super) is_open: bool,
+}
+
+impl Judged {
+    /// Mail of a process of the mail server's own machine, about which nothing is decided.
+    pub(super) const fn own() -> Self {
+        Self {
+            status: Status::Continue,
+            field: None,
+            headers: Vec::new(),
+            is_own: true,
+            is_open: false,
+        }
+    }
+}
 
 /// A message under way.
 #[derive(Debug)]

@@ -1,0 +1,140 @@
+//! Decisions on records, committed: by the caller if nothing must be durable before the reply, else by the writer thread.
+
+use std::sync::Arc;
+use std::sync::mpsc::TrySendError;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::internals::Inner;
+use super::pipeline::Context;
+use super::sleeps::decide;
+use super::state::CommitError;
+use super::worker::{Message, PendingRequest, QUEUE};
+use crate::policy::{self, Attempt, Case, Outcome, Session};
+
+/// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
+const COMMIT_SECONDS: u64 = 20;
+
+/// The answer of the writer thread.
+type Answered = oneshot::Receiver<Outcome>;
+
+/// A decision on the records.
+enum Commit {
+    /// It is made.
+    Done(Outcome),
+    /// The writer thread makes it.
+    Asked(Answered),
+}
+
+impl Inner {
+    /// Decides on the records, and writes durable changes before returning.
+    pub(super) async fn commit(
+        &self,
+        case: &Case,
+        context: &Context<'_>,
+    ) -> Result<Outcome, CommitError> {
+        match self.begin_commit(case, self.session(context), context)? {
+            Commit::Done(outcome) => Ok(outcome),
+            Commit::Asked(answered) => self.committed(answered).await,
+        }
+    }
+
+    /// Decides on the records of all recipients of a message. What must be durable is handed to the writer thread at once,
+    /// before any answer is waited for.
+    pub(super) async fn commit_all(
+        &self,
+        cases: &[(Attempt<'_>, Case)],
+        context: &Context<'_>,
+    ) -> Vec<Outcome> {
+        // There is no reply to RCPT any more that could be delayed.
+        let session = Session {
+            has_room: false,
+            ..self.session(context)
+        };
+        let begun = cases
+            .iter()
+            .map(|(_, case)| self.begin_commit(case, session, context));
+        let begun: Vec<_> = begun.collect();
+        let mut outcomes = Vec::with_capacity(cases.len());
+        for ((_, case), begun) in cases.iter().zip(begun) {
+            let decided = match begun {
+                Ok(Commit::Done(outcome)) => Ok(outcome),
+                Ok(Commit::Asked(answered)) => self.committed(answered).await,
+                Err(error) => Err(error),
+            };
+            let without = |_| policy::without_store(case, context.rules);
+            outcomes.push(decided.unwrap_or_else(without));
+        }
+        outcomes
+    }
+
+    /// Decides on the records. If a change must be durable, the writer thread is asked.
+    fn begin_commit(
+        &self,
+        case: &Case,
+        session: Session,
+        context: &Context<'_>,
+    ) -> Result<Commit, CommitError> {
+        let (now, rules) = (context.now, context.rules);
+        let mut stored = self.stored(case)?;
+        let mut place = None;
+        let outcome = self.write_behind.decide(case, &mut stored, |stored| {
+            let facts = case.facts(stored, session, &rules.params);
+            let sleeps = &self.sleeps;
+            let (outcome, reserved) = decide((case, &facts), session, rules, sleeps, &mut ());
+            place = reserved;
+            outcome
+        });
+        if outcome.changes.durable {
+            // The writer thread reserves a place itself.
+            drop(place);
+            let answered = self.ask_writer(case, session, context)?;
+            return Ok(Commit::Asked(answered));
+        }
+        if let Some(place) = place {
+            place.settle(&outcome, now);
+        }
+        Ok(Commit::Done(outcome))
+    }
+
+    /// Makes the writer thread decide again, inside its transaction.
+    fn ask_writer(
+        &self,
+        case: &Case,
+        session: Session,
+        context: &Context<'_>,
+    ) -> Result<Answered, CommitError> {
+        if self.state.is_stalled() {
+            return Err(CommitError::Slow(COMMIT_SECONDS));
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = Box::new(PendingRequest {
+            case: case.clone(),
+            session,
+            rules: Arc::clone(context.rules),
+            answer,
+        });
+        match self.queue.try_send(Message::PendingRequest(request)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                let error = CommitError::Busy(QUEUE);
+                self.state.stall(&error);
+                return Err(error);
+            }
+            Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
+        }
+        Ok(answered)
+    }
+
+    /// Waits for the writer thread.
+    async fn committed(&self, answered: Answered) -> Result<Outcome, CommitError> {
+        let patience = Duration::from_secs(COMMIT_SECONDS);
+        if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
+            return outcome.map_err(|_| CommitError::Closed);
+        }
+        let error = CommitError::Slow(COMMIT_SECONDS);
+        self.state.stall(&error);
+        Err(error)
+    }
+}
