@@ -15,6 +15,7 @@
 //!              Ask: the store is read first; if its records let the attempt pass, nothing is looked up;
 //!                   else lookup::ask(all missing evidence, one deadline), and plan again
 //!              Case: continue
+//!            would it wait, and are there other hosts? → shared::ask, and the case has their records
 //!            store: facts         read on the task of the connection, merged with the write-behind buffer
 //!            Case::facts, Case::decide    → Outcome { verdict, reason, because, changes }
 //!              nothing durable: reply; the other changes are written with a later commit
@@ -37,8 +38,9 @@
 //! | [`lookup`] | DNS lists and SPF, on a separate thread: cache, deadline, budgets, silent zones; spamd | types, policy |
 //! | [`store`] | records in LMDB, or in memory for tests and replays | types, policy |
 //! | [`config`] | options and list files, with every error | types, policy |
-//! | [`service`] | the gate, the writer thread, the clock, counters, the decision log | types, policy, store, lookup |
-//! | [`control`] | tasks of administrators: entries, records, counters, explanations | types, policy, store, service |
+//! | [`shared`] | records of the other hosts of a site, on a separate thread: Redis, keys and values, publishing | types, policy, store |
+//! | [`service`] | the gate, the writer thread, the clock, counters, the decision log | types, policy, store, lookup, shared |
+//! | [`control`] | tasks of administrators: entries, records, counters, explanations | types, policy, store, service, shared |
 //! | [`frontend`] | sockets and connections, the D-Bus object | types, protocol, policy, api, service, control, config |
 //! | [`ctl`] | the control program: verbs, import readers, rendering | types, api, policy, config |
 //! | [`daemon`] | the program: start-up, signals, reload, log, notifications, replay | all |
@@ -64,5 +66,6 @@ pub mod lookup;
 pub mod policy;
 pub mod protocol;
 pub mod service;
+pub mod shared;
 pub mod store;
 pub mod types;

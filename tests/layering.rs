@@ -13,8 +13,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lookup", &["types", "policy"]),
     ("store", &["types", "policy"]),
     ("config", &["types", "policy"]),
-    ("service", &["types", "policy", "store", "lookup"]),
-    ("control", &["types", "policy", "store", "service"]),
+    ("shared", &["types", "policy", "store"]),
+    ("service", &["types", "policy", "store", "lookup", "shared"]),
+    (
+        "control",
+        &["types", "policy", "store", "service", "shared"],
+    ),
     (
         "frontend",
         &[
@@ -25,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
-            "types", "protocol", "policy", "api", "lookup", "store", "config", "service",
+            "types", "protocol", "policy", "api", "lookup", "store", "shared", "config", "service",
             "control", "frontend",
         ],
     ),
@@ -39,6 +43,7 @@ const RE_EXPORTS: &[&str] = &[
     "control: crate::store::{Page, RestoreError, Row, RowKey}",
     "policy: crate::types::{ListName, Reason}",
     "service: crate::lookup::ZoneState",
+    "service: crate::shared::Status as SharedStatus",
 ];
 
 /// The one part of the front ends that may use `control`: those that judge are given the gate alone.

@@ -48,6 +48,28 @@ pub const LOOKUPS_UNDER_WAY: &str = "under_way";
 /// `Lookups` of the Monitor: answers in the cache.
 pub const LOOKUPS_CACHED: &str = "cache_entries";
 
+/// `SharedState` of a host that shares no records.
+pub const SHARED_OFF: &str = "off";
+/// `SharedState` while records are shared.
+pub const SHARED_OK: &str = "ok";
+
+/// `Shared` of the Monitor: records that wait to be published.
+pub const SHARED_QUEUED: &str = "queued";
+/// `Shared` of the Monitor: records that there was no room for in the queue.
+pub const SHARED_DROPPED: &str = "dropped";
+/// `Shared` of the Monitor: mean duration of the last requests to the server, in microseconds.
+pub const SHARED_LATENCY: &str = "latency_us";
+/// `Shared` of the Monitor: difference between the clocks of this host and the server, in seconds.
+pub const SHARED_APART: &str = "clock_difference";
+/// `Shared` of the Monitor: requests for which the records of the other hosts were asked for.
+pub const SHARED_ASKED: &str = "asked";
+/// `Shared` of the Monitor: requests of these that were answered in time.
+pub const SHARED_ANSWERED: &str = "answered";
+/// `Shared` of the Monitor: records published.
+pub const SHARED_PUBLISHED: &str = "published";
+/// `Shared` of the Monitor: records improved by those of other hosts when they were published.
+pub const SHARED_LEARNED: &str = "learned";
+
 /// `source` of a runtime entry.
 pub const SOURCE_BUS: &str = "bus";
 

@@ -11,6 +11,7 @@ use super::lookup::{self, LookupSettings};
 use super::options::Options;
 use super::process::{self, ProcessSettings};
 use super::replay::{self, ReplaySettings};
+use super::shared::{self, SharedSettings};
 use super::sockets::{self, SocketSettings};
 use super::store::{self, StoreSettings};
 use super::{params, texts};
@@ -34,6 +35,8 @@ pub struct Settings {
     pub lists: ListFiles,
     /// DNS lookups.
     pub lookup: LookupSettings,
+    /// The records shared with other hosts, if any are.
+    pub shared: Option<SharedSettings>,
     /// The log.
     pub log: LogSettings,
     /// The user and the clock.
@@ -60,6 +63,7 @@ impl Settings {
         let sockets = sockets::read(options, &mut found);
         let store = store::read(options, environment, &mut found);
         let lists = ListFiles::new(options, &mut found);
+        let shared = shared::read(options, environment, &mut found);
         let log = logging::read(options, &mut found);
         let process = process::read(options, environment, &mut found);
         let replay = replay::read(options, &mut found);
@@ -76,6 +80,7 @@ impl Settings {
             texts,
             lists,
             lookup,
+            shared,
             log,
             process,
             replay,

@@ -4,9 +4,9 @@ use super::Control;
 use crate::policy::chain::{Effects, RuleAction};
 use crate::policy::s25r::NameMatch;
 use crate::policy::{
-    Attempt, Case, Client, EntryRef, Identity, ListName, Outcome, Remaining, Ruleset, Score, Sleep,
-    SpfResult, Standing, Step, Then, Thresholds, Trace, Triplet, TripletKey, Unmatched, Verdict,
-    ZoneAnswer,
+    Attempt, Case, Client, EntryRef, Identity, ListName, Outcome, Reason, Remaining, Ruleset,
+    Score, Sleep, SpfResult, Standing, Step, Then, Thresholds, Trace, Triplet, TripletKey,
+    Unmatched, Verdict, ZoneAnswer,
 };
 use crate::service::Decision;
 use crate::service::pipeline::Mode;
@@ -129,6 +129,7 @@ impl Control {
             reply,
             now,
             rules,
+            host,
             ..
         } = decision;
         let record = outcome.changes.triplet;
@@ -144,7 +145,10 @@ impl Control {
             until: remaining
                 .and(record)
                 .map(|record| record.first().after(rules.params.retry_window)),
-            because: outcome.entry().and_then(|entry| named(&rules, entry)),
+            because: outcome
+                .entry()
+                .and_then(|entry| named(&rules, entry))
+                .or(host.as_ref().map(|host| format!("a record of {host}"))),
             steps: steps
                 .noted
                 .iter()
@@ -153,11 +157,37 @@ impl Control {
                     if matches!(step, Step::Triplet(_)) {
                         explained.text.push_str(&steps.names());
                     }
+                    if let Some(host) = &host
+                        && has_decided(*step, &outcome)
+                    {
+                        explained.text.push_str("; known from ");
+                        explained.text.push_str(host);
+                    }
                     explained
                 })
                 .collect(),
             outcome,
         }
+    }
+}
+
+/// Whether the record of a step has decided.
+fn has_decided(step: Step, outcome: &Outcome) -> bool {
+    match step {
+        Step::Client(..) => outcome.reason == Reason::ClientAwl,
+        Step::Triplet(_) => outcome.reason != Reason::ClientAwl,
+        Step::Paused(_)
+        | Step::List(..)
+        | Step::Access(_)
+        | Step::Rule(..)
+        | Step::Authenticated
+        | Step::OwnNetwork
+        | Step::S25r(..)
+        | Step::Spf(_)
+        | Step::DnsList(..)
+        | Step::DnsLists(_)
+        | Step::Unmatched(_)
+        | Step::Sleep(_) => false,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Control, ControlError};
 use crate::policy::{Case, CountBy, Expiry, Identity, Params, Ruleset, Triplet, TripletKey, names};
 use crate::service::LastClient;
+use crate::shared::Key;
 use crate::store::{Commit, Page, Records, Row, RowKey, Scope, StoreError};
 use crate::types::{ClientIp, Prefix};
 
@@ -196,16 +197,7 @@ impl Control {
 
     /// The page with the one triplet of a filter, which is found under `--privacy` too.
     async fn one(&self, key: TripletKey, filter: Filter) -> Result<Page, ControlError> {
-        let case = Case {
-            client: None,
-            triplet: Some(key.clone()),
-            others: Vec::new(),
-            sleep: None,
-            suspicion: None,
-            terms: crate::policy::Terms::default(),
-            asks_known: false,
-            is_stressed: false,
-        };
+        let case = Case::of(None, Some(key.clone()));
         let facts = self.read(move |reader| reader.facts(&case)).await?;
         let row = key.parts().zip(facts.triplet).map(|(parts, record)| {
             let key = RowKey::Plain(parts);
@@ -336,6 +328,7 @@ impl Control {
             Identity::Domain(_) => client,
         };
         let key = TripletKey::new(client, sender, recipient);
+        let published = key.clone();
         let passes = Triplet::Passed {
             first: now,
             passed: now,
@@ -356,7 +349,11 @@ impl Control {
             Commit::Keep,
             || {},
         );
-        allowing.await
+        allowing.await?;
+        if let Some(shared) = self.0.shared.get() {
+            shared.publish(Key::Triplet(published));
+        }
+        Ok(())
     }
 
     /// Recounts the auto-whitelisted clients.

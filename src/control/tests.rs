@@ -682,6 +682,7 @@ async fn what_was_noted_outlives_an_import_that_sets_the_first_sight_back() {
         terms: crate::policy::Terms::default(),
         asks_known: false,
         is_stressed: false,
+        shared: None,
     };
     let inner = &site.control().0;
     let mut facts = inner.state.read(|reader| reader.facts(&case)).unwrap();

@@ -100,6 +100,9 @@ fn answer(arguments: &Arguments) -> Result<Answer, Failure> {
     if let Verb::Import(Import::PostgreyOptions { source }) = verb {
         return Ok(Answer::yes(input::options(source.as_deref())?));
     }
+    if let Verb::SharedKey = verb {
+        return verbs::shared_key();
+    }
     if let Verb::CheckPostfix(options) = verb {
         return verbs::check_postfix(options, arguments.json);
     }
@@ -141,6 +144,7 @@ const fn needs_authorization(verb: &Verb) -> bool {
         Verb::Status
             | Verb::Statistics(_)
             | Verb::Metrics(_)
+            | Verb::SharedKey
             | Verb::Removable { .. }
             | Verb::Completion { .. }
     )
@@ -178,6 +182,7 @@ fn leaves_files(verb: &Verb) -> bool {
         | Verb::Restore { .. }
         | Verb::CheckPostfix(_)
         | Verb::TestMessage(_)
+        | Verb::SharedKey
         | Verb::Completion { .. } => false,
     }
 }

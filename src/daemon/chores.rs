@@ -42,6 +42,7 @@ struct SignalledState {
     list_errors: usize,
     unreachable_rules: usize,
     paused: Option<Pause>,
+    shared: Option<String>,
 }
 
 impl PartialEq for SignalledState {
@@ -52,6 +53,7 @@ impl PartialEq for SignalledState {
             && self.list_errors == other.list_errors
             && self.unreachable_rules == other.unreachable_rules
             && self.paused == other.paused
+            && self.shared == other.shared
     }
 }
 
@@ -90,6 +92,7 @@ impl Chores {
                 list_errors: status.list_errors,
                 unreachable_rules: status.unreachable_rules,
                 paused: status.paused,
+                shared: status.shared.and_then(|shared| shared.failure),
             };
             if seen.as_ref() != Some(&now) {
                 self.look.notify_one();

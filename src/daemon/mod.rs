@@ -16,6 +16,7 @@ mod notify;
 mod reload;
 mod replay;
 mod run;
+mod sharing;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -144,6 +145,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     }
     let list_errors = loaded.errors.len();
     let rules = rules(settings, loaded);
+    let params = rules.params;
     let clock: Arc<dyn Clock> = match &settings.process.time {
         TimeSource::System => Arc::new(SystemClock),
         TimeSource::File(path) => Arc::new(FileClock::new(path.clone())),
@@ -153,6 +155,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
     started.gate.set_list_errors(list_errors);
     started.gate.set_lookups(lookups::new(&settings.lookup));
+    sharing::start(&started.gate, settings, &params)?;
     let sockets = inherited.into_iter().chain(bound).collect();
     let served = run::run(sockets, started, settings, descriptors);
     drop(opener);
@@ -178,6 +181,9 @@ fn check(
     let mut warnings = Vec::new();
     if let Some(settings) = settings {
         warnings.extend_from_slice(&settings.warnings);
+        if let Some(shared) = &settings.shared {
+            errors.extend(shared.read_secret().err());
+        }
         // The unit sets user and group.
         if unit.is_none()
             && let Err(Failure::Wrong(more)) = Credentials::of_settings(settings)

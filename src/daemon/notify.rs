@@ -182,6 +182,13 @@ pub(super) fn status_line(status: &Status) -> String {
             |until| format!("PAUSED until {until}: everything passes"),
         ));
     }
+    if let Some(failure) = status
+        .shared
+        .as_ref()
+        .and_then(|shared| shared.failure.as_ref())
+    {
+        parts.push(format!("DEGRADED: records are not shared: {failure}"));
+    }
     if status.expiry == Expiry::Suspended {
         parts.push("the clock has jumped, expiry suspended".to_owned());
     }
@@ -235,6 +242,7 @@ mod tests {
             list_errors: 0,
             unreachable_rules: 0,
             paused: None,
+            shared: None,
         };
         assert_eq!(
             status_line(&well),

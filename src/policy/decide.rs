@@ -1,5 +1,6 @@
 //! The second half of a decision, which needs the records.
 
+use super::shared::{Merged, SharedRecords};
 use super::tarpit::{self, Sleep, SleepChange};
 use super::{
     Because, Case, Cause, Changes, Client, Expiry, Outcome, Params, Reason, Ruleset, Session, Step,
@@ -11,9 +12,9 @@ use crate::types::Timestamp;
 /// decision can miss a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LiveFacts {
-    client: Option<Client>,
+    client: Merged<Client>,
     /// The records under all names, merged.
-    triplet: Option<Triplet>,
+    triplet: Merged<Triplet>,
     /// The name with the best of them: a passed one before a waiting one, else the first.
     name: usize,
     sleep: Option<Sleep>,
@@ -27,11 +28,10 @@ impl Case {
         let expires = session.expiry == Expiry::Applies;
         let of_triplet = &self.terms.over(params);
         let is_live = |triplet: &Triplet| !expires || !triplet.is_expired(now, of_triplet);
+        let is_live_client = |client: &Client| !expires || !client.is_expired(now, params);
         let mut live = LiveFacts {
-            client: stored
-                .client
-                .filter(|client| !expires || !client.is_expired(now, params)),
-            triplet: stored.triplet.filter(is_live),
+            client: Merged::own(stored.client.filter(is_live_client)),
+            triplet: Merged::own(stored.triplet.filter(is_live)),
             name: 0,
             sleep: stored
                 .sleep
@@ -43,11 +43,16 @@ impl Case {
             };
             let is_better = live
                 .triplet
+                .record
                 .is_none_or(|best| other.is_passed() && !best.is_passed());
             if is_better {
                 live.name = name;
             }
-            live.triplet = Some(live.triplet.map_or(other, |best| best.merge(other)));
+            let best = live.triplet.record;
+            live.triplet.record = Some(best.map_or(other, |best| best.merge(other)));
+        }
+        if let Some(shared) = &self.shared {
+            live.learn(shared, is_live_client, is_live);
         }
         live
     }
@@ -79,15 +84,15 @@ impl Case {
     ) -> Outcome {
         let (now, params) = (session.now, &rules.params);
         if let Some(threshold) = params.auto_whitelist {
-            trace.note(Step::Client(facts.client, threshold));
+            trace.note(Step::Client(facts.client.record, threshold));
         }
         let of_triplet = &self.terms.over(params);
         let outcome = if let Some(outcome) = facts.by_reputation(now, params) {
             outcome
         } else {
             if self.triplet.is_some() {
-                trace.note(Step::Triplet(facts.triplet));
-                trace.note_names(self, facts.triplet.map(|_| facts.name));
+                trace.note(Step::Triplet(facts.triplet.record));
+                trace.note_names(self, facts.triplet.record.map(|_| facts.name));
             }
             if self.sleep.is_some() {
                 trace.note(Step::Sleep(facts.sleep));
@@ -105,20 +110,44 @@ impl LiveFacts {
     /// The triplet's record: what the records under all names say together.
     #[must_use]
     pub const fn triplet(&self) -> Option<Triplet> {
-        self.triplet
+        self.triplet.record
+    }
+
+    /// Merges the records of other hosts that have not expired.
+    fn learn(
+        &mut self,
+        shared: &SharedRecords,
+        is_live_client: impl Fn(&Client) -> bool,
+        is_live: impl Fn(&Triplet) -> bool,
+    ) {
+        if let Some((client, host)) = shared.client.filter(|(client, _)| is_live_client(client)) {
+            self.client.add(client, host);
+        }
+        for (triplet, host) in shared.triplets.into_iter().flatten() {
+            if is_live(&triplet) {
+                self.triplet.add(triplet, host);
+            }
+        }
+    }
+
+    /// The client's record, if it has to be stored because another host knew more.
+    fn learned_client(&self) -> Option<Client> {
+        self.client.record.filter(|_| self.client.is_learned)
     }
 
     /// The outcome for an auto-whitelisted client.
     fn by_reputation(&self, now: Timestamp, params: &Params) -> Option<Outcome> {
-        let client = self.client?;
+        let client = self.client.record?;
+        let because = self.client.host.map_or(Because::Client, Because::Shared);
         client
             .is_whitelisted(params.auto_whitelist?)
             .then(|| Outcome {
                 changes: Changes {
-                    client: client.seen(now, params),
+                    client: client.seen(now, params).or(self.learned_client()),
+                    durable: self.client.is_learned,
                     ..Changes::NONE
                 },
-                ..Outcome::new(Verdict::Pass, Reason::ClientAwl, Because::Client)
+                ..Outcome::new(Verdict::Pass, Reason::ClientAwl, because)
             })
     }
 
@@ -134,22 +163,26 @@ impl LiveFacts {
     /// Greylists; a deferral may become a sleep.
     fn at_recipient(&self, (case, session): (&Case, Session), params: &Params) -> Outcome {
         let now = session.now;
-        let step = greylist::step(self.triplet, case.why(), now, params);
+        let step = greylist::step(self.triplet.record, case.why(), now, params);
         let counted = match (params.auto_whitelist, step.waited) {
-            (Some(_), Some(_)) => reputation::count(self.client, now, params),
+            (Some(_), Some(_)) => reputation::count(self.client.record, now, params),
             (_, None) | (None, Some(_)) => None,
         };
         let mut outcome = Outcome {
             changes: Changes {
                 triplet: Some(step.next),
                 name: 0,
-                client: counted,
+                client: counted.or(self.learned_client()),
                 sleep: None,
-                durable: step.durable,
+                durable: step.durable || self.triplet.is_learned || self.client.is_learned,
             },
             waited: step.waited,
             whitelisted: becomes_whitelisted(counted, params),
-            ..Outcome::new(step.verdict, step.reason, Because::Triplet)
+            ..Outcome::new(
+                step.verdict,
+                step.reason,
+                self.triplet.host.map_or(Because::Triplet, Because::Shared),
+            )
         };
         match (step.verdict, params.tarpit) {
             (Verdict::Defer { remaining }, Some(tarpit)) => {
@@ -177,7 +210,7 @@ impl LiveFacts {
         let counted = params
             .auto_whitelist
             .filter(|_| counts)
-            .and_then(|_| reputation::count(self.client, now, params));
+            .and_then(|_| reputation::count(self.client.record, now, params));
         let whitelisted = becomes_whitelisted(counted, params);
         let changes = Changes {
             client: counted,
@@ -196,7 +229,7 @@ impl LiveFacts {
             Err((reason, left)) => Outcome {
                 changes: Changes {
                     // A client's first record must be durable, because there is no older one to fall back on.
-                    durable: whitelisted || (counted.is_some() && self.client.is_none()),
+                    durable: whitelisted || (counted.is_some() && self.client.record.is_none()),
                     ..changes
                 },
                 whitelisted,

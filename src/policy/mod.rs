@@ -50,6 +50,7 @@ mod rules;
 pub mod s25r;
 mod schedule;
 mod set;
+mod shared;
 pub mod spam;
 mod spf;
 pub mod tarpit;
@@ -82,6 +83,7 @@ pub use plan::{MessageOutcome, MessagePlan, MessageVerdict, message_case, plan, 
 pub use reputation::Client;
 pub use rules::{Lists, Ruleset};
 pub use schedule::LocalTime;
+pub use shared::{Host, Mergeable, Merged, SharedRecords};
 pub use spam::SpamScore;
 pub use spf::{SpfFinding, SpfQuestion, SpfResult};
 pub use tarpit::{Sleep, SleepChange};
@@ -129,6 +131,26 @@ pub struct Case {
     pub asks_known: bool,
     /// Whether the mail server is under stress.
     pub is_stressed: bool,
+    /// What other hosts know, if they were asked.
+    pub shared: Option<Box<SharedRecords>>,
+}
+
+impl Case {
+    /// A case of these records alone.
+    #[must_use]
+    pub fn of(client: Option<ClientKey>, triplet: Option<TripletKey>) -> Self {
+        Self {
+            client,
+            triplet,
+            others: Vec::new(),
+            sleep: None,
+            suspicion: None,
+            terms: Terms::default(),
+            asks_known: false,
+            is_stressed: false,
+            shared: None,
+        }
+    }
 }
 
 /// The records as they are.

@@ -3,6 +3,7 @@
 use super::greylist::Triplet;
 use super::lists::EntryRef;
 use super::reputation::Client;
+use super::shared::Host;
 use super::tarpit::SleepChange;
 use super::verdict::{Tarpitting, Verdict};
 use super::why::Cause;
@@ -25,6 +26,8 @@ pub enum Because {
     Sleep,
     /// The state of the store.
     Store,
+    /// The record of the client or the triplet that another host has published.
+    Shared(Host),
 }
 
 /// Why a client is suspicious.

@@ -20,6 +20,7 @@ fn case() -> Case {
         terms: crate::policy::Terms::default(),
         asks_known: false,
         is_stressed: false,
+        shared: None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::pipeline::Context;
 use super::sleeps::decide;
 use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
-use crate::policy::{self, Attempt, Case, Outcome, Session};
+use crate::policy::{self, Attempt, Case, Outcome, Session, StoredRecords};
 
 /// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
 const COMMIT_SECONDS: u64 = 20;
@@ -23,8 +23,8 @@ type Answered = oneshot::Receiver<Outcome>;
 enum Commit {
     /// It is made.
     Done(Outcome),
-    /// The writer thread makes it.
-    Asked(Answered),
+    /// The writer thread makes it. The records are those before it.
+    Asked(Answered, Box<StoredRecords>),
 }
 
 impl Inner {
@@ -36,7 +36,7 @@ impl Inner {
     ) -> Result<Outcome, CommitError> {
         match self.begin_commit(case, self.session(context), context)? {
             Commit::Done(outcome) => Ok(outcome),
-            Commit::Asked(answered) => self.committed(answered).await,
+            Commit::Asked(answered, stored) => self.committed(case, &stored, answered).await,
         }
     }
 
@@ -60,7 +60,9 @@ impl Inner {
         for ((_, case), begun) in cases.iter().zip(begun) {
             let decided = match begun {
                 Ok(Commit::Done(outcome)) => Ok(outcome),
-                Ok(Commit::Asked(answered)) => self.committed(answered).await,
+                Ok(Commit::Asked(answered, stored)) => {
+                    self.committed(case, &stored, answered).await
+                }
                 Err(error) => Err(error),
             };
             let without = |_| policy::without_store(case, context.rules);
@@ -90,12 +92,20 @@ impl Inner {
             // The writer thread reserves a place itself.
             drop(place);
             let answered = self.ask_writer(case, session, context)?;
-            return Ok(Commit::Asked(answered));
+            return Ok(Commit::Asked(answered, Box::new(stored)));
         }
+        self.publish(case, &stored, &outcome);
         if let Some(place) = place {
             place.settle(&outcome, now);
         }
         Ok(Commit::Done(outcome))
+    }
+
+    /// Has a decision published to the other hosts, if there are any.
+    fn publish(&self, case: &Case, stored: &StoredRecords, outcome: &Outcome) {
+        if let Some(shared) = self.shared.get() {
+            shared.note(case, stored, &outcome.changes);
+        }
     }
 
     /// Makes the writer thread decide again, inside its transaction.
@@ -128,10 +138,17 @@ impl Inner {
     }
 
     /// Waits for the writer thread.
-    async fn committed(&self, answered: Answered) -> Result<Outcome, CommitError> {
+    async fn committed(
+        &self,
+        case: &Case,
+        stored: &StoredRecords,
+        answered: Answered,
+    ) -> Result<Outcome, CommitError> {
         let patience = Duration::from_secs(COMMIT_SECONDS);
         if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
-            return outcome.map_err(|_| CommitError::Closed);
+            let outcome = outcome.map_err(|_| CommitError::Closed)?;
+            self.publish(case, stored, &outcome);
+            return Ok(outcome);
         }
         let error = CommitError::Slow(COMMIT_SECONDS);
         self.state.stall(&error);

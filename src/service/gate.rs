@@ -2,9 +2,9 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use super::clock::{Clock, ClockGuard};
@@ -18,14 +18,16 @@ use super::milter_messages::MilterMessage;
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
 use super::rule_state::RuleState;
+use super::sharing::LocalRecords;
 use super::sleeps::Sleeps;
 use super::spam_filter::SpamFilter;
 use super::state::{Status, StoreState};
 use super::stats::{Change, Stats};
-use super::worker::{Progress, Pulse, QUEUE, Shared, Worker};
+use super::worker::{self, Progress, Pulse, QUEUE, Worker};
 use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
 use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
+use crate::shared::{self, Server, Shared};
 use crate::store::{Opener, PrivacyError};
 use crate::types::sync::RwLock;
 use crate::types::{Reply, Timestamp};
@@ -76,7 +78,7 @@ impl Gate {
         let (write_behind, pulse) = <(Arc<WriteBehind>, Arc<Pulse>)>::default();
         let pause = Arc::<PauseSwitch>::default();
         let sleeps = Arc::<Sleeps>::default();
-        let shared = Shared {
+        let shared = worker::Shared {
             state: Arc::clone(&store_state),
             write_behind: Arc::clone(&write_behind),
             pulse: Arc::clone(&pulse),
@@ -110,6 +112,7 @@ impl Gate {
             opener,
             lookups: RwLock::new(Lookups::none()),
             spam_filter: RwLock::default(),
+            shared: OnceLock::new(),
             list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
             restoring: tokio::sync::Mutex::default(),
@@ -198,6 +201,22 @@ impl Gate {
         self.0.set_lookups(lookups);
     }
 
+    /// Shares the records with the other hosts of the site, by this server. Only the first call counts.
+    ///
+    /// # Errors
+    ///
+    /// When the thread for that cannot be started.
+    pub fn share(&self, shared: Shared, server: Box<dyn Server>) -> io::Result<()> {
+        let local = Arc::new(LocalRecords::new(&self.0));
+        self.0.shared.get_or_init(|| shared).start(server, local)
+    }
+
+    /// How records are shared with the other hosts; `None` if they are not.
+    #[must_use]
+    pub fn shared_status(&self) -> Option<shared::Status> {
+        self.0.shared.get().map(Shared::status)
+    }
+
     /// Replaces the lists of the files, and the numbers that a file may set; a decision that has begun goes on with
     /// those it began with. An entry that was there before keeps its hits.
     pub fn set_lists(&self, lists: Lists, params: Option<Params>) {
@@ -259,6 +278,7 @@ impl Gate {
             list_errors: self.list_errors(),
             unreachable_rules: self.unreachable_rules(),
             paused: self.0.paused(),
+            shared: self.shared_status(),
         }
     }
 
@@ -300,5 +320,7 @@ mod lookup_tests;
 mod message_tests;
 #[cfg(test)]
 mod names_tests;
+#[cfg(test)]
+mod shared_tests;
 #[cfg(test)]
 mod tarpit_tests;

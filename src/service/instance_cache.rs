@@ -108,7 +108,8 @@ impl InstanceCache {
             | Because::Client
             | Because::Triplet
             | Because::Sleep
-            | Because::Store) => other,
+            | Because::Store
+            | Because::Shared(_)) => other,
         };
         Some(Outcome {
             // A deferral has the words of its rule, likewise.

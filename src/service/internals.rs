@@ -1,8 +1,8 @@
 //! The state shared by the gate, its clones, the pipeline and `Control`.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
 
 use super::clock::Clock;
 use super::instance_cache::InstanceCache;
@@ -19,6 +19,7 @@ use super::worker::{Message, Pulse};
 use super::write_behind::WriteBehind;
 use crate::lookup::Lookups;
 use crate::policy::{Expiry, Pause, Ruleset};
+use crate::shared::Shared;
 use crate::store::Opener;
 use crate::types::Timestamp;
 use crate::types::sync::RwLock;
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) opener: Arc<dyn Opener>,
     pub(super) lookups: RwLock<Lookups>,
     pub(super) spam_filter: RwLock<Option<SpamFilter>>,
+    /// The records of the other hosts, if there are any.
+    pub(crate) shared: OnceLock<Shared>,
     pub(super) list_errors: AtomicUsize,
     /// Held while an entry is added.
     pub(crate) adding: tokio::sync::Mutex<()>,

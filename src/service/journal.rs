@@ -5,7 +5,7 @@
 //! ```text
 //! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
 //!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, entry=FILE:LINE][, dnsbl_silent=N][, spf=RESULT]
-//!     [, tarpit=SECONDS|WHY NOT]
+//!     [, host=NAME][, tarpit=SECONDS|WHY NOT]
 //! ```
 //!
 //! Up to the recipient, the line is Postgrey's, so that tools that read its log work; additional fields follow. Empty
@@ -35,6 +35,7 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_DNSBL",
     "STARGREY_DNSBL_SILENT",
     "STARGREY_SPF",
+    "STARGREY_HOST",
     "STARGREY_TARPIT",
     "STARGREY_CLIENT_NAME",
     "STARGREY_CLIENT_ADDRESS",
@@ -181,6 +182,9 @@ fn write_line(line: &mut String, attempt: &Attempt<'_>, decision: &Decision) -> 
     if let Some(spf) = decision.spf {
         write!(line, ", spf={}", spf.word())?;
     }
+    if let Some(host) = &decision.host {
+        write!(line, ", host={}", Unbroken(host.as_bytes()))?;
+    }
     if let Some(tarpit) = tarpit(outcome) {
         write!(line, ", tarpit={tarpit}")?;
     }
@@ -249,6 +253,9 @@ fn fields(attempt: &Attempt<'_>, decision: &Decision) -> Vec<(&'static str, Stri
     }
     if let Some(spf) = decision.spf {
         fields.push(("STARGREY_SPF", spf.word().to_owned()));
+    }
+    if let Some(host) = &decision.host {
+        fields.push(("STARGREY_HOST", Printable(host.as_bytes()).to_string()));
     }
     if let Some(tarpit) = tarpit(outcome) {
         fields.push(("STARGREY_TARPIT", tarpit));

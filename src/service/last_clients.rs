@@ -179,6 +179,7 @@ mod tests {
             terms: crate::policy::Terms::default(),
             asks_known: false,
             is_stressed: false,
+            shared: None,
         };
         let mut outcome = Outcome::new(Verdict::Pass, Reason::New, Because::Triplet);
         outcome.changes = Changes {

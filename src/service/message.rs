@@ -237,7 +237,10 @@ impl Inner {
                     let case = policy::message_case(&attempt, evidence, rules, suspicion)?;
                     Some((attempt, case))
                 });
-                let cases: Vec<_> = cases.collect();
+                let mut cases: Vec<_> = cases.collect();
+                for (_, case) in &mut cases {
+                    *case = self.with_shared(case.clone(), context).await;
+                }
                 let outcomes = self.commit_all(&cases, context).await;
                 self.combine(&cases, &outcomes, (about, evidence), context)
             }

@@ -28,6 +28,7 @@ mod pause;
 pub(crate) mod pipeline;
 mod rule_state;
 mod set_cache;
+mod sharing;
 mod sleeps;
 mod spam_filter;
 mod state;
@@ -47,5 +48,6 @@ pub use state::Status;
 pub use triplet_counts::DELAY_CLASSES;
 
 pub use crate::lookup::ZoneState;
+pub use crate::shared::Status as SharedStatus;
 pub(crate) use stats::Change;
 pub use stats::{Counts, Totals};

@@ -58,6 +58,8 @@ pub struct Decision {
     pub is_repeat: bool,
     /// The result of SPF, if it was evaluated.
     pub spf: Option<SpfResult>,
+    /// The other host whose record has decided.
+    pub host: Option<Arc<str>>,
     /// How many DNS lists have not replied, or with an error code.
     pub silent_lists: u32,
     /// Fields that the header of the message gets, if it passes.
@@ -97,6 +99,7 @@ impl Decision {
             rules,
             is_repeat: false,
             spf: None,
+            host: None,
             silent_lists: 0,
             headers: Vec::new(),
             report: None,
@@ -192,6 +195,7 @@ impl Inner {
             let reply = rules.repeated_reply(attempt, &outcome, now);
             return Decision {
                 is_repeat: true,
+                host: self.publisher(&outcome),
                 ..Decision::new(outcome, reply, now, rules)
             };
         }
@@ -207,6 +211,7 @@ impl Inner {
             Plan::Replied(outcome, reply) => (outcome, Some(reply)),
             // After `look_up`, no evidence is missing: it was closed.
             Plan::Ask(_, case) | Plan::Case(case) => {
+                let case = self.with_shared(case, &context).await;
                 let decided = match mode {
                     Mode::Look { .. } => self.preview(&case, &context, trace),
                     Mode::Commit => self.commit(&case, &context).await,
@@ -218,6 +223,7 @@ impl Inner {
                 (outcome, None)
             }
         };
+        let host = self.publisher(&outcome);
         let is_repeat = refused == Some(outcome.reason);
         if mode == Mode::Commit && !is_repeat {
             self.note(attempt, &outcome, &context);
@@ -226,8 +232,17 @@ impl Inner {
         Decision {
             is_repeat,
             spf: trace.spf,
+            host,
             ..Decision::new(outcome, reply, now, rules)
         }
+    }
+
+    /// The other host whose record has decided.
+    fn publisher(&self, outcome: &Outcome) -> Option<Arc<str>> {
+        let Because::Shared(host) = outcome.because else {
+            return None;
+        };
+        self.shared.get().map(|shared| shared.host(host))
     }
 
     /// The decision during a pause.
@@ -246,6 +261,29 @@ impl Inner {
             Mode::Commit => self.stats.count(&PAUSED),
         }
         Decision::new(PAUSED, Reply::Continue, now, rules)
+    }
+
+    /// The case with what other hosts know, if it would wait without that.
+    pub(super) async fn with_shared(&self, mut case: Case, context: &Context<'_>) -> Case {
+        let Some(shared) = self.shared.get() else {
+            return case;
+        };
+        let asks = match context.mode {
+            Mode::Look { looks_up } => looks_up,
+            Mode::Commit => true,
+        };
+        let would_wait = || match self.look(&case, context, &mut ()) {
+            Ok(outcome) => matches!(
+                outcome.verdict,
+                Verdict::Defer { .. } | Verdict::Tarpit { .. }
+            ),
+            Err(_) => false,
+        };
+        if asks && would_wait() {
+            // On the heap, so that a connection's task does not grow.
+            case.shared = Box::pin(shared.ask(&case)).await;
+        }
+        case
     }
 
     /// Plans, with the evidence it needs. The records are read first, so that known mail does not wait for a lookup.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use super::clock::{Clock, ClockGuard};
 use super::stats::Counts;
 use crate::policy::{Expiry, Pause};
+use crate::shared;
 use crate::store::{Reader, RecordCounts, StoreError};
 use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Span, Timestamp};
@@ -46,6 +47,8 @@ pub struct Status {
     pub unreachable_rules: usize,
     /// The pause, while there is one.
     pub paused: Option<Pause>,
+    /// How records are shared with the other hosts, if they are.
+    pub shared: Option<shared::Status>,
 }
 
 /// The state of the store.

@@ -261,6 +261,7 @@ mod tests {
             terms: crate::policy::Terms::default(),
             asks_known: false,
             is_stressed: false,
+            shared: None,
         }
     }
 

@@ -32,6 +32,7 @@ fn case(names: &[Identity], sender: &str) -> Case {
         terms: crate::policy::Terms::default(),
         asks_known: false,
         is_stressed: false,
+        shared: None,
     }
 }
 

@@ -17,6 +17,7 @@ fn case(sender: &str) -> Case {
         terms: crate::policy::Terms::default(),
         asks_known: false,
         is_stressed: false,
+        shared: None,
     }
 }
 

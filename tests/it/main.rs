@@ -35,6 +35,7 @@ mod postmap;
 mod process;
 mod reload;
 mod report;
+mod shared_records;
 mod shipped;
 mod spamd;
 mod status;

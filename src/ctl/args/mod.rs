@@ -125,6 +125,8 @@ pub enum Verb {
         #[arg(long, requires = "file")]
         force: bool,
     },
+    /// Write a new secret for the hosts of a site, for --shared-secret of stargreyd
+    SharedKey,
     /// Report what greylisting did, and whom it made wait
     Report(Report),
     /// Fetch lists from the web, tell what changed, install them

@@ -19,6 +19,7 @@ mod records;
 mod report;
 mod restore;
 mod rules;
+mod shared_key;
 mod statistics;
 mod status;
 mod test_message;
@@ -27,6 +28,7 @@ mod triplets;
 pub use check_postfix::run as check_postfix;
 pub use lists::run as lists;
 pub use metrics::run as metrics;
+pub use shared_key::run as shared_key;
 pub use test_message::run as test_message;
 
 use serde_json::json;
@@ -114,6 +116,7 @@ pub async fn run(session: &Session, verb: &Verb) -> Result<Answer, Failure> {
         | Verb::TestMessage(_)
         | Verb::Metrics(_)
         | Verb::Lists(_)
+        | Verb::SharedKey
         | Verb::Completion { .. } => Ok(Answer::yes("")),
     }
 }

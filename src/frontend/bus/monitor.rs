@@ -11,7 +11,9 @@ use super::error::invalid;
 use super::history::{TimeRange, with_totals};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, LOOKUPS,
-    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SINCE, SPF, STORE_OK,
+    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SHARED_ANSWERED, SHARED_APART,
+    SHARED_ASKED, SHARED_DROPPED, SHARED_LATENCY, SHARED_LEARNED, SHARED_OFF, SHARED_OK,
+    SHARED_PUBLISHED, SHARED_QUEUED, SINCE, SPF, STORE_OK,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
@@ -157,6 +159,33 @@ impl Monitor {
         let (under_way, findings) = self.gate.lookup_figures();
         let figures = [(LOOKUPS_UNDER_WAY, under_way), (LOOKUPS_CACHED, findings)];
         counters(&figures.map(|(word, number)| (word, u64::try_from(number).unwrap_or(u64::MAX))))
+    }
+
+    #[zbus(property)]
+    fn shared_state(&self) -> String {
+        match self.gate.shared_status() {
+            None => SHARED_OFF.to_owned(),
+            Some(status) => status.failure.unwrap_or_else(|| SHARED_OK.to_owned()),
+        }
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn shared(&self) -> HashMap<String, u64> {
+        let Some(status) = self.gate.shared_status() else {
+            return HashMap::new();
+        };
+        let queued = u64::try_from(status.queued).unwrap_or(u64::MAX);
+        let latency = u64::try_from(status.latency.as_micros()).unwrap_or(u64::MAX);
+        counters(&[
+            (SHARED_QUEUED, queued),
+            (SHARED_DROPPED, status.dropped),
+            (SHARED_LATENCY, latency),
+            (SHARED_APART, status.apart.seconds()),
+            (SHARED_ASKED, status.asked),
+            (SHARED_ANSWERED, status.answered),
+            (SHARED_PUBLISHED, status.published),
+            (SHARED_LEARNED, status.learned),
+        ])
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

@@ -1,5 +1,5 @@
-//! Sends D-Bus signals: `EntriesChanged`, and `PropertiesChanged` of `StoreState`, `ListErrors`, `Paused` and
-//! `PausedUntil`.
+//! Sends D-Bus signals: `EntriesChanged`, and `PropertiesChanged` of `StoreState`, `ListErrors`, `SharedState`,
+//! `Paused` and `PausedUntil`.
 //!
 //! Changes made over D-Bus are signalled at once. Others (a reload by SIGHUP, an expired entry, a database failure)
 //! are signalled within five seconds, when the daemon's periodic tasks have noticed a change.
@@ -22,6 +22,7 @@ pub(super) struct BusSignals {
     failure: Option<String>,
     list_errors: usize,
     paused: Option<Pause>,
+    shared: Option<String>,
     changes: mpsc::Receiver<ListName>,
     /// When to look for other changes.
     look: Arc<Notify>,
@@ -36,6 +37,7 @@ impl BusSignals {
             failure: gate.status().failure,
             list_errors: gate.list_errors(),
             paused: gate.paused(),
+            shared: shared_failure(&gate),
             gate,
             changes,
             look,
@@ -84,6 +86,11 @@ impl BusSignals {
             monitor.get().await.store_state_changed(emitter).await?;
             self.failure = failure;
         }
+        let shared = shared_failure(&self.gate);
+        if self.shared != shared {
+            monitor.get().await.shared_state_changed(emitter).await?;
+            self.shared = shared;
+        }
         let paused = self.gate.paused();
         if self.paused != paused {
             let monitor = monitor.get().await;
@@ -93,6 +100,11 @@ impl BusSignals {
         }
         Ok(())
     }
+}
+
+/// Why records are not shared with the other hosts, if they ought to be.
+fn shared_failure(gate: &Gate) -> Option<String> {
+    gate.shared_status().and_then(|shared| shared.failure)
 }
 
 /// Whether the entries of a list differ.

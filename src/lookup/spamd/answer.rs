@@ -156,7 +156,7 @@ mod tests {
         let more: &[u8] =
             b"SPAMD/1.5 0 EX_OK\r\nspam: False ; 1.0 / 5.0\r\nX: y\r\ncontent-Length: 1\r\n\r\nAB";
         let score = parse(more).unwrap().unwrap();
-        assert_eq!(score.tests, ["A".into()]);
+        assert_eq!(score.tests, [Box::from("A")]);
     }
 
     #[test]

@@ -63,6 +63,7 @@ impl Parts<'_> {
             terms: rules.terms(suspicion),
             asks_known: false,
             is_stressed: self.attempt.is_stressed,
+            shared: None,
         }
     }
 }

@@ -193,7 +193,8 @@ impl Ruleset {
             | Because::Client
             | Because::Triplet
             | Because::Sleep
-            | Because::Store => outcome.rule().map(EntryRef::of_rule),
+            | Because::Store
+            | Because::Shared(_) => outcome.rule().map(EntryRef::of_rule),
         };
         let (code, enhanced_code) = self.codes(outcome, rule);
         let waits = outcome

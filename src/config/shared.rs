@@ -1,0 +1,285 @@
+//! Options of the records that the hosts of a site share, and the file with the site's secret.
+//!
+//! # The secret
+//!
+//! ```text
+//! key = 64 hexadecimal digits
+//! user = NAME                  ; if the server wants one
+//! password = PASSWORD
+//! ```
+//!
+//! Blank lines and lines that begin with `#` are ignored. `stargreyctl shared-key` writes such a file.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::environment::Environment;
+use super::file;
+use super::options::Options;
+
+/// The port of Redis and Valkey.
+const PORT: u16 = 6379;
+
+/// Length of the key, in bytes.
+const KEY_LENGTH: usize = 32;
+
+/// The permissions of others than owner and group.
+const FOR_OTHERS: u32 = 0o007;
+
+/// Where the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SharedPlace {
+    /// A host name or address, and a port.
+    Tcp(String, u16),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// The settings of shared records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedSettings {
+    /// Where the server is.
+    pub place: SharedPlace,
+    /// The number of its database.
+    pub database: u32,
+    /// The file with the secret.
+    pub secret: PathBuf,
+    /// The name of this host.
+    pub hostname: String,
+}
+
+/// The secret of a site.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SharedSecret {
+    /// The key of hashes.
+    pub key: [u8; KEY_LENGTH],
+    /// The user of the server, if it is not its default one.
+    pub user: Option<String>,
+    /// The password, if the server wants one.
+    pub password: Option<String>,
+}
+
+/// Reads the options; `None` if nothing is shared.
+pub(super) fn read(
+    options: &Options,
+    environment: &Environment,
+    found: &mut Diagnostics,
+) -> Option<SharedSettings> {
+    let Some(text) = &options.shared else {
+        if options.shared_secret.is_some() {
+            found.warn(
+                "--shared-secret",
+                "has no effect without --shared; ignoring",
+            );
+        }
+        return None;
+    };
+    if options.privacy {
+        found.error(
+            "--shared",
+            "does not work with --privacy yet: the database has only hashes, which are of this host alone",
+        );
+    }
+    let place = server(text).map(Some);
+    let place = found.take("--shared", place, None);
+    let Some(secret) = &options.shared_secret else {
+        found.error(
+            "--shared-secret",
+            "is missing: --shared needs a file that stargreyctl shared-key has written, the same on each host",
+        );
+        return None;
+    };
+    let secret = found.absolute("--shared-secret", secret.into())?;
+    let (place, database) = place?;
+    let hostname = options.hostname.as_ref().unwrap_or(&environment.hostname);
+    Some(SharedSettings {
+        place,
+        database,
+        secret,
+        hostname: hostname.clone(),
+    })
+}
+
+/// A server, and the number of a database.
+fn server(text: &str) -> Result<(SharedPlace, u32), String> {
+    let form = || format!("{text:?} is not redis://HOST[:PORT]/DB or unix:PATH");
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.starts_with('/') {
+            Ok((SharedPlace::Unix(path.into()), 0))
+        } else {
+            Err("write the path of the socket from / on".to_owned())
+        };
+    }
+    let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
+    match scheme {
+        "redis" => {}
+        "rediss" | "redis+sentinel" | "rediss+sentinel" | "valkeys" => {
+            return Err(format!(
+                "{scheme}:// is not supported yet; for TLS put a tunnel (stunnel, WireGuard) before redis://"
+            ));
+        }
+        _ => return Err(form()),
+    }
+    if rest.contains('@') {
+        return Err("user and password belong in the file of --shared-secret".to_owned());
+    }
+    let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let database = match database {
+        "" => Ok(0),
+        number => number.parse().map_err(|_| form()),
+    }?;
+    let (host, port) = match place.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            let port = port.parse().ok().filter(|port| *port > 0);
+            (host, port.ok_or_else(form)?)
+        }
+        Some(_) | None => (place, PORT),
+    };
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let host = bare.unwrap_or(host);
+    if host.is_empty() || host.contains(['[', ']', '?', '#']) {
+        return Err(form());
+    }
+    Ok((SharedPlace::Tcp(host.to_owned(), port), database))
+}
+
+impl SharedSettings {
+    /// Reads the secret.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file: others may read it, a line is not valid, or there is no key.
+    pub fn read_secret(&self) -> Result<SharedSecret, Diagnostic> {
+        let path = &self.secret;
+        let bytes = open_to_few(path)
+            .and_then(|()| file::read(path))
+            .map_err(|error| file::unreadable("--shared-secret", path, &error))?;
+        parse(path, &String::from_utf8_lossy(&bytes))
+    }
+}
+
+/// Checks that others than owner and group cannot read a file.
+fn open_to_few(path: &Path) -> io::Result<()> {
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & FOR_OTHERS == 0 {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "everybody may read it (mode {:04o}); set it to 0640 with the group of stargreyd",
+        mode & 0o7777
+    )))
+}
+
+/// Reads the lines of a secret.
+fn parse(path: &Path, text: &str) -> Result<SharedSecret, Diagnostic> {
+    let (mut key, mut user, mut password) = (None, None, None);
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |message: &str| Diagnostic::line(path, number, message);
+        let (name, value) = line
+            .split_once('=')
+            .ok_or_else(|| wrong("is not NAME = VALUE"))?;
+        let (name, value) = (name.trim(), value.trim());
+        match name {
+            "key" => {
+                let bytes = hexadecimal(value);
+                key = Some(bytes.ok_or_else(|| wrong("the key is not 64 hexadecimal digits"))?);
+            }
+            "user" => user = Some(value.to_owned()),
+            "password" => password = Some(value.to_owned()),
+            _ => return Err(wrong("is not about key, user or password")),
+        }
+    }
+    let missing = || Diagnostic::file(path, "has no key; stargreyctl shared-key writes one");
+    Ok(SharedSecret {
+        key: key.ok_or_else(missing)?,
+        user,
+        password,
+    })
+}
+
+/// The bytes of a key.
+fn hexadecimal(text: &str) -> Option<[u8; KEY_LENGTH]> {
+    let mut key = [0; KEY_LENGTH];
+    if text.len() != 2 * KEY_LENGTH || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (n, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
+    }
+    Some(key)
+}
+
+impl std::fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedSecret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_parsed() {
+        let tcp =
+            |host: &str, port, database| Some((SharedPlace::Tcp(host.into(), port), database));
+        let unix = |path: &str| Some((SharedPlace::Unix(path.into()), 0));
+        for (text, want) in [
+            ("redis://db.example", tcp("db.example", 6379, 0)),
+            ("redis://db.example/", tcp("db.example", 6379, 0)),
+            ("redis://db.example:7000/3", tcp("db.example", 7000, 3)),
+            ("redis://[2001:db8::1]:7000/3", tcp("2001:db8::1", 7000, 3)),
+            ("redis://[2001:db8::1]/3", tcp("2001:db8::1", 6379, 3)),
+            (
+                "unix:/run/valkey/valkey.sock",
+                unix("/run/valkey/valkey.sock"),
+            ),
+            ("unix:valkey.sock", None),
+            ("redis://", None),
+            ("redis://db.example:0/", None),
+            ("redis://db.example/x", None),
+            ("redis://db.example?db=1", None),
+            ("http://db.example/", None),
+            ("db.example", None),
+        ] {
+            assert_eq!(server(text).ok(), want, "{text}");
+        }
+        for (text, want) in [
+            ("redis://me:secret@db.example/", "--shared-secret"),
+            ("rediss://db.example/", "not supported yet"),
+            ("redis+sentinel://db.example/", "not supported yet"),
+        ] {
+            let error = server(text).unwrap_err();
+            assert!(error.contains(want), "{text}: {error}");
+            assert!(!error.contains("secret@"), "no password is shown: {error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_and_what_is_wrong_with_it_is_named() {
+        let path = Path::new("/etc/stargrey/shared-secret");
+        let key = "0123456789abcdefABCDEF0123456789".repeat(2);
+        let text = format!("# of the site\n\nkey = {key}\nuser=mx\npassword = a = b\n");
+        let secret = parse(path, &text).unwrap();
+        assert_eq!((secret.key[0], secret.key[31]), (0x01, 0x89));
+        assert_eq!(secret.user.as_deref(), Some("mx"));
+        assert_eq!(secret.password.as_deref(), Some("a = b"));
+        for (text, want) in [
+            ("", "has no key"),
+            ("key = 0123", "1: the key is not"),
+            ("\nkey", "2: is not NAME = VALUE"),
+            ("name = x", "1: is not about"),
+        ] {
+            let error = parse(path, text).unwrap_err().to_string();
+            assert!(error.contains(want), "{text:?}: {error}");
+        }
+    }
+}

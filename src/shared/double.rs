@@ -1,0 +1,131 @@
+//! A server for tests, which can be cut off, hang, refuse writes and lose its data.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::seal::Name;
+use super::server::{Connection, Pending, Server, ServerError, Write, Written};
+use crate::types::Timestamp;
+use crate::types::sync::Mutex;
+
+/// What the server does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Behaviour {
+    /// It replies.
+    #[default]
+    Replies,
+    /// It cannot be reached.
+    IsCutOff,
+    /// It accepts everything and never replies.
+    Hangs,
+    /// It takes no writes, and says that it is a replica.
+    IsReadOnly,
+    /// It takes no writes, because it is full.
+    IsFull,
+}
+
+/// The server. Cheap to clone; all clones are one, but each has its own network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Double {
+    values: Arc<Mutex<HashMap<Name, Vec<u8>>>>,
+    now: Arc<Mutex<Timestamp>>,
+    behaviour: Arc<Mutex<Behaviour>>,
+}
+
+impl Double {
+    /// The same server, reached over another network.
+    pub(crate) fn over_another_network(&self) -> Self {
+        Self {
+            behaviour: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn set(&self, behaviour: Behaviour) {
+        *self.behaviour.lock() = behaviour;
+    }
+
+    pub(crate) fn set_time(&self, now: Timestamp) {
+        *self.now.lock() = now;
+    }
+
+    /// Loses all data.
+    pub(crate) fn lose(&self) {
+        self.values.lock().clear();
+    }
+
+    /// Changes every value.
+    pub(crate) fn change(&self, change: impl Fn(&mut Vec<u8>)) {
+        self.values.lock().values_mut().for_each(change);
+    }
+
+    /// All values.
+    pub(crate) fn values(&self) -> HashMap<Name, Vec<u8>> {
+        self.values.lock().clone()
+    }
+
+    /// Does it, if the server replies.
+    fn reply<T: Send + 'static>(
+        &self,
+        is_write: bool,
+        reply: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Pending<T> {
+        let server = self.clone();
+        let behaviour = *self.behaviour.lock();
+        Box::pin(async move {
+            match behaviour {
+                Behaviour::IsCutOff => Err(ServerError::Unreachable("cut off".to_owned())),
+                Behaviour::Hangs => std::future::pending().await,
+                Behaviour::IsReadOnly if is_write => Err(ServerError::ReadOnly),
+                Behaviour::IsFull if is_write => Err(ServerError::Full),
+                Behaviour::Replies | Behaviour::IsReadOnly | Behaviour::IsFull => {
+                    Ok(reply(&server))
+                }
+            }
+        })
+    }
+}
+
+impl Server for Double {
+    fn connect(&self) -> Pending<Arc<dyn Connection>> {
+        self.reply(false, |server| {
+            let connection: Arc<dyn Connection> = Arc::new(server.clone());
+            connection
+        })
+    }
+
+    fn address(&self) -> String {
+        "double".to_owned()
+    }
+}
+
+impl Connection for Double {
+    fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
+        self.reply(false, move |server| {
+            let values = server.values.lock();
+            names.iter().map(|name| values.get(name).cloned()).collect()
+        })
+    }
+
+    fn write(&self, writes: Vec<Write>) -> Pending<Vec<Written>> {
+        self.reply(true, move |server| {
+            let mut values = server.values.lock();
+            let written = writes.into_iter().map(|write| {
+                let value = values.get(&write.name).cloned();
+                if value != write.read {
+                    return Written::Other(value);
+                }
+                match write.value {
+                    Some(value) => values.insert(write.name, value),
+                    None => values.remove(&write.name),
+                };
+                Written::Done
+            });
+            written.collect()
+        })
+    }
+
+    fn time(&self) -> Pending<Timestamp> {
+        self.reply(false, |server| *server.now.lock())
+    }
+}

@@ -1,0 +1,359 @@
+//! Records shared by the hosts of a site, so that all of them greylist as one.
+//!
+//! The database of each host stays the truth of that host. What the others know is evidence, in a server of Redis or
+//! Valkey: when a decision would defer a mail, the records of the other hosts are asked for and merged with the host's
+//! own ([`policy::Merged`](crate::policy::Merged)), and the decision is made again. What a decision has changed is
+//! published in the background.
+//!
+//! [`Shared`] is the handle for the pipeline. [`Server`] is what it needs of a server, [`Local`] what its background task
+//! needs of the host.
+//!
+//! # What is shared
+//!
+//! Triplets and clients. Sleeps are not: the record of a sleep means that the client hung up, and is removed when it has
+//! survived; merged, a removal would be undone.
+//!
+//! # Limits
+//!
+//! | what | limit | beyond it |
+//! | --- | --- | --- |
+//! | a request | [`DEADLINE`] | it is decided on the host's own records |
+//! | requests that wait | [`MOST_ASKED`] | they are decided on the host's own records |
+//! | keys to publish | [`MOST_QUEUED`] of each kind | they are dropped, and counted |
+//!
+//! # Error handling
+//!
+//! Nothing here fails for a request: without the server each host decides as it would alone. [`Status::failure`] says
+//! why records are not shared; one line is logged when that begins and one when it ends.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
+
+#[cfg(test)]
+pub(crate) mod double;
+mod link;
+mod local;
+mod publish;
+mod queue;
+mod record;
+mod redis;
+mod seal;
+mod server;
+mod site;
+mod work;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime;
+
+pub use self::redis::{Place, Redis};
+pub use link::{DEADLINE, MOST_ASKED};
+pub use local::{Change, Local, LocalState};
+pub use queue::MOST_QUEUED;
+pub use record::{Key, Record};
+pub use seal::{KEY_LENGTH, Name};
+pub use server::{Connection, Pending, Server, ServerError, Write, Written};
+pub use site::Site;
+
+use crate::policy::{Case, Changes, Host, SharedRecords, StoredRecords, Triplet};
+use crate::types::sync::RwLock;
+use crate::types::{Span, Timestamp};
+use link::Link;
+use publish::Published;
+use queue::Queue;
+use record::Stored;
+use seal::{Kind, Opened, Seal};
+use site::{KnownHost, read_hosts};
+use work::Work;
+
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
+/// The records of the site. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Shared(Arc<Inner>);
+
+pub(crate) struct Inner {
+    seal: Seal,
+    me: Host,
+    name: Arc<str>,
+    site: Site,
+    link: Link,
+    queue: Queue,
+    /// Keys that are being published.
+    in_flight: AtomicUsize,
+    hosts: RwLock<HashMap<Host, Arc<str>>>,
+    /// Whether the clock is compared with the server's: not if it is a test's.
+    compares_clocks: bool,
+    /// Seconds by which the clocks are apart.
+    apart: AtomicU64,
+    asked: AtomicU64,
+    answered: AtomicU64,
+    published: AtomicU64,
+    learned: AtomicU64,
+    /// Whether a forged value was logged.
+    has_logged: AtomicBool,
+}
+
+/// What the hosts have to do with each other, for administrators.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Why records are not shared, or not published.
+    pub failure: Option<String>,
+    /// Keys that wait to be published.
+    pub queued: usize,
+    /// Keys that there was no room for, since the start.
+    pub dropped: u64,
+    /// The mean duration of the last requests to the server.
+    pub latency: Duration,
+    /// By how much the clock differs from the server's.
+    pub apart: Span,
+    /// How often the records of the other hosts were asked for, since the start.
+    pub asked: u64,
+    /// How often they were there in time.
+    pub answered: u64,
+    /// Records published since the start.
+    pub published: u64,
+    /// Records that have become better by those of other hosts while they were published.
+    pub learned: u64,
+}
+
+/// What a host is to the others.
+#[derive(Debug, Clone)]
+pub struct Me {
+    /// Its name.
+    pub name: String,
+    /// How it makes records.
+    pub site: Site,
+    /// Whether its clock is compared with the server's.
+    pub compares_clocks: bool,
+}
+
+impl Shared {
+    /// The records that the site with this `secret` shares. Nothing is asked or published before [`Self::start`].
+    #[must_use]
+    pub fn new(secret: &[u8; KEY_LENGTH], me: Me, server: &dyn Server) -> Self {
+        Self(Arc::new(Inner {
+            seal: Seal::new(secret),
+            me: Host::of(&me.name),
+            name: me.name.into(),
+            site: me.site,
+            link: Link::new(server.address()),
+            queue: Queue::default(),
+            in_flight: AtomicUsize::new(0),
+            hosts: RwLock::default(),
+            compares_clocks: me.compares_clocks,
+            apart: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            published: AtomicU64::new(0),
+            learned: AtomicU64::new(0),
+            has_logged: AtomicBool::new(false),
+        }))
+    }
+
+    /// Starts the thread of the background task, which ends when `local` says so.
+    ///
+    /// # Errors
+    ///
+    /// When the thread or its runtime cannot be started.
+    pub fn start(&self, server: Box<dyn Server>, local: Arc<dyn Local>) -> io::Result<()> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let work = Work {
+            shared: Arc::clone(&self.0),
+            server,
+            local,
+        };
+        let thread = thread::Builder::new().name("shared".to_owned());
+        thread.spawn(move || runtime.block_on(work.run()))?;
+        Ok(())
+    }
+
+    /// The records that the other hosts have of a case; `None` if there are none, or they are not there in time.
+    pub async fn ask(&self, case: &Case) -> Option<Box<SharedRecords>> {
+        let shared = &self.0;
+        shared.asked.fetch_add(1, Ordering::Relaxed);
+        let keys: Vec<Key> = keys_of(case).collect();
+        let names = keys.iter().map(|key| key.name(&shared.seal));
+        let hosts = shared.seal.name(Kind::Hosts, b"");
+        let names: Vec<Name> = names.chain([hosts]).collect();
+        let values = shared.link.ask(names.clone()).await?;
+        shared.answered.fetch_add(1, Ordering::Relaxed);
+        let mut found = SharedRecords::default();
+        let mut triplets = found.triplets.iter_mut();
+        for ((key, name), value) in keys.iter().zip(&names).zip(&values) {
+            let known = match shared.read(key, name, value.as_deref()) {
+                Stored::Known(record, host) => Some((record, host)),
+                Stored::Absent | Stored::Unknown => None,
+            };
+            match (key, known) {
+                (Key::Client(_), Some((Record::Client(client), host))) => {
+                    found.client = Some((client, host));
+                }
+                (Key::Triplet(_), known) => {
+                    let (Some(place), Some((Record::Triplet(triplet), host))) =
+                        (triplets.next(), known)
+                    else {
+                        continue;
+                    };
+                    *place = Some((triplet, host));
+                }
+                (Key::Client(_), _) => {}
+            }
+        }
+        if found == SharedRecords::default() {
+            return None;
+        }
+        let publishers = found.triplets.iter().flatten().map(|(_, host)| *host);
+        let publishers = publishers.chain(found.client.map(|(_, host)| host));
+        shared.learn_names(publishers, &hosts, values.last()?.as_deref());
+        Some(Box::new(found))
+    }
+
+    /// Has the changes of a decision published, if other hosts have to know them: all that are durable, others only when
+    /// the record was last seen on another day. `stored` are the records before the decision.
+    pub fn note(&self, case: &Case, stored: &StoredRecords, changes: &Changes) {
+        let is_new_day = |before: Timestamp, after: Timestamp| {
+            before.seconds().div_euclid(DAY) != after.seconds().div_euclid(DAY)
+        };
+        let mut triplets = stored.triplet.iter().chain(stored.others.iter().flatten());
+        let is_due = changes.durable
+            || changes.triplet.is_some_and(|next| {
+                triplets.any(|triplet: &Triplet| is_new_day(triplet.last(), next.last()))
+            })
+            || (changes.client.zip(stored.client))
+                .is_some_and(|(next, client)| is_new_day(client.last, next.last));
+        if !is_due {
+            return;
+        }
+        let due = keys_of(case).filter(|key| match key {
+            Key::Triplet(_) => changes.triplet.is_some(),
+            Key::Client(_) => changes.client.is_some(),
+        });
+        self.0.queue.add(due);
+    }
+
+    /// Has the record of a triplet published.
+    pub fn publish(&self, key: Key) {
+        self.0.queue.add([key]);
+    }
+
+    /// The name of a host.
+    #[must_use]
+    pub fn host(&self, host: Host) -> Arc<str> {
+        self.0.host(host)
+    }
+
+    /// What administrators see.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.0;
+        Status {
+            failure: shared.link.failure(),
+            queued: {
+                let in_flight = shared.in_flight.load(Ordering::Relaxed);
+                shared.queue.len().saturating_add(in_flight)
+            },
+            dropped: shared.queue.dropped(),
+            latency: shared.link.latency(),
+            apart: Span::from_seconds(shared.apart.load(Ordering::Relaxed)),
+            asked: shared.asked.load(Ordering::Relaxed),
+            answered: shared.answered.load(Ordering::Relaxed),
+            published: shared.published.load(Ordering::Relaxed),
+            learned: shared.learned.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Inner {
+    /// Reads a value of the server. A forged one is logged once.
+    fn read(&self, key: &Key, name: &Name, value: Option<&[u8]>) -> Stored {
+        let mut is_forged = false;
+        let stored = key.read(&self.seal, name, value, &mut is_forged);
+        if is_forged && !self.has_logged.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "the shared server has a record that no host with this --shared-secret has written; ignoring this and others"
+            );
+        }
+        stored
+    }
+
+    /// The name of a host.
+    fn host(&self, host: Host) -> Arc<str> {
+        if host == self.me {
+            return Arc::clone(&self.name);
+        }
+        let hosts = self.hosts.read();
+        hosts
+            .get(&host)
+            .cloned()
+            .unwrap_or_else(|| "another host".into())
+    }
+
+    /// Learns the names of hosts that are not known yet, from the value that has them.
+    fn learn_names(
+        &self,
+        mut publishers: impl Iterator<Item = Host>,
+        name: &Name,
+        value: Option<&[u8]>,
+    ) {
+        let are_known = {
+            let known = self.hosts.read();
+            publishers.all(|host| host == self.me || known.contains_key(&host))
+        };
+        if !are_known && let Some(body) = self.body(name, value) {
+            self.set_hosts(&read_hosts(body));
+        }
+    }
+
+    /// The body of a value, if a host of this version has written it.
+    fn body<'v>(&self, name: &Name, value: Option<&'v [u8]>) -> Option<&'v [u8]> {
+        match self.seal.open(name, value?) {
+            Opened::Body(body) => Some(body),
+            Opened::Unknown | Opened::Forged => None,
+        }
+    }
+
+    fn set_hosts(&self, known: &[KnownHost]) {
+        let names = known
+            .iter()
+            .map(|known| (known.host, known.name.as_str().into()));
+        *self.hosts.write() = names.collect();
+    }
+
+    fn set_apart(&self, apart: Span) {
+        self.apart.store(apart.seconds(), Ordering::Relaxed);
+    }
+
+    fn note_published(&self, published: Published) {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        self.published
+            .fetch_add(count(published.written), Ordering::Relaxed);
+        self.learned
+            .fetch_add(count(published.learned), Ordering::Relaxed);
+        if !published.left.is_empty() {
+            self.queue.add(published.left);
+        }
+    }
+}
+
+/// The keys of a case's records.
+fn keys_of(case: &Case) -> impl Iterator<Item = Key> {
+    let client = case.client.clone().map(Key::Client);
+    client
+        .into_iter()
+        .chain(case.names().cloned().map(Key::Triplet))
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,197 @@
+//! Redis and Valkey.
+//!
+//! The only commands are `MGET`, `TIME` and one script that compares and sets; a user needs no others (see
+//! stargrey-shared(7)). There is one connection, which is pipelined: a pool of them was three times as slow.
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, Script, ServerErrorKind,
+};
+
+use super::seal::Name;
+use super::server::{Connection, Pending, Server, ServerError, Write, Written};
+use crate::types::Timestamp;
+
+/// Compares each value with the one that was read, and sets or deletes it, or returns the other one. An empty text
+/// stands for no value.
+const SCRIPT: &str = "\
+local out = {}
+for i, name in ipairs(KEYS) do
+  local value = redis.call('GET', name) or ''
+  if value ~= ARGV[3 * i - 2] then
+    out[i] = value
+  elseif ARGV[3 * i - 1] == '' then
+    redis.call('DEL', name)
+    out[i] = false
+  else
+    redis.call('SET', name, ARGV[3 * i - 1], 'PX', ARGV[3 * i])
+    out[i] = false
+  end
+end
+return out";
+
+static COMPARE_AND_SET: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT));
+
+/// Where the server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A host name or address, and a port.
+    Tcp(String, u16),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// A server of Redis or Valkey.
+pub struct Redis {
+    place: Place,
+    client: Client,
+}
+
+impl Redis {
+    /// The server at `place`, with the number of the database, and user and password if it wants them.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] when this is not a valid address.
+    pub fn new(
+        place: Place,
+        database: u32,
+        user: Option<&str>,
+        password: Option<&str>,
+    ) -> Result<Self, ServerError> {
+        let mut settings = RedisConnectionInfo::default()
+            .set_db(database.into())
+            .set_skip_set_lib_name();
+        if let Some(user) = user {
+            settings = settings.set_username(user);
+        }
+        if let Some(password) = password {
+            settings = settings.set_password(password);
+        }
+        let address = match &place {
+            Place::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
+            Place::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        };
+        let info = address.into_connection_info()?.set_redis_settings(settings);
+        Ok(Self {
+            place,
+            client: Client::open(info)?,
+        })
+    }
+}
+
+impl Server for Redis {
+    fn connect(&self) -> Pending<Arc<dyn Connection>> {
+        let client = self.client.clone();
+        Box::pin(async move {
+            // The callers have deadlines of their own.
+            let config = AsyncConnectionConfig::new()
+                .set_connection_timeout(None)
+                .set_response_timeout(None);
+            let connection = client
+                .get_multiplexed_async_connection_with_config(&config)
+                .await?;
+            let connection: Arc<dyn Connection> = Arc::new(Multiplexed(connection));
+            Ok(connection)
+        })
+    }
+
+    fn address(&self) -> String {
+        match &self.place {
+            Place::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
+            Place::Tcp(host, port) => format!("{host}:{port}"),
+            Place::Unix(path) => path.display().to_string(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redis")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+struct Multiplexed(MultiplexedConnection);
+
+impl Connection for Multiplexed {
+    fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
+        let mut connection = self.0.clone();
+        Box::pin(async move {
+            let mut command = redis::cmd("MGET");
+            for name in &names {
+                command.arg(name.as_bytes());
+            }
+            Ok(command.query_async(&mut connection).await?)
+        })
+    }
+
+    fn write(&self, writes: Vec<Write>) -> Pending<Vec<Written>> {
+        let mut connection = self.0.clone();
+        Box::pin(async move {
+            let mut call = COMPARE_AND_SET.prepare_invoke();
+            for write in &writes {
+                let lifetime = write.lifetime.max(Duration::from_millis(1));
+                call.key(write.name.as_bytes())
+                    .arg(write.read.as_deref().unwrap_or_default())
+                    .arg(write.value.as_deref().unwrap_or_default())
+                    .arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
+            }
+            let others: Vec<Option<Vec<u8>>> = call.invoke_async(&mut connection).await?;
+            let written = |other: Option<Vec<u8>>| match other {
+                None => Written::Done,
+                Some(value) => Written::Other(Some(value).filter(|value| !value.is_empty())),
+            };
+            Ok(others.into_iter().map(written).collect())
+        })
+    }
+
+    fn time(&self) -> Pending<Timestamp> {
+        let mut connection = self.0.clone();
+        Box::pin(async move {
+            let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+            Ok(Timestamp::from_seconds(seconds))
+        })
+    }
+}
+
+impl From<RedisError> for ServerError {
+    fn from(error: RedisError) -> Self {
+        let detail = || error.detail().unwrap_or_default().to_owned();
+        match (error.kind(), error.code()) {
+            (ErrorKind::Server(ServerErrorKind::ReadOnly), _) => Self::ReadOnly,
+            (ErrorKind::Server(ServerErrorKind::BusyLoading), _) => Self::Loading,
+            (ErrorKind::Server(ServerErrorKind::NoPerm), _) => Self::NoPermission(detail()),
+            (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
+                Self::NotAuthenticated
+            }
+            (_, Some("OOM")) => Self::Full,
+            (_, Some("MISCONF")) => Self::DiskFailed,
+            (_, Some("NOREPLICAS")) => Self::NoReplicas,
+            (ErrorKind::Io, _) => Self::Unreachable(error.to_string()),
+            _ if error.is_connection_dropped() => Self::Unreachable(error.to_string()),
+            _ => Self::of_script(&error.to_string()),
+        }
+    }
+}
+
+impl ServerError {
+    /// The error that a script has met, which is only in the text.
+    fn of_script(text: &str) -> Self {
+        let codes = [
+            ("READONLY", Self::ReadOnly),
+            ("OOM", Self::Full),
+            ("MISCONF", Self::DiskFailed),
+            ("NOREPLICAS", Self::NoReplicas),
+            ("NOPERM", Self::NoPermission(text.to_owned())),
+        ];
+        let found = codes.into_iter().find(|(code, _)| text.contains(code));
+        found.map_or_else(|| Self::Other(text.to_owned()), |(_, error)| error)
+    }
+}

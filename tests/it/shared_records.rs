@@ -1,0 +1,351 @@
+//! Several hosts with one memory: daemons and a real server of Redis.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use stargrey::ctl::verbs;
+use stargrey::service::clock::monotonic;
+use tempfile::TempDir;
+
+use crate::support::{Daemon, TestClock, rcpt};
+
+/// How long a test waits before it fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The time at which the tests begin.
+const BEGIN: u64 = 1_800_000_000;
+
+/// The page with the ACL.
+const PAGE: &str = include_str!("../../man/stargrey-shared.7");
+
+/// A server with a port and a socket; killed when dropped.
+struct Redis {
+    directory: TempDir,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("stargrey-redis-")
+            .tempdir()
+            .unwrap();
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        // The user of the manual page, and the tests' own.
+        let acl = PAGE.lines().find(|line| line.starts_with("user stargrey "));
+        let users = format!(
+            "{}\nuser default on nopass ~* +@all\n",
+            acl.expect("the page has the ACL")
+        );
+        fs::write(directory.path().join("users"), users).unwrap();
+        let mut server = Self {
+            directory,
+            port,
+            child: None,
+        };
+        server.run();
+        server
+    }
+
+    fn run(&mut self) {
+        let child = Command::new("redis-server")
+            .args(["--port", &self.port.to_string()])
+            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--unixsocket")
+            .arg(self.socket())
+            .arg("--aclfile")
+            .arg(self.directory.path().join("users"))
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed (make check-deps)");
+        self.child = Some(child);
+        wait_for("the server", || self.cli(&["ping"]).contains("PONG"));
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    /// The output of redis-cli.
+    fn cli(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.socket())
+            .args(arguments)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status();
+        assert!(status.unwrap().success());
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+    let begun = monotonic();
+    while !is_so() {
+        assert!(monotonic().saturating_sub(begun) < PATIENCE, "{what}");
+        thread::park_timeout(Duration::from_millis(10));
+    }
+}
+
+/// A site: hosts, a server, and the clock of all of them.
+struct Site {
+    redis: Redis,
+    clock: TestClock,
+    hosts: Vec<Daemon>,
+    _secret: TempDir,
+}
+
+impl Site {
+    fn start() -> Self {
+        Self::with(
+            &|redis: &Redis| format!("unix:{}", redis.socket().display()),
+            "",
+        )
+    }
+
+    /// A site whose hosts have this in their secret.
+    fn with(url: &dyn Fn(&Redis) -> String, login: &str) -> Self {
+        let redis = Redis::start();
+        let directory = tempfile::tempdir().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let clock = TestClock::at(directory.path(), BEGIN);
+        let secret = directory.path().join("secret");
+        let key = verbs::shared_key().unwrap().text;
+        fs::write(&secret, format!("{key}{login}")).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let url = url(&redis);
+        let host = |name: &str| {
+            let hostname = format!("--hostname={name}");
+            Daemon::start(&options(&url, &secret, &[&hostname, &clock.option()]))
+        };
+        let hosts = vec![host("mx1.example"), host("mx2.example")];
+        let site = Self {
+            redis,
+            clock,
+            hosts,
+            _secret: directory,
+        };
+        site.hosts.iter().for_each(is_sharing);
+        site
+    }
+
+    /// The reply of a host about the mail of a sender.
+    fn ask(&self, host: usize, sender: &str) -> String {
+        self.hosts[host].ask(&rcpt(
+            "mx.sender.example",
+            "203.0.113.7",
+            sender,
+            "joe@x.example",
+        ))
+    }
+
+    /// Waits until the server has so many keys; two are the site's.
+    fn wait_for_keys(&self, keys: usize) {
+        wait_for(&format!("{keys} keys"), || {
+            let size = self.redis.cli(&["dbsize"]);
+            size.trim().parse::<usize>().unwrap() >= keys
+        });
+    }
+}
+
+fn options(url: &str, secret: &Path, more: &[&str]) -> Vec<String> {
+    let mut options = vec![
+        format!("--shared={url}"),
+        format!("--shared-secret={}", secret.display()),
+    ];
+    options.extend(more.iter().map(|option| (*option).to_owned()));
+    options
+}
+
+/// Waits until the last thing that a host has said about sharing is that it works.
+fn is_sharing(host: &Daemon) {
+    host.log_until(|log| {
+        last_state(log).is_some_and(|line| line.contains("records are shared with"))
+    });
+}
+
+/// Waits until the last thing that a host has said about sharing is that it does not work.
+fn is_alone(host: &Daemon) {
+    host.log_until(|log| last_state(log).is_some_and(|line| line.contains("are not shared with")));
+}
+
+fn last_state(log: &str) -> Option<&str> {
+    let mut lines = log.lines().rev();
+    lines.find(|line| line.contains("shared with the other hosts"))
+}
+
+const GREYLISTED: &str = "DEFER_IF_PERMIT 4.2.0 Greylisted";
+const HEADER: &str = "PREPEND X-Greylist: delayed 300 seconds";
+
+#[test]
+fn a_retry_at_another_host_passes_with_the_user_of_the_manual_page_over_tcp() {
+    let url = |redis: &Redis| format!("redis://127.0.0.1:{}/0", redis.port);
+    let login = "user = stargrey\npassword = CHANGE-THIS\n";
+    let site = Site::with(&url, login);
+    assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
+    site.wait_for_keys(3);
+    site.clock.advance(300);
+    assert!(site.ask(1, "ann@sender.example").starts_with(HEADER));
+    let line = "action=pass, reason=triplet found, delay=300, client_name=mx.sender.example";
+    site.hosts[1].log_until(|log| {
+        let mut lines = log.lines();
+        lines.any(|at| at.contains(line) && at.ends_with(", host=mx1.example"))
+    });
+    assert_eq!(site.ask(1, "ann@sender.example"), "DUNNO");
+    let dump = site.redis.cli(&["keys", "*"]);
+    assert!(
+        dump.lines().all(|key| key.starts_with("stargrey:")),
+        "{dump}"
+    );
+    let refused = site.redis.cli(&["acl", "log"]);
+    assert_eq!(refused.trim(), "", "nothing was refused");
+}
+
+#[test]
+fn a_client_that_has_proved_itself_at_one_host_passes_at_another() {
+    let site = Site::start();
+    for n in 0..5 {
+        let sender = format!("s{n}x@sender.example");
+        assert!(site.ask(0, &sender).starts_with(GREYLISTED));
+        site.clock.advance(3600);
+        assert!(site.ask(0, &sender).starts_with("PREPEND"), "{n}");
+    }
+    // The records of five triplets and a client.
+    site.wait_for_keys(8);
+    wait_for("the last count", || {
+        site.ask(1, &format!("y{:?}@sender.example", monotonic())) == "DUNNO"
+    });
+    site.hosts[1].expect_line("reason=client AWL", ", host=mx1.example");
+}
+
+#[test]
+fn whatever_happens_to_the_server_mail_goes_on_and_is_shared_again_afterwards() {
+    let mut site = Site::start();
+    let mut number = 0;
+    let longest = |site: &Site, number: &mut u32| {
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            *number += 1;
+            let begun = monotonic();
+            let answer = site.ask(1, &format!("n{number}x@sender.example"));
+            assert!(answer.starts_with(GREYLISTED), "{answer}");
+            longest = longest.max(monotonic().saturating_sub(begun));
+        }
+        longest
+    };
+    let shares = |site: &Site, number: &mut u32| {
+        site.hosts.iter().for_each(is_sharing);
+        *number += 1;
+        let sender = format!("n{number}x@sender.example");
+        assert!(site.ask(0, &sender).starts_with(GREYLISTED));
+        site.clock.advance(300);
+        // Sooner than the first host has published it, the other would begin anew.
+        thread::park_timeout(Duration::from_millis(500));
+        let answer = site.ask(1, &sender);
+        assert!(answer.starts_with("PREPEND"), "{answer}");
+    };
+    shares(&site, &mut number);
+
+    // It hangs.
+    site.redis.signal("-STOP");
+    assert!(longest(&site, &mut number) < Duration::from_secs(2));
+    is_alone(&site.hosts[1]);
+    assert!(
+        longest(&site, &mut number) < Duration::from_millis(250),
+        "no request waits any more"
+    );
+    site.redis.signal("-CONT");
+    shares(&site, &mut number);
+
+    // It takes no writes, as a replica after a failover.
+    site.redis.cli(&["replicaof", "127.0.0.1", "1"]);
+    longest(&site, &mut number);
+    is_alone(&site.hosts[1]);
+    site.redis.cli(&["replicaof", "no", "one"]);
+    shares(&site, &mut number);
+
+    // Its memory is used up.
+    site.redis.cli(&["config", "set", "maxmemory", "1"]);
+    longest(&site, &mut number);
+    is_alone(&site.hosts[1]);
+    site.redis.cli(&["config", "set", "maxmemory", "0"]);
+    shares(&site, &mut number);
+
+    // It ends, and comes back without its data.
+    site.redis.kill();
+    assert!(longest(&site, &mut number) < Duration::from_secs(1));
+    is_alone(&site.hosts[1]);
+    site.redis.run();
+    shares(&site, &mut number);
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_or_that_has_no_key_is_refused_with_78() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    let run = |url: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+            .args(options(
+                url,
+                &secret,
+                &["--check", "--user=root", "--group=root"],
+            ))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    let cases = [
+        (
+            "key = 00\n",
+            0o600,
+            "1: the key is not 64 hexadecimal digits",
+        ),
+        ("", 0o600, "has no key"),
+        ("", 0o644, "everybody may read it (mode 0644)"),
+    ];
+    for (text, mode, want) in cases {
+        fs::write(&secret, text).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, said) = run("unix:/run/x");
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains(want), "{said}");
+    }
+    fs::write(&secret, verbs::shared_key().unwrap().text).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(run("unix:/run/x").0, Some(0));
+    for url in ["rediss://db.example/", "redis+sentinel://db.example/"] {
+        let (code, said) = run(url);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains("not supported yet"), "{said}");
+    }
+}
