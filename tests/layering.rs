@@ -43,7 +43,7 @@ const RE_EXPORTS: &[&str] = &[
     "control: crate::store::{Page, RestoreError, Row, RowKey}",
     "policy: crate::types::{ListName, Reason}",
     "service: crate::lookup::ZoneState",
-    "service: crate::shared::Status as SharedStatus",
+    "service: crate::shared::{HostState as SharedHostState, Status as SharedStatus}",
 ];
 
 /// The one part of the front ends that may use `control`: those that judge are given the gate alone.

@@ -53,6 +53,13 @@ pub const SHARED_OFF: &str = "off";
 /// `SharedState` while records are shared.
 pub const SHARED_OK: &str = "ok";
 
+/// `SharedHosts` of the Monitor: the host keeps up.
+pub const SHARED_HOST_OK: &str = "ok";
+/// `SharedHosts` of the Monitor: the host has not carried out all acts of administrators yet.
+pub const SHARED_HOST_BEHIND: &str = "behind";
+/// `SharedHosts` of the Monitor: the host has not been there for some minutes.
+pub const SHARED_HOST_AWAY: &str = "away";
+
 /// `Shared` of the Monitor: records that wait to be published.
 pub const SHARED_QUEUED: &str = "queued";
 /// `Shared` of the Monitor: records that there was no room for in the queue.

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use super::sharing::note;
 use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::live_rules::{Addition, has_ended, is_open};
 use crate::service::pattern::{network_of_host, never_matches, normal};
-use crate::store::{Commit, StoreError};
+use crate::shared::{Act, What};
+use crate::store::{Commit, Records, RequestError, StoreError};
 use crate::types::{Span, Timestamp};
 
 /// Maximum number of runtime entries, because each change rebuilds their list.
@@ -116,17 +118,23 @@ impl Control {
             before,
         };
         let now = self.0.trusted_now();
+        let act = self.act(What::Put(entry.clone()));
+        let noted = act.clone();
         self.write(
-            move |records| records.put_entry(&entry),
+            move |records| {
+                records.put_entry(&entry)?;
+                note_act(records, noted.as_ref())
+            },
             Commit::Keep,
             move || live_rules.put(addition, now),
         )
         .await?;
+        self.acted(act.as_ref());
         Ok(put)
     }
 
     /// The entry to add, and the one that it replaces.
-    fn new_entry(
+    pub(super) fn new_entry(
         &self,
         list: ListName,
         pattern: &str,
@@ -198,6 +206,7 @@ impl Control {
     ///
     /// [`ControlError::InFile`] with file and line of a file entry, and [`ControlError::NoSuchEntry`] if there is none.
     pub async fn remove_entry(&self, list: ListName, pattern: &str) -> Result<(), ControlError> {
+        let _alone = self.0.adding.lock().await;
         let pattern = pattern.trim();
         let is_meant = |text: &str| {
             text == pattern || !pattern.starts_with('/') && text.eq_ignore_ascii_case(pattern)
@@ -219,12 +228,27 @@ impl Control {
         let (entry, gone) = (known.clone(), [known]);
         let live_rules = Arc::clone(&self.0.live_rules);
         let now = self.0.trusted_now();
+        let act = self.act(What::Remove(list, entry.text.clone()));
+        let noted = act.clone();
         self.write(
-            move |records| records.remove_entry(list, &entry.text).map(drop),
+            move |records| {
+                records.remove_entry(list, &entry.text)?;
+                note_act(records, noted.as_ref())
+            },
             Commit::Keep,
             move || live_rules.remove(&gone, now),
         )
-        .await
+        .await?;
+        self.acted(act.as_ref());
+        Ok(())
+    }
+}
+
+/// Notes in the journal what an administrator has done, if the other hosts are to do it too.
+fn note_act(records: &mut dyn Records, act: Option<&Act>) -> Result<(), RequestError> {
+    match act {
+        Some(act) => Ok(note(records, |journal| journal.add(act.clone()))?),
+        None => Ok(()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Import of records from another database.
 
-use super::records::bits_of_triplets;
 use super::{Control, ControlError};
 use crate::policy::{
     Client, ClientKey, CountBy, Expiry, Identity, Params, Sleep, SleepChange, Triplet, TripletKey,
@@ -100,7 +99,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str>
         } => {
             let identity = match &parts.identity {
                 Identity::Network(network) => {
-                    fits(*network, bits_of_triplets(*network, params))?.into()
+                    fits(*network, params.bits_of_triplets(*network))?.into()
                 }
                 Identity::Domain(_) if !params.by_domain => {
                     return Err(
@@ -123,7 +122,7 @@ fn job(row: &Row, params: &Params, now: Timestamp) -> Result<Item, &'static str>
                     fits(*network, bits_of_address(*network))?.into()
                 }
                 (Identity::Network(network), CountBy::Subnet) => {
-                    fits(*network, bits_of_triplets(*network, params))?.into()
+                    fits(*network, params.bits_of_triplets(*network))?.into()
                 }
                 (Identity::Domain(_), CountBy::Domain) => client.clone(),
                 (Identity::Domain(_), CountBy::Address | CountBy::Subnet) => {

@@ -14,6 +14,7 @@ mod import;
 mod pause;
 mod records;
 mod restore;
+mod sharing;
 mod statistics;
 
 use std::sync::Arc;
@@ -29,10 +30,11 @@ use crate::store::{Commit, Reader, Records, RequestError, StoreError, StoreRefus
 use crate::types::Prefix;
 use crate::types::sync::Mutex;
 
+pub use crate::policy::{Filter, State};
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
 pub use explain::{Explained, Explanation, StepResult};
 pub use import::Taken;
-pub use records::{Filter, Removed, State};
+pub use records::Removed;
 pub use statistics::{Hour, Statistics};
 
 pub use crate::store::{Page, RestoreError, Row, RowKey};

@@ -3,40 +3,13 @@
 use std::sync::Arc;
 
 use super::{Control, ControlError};
-use crate::policy::{Case, CountBy, Expiry, Identity, Params, Ruleset, Triplet, TripletKey, names};
+use crate::policy::{Case, Expiry, Filter, Identity, Triplet, TripletKey};
 use crate::service::LastClient;
-use crate::shared::Key;
+use crate::shared::{Key, What};
 use crate::store::{Commit, Page, Records, Row, RowKey, Scope, StoreError};
-use crate::types::{ClientIp, Prefix};
 
 /// Maximum number of rows in one transaction: more would delay requests that wait for a commit.
 const BATCH: u32 = 1000;
-
-/// The state of a triplet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Waiting.
-    Waiting,
-    /// Passed.
-    Passed,
-}
-
-/// Selects records. All given conditions must hold.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Filter {
-    /// Of this client or network, or of this domain.
-    pub client: Option<Identity>,
-    /// Of the domain of a client with this verified name, instead of the client's network.
-    pub name: Option<Vec<u8>>,
-    /// Of this sender.
-    pub sender: Option<Vec<u8>>,
-    /// Of this recipient.
-    pub recipient: Option<Vec<u8>>,
-    /// In this state.
-    pub state: Option<State>,
-    /// Waiting triplets that were retried at least once.
-    pub retrying: bool,
-}
 
 /// Numbers of deleted records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,103 +22,19 @@ pub struct Removed {
     pub sleeps: u64,
 }
 
-impl Filter {
-    /// Whether it selects all records.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether it has only a client, so that all records of the client are selected.
-    fn is_about_clients(&self) -> bool {
-        let others = Self {
-            client: None,
-            name: None,
-            ..self.clone()
-        };
-        self.client.is_some() && others.is_empty()
-    }
-
-    /// The filter with the domain of its name instead of network and name; `None` if there is no such domain, so that
-    /// nothing matches.
-    fn resolved(mut self, rules: &Ruleset) -> Option<Self> {
-        if let Some(name) = self.name.take() {
-            let network = self.client.as_ref().and_then(Identity::network);
-            let address = ClientIp::new(network?.address());
-            let domain = names::domain(&name, address, rules);
-            self.client = Some(domain.filter(|_| rules.params.knows_domains())?.into());
+/// Whether a filter selects a row.
+fn selects(filter: &Filter, row: &Row) -> bool {
+    match row {
+        Row::Triplet { key, record } => {
+            let parts = match key {
+                RowKey::Plain(parts) => Some(parts),
+                RowKey::Hashed(_) => None,
+            };
+            filter.wants_triplet(parts, record)
         }
-        Some(self)
+        Row::Client { record, .. } => filter.wants_client(record),
+        Row::Sleep { .. } => true,
     }
-
-    /// The key, if the filter has all three parts of one triplet.
-    fn key(&self, params: &Params) -> Option<TripletKey> {
-        if let Identity::Network(client) = self.client.as_ref()?
-            && client.length() < bits_of_triplets(*client, params)
-        {
-            return None;
-        }
-        let (sender, recipient) = (self.sender.as_ref()?, self.recipient.as_ref()?);
-        Some(TripletKey::new(
-            self.of_triplets(params)?,
-            sender,
-            recipient,
-        ))
-    }
-
-    /// The client as in the keys of triplets; a wider network is unchanged.
-    fn of_triplets(&self, params: &Params) -> Option<Identity> {
-        self.client.as_ref().map(|client| match client {
-            Identity::Network(client) => network_of_triplets(*client, params).into(),
-            Identity::Domain(_) => client.clone(),
-        })
-    }
-
-    /// The client as in the keys of the auto-whitelist.
-    fn of_counts(&self, params: &Params) -> Option<Identity> {
-        match params.count_by {
-            CountBy::Address | CountBy::Domain => self.client.clone(),
-            CountBy::Subnet => self.of_triplets(params),
-        }
-    }
-
-    fn wants(&self, row: &Row) -> bool {
-        let Row::Triplet { key, record } = row else {
-            return true;
-        };
-        let (state, retried) = match record {
-            Triplet::Waiting {
-                retries, counted, ..
-            } => (State::Waiting, *retries > 0 || *counted > 0),
-            Triplet::Passed { .. } => (State::Passed, false),
-        };
-        let by_record =
-            self.state.is_none_or(|wanted| wanted == state) && (retried || !self.retrying);
-        let RowKey::Plain(parts) = key else {
-            return by_record;
-        };
-        let sender_of =
-            |sender: &[u8]| TripletKey::new(parts.identity.clone(), sender, &parts.recipient);
-        by_record
-            && (self.sender.as_ref()).is_none_or(|sender| sender_of(sender) == parts.key())
-            && (self.recipient.as_ref())
-                .is_none_or(|recipient| recipient.eq_ignore_ascii_case(&parts.recipient))
-    }
-}
-
-/// The prefix length of triplets.
-pub(super) fn bits_of_triplets(client: Prefix, params: &Params) -> u8 {
-    if client.address().is_ipv4() {
-        params.ipv4_bits
-    } else {
-        params.ipv6_bits
-    }
-}
-
-/// The network of a client's triplets; a wider one is unchanged.
-fn network_of_triplets(client: Prefix, params: &Params) -> Prefix {
-    let bits = bits_of_triplets(client, params);
-    Prefix::masked(client.address(), client.length().min(bits))
 }
 
 impl Control {
@@ -187,7 +76,7 @@ impl Control {
         };
         let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
         let page = self
-            .read(move |reader| reader.page(&scope, &after, most, &|row| filter.wants(row)))
+            .read(move |reader| reader.page(&scope, &after, most, &|row| selects(&filter, row)))
             .await?;
         if asks_for_text && page.rows.iter().any(is_hashed) {
             return Err(ControlError::Hashed);
@@ -204,7 +93,10 @@ impl Control {
             Row::Triplet { key, record }
         });
         Ok(Page {
-            rows: row.into_iter().filter(|row| filter.wants(row)).collect(),
+            rows: row
+                .into_iter()
+                .filter(|row| selects(&filter, row))
+                .collect(),
             next: None,
         })
     }
@@ -220,11 +112,31 @@ impl Control {
         if filter.is_empty() && !everything {
             return Err(ControlError::EmptyFilter);
         }
-        let rules = self.0.rules();
-        let params = rules.params;
-        let Some(filter) = filter.resolved(&rules) else {
+        let filter = if everything {
+            Filter::default()
+        } else {
+            filter
+        };
+        let Some(filter) = filter.resolved(&self.0.rules()) else {
             return Ok(Removed::default());
         };
+        let begun_by = Some(self.0.now());
+        let for_all = Filter {
+            begun_by,
+            ..filter.clone()
+        };
+        if let Some(act) = self.act(What::Forget(for_all)) {
+            let noted = act.clone();
+            self.change_journal(move |journal| journal.add(noted))
+                .await?;
+            self.acted(Some(&act));
+        }
+        self.forget_selected(filter).await
+    }
+
+    /// Deletes the records that a filter selects; all of them if it is empty.
+    pub(super) async fn forget_selected(&self, filter: Filter) -> Result<Removed, ControlError> {
+        let params = self.0.rules().params;
         if let Some(key) = filter.key(&params) {
             let found = self.one(key.clone(), filter).await?;
             let Some(row) = found.rows.first() else {
@@ -250,9 +162,12 @@ impl Control {
             identity,
         };
         let mut removed = Removed::default();
-        if everything {
-            self.forget_in(Scope::ALL, Filter::default(), &mut removed)
-                .await?;
+        let of_clients = Filter {
+            begun_by: filter.begun_by,
+            ..Filter::default()
+        };
+        if filter.is_empty() {
+            self.forget_in(Scope::ALL, filter, &mut removed).await?;
         } else {
             let of_triplets = scope(true, false, filter.of_triplets(&params));
             let counted = filter.of_counts(&params);
@@ -260,8 +175,7 @@ impl Control {
             self.forget_in(of_triplets, filter, &mut removed).await?;
             if let Some(counted) = counted {
                 let clients = scope(false, true, Some(counted));
-                self.forget_in(clients, Filter::default(), &mut removed)
-                    .await?;
+                self.forget_in(clients, of_clients, &mut removed).await?;
             }
         }
         self.count_whitelisted().await?;
@@ -281,7 +195,7 @@ impl Control {
             let page = self
                 .read(move |reader| {
                     let most = usize::try_from(BATCH).unwrap_or(usize::MAX);
-                    reader.page(&scope, &from, most, &|row| wanted.wants(row))
+                    reader.page(&scope, &from, most, &|row| selects(&wanted, row))
                 })
                 .await?;
             let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
@@ -323,7 +237,7 @@ impl Control {
         let (now, expiry) = self.0.time();
         let params = self.0.rules().params;
         let client = match client {
-            Identity::Network(client) => network_of_triplets(client, &params).into(),
+            Identity::Network(client) => params.network_of_triplets(client).into(),
             Identity::Domain(_) if !params.by_domain => return Err(ControlError::NotByDomain),
             Identity::Domain(_) => client,
         };

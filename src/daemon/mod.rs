@@ -31,6 +31,7 @@ use crate::config::{
     LogSettings, Options, ParseOutcome, STATE_DIRECTORY, SYSLOG_NAME, Settings, SocketSettings,
     SyncMode, TimeSource, UnitOptions, Verbosity,
 };
+use crate::control::Control;
 use crate::frontend::{self, Protocol};
 use crate::policy::Ruleset;
 use crate::service::Gate;
@@ -155,7 +156,9 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     let started = Gate::start(rules, Box::new(opener.clone()), clock)?;
     started.gate.set_list_errors(list_errors);
     started.gate.set_lookups(lookups::new(&settings.lookup));
-    sharing::start(&started.gate, settings, &params)?;
+    let control = Control::new(started.internals.clone());
+    sharing::start(&control, settings, &params)?;
+    drop(control);
     let sockets = inherited.into_iter().chain(bound).collect();
     let served = run::run(sockets, started, settings, descriptors);
     drop(opener);

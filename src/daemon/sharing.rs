@@ -2,12 +2,16 @@
 
 use super::failure::Failure;
 use crate::config::{Settings, SharedPlace, TimeSource};
+use crate::control::Control;
 use crate::policy::Params;
-use crate::service::Gate;
-use crate::shared::{Me, Place, Redis, Server, Shared, Site};
+use crate::shared::{Me, Place, Redis, Server, Shared};
 
-/// Shares the records of the gate, if the options say so.
-pub(super) fn start(gate: &Gate, settings: &Settings, params: &Params) -> Result<(), Failure> {
+/// Shares the records of the gate and the acts of its administrators, if the options say so.
+pub(super) fn start(
+    control: &Control,
+    settings: &Settings,
+    params: &Params,
+) -> Result<(), Failure> {
     let Some(options) = &settings.shared else {
         return Ok(());
     };
@@ -25,11 +29,11 @@ pub(super) fn start(gate: &Gate, settings: &Settings, params: &Params) -> Result
     })?);
     let me = Me {
         name: options.hostname.clone(),
-        site: Site::new(params),
+        params: *params,
         compares_clocks: settings.process.time == TimeSource::System,
     };
     let shared = Shared::new(&secret.key, me, server.as_ref());
-    let started = gate.share(shared, server);
+    let started = control.share(shared, server);
     started.map_err(|source| Failure::System {
         what: "starting threads",
         source,

@@ -33,6 +33,7 @@ mod dns_lists;
 mod domain;
 mod ere;
 mod evidence;
+mod filter;
 pub mod greylist;
 mod identity;
 mod keys;
@@ -70,6 +71,7 @@ pub use dns_lists::{
 };
 pub use domain::{Domain, is_host_name};
 pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};
+pub use filter::{Filter, State};
 pub use greylist::Triplet;
 pub use identity::Identity;
 pub use keys::{ClientKey, TripletKey, TripletParts};

@@ -27,7 +27,7 @@ use super::worker::{self, Progress, Pulse, QUEUE, Worker};
 use super::write_behind::WriteBehind;
 use crate::lookup::{Lookups, ZoneState};
 use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
-use crate::shared::{self, Server, Shared};
+use crate::shared::{self, Administration, Server, Shared};
 use crate::store::{Opener, PrivacyError};
 use crate::types::sync::RwLock;
 use crate::types::{Reply, Timestamp};
@@ -206,9 +206,15 @@ impl Gate {
     /// # Errors
     ///
     /// When the thread for that cannot be started.
-    pub fn share(&self, shared: Shared, server: Box<dyn Server>) -> io::Result<()> {
+    pub fn share(
+        &self,
+        shared: Shared,
+        server: Box<dyn Server>,
+        administration: Arc<dyn Administration>,
+    ) -> io::Result<()> {
         let local = Arc::new(LocalRecords::new(&self.0));
-        self.0.shared.get_or_init(|| shared).start(server, local)
+        let shared = self.0.shared.get_or_init(|| shared);
+        shared.start(server, local, administration)
     }
 
     /// How records are shared with the other hosts; `None` if they are not.

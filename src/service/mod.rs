@@ -48,6 +48,6 @@ pub use state::Status;
 pub use triplet_counts::DELAY_CLASSES;
 
 pub use crate::lookup::ZoneState;
-pub use crate::shared::Status as SharedStatus;
+pub use crate::shared::{HostState as SharedHostState, Status as SharedStatus};
 pub(crate) use stats::Change;
 pub use stats::{Counts, Totals};

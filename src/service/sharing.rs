@@ -6,9 +6,10 @@ use tokio::sync::oneshot;
 
 use super::internals::Inner;
 use super::worker::{AdminTask, Message};
-use crate::policy::{Case, Expiry};
+use crate::policy::{Case, ClientKey, Expiry};
 use crate::shared::{Change, Key, Local, LocalState, Record};
-use crate::store::{Commit, Records, StoreError};
+use crate::store::{Commit, Note, Records, RequestError, Row, RowKey, Scope, StoreError};
+use crate::types::Timestamp;
 
 /// The records of the gate. Does not keep the gate alive.
 pub(super) struct LocalRecords(Weak<Inner>);
@@ -16,6 +17,25 @@ pub(super) struct LocalRecords(Weak<Inner>);
 impl LocalRecords {
     pub(super) fn new(inner: &Arc<Inner>) -> Self {
         Self(Arc::downgrade(inner))
+    }
+
+    /// Runs a job in a transaction of the writer thread.
+    fn write(
+        &self,
+        mut job: impl FnMut(&mut dyn Records) -> Result<(), StoreError> + Send + 'static,
+    ) -> Change {
+        let (done, is_done) = oneshot::channel();
+        let task = AdminTask {
+            body: Box::new(move |records| Ok(job(records)?)),
+            end: Commit::Keep,
+            then: Box::new(|| {}),
+            done,
+        };
+        let is_queued = self.0.upgrade().is_some_and(|inner| {
+            let queued = inner.queue.try_send(Message::AdminTask(Box::new(task)));
+            queued.is_ok()
+        });
+        Box::pin(async move { is_queued && matches!(is_done.await, Ok(Ok(()))) })
     }
 }
 
@@ -37,27 +57,67 @@ impl Local for LocalRecords {
     }
 
     fn learn(&self, learned: Vec<(Key, Record)>) -> Change {
-        let (done, is_done) = oneshot::channel();
-        let task = AdminTask {
-            body: Box::new(move |records| {
-                for (key, better) in &learned {
-                    merge(records, key, *better)?;
-                }
-                Ok(())
-            }),
-            end: Commit::Keep,
-            then: Box::new(|| {}),
-            done,
-        };
-        let is_queued = self.0.upgrade().is_some_and(|inner| {
-            let queued = inner.queue.try_send(Message::AdminTask(Box::new(task)));
-            queued.is_ok()
+        self.write(move |records| {
+            let mut learned = learned.iter();
+            learned.try_for_each(|(key, better)| merge(records, key, *better))
+        })
+    }
+    fn page(
+        &self,
+        after: &[u8],
+        since: Timestamp,
+        most: usize,
+    ) -> Option<(Vec<Key>, Option<Vec<u8>>)> {
+        self.0.upgrade()?.shared_page(after, since, most).ok()
+    }
+
+    fn sent_until(&self) -> Timestamp {
+        let note = self.0.upgrade().and_then(|inner| {
+            let note = inner.state.read(|reader| reader.note(Note::SentUntil));
+            note.ok().flatten()
         });
-        Box::pin(async move { is_queued && matches!(is_done.await, Ok(Ok(()))) })
+        let seconds = note.and_then(|note| note.try_into().ok().map(u64::from_be_bytes));
+        Timestamp::from_seconds(seconds.unwrap_or_default())
+    }
+
+    fn set_sent_until(&self, time: Timestamp) -> Change {
+        let note = time.seconds().to_be_bytes();
+        self.write(move |records| records.put_note(Note::SentUntil, Some(&note)))
     }
 }
 
 impl Inner {
+    /// The keys of a page of records.
+    fn shared_page(
+        &self,
+        after: &[u8],
+        since: Timestamp,
+        most: usize,
+    ) -> Result<(Vec<Key>, Option<Vec<u8>>), RequestError> {
+        let scope = Scope {
+            sleeps: false,
+            ..Scope::ALL
+        };
+        let reader = self.state.reader()?;
+        let page = reader.page(&scope, after, most, &|row| match row {
+            Row::Triplet { record, .. } => record.last() >= since,
+            Row::Client { record, .. } => record.last >= since,
+            Row::Sleep { .. } => false,
+        })?;
+        let keys = page.rows.into_iter().filter_map(|row| match row {
+            Row::Triplet {
+                key: RowKey::Plain(parts),
+                ..
+            } => Some(Key::Triplet(parts.key())),
+            Row::Client {
+                key: RowKey::Plain(identity),
+                ..
+            } => Some(Key::Client(ClientKey::new(identity))),
+            Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => None,
+        });
+        Ok((keys.collect(), page.next))
+    }
+
     /// The record of a key, with what is not written yet.
     fn shared_record(&self, key: &Key) -> Result<Option<Record>, StoreError> {
         let case = match key.clone() {

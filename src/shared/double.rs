@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::seal::Name;
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
@@ -30,6 +31,8 @@ pub(crate) struct Double {
     values: Arc<Mutex<HashMap<Name, Vec<u8>>>>,
     now: Arc<Mutex<Timestamp>>,
     behaviour: Arc<Mutex<Behaviour>>,
+    /// Replies to reads over this network.
+    reads: Arc<AtomicUsize>,
 }
 
 impl Double {
@@ -37,12 +40,18 @@ impl Double {
     pub(crate) fn over_another_network(&self) -> Self {
         Self {
             behaviour: Arc::default(),
+            reads: Arc::default(),
             ..self.clone()
         }
     }
 
     pub(crate) fn set(&self, behaviour: Behaviour) {
         *self.behaviour.lock() = behaviour;
+    }
+
+    /// How often this network was read over.
+    pub(crate) fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_time(&self, now: Timestamp) {
@@ -101,6 +110,7 @@ impl Server for Double {
 
 impl Connection for Double {
     fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.reply(false, move |server| {
             let values = server.values.lock();
             names.iter().map(|name| values.get(name).cloned()).collect()

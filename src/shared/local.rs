@@ -2,8 +2,9 @@
 
 use std::pin::Pin;
 
+use super::acts::{Act, Cursor, Journal};
 use super::record::{Key, Record};
-use crate::policy::Params;
+use crate::policy::{Added, Params};
 use crate::types::Timestamp;
 
 /// The state of the host.
@@ -30,4 +31,34 @@ pub trait Local: Send + Sync {
 
     /// Merges these into the host's records, if they are still there; yields whether that was done.
     fn learn(&self, records: Vec<(Key, Record)>) -> Change;
+
+    /// The keys of at most `most` records that were seen since `since`, and where the next ones begin; `after` is empty
+    /// for the first, and there is no next after the last. `None` if they cannot be read.
+    fn page(
+        &self,
+        after: &[u8],
+        since: Timestamp,
+        most: usize,
+    ) -> Option<(Vec<Key>, Option<Vec<u8>>)>;
+
+    /// The time until which all records were published.
+    fn sent_until(&self) -> Timestamp;
+
+    /// Notes the time until which all records were published.
+    fn set_sent_until(&self, time: Timestamp) -> Change;
+}
+
+/// What the background task does for the administrators of other hosts.
+pub trait Administration: Send + Sync {
+    /// What was carried out, and what is to be appended; `None` if that cannot be read.
+    fn journal(&self) -> Option<Journal>;
+
+    /// The entries that administrators have added.
+    fn entries(&self) -> Vec<Added>;
+
+    /// Carries out an act, and notes its place in the log.
+    fn carry_out(&self, act: Option<Act>, done: Option<Cursor>) -> Change;
+
+    /// Notes that an act of this host is in the log.
+    fn appended(&self, act: Act) -> Change;
 }

@@ -29,10 +29,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod act_log;
+mod acts;
 #[cfg(test)]
 pub(crate) mod double;
 mod link;
 mod local;
+
+mod pass;
 mod publish;
 mod queue;
 mod record;
@@ -52,24 +56,27 @@ use std::time::Duration;
 use tokio::runtime;
 
 pub use self::redis::{Place, Redis};
+pub use acts::{Act, Cursor, Journal, MOST_ACTS, What};
 pub use link::{DEADLINE, MOST_ASKED};
-pub use local::{Change, Local, LocalState};
+pub use local::{Administration, Change, Local, LocalState};
 pub use queue::MOST_QUEUED;
 pub use record::{Key, Record};
 pub use seal::{KEY_LENGTH, Name};
 pub use server::{Connection, Pending, Server, ServerError, Write, Written};
-pub use site::Site;
 
-use crate::policy::{Case, Changes, Host, SharedRecords, StoredRecords, Triplet};
-use crate::types::sync::RwLock;
+use crate::policy::{Case, Changes, Host, Params, SharedRecords, StoredRecords, Triplet};
+use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Span, Timestamp};
 use link::Link;
 use publish::Published;
 use queue::Queue;
 use record::Stored;
 use seal::{Kind, Opened, Seal};
-use site::{KnownHost, read_hosts};
+use site::{KnownHost, Site, read_hosts};
 use work::Work;
+
+/// Time without a sign of a host after which it is away.
+const AWAY: Span = Span::from_seconds(180);
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
@@ -87,7 +94,19 @@ pub(crate) struct Inner {
     queue: Queue,
     /// Keys that are being published.
     in_flight: AtomicUsize,
-    hosts: RwLock<HashMap<Host, Arc<str>>>,
+    hosts: RwLock<HashMap<Host, KnownHost>>,
+    /// The end of the log of acts, and the last act that was carried out here.
+    head: Mutex<Cursor>,
+    done: Mutex<Cursor>,
+    /// Whether the other hosts do not know that yet.
+    has_caught_up: AtomicBool,
+    /// Whether there are acts to append.
+    has_acts: AtomicBool,
+    /// Whether a pass over the records is to begin.
+    wants_pass: AtomicBool,
+    /// The deletions of records.
+    forgotten: RwLock<Vec<Act>>,
+    params: Params,
     /// Whether the clock is compared with the server's: not if it is a test's.
     compares_clocks: bool,
     /// Seconds by which the clocks are apart.
@@ -95,6 +114,8 @@ pub(crate) struct Inner {
     asked: AtomicU64,
     answered: AtomicU64,
     published: AtomicU64,
+    /// How many keys there had been no room for when the last pass was considered.
+    passed_over: AtomicU64,
     learned: AtomicU64,
     /// Whether a forged value was logged.
     has_logged: AtomicBool,
@@ -119,8 +140,21 @@ pub struct Status {
     pub answered: u64,
     /// Records published since the start.
     pub published: u64,
+    /// The other hosts, and whether they keep up.
+    pub hosts: Vec<(String, HostState)>,
     /// Records that have become better by those of other hosts while they were published.
     pub learned: u64,
+}
+
+/// Whether another host of the site keeps up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostState {
+    /// It does.
+    Ok,
+    /// It has not carried out all acts of administrators yet.
+    Behind,
+    /// It has not been there for some minutes.
+    Away,
 }
 
 /// What a host is to the others.
@@ -129,7 +163,7 @@ pub struct Me {
     /// Its name.
     pub name: String,
     /// How it makes records.
-    pub site: Site,
+    pub params: Params,
     /// Whether its clock is compared with the server's.
     pub compares_clocks: bool,
 }
@@ -142,16 +176,24 @@ impl Shared {
             seal: Seal::new(secret),
             me: Host::of(&me.name),
             name: me.name.into(),
-            site: me.site,
+            site: Site::new(&me.params),
             link: Link::new(server.address()),
             queue: Queue::default(),
             in_flight: AtomicUsize::new(0),
             hosts: RwLock::default(),
+            head: Mutex::default(),
+            done: Mutex::default(),
+            has_caught_up: AtomicBool::new(false),
+            has_acts: AtomicBool::new(false),
+            wants_pass: AtomicBool::new(false),
+            forgotten: RwLock::default(),
+            params: me.params,
             compares_clocks: me.compares_clocks,
             apart: AtomicU64::new(0),
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             published: AtomicU64::new(0),
+            passed_over: AtomicU64::new(0),
             learned: AtomicU64::new(0),
             has_logged: AtomicBool::new(false),
         }))
@@ -162,7 +204,12 @@ impl Shared {
     /// # Errors
     ///
     /// When the thread or its runtime cannot be started.
-    pub fn start(&self, server: Box<dyn Server>, local: Arc<dyn Local>) -> io::Result<()> {
+    pub fn start(
+        &self,
+        server: Box<dyn Server>,
+        local: Arc<dyn Local>,
+        administration: Arc<dyn Administration>,
+    ) -> io::Result<()> {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -170,6 +217,7 @@ impl Shared {
             shared: Arc::clone(&self.0),
             server,
             local,
+            administration,
         };
         let thread = thread::Builder::new().name("shared".to_owned());
         thread.spawn(move || runtime.block_on(work.run()))?;
@@ -245,6 +293,20 @@ impl Shared {
         self.0.queue.add([key]);
     }
 
+    /// This host.
+    #[must_use]
+    pub fn me(&self) -> Host {
+        self.0.me
+    }
+
+    /// Notes an act that an administrator has done here: it is appended to the log, and records that it has deleted
+    /// are not asked for any more.
+    pub fn note_act(&self, act: &Act) {
+        self.0.note_forgotten(act);
+        self.0.has_acts.store(true, Ordering::Relaxed);
+        self.0.queue.wake.notify_one();
+    }
+
     /// The name of a host.
     #[must_use]
     pub fn host(&self, host: Host) -> Arc<str> {
@@ -267,6 +329,7 @@ impl Shared {
             asked: shared.asked.load(Ordering::Relaxed),
             answered: shared.answered.load(Ordering::Relaxed),
             published: shared.published.load(Ordering::Relaxed),
+            hosts: shared.host_states(),
             learned: shared.learned.load(Ordering::Relaxed),
         }
     }
@@ -282,7 +345,17 @@ impl Inner {
                 "the shared server has a record that no host with this --shared-secret has written; ignoring this and others"
             );
         }
-        stored
+        let is_forgotten = |record: &Record| {
+            let forgotten = self.forgotten.read();
+            let params = &self.params;
+            forgotten
+                .iter()
+                .any(|act| act.has_forgotten(key, record, params))
+        };
+        match stored {
+            Stored::Known(record, _) if is_forgotten(&record) => Stored::Absent,
+            Stored::Known(..) | Stored::Absent | Stored::Unknown => stored,
+        }
     }
 
     /// The name of a host.
@@ -291,10 +364,8 @@ impl Inner {
             return Arc::clone(&self.name);
         }
         let hosts = self.hosts.read();
-        hosts
-            .get(&host)
-            .cloned()
-            .unwrap_or_else(|| "another host".into())
+        let known = hosts.get(&host).map(|known| known.name.as_str());
+        known.unwrap_or("another host").into()
     }
 
     /// Learns the names of hosts that are not known yet, from the value that has them.
@@ -309,7 +380,18 @@ impl Inner {
             publishers.all(|host| host == self.me || known.contains_key(&host))
         };
         if !are_known && let Some(body) = self.body(name, value) {
-            self.set_hosts(&read_hosts(body));
+            self.set_hosts(read_hosts(body));
+        }
+    }
+
+    /// Refuses a value of the site that a later version has written: it must not be overwritten.
+    fn expect_known(&self, name: &Name, value: Option<&[u8]>) -> Result<(), ServerError> {
+        match value.map(|value| self.seal.open(name, value)) {
+            Some(Opened::Unknown) => Err(ServerError::Other(
+                "a host with a later version of stargreyd has written there; upgrade this one"
+                    .to_owned(),
+            )),
+            Some(Opened::Body(_) | Opened::Forged) | None => Ok(()),
         }
     }
 
@@ -321,11 +403,74 @@ impl Inner {
         }
     }
 
-    fn set_hosts(&self, known: &[KnownHost]) {
-        let names = known
-            .iter()
-            .map(|known| (known.host, known.name.as_str().into()));
-        *self.hosts.write() = names.collect();
+    fn set_hosts(&self, known: Vec<KnownHost>) {
+        let by_host = known.into_iter().map(|known| (known.host, known));
+        *self.hosts.write() = by_host.collect();
+    }
+
+    fn set_head(&self, head: Cursor) {
+        *self.head.lock() = head;
+    }
+
+    /// The last act that was carried out here.
+    fn done(&self) -> Cursor {
+        *self.done.lock()
+    }
+
+    fn set_done(&self, done: Cursor) {
+        let before = std::mem::replace(&mut *self.done.lock(), done);
+        if before != done {
+            self.has_caught_up.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the other hosts are to be told what was carried out here.
+    fn has_caught_up(&self) -> bool {
+        self.has_caught_up.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a pass over the records is to begin; `dropped` is the number of keys without room when the queue was read.
+    fn is_pass_wanted(&self, dropped: u64) -> bool {
+        let known = self.passed_over.swap(dropped, Ordering::Relaxed);
+        self.wants_pass.load(Ordering::Relaxed) || known != dropped
+    }
+
+    /// Remembers a deletion of records.
+    fn note_forgotten(&self, act: &Act) {
+        if let What::Forget(_) = act.what {
+            let mut forgotten = self.forgotten.write();
+            if !forgotten.contains(act) {
+                let excess = forgotten.len().saturating_sub(MOST_ACTS - 1);
+                forgotten.drain(..excess);
+                forgotten.push(act.clone());
+            }
+        }
+    }
+
+    /// The other hosts.
+    fn host_states(&self) -> Vec<(String, HostState)> {
+        let head = *self.head.lock();
+        let hosts = self.hosts.read();
+        let latest = hosts
+            .values()
+            .map(|known| known.seen)
+            .max()
+            .unwrap_or_default();
+        let others = hosts.values().filter(|known| known.host != self.me);
+        let mut states: Vec<(String, HostState)> = others
+            .map(|known| {
+                let state = if latest.since(known.seen) > AWAY {
+                    HostState::Away
+                } else if known.done != head {
+                    HostState::Behind
+                } else {
+                    HostState::Ok
+                };
+                (known.name.clone(), state)
+            })
+            .collect();
+        states.sort_by(|one, other| one.0.cmp(&other.0));
+        states
     }
 
     fn set_apart(&self, apart: Span) {

@@ -45,6 +45,10 @@ pub(super) enum Kind {
     Site = 3,
     /// The hosts of the site.
     Hosts = 4,
+    /// The end of the log of acts.
+    Head = 5,
+    /// An act, by its place in the log.
+    Act = 6,
 }
 
 /// A value of the server, or of another program.

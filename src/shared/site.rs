@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! site  = host:4 *( option "=" value LF )       ; the options of the host that wrote it
-//! hosts = *( host:4 seen:8 length:1 name )
+//! hosts = *( host:4 seen:8 done:16 length:1 name )   ; done: the last act that the host has carried out
 //! ```
 //!
 //! Records of hosts that mask networks differently, or count clients differently, would never meet. The site is written
@@ -11,6 +11,7 @@
 
 use std::time::Duration;
 
+use super::acts::Cursor;
 use crate::policy::{CountBy, Host, Params};
 use crate::types::Timestamp;
 
@@ -28,12 +29,12 @@ const LONGEST_NAME: usize = 253;
 
 /// How a host makes records.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Site(Vec<(&'static str, String)>);
+pub(super) struct Site(Vec<(&'static str, String)>);
 
 impl Site {
     /// That of a host with these parameters.
     #[must_use]
-    pub fn new(params: &Params) -> Self {
+    pub(super) fn new(params: &Params) -> Self {
         let count_by = match params.count_by {
             CountBy::Address => "address",
             CountBy::Subnet => "subnet",
@@ -79,6 +80,8 @@ pub(super) struct KnownHost {
     pub(super) host: Host,
     /// When it was last there, by its clock.
     pub(super) seen: Timestamp,
+    /// The last act that it has carried out.
+    pub(super) done: Cursor,
     pub(super) name: String,
 }
 
@@ -103,11 +106,13 @@ pub(super) fn read_hosts(mut body: &[u8]) -> Vec<KnownHost> {
 fn read_host(body: &[u8]) -> Option<(KnownHost, &[u8])> {
     let (host, rest) = body.split_first_chunk()?;
     let (seen, rest) = rest.split_first_chunk()?;
+    let (done, rest) = Cursor::read(rest)?;
     let (length, rest) = rest.split_first()?;
     let (name, rest) = rest.split_at_checked(usize::from(*length))?;
     let known = KnownHost {
         host: Host(u32::from_be_bytes(*host)),
         seen: Timestamp::from_seconds(u64::from_be_bytes(*seen)),
+        done,
         name: String::from_utf8_lossy(name).into_owned(),
     };
     Some((known, rest))
@@ -127,6 +132,7 @@ pub(super) fn hosts_with(mut hosts: Vec<KnownHost>, me: KnownHost) -> Vec<u8> {
         let name = name.get(..name.len().min(LONGEST_NAME)).unwrap_or_default();
         body.extend_from_slice(&known.host.0.to_be_bytes());
         body.extend_from_slice(&known.seen.seconds().to_be_bytes());
+        body.extend_from_slice(&known.done.encode());
         body.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
         body.extend_from_slice(name);
     }
@@ -158,6 +164,10 @@ mod tests {
         let known = |name: &str, seen: u64| KnownHost {
             host: Host::of(name),
             seen: Timestamp::from_seconds(seen),
+            done: Cursor {
+                epoch: 1,
+                number: seen,
+            },
             name: name.to_owned(),
         };
         let now = 1_800_000_000;

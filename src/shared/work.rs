@@ -8,8 +8,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Inner;
-use super::local::{Local, LocalState};
+use super::act_log::LogReader;
+use super::local::{Administration, Local, LocalState};
+use super::pass::Pass;
 use super::publish::{BATCH, publish};
+use super::record::Key;
 use super::seal::{Kind, Name};
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, KnownHost, SITE_LIFETIME, hosts_with, read_hosts};
@@ -19,16 +22,23 @@ use crate::types::{Span, Timestamp};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time between two rounds while nothing is to be published.
-const IDLE: Duration = Duration::from_secs(1);
+const IDLE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 
 /// How long keys are gathered before they are published.
-const GATHERING: Duration = Duration::from_millis(50);
+const GATHERING: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
 
 /// Time until the next attempt to connect, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+const RETRY: (Duration, Duration) = if cfg!(test) {
+    (Duration::from_millis(5), Duration::from_millis(20))
+} else {
+    (Duration::from_millis(500), Duration::from_secs(5))
+};
 
 /// Time between two checks of the clock and of the site.
 const CHECK: Duration = Duration::from_secs(60);
+
+/// Time between two notes of what was sent.
+const NOTE: Span = Span::from_seconds(60);
 
 /// Exchanges under way at the same time.
 const MOST_BATCHES: usize = 8;
@@ -67,6 +77,7 @@ pub(super) struct Work {
     pub(super) shared: Arc<Inner>,
     pub(super) server: Box<dyn Server>,
     pub(super) local: Arc<dyn Local>,
+    pub(super) administration: Arc<dyn Administration>,
 }
 
 impl Work {
@@ -103,15 +114,19 @@ impl Work {
         self.check(connection.as_ref(), state).await?;
         link.connected(Arc::clone(&connection));
         let mut checked = Instant::now();
+        let mut reader = LogReader::default();
+        let mut pass = None;
+        self.shared.has_acts.store(true, Ordering::Relaxed);
+        self.shared.wants_pass.store(true, Ordering::Relaxed);
         loop {
             let Some(state) = self.local.state() else {
                 return Ok(None);
             };
-            if checked.elapsed() >= CHECK {
+            if checked.elapsed() >= CHECK || self.shared.has_caught_up() {
                 self.check(connection.as_ref(), state).await?;
                 checked = Instant::now();
             }
-            let published = self.publish_all(&connection, state).await;
+            let published = self.round(&connection, &mut reader, &mut pass, state).await;
             if let Err(error) = &published {
                 link.failed(&connection, error);
             }
@@ -131,17 +146,61 @@ impl Work {
         }
     }
 
+    /// The log first: a host that was away must not publish what has been forgotten meanwhile.
+    async fn round(
+        &self,
+        connection: &Arc<dyn Connection>,
+        reader: &mut LogReader,
+        pass: &mut Option<Pass>,
+        state: LocalState,
+    ) -> Result<(), ServerError> {
+        let is_up_to_date = self.keep_log(connection.as_ref(), reader, state).await?;
+        if !is_up_to_date || !state.may_publish {
+            return Ok(());
+        }
+        let dropped = self.shared.queue.dropped();
+        self.publish_queued(connection, state).await?;
+        if self.shared.is_pass_wanted(dropped) && pass.is_none() {
+            *pass = Some(self.begin_pass(state));
+        }
+        self.step(connection, pass, state).await?;
+        if pass.is_none() {
+            self.note_sent(state).await;
+        }
+        Ok(())
+    }
+
+    /// Notes from time to time that all was sent.
+    async fn note_sent(&self, state: LocalState) {
+        let noted = self.local.sent_until();
+        if state.now.since(noted) >= NOTE && self.shared.queue.len() == 0 {
+            // A change that is made meanwhile is in the queue, but may be older by its clock.
+            self.local
+                .set_sent_until(state.now.before(WARN_APART))
+                .await;
+        }
+    }
+
     /// Publishes all that is queued. What is not published stays in the queue.
-    async fn publish_all(
+    async fn publish_queued(
         &self,
         connection: &Arc<dyn Connection>,
         state: LocalState,
     ) -> Result<(), ServerError> {
-        if !state.may_publish {
-            return Ok(());
-        }
         let in_flight = &self.shared.in_flight;
-        let mut keys = (self.shared.queue).take(|keys| in_flight.store(keys, Ordering::Relaxed));
+        let keys = (self.shared.queue).take(|keys| in_flight.store(keys, Ordering::Relaxed));
+        let failure = self.publish_keys(connection, keys, state).await;
+        in_flight.store(0, Ordering::Relaxed);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Publishes the records of these keys; yields the failure. What is not published is queued.
+    pub(super) async fn publish_keys(
+        &self,
+        connection: &Arc<dyn Connection>,
+        mut keys: Vec<Key>,
+        state: LocalState,
+    ) -> Option<ServerError> {
         let mut failure = None;
         while !keys.is_empty() && failure.is_none() {
             let mut batches = JoinSet::new();
@@ -173,8 +232,7 @@ impl Work {
         if !keys.is_empty() {
             self.shared.queue.add(keys);
         }
-        in_flight.store(0, Ordering::Relaxed);
-        failure.map_or(Ok(()), Err)
+        failure
     }
 
     /// Compares the clock and the options with those of the site.
@@ -184,9 +242,11 @@ impl Work {
         let (site, hosts) = (seal.name(Kind::Site, b""), seal.name(Kind::Hosts, b""));
         let mut values = within(connection.get(vec![site, hosts])).await?.into_iter();
         let (old_site, old_hosts) = (values.next().flatten(), values.next().flatten());
+        self.shared.expect_known(&site, old_site.as_deref())?;
+        self.shared.expect_known(&hosts, old_hosts.as_deref())?;
         let known = self.shared.body(&hosts, old_hosts.as_deref());
         let known = read_hosts(known.unwrap_or_default());
-        self.shared.set_hosts(&known);
+        self.shared.set_hosts(known.clone());
         let body = self.shared.body(&site, old_site.as_deref());
         if let Some(differs) = body.and_then(|body| self.shared.site.difference(body)) {
             let (option, ours, theirs, host) = differs;
@@ -200,6 +260,7 @@ impl Work {
         let me = KnownHost {
             host: self.shared.me,
             seen: state.now,
+            done: self.shared.done(),
             name: self.shared.name.to_string(),
         };
         let write = |name: Name, read, body: Vec<u8>, lifetime| Write {

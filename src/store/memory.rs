@@ -14,9 +14,9 @@ use super::schema::{
     decode_hour, encode_counters, encode_entry, encode_hour, entry_key, stored_key,
 };
 use super::{
-    Commit, Counters, HISTORY, Halves, OpenError, Opener, Page, Reader, RecordCounts, Records,
-    RequestError, Row, RowKey, Scope, StoreError, StoreRefusal, Swept, TransactionBody, Writer,
-    add_up,
+    Commit, Counters, HISTORY, Halves, Note, OpenError, Opener, Page, Reader, RecordCounts,
+    Records, RequestError, Row, RowKey, Scope, StoreError, StoreRefusal, Swept, TransactionBody,
+    Writer, add_up,
 };
 use crate::policy::{
     Added, Case, Client, ClientKey, Identity, ListName, Params, Pause, Sleep, SleepChange,
@@ -44,6 +44,7 @@ struct Tables {
     history: BTreeMap<[u8; 4], Counters>,
     latest: Option<Timestamp>,
     pause: Option<Pause>,
+    notes: BTreeMap<Note, Vec<u8>>,
 }
 
 impl MemoryStore {
@@ -119,6 +120,7 @@ enum Replaced {
     Entry(Vec<u8>, Option<Added>),
     Hour([u8; 4], Option<Counters>),
     Pause(Option<Pause>),
+    Note(Note, Option<Vec<u8>>),
 }
 
 /// Puts a value, or none, under a key; returns what was there.
@@ -174,6 +176,7 @@ impl<'t> Transaction<'t> {
                 Replaced::Entry(key, old) => drop(swap(&mut tables.entries, key, old)),
                 Replaced::Hour(key, old) => drop(swap(&mut tables.history, key, old)),
                 Replaced::Pause(old) => tables.pause = old,
+                Replaced::Note(note, old) => drop(swap(&mut tables.notes, note, old)),
             }
         }
     }
@@ -297,6 +300,16 @@ impl Records for Transaction<'_> {
         Ok(())
     }
 
+    fn note(&self, note: Note) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables.notes.get(&note).cloned())
+    }
+
+    fn put_note(&mut self, note: Note, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let old = swap(&mut self.tables.notes, note, value.map(<[u8]>::to_vec));
+        self.replaced.push(Replaced::Note(note, old));
+        Ok(())
+    }
+
     fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError> {
         encode_counters(counters)?;
         if !counters.is_empty() {
@@ -367,6 +380,10 @@ impl Reader for MemoryStore {
 
     fn entries(&self) -> Result<Vec<Added>, StoreError> {
         Ok(self.tables().entries.values().cloned().collect())
+    }
+
+    fn note(&self, note: Note) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables().notes.get(&note).cloned())
     }
 
     fn pause(&self) -> Result<Option<Pause>, StoreError> {

@@ -49,6 +49,25 @@ pub use unclean::check_database;
 /// How long hourly counters are retained: a year, and a month to compare it with.
 const HISTORY: Span = Span::from_days(400);
 
+/// What the daemon notes besides records. An earlier version ignores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Note {
+    /// The time until which all records were published to the other hosts.
+    SentUntil,
+    /// The acts of administrators that were carried out, and those that the other hosts do not have yet.
+    Acts,
+}
+
+impl Note {
+    /// Its key in the database.
+    pub(crate) const fn key(self) -> &'static [u8] {
+        match self {
+            Self::SentUntil => b"sent-until",
+            Self::Acts => b"acts",
+        }
+    }
+}
+
 /// Counters by name.
 pub type Counters = BTreeMap<String, u64>;
 
@@ -139,6 +158,13 @@ pub trait Reader: Send + Sync {
     ///
     /// [`StoreError`] when it cannot be read.
     fn pause(&self) -> Result<Option<Pause>, StoreError>;
+
+    /// What was noted.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    fn note(&self, note: Note) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The stored counters of the hours from that of `from` to that of `to`, both included, each with the time at
     /// which its hour begins.
@@ -264,6 +290,20 @@ pub trait Records {
     ///
     /// [`StoreError`] when it cannot be stored.
     fn put_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError>;
+
+    /// What was noted.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be read.
+    fn note(&self, note: Note) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Notes something, or nothing any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be stored.
+    fn put_note(&mut self, note: Note, value: Option<&[u8]>) -> Result<(), StoreError>;
 
     /// Adds to the counters of the hour that contains `hour`.
     ///

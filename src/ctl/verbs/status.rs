@@ -9,7 +9,8 @@ use super::statistics::{self, Counters};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, LOOKUPS_CACHED,
     LOOKUPS_UNDER_WAY, MONITOR, SHARED_ANSWERED, SHARED_APART, SHARED_ASKED, SHARED_DROPPED,
-    SHARED_LATENCY, SHARED_OFF, SHARED_OK, SHARED_QUEUED, SINCE, STORE_OK,
+    SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK, SHARED_LATENCY, SHARED_OFF, SHARED_OK,
+    SHARED_QUEUED, SINCE, STORE_OK,
 };
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
@@ -267,6 +268,18 @@ fn shared(properties: &Dict) -> Option<Cell> {
     parts.extend(
         others.map(|(count, what)| format!("{} {what}", counted(count, "record", "records"))),
     );
+    let hosts = properties.words("SharedHosts").unwrap_or_default();
+    let mut others: Vec<String> = hosts
+        .into_iter()
+        .filter_map(|(host, state)| match state.as_str() {
+            SHARED_HOST_OK => None,
+            SHARED_HOST_BEHIND => Some(format!("{host} has not caught up")),
+            SHARED_HOST_AWAY => Some(format!("{host} is away")),
+            other => Some(format!("{host}: {other}")),
+        })
+        .collect();
+    others.sort();
+    parts.extend(others);
     if figure(SHARED_APART) > 0 {
         let apart = span(Span::from_seconds(figure(SHARED_APART)));
         parts.push(format!("clock {apart} from the server's"));

@@ -235,6 +235,7 @@ mod tests {
             recipient: None,
             state: Some(State::Waiting),
             retrying: true,
+            begun_by: None,
         };
         assert_eq!(records_filter(&filter).unwrap(), want);
         assert_eq!(forget_filter(&filter).unwrap(), (want, false));

@@ -12,13 +12,14 @@ use super::history::{TimeRange, with_totals};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, LOOKUPS,
     LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SHARED_ANSWERED, SHARED_APART,
-    SHARED_ASKED, SHARED_DROPPED, SHARED_LATENCY, SHARED_LEARNED, SHARED_OFF, SHARED_OK,
-    SHARED_PUBLISHED, SHARED_QUEUED, SINCE, SPF, STORE_OK,
+    SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK,
+    SHARED_LATENCY, SHARED_LEARNED, SHARED_OFF, SHARED_OK, SHARED_PUBLISHED, SHARED_QUEUED, SINCE,
+    SPF, STORE_OK,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
 use crate::policy::s25r::Rules;
-use crate::service::{Gate, ZoneState};
+use crate::service::{Gate, SharedHostState, ZoneState};
 use crate::types::Timestamp;
 
 /// Most histories that are read at once.
@@ -186,6 +187,21 @@ impl Monitor {
             (SHARED_PUBLISHED, status.published),
             (SHARED_LEARNED, status.learned),
         ])
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn shared_hosts(&self) -> HashMap<String, String> {
+        let status = self.gate.shared_status();
+        let hosts = status.map_or_else(Vec::new, |status| status.hosts);
+        let hosts = hosts.into_iter().map(|(name, state)| {
+            let state = match state {
+                SharedHostState::Ok => SHARED_HOST_OK,
+                SharedHostState::Behind => SHARED_HOST_BEHIND,
+                SharedHostState::Away => SHARED_HOST_AWAY,
+            };
+            (name, state.to_owned())
+        });
+        hosts.collect()
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

@@ -10,7 +10,7 @@ use crate::policy::{Added, Case, Pause, StoredRecords, TripletKey};
 use crate::store::rows::Collector;
 use crate::store::schema::{self, stored_key};
 use crate::store::{
-    Counters, Page, Reader, RecordCounts, RequestError, Row, Scope, StoreError, StoreRefusal,
+    Counters, Note, Page, Reader, RecordCounts, RequestError, Row, Scope, StoreError, StoreRefusal,
 };
 use crate::types::Timestamp;
 
@@ -109,6 +109,12 @@ impl Reader for LmdbReader {
         let txn = self.shared.env.read_txn()?;
         let bytes = self.shared.tables.meta.get(&txn, b"pause")?;
         bytes.map(schema::decode_pause).transpose()
+    }
+
+    fn note(&self, note: Note) -> Result<Option<Vec<u8>>, StoreError> {
+        let txn = self.shared.env.read_txn()?;
+        let bytes = self.shared.tables.meta.get(&txn, note.key())?;
+        Ok(bytes.map(<[u8]>::to_vec))
     }
 
     fn history(

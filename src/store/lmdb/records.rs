@@ -14,7 +14,7 @@ use crate::policy::{
 use crate::store::privacy::HASH_LENGTH;
 use crate::store::rows::{is_same_client, is_same_sleep};
 use crate::store::schema::{self, StoredKey, stored_key};
-use crate::store::{Counters, Records, RequestError, Row, RowKey, StoreError, add_up};
+use crate::store::{Counters, Note, Records, RequestError, Row, RowKey, StoreError, add_up};
 use crate::types::{Prefix, Span, Timestamp};
 
 /// One write transaction.
@@ -314,6 +314,22 @@ impl Records for LmdbRecords<'_> {
             Some(pause) => meta.put(&mut self.txn, b"pause", &schema::encode_pause(pause))?,
             None => {
                 meta.delete(&mut self.txn, b"pause")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, note: Note) -> Result<Option<Vec<u8>>, StoreError> {
+        let bytes = self.shared.tables.meta.get(&self.txn, note.key())?;
+        Ok(bytes.map(<[u8]>::to_vec))
+    }
+
+    fn put_note(&mut self, note: Note, value: Option<&[u8]>) -> Result<(), StoreError> {
+        let meta = self.shared.tables.meta;
+        match value {
+            Some(value) => meta.put(&mut self.txn, note.key(), value)?,
+            None => {
+                meta.delete(&mut self.txn, note.key())?;
             }
         }
         Ok(())

@@ -1,0 +1,289 @@
+//! The acts of administrators, here and at the other hosts of the site.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use super::{Control, ControlError, Lifetime};
+use crate::policy::Added;
+use crate::service::internals::Inner;
+use crate::service::live_rules::Addition;
+use crate::service::pattern::normal;
+use crate::shared::{Act, Administration, Change, Cursor, Journal, Server, Shared, What};
+use crate::store::{Commit, Note, Records, RequestError, StoreError};
+
+/// The administration of the gate, for the acts of other hosts. Does not keep the gate alive.
+struct LocalAdministration(Weak<Inner>);
+
+impl LocalAdministration {
+    fn control(&self) -> Option<Control> {
+        self.0.upgrade().map(Control)
+    }
+}
+
+impl Administration for LocalAdministration {
+    fn journal(&self) -> Option<Journal> {
+        let inner = self.0.upgrade()?;
+        let note = inner.state.read(|reader| reader.note(Note::Acts)).ok()?;
+        Some(Journal::decode(note.as_deref()))
+    }
+
+    fn entries(&self) -> Vec<Added> {
+        let inner = self.0.upgrade();
+        inner.map_or_else(Vec::new, |inner| inner.live_rules.entries())
+    }
+
+    fn carry_out(&self, act: Option<Act>, done: Option<Cursor>) -> Change {
+        let control = self.control();
+        Box::pin(async move {
+            let Some(control) = control else { return false };
+            match control.carry_out(act, done).await {
+                Ok(()) => true,
+                Err(error) => {
+                    log::debug!("an act of another host: {error}");
+                    false
+                }
+            }
+        })
+    }
+
+    fn appended(&self, act: Act) -> Change {
+        let control = self.control();
+        Box::pin(async move {
+            let Some(control) = control else { return false };
+            let change = move |journal: &mut Journal| journal.pending.retain(|other| *other != act);
+            control.change_journal(change).await.is_ok()
+        })
+    }
+}
+
+impl Control {
+    /// Shares records and the acts of administrators with the other hosts of the site, by this server. Only the first
+    /// call counts.
+    ///
+    /// # Errors
+    ///
+    /// When the thread for that cannot be started.
+    pub fn share(&self, shared: Shared, server: Box<dyn Server>) -> io::Result<()> {
+        let administration = LocalAdministration(Arc::downgrade(&self.0));
+        if let Some(journal) = administration.journal() {
+            for act in &journal.pending {
+                shared.note_act(act);
+            }
+        }
+        self.gate().share(shared, server, Arc::new(administration))
+    }
+
+    /// What an administrator does here, for the journal; `None` if nothing is shared.
+    pub(super) fn act(&self, what: What) -> Option<Act> {
+        let shared = self.0.shared.get()?;
+        Some(Act {
+            host: shared.me(),
+            time: self.0.now(),
+            what,
+        })
+    }
+
+    /// Has an act appended to the log of the site.
+    pub(super) fn acted(&self, act: Option<&Act>) {
+        if let (Some(act), Some(shared)) = (act, self.0.shared.get()) {
+            shared.note_act(act);
+        }
+    }
+
+    /// Changes the journal, in a transaction of its own.
+    pub(super) async fn change_journal(
+        &self,
+        change: impl FnOnce(&mut Journal) + Send + 'static,
+    ) -> Result<(), ControlError> {
+        let mut change = Some(change);
+        let writing = self.write(
+            move |records| {
+                note(records, |journal| {
+                    if let Some(change) = change.take() {
+                        change(journal);
+                    }
+                })
+            },
+            Commit::Keep,
+            || {},
+        );
+        writing.await
+    }
+
+    /// Carries out an act from the log. What is wrong with it is logged: all hosts have it, and go on.
+    async fn carry_out(&self, act: Option<Act>, done: Option<Cursor>) -> Result<(), ControlError> {
+        let is_own = |act: &Act| {
+            self.0
+                .shared
+                .get()
+                .is_some_and(|shared| shared.me() == act.host)
+        };
+        match act.map(|act| (is_own(&act), act)) {
+            Some((
+                _,
+                Act {
+                    what: What::Put(entry),
+                    ..
+                },
+            )) if self.has(&entry) => {}
+            Some((
+                _,
+                act @ Act {
+                    what: What::Put(_) | What::Remove(..),
+                    ..
+                },
+            )) => {
+                return self.carry_out_on_entry(act, done).await;
+            }
+            Some((
+                false,
+                Act {
+                    what: What::Forget(filter),
+                    ..
+                },
+            )) => {
+                self.forget_selected(filter).await?;
+            }
+            Some((true, _)) | None => {}
+        }
+        match done {
+            Some(done) => {
+                self.change_journal(move |journal| journal.done = done)
+                    .await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this very entry is there.
+    fn has(&self, entry: &Added) -> bool {
+        let known = self.0.live_rules.find(entry.list, &entry.text, None);
+        known.is_some_and(|known| {
+            known.comment == entry.comment
+                && known.added == entry.added
+                && known.expires == entry.expires
+        })
+    }
+
+    /// Adds or removes an entry, and notes that in the same transaction.
+    async fn carry_out_on_entry(&self, act: Act, done: Option<Cursor>) -> Result<(), ControlError> {
+        let _alone = self.0.adding.lock().await;
+        let journal = self.read(|reader| reader.note(Note::Acts)).await?;
+        let is_admitted = Journal::decode(journal.as_deref()).admits(&act);
+        let change = if is_admitted {
+            self.prepare(&act).await?
+        } else {
+            EntryChange::None
+        };
+        let (live_rules, now) = (Arc::clone(&self.0.live_rules), self.0.trusted_now());
+        let stored = change.clone_stored();
+        self.write(
+            move |records| -> Result<(), RequestError> {
+                match &stored {
+                    Stored::Put(entry) => records.put_entry(entry)?,
+                    Stored::Remove(entry) => {
+                        records.remove_entry(entry.list, &entry.text)?;
+                    }
+                    Stored::None => {}
+                }
+                Ok(note(records, |journal| {
+                    journal.admits(&act);
+                    journal.done = done.unwrap_or(journal.done);
+                })?)
+            },
+            Commit::Keep,
+            move || match change {
+                EntryChange::Put(addition) => live_rules.put(addition, now),
+                EntryChange::Remove(entry) => live_rules.remove(&[entry], now),
+                EntryChange::None => {}
+            },
+        )
+        .await
+    }
+
+    /// The change of an entry that an act of another host means, checked as if it was made here.
+    async fn prepare(&self, act: &Act) -> Result<EntryChange, ControlError> {
+        match &act.what {
+            What::Put(entry) if entry.expires.is_some_and(|end| end <= self.0.now()) => {
+                Ok(EntryChange::None)
+            }
+            What::Put(entry) => {
+                let (control, theirs) = (self.clone(), entry.clone());
+                // Compiling expressions is slow and must not delay mail.
+                let adding = tokio::task::spawn_blocking(move || control.entry_of(&theirs));
+                match adding.await.map_err(|_| StoreError::Closed)? {
+                    Ok(addition) => Ok(EntryChange::Put(addition)),
+                    Err(error) => {
+                        let list = entry.list.word();
+                        log::warn!(
+                            "an entry in {list} that another host has added: {error}; ignoring"
+                        );
+                        Ok(EntryChange::None)
+                    }
+                }
+            }
+            What::Remove(list, text) => {
+                let known = self.0.live_rules.find(*list, text, None);
+                Ok(known.map_or(EntryChange::None, EntryChange::Remove))
+            }
+            What::Forget(_) => Ok(EntryChange::None),
+        }
+    }
+
+    /// The entry as another host has added it, with the hits that it has here.
+    fn entry_of(&self, theirs: &Added) -> Result<Addition, ControlError> {
+        let (addition, _) = self.new_entry(
+            theirs.list,
+            &theirs.text,
+            Some(&theirs.comment),
+            Lifetime::Endless,
+        )?;
+        let known = addition.entry().clone();
+        let entry = Added {
+            added: theirs.added,
+            expires: theirs.expires,
+            ..known
+        };
+        let (_, meaning) =
+            normal(entry.list, &entry.text).map_err(|why| ControlError::Pattern {
+                pattern: entry.text.clone(),
+                why,
+            })?;
+        let addition = self.0.live_rules.prepare(entry, meaning);
+        addition.map_err(|_| ControlError::TooLarge)
+    }
+}
+
+/// A change of the runtime entries.
+enum EntryChange {
+    Put(Addition),
+    Remove(Added),
+    None,
+}
+
+/// What a change stores.
+enum Stored {
+    Put(Added),
+    Remove(Added),
+    None,
+}
+
+impl EntryChange {
+    fn clone_stored(&self) -> Stored {
+        match self {
+            Self::Put(addition) => Stored::Put(addition.entry().clone()),
+            Self::Remove(entry) => Stored::Remove(entry.clone()),
+            Self::None => Stored::None,
+        }
+    }
+}
+
+/// Changes the journal.
+pub(super) fn note(
+    records: &mut dyn Records,
+    change: impl FnOnce(&mut Journal),
+) -> Result<(), StoreError> {
+    let mut journal = Journal::decode(records.note(Note::Acts)?.as_deref());
+    change(&mut journal);
+    records.put_note(Note::Acts, Some(&journal.encode()))
+}

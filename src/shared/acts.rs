@@ -1,0 +1,389 @@
+//! The acts of administrators, which all hosts carry out: entries added and removed, records forgotten.
+//!
+//! They are a log, not records: a removal that was merged would be undone by the record of a host that has not heard of it.
+//! Each host carries out all acts in their order, its own included, so all end with the same entries.
+//!
+//! # On the server
+//!
+//! ```text
+//! head = epoch:8 number:8            ; the number of the last act; an epoch begins when the server has no head
+//! act  = host:4 time:8 what          ; by epoch and number
+//! what = %x01 field field            ; an entry was added or changed: key and value as in the database
+//!      / %x02 field                  ; an entry was removed: its key
+//!      / %x03 flags:1 *field         ; records were forgotten: client, sender and recipient as the flags say
+//! field = length:2 *OCTET
+//! ```
+//!
+//! # In the database
+//!
+//! ```text
+//! journal = epoch:8 number:8 *field  ; the last act that was carried out; the acts that are not in the log yet
+//! ```
+
+use crate::policy::{Added, Client, ClientKey, Filter, Host, ListName, Params, State, Triplet};
+use crate::shared::{Key, Record};
+use crate::store::schema;
+use crate::types::Timestamp;
+
+/// Most acts that wait to be appended, and most deletions that are remembered.
+pub const MOST_ACTS: usize = 1000;
+
+const PUT: u8 = 1;
+const REMOVE: u8 = 2;
+const FORGET: u8 = 3;
+
+const HAS_CLIENT: u8 = 1;
+const HAS_SENDER: u8 = 2;
+const HAS_RECIPIENT: u8 = 4;
+const IS_WAITING: u8 = 8;
+const IS_PASSED: u8 = 16;
+const IS_RETRYING: u8 = 32;
+
+/// What an administrator did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Added or changed an entry.
+    Put(Added),
+    /// Removed an entry.
+    Remove(ListName, String),
+    /// Deleted records, all of them if the filter is empty.
+    Forget(Filter),
+}
+
+/// An act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// Where.
+    pub host: Host,
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    pub what: What,
+}
+
+/// A place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor {
+    /// The epoch; 0 for none.
+    pub epoch: u64,
+    /// The number of an act, from 1; 0 before the first.
+    pub number: u64,
+}
+
+/// What a host has carried out, and what it has still to append.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Journal {
+    /// The last act that was carried out.
+    pub done: Cursor,
+    /// Acts of this host that are not in the log yet.
+    pub pending: Vec<Act>,
+}
+
+impl Cursor {
+    pub(super) fn encode(self) -> Vec<u8> {
+        [self.epoch.to_be_bytes(), self.number.to_be_bytes()].concat()
+    }
+
+    /// The cursor at the beginning of `bytes`, and the rest.
+    pub(super) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (epoch, rest) = number(bytes)?;
+        let (number, rest) = number(rest)?;
+        Some((Self { epoch, number }, rest))
+    }
+}
+
+impl Act {
+    /// The list and the text of the entry that it is about, if it is about one.
+    fn entry(&self) -> Option<(ListName, &str)> {
+        match &self.what {
+            What::Put(entry) => Some((entry.list, &entry.text)),
+            What::Remove(list, text) => Some((*list, text)),
+            What::Forget(_) => None,
+        }
+    }
+
+    /// Its bytes; `None` if it has a text that is too long for an entry.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        let mut out = self.host.0.to_be_bytes().to_vec();
+        out.extend_from_slice(&self.time.seconds().to_be_bytes());
+        match &self.what {
+            What::Put(entry) => {
+                out.push(PUT);
+                put_field(&mut out, &schema::entry_key(entry.list, &entry.text).ok()?)?;
+                put_field(&mut out, &schema::encode_entry(entry).ok()?)?;
+            }
+            What::Remove(list, text) => {
+                out.push(REMOVE);
+                put_field(&mut out, &schema::entry_key(*list, text).ok()?)?;
+            }
+            What::Forget(filter) => {
+                out.push(FORGET);
+                let client = filter.client.clone().map(ClientKey::new);
+                let fields = [
+                    (HAS_CLIENT, client.as_ref().map(ClientKey::as_bytes)),
+                    (HAS_SENDER, filter.sender.as_deref()),
+                    (HAS_RECIPIENT, filter.recipient.as_deref()),
+                ];
+                let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+                let has = fields
+                    .iter()
+                    .map(|(bit, field)| flag(field.is_some(), *bit));
+                let state = match filter.state {
+                    None => 0,
+                    Some(State::Waiting) => IS_WAITING,
+                    Some(State::Passed) => IS_PASSED,
+                };
+                let retrying = flag(filter.retrying, IS_RETRYING);
+                out.push(has.fold(state | retrying, |flags, bit| flags | bit));
+                for field in fields.into_iter().filter_map(|(_, field)| field) {
+                    put_field(&mut out, field)?;
+                }
+            }
+        }
+        Some(out)
+    }
+
+    /// An act from its bytes; `None` if they are none that this version knows.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let (host, rest) = bytes.split_first_chunk()?;
+        let (time, rest) = number(rest)?;
+        let (kind, rest) = rest.split_first()?;
+        let time = Timestamp::from_seconds(time);
+        let what = match *kind {
+            PUT => {
+                let (key, rest) = field(rest)?;
+                let (entry, _) = field(rest)?;
+                What::Put(schema::decode_entry(key, entry).ok()?)
+            }
+            REMOVE => {
+                let (key, _) = field(rest)?;
+                let (list, text) = std::str::from_utf8(key).ok()?.split_once('\0')?;
+                What::Remove(ListName::from_word(list)?, text.to_owned())
+            }
+            FORGET => What::Forget(read_filter(rest, time)?),
+            _ => return None,
+        };
+        let host = Host(u32::from_be_bytes(*host));
+        Some(Self { host, time, what })
+    }
+
+    /// Whether it has deleted the record.
+    pub(super) fn has_forgotten(&self, key: &Key, record: &Record, params: &Params) -> bool {
+        let What::Forget(filter) = &self.what else {
+            return false;
+        };
+        match (key, record) {
+            (Key::Triplet(key), Record::Triplet(record)) => filter.has_triplet(key, record, params),
+            (Key::Client(key), Record::Client(record)) => filter.has_client(key, record, params),
+            (Key::Triplet(_), Record::Client(Client { .. }))
+            | (Key::Client(_), Record::Triplet(Triplet::Waiting { .. } | Triplet::Passed { .. })) => {
+                false
+            }
+        }
+    }
+}
+
+impl Journal {
+    /// The journal in these bytes. What cannot be read is left out.
+    #[must_use]
+    pub fn decode(bytes: Option<&[u8]>) -> Self {
+        let Some((done, mut rest)) = bytes.and_then(Cursor::read) else {
+            return Self::default();
+        };
+        let mut pending = Vec::new();
+        while let Some((act, more)) = field(rest) {
+            pending.extend(Act::decode(act));
+            rest = more;
+        }
+        Self { done, pending }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.done.encode();
+        for act in self.pending.iter().filter_map(Act::encode) {
+            // An act that is too long is not in the journal.
+            put_field(&mut out, &act);
+        }
+        out
+    }
+
+    /// Adds an act that is to be appended, in place of an older one about the same entry.
+    pub fn add(&mut self, act: Act) {
+        if act.entry().is_some() {
+            self.pending.retain(|older| older.entry() != act.entry());
+        }
+        let most = MOST_ACTS.saturating_sub(1);
+        let excess = self.pending.len().saturating_sub(most);
+        self.pending.drain(..excess);
+        self.pending.push(act);
+    }
+
+    /// Whether an act from the log is to be carried out: not if a pending one about the same entry came later. A pending
+    /// one that came before is dropped.
+    pub fn admits(&mut self, act: &Act) -> bool {
+        let Some(entry) = act.entry() else {
+            return true;
+        };
+        let about = |older: &Act| older.entry() == Some(entry);
+        if self
+            .pending
+            .iter()
+            .any(|own| about(own) && own.time > act.time)
+        {
+            return false;
+        }
+        self.pending.retain(|own| !about(own));
+        true
+    }
+}
+
+/// The filter of a deletion at `time`.
+fn read_filter(bytes: &[u8], time: Timestamp) -> Option<Filter> {
+    let (flags, mut rest) = bytes.split_first()?;
+    let mut next = |bit: u8| {
+        if flags & bit == 0 {
+            return Some(None);
+        }
+        let (value, more) = field(rest)?;
+        rest = more;
+        Some(Some(value.to_vec()))
+    };
+    let client = match next(HAS_CLIENT)? {
+        None => None,
+        Some(key) => Some(ClientKey::from_bytes(key).identity()?),
+    };
+    Some(Filter {
+        client,
+        name: None,
+        sender: next(HAS_SENDER)?,
+        recipient: next(HAS_RECIPIENT)?,
+        state: match flags & (IS_WAITING | IS_PASSED) {
+            0 => None,
+            IS_WAITING => Some(State::Waiting),
+            _ => Some(State::Passed),
+        },
+        retrying: flags & IS_RETRYING != 0,
+        begun_by: Some(time),
+    })
+}
+
+/// The number at the beginning of `bytes`, and the rest.
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_be_bytes(*number), rest))
+}
+
+/// The field at the beginning of `bytes`, and the rest.
+fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+}
+
+/// Writes a field; `None` if it is too long.
+fn put_field(out: &mut Vec<u8>, value: &[u8]) -> Option<()> {
+    let length = u16::try_from(value.len()).ok()?;
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(value);
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Prefix;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn act(time: u64, what: What) -> Act {
+        Act {
+            host: Host(7),
+            time: at(time),
+            what,
+        }
+    }
+
+    fn put(time: u64, text: &str) -> Act {
+        act(
+            time,
+            What::Put(Added {
+                list: ListName::Client,
+                text: text.to_owned(),
+                comment: "why".to_owned(),
+                added: at(time),
+                expires: Some(at(time + 60)),
+                hits: 0,
+                last_hit: None,
+            }),
+        )
+    }
+
+    fn remove(time: u64, text: &str) -> Act {
+        act(time, What::Remove(ListName::Client, text.to_owned()))
+    }
+
+    #[test]
+    fn acts_come_back_as_they_were_and_nothing_else_is_one() {
+        let whole = Filter {
+            client: Some(Prefix::parse("192.0.2.0/24").unwrap().into()),
+            sender: Some(b"a@b".to_vec()),
+            recipient: Some(Vec::new()),
+            state: Some(State::Passed),
+            retrying: true,
+            begun_by: Some(at(3)),
+            ..Filter::default()
+        };
+        let everything = Filter {
+            begun_by: Some(at(4)),
+            ..Filter::default()
+        };
+        let acts = [
+            put(1, "mx.example"),
+            remove(2, "mx.example"),
+            act(3, What::Forget(whole)),
+            act(4, What::Forget(everything)),
+        ];
+        for act in &acts {
+            let bytes = act.encode().unwrap();
+            assert_eq!(Act::decode(&bytes).as_ref(), Some(act));
+            for end in 0..bytes.len() {
+                // Whatever comes of it, it does not panic.
+                assert_ne!(Act::decode(&bytes[..end]).as_ref(), Some(act));
+            }
+        }
+        let journal = Journal {
+            done: Cursor {
+                epoch: 5,
+                number: 6,
+            },
+            pending: acts.to_vec(),
+        };
+        assert_eq!(Journal::decode(Some(&journal.encode())), journal);
+        assert_eq!(Journal::decode(Some(b"?")), Journal::default());
+        assert_eq!(Journal::decode(None), Journal::default());
+    }
+
+    #[test]
+    fn the_later_of_two_acts_about_an_entry_holds() {
+        let mut journal = Journal::default();
+        journal.add(put(10, "a.example"));
+        journal.add(put(20, "b.example"));
+        journal.add(remove(30, "a.example"));
+        assert_eq!(
+            journal.pending,
+            [put(20, "b.example"), remove(30, "a.example")]
+        );
+        assert!(!journal.admits(&put(25, "a.example")), "ours came later");
+        assert!(journal.admits(&remove(25, "b.example")), "ours came before");
+        assert_eq!(journal.pending, [remove(30, "a.example")]);
+        for n in 0..2 * MOST_ACTS {
+            journal.add(put(40, &format!("{n}.example")));
+        }
+        assert_eq!(journal.pending.len(), MOST_ACTS);
+    }
+}
