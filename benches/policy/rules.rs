@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use regex::bytes::{RegexBuilder, RegexSet, RegexSetBuilder};
-use stargrey::config::greylist_conf::{compile, parse};
+use stargrey::config::greylist_conf::{Purpose, compile, parse};
 use stargrey::policy::chain::{Chain, Found, LocalTime, Subject};
 use stargrey::policy::{Attempt, Evidence};
 
@@ -102,7 +102,7 @@ fn loaded(text: &str) -> io::Result<(Chain, Duration)> {
     let path = Path::new("greylist.conf");
     let begun = Instant::now();
     let (conf, _) = parse(path, text.as_bytes());
-    let (chain, findings) = compile(path, &conf, false);
+    let (chain, findings) = compile(path, &conf, Purpose::default());
     let taken = begun.elapsed();
     match chain {
         Some(chain) => Ok((chain, taken)),

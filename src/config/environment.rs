@@ -15,6 +15,8 @@ pub struct Environment {
     pub state_directory: Option<OsString>,
     /// The time zone of dates.
     pub zone: Option<TimeZone>,
+    /// Whether the service manager hands over a socket for milter connections.
+    pub has_milter_socket: bool,
     /// Whether the process may become another user.
     pub is_root: bool,
 }

@@ -127,9 +127,10 @@ impl Files {
 }
 
 impl ListFiles {
-    /// The files given by options, else the packaged ones. Tables of unknown kinds are left out and reported.
+    /// The files given by options, else the packaged ones. Tables of unknown kinds are left out and reported. A socket
+    /// that the service manager hands over for milter connections counts as `--milter`.
     #[must_use]
-    pub fn new(options: &Options, found: &mut Diagnostics) -> Self {
+    pub fn new(options: &Options, has_milter_socket: bool, found: &mut Diagnostics) -> Self {
         let mut files = |option, paths: &[String], name| {
             if paths.is_empty() {
                 Files::Default(name)
@@ -177,7 +178,7 @@ impl ListFiles {
             header_checks: check_tables(Place::Header, &options.header_checks, found),
             body_checks: check_tables(Place::Body, &options.body_checks, found),
             greylist_results: options.greylist_result.clone(),
-            greylist_conf: ConfFile::new(options, found),
+            greylist_conf: ConfFile::new(options, has_milter_socket, found),
         }
     }
 

@@ -62,7 +62,7 @@ impl Settings {
         let texts = texts::read(options, environment, &mut found);
         let sockets = sockets::read(options, &mut found);
         let store = store::read(options, environment, &mut found);
-        let lists = ListFiles::new(options, &mut found);
+        let lists = ListFiles::new(options, environment.has_milter_socket, &mut found);
         let shared = shared::read(options, environment, &mut found);
         let log = logging::read(options, &mut found);
         let process = process::read(options, environment, &mut found);

@@ -201,7 +201,7 @@ fn check(
     warnings.extend(without_files);
     let mut errors: Vec<String> = errors.iter().map(about_options).collect();
     // What is wrong with the options is among the errors already.
-    let loaded = ListFiles::new(options, &mut Diagnostics::default()).load();
+    let loaded = ListFiles::new(options, has_milter_socket(), &mut Diagnostics::default()).load();
     warnings.extend(loaded.warnings.iter().map(ToString::to_string));
     for more in [unit.errors, loaded.errors, loaded.table_errors] {
         errors.extend(more.iter().map(ToString::to_string));
@@ -251,8 +251,15 @@ fn environment(unit: Option<&UnitOptions>) -> Environment {
         postgrey_text,
         state_directory,
         zone: Some(TimeZone::system()),
+        has_milter_socket: has_milter_socket(),
         is_root: unit.is_none() && credentials::is_root(),
     }
+}
+
+/// Whether the service manager hands over a socket for milter connections.
+fn has_milter_socket() -> bool {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    names.split(':').any(|name| name == frontend::MILTER_SOCKET)
 }
 
 /// Logs the messages of a program that ends at once.

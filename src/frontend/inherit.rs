@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use super::bind::{BindError, Protocol, Socket};
 
 /// The name of milter sockets in their unit (`FileDescriptorName=`).
-const MILTER: &str = "milter";
+pub const MILTER_SOCKET: &str = "milter";
 
 /// All inherited sockets, unix and TCP in any mix. On those named `milter` the milter protocol is spoken.
 ///
@@ -34,7 +34,7 @@ pub fn inherited() -> Result<Vec<Socket>, BindError> {
         // SAFETY: the service manager opened it for this process (LISTEN_PID was compared), it was
         // found open a moment ago, and this is the only place that takes it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(raw) };
-        let protocol = if name == MILTER {
+        let protocol = if name == MILTER_SOCKET {
             Protocol::Milter
         } else {
             Protocol::Policy

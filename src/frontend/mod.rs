@@ -14,7 +14,7 @@ mod registry;
 mod wake_gated;
 
 pub use bind::{BindError, Protocol, Socket, bind};
-pub use inherit::inherited;
+pub use inherit::{MILTER_SOCKET, inherited};
 pub use listener::{ListenerContext, serve};
 pub use policy::ConnectionOptions;
 pub use reactor::{Reactor, ReactorThreads};

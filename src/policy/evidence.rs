@@ -15,7 +15,7 @@ use super::schedule::LocalTime;
 use super::spam::SpamScore;
 use super::spf::{SpfFinding, SpfQuestion};
 use super::zone::Zone;
-use crate::types::{ClientIp, Prefix, ReplyText};
+use crate::types::{ClientIp, Prefix, ReplyText, Timestamp};
 
 /// Maximum number of rounds of lookups for one request, each with the findings of the rounds before.
 pub const ROUNDS: usize = 3;
@@ -95,6 +95,8 @@ pub struct Evidence {
     is_closed: bool,
     /// The time where the mail server is; some time if no rule asks for it.
     pub time: LocalTime,
+    /// The time of the decision, for texts.
+    pub now: Option<Timestamp>,
     /// The number of the rule that has let an earlier recipient of the message pass.
     pub earlier_pass: Option<u32>,
     /// How many recipients have been counted for each rate limit, by its number.

@@ -320,4 +320,6 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 mod dns_tests;
 #[cfg(test)]
+mod message_tests;
+#[cfg(test)]
 mod oracle_tests;

@@ -50,9 +50,10 @@ pub const FIELDS: &[&str] = &[
 /// The target of decision records.
 const TARGET: &str = "stargrey::decision";
 
-/// Logs a decision; a repeated request only at debug level. Without `each`, only a client that becomes auto-whitelisted
-/// is logged.
+/// Logs a decision; a repeated request only at debug level. Without `each`, and if a rule says so, only a client that
+/// becomes auto-whitelisted is logged.
 pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
+    let each = each && !decision.is_unlogged;
     let level = if decision.is_repeat {
         Level::Debug
     } else {
@@ -70,7 +71,8 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
                 .build(),
         );
     }
-    if !decision.is_repeat && attempt.stage == Stage::Recipient {
+    let is_counted = !decision.is_repeat && !decision.is_unlogged;
+    if is_counted && attempt.stage == Stage::Recipient {
         for line in decision
             .rules
             .statistics(attempt, &decision.outcome, decision.now)

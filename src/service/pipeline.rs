@@ -333,6 +333,7 @@ impl Inner {
     pub(super) fn evidence(&self, attempt: &Attempt<'_>, context: &Context<'_>) -> Evidence {
         let chain = &context.rules.lists.chain;
         let mut evidence = Evidence::default();
+        evidence.now = Some(context.now);
         if !chain.rates().is_empty() {
             evidence.rates = self.rule_state.counts(chain, attempt, context.now);
         }

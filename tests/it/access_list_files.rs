@@ -130,7 +130,9 @@ const KINDS: &[Kind] = &[
             ("list.dnswl.org", "good.example"),
             ("addr 192.0.2.0/24", "addr 198.51.100.0/24"),
         ],
-        warnings: &["7:34: flushaddr has no effect without a milter"],
+        warnings: &[
+            "7:34: flushaddr has no effect; stargreyctl forget deletes the records of a client",
+        ],
         decisions: &[
             ("x.example", "198.51.100.7", "joe@example.org", PASS),
             ("x.example", "192.0.2.3", "joe@example.org", PASS),
@@ -155,7 +157,7 @@ const KINDS: &[Kind] = &[
         changes: &[],
         warnings: &[
             "8:23: sm_macro can be answered by a milter only: ",
-            "9:43: a ratelimit of session or data can be answered by a milter only: ",
+            "9:43: a ratelimit of session or data is not counted: ",
         ],
         decisions: &[
             ("x.example", "192.0.2.25", "joe@example.org", PASS),

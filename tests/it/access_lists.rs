@@ -364,6 +364,21 @@ fn a_line_of_stat_goes_to_the_log_whatever_its_destination() {
     }
 }
 
+#[test]
+fn an_entry_with_nolog_decides_in_silence() {
+    let lists = ListServer::start();
+    let text = "nospf\nstat \">>/tmp/never\" \"seen: %d\"\n\
+                racl whitelist domain quiet.example nolog\nracl whitelist default\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    for name in ["quiet.example", "last.example"] {
+        ask(&daemon, name, "203.0.113.7", "a@b.example");
+    }
+    daemon.log_until(|log| log.contains("seen: last.example"));
+    let log = daemon.log();
+    assert!(log.contains("client_name=last.example"), "{log}");
+    assert!(!log.contains("quiet.example"), "{log}");
+}
+
 /// A request of a message.
 fn of_message<'a>(
     state: &'a str,

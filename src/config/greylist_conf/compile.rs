@@ -1,22 +1,22 @@
-//! From the syntax tree to a chain of rules, as far as a policy server can answer it.
+//! From the syntax tree to a chain of rules, as far as the front ends can answer it.
 //!
 //! A clause that cannot be honoured is an error, because its entry would mean something else without it. A clause that
-//! only a milter can answer is not known here, so that its entry never matches; that is a warning.
+//! only a milter can answer is not known without one, so that its entry never matches; that is a warning.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::policy::chain::{
-    self, Chain, Effect, Fallback, Format, Parts, Piece, PropertyPattern, Refusal, Rule, Terms,
-    Treatment,
+    self, Chain, Effect, Fallback, Format, MacroPattern, Number, Operator, Parts, Piece,
+    PropertyPattern, Refusal, Rule, Terms, Treatment,
 };
 use crate::policy::{Entry as Source, TooLarge};
 use crate::types::Span;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::ast::{
-    Action, ClauseKind, Comparison, DomainName, Entry, GreylistConf, Pattern, Position,
-    PropertyTest, RateUnit, Test, TextPattern, Values,
+    Action, ClauseKind, Comparison, DomainName, Entry, EntryStage, GreylistConf, MacroValue,
+    Pattern, Position, PropertyTest, RateUnit, Test, TextPattern, Values,
 };
 
 /// milter-greylist's reply code, enhanced code and text for those that an entry refuses.
@@ -28,10 +28,18 @@ const DEFERRAL: [&str; 2] = [
     "Greylisting in action, please come back later",
 ];
 
-/// Makes rules of a file without errors. Nothing comes of it if there are errors. `has_text` says whether an option has
-/// the text for those that wait.
+/// What a file is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purpose {
+    /// Whether an option has the text for those that wait.
+    pub has_text: bool,
+    /// Whether a milter evaluates it, too.
+    pub has_milter: bool,
+}
+
+/// Makes rules of a file without errors. Nothing comes of it if there are errors.
 #[must_use]
-pub fn compile(path: &Path, conf: &GreylistConf, has_text: bool) -> (Option<Chain>, Diagnostics) {
+pub fn compile(path: &Path, conf: &GreylistConf, purpose: Purpose) -> (Option<Chain>, Diagnostics) {
     let [plain, quiet] = DEFERRAL;
     let text = if conf.globals.quiet.is_some() {
         quiet
@@ -42,7 +50,8 @@ pub fn compile(path: &Path, conf: &GreylistConf, has_text: bool) -> (Option<Chai
         path,
         file: path.into(),
         conf,
-        text: (!has_text).then(|| Format::parse(text).0),
+        text: (!purpose.has_text).then(|| Format::parse(text).0),
+        has_milter: purpose.has_milter,
         findings: Diagnostics::default(),
     };
     let made = compiler.compile();
@@ -56,40 +65,27 @@ struct Compiler<'a> {
     conf: &'a GreylistConf,
     /// The text for those that wait, unless the entry has another.
     text: Option<Format>,
+    has_milter: bool,
     findings: Diagnostics,
 }
 
 impl Compiler<'_> {
     fn compile(&mut self) -> Option<Chain> {
-        let (mut rules, mut default) = (Vec::new(), None);
-        for entry in &self.conf.recipient {
-            let action = self.action(entry);
-            if entry.is_default() {
-                // One that decides nothing leaves what becomes of the others as it is.
-                if action == chain::Action::Continue {
-                    continue;
-                }
-                default = Some(Fallback {
-                    action,
-                    effects: Vec::new(),
-                    entry: Some(self.source(entry)),
-                    id: entry.id.clone(),
-                });
-                continue;
+        let (rules, default) = self.rules(&self.conf.recipient);
+        let (message, message_fallback) = if self.has_milter {
+            self.rules(&self.conf.message)
+        } else {
+            for entry in &self.conf.message {
+                let message = "this is never evaluated: only a milter sees the message";
+                self.warn(entry.at, message);
             }
-            let (clauses, effects) = self.clauses(entry);
-            rules.push(Rule {
-                clauses,
-                effects,
-                action,
-                entry: self.source(entry),
-                id: entry.id.clone(),
-            });
-        }
-        for entry in &self.conf.message {
-            let message = "this is never evaluated: only a milter sees the message";
-            self.warn(entry.at, message);
-        }
+            (Vec::new(), None)
+        };
+        let held_back = if self.has_milter {
+            0
+        } else {
+            self.conf.message.len()
+        };
         let is_used = !self.conf.recipient.is_empty();
         let implied = if self.conf.globals.test_mode.is_some() {
             chain::Action::Pass
@@ -111,8 +107,9 @@ impl Compiler<'_> {
             statistics: self.statistics(),
             fallback: default,
             is_sticky: sticky,
-            held_back: self.conf.message.len(),
-            ..Parts::default()
+            held_back,
+            message,
+            message_fallback,
         };
         match Chain::new(parts) {
             Ok(chain) => Some(chain),
@@ -122,6 +119,34 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    /// The rules of these entries, and their default.
+    fn rules(&mut self, entries: &[Entry]) -> (Vec<Rule>, Option<Fallback>) {
+        let (mut rules, mut default) = (Vec::new(), None);
+        for entry in entries {
+            let action = self.action(entry);
+            let (clauses, mut effects) = self.clauses(entry);
+            effects.extend(self.values(entry));
+            if !entry.is_default() {
+                rules.push(Rule {
+                    clauses,
+                    effects,
+                    action,
+                    entry: self.source(entry),
+                    id: entry.id.clone(),
+                });
+            // One that decides nothing leaves what becomes of the others as it is.
+            } else if action != chain::Action::Continue {
+                default = Some(Fallback {
+                    action,
+                    effects,
+                    entry: Some(self.source(entry)),
+                    id: entry.id.clone(),
+                });
+            }
+        }
+        (rules, default)
     }
 
     fn error(&mut self, at: Position, message: impl std::fmt::Display) {
@@ -141,8 +166,7 @@ impl Compiler<'_> {
     /// What an entry does.
     fn action(&mut self, entry: &Entry) -> chain::Action {
         let values = &entry.values;
-        self.warn_of_milter_values(values);
-        self.warn_of_empty_tokens(values);
+        self.warn_of_empty_tokens(entry);
         match entry.action {
             Action::Whitelist => chain::Action::Pass,
             Action::Greylist => chain::Action::Greylist(self.treatment(values)),
@@ -176,37 +200,73 @@ impl Compiler<'_> {
         }
     }
 
-    /// Warns of a text with tokens that stand for nothing in a reply.
-    fn warn_of_empty_tokens(&mut self, values: &Values) {
-        let Some(message) = &values.message else {
-            return;
-        };
+    /// Warns of texts with tokens that stand for nothing there.
+    fn warn_of_empty_tokens(&mut self, entry: &Entry) {
+        let is_scored = entry.stage == EntryStage::Message;
         let is_empty = |piece: &Piece| match piece {
+            Piece::Token(chain::FormatToken::SpamScore) => !is_scored,
             Piece::Token(token) => chain::is_empty_in_replies(token),
             Piece::Text(_) => false,
         };
-        if message.value.pieces().iter().any(is_empty) {
-            let at = message.at;
-            self.warn(
-                at,
-                "%D, %g, %Hs, %P, %p, %Q, %Xh and %Xm are empty in a reply",
-            );
+        let has_empty = |format: &Format| format.pieces().iter().any(is_empty);
+        let values = &entry.values;
+        if let Some(message) = values
+            .message
+            .as_ref()
+            .filter(|text| has_empty(&text.value))
+        {
+            let score = if is_scored { "" } else { "%Hs, " };
+            let text = format!("%D, %g, {score}%P, %p, %Q, %Xh and %Xm are empty in a reply");
+            self.warn(message.at, text);
+        }
+        let is_score = |piece: &Piece| *piece == Piece::Token(chain::FormatToken::SpamScore);
+        let headers = values.headers.iter();
+        let mut unscored = headers.filter(|header| {
+            self.has_milter && !is_scored && header.value.value.pieces().iter().any(is_score)
+        });
+        if let Some(header) = unscored.next() {
+            let text = "%Hs is empty in a racl entry: a message is scored at its end; write dacl";
+            self.warn(header.at, text);
         }
     }
 
-    fn warn_of_milter_values(&mut self, values: &Values) {
+    /// What the values of an entry do besides its action.
+    fn values(&mut self, entry: &Entry) -> Vec<Effect> {
+        let values = &entry.values;
         let header = values.headers.first().map(|header| header.at);
         let report = values.report.as_ref().map(|report| report.at);
-        for (name, at) in [
-            ("addheader", header),
-            ("report", report),
-            ("flushaddr", values.flush_address),
-            ("nolog", values.no_log),
-        ] {
-            if let Some(at) = at {
-                self.warn(at, format!("{name} has no effect without a milter"));
+        let is_refused = entry.action == Action::Blacklist;
+        for (name, at) in [("addheader", header), ("report", report)] {
+            match at {
+                Some(at) if !self.has_milter => {
+                    self.warn(at, format!("{name} has no effect without a milter"));
+                }
+                Some(at) if is_refused => {
+                    let text = format!("{name} has no effect in an entry that blacklists");
+                    self.warn(at, text);
+                }
+                Some(_) | None => {}
             }
         }
+        if let Some(at) = values.flush_address {
+            let text =
+                "flushaddr has no effect; stargreyctl forget deletes the records of a client";
+            self.warn(at, text);
+        }
+        let mut effects = Vec::new();
+        if self.has_milter && !is_refused {
+            effects.extend(values.headers.iter().map(|header| {
+                Effect::Header(chain::HeaderFormat {
+                    name: header.value.name.clone(),
+                    value: header.value.value.clone(),
+                    index: header.value.index,
+                })
+            }));
+            let report = values.report.as_ref();
+            effects.extend(report.map(|report| Effect::Report(report.value.clone())));
+        }
+        effects.extend(values.no_log.map(|_| Effect::NoLog));
+        effects
     }
 
     /// The clauses of an entry that are tests, and the effects of the others.
@@ -263,23 +323,31 @@ impl Compiler<'_> {
             Test::Authenticated(text) => chain::Test::AuthenticatedAs(pattern(text)),
             Test::Spf(result) => chain::Test::Spf(*result),
             Test::Time(schedule) => chain::Test::Time(*schedule),
-            Test::Macro(_) => self.only_milter(at, "sm_macro"),
-            Test::TlsSubject(_) => self.only_milter(at, "tls"),
-            Test::RecipientCount(_) => self.only_milter(at, "rcptcount"),
-            Test::Header(_) | Test::HeaderProperty(_) => self.only_milter(at, "header"),
-            Test::Body(_) | Test::BodyProperty(_) => self.only_milter(at, "body"),
-            Test::MessageSize(_) => self.only_milter(at, "msgsize"),
-            Test::Spam | Test::SpamScore(_) => self.only_milter(at, "spamd"),
+            Test::TlsSubject(text) => chain::Test::Certificate(pattern(text)),
+            Test::Macro(_)
+            | Test::RecipientCount(_)
+            | Test::Header(_)
+            | Test::HeaderProperty(_)
+            | Test::Body(_)
+            | Test::BodyProperty(_)
+            | Test::MessageSize(_)
+            | Test::Spam
+            | Test::SpamScore(_) => self.of_milter(at, asked),
             Test::SenderMx(_) => {
                 self.error(at, "mx is not supported");
                 chain::Test::Unknown
             }
-            Test::RateLimit(number) => match self.conf.rate_limits.get(*number) {
-                Some(limit) if limit.unit == RateUnit::Recipients => {
-                    chain::Test::RateLimit(*number)
+            Test::RateLimit(number) => {
+                match self.conf.rate_limits.get(*number) {
+                    Some(limit) if limit.unit == RateUnit::Recipients => {
+                        chain::Test::RateLimit(*number)
+                    }
+                    Some(_) | None => {
+                        self.warn(at, "a ratelimit of session or data is not counted: the entry never matches");
+                        chain::Test::Unknown
+                    }
                 }
-                Some(_) | None => self.only_milter(at, "a ratelimit of session or data"),
-            },
+            }
             Test::Property(name, PropertyTest::Is(pattern)) => {
                 chain::Test::Property(name.clone(), property(pattern))
             }
@@ -295,6 +363,59 @@ impl Compiler<'_> {
                 chain::Test::Unknown
             }
         }
+    }
+
+    /// A test that only a milter can make.
+    fn of_milter(&mut self, at: Position, asked: &Test) -> chain::Test {
+        let compared = |test: fn(Operator, Number) -> chain::Test, with: &Comparison| {
+            test(with.operator, with.number.clone())
+        };
+        let (name, test) = match asked {
+            Test::Macro(number) => ("sm_macro", self.macro_test(*number)),
+            Test::RecipientCount(with) => {
+                ("rcptcount", compared(chain::Test::RecipientCount, with))
+            }
+            Test::Header(text) => ("header", chain::Test::Header(pattern(text))),
+            Test::HeaderProperty(name) => ("header", chain::Test::HeaderProperty(name.clone())),
+            Test::Body(text) => ("body", chain::Test::Body(pattern(text))),
+            Test::BodyProperty(name) => ("body", chain::Test::BodyProperty(name.clone())),
+            Test::MessageSize(with) => ("msgsize", compared(chain::Test::MessageSize, with)),
+            Test::Spam => ("spamd", chain::Test::Spam),
+            Test::SpamScore(with) => ("spamd", compared(chain::Test::SpamScore, with)),
+            Test::Address(_)
+            | Test::Domain(_)
+            | Test::DomainMatches(_)
+            | Test::Helo(_)
+            | Test::Sender(_)
+            | Test::RawSender(_)
+            | Test::Recipient(_)
+            | Test::List(_)
+            | Test::DnsList(_)
+            | Test::RateLimit(_)
+            | Test::SenderMx(_)
+            | Test::Authenticated(_)
+            | Test::TlsSubject(_)
+            | Test::Spf(_)
+            | Test::Time(_)
+            | Test::Property(..) => ("this", chain::Test::Unknown),
+        };
+        if self.has_milter {
+            return test;
+        }
+        self.only_milter(at, name)
+    }
+
+    /// The test of the macro of this number.
+    fn macro_test(&self, number: usize) -> chain::Test {
+        let Some(defined) = self.conf.macros.get(number) else {
+            return chain::Test::Unknown;
+        };
+        let name = defined.macro_name.trim_matches(['{', '}']);
+        let wanted = match &defined.value {
+            MacroValue::Is(text) => MacroPattern::Is(pattern(text)),
+            MacroValue::Unset => MacroPattern::Unset,
+        };
+        chain::Test::Macro(name.into(), wanted)
     }
 
     fn only_milter(&mut self, at: Position, name: &str) -> chain::Test {

@@ -31,12 +31,16 @@ pub struct LoadedConf {
 
 impl ConfFile {
     /// The file of these options, if there is one.
-    pub(in crate::config) fn new(options: &Options, found: &mut Diagnostics) -> Option<Self> {
+    pub(in crate::config) fn new(
+        options: &Options,
+        has_milter_socket: bool,
+        found: &mut Diagnostics,
+    ) -> Option<Self> {
         let path = PathBuf::from(options.greylist_conf.as_ref()?);
         let path = found.absolute(OPTION, path)?;
         Some(Self {
             path,
-            options: OfOptions::new(options),
+            options: OfOptions::new(options, has_milter_socket),
         })
     }
 
@@ -63,7 +67,7 @@ impl ConfFile {
         };
         let (conf, mut findings) = parse(path, &bytes);
         let params = statements::read(path, &conf, &self.options, &mut findings);
-        let (chain, more) = compile(path, &conf, self.options.given.text);
+        let (chain, more) = compile(path, &conf, self.options.purpose());
         let chain = chain.filter(|_| findings.errors.is_empty());
         for (all, new) in [
             (&mut found.errors, [findings.errors, more.errors]),

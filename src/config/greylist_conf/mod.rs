@@ -51,7 +51,7 @@ pub use ast::{
     PropertyTest, RateLimit, RateUnit, Regex, ReplyCode, Report, SpamdSocket, Statistic, Test,
     TextPattern, Values,
 };
-pub use compile::compile;
+pub use compile::{Purpose, compile};
 pub use file::{ConfFile, LoadedConf};
 pub use limits::{MAX_ENTRIES, MAX_ERRORS, MAX_TOKEN};
 pub use parse::parse;

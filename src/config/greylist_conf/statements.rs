@@ -6,6 +6,7 @@ use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::options::Options;
 use super::super::params;
 use super::ast::{Action, Globals, GreylistConf, Located, Position};
+use super::compile::Purpose;
 use super::limits::MAX_ERRORS;
 use crate::policy::{Params, Scheme, Tarpit};
 use crate::types::Span;
@@ -36,16 +37,29 @@ pub(super) struct OfOptions {
     scheme: Result<Scheme, String>,
     /// How many clients may wait for their reply at once.
     tarpit_limit: u32,
+    /// Whether a milter evaluates the file, too.
+    has_milter: bool,
 }
 
 impl OfOptions {
     /// Errors about the options themselves are reported elsewhere.
-    pub(super) fn new(options: &Options) -> Self {
+    pub(super) fn new(options: &Options, has_milter_socket: bool) -> Self {
         Self {
             params: params::read(options, &mut Diagnostics::default()),
             given: Given::new(options),
             scheme: params::scheme(options),
             tarpit_limit: params::tarpit_limit(options).unwrap_or_default(),
+            has_milter: has_milter_socket || !options.milter.is_empty(),
+        }
+    }
+}
+
+impl OfOptions {
+    /// What the file is compiled for.
+    pub(super) const fn purpose(&self) -> Purpose {
+        Purpose {
+            has_text: self.given.text,
+            has_milter: self.has_milter,
         }
     }
 }
@@ -111,6 +125,7 @@ pub(super) fn read(
         })
     });
     complain(path, conf, (&params, given), found);
+    warn_of_ineffective(path, globals, options.has_milter, found);
     params
 }
 
@@ -172,19 +187,25 @@ fn complain(
         };
         found.warnings.push(warning);
     }
-    let globals = &conf.globals;
-    let without_milter = [
+}
+
+/// Warns of statements that nothing obeys.
+fn warn_of_ineffective(path: &Path, globals: &Globals, has_milter: bool, found: &mut Diagnostics) {
+    let spamd = globals.spamd_socket.as_ref().map(|stated| stated.at);
+    let statements = [
         ("report", globals.report.map(|stated| stated.at)),
         ("delayedreject", globals.delayed_reject),
         ("localaddr", globals.local_address.map(|stated| stated.at)),
-        (
-            "spamdsock",
-            globals.spamd_socket.as_ref().map(|stated| stated.at),
-        ),
+        ("spamdsock", spamd.filter(|_| !has_milter)),
     ];
-    for (word, position) in without_milter {
+    let reason = if has_milter {
+        "yet"
+    } else {
+        "without a milter"
+    };
+    for (word, position) in statements {
         if let Some(Position { line, column }) = position {
-            let message = format!("{word} has no effect without a milter");
+            let message = format!("{word} has no effect {reason}");
             let warning = Diagnostic::column(path, line, column, message);
             found.warnings.push(warning);
         }

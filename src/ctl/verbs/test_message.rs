@@ -73,7 +73,7 @@ fn of_unit() -> Result<(Vec<TableFile>, Vec<TableFile>), Failure> {
         }
     };
     let mut found = Diagnostics::default();
-    let files = ListFiles::new(&options, &mut found);
+    let files = ListFiles::new(&options, true, &mut found);
     refuse(&found.errors)?;
     Ok((files.header_checks, files.body_checks))
 }

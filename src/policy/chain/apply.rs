@@ -75,6 +75,7 @@ impl Search<'_, '_> {
             rule: name,
             current: name,
             properties: Some(&self.properties),
+            now: self.evidence.now.zip(subject.place.map(|(_, zone)| zone)),
             score: self.evidence.score().map(|score| score.score),
             ..subject.token_values()
         }

@@ -1,11 +1,15 @@
 //! Rules about messages.
 
+use std::path::Path;
 use std::sync::Arc;
+
+use jiff::tz::TimeZone;
 
 use super::tests::{ATTEMPT, is, matches, network, not, rule, text, written};
 use super::*;
 use crate::policy::message::{HeaderField, Message};
-use crate::policy::{Attempt, Cause, Evidence, Finding, Lookup, MessageAttempt, SpamScore};
+use crate::policy::{Attempt, Cause, Entry, Evidence, Finding, Lookup, MessageAttempt, SpamScore};
+use crate::types::{HeaderText, Timestamp};
 
 /// A message with this header and, if it was kept, this body.
 pub(in crate::policy) fn message(header: &[(&str, &str)], body: Option<&[u8]>) -> Message {
@@ -24,6 +28,16 @@ fn subject<'a>(attempt: &'a Attempt<'a>, message: &'a Message) -> Subject<'a> {
         message,
     };
     Subject::of_message(&about, LocalTime::default()).unwrap()
+}
+
+/// A default, which is written on this line, if it is written.
+fn fallback(action: Action, line: Option<u32>) -> Fallback {
+    Fallback {
+        action,
+        effects: Vec::new(),
+        entry: line.map(|line| Entry::in_file(&Path::new("f").into(), line, "x")),
+        id: None,
+    }
 }
 
 /// A chain whose rules are about messages.
@@ -228,13 +242,6 @@ fn a_score_is_asked_for_by_rules_before_the_one_that_decides_alone() {
 
 #[test]
 fn rules_for_messages_have_their_own_numbers_and_default() {
-    let entry = |line| crate::policy::Entry::in_file(&std::path::Path::new("f").into(), line, "x");
-    let fallback = |action, line: Option<u32>| Fallback {
-        action,
-        effects: Vec::new(),
-        entry: line.map(entry),
-        id: None,
-    };
     let greylist = Action::Greylist(Treatment::default());
     let parts = |line| Parts {
         rules: vec![rule(vec![is(network("10.0.0.0/8"))], Action::Pass)],
@@ -311,54 +318,55 @@ fn headers_are_added_by_the_rules_that_match_and_by_the_default() {
         effects,
         ..rule(clauses, action)
     };
-    let chain = Chain::new(Parts {
+    let marks = vec![
+        header("X-From", "%f"),
+        header("X-Line", "%A at %Mj, %P{seen}"),
+    ];
+    let refuses = vec![is(network("10.0.0.0/8"))];
+    let parts = Parts {
         message: vec![
-            with(vec![header("X-From", "%f")], vec![], Action::Continue),
+            with(marks, vec![], Action::Continue),
+            with(vec![header("X-Never", "x")], refuses, Action::Pass),
             with(
-                vec![header("X-Never", "x")],
-                vec![is(network("10.0.0.0/8"))],
-                Action::Pass,
-            ),
-            with(
-                vec![Effect::Report(written("seen by %v")), Effect::NoLog],
+                vec![Effect::Report(written("seen %T{%Y}")), Effect::NoLog],
                 vec![is(Test::Header(text("stop")))],
                 Action::Pass,
             ),
         ],
         message_fallback: Some(Fallback {
-            action: Action::Pass,
             effects: vec![header("X-Spam-Score", "%Hs")],
-            entry: None,
-            id: None,
+            ..fallback(Action::Pass, Some(9))
         }),
         ..Parts::default()
-    })
-    .unwrap();
+    };
     let attempt = Attempt {
         sender: Some(b"a\r\nBcc: b\xff@example.org"),
         ..ATTEMPT
     };
-    let evidence = evidence(spam_score(1_360, Some(false)));
-    for (subject_value, want, want_report) in [
-        (
-            "go on",
-            vec![
-                ("X-From", "a??Bcc: b?@example.org"),
-                ("X-Spam-Score", "1.3"),
-            ],
-            false,
-        ),
-        ("stop", vec![("X-From", "a??Bcc: b?@example.org")], true),
+    let chain = Chain::new(parts).unwrap();
+    let mut evidence = evidence(spam_score(1_360, Some(false)));
+    evidence.now = Some(Timestamp::from_seconds(0));
+    let always = [
+        ("X-From", "a??Bcc: b?@example.org"),
+        ("X-Line", "1 at mx, VIAGRA"),
+    ];
+    for (value, more, report) in [
+        ("go on", Some(("X-Spam-Score", "1.3")), None),
+        ("stop", None, Some("seen 1970")),
     ] {
-        let whole = message(&[("Subject", subject_value)], None);
-        let (_, effects) = chain.find(&subject(&attempt, &whole), &evidence);
+        let whole = message(&[("Subject", value)], None);
+        let subject = Subject {
+            place: Some(("mx", &TimeZone::UTC)),
+            ..subject(&attempt, &whole)
+        };
+        let (_, effects) = chain.find(&subject, &evidence);
         let headers = effects.headers.iter();
-        let headers: Vec<_> = headers
-            .map(|added| (&*added.name, added.value.as_str()))
-            .collect();
-        assert_eq!(headers, want);
-        assert_eq!(effects.report.is_some(), want_report);
-        assert_eq!(effects.is_unlogged, want_report);
+        let headers = headers.map(|added| (&*added.name, added.value.as_str()));
+        let want = always.into_iter().chain(more);
+        assert_eq!(headers.collect::<Vec<_>>(), want.collect::<Vec<_>>());
+        let text = effects.report.as_ref().map(HeaderText::as_str);
+        assert_eq!(text, report);
+        assert_eq!(effects.is_unlogged, report.is_some());
     }
 }
 

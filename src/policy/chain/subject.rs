@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use jiff::tz::TimeZone;
+
 use super::render::TokenValues;
 use crate::policy::keys::fold_sender;
 use crate::policy::message::Message;
@@ -36,6 +38,8 @@ pub struct Subject<'a> {
     pub content: Option<(&'a Message, &'a [&'a [u8]])>,
     /// The time where the mail server is.
     pub time: LocalTime,
+    /// The name of the mail server, and its zone, for texts.
+    pub place: Option<(&'a str, &'a TimeZone)>,
 }
 
 impl<'a> Subject<'a> {
@@ -58,6 +62,7 @@ impl<'a> Subject<'a> {
             sender: self.sender,
             recipient: self.recipient,
             macros: self.macros.unwrap_or_default(),
+            host: self.place.map_or("", |(host, _)| host),
             ..TokenValues::default()
         }
     }
@@ -99,6 +104,7 @@ impl<'a> Subject<'a> {
             macros: attempt.macros,
             accepted: attempt.accepted,
             content: None,
+            place: None,
             time,
         })
     }

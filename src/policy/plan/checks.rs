@@ -128,9 +128,10 @@ impl Parts<'_> {
         if chain.is_empty() || by_tables.is_some() || self.is_data {
             return Ok(ByRules::default());
         }
-        let Some(subject) = Subject::new(self.attempt, evidence.time) else {
+        let Some(mut subject) = Subject::new(self.attempt, evidence.time) else {
             return Ok(ByRules::default());
         };
+        subject.place = Some((rules.texts.host(), rules.texts.zone()));
         let (found, effects) = chain.find(&subject, evidence);
         trace.note_effects(effects);
         let (number, action) = match found {

@@ -63,9 +63,10 @@ pub fn plan_message(
     let pass = |reason, because, effects| settled(MessageVerdict::Pass, reason, because, effects);
     let nothing = |effects| pass(Reason::NotSuspicious, Because::Request, effects);
     let subject = Subject::of_message(about, evidence.time).filter(|_| chain.has_message_rules());
-    let Some(subject) = subject else {
+    let Some(mut subject) = subject else {
         return nothing(Effects::default());
     };
+    subject.place = Some((rules.texts.host(), rules.texts.zone()));
     let (found, effects) = chain.find(&subject, evidence);
     let (action, entry) = match found {
         Found::Rule(number, action) => (action, Some(EntryRef::of_rule(number))),
