@@ -14,17 +14,18 @@ use stargrey::config::{Diagnostics, greylist_conf, read_address_list, read_clien
 use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
+use stargrey::lookup::spamd::parse_answer;
 use stargrey::policy::checks::{HeaderEdit, MessageChecks, Place, Settlement};
 use stargrey::policy::{self, AccessTables, DnsLists, ListName, Thresholds};
 use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
 use stargrey::store::schema;
-use stargrey::types::ClientIp;
+use stargrey::types::{ClientIp, HeaderText};
 
 /// A target: its name, and what it does with some bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their seeds.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("decoder", decoder),
     ("client_list", client_list),
     ("address_list", address_list),
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 13] = [
     ("greylist_conf", greylist_conf),
     ("dns_sites", dns_sites),
     ("dns_reply", dns_reply),
+    ("spamd_answer", spamd_answer),
     ("message", message),
     ("message_checks", message_checks),
 ];
@@ -241,6 +243,23 @@ pub fn dns_reply(bytes: &[u8]) {
                 .map(|record| record.name.len())
                 .all(|length| length <= 255)
         );
+    }
+}
+
+/// What spamd may answer: what a part of it settles, the whole settles alike, and a score can be written.
+pub fn spamd_answer(bytes: &[u8]) {
+    let whole = parse_answer(bytes);
+    for end in (0..bytes.len()).step_by(bytes.len() / 32 + 1) {
+        match parse_answer(&bytes[..end]) {
+            Ok(None) => {}
+            Ok(Some(score)) => assert_eq!(whole.as_ref(), Ok(&Some(score))),
+            Err(_) => assert!(whole.is_err()),
+        }
+    }
+    if let Ok(Some(score)) = whole {
+        for header in score.headers() {
+            assert!(header.value.as_str().len() <= HeaderText::MOST);
+        }
     }
 }
 

@@ -180,6 +180,11 @@ fn tables_for_messages() {
 }
 
 #[test]
+fn answers_of_spamd() {
+    fuzz("spamd_answer");
+}
+
+#[test]
 fn a_target_is_a_program_with_seeds_and_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = fs::read_to_string(root.join("tests/it/fuzz.rs")).unwrap();
