@@ -212,6 +212,18 @@ pub struct Options {
     #[arg(long, value_name = "[KIND:]FILE", help_heading = "Suspicious clients")]
     pub body_checks: Vec<String>,
 
+    /// Ask SpamAssassin's spamd for the score of each message: unix:PATH or inet:HOST:PORT. Needs --milter
+    #[arg(long, value_name = "SOCKET", help_heading = "Suspicious clients")]
+    pub spamd: Option<String>,
+
+    /// Size of the largest message that spamd is asked about, in bytes or with K or M [default: 500K]
+    #[arg(long, value_name = "SIZE", help_heading = "Suspicious clients")]
+    pub spamd_max_size: Option<String>,
+
+    /// Header field with the score of a spam filter that comes before this milter; the last of its name counts
+    #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
+    pub score_header: Option<String>,
+
     /// DNS lists, as in postscreen_dnsbl_sites: ZONE=FILTER*WEIGHT, FILTER and WEIGHT optional (repeatable)
     #[arg(long, value_name = "SITES", help_heading = "Suspicious clients")]
     pub dnsbl_sites: Vec<String>,

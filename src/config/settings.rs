@@ -13,6 +13,7 @@ use super::process::{self, ProcessSettings};
 use super::replay::{self, ReplaySettings};
 use super::shared::{self, SharedSettings};
 use super::sockets::{self, SocketSettings};
+use super::spam::{self, SpamSettings};
 use super::store::{self, StoreSettings};
 use super::{params, texts};
 use crate::policy::{Params, Texts};
@@ -37,6 +38,8 @@ pub struct Settings {
     pub lookup: LookupSettings,
     /// The records shared with other hosts, if any are.
     pub shared: Option<SharedSettings>,
+    /// Where the score of a message comes from.
+    pub spam: SpamSettings,
     /// The log.
     pub log: LogSettings,
     /// The user and the clock.
@@ -62,6 +65,8 @@ impl Settings {
         let texts = texts::read(options, environment, &mut found);
         let sockets = sockets::read(options, &mut found);
         let store = store::read(options, environment, &mut found);
+        let has_milter = environment.has_milter_socket || !options.milter.is_empty();
+        let spam = spam::read(options, has_milter, &mut found);
         let lists = ListFiles::new(options, environment.has_milter_socket, &mut found);
         let shared = shared::read(options, environment, &mut found);
         let log = logging::read(options, &mut found);
@@ -81,6 +86,7 @@ impl Settings {
             lists,
             lookup,
             shared,
+            spam,
             log,
             process,
             replay,

@@ -16,6 +16,7 @@ mod notify;
 mod reload;
 mod replay;
 mod run;
+mod scores;
 mod sharing;
 
 use std::ffi::OsString;
@@ -145,6 +146,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
         log::warn!("{error}; ignoring");
     }
     let list_errors = loaded.errors.len();
+    let filter = scores::filter(&settings.spam, loaded.conf.as_ref());
     let rules = rules(settings, loaded);
     let params = rules.params;
     let clock: Arc<dyn Clock> = match &settings.process.time {
@@ -159,6 +161,7 @@ fn start(settings: &Settings) -> Result<(), Failure> {
     let control = Control::new(started.internals.clone());
     sharing::start(&control, settings, &params)?;
     drop(control);
+    started.gate.set_spam_filter(filter);
     let sockets = inherited.into_iter().chain(bound).collect();
     let served = run::run(sockets, started, settings, descriptors);
     drop(opener);

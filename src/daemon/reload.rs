@@ -2,6 +2,7 @@
 
 use super::lookups;
 use super::notify::Notifier;
+use super::scores;
 use crate::config::{Diagnostic, Loaded, Settings};
 use crate::frontend::bus::ReloadResult;
 use crate::service::Gate;
@@ -26,6 +27,8 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
     let reloaded = match read.await {
         Ok(loaded) if loaded.errors.is_empty() && loaded.table_errors.is_empty() => {
             report(&loaded);
+            let filter = scores::filter(&settings.spam, loaded.conf.as_ref());
+            gate.set_spam_filter(filter);
             let params = loaded.conf.map(|conf| conf.params);
             gate.set_lists(loaded.lists, params);
             gate.set_list_errors(0);

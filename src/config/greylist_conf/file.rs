@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::diagnostic::Diagnostics;
+use super::super::endpoint::Endpoint;
 use super::super::file;
 use super::super::options::Options;
 use super::statements::{self, OfOptions};
@@ -25,6 +26,8 @@ pub struct ConfFile {
 pub struct LoadedConf {
     /// The numbers: what an option sets, else what the file says, else the defaults.
     pub params: Params,
+    /// Where spamd listens, if the file says so.
+    pub spamd: Option<Endpoint>,
     /// The defaults in force that milter-greylist has otherwise, in words; empty if there are none.
     pub defaults: String,
 }
@@ -67,6 +70,7 @@ impl ConfFile {
         };
         let (conf, mut findings) = parse(path, &bytes);
         let params = statements::read(path, &conf, &self.options, &mut findings);
+        let spamd = statements::spamd(path, &conf.globals, &mut findings);
         let (chain, more) = compile(path, &conf, self.options.purpose());
         let chain = chain.filter(|_| findings.errors.is_empty());
         for (all, new) in [
@@ -77,6 +81,13 @@ impl ConfFile {
         }
         let chain = chain?;
         let defaults = statements::defaults(&conf.globals, self.options.given, &params);
-        Some((chain, LoadedConf { params, defaults }))
+        Some((
+            chain,
+            LoadedConf {
+                params,
+                spamd,
+                defaults,
+            },
+        ))
     }
 }

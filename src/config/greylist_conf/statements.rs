@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
+use super::super::endpoint::Endpoint;
 use super::super::options::Options;
 use super::super::params;
-use super::ast::{Action, Globals, GreylistConf, Located, Position};
+use super::ast::{Action, Globals, GreylistConf, Located, Position, SpamdSocket};
 use super::compile::Purpose;
 use super::limits::MAX_ERRORS;
 use crate::policy::{Params, Scheme, Tarpit};
@@ -187,6 +188,22 @@ fn complain(
         };
         found.warnings.push(warning);
     }
+}
+
+/// Where spamd listens, if the file says so.
+pub(super) fn spamd(path: &Path, globals: &Globals, found: &mut Diagnostics) -> Option<Endpoint> {
+    let Located { at, value } = globals.spamd_socket.as_ref()?;
+    let address = match value {
+        SpamdSocket::Inet(address) => Endpoint::inet(address),
+        SpamdSocket::Unix(socket) => Endpoint::unix(socket),
+    };
+    let address = address.map_err(|error| {
+        let Position { line, column } = *at;
+        found
+            .errors
+            .push(Diagnostic::column(path, line, column, error));
+    });
+    address.ok()
 }
 
 /// Warns of statements that nothing obeys.

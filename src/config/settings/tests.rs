@@ -2,9 +2,9 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::*;
-use crate::config::Verbosity;
 use crate::config::lists::Files;
 use crate::config::options::ParseOutcome;
+use crate::config::{Endpoint, SpamSource, Verbosity};
 use crate::policy::s25r::Rules;
 use crate::policy::{Scheme, Unmatched};
 use crate::types::{Reply, ReplyText, Span};
@@ -230,6 +230,57 @@ fn options_without_effect_are_warned_of() {
         warnings(&["--delay=7200", "--retry-window=1h"], &environment()).len(),
         1
     );
+}
+
+#[test]
+fn scores_come_from_spamd_or_from_a_header() {
+    let spamd = |endpoint| Some(SpamSource::Spamd(endpoint));
+    let milter = "--milter=unix:/m";
+    for (args, want) in [
+        (&[][..], None),
+        (
+            &["--spamd=unix:/run/spamd", milter],
+            spamd(Endpoint::Unix("/run/spamd".into())),
+        ),
+        (
+            &["--spamd=inet:[::1]:783", milter],
+            spamd(Endpoint::Inet("::1".to_owned(), 783)),
+        ),
+        (
+            &["--score-header=X-Spam-Score", milter],
+            Some(SpamSource::Header("X-Spam-Score".into())),
+        ),
+    ] {
+        let settings = settings(args);
+        assert_eq!(settings.spam.source, want, "{args:?}");
+        assert_eq!(settings.spam.max_size, 512_000);
+        assert_eq!(settings.warnings, [], "{args:?}");
+    }
+    let size = settings(&["--spamd=unix:/s", "--spamd-max-size=1M", milter]).spam;
+    assert_eq!(size.max_size, 1 << 20);
+    for args in [
+        &["--spamd=783"][..],
+        &["--spamd=unix:"],
+        &["--score-header=X Y"],
+        &["--score-header="],
+        &["--spamd=unix:/s", "--spamd-max-size=0"],
+        &["--spamd=unix:/s", "--score-header=X"],
+    ] {
+        assert_eq!(errors(args).len(), 1, "{args:?}");
+    }
+    for (args, is_warned) in [
+        (&["--spamd=unix:/s"][..], true),
+        (&["--score-header=X"], true),
+        (&["--spamd-max-size=1M", milter], true),
+    ] {
+        assert_eq!(!warnings(args, &environment()).is_empty(), is_warned);
+    }
+    let handed_over = Environment {
+        has_milter_socket: true,
+        ..environment()
+    };
+    let none = warnings(&["--spamd=unix:/s"], &handed_over);
+    assert_eq!(none, Vec::<String>::new());
 }
 
 #[test]
