@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 /// Debian's spamd without tests that ask the network, in a directory of its own; killed when dropped.
 #[derive(Debug)]
-struct Server {
+pub(crate) struct Server {
     directory: TempDir,
     child: Child,
 }
@@ -26,7 +26,7 @@ const LOOKS: u32 = 6000;
 const PAUSE: Duration = Duration::from_millis(10);
 
 impl Server {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let child = Command::new("/usr/sbin/spamd")
             .args(["-L", "-x", "--max-children=1", "--syslog=stderr"])
@@ -51,7 +51,7 @@ impl Server {
         panic!("spamd does not start");
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
 
@@ -109,7 +109,8 @@ async fn score(spamd: &Spamd, text: &str) -> Option<SpamScore> {
 }
 
 /// The text that every spam filter takes for spam (GTUBE).
-const GTUBE: &str = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n";
+pub(crate) const GTUBE: &str =
+    "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n";
 
 #[tokio::test]
 async fn spam_and_ham_have_scores_and_a_server_that_hangs_or_is_gone_has_none() {

@@ -11,7 +11,7 @@ const ANNA: &str = "anna@example.org";
 const BEN: &str = "ben@example.org";
 
 /// The lines of main.cf that name the milter.
-const MILTER: &str = "\
+pub(super) const MILTER: &str = "\
 smtpd_recipient_restrictions = reject_unauth_destination
 smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=300s }
 ";
@@ -21,7 +21,7 @@ const FORGED: &str = "From: <eve@stranger.example>\r\nX-Greylist: forged 1\r\nSu
 
 impl Site {
     /// Postfix with these lines of main.cf, and the daemon with a milter socket.
-    fn with_milter(main: &str, options: &[&str]) -> Option<Self> {
+    pub(super) fn with_milter(main: &str, options: &[&str]) -> Option<Self> {
         Self::around(
             || Postfix::wired(Wiring::of(main, &[])),
             &[],

@@ -14,6 +14,7 @@ mod recipes;
 mod replayed;
 mod replies;
 mod reported;
+mod scores;
 mod server;
 mod smtp;
 
