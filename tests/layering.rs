@@ -40,6 +40,7 @@ const UNLIMITED: &[&str] = &["daemon"];
 
 /// Names of another layer that a layer exports as its own, on purpose.
 const RE_EXPORTS: &[&str] = &[
+    "control: crate::policy::{Filter, State}",
     "control: crate::store::{Page, RestoreError, Row, RowKey}",
     "policy: crate::types::{ListName, Reason}",
     "service: crate::lookup::ZoneState",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::sharing::note;
+use super::journal::note;
 use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::live_rules::{Addition, has_ended, is_open};

@@ -173,21 +173,10 @@ impl Control {
 
 /// Whether the record of a step has decided.
 fn has_decided(step: Step, outcome: &Outcome) -> bool {
-    match step {
-        Step::Client(..) => outcome.reason == Reason::ClientAwl,
-        Step::Triplet(_) => outcome.reason != Reason::ClientAwl,
-        Step::Paused(_)
-        | Step::List(..)
-        | Step::Access(_)
-        | Step::Rule(..)
-        | Step::Authenticated
-        | Step::OwnNetwork
-        | Step::S25r(..)
-        | Step::Spf(_)
-        | Step::DnsList(..)
-        | Step::DnsLists(_)
-        | Step::Unmatched(_)
-        | Step::Sleep(_) => false,
+    if outcome.reason == Reason::ClientAwl {
+        matches!(step, Step::Client(..))
+    } else {
+        matches!(step, Step::Triplet(_))
     }
 }
 

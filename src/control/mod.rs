@@ -11,6 +11,7 @@ mod backup;
 mod entries;
 mod explain;
 mod import;
+mod journal;
 mod pause;
 mod records;
 mod restore;

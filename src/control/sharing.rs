@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
+use super::journal::note;
 use super::{Control, ControlError, Lifetime};
 use crate::policy::Added;
 use crate::service::internals::Inner;
 use crate::service::live_rules::Addition;
 use crate::service::pattern::normal;
 use crate::shared::{Act, Administration, Change, Cursor, Journal, Server, Shared, What};
-use crate::store::{Commit, Note, Records, RequestError, StoreError};
+use crate::store::{Commit, Note, RequestError, StoreError};
 
 /// The administration of the gate, for the acts of other hosts. Does not keep the gate alive.
 struct LocalAdministration(Weak<Inner>);
@@ -71,43 +72,6 @@ impl Control {
             }
         }
         self.gate().share(shared, server, Arc::new(administration))
-    }
-
-    /// What an administrator does here, for the journal; `None` if nothing is shared.
-    pub(super) fn act(&self, what: What) -> Option<Act> {
-        let shared = self.0.shared.get()?;
-        Some(Act {
-            host: shared.me(),
-            time: self.0.now(),
-            what,
-        })
-    }
-
-    /// Has an act appended to the log of the site.
-    pub(super) fn acted(&self, act: Option<&Act>) {
-        if let (Some(act), Some(shared)) = (act, self.0.shared.get()) {
-            shared.note_act(act);
-        }
-    }
-
-    /// Changes the journal, in a transaction of its own.
-    pub(super) async fn change_journal(
-        &self,
-        change: impl FnOnce(&mut Journal) + Send + 'static,
-    ) -> Result<(), ControlError> {
-        let mut change = Some(change);
-        let writing = self.write(
-            move |records| {
-                note(records, |journal| {
-                    if let Some(change) = change.take() {
-                        change(journal);
-                    }
-                })
-            },
-            Commit::Keep,
-            || {},
-        );
-        writing.await
     }
 
     /// Carries out an act from the log. What is wrong with it is logged: all hosts have it, and go on.
@@ -276,14 +240,4 @@ impl EntryChange {
             Self::None => Stored::None,
         }
     }
-}
-
-/// Changes the journal.
-pub(super) fn note(
-    records: &mut dyn Records,
-    change: impl FnOnce(&mut Journal),
-) -> Result<(), StoreError> {
-    let mut journal = Journal::decode(records.note(Note::Acts)?.as_deref());
-    change(&mut journal);
-    records.put_note(Note::Acts, Some(&journal.encode()))
 }

@@ -23,6 +23,9 @@ const DOMAIN: u8 = 7;
 /// Maximum length of a network's identity, in bytes.
 pub(super) const LONGEST_NETWORK: usize = 18;
 
+/// Most names of a client besides the first: see [`names`](super::names).
+pub const OTHER_NAMES: usize = 2;
+
 /// The identity of a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {

@@ -73,12 +73,11 @@ pub use domain::{Domain, is_host_name};
 pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};
 pub use filter::{Filter, State};
 pub use greylist::Triplet;
-pub use identity::Identity;
+pub use identity::{Identity, OTHER_NAMES};
 pub use keys::{ClientKey, TripletKey, TripletParts};
 pub use lists::{
     Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };
-pub use names::OTHER_NAMES;
 pub use outcome::{Because, Changes, Outcome, Suspicion};
 pub use params::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 pub use plan::{MessageOutcome, MessagePlan, MessageVerdict, message_case, plan, plan_message};

@@ -33,9 +33,6 @@ use super::rules::Ruleset;
 use super::s25r;
 use crate::types::{ClientIp, ListName};
 
-/// Most names of a client besides the first.
-pub const OTHER_NAMES: usize = 2;
-
 /// Whether a client's name is that of an end user's line, which has no domain to be known by: by the rules of S25R in
 /// force, or the classic ones, whether S25R is a check or not.
 #[must_use]

@@ -4,7 +4,7 @@
 //! way becomes durable with the decision.
 
 use super::greylist::Triplet;
-use super::names::OTHER_NAMES;
+use super::identity::OTHER_NAMES;
 use super::reputation::Client;
 
 /// A host of the site, by a number that stands for its name.

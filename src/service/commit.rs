@@ -101,13 +101,6 @@ impl Inner {
         Ok(Commit::Done(outcome))
     }
 
-    /// Has a decision published to the other hosts, if there are any.
-    fn publish(&self, case: &Case, stored: &StoredRecords, outcome: &Outcome) {
-        if let Some(shared) = self.shared.get() {
-            shared.note(case, stored, &outcome.changes);
-        }
-    }
-
     /// Makes the writer thread decide again, inside its transaction.
     fn ask_writer(
         &self,

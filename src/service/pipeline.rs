@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::instance_cache::Keys;
 use super::internals::Inner;
+use super::sharing::waits;
 use super::state::CommitError;
 use super::worker::Message;
 use crate::policy::chain::Effects;
@@ -237,14 +238,6 @@ impl Inner {
         }
     }
 
-    /// The other host whose record has decided.
-    fn publisher(&self, outcome: &Outcome) -> Option<Arc<str>> {
-        let Because::Shared(host) = outcome.because else {
-            return None;
-        };
-        self.shared.get().map(|shared| shared.host(host))
-    }
-
     /// The decision during a pause.
     fn let_pass(
         &self,
@@ -265,21 +258,10 @@ impl Inner {
 
     /// The case with what other hosts know, if it would wait without that.
     pub(super) async fn with_shared(&self, mut case: Case, context: &Context<'_>) -> Case {
-        let Some(shared) = self.shared.get() else {
-            return case;
-        };
-        let asks = match context.mode {
-            Mode::Look { looks_up } => looks_up,
-            Mode::Commit => true,
-        };
-        let would_wait = || match self.look(&case, context, &mut ()) {
-            Ok(outcome) => matches!(
-                outcome.verdict,
-                Verdict::Defer { .. } | Verdict::Tarpit { .. }
-            ),
-            Err(_) => false,
-        };
-        if asks && would_wait() {
+        let asks = context.mode != Mode::Look { looks_up: false };
+        if let Some(shared) = self.shared.get().filter(|_| asks)
+            && (self.look(&case, context, &mut ())).is_ok_and(|outcome| waits(outcome.verdict))
+        {
             // On the heap, so that a connection's task does not grow.
             case.shared = Box::pin(shared.ask(&case)).await;
         }

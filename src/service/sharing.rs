@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::internals::Inner;
 use super::worker::{AdminTask, Message};
-use crate::policy::{Case, ClientKey, Expiry};
+use crate::policy::{Because, Case, ClientKey, Expiry, Outcome, StoredRecords, Verdict};
 use crate::shared::{Change, Key, Local, LocalState, Record};
 use crate::store::{Commit, Note, Records, RequestError, Row, RowKey, Scope, StoreError};
 use crate::types::Timestamp;
@@ -87,6 +87,21 @@ impl Local for LocalRecords {
 }
 
 impl Inner {
+    /// The other host whose record has decided.
+    pub(super) fn publisher(&self, outcome: &Outcome) -> Option<Arc<str>> {
+        let Because::Shared(host) = outcome.because else {
+            return None;
+        };
+        self.shared.get().map(|shared| shared.host(host))
+    }
+
+    /// Has a decision published to the other hosts, if there are any.
+    pub(super) fn publish(&self, case: &Case, stored: &StoredRecords, outcome: &Outcome) {
+        if let Some(shared) = self.shared.get() {
+            shared.note(case, stored, &outcome.changes);
+        }
+    }
+
     /// The keys of a page of records.
     fn shared_page(
         &self,
@@ -129,6 +144,11 @@ impl Inner {
         let client = stored.client.map(Record::Client);
         Ok(stored.triplet.map(Record::Triplet).or(client))
     }
+}
+
+/// Whether other hosts are asked about a mail with this verdict.
+pub(super) const fn waits(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Defer { .. } | Verdict::Tarpit { .. })
 }
 
 /// Merges a record of another host into that of this one, which may have been deleted meanwhile.

@@ -8,7 +8,7 @@ use super::local::LocalState;
 use super::seal::{Kind, Name};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, read_hosts};
-use super::work::{Work, within};
+use super::task::{Work, within};
 use crate::policy::ListName;
 use crate::types::Timestamp;
 

@@ -44,6 +44,7 @@ mod redis;
 mod seal;
 mod server;
 mod site;
+mod task;
 mod work;
 
 use std::collections::HashMap;
@@ -73,7 +74,7 @@ use queue::Queue;
 use record::Stored;
 use seal::{Kind, Opened, Seal};
 use site::{KnownHost, Site, read_hosts};
-use work::Work;
+use task::Work;
 
 /// Time without a sign of a host after which it is away.
 const AWAY: Span = Span::from_seconds(180);

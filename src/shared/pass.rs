@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::local::LocalState;
 use super::server::{Connection, ServerError};
-use super::work::Work;
+use super::task::Work;
 use crate::types::Timestamp;
 
 /// Records that are published in a second.

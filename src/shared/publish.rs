@@ -9,7 +9,7 @@ use super::local::{Local, LocalState};
 use super::record::{Key, Record, Stored};
 use super::seal::Name;
 use super::server::{Connection, ServerError, Write, Written};
-use super::work::within;
+use super::task::within;
 use crate::policy::Merged;
 
 /// Records of one exchange.

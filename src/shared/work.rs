@@ -5,21 +5,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::Inner;
 use super::act_log::LogReader;
-use super::local::{Administration, Local, LocalState};
+use super::local::LocalState;
 use super::pass::Pass;
 use super::publish::{BATCH, publish};
 use super::record::Key;
 use super::seal::{Kind, Name};
-use super::server::{Connection, Pending, Server, ServerError, Write, Written};
+use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, KnownHost, SITE_LIFETIME, hosts_with, read_hosts};
+use super::task::{Work, within};
 use crate::types::{Span, Timestamp};
-
-/// How long the background task waits for a reply, and for a connection.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Time between two rounds while nothing is to be published.
 const IDLE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
@@ -62,22 +59,6 @@ enum Unfit {
         theirs: String,
         host: Arc<str>,
     },
-}
-
-/// Waits for a reply.
-pub(super) async fn within<T>(reply: Pending<T>) -> Result<T, ServerError> {
-    match timeout(PATIENCE, reply).await {
-        Ok(reply) => reply,
-        Err(_) => Err(ServerError::Slow(PATIENCE)),
-    }
-}
-
-/// The task.
-pub(super) struct Work {
-    pub(super) shared: Arc<Inner>,
-    pub(super) server: Box<dyn Server>,
-    pub(super) local: Arc<dyn Local>,
-    pub(super) administration: Arc<dyn Administration>,
 }
 
 impl Work {

@@ -10,9 +10,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::rows::{Collector, Cursor, Reach, is_same_client, is_same_sleep};
-use super::schema::{
-    decode_hour, encode_counters, encode_entry, encode_hour, entry_key, stored_key,
-};
+use super::schema;
 use super::{
     Commit, Counters, HISTORY, Halves, Note, OpenError, Opener, Page, Reader, RecordCounts,
     Records, RequestError, Row, RowKey, Scope, StoreError, StoreRefusal, Swept, TransactionBody,
@@ -85,7 +83,7 @@ impl Tables {
         let mut rows: Vec<_> = rows
             .into_iter()
             .filter(|(_, key, _)| matches!(scope.reach(key), Ok(Reach::Inside)))
-            .filter_map(|(table, key, row)| Some((table, stored_key(key, None).key, row?)))
+            .filter_map(|(table, key, row)| Some((table, schema::stored_key(key, None).key, row?)))
             .collect();
         rows.sort_by(|(a, a_key, _), (b, b_key, _)| (a, a_key).cmp(&(b, b_key)));
         rows
@@ -159,24 +157,22 @@ impl<'t> Transaction<'t> {
 
     fn set_entry(&mut self, key: Vec<u8>, entry: Option<Added>) -> bool {
         let old = swap(&mut self.tables.entries, key.clone(), entry);
-        let was_there = old.is_some();
-        self.replaced.push(Replaced::Entry(key, old));
-        was_there
+        self.replaced.push(Replaced::Entry(key, old.clone()));
+        old.is_some()
     }
 
     /// Puts back what was replaced, the last first.
     fn undo(self) {
-        let tables = self.tables;
         for replaced in self.replaced.into_iter().rev() {
             match replaced {
-                Replaced::Triplet(key, old) => drop(swap(&mut tables.triplets, key, old)),
-                Replaced::Name(key, old) => drop(swap(&mut tables.names, key, old)),
-                Replaced::Client(key, old) => drop(swap(&mut tables.clients, key, old)),
-                Replaced::Sleep(key, old) => drop(swap(&mut tables.sleeps, key, old)),
-                Replaced::Entry(key, old) => drop(swap(&mut tables.entries, key, old)),
-                Replaced::Hour(key, old) => drop(swap(&mut tables.history, key, old)),
-                Replaced::Pause(old) => tables.pause = old,
-                Replaced::Note(note, old) => drop(swap(&mut tables.notes, note, old)),
+                Replaced::Triplet(key, old) => drop(swap(&mut self.tables.triplets, key, old)),
+                Replaced::Name(key, old) => drop(swap(&mut self.tables.names, key, old)),
+                Replaced::Client(key, old) => drop(swap(&mut self.tables.clients, key, old)),
+                Replaced::Sleep(key, old) => drop(swap(&mut self.tables.sleeps, key, old)),
+                Replaced::Entry(key, old) => drop(swap(&mut self.tables.entries, key, old)),
+                Replaced::Hour(key, old) => drop(swap(&mut self.tables.history, key, old)),
+                Replaced::Pause(old) => self.tables.pause = old,
+                Replaced::Note(note, old) => drop(swap(&mut self.tables.notes, note, old)),
             }
         }
     }
@@ -283,14 +279,14 @@ impl Records for Transaction<'_> {
     }
 
     fn put_entry(&mut self, entry: &Added) -> Result<(), RequestError> {
-        let key = entry_key(entry.list, &entry.text)?;
-        encode_entry(entry)?;
+        let key = schema::entry_key(entry.list, &entry.text)?;
+        schema::encode_entry(entry)?;
         self.set_entry(key, Some(entry.clone()));
         Ok(())
     }
 
     fn remove_entry(&mut self, list: ListName, text: &str) -> Result<bool, StoreError> {
-        let removed = entry_key(list, text).map(|key| self.set_entry(key, None));
+        let removed = schema::entry_key(list, text).map(|key| self.set_entry(key, None));
         Ok(removed.unwrap_or(false))
     }
 
@@ -311,9 +307,9 @@ impl Records for Transaction<'_> {
     }
 
     fn add_counters(&mut self, hour: Timestamp, counters: &Counters) -> Result<(), RequestError> {
-        encode_counters(counters)?;
+        schema::encode_counters(counters)?;
         if !counters.is_empty() {
-            let hour = encode_hour(hour);
+            let hour = schema::encode_hour(hour);
             let old = self.tables.history.get(&hour).cloned();
             self.replaced.push(Replaced::Hour(hour, old));
             add_up(self.tables.history.entry(hour).or_default(), counters);
@@ -395,12 +391,12 @@ impl Reader for MemoryStore {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(Timestamp, Counters)>, StoreError> {
-        let (from, to) = (encode_hour(from), encode_hour(to));
+        let (from, to) = (schema::encode_hour(from), schema::encode_hour(to));
         let tables = self.tables();
         let hours = tables.history.iter();
         hours
             .filter(|(hour, _)| (from..=to).contains(*hour))
-            .map(|(hour, counters)| Ok((decode_hour(hour)?, counters.clone())))
+            .map(|(hour, counters)| Ok((schema::decode_hour(hour)?, counters.clone())))
             .collect()
     }
 
@@ -437,7 +433,7 @@ impl Writer for MemoryStore {
         tables.names = names;
         tables.clients.retain(|_, c| !c.is_expired(now, params));
         tables.sleeps.retain(|_, s| !s.is_expired(now, params));
-        let kept = encode_hour(now.before(HISTORY));
+        let kept = schema::encode_hour(now.before(HISTORY));
         tables.history.retain(|hour, _| *hour >= kept);
         Ok(Swept {
             removed: before.saturating_sub(count(&tables)) as u64,

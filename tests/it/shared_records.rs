@@ -12,6 +12,7 @@ use stargrey::ctl::verbs;
 use stargrey::service::clock::monotonic;
 use tempfile::TempDir;
 
+use crate::bus::harness::{Bus, THERE};
 use crate::support::{Daemon, TestClock, rcpt};
 
 /// How long a test waits before it fails.
@@ -168,12 +169,13 @@ impl Site {
         ))
     }
 
-    /// Waits until the server has so many keys; two are the site's.
+    /// How many keys the server has; three are the site's.
+    fn keys(&self) -> usize {
+        self.redis.cli(&["dbsize"]).trim().parse().unwrap()
+    }
+
     fn wait_for_keys(&self, keys: usize) {
-        wait_for(&format!("{keys} keys"), || {
-            let size = self.redis.cli(&["dbsize"]);
-            size.trim().parse::<usize>().unwrap() >= keys
-        });
+        wait_for(&format!("{keys} keys"), || self.keys() >= keys);
     }
 }
 
@@ -212,7 +214,7 @@ fn a_retry_at_another_host_passes_with_the_user_of_the_manual_page_over_tcp() {
     let login = "user = stargrey\npassword = CHANGE-THIS\n";
     let site = Site::with(&url, login);
     assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
-    site.wait_for_keys(3);
+    site.wait_for_keys(4);
     site.clock.advance(300);
     assert!(site.ask(1, "ann@sender.example").starts_with(HEADER));
     let line = "action=pass, reason=triplet found, delay=300, client_name=mx.sender.example";
@@ -240,7 +242,7 @@ fn a_client_that_has_proved_itself_at_one_host_passes_at_another() {
         assert!(site.ask(0, &sender).starts_with("PREPEND"), "{n}");
     }
     // The records of five triplets and a client.
-    site.wait_for_keys(8);
+    site.wait_for_keys(9);
     wait_for("the last count", || {
         site.ask(1, &format!("y{:?}@sender.example", monotonic())) == "DUNNO"
     });
@@ -306,6 +308,53 @@ fn whatever_happens_to_the_server_mail_goes_on_and_is_shared_again_afterwards() 
     is_alone(&site.hosts[1]);
     site.redis.run();
     shares(&site, &mut number);
+}
+
+#[test]
+fn an_entry_or_a_deletion_at_one_host_is_carried_out_at_the_other_and_survives_a_restart() {
+    let mut site = Site::start();
+    let buses: Vec<Bus> = site
+        .hosts
+        .iter()
+        .map(|host| Bus::start(host.path()))
+        .collect();
+    let on_bus = |host: &Daemon| host.log_until(|log| log.lines().any(|line| line.contains(THERE)));
+    for host in &mut site.hosts {
+        host.stop();
+        host.start_again();
+        on_bus(host);
+    }
+    let ctl = |host: usize, arguments: &[&str]| {
+        let output = buses[host].ctl(arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let is_listed = |host: usize| ctl(host, &["list", "client"]).contains("mx.friend.example");
+    let begun = monotonic();
+    ctl(0, &["allow", "client", "mx.friend.example"]);
+    wait_for("the entry", || is_listed(1));
+    assert!(monotonic().saturating_sub(begun) < Duration::from_secs(5));
+    site.hosts[1].stop();
+    site.hosts[1].start_again();
+    wait_for("the entry after a restart", || is_listed(1));
+    ctl(1, &["remove", "client", "mx.friend.example"]);
+    wait_for("the removal", || !is_listed(0));
+
+    let sender = "ann@sender.example";
+    let keys = site.keys();
+    assert!(site.ask(0, sender).starts_with(GREYLISTED));
+    site.wait_for_keys(keys + 1);
+    site.clock.advance(300);
+    assert!(site.ask(1, sender).starts_with("PREPEND"));
+    assert!(site.ask(0, sender).starts_with("PREPEND"));
+    site.clock.advance(1);
+    ctl(0, &["forget", "--sender", sender]);
+    wait_for("the deletion", || {
+        ctl(1, &["status"]).contains("Triplets: 0 (")
+    });
+    let state = ctl(1, &["status"]);
+    assert!(state.contains("Shared: ok"), "{state}");
+    site.clock.advance(1);
+    assert!(site.ask(1, sender).starts_with(GREYLISTED));
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The unit that fetches has a network and no privilege; the one that installs has no network. What the former has
-//! written is data of a foreign program for the latter: [`read_foreign`] follows no link and reads no more than a list
+//! written is data of a foreign program for the latter: `read_foreign` follows no link and reads no more than a list
 //! may have.
 //!
 //! # Error handling

@@ -20,6 +20,7 @@ mod report;
 mod restore;
 mod rules;
 mod shared_key;
+mod shared_state;
 mod statistics;
 mod status;
 mod test_message;

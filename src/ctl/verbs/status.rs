@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Answer;
 use super::statistics::{self, Counters};
+use super::{Answer, shared_state};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, LOOKUPS_CACHED,
-    LOOKUPS_UNDER_WAY, MONITOR, SHARED_ANSWERED, SHARED_APART, SHARED_ASKED, SHARED_DROPPED,
-    SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK, SHARED_LATENCY, SHARED_OFF, SHARED_OK,
-    SHARED_QUEUED, SINCE, STORE_OK,
+    LOOKUPS_UNDER_WAY, MONITOR, SINCE, STORE_OK,
 };
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
@@ -57,7 +55,7 @@ fn answer(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &
         text(properties, statistics, effect, view)
     };
     let is_ok = properties.text("StoreState") == Some(STORE_OK)
-        && is_shared(properties)
+        && shared_state::is_ok(properties)
         && list_errors(properties) == 0
         && unreachable_rules(properties) == 0
         && dns_lists(properties)
@@ -78,7 +76,7 @@ fn text(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &Vi
         .with("Mode", mode(properties))
         .with("Running", running(properties, view))
         .with("Database", store)
-        .with_some("Shared", shared(properties))
+        .with_some("Shared", shared_state::shown(properties))
         .with_some("Paused", paused(properties, view))
         .with("Lists", lists(properties))
         .with_some("DNS lists", shown_dns_lists(properties))
@@ -231,60 +229,6 @@ fn lookups(properties: &Dict, statistics: &Dict) -> Option<String> {
     let others = others.into_iter().filter(|(count, _)| *count > 0);
     parts.extend(others.map(|(count, what)| format!("{count} {what}")));
     Some(parts.join(", "))
-}
-
-/// Whether records are shared with the other hosts of the site, if they ought to be.
-fn is_shared(properties: &Dict) -> bool {
-    matches!(
-        properties.text("SharedState"),
-        None | Some(SHARED_OFF | SHARED_OK)
-    )
-}
-
-/// How records are shared with the other hosts of the site, if they are.
-fn shared(properties: &Dict) -> Option<Cell> {
-    let state = properties
-        .text("SharedState")
-        .filter(|state| *state != SHARED_OFF)?;
-    let figures = properties.counters("Shared").unwrap_or_default();
-    let figure = |word: &str| figures.get(word).copied().unwrap_or_default();
-    let mut parts = vec![state.to_owned()];
-    let (asked, answered) = (figure(SHARED_ASKED), figure(SHARED_ANSWERED));
-    if asked > 0 {
-        let latency = figure(SHARED_LATENCY);
-        let (ms, tenths) = (
-            latency.div_euclid(1000),
-            latency.rem_euclid(1000).div_euclid(100),
-        );
-        parts.push(format!(
-            "{answered} of {asked} requests answered in {ms}.{tenths} ms"
-        ));
-    }
-    let others = [
-        (figure(SHARED_QUEUED), "to publish"),
-        (figure(SHARED_DROPPED), "left out for lack of room"),
-    ];
-    let others = others.into_iter().filter(|(count, _)| *count > 0);
-    parts.extend(
-        others.map(|(count, what)| format!("{} {what}", counted(count, "record", "records"))),
-    );
-    let hosts = properties.words("SharedHosts").unwrap_or_default();
-    let mut others: Vec<String> = hosts
-        .into_iter()
-        .filter_map(|(host, state)| match state.as_str() {
-            SHARED_HOST_OK => None,
-            SHARED_HOST_BEHIND => Some(format!("{host} has not caught up")),
-            SHARED_HOST_AWAY => Some(format!("{host} is away")),
-            other => Some(format!("{host}: {other}")),
-        })
-        .collect();
-    others.sort();
-    parts.extend(others);
-    if figure(SHARED_APART) > 0 {
-        let apart = span(Span::from_seconds(figure(SHARED_APART)));
-        parts.push(format!("clock {apart} from the server's"));
-    }
-    Some(Cell::new(parts.join("; ")).styled(style(state == SHARED_OK)))
 }
 
 /// The triplets, by their states.

@@ -548,7 +548,7 @@ fn wait(decision: &Decision) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn nobody_waits_longer_than_at_a_host_that_is_alone_and_hosts_agree_afterwards(moves in moves()) {
