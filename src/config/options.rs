@@ -379,7 +379,7 @@ pub struct Options {
     )]
     pub on_store_failure: String,
 
-    /// Share records with the other hosts of the site, by Redis or Valkey: redis://HOST[:PORT]/DB or unix:PATH
+    /// Share records with the other hosts of the site, by Redis or Valkey: redis://HOST:PORT/DB or unix:PATH
     #[arg(long, value_name = "URL", help_heading = "Database")]
     pub shared: Option<String>,
 
