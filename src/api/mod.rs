@@ -36,6 +36,12 @@ pub const MANAGER: &str = "org.stargrey.Greylist1.Manager";
 /// `StoreState` of a working database.
 pub const STORE_OK: &str = "ok";
 
+/// `SpamdState` while spamd answers.
+pub const SPAMD_OK: &str = "ok";
+
+/// `SpamdState` while it does not.
+pub const SPAMD_AWAY: &str = "away";
+
 /// `DnsLists` of the Monitor: the list replies, or was not queried yet.
 pub const DNS_LIST_OK: &str = "ok";
 /// `DnsLists` of the Monitor: the list has not replied to several lookups in a row.

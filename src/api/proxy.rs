@@ -45,6 +45,10 @@ pub trait Monitor {
     #[zbus(property)]
     fn unreachable_rules(&self) -> zbus::Result<u64>;
 
+    /// How spamd fares: `ok` or `away`; empty without spamd.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn spamd_state(&self) -> zbus::Result<String>;
+
     /// The number of entries of each list.
     #[zbus(property(emits_changed_signal = "false"))]
     fn entries(&self) -> zbus::Result<std::collections::HashMap<String, u64>>;

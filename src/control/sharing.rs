@@ -168,8 +168,9 @@ impl Control {
     /// The change of an entry that an act of another host means, checked as if it was made here.
     async fn prepare(&self, act: &Act) -> Result<EntryChange, ControlError> {
         match &act.what {
+            // It has ended meanwhile, and so has the one that it replaced.
             What::Put(entry) if entry.expires.is_some_and(|end| end <= self.0.now()) => {
-                Ok(EntryChange::None)
+                Ok(self.removal(entry.list, &entry.text))
             }
             What::Put(entry) => {
                 let (control, theirs) = (self.clone(), entry.clone());
@@ -186,12 +187,15 @@ impl Control {
                     }
                 }
             }
-            What::Remove(list, text) => {
-                let known = self.0.live_rules.find(*list, text, None);
-                Ok(known.map_or(EntryChange::None, EntryChange::Remove))
-            }
+            What::Remove(list, text) => Ok(self.removal(*list, text)),
             What::Forget(_) => Ok(EntryChange::None),
         }
+    }
+
+    /// The removal of this entry, if it is there.
+    fn removal(&self, list: crate::types::ListName, text: &str) -> EntryChange {
+        let known = self.0.live_rules.find(list, text, None);
+        known.map_or(EntryChange::None, EntryChange::Remove)
     }
 
     /// The entry as another host has added it, with the hits that it has here.

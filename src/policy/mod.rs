@@ -186,6 +186,7 @@ pub struct Pause {
 
 /// What is known besides the records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Session {
     /// Whether this message has its header already.
     pub header_given: bool,
@@ -195,6 +196,8 @@ pub struct Session {
     pub is_known: bool,
     /// Whether another sleep may run.
     pub has_room: bool,
+    /// Whether it is the end of a message, whose reply is not delayed.
+    pub is_at_end: bool,
     /// When the request is decided.
     pub now: Timestamp,
     /// Whether records grow old.

@@ -5,6 +5,7 @@ mod replies;
 use std::sync::Arc;
 
 use super::access::AccessTables;
+use super::attempt::Attempt;
 use super::chain::{Action, Chain, Terms, Treatment};
 use super::checks::MessageChecks;
 use super::dns_lists::DnsLists;
@@ -12,7 +13,7 @@ use super::lists::{AddressList, ClientList, Entries, Entry, EntryRef};
 use super::outcome::Suspicion;
 use super::params::{Params, Unmatched};
 use super::text::Texts;
-use crate::types::{ListName, Prefix};
+use crate::types::{ClientIp, ListName, Prefix};
 
 /// The lists.
 #[derive(Debug, Default)]
@@ -82,6 +83,20 @@ impl Ruleset {
             own_networks: Arc::default(),
             texts: Arc::new(texts),
         }
+    }
+
+    /// Whether an attempt comes from a user of one's own, who never waits: an authenticated client, one in a network of
+    /// one's own, and for a milter the machine itself.
+    #[must_use]
+    pub fn is_own(&self, attempt: &Attempt<'_>) -> bool {
+        let client = attempt.client_address.and_then(ClientIp::parse);
+        let is_ours = |client: ClientIp| {
+            let mut own = self.own_networks.iter();
+            let is_local = attempt.milter_message.is_some() && client.is_loopback();
+            is_local || own.any(|network| network.contains(client))
+        };
+        let is_authenticated = attempt.user.is_some() && self.params.exempt_authenticated;
+        is_authenticated || client.is_some_and(is_ours)
     }
 
     /// An entry that decided.

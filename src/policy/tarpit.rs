@@ -96,6 +96,9 @@ pub(super) fn order(
 ) -> Ordered {
     let now = session.now;
     let defer = Verdict::Defer { remaining };
+    if session.is_at_end {
+        return Ordered::new(defer, Tarpitting::None);
+    }
     if session.tarpitted.is_some() {
         return match tarpit.scheme {
             Scheme::Deferring => Ordered::new(defer, Tarpitting::Done),

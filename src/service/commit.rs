@@ -49,6 +49,7 @@ impl Inner {
     ) -> Vec<Outcome> {
         // There is no reply to RCPT any more that could be delayed.
         let session = Session {
+            is_at_end: true,
             has_room: false,
             ..self.session(context)
         };

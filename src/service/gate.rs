@@ -161,6 +161,13 @@ impl Gate {
         MessageNeeds::new(&self.rules(), self.0.spam_filter.read().as_ref())
     }
 
+    /// Whether spamd has not answered when it was last asked; `None` without spamd.
+    #[must_use]
+    pub fn is_spamd_away(&self) -> Option<bool> {
+        let filter = self.0.spam_filter.read();
+        filter.as_ref().and_then(SpamFilter::is_away)
+    }
+
     /// Sets what scores messages.
     pub fn set_spam_filter(&self, filter: Option<SpamFilter>) {
         *self.0.spam_filter.write() = filter;

@@ -54,7 +54,7 @@ pub(crate) struct InstanceCache {
 
 #[derive(Debug)]
 struct Caches {
-    answers: SetCache<(Verdict, Reason, Because, Option<Suspicion>), ANSWERS>,
+    answers: SetCache<(Verdict, Reason, Because, Option<Suspicion>, bool), ANSWERS>,
     messages: SetCache<MessageState, MESSAGES>,
 }
 
@@ -94,9 +94,9 @@ impl InstanceCache {
         })
     }
 
-    /// The cached reply to a request, without its one-time part.
-    pub(crate) fn cached_reply(&self, keys: Keys, now: Timestamp) -> Option<Outcome> {
-        let (verdict, reason, because, suspicion) =
+    /// The cached reply to a request, without its one-time part, and whether the recipient is open.
+    pub(crate) fn cached_reply(&self, keys: Keys, now: Timestamp) -> Option<(Outcome, bool)> {
+        let (verdict, reason, because, suspicion, is_open) =
             self.caches().answers.find(keys.request, now)?;
         // An entry is identified by its number in the rules of that time, which may have been replaced.
         let because = match because {
@@ -111,11 +111,12 @@ impl InstanceCache {
             | Because::Store
             | Because::Shared(_)) => other,
         };
-        Some(Outcome {
+        let outcome = Outcome {
             // A deferral has the words of its rule, likewise.
             suspicion,
             ..Outcome::new(verdict.repeated(), reason, because)
-        })
+        };
+        Some((outcome, is_open))
     }
 
     /// The state of a message.
@@ -123,14 +124,21 @@ impl InstanceCache {
         self.caches().message_state(keys.message, now)
     }
 
-    /// Caches a reply.
-    pub(crate) fn remember(&self, keys: Keys, outcome: &Outcome, now: Timestamp, params: &Params) {
+    /// Caches a reply, and whether the recipient is open.
+    pub(crate) fn remember(
+        &self,
+        keys: Keys,
+        (outcome, is_open): (&Outcome, bool),
+        now: Timestamp,
+        params: &Params,
+    ) {
         let mut caches = self.caches();
         let answer = (
             outcome.verdict,
             outcome.reason,
             outcome.because,
             outcome.suspicion,
+            is_open,
         );
         caches.answers.insert(keys.request, now, answer);
         let had = caches.message_state(keys.message, now);
@@ -213,11 +221,11 @@ mod tests {
         let keys = |instance, recipient| cache.keys(&attempt(instance, recipient)).unwrap();
         let first = keys("1", "joe@x");
         assert!(cache.cached_reply(first, at(0)).is_none());
-        cache.remember(first, &FIRST_PASS, at(0), &Params::default());
-        let again = cache.cached_reply(first, at(600)).unwrap();
+        cache.remember(first, (&FIRST_PASS, true), at(0), &Params::default());
+        let (again, is_open) = cache.cached_reply(first, at(600)).unwrap();
         assert_eq!(
-            (again.verdict, again.reason),
-            (Verdict::Pass, FIRST_PASS.reason)
+            (again.verdict, again.reason, is_open),
+            (Verdict::Pass, FIRST_PASS.reason, true)
         );
 
         assert!(cache.cached_reply(keys("1", "jim@x"), at(0)).is_none());

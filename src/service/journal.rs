@@ -102,8 +102,10 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
 
 /// Logs a decision about a message, unless it passes as its recipients have.
 pub fn record_message(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
-    let is_nothing = matches!(decision.outcome.reason, Reason::NotSuspicious)
-        && decision.outcome.verdict == Verdict::Pass;
+    let is_nothing = matches!(
+        decision.outcome.reason,
+        Reason::NotSuspicious | Reason::Paused
+    ) && decision.outcome.verdict == Verdict::Pass;
     if !is_nothing {
         record(attempt, decision, each);
     }

@@ -6,6 +6,7 @@
 //! cannot be refused one by one any more, one that must wait defers the message for all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -13,14 +14,17 @@ use super::internals::Inner;
 use super::pipeline::{Context, Decision, Mode, PAUSED};
 use super::spam_filter::SpamFilter;
 use crate::policy::chain::Effects;
-use crate::policy::checks::{Findings, HeaderEdit, Note, Settlement};
+use crate::policy::checks::{Findings, HeaderEdit, Settlement};
 use crate::policy::message::{LARGE, Message};
 use crate::policy::{
     self, Attempt, Because, Cause, EntryRef, Evidence, Lookup, MessageAttempt, MessageOutcome,
     MessagePlan, MessageVerdict, Outcome, ROUNDS, Reason, Ruleset, Severity, SpamScore, Stage,
     Suspicion, Verdict,
 };
-use crate::types::{AddedHeader, HeaderText, ListName, Reply, ReplyText, Unbroken};
+use crate::types::{AddedHeader, HeaderText, ListName, Reply, ReplyText, Timestamp, Unbroken};
+
+/// How long the other hosts are asked about the recipients of a message.
+const SHARED_SECONDS: Duration = Duration::from_secs(1);
 
 /// A message with its transaction.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,8 @@ pub struct MessageNeeds {
     pub header: bool,
     /// Its body.
     pub body: bool,
+    /// Its size.
+    pub size: bool,
     /// Whether a score is written into its header, so that fields that pretend to be one are removed.
     pub writes_score: bool,
 }
@@ -65,6 +71,7 @@ impl MessageNeeds {
             decision: chain.has_message_rules() || !checks.is_empty() || writes_score,
             header: needs.header || has_score || !checks.is_empty(),
             body: needs.body || has_score || !checks.body.is_empty(),
+            size: needs.size,
             writes_score,
         }
     }
@@ -121,13 +128,12 @@ impl Inner {
             has_open: !request.open.is_empty(),
             message: request.message,
         };
-        let mut evidence = self.evidence(request.attempt, &context);
+        let counted = counted(request);
+        let mut evidence = self.evidence(&counted, &context);
         // The rule that has let a recipient pass says nothing about the message.
         evidence.earlier_pass = None;
         let findings = examine(&rules, request.message).await;
-        for note in &findings.notes {
-            self.log_note(note, &rules, request.attempt);
-        }
+        note_findings(&rules, &findings, request.attempt, now);
         let (settled, held) = match findings.settled {
             Some((Settlement::Hold(text), entry)) => (None, Some((text, entry))),
             other => (other, None),
@@ -158,7 +164,7 @@ impl Inner {
                     .await;
                 decision.take_effects(&decided.effects);
                 let message = context.keys.map(|keys| keys.message);
-                let attempt = (request.attempt, message);
+                let attempt = (&counted, message);
                 self.rule_state.apply(&rules, attempt, decided.effects, now);
                 (decided.outcome, decided.reply)
             }
@@ -238,8 +244,12 @@ impl Inner {
                     Some((attempt, case))
                 });
                 let mut cases: Vec<_> = cases.collect();
+                // All of them together wait no longer than a message with one recipient may.
+                let until = Instant::now() + SHARED_SECONDS;
                 for (_, case) in &mut cases {
-                    *case = self.with_shared(case.clone(), context).await;
+                    if Instant::now() < until {
+                        *case = self.with_shared(case.clone(), context).await;
+                    }
                 }
                 let outcomes = self.commit_all(&cases, context).await;
                 self.combine(&cases, &outcomes, (about, evidence), context)
@@ -255,23 +265,6 @@ impl Inner {
     fn writes_score(&self) -> bool {
         let filter = self.spam_filter.read();
         filter.as_ref().is_some_and(SpamFilter::writes_headers)
-    }
-
-    /// Logs what a table wants logged.
-    fn log_note(&self, note: &Note, rules: &Ruleset, attempt: &Attempt<'_>) {
-        let entry = rules.entry(note.entry);
-        if let Some(entry) = entry {
-            entry.hits.note(self.now());
-        }
-        let place = entry.map(ToString::to_string).unwrap_or_default();
-        let Note {
-            level, text, seen, ..
-        } = note;
-        let (word, sender) = (level.word(), attempt.sender.unwrap_or_default());
-        log::info!(
-            "{word}: {seen}: {text}, entry={place}, sender={}",
-            Unbroken(sender)
-        );
     }
 
     /// Plans, and looks up what the rules for messages need.
@@ -379,6 +372,61 @@ impl MessageDecision {
         self.report.clone_from(&effects.report);
         self.decision.is_unlogged = effects.is_unlogged;
     }
+}
+
+/// Counts the hits of tables, and logs what they want logged.
+fn note_findings(rules: &Ruleset, findings: &Findings, attempt: &Attempt<'_>, now: Timestamp) {
+    for note in &findings.notes {
+        note_hit(rules, note.entry, now);
+        let text = format!("{}: {}", note.seen, note.text);
+        log_entry(rules, (note.level.word(), &text, note.entry), attempt);
+    }
+    for (_, entry) in &findings.edits {
+        note_hit(rules, *entry, now);
+    }
+    if let Some((settlement, entry)) = &findings.settled {
+        let logged = match settlement {
+            Settlement::Discard(text) => Some(("discard", text)),
+            Settlement::Hold(text) => Some(("hold", text)),
+            Settlement::Reply(..) => None,
+        };
+        if let Some((word, text)) = logged {
+            note_hit(rules, *entry, now);
+            log_entry(rules, (word, text.as_str(), *entry), attempt);
+        }
+    }
+}
+
+/// The attempt that rate limits count: once, under its recipient if it has only one.
+const fn counted<'a>(request: &MessageRequest<'a>) -> Attempt<'a> {
+    let recipient: &[u8] = match request.recipients {
+        [recipient] => recipient,
+        _ => b"",
+    };
+    Attempt {
+        recipient: Some(recipient),
+        ..*request.attempt
+    }
+}
+
+/// Counts a hit of an entry.
+fn note_hit(rules: &Ruleset, entry: EntryRef, now: Timestamp) {
+    if let Some(entry) = rules.entry(entry) {
+        entry.hits.note(now);
+    }
+}
+
+/// Logs what an entry of a table has to say about a message.
+fn log_entry(rules: &Ruleset, (word, text, entry): (&str, &str, EntryRef), attempt: &Attempt<'_>) {
+    let place = rules.entry(entry).map(ToString::to_string);
+    let part = |bytes: Option<&[u8]>| Unbroken(bytes.unwrap_or_default()).to_string();
+    let (id, client) = (part(attempt.queue_id), part(attempt.client_address));
+    let id = if id.is_empty() { id } else { format!("{id}: ") };
+    log::info!(
+        "{id}{word}: {text}, entry={}, client_address={client}, sender={}",
+        place.unwrap_or_default(),
+        part(attempt.sender)
+    );
 }
 
 /// The cause of those that a table makes wait.

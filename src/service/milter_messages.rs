@@ -42,6 +42,8 @@ impl MilterMessages {
     /// A message begins.
     pub(crate) fn begin(self: &Arc<Self>, client: Option<SocketAddr>) -> MilterMessage {
         let number = self.last.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        // A mail server that does not know the port says 0: that is every client of the address.
+        let client = client.filter(|client| client.port() != 0);
         if let Some(client) = client {
             let joined = Joined {
                 message: number,
@@ -162,5 +164,7 @@ mod tests {
         drop(second);
         assert_eq!(find("192.0.2.7", Some("4711")), None);
         assert_ne!(messages.begin(None).number(), 0);
+        let unknown = messages.begin(Some("192.0.2.7:0".parse().unwrap()));
+        assert_eq!(find("192.0.2.7", Some("0")), None, "{unknown:?}");
     }
 }

@@ -69,23 +69,24 @@ pub struct Decision {
     pub report: Option<HeaderText>,
     /// Whether a rule keeps the decision out of the log.
     pub is_unlogged: bool,
+    /// Whether the recipient has passed because nothing spoke against it, so that a rule for messages may greylist it.
+    /// All others have waited, or are exempt.
+    pub is_open: bool,
+}
+
+/// Whether a recipient with this outcome is open.
+fn is_open(outcome: &Outcome, rules: &Ruleset) -> bool {
+    let fallback = || rules.lists.chain.fallback();
+    match (outcome.reason, outcome.because) {
+        (Reason::NotSuspicious, _) => true,
+        (Reason::RulePass, Because::Entry(entry)) => {
+            fallback().is_some_and(|(_, number)| number == Some(entry.number))
+        }
+        _ => false,
+    }
 }
 
 impl Decision {
-    /// Whether a recipient has passed because nothing spoke against it, so that a rule for messages may greylist it. All
-    /// others have waited, or are exempt.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        let fallback = self.rules.lists.chain.fallback();
-        match (self.outcome.reason, self.outcome.because) {
-            (Reason::NotSuspicious, _) => true,
-            (Reason::RulePass, Because::Entry(entry)) => {
-                fallback.is_some_and(|(_, number)| number == Some(entry.number))
-            }
-            _ => false,
-        }
-    }
-
     /// A decision, without what is known besides.
     pub(super) const fn new(
         outcome: Outcome,
@@ -105,6 +106,7 @@ impl Decision {
             headers: Vec::new(),
             report: None,
             is_unlogged: false,
+            is_open: false,
         }
     }
 }
@@ -188,14 +190,15 @@ impl Inner {
         let keys = self.instance_cache.keys(attempt);
         let cached = keys.and_then(|keys| self.instance_cache.cached_reply(keys, now));
         // The text of a refusal by DNS lists is made anew, of what the cache of lookups has.
-        let refused = cached.map(|outcome| outcome.reason);
+        let refused = cached.map(|(outcome, _)| outcome.reason);
         let refused = refused.filter(|reason| is_worded_anew(*reason));
-        if let Some(outcome) = cached
+        if let Some((outcome, is_open)) = cached
             && refused.is_none()
         {
             let reply = rules.repeated_reply(attempt, &outcome, now);
             return Decision {
                 is_repeat: true,
+                is_open,
                 host: self.publisher(&outcome),
                 ..Decision::new(outcome, reply, now, rules)
             };
@@ -231,6 +234,7 @@ impl Inner {
         }
         let reply = reply.unwrap_or_else(|| rules.reply(attempt, &outcome, now));
         Decision {
+            is_open: is_open(&outcome, &rules),
             is_repeat,
             spf: trace.spf,
             host,
@@ -419,6 +423,7 @@ impl Inner {
             header_given: state.header,
             tarpitted: state.sleep,
             is_known: state.known_triplet,
+            is_at_end: false,
             has_room: self.sleeps.has_room(&context.rules.params, context.now),
             now: context.now,
             expiry: context.expiry,
@@ -431,8 +436,12 @@ impl Inner {
         if let Some(keys) = context.keys
             && outcome.reason != Reason::StoreFailure
         {
-            self.instance_cache
-                .remember(keys, outcome, now, &rules.params);
+            self.instance_cache.remember(
+                keys,
+                (outcome, is_open(outcome, rules)),
+                now,
+                &rules.params,
+            );
         }
         if let Some(entry) = outcome.entry()
             && let Some(entry) = rules.entry(entry)

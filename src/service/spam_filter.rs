@@ -28,6 +28,14 @@ impl SpamFilter {
         }
     }
 
+    /// Whether it is spamd, and has not answered when it was last asked.
+    pub(super) fn is_away(&self) -> Option<bool> {
+        match self {
+            Self::Spamd(spamd) => Some(spamd.is_away()),
+            Self::Header(_) => None,
+        }
+    }
+
     /// Whether what it says is written into the header.
     pub(super) const fn writes_headers(&self) -> bool {
         matches!(self, Self::Spamd(_))

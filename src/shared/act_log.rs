@@ -51,6 +51,11 @@ impl Work {
             return Ok(false);
         };
         let is_member = journal.done.epoch == head.cursor.epoch;
+        // The server has come back with an older state. Its numbers would be given a second time.
+        if is_member && head.cursor.number < journal.done.number {
+            self.begin_epoch(connection, head.value).await?;
+            return Ok(false);
+        }
         if reader.read.epoch != head.cursor.epoch {
             *reader = LogReader {
                 read: Cursor {
@@ -70,15 +75,24 @@ impl Work {
             return Ok(false);
         }
         if self.shared.has_acts.swap(false, Ordering::Relaxed) {
-            let Some(journal) = self.administration.journal() else {
+            let appended = self.append_pending(connection).await;
+            if !matches!(appended, Ok(true)) {
+                self.shared.has_acts.store(true, Ordering::Relaxed);
+            }
+            return appended;
+        }
+        Ok(true)
+    }
+
+    /// Appends the acts of this host.
+    async fn append_pending(&self, connection: &dyn Connection) -> Result<bool, ServerError> {
+        let Some(journal) = self.administration.journal() else {
+            return Ok(false);
+        };
+        for act in journal.pending {
+            let is_appended = self.append(connection, &act).await?;
+            if !is_appended || !self.administration.appended(act).await {
                 return Ok(false);
-            };
-            for act in journal.pending {
-                let is_appended = self.append(connection, &act).await?;
-                if !is_appended || !self.administration.appended(act).await {
-                    self.shared.has_acts.store(true, Ordering::Relaxed);
-                    return Ok(false);
-                }
             }
         }
         Ok(true)
@@ -190,11 +204,20 @@ impl Work {
             self.shared.set_head(cursor);
             return Ok(Head { cursor, value });
         }
+        self.begin_epoch(connection, value).await
+    }
+
+    /// Begins the log anew, in place of this head. All hosts join it with what they have.
+    async fn begin_epoch(
+        &self,
+        connection: &dyn Connection,
+        read: Option<Vec<u8>>,
+    ) -> Result<Head, ServerError> {
         let cursor = Cursor {
             epoch: random(),
             number: 0,
         };
-        let write = self.write(name, value, &cursor.encode());
+        let write = self.write(self.head_name(), read, &cursor.encode());
         let value = write.value.clone();
         match within(connection.write(vec![write])).await?.first() {
             Some(Written::Done) => {

@@ -232,7 +232,7 @@ impl Journal {
         if self
             .pending
             .iter()
-            .any(|own| about(own) && own.time > act.time)
+            .any(|own| about(own) && own != act && (own.host == act.host || own.time > act.time))
         {
             return false;
         }
@@ -378,8 +378,15 @@ mod tests {
             journal.pending,
             [put(20, "b.example"), remove(30, "a.example")]
         );
-        assert!(!journal.admits(&put(25, "a.example")), "ours came later");
-        assert!(journal.admits(&remove(25, "b.example")), "ours came before");
+        let theirs = |act: Act| Act {
+            host: Host(9),
+            ..act
+        };
+        let (added, removed) = (put(25, "a.example"), remove(25, "b.example"));
+        assert!(!journal.admits(&theirs(added)), "ours came later");
+        let same = put(30, "a.example");
+        assert!(!journal.admits(&same), "of one host, in the same second");
+        assert!(journal.admits(&theirs(removed)), "ours came before");
         assert_eq!(journal.pending, [remove(30, "a.example")]);
         for n in 0..2 * MOST_ACTS {
             journal.add(put(40, &format!("{n}.example")));

@@ -426,6 +426,11 @@ impl Inner {
     }
 
     /// Whether the other hosts are to be told what was carried out here.
+    fn check_again(&self) {
+        self.has_caught_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is to be written, once.
     fn has_caught_up(&self) -> bool {
         self.has_caught_up.swap(false, Ordering::Relaxed)
     }

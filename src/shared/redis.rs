@@ -22,7 +22,8 @@ use crate::types::Timestamp;
 const SCRIPT: &str = "\
 local out = {}
 for i, name in ipairs(KEYS) do
-  local value = redis.call('GET', name) or ''
+  local value = redis.pcall('GET', name)
+  if type(value) ~= 'string' then value = '' end
   if value ~= ARGV[3 * i - 2] then
     out[i] = value
   elseif ARGV[3 * i - 1] == '' then

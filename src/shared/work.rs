@@ -66,6 +66,7 @@ impl Work {
     pub(super) async fn run(self) {
         let mut retry = RETRY.0;
         while let Some(state) = self.local.state() {
+            let begun = Instant::now();
             let connected = match within(self.server.connect()).await {
                 Ok(connection) => self.serve(connection, state).await,
                 Err(error) => Err(error.into()),
@@ -75,13 +76,15 @@ impl Work {
                 // The daemon ends.
                 Ok(None) => return,
                 // It had worked.
-                Ok(Some(())) => retry = RETRY.0,
-                Err(error) => {
-                    self.shared.link.unavailable(&error.to_string());
-                    sleep(retry).await;
-                    retry = retry.saturating_mul(2).min(RETRY.1);
+                Ok(Some(())) => {
+                    if begun.elapsed() >= CHECK {
+                        retry = RETRY.0;
+                    }
                 }
+                Err(error) => self.shared.link.unavailable(&error.to_string()),
             }
+            sleep(retry).await;
+            retry = retry.saturating_mul(2).min(RETRY.1);
         }
     }
 
@@ -265,7 +268,8 @@ impl Work {
             Err(error) => return Err(error.into()),
         };
         if written.iter().any(|written| *written != Written::Done) {
-            log::debug!("another host has written at the same time; the next check repeats it");
+            log::debug!("another host has written at the same time; the next round repeats it");
+            self.shared.check_again();
         }
         Ok(())
     }

@@ -137,7 +137,7 @@ impl Reason {
             Self::AccessReply => row("access-reply", "client access reply", "a client access table replies to the client"),
             Self::RulePass => row("rule-pass", "access list pass", "an entry of greylist.conf lets it pass"),
             Self::RuleReject => row("rule-reject", "access list reject", "an entry of greylist.conf refuses it"),
-            Self::MessageReply => row("message-reply", "message reply", "an entry of greylist.conf refuses the message"),
+            Self::MessageReply => row("message-reply", "message reply", "an entry of a table or of greylist.conf refuses or discards the message"),
             Self::NoOpenRecipient => row("no-open-recipient", "no open recipient", "an entry of greylist.conf greylists the message, but every recipient has waited or is exempt"),
             Self::Authenticated => row("authenticated", "authenticated", "the client has authenticated itself (SASL)"),
             Self::OwnNetwork => row("own-network", "own network", "the client is in a network of one's own"),

@@ -26,6 +26,7 @@ mod log_readers;
 #[path = "../manual/mod.rs"]
 mod manual;
 mod metrics;
+mod milter;
 mod milter_greylist;
 #[path = "../peers/mod.rs"]
 mod peers;

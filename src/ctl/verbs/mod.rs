@@ -21,6 +21,7 @@ mod restore;
 mod rules;
 mod shared_key;
 mod shared_state;
+mod spamd_state;
 mod statistics;
 mod status;
 mod test_message;

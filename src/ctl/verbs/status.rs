@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::statistics::{self, Counters};
-use super::{Answer, shared_state};
+use super::{Answer, shared_state, spamd_state};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, LOOKUPS_CACHED,
     LOOKUPS_UNDER_WAY, MONITOR, SINCE, STORE_OK,
@@ -58,6 +58,7 @@ fn answer(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &
         && shared_state::is_ok(properties)
         && list_errors(properties) == 0
         && unreachable_rules(properties) == 0
+        && spamd_state::is_ok(properties)
         && dns_lists(properties)
             .values()
             .all(|state| state == DNS_LIST_OK);
@@ -80,6 +81,7 @@ fn text(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &Vi
         .with_some("Paused", paused(properties, view))
         .with("Lists", lists(properties))
         .with_some("DNS lists", shown_dns_lists(properties))
+        .with_some("spamd", spamd_state::shown(properties))
         .with_some("Lookups", lookups(properties, statistics))
         .with("Triplets", triplets(properties))
         .with("Clients", format!("{clients} auto-whitelisted"))

@@ -14,7 +14,7 @@ use crate::api::{
     LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SHARED_ANSWERED, SHARED_APART,
     SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK,
     SHARED_LATENCY, SHARED_LEARNED, SHARED_OFF, SHARED_OK, SHARED_PUBLISHED, SHARED_QUEUED, SINCE,
-    SPF, STORE_OK,
+    SPAMD_AWAY, SPAMD_OK, SPF, STORE_OK,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
@@ -134,6 +134,15 @@ impl Monitor {
     #[zbus(property(emits_changed_signal = "false"))]
     fn unreachable_rules(&self) -> u64 {
         u64::try_from(self.gate.unreachable_rules()).unwrap_or(u64::MAX)
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn spamd_state(&self) -> &'static str {
+        match self.gate.is_spamd_away() {
+            None => "",
+            Some(false) => SPAMD_OK,
+            Some(true) => SPAMD_AWAY,
+        }
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

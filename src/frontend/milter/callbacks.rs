@@ -14,8 +14,8 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
     Callbacks::new()
         .on_negotiate(
             move |context: &mut NegotiateContext<Session>, actions, options| {
-                let session = Session::new(Arc::clone(&begin));
-                negotiation::negotiate(context, (actions, options), &session);
+                let mut session = Session::new(Arc::clone(&begin));
+                negotiation::negotiate(context, (actions, options), &mut session);
                 context.data = Some(session);
                 Box::pin(async { Status::Continue })
             },

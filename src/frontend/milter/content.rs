@@ -48,6 +48,7 @@ impl Drop for Share {
 
 /// What is kept of a message.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is about another part")]
 pub(super) struct Content {
     share: Share,
     keeps_header: bool,
@@ -55,16 +56,20 @@ pub(super) struct Content {
     header_bytes: usize,
     /// `None`: it is not asked for, or there was no room.
     body: Option<Vec<u8>>,
-    /// Whether the body was too long.
+    /// Whether header or body were too long.
     is_cut: bool,
+    is_header_cut: bool,
+    /// Whether the size is asked for.
+    counts_size: bool,
     size: u64,
 }
 
 impl Content {
     /// Nothing yet; parts that are not asked for are not kept.
-    pub(super) fn new(keeps_header: bool, keeps_body: bool) -> Self {
+    pub(super) fn new(keeps_header: bool, keeps_body: bool, counts_size: bool) -> Self {
         Self {
             keeps_header,
+            counts_size,
             body: keeps_body.then(Vec::new),
             ..Self::default()
         }
@@ -77,12 +82,17 @@ impl Content {
         self.add(bytes.saturating_add(4));
         let total = self.header_bytes.saturating_add(bytes);
         let has_room = self.fields.len() < MOST_FIELDS && total <= MOST_HEADER;
-        if self.keeps_header && has_room && self.share.take(bytes) {
+        if !self.keeps_header || self.is_header_cut {
+            return;
+        }
+        if has_room && self.share.take(bytes) {
             self.header_bytes = total;
             self.fields.push(HeaderField {
                 name: name.into(),
                 value: value.into(),
             });
+        } else {
+            (self.is_header_cut, self.is_cut) = (true, true);
         }
     }
 
@@ -90,7 +100,7 @@ impl Content {
     pub(super) fn body(&mut self, bytes: &[u8]) -> bool {
         self.add(bytes.len());
         let Some(body) = &mut self.body else {
-            return false;
+            return self.counts_size;
         };
         let has_room = body.len().saturating_add(bytes.len()) <= MOST_BODY;
         if has_room && self.share.take(bytes.len()) {
@@ -99,8 +109,7 @@ impl Content {
         }
         self.body = None;
         self.is_cut = true;
-        // Its size is asked for, perhaps.
-        true
+        self.counts_size
     }
 
     fn add(&mut self, bytes: usize) {
@@ -113,7 +122,8 @@ impl Content {
         let minute = now.seconds() / 60;
         if self.is_cut && LAST_COMPLAINT.swap(minute, Ordering::Relaxed) != minute {
             log::warn!(
-                "a body of more than {MOST_BODY} bytes, or one too many at once: rules about it do not match"
+                "a header of more than {MOST_FIELDS} fields or {MOST_HEADER} bytes, a body of more than {MOST_BODY}, or too many \
+                 messages at once: rules about it do not match"
             );
         }
     }
@@ -123,7 +133,12 @@ impl Content {
         let fields = std::mem::take(&mut self.fields);
         // The empty line between header and body.
         let size = self.size.saturating_add(2);
-        Message::new(fields, self.body.take(), size)
+        let message = Message::new(fields, self.body.take(), size);
+        if self.is_header_cut {
+            message.with_unknown_header()
+        } else {
+            message
+        }
     }
 }
 
@@ -133,7 +148,7 @@ mod tests {
 
     #[test]
     fn nothing_is_kept_that_nobody_asks_for() {
-        let mut content = Content::new(false, false);
+        let mut content = Content::new(false, false, false);
         content.field(b"Subject", b"x");
         assert!(!content.body(b"hello\r\n"));
         let message = content.message();
@@ -144,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_header_or_body_beyond_its_limit_is_not_kept() {
-        let mut content = Content::new(true, true);
+        let mut content = Content::new(true, true, true);
         for _ in 0..MOST_FIELDS + 10 {
             content.field(b"X", b"y");
         }
@@ -154,15 +169,16 @@ mod tests {
         }
         assert!(content.is_cut);
         let message = content.message();
-        assert_eq!(message.fields().len(), MOST_FIELDS);
+        assert!(message.fields().is_empty() && message.is_header_unknown());
         assert_eq!(message.body(), None);
 
-        let mut content = Content::new(true, true);
+        let mut content = Content::new(true, true, true);
         content.field(b"X", &vec![b'y'; MOST_HEADER]);
         content.field(b"X", b"y");
         assert!(content.body(b"hello"));
         let message = content.message();
-        assert_eq!(message.fields().len(), 1);
-        assert_eq!(message.body(), Some(&b"hello"[..]));
+        // What comes behind a field that has no room would have another number.
+        assert!(message.fields().is_empty() && message.is_header_unknown());
+        assert_eq!(message.body(), None, "without its header it cannot be read");
     }
 }

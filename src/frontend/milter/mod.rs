@@ -39,6 +39,9 @@ use crate::service::Gate;
 /// How long shutdown waits for messages that are under way. The unit gives the daemon 30 seconds.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How long a connection may take to end after that.
+const BACKSTOP: Duration = Duration::from_secs(2);
+
 /// What the callbacks of a connection share.
 #[derive(Debug)]
 struct Connection {
@@ -109,19 +112,27 @@ where
         max_connections: 1,
         ..Config::default()
     };
-    let mut reason = None;
+    let (mut reason, mut is_drained) = (None, false);
     let end = async {
         tokio::select! {
             // Nothing is sent: the sender is dropped with the stream.
             _ = &mut ended => {}
             requested = connection.close_requested() => reason = requested,
+            () = connection.drained() => is_drained = true,
         }
     };
-    tokio::select! {
-        served = indymilter::run(listener, callbacks, config, end) => match served {
-            Ok(()) => reason.map_or(ConnectionEnd::Closed, ConnectionEnd::ByRegistry),
-            Err(error) => ConnectionEnd::Io(error),
-        },
-        () = connection.drained() => ConnectionEnd::MidMessage,
+    let backstop = async {
+        connection.drained().await;
+        tokio::time::sleep(BACKSTOP).await;
+    };
+    let served = tokio::select! {
+        served = indymilter::run(listener, callbacks, config, end) => served,
+        // A command is still being carried out.
+        () = backstop => return ConnectionEnd::MidMessage,
+    };
+    match served {
+        Ok(()) if is_drained => ConnectionEnd::MidMessage,
+        Ok(()) => reason.map_or(ConnectionEnd::Closed, ConnectionEnd::ByRegistry),
+        Err(error) => ConnectionEnd::Io(error),
     }
 }

@@ -14,7 +14,7 @@ const AT_CONNECT: &str =
 pub(super) fn negotiate(
     context: &mut NegotiateContext<Session>,
     (actions, options): (Actions, ProtoOpts),
-    session: &Session,
+    session: &mut Session,
 ) {
     let wanted = Actions::ADD_HEADER | Actions::CHANGE_HEADER | Actions::QUARANTINE;
     context.requested_actions = actions & wanted;
@@ -23,6 +23,10 @@ pub(super) fn negotiate(
         unwanted |= ProtoOpts::NO_BODY;
     }
     context.requested_opts = options & unwanted;
+    session.negotiated(
+        !context.requested_opts.contains(ProtoOpts::NO_BODY),
+        context.requested_opts.contains(ProtoOpts::SKIP),
+    );
     // Milter protocol 6. An older mail server sends what its own configuration says.
     if actions.contains(Actions::REQUEST_MACROS)
         && let Ok(macros) = CString::new(AT_CONNECT)

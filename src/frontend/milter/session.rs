@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use indymilter::{
-    ContextActions, EomActions, Macros, SetErrorReply, SmtpReply, SocketInfo, Status,
+    ActionError, ContextActions, EomActions, Macros, SetErrorReply, SmtpReply, SocketInfo, Status,
 };
 
 use super::Connection;
@@ -14,7 +14,7 @@ use super::edits;
 use super::transaction::{Judged, Transaction, without_brackets};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
-use crate::policy::{Attempt, Reason, Stage};
+use crate::policy::{Attempt, Stage};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded};
 use crate::service::{Decision, MessageDecision, MessageFate, MessageRequest, journal};
 use crate::types::{HeaderText, ReplyText, Span};
@@ -26,6 +26,10 @@ pub(super) struct Session {
     /// The client; `None` for a process of the mail server's own machine.
     client: Option<Client>,
     helo: Option<Vec<u8>>,
+    /// Whether the mail server sends the body.
+    gets_body: bool,
+    /// Whether the rest of a body can be declined.
+    may_skip: bool,
     transaction: Option<Transaction>,
 }
 
@@ -64,13 +68,22 @@ impl Session {
             connection,
             client: None,
             helo: None,
+            gets_body: false,
+            may_skip: false,
             transaction: None,
         }
     }
 
     /// Whether a rule asks about the body.
     pub(super) fn wants_body(&self) -> bool {
-        self.connection.gate.message_needs().body
+        let needs = self.connection.gate.message_needs();
+        needs.body || needs.size
+    }
+
+    /// What was negotiated: whether the body is sent, and whether the rest of it can be declined.
+    pub(super) const fn negotiated(&mut self, gets_body: bool, may_skip: bool) {
+        self.gets_body = gets_body;
+        self.may_skip = may_skip;
     }
 
     pub(super) fn connect(&mut self, name: &CStr, socket: &SocketInfo) {
@@ -101,7 +114,9 @@ impl Session {
         if needs.writes_score {
             ours.extend(SPAM_HEADERS);
         }
-        let content = Content::new(needs.header, needs.body);
+        ours.extend(rules.lists.chain.added_names().iter().map(|name| &**name));
+        let keeps_body = needs.body && self.gets_body;
+        let content = Content::new(needs.header, keeps_body, needs.size);
         let transaction = Transaction::new(message, sender.to_owned(), &ours, content);
         self.transaction = Some(transaction);
         self.connection.set_busy(true);
@@ -156,14 +171,20 @@ impl Session {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
             return Judged::own();
         };
+        let named = self.named(macros);
+        let named: Vec<(&str, &[u8])> = named
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
         let attempt = Attempt {
             stage,
             recipient: Some(recipient),
+            macros: Some(&named),
             ..self.attempt(client, transaction, macros)
         };
         let decision = self.connection.gate.judge(&attempt, None).await;
         journal::record(&attempt, &decision, self.connection.log_decisions);
-        let (is_open, action) = (decision.is_open(), decision.rules.texts.greylist_action());
+        let (is_open, action) = (decision.is_open, decision.rules.texts.greylist_action());
         let field = decision.report.as_ref().map(|text| report(&decision, text));
         let (status, given) = match answer(&decision.reply, action) {
             Answer::Accept => (Status::Continue, None),
@@ -178,13 +199,26 @@ impl Session {
         Judged {
             status,
             field: field.or(given),
-            is_own: matches!(
-                decision.outcome.reason,
-                Reason::Authenticated | Reason::OwnNetwork
-            ),
+            is_own: decision.rules.is_own(&attempt),
             headers: decision.headers,
             is_open,
         }
+    }
+
+    /// The macros of the mail server by their names without braces, if there are rules that may ask for them.
+    fn named(&self, macros: &Macros) -> Vec<(String, Vec<u8>)> {
+        let rules = self.connection.gate.rules();
+        let chain = &rules.lists.chain;
+        if chain.is_empty() && !chain.has_message_rules() {
+            return Vec::new();
+        }
+        let all = macros.to_hash_map().into_iter();
+        let named = all.map(|(name, value)| {
+            let name = name.to_string_lossy();
+            let name = name.trim_start_matches('{').trim_end_matches('}');
+            (name.to_owned(), value.into_bytes())
+        });
+        named.collect()
     }
 
     /// The attempt without stage and recipient.
@@ -231,7 +265,8 @@ impl Session {
     /// Takes a part of the body.
     pub(super) fn body(&mut self, bytes: &[u8]) -> Status {
         let transaction = self.transaction.as_mut();
-        if transaction.is_some_and(|transaction| transaction.content.body(bytes)) {
+        let is_wanted = transaction.is_some_and(|transaction| transaction.content.body(bytes));
+        if is_wanted || !self.may_skip {
             Status::Continue
         } else {
             Status::Skip
@@ -279,10 +314,16 @@ impl Session {
             return None;
         }
         let message = Arc::new(transaction.content.message());
-        let (attempt, recipients) = (
-            self.attempt(client, transaction, macros),
-            &transaction.recipients,
-        );
+        let named = self.named(macros);
+        let named: Vec<(&str, &[u8])> = named
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        let attempt = Attempt {
+            macros: Some(&named),
+            ..self.attempt(client, transaction, macros)
+        };
+        let recipients = &transaction.recipients;
         let all: Vec<&[u8]> = recipients.iter().map(|(address, _)| &**address).collect();
         let open = recipients.iter().filter(|(_, is_open)| *is_open);
         let open: Vec<&[u8]> = open.map(|(address, _)| &**address).collect();
@@ -326,35 +367,43 @@ impl Session {
 }
 
 /// Edits the header.
-async fn edit(
-    transaction: &Transaction,
-    actions: &EomActions,
-) -> Result<(), indymilter::ActionError> {
+async fn edit(transaction: &Transaction, actions: &EomActions) -> Result<(), ActionError> {
     if let MessageFate::Held(reason) = &transaction.fate {
         let reason = match reason.as_str() {
             "" => "held by a table",
             reason => reason,
         };
-        actions.quarantine(reason).await?;
+        possible(actions.quarantine(reason).await)?;
     }
     for edit in &transaction.edits {
-        edit.apply(actions).await?;
+        possible(edit.apply(actions).await)?;
     }
     for (name, number) in transaction.forged() {
-        actions.change_header(name, number, None::<CString>).await?;
+        possible(actions.change_header(name, number, None::<CString>).await)?;
     }
     let field = transaction.field.as_ref();
     if let Some(Field { name, value }) = field.and_then(|field| Field::parse(field.as_str())) {
-        actions.add_header(name, value).await?;
+        possible(actions.add_header(name, value).await)?;
     }
     for header in &transaction.headers {
         let value = folded(&header.name, header.value.as_str());
         match header.index.and_then(|index| i32::try_from(index).ok()) {
-            Some(index) => actions.insert_header(index, &*header.name, value).await?,
-            None => actions.add_header(&*header.name, value).await?,
+            Some(index) => possible(actions.insert_header(index, &*header.name, value).await)?,
+            None => possible(actions.add_header(&*header.name, value).await)?,
         }
     }
     Ok(())
+}
+
+/// Goes on after an action that the mail server does not offer.
+fn possible(done: Result<(), ActionError>) -> Result<(), ActionError> {
+    match done {
+        Err(error @ (ActionError::NotAvailable | ActionError::InvalidParam)) => {
+            log::warn!("a message is not changed as a rule wants: {error}");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// The header field about greylisting, with a text that a rule has for it.

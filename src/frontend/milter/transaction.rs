@@ -86,7 +86,9 @@ impl Transaction {
 
     /// A recipient is accepted.
     pub(super) fn accept(&mut self, recipient: Vec<u8>, judged: Judged) {
-        self.recipients.push((recipient, judged.is_open));
+        if self.recipients.iter().all(|(other, _)| *other != recipient) {
+            self.recipients.push((recipient, judged.is_open));
+        }
         self.is_own |= judged.is_own;
         self.give(judged.field);
         self.add_headers(judged.headers);

@@ -162,7 +162,9 @@ impl Spamd {
     /// What it says of a message; `host` is the name of the mail server.
     pub async fn ask(&self, about: &MessageAttempt<'_>, host: &str, now: Timestamp) -> Finding {
         let inner = &self.0;
-        let body = about.message.body().unwrap_or_default();
+        let Some(body) = about.message.body() else {
+            return Finding::NoAnswer;
+        };
         let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
         if about.message.size().max(size) > inner.settings.most_size {
             return Finding::NoAnswer;

@@ -238,7 +238,7 @@ fn cause(clauses: &[Clause]) -> Cause {
         Some(Content::Header) => Cause::Header,
         Some(Content::Body) => Cause::Body,
         Some(Content::Score) => Cause::Score,
-        None => Cause::Rule,
+        Some(Content::Size) | None => Cause::Rule,
     }
 }
 

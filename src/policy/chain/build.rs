@@ -31,6 +31,7 @@ pub struct Chain {
     pub(super) rates: Vec<RateLimit>,
     statistics: Vec<Format>,
     pub(super) sets: Sets,
+    pub(super) added_names: Vec<Box<str>>,
 }
 
 /// Rules that are asked about the same, and what becomes of those that none matches.
@@ -53,11 +54,14 @@ pub(super) struct CompiledFallback {
 
 /// What rules read of a message besides its envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part of a message")]
 pub struct Needs {
     /// Its header.
     pub header: bool,
     /// Its body.
     pub body: bool,
+    /// Its size.
+    pub size: bool,
     /// The score of a spam filter.
     pub score: bool,
 }
@@ -93,6 +97,7 @@ impl Needs {
             match test.content() {
                 Some(Content::Header) => needs.header = true,
                 Some(Content::Body) => needs.body = true,
+                Some(Content::Size) => needs.size = true,
                 Some(Content::Score) => needs.score = true,
                 None => {}
             }
@@ -215,6 +220,16 @@ impl Chain {
         let mut sources = Sources::default();
         let recipient = sources.section(parts.rules, parts.fallback, &mut expressions)?;
         let message = sources.section(parts.message, parts.message_fallback, &mut expressions)?;
+        let added = recipient.effects().chain(message.effects());
+        let mut added_names: Vec<Box<str>> = added
+            .filter_map(|effect| match effect {
+                Effect::Header(header) => Some(header.name.to_ascii_lowercase().into()),
+                Effect::Set { .. } | Effect::Log(_) | Effect::Report(_) | Effect::NoLog => None,
+            })
+            .collect();
+        added_names.retain(|name| name.starts_with("x-"));
+        added_names.sort();
+        added_names.dedup();
         let refuses = |action: &Action| matches!(action, Action::Refuse(_));
         let asks_known = !parts.rates.is_empty()
             || recipient.actions().any(refuses)
@@ -234,6 +249,7 @@ impl Chain {
             rates: parts.rates,
             statistics: parts.statistics,
             sets: expressions.compile()?,
+            added_names,
         })
     }
 
@@ -241,6 +257,12 @@ impl Chain {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.recipient.is_empty()
+    }
+
+    /// The names of the fields beginning with `X-` that rules add to headers.
+    #[must_use]
+    pub fn added_names(&self) -> &[Box<str>] {
+        &self.added_names
     }
 
     /// Whether there is a rule for messages, or a default.

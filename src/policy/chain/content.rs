@@ -42,6 +42,10 @@ impl<'a> ContentReader<'a> {
         (properties, evidence): (&Properties, &Evidence),
         lacking: &mut Vec<Lookup>,
     ) -> Truth {
+        let is_of_header = matches!(ask, AskContent::Header(_) | AskContent::HeaderProperty(_));
+        if is_of_header && self.message.is_header_unknown() {
+            return Truth::Unknown;
+        }
         match ask {
             AskContent::Header(text) => {
                 let matched = || matching(&self.sets.headers, self.header_texts());

@@ -111,6 +111,8 @@ pub(super) enum Content {
     Header,
     /// Its body.
     Body,
+    /// Its size.
+    Size,
     /// The score of a spam filter.
     Score,
 }
@@ -121,6 +123,7 @@ impl Test {
         match self {
             Self::Header(_) | Self::HeaderProperty(_) => Some(Content::Header),
             Self::Body(_) | Self::BodyProperty(_) => Some(Content::Body),
+            Self::MessageSize(..) => Some(Content::Size),
             Self::Spam | Self::SpamScore(..) => Some(Content::Score),
             Self::Network(_)
             | Self::Domain(_)
@@ -141,7 +144,6 @@ impl Test {
             | Self::Certificate(_)
             | Self::Macro(..)
             | Self::RecipientCount(..)
-            | Self::MessageSize(..)
             | Self::AnyOf(_)
             | Self::Unknown => None,
         }

@@ -213,7 +213,10 @@ fn reply(number: u16, text: &str, otherwise: &str) -> Result<(CheckAction, Templ
 
 /// A reply code from 400 to 599.
 fn code(digits: &str) -> Option<u16> {
-    let is_code = digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // The second digit is 0 to 5 (RFC 5321, 4.2).
+    let is_code = digits.len() == 3
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && matches!(digits.as_bytes().get(1), Some(b'0'..=b'5'));
     let number = digits.parse().ok().filter(|_| is_code)?;
     (400..600).contains(&number).then_some(number)
 }

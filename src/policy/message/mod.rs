@@ -35,6 +35,7 @@ pub struct Message {
     fields: Vec<HeaderField>,
     body: Option<Vec<u8>>,
     size: u64,
+    is_header_unknown: bool,
     header_texts: OnceLock<Vec<HeaderText>>,
     lines: OnceLock<Lines>,
 }
@@ -56,9 +57,26 @@ impl Message {
             fields,
             body,
             size,
+            is_header_unknown: false,
             header_texts: OnceLock::new(),
             lines: OnceLock::new(),
         }
+    }
+
+    /// The same if its header was too long to be kept as a whole: neither is known then, as the body cannot be read
+    /// without.
+    #[must_use]
+    pub fn with_unknown_header(self) -> Self {
+        Self {
+            is_header_unknown: true,
+            ..Self::new(Vec::new(), None, self.size)
+        }
+    }
+
+    /// Whether the header was too long to be kept.
+    #[must_use]
+    pub const fn is_header_unknown(&self) -> bool {
+        self.is_header_unknown
     }
 
     /// The message in a file: lines end with LF or CR LF, and there may be a line `From ` of a mailbox at its

@@ -4,7 +4,7 @@ use super::Parts;
 use crate::policy::chain::{Action, Effects, Found, Subject, Terms};
 use crate::policy::{
     Attempt, Because, Case, EntryRef, Evidence, Lookup, MessageAttempt, Reason, Ruleset, SpfResult,
-    Step, Suspicion, Trace,
+    Stage, Step, Suspicion, Trace,
 };
 
 /// What [`plan_message`] makes of a message.
@@ -117,7 +117,10 @@ fn by_spf(
     trace: &mut impl Trace,
 ) -> Result<Option<SpfResult>, Lookup> {
     let spf = rules.params.spf;
-    let attempt = about.as_one();
+    let attempt = Attempt {
+        stage: Stage::Recipient,
+        ..about.as_one()
+    };
     if !spf.excuses_rules && !spf.names {
         return Ok(None);
     }

@@ -124,7 +124,10 @@ fn access(action: &str) -> Answer {
 }
 
 fn is_code(word: &str) -> bool {
-    word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit())
+    // The second digit is 0 to 5 (RFC 5321, 4.2).
+    word.len() == 3
+        && word.bytes().all(|byte| byte.is_ascii_digit())
+        && matches!(word.as_bytes().get(1), Some(b'0'..=b'5'))
 }
 
 /// Whether a word is an enhanced status code of the same class as a reply code.

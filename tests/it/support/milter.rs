@@ -1,4 +1,4 @@
-//! A mail server's side of the milter protocol: the commands up to RCPT, and the replies.
+//! A mail server's side of the milter protocol: its commands, and the replies.
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -49,6 +49,30 @@ const RCPT: Command = Command {
     no_reply: 0x8000,
 };
 
+const DATA: Command = Command {
+    letter: b'T',
+    unwanted: 0x200,
+    no_reply: 0x10000,
+};
+
+const HEADER: Command = Command {
+    letter: b'L',
+    unwanted: 0x20,
+    no_reply: 0x80,
+};
+
+const END_OF_HEADER: Command = Command {
+    letter: b'N',
+    unwanted: 0x40,
+    no_reply: 0x40000,
+};
+
+const BODY: Command = Command {
+    letter: b'B',
+    unwanted: 0x10,
+    no_reply: 0x80000,
+};
+
 /// What a milter says to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MilterReply {
@@ -66,6 +90,7 @@ pub(crate) struct MilterSession {
     stream: UnixStream,
     /// What the milter does not want and does not reply to.
     steps: u32,
+    version: u32,
 }
 
 impl MilterSession {
@@ -74,7 +99,11 @@ impl MilterSession {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut session = Self { stream, steps: 0 };
+        let mut session = Self {
+            stream,
+            steps: 0,
+            version,
+        };
         let offered = offer(version).map(u32::to_be_bytes).concat();
         session.send(b'O', &offered)?;
         let (letter, chosen) = session.receive()?;
@@ -111,6 +140,56 @@ impl MilterSession {
         self.say(&RCPT, format!("<{recipient}>\0").as_bytes())
     }
 
+    /// A message after its recipients: the header's fields and the body. Returns what the milter does to it, each with
+    /// its letter, and its last word.
+    pub(crate) fn message(
+        &mut self,
+        header: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<(Vec<(char, String)>, MilterReply)> {
+        // Before version 6 there is no DATA.
+        if self.steps & DATA.unwanted == 0 && self.version >= 4 {
+            let reply = self.say(&DATA, b"")?;
+            if reply != MilterReply::Continue {
+                return Ok((Vec::new(), reply));
+            }
+        }
+        for (name, value) in header {
+            self.say(&HEADER, format!("{name}\0{value}\0").as_bytes())?;
+        }
+        self.say(&END_OF_HEADER, b"")?;
+        for part in body.chunks(65_535) {
+            // It may not want any more.
+            if self.say(&BODY, part)? != MilterReply::Continue {
+                break;
+            }
+        }
+        self.send(b'E', b"")?;
+        let mut actions = Vec::new();
+        loop {
+            let (letter, data) = self.receive()?;
+            let text = String::from_utf8_lossy(&data).into_owned();
+            match letter {
+                b'h' | b'i' | b'm' | b'q' | b'p' => actions.push((char::from(letter), text)),
+                letter => return Ok((actions, reply(letter, &data))),
+            }
+        }
+    }
+
+    /// The message is over, or given up.
+    pub(crate) fn abort(&mut self) -> io::Result<()> {
+        self.send(b'A', b"")
+    }
+
+    /// Macros for the next command.
+    pub(crate) fn macros(&mut self, command: u8, macros: &[(&str, &str)]) -> io::Result<()> {
+        let mut data = vec![command];
+        for (name, value) in macros {
+            data.extend_from_slice(format!("{name}\0{value}\0").as_bytes());
+        }
+        self.send(b'D', &data)
+    }
+
     /// The end of the session.
     pub(crate) fn quit(mut self) -> io::Result<()> {
         self.send(b'Q', b"")
@@ -125,14 +204,7 @@ impl MilterSession {
             return Ok(MilterReply::Continue);
         }
         let (letter, data) = self.receive()?;
-        Ok(match letter {
-            b'c' => MilterReply::Continue,
-            b'y' => {
-                let text = String::from_utf8_lossy(&data);
-                MilterReply::Text(text.trim_end_matches('\0').to_owned())
-            }
-            letter => MilterReply::Letter(char::from(letter)),
-        })
+        Ok(reply(letter, &data))
     }
 
     fn send(&mut self, letter: u8, data: &[u8]) -> io::Result<()> {
@@ -150,5 +222,17 @@ impl MilterSession {
         let data = packet.split_off(1.min(length));
         let letter = packet.first().copied();
         Ok((letter.ok_or(io::ErrorKind::InvalidData)?, data))
+    }
+}
+
+/// The reply with this letter.
+fn reply(letter: u8, data: &[u8]) -> MilterReply {
+    match letter {
+        b'c' => MilterReply::Continue,
+        b'y' => {
+            let text = String::from_utf8_lossy(data);
+            MilterReply::Text(text.trim_end_matches('\0').to_owned())
+        }
+        letter => MilterReply::Letter(char::from(letter)),
     }
 }

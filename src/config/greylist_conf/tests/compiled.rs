@@ -287,6 +287,7 @@ fn with_a_milter_entries_for_messages_decide_without_a_warning() {
     let all = Needs {
         header: true,
         body: true,
+        size: true,
         score: true,
     };
     assert_eq!(rules.needs(), all);

@@ -1,0 +1,233 @@
+//! The milter socket, asked as a mail server asks it: what behind a real one is hard to bring about.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use crate::bus::OnBus;
+use crate::support::milter::{MilterReply, MilterSession};
+use crate::support::{Daemon, TestClock};
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+const DAY: u64 = 1_800_000_000;
+
+/// A daemon with a milter socket, and its clock.
+struct Site {
+    daemon: Daemon,
+    clock: TestClock,
+    socket: PathBuf,
+}
+
+impl Site {
+    /// Starts it with these options, and with this text as its access lists.
+    fn start(options: &[&str], lists: &str) -> Self {
+        let mut daemon = Daemon::prepare();
+        let clock = TestClock::at(daemon.path(), DAY);
+        let socket = daemon.path().join("milter");
+        let conf = daemon.path().join("greylist.conf");
+        fs::write(&conf, lists).unwrap();
+        let mut all = vec![
+            clock.option(),
+            format!("--milter=unix:{}", socket.display()),
+            format!("--greylist-conf={}", conf.display()),
+        ];
+        all.extend(options.iter().map(ToString::to_string));
+        daemon.run(&all);
+        Self {
+            daemon,
+            clock,
+            socket,
+        }
+    }
+
+    /// A session with the client of these tests.
+    fn session(&self, version: u32) -> MilterSession {
+        let mut session = MilterSession::open(&self.socket, version).unwrap();
+        session.connect("mx.example", CLIENT).unwrap();
+        session.helo("mx.example").unwrap();
+        session
+    }
+}
+
+fn text(reply: &MilterReply) -> &str {
+    match reply {
+        MilterReply::Text(text) => text,
+        MilterReply::Continue => "continue",
+        MilterReply::Letter(_) => "letter",
+    }
+}
+
+/// The deferral of a new triplet.
+const NEW: &str = "450 4.2.0 Greylisted, please try again in 300 seconds";
+
+#[test]
+fn each_message_of_a_session_is_decided_for_itself_whatever_became_of_the_one_before() {
+    let site = Site::start(
+        &["--greylist-text=Greylisted, please try again in %s seconds"],
+        "racl greylist default\n",
+    );
+    for version in [2, 6] {
+        let mut session = site.session(version);
+        let recipient = format!("v{version}@example.org");
+        for _ in 0..2 {
+            session.mail("a@b.example").unwrap();
+            assert_eq!(text(&session.rcpt(&recipient).unwrap()), NEW);
+            session.abort().unwrap();
+            site.clock.set(DAY);
+        }
+        site.clock.advance(301);
+        // Given up before its end, then again: the header is that of the one that is delivered.
+        session.mail("a@b.example").unwrap();
+        assert_eq!(text(&session.rcpt(&recipient).unwrap()), "continue");
+        session.abort().unwrap();
+        session.mail("a@b.example").unwrap();
+        assert_eq!(text(&session.rcpt(&recipient).unwrap()), "continue");
+        let header = [("X-Greylist", "a"), ("Subject", "x"), ("x-greylist", "b")];
+        let (actions, last) = session.message(&header, b"hello\r\n").unwrap();
+        assert_eq!(last, MilterReply::Continue);
+        let removed = actions.iter().filter(|(letter, _)| *letter == 'm');
+        let numbers: Vec<_> = removed.map(|(_, text)| text.as_bytes()[3]).collect();
+        assert_eq!(numbers, [2, 1], "{actions:?}");
+        session.abort().unwrap();
+        session.quit().unwrap();
+        site.clock.set(DAY);
+    }
+}
+
+#[test]
+fn a_message_is_deferred_for_the_recipient_that_has_to_wait_and_passes_when_all_have_waited() {
+    let lists = "racl whitelist rcpt covered@example.org\nracl whitelist default\n\
+                 dacl greylist header \"casino\" delay 1h msg \"%R for you\"\n\
+                 dacl blacklist body \"malware\" msg \"no\"\n";
+    let site = Site::start(&[], lists);
+    let mut session = site.session(6);
+    let mut send = |recipients: &[&str], subject: &str, body: &str| {
+        session.mail("a@b.example").unwrap();
+        for recipient in recipients {
+            assert_eq!(text(&session.rcpt(recipient).unwrap()), "continue");
+        }
+        let header = [("Subject", subject)];
+        let (actions, last) = session.message(&header, body.as_bytes()).unwrap();
+        session.abort().unwrap();
+        (actions, text(&last).to_owned())
+    };
+    let (ann, bob, covered) = ("ann@example.org", "bob@example.org", "covered@example.org");
+    assert_eq!(send(&[ann], "hello", "hello\r\n").1, "continue");
+    assert_eq!(send(&[covered], "casino", "hello\r\n").1, "continue");
+    assert_eq!(send(&[ann], "hello", "malware\r\n").1, "551 5.7.1 no");
+    let wait = "451 4.7.1 01:00:00 for you";
+    assert!(
+        send(&[ann, covered], "casino", "x\r\n")
+            .1
+            .ends_with("01:00:00 for you"),
+        "{wait}"
+    );
+    site.clock.advance(3000);
+    assert!(send(&[ann, bob], "casino", "x\r\n").1.ends_with("for you"));
+    site.clock.advance(3700);
+    let (actions, last) = send(&[ann, bob, covered], "casino", "x\r\n");
+    assert_eq!(last, "continue");
+    let [(letter, field)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    assert!(
+        *letter == 'h' && field.starts_with("X-Greylist\0delayed 6700 seconds"),
+        "{field}"
+    );
+    site.daemon
+        .log_until(|log| log.contains("action=reject, reason=message reply"));
+}
+
+#[test]
+fn spamd_that_does_not_answer_is_seen_in_the_status_and_keeps_no_mail() {
+    let daemon = Daemon::prepare();
+    let socket = daemon.path().join("milter");
+    let nobody = format!("--spamd=unix:{}", daemon.path().join("nobody").display());
+    let milter = format!("--milter=unix:{}", socket.display());
+    let on = OnBus::start_prepared(daemon, &[&milter, &nobody, "--delay=0"]);
+    let (code, status) = on.ctl(&["status"]);
+    assert!(code == 0 && status.contains("answers"), "{code} {status}");
+    let mut session = MilterSession::open(&socket, 6).unwrap();
+    session.connect("mx.example", CLIENT).unwrap();
+    session.mail("a@b.example").unwrap();
+    assert_eq!(session.rcpt("c@d.example").unwrap(), MilterReply::Continue);
+    let forged = [("X-Spam-Status", "No, score=-99"), ("Subject", "x")];
+    let (actions, last) = session.message(&forged, b"hello\r\n").unwrap();
+    assert_eq!(last, MilterReply::Continue);
+    assert!(
+        actions
+            .iter()
+            .any(|(letter, text)| *letter == 'm' && text.contains("x-spam-status")),
+        "{actions:?}"
+    );
+    let (code, status) = on.ctl(&["status"]);
+    let want = "does not answer; messages have no score";
+    assert!(code == 1 && status.contains(want), "{code} {status}");
+}
+
+#[test]
+fn whatever_is_sent_to_the_socket_the_daemon_serves_the_next_session() {
+    let site = Site::start(&[], "racl whitelist default\ndacl greylist body \"x\"\n");
+    let packet = |letter: u8, data: &[u8]| {
+        let length = u32::try_from(data.len() + 1).unwrap();
+        [&length.to_be_bytes()[..], &[letter], data].concat()
+    };
+    let negotiation = packet(b'O', &[0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x1f, 0xff, 0xff]);
+    let old = packet(b'O', &[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+    let junk = [
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        vec![0, 0, 0, 0],
+        vec![0xff; 100],
+        old,
+        [negotiation.clone(), packet(b'C', b"no end")].concat(),
+        [
+            negotiation.clone(),
+            packet(b'M', b"<a@b>"),
+            packet(b'R', b"\0\0\0"),
+        ]
+        .concat(),
+        [
+            negotiation.clone(),
+            packet(b'E', b""),
+            packet(b'L', b"\0\0"),
+            packet(b'B', b"x"),
+        ]
+        .concat(),
+        [
+            negotiation.clone(),
+            packet(b'C', b"h\x004\x00\x19not an address\0"),
+        ]
+        .concat(),
+        [negotiation, packet(b'D', b"Zx\0y\0"), packet(b'?', b"")].concat(),
+    ];
+    for bytes in junk {
+        let mut stream = UnixStream::connect(&site.socket).unwrap();
+        // It may be closed before all is written.
+        drop(stream.write_all(&bytes));
+        drop(stream.shutdown(std::net::Shutdown::Write));
+        drop(stream.read_to_end(&mut Vec::new()));
+        let mut session = site.session(6);
+        session.mail("a@b.example").unwrap();
+        assert_eq!(session.rcpt("c@d.example").unwrap(), MilterReply::Continue);
+        session.quit().unwrap();
+    }
+}
+
+#[test]
+fn rules_see_the_macros_of_the_mail_server() {
+    let lists = "sm_macro \"forged\" \"{client_resolve}\" \"FORGED\"\n\
+                 racl blacklist sm_macro \"forged\" msg \"who are you\"\nracl whitelist default\n";
+    let site = Site::start(&[], lists);
+    for (value, want) in [("OK", "continue"), ("FORGED", "551 5.7.1 who are you")] {
+        let mut session = MilterSession::open(&site.socket, 6).unwrap();
+        session
+            .macros(b'C', &[("{client_resolve}", value)])
+            .unwrap();
+        session.connect("mx.example", CLIENT).unwrap();
+        session.mail("a@b.example").unwrap();
+        let reply = session.rcpt("c@d.example").unwrap();
+        assert_eq!(text(&reply), want);
+    }
+}
