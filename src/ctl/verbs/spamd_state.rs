@@ -1,6 +1,6 @@
 //! How `status` shows spamd.
 
-use crate::api::{Dict, SPAMD_AWAY};
+use crate::api::{Dict, FromRow, SPAMD_AWAY};
 use crate::ctl::render::{Cell, Style};
 
 /// Whether it answers, if there is one.
