@@ -79,8 +79,10 @@ pub fn fetch(list: &Watched, cache: &Path, now: Timestamp) -> Result<Fetched, Fa
     let [content, etag, saved] = ["list", "etag", "etag-new"].map(|e| beside(cache, &list.name, e));
     let before = Fetched::read(cache, &list.name)?;
     let is_known = before.is_some_and(|before| before.url == list.url) && content.exists();
+    // What came from another address, perhaps without encryption, is not this list.
     if !is_known {
         remove(&etag)?;
+        remove(&content)?;
     }
     remove(&saved)?;
     let known = (is_known && etag.exists()).then_some(etag.as_path());

@@ -105,6 +105,18 @@ fn refusal(list: &Watched, bytes: &[u8], installed: Option<&[u8]>) -> Option<Ref
     has_shrunk.then_some(Refusal::Shrunk(before, after))
 }
 
+/// Most complaints about a list: a page in place of a list has one for each of its lines.
+const MOST_LINES: usize = 20;
+
+/// Most characters of a complaint.
+const MOST_LENGTH: usize = 200;
+
+/// A complaint, made printable and not too long.
+fn short(line: &str) -> String {
+    let shown: String = line.chars().take(MOST_LENGTH).collect();
+    Plain(&shown).to_string()
+}
+
 /// How a line of stargreyd about an error begins.
 const ERROR: &str = "error: ";
 
@@ -130,7 +142,7 @@ fn complaints(kind: Kind, path: &Path) -> Result<Vec<String>, Failure> {
     let said = String::from_utf8_lossy(&output.stderr);
     let place = format!("{}:", path.display());
     let lines = said.lines().map(|line| line.replace(&place, "line "));
-    let lines: Vec<String> = lines.map(|line| Plain(&line).to_string()).collect();
+    let lines: Vec<String> = lines.map(|line| short(&line)).take(MOST_LINES).collect();
     if output.status.success() || lines.iter().any(|line| line.starts_with(ERROR)) {
         Ok(lines)
     } else {

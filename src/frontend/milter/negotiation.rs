@@ -6,9 +6,9 @@ use indymilter::{Actions, MacroStage, NegotiateContext, ProtoOpts};
 
 use super::session::Session;
 
-/// The macros that are asked for at the beginning of a session; the first three are in every mail server's own list.
-const AT_CONNECT: &str =
-    "j {daemon_name} v _ {client_addr} {client_name} {client_ptr} {client_resolve} {if_addr}";
+/// The macros that are asked for at the beginning of a session: those of the mail servers' own lists, and more about the
+/// client.
+const AT_CONNECT: &str = "j {daemon_name} {daemon_addr} {if_name} v _ {client_addr} {client_name} {client_ptr} {client_resolve} {if_addr}";
 
 /// Asks for what the session needs.
 pub(super) fn negotiate(

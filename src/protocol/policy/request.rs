@@ -37,7 +37,7 @@ pub enum Attribute {
 
 impl Attribute {
     /// Number of attributes.
-    pub(super) const COUNT: usize = 14;
+    pub(super) const COUNT: usize = Self::PolicyTestTime as usize + 1;
 
     /// The attribute of this name.
     #[must_use]

@@ -2,7 +2,9 @@
 
 use super::tests::rules;
 use super::*;
-use crate::policy::chain::{Action, Chain, Clause, Parts, Pattern, Rule, Test, Treatment};
+use crate::policy::chain::{
+    Action, Chain, Clause, Fallback, Parts, Pattern, Rule, Test, Treatment,
+};
 use crate::policy::message::{HeaderField, Message};
 use crate::policy::{Entry, OnStoreFailure, Reason, Verdict};
 use crate::service::MessageRequest;
@@ -18,9 +20,13 @@ fn rule(text: &str, action: Action) -> Rule {
         }],
         effects: Vec::new(),
         action,
-        entry: Entry::in_file(&Arc::from(std::path::Path::new("conf")), 1, text),
+        entry: entry(text),
         id: None,
     }
+}
+
+fn entry(text: &str) -> Entry {
+    Entry::in_file(&Arc::from(std::path::Path::new("conf")), 1, text)
 }
 
 /// Lists whose rules for messages make one with `casino` in its header wait.
@@ -110,5 +116,51 @@ async fn a_message_waits_for_its_open_recipients_alone_and_says_how_long_it_has_
     let (why, verdict, _) = judge(6, "casino", open).await;
     assert_eq!((why, verdict), (Reason::TripletFound, Verdict::Pass));
     drop(gate);
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_recipient_about_whom_the_policy_server_was_asked_first_is_as_open_as_any() {
+    let clock = ManualClock::at(1_800_000_000);
+    let mut rules = rules(OnStoreFailure::Defer);
+    let parts = Parts {
+        fallback: Some(Fallback {
+            action: Action::Pass,
+            effects: Vec::new(),
+            entry: Some(entry("racl whitelist default")),
+            id: None,
+        }),
+        message: vec![rule("casino", Action::Greylist(Treatment::default()))],
+        ..Parts::default()
+    };
+    rules.lists = Arc::new(Lists {
+        chain: Chain::new(parts).unwrap(),
+        ..Lists::default()
+    });
+    let store = MemoryStore::default();
+    let Start { gate, worker, .. } = Gate::start(rules, Box::new(store), clock).unwrap();
+    let message = gate.milter_message(Some("192.0.2.7:4711".parse().unwrap()));
+    let of_policy = Attempt {
+        recipient: Some(b"joe@x"),
+        client_port: Some(b"4711"),
+        instance: Some(b"postfix"),
+        milter_message: None,
+        ..attempt()
+    };
+    let of_milter = Attempt {
+        milter_message: Some(message.number()),
+        instance: None,
+        ..of_policy
+    };
+    for (attempt, is_repeat) in [(of_policy, false), (of_milter, true), (of_policy, true)] {
+        let decision = gate.judge(&attempt, None).await;
+        let got = (
+            decision.is_repeat,
+            decision.is_open,
+            decision.outcome.reason,
+        );
+        assert_eq!(got, (is_repeat, true, Reason::RulePass));
+    }
+    drop((message, gate));
     worker.join().unwrap();
 }
