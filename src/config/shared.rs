@@ -152,7 +152,7 @@ impl SharedSettings {
     ///
     /// # Errors
     ///
-    /// What is wrong with the file: others may read it, a line is not valid, or there is no key.
+    /// If others may read the file, a line is invalid, or the key is missing.
     pub fn read_secret(&self) -> Result<SharedSecret, Diagnostic> {
         let path = &self.secret;
         let bytes = open_to_few(path)

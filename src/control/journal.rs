@@ -22,7 +22,7 @@ impl Control {
         }
     }
 
-    /// Changes the journal, in a transaction of its own.
+    /// Changes the journal in a separate transaction.
     pub(super) async fn change_journal(
         &self,
         change: impl FnOnce(&mut Journal) + Send + 'static,

@@ -129,7 +129,7 @@ pub enum Failure {
     /// list-watch has errors, a line each.
     #[error("{0}")]
     Watch(String),
-    /// There is no version of a list.
+    /// The list was not fetched yet.
     #[error(
         "{0} was not fetched yet: `systemctl start stargrey-list-watch.service` does it, and so does `stargreyctl lists fetch`"
     )]

@@ -142,7 +142,7 @@ impl Gate {
         let mut decision = self.judge_one(&attempt, now).await;
         // The milter adds the header, and removes forged ones first.
         if let Reply::AddHeader(field) = &decision.reply {
-            self.0.milter_messages.give(message, field);
+            self.0.milter_messages.give(&attempt, field);
             decision.reply = Reply::Continue;
         }
         decision

@@ -21,7 +21,9 @@ use crate::policy::{
     MessagePlan, MessageVerdict, Outcome, ROUNDS, Reason, Ruleset, Severity, SpamScore, Stage,
     Suspicion, Verdict,
 };
-use crate::types::{AddedHeader, HeaderText, ListName, Reply, ReplyText, Timestamp, Unbroken};
+use crate::types::{
+    AddedHeader, HeaderText, ListName, Reply, ReplyText, SmtpCode, Timestamp, Unbroken,
+};
 
 /// How long the other hosts are asked about the recipients of a message.
 const SHARED_SECONDS: Duration = Duration::from_secs(1);
@@ -134,55 +136,54 @@ impl Inner {
         evidence.earlier_pass = None;
         let findings = examine(&rules, request.message).await;
         note_findings(&rules, &findings, request.attempt, now);
-        let (settled, held) = match findings.settled {
-            Some((Settlement::Hold(text), entry)) => (None, Some((text, entry))),
-            other => (other, None),
-        };
-        let mut decision = MessageDecision::plain(decide(PAUSED, Reply::Continue));
-        decision.edits = findings.edits.into_iter().map(|(edit, _)| edit).collect();
-        let pass = |reason, because| Outcome::new(Verdict::Pass, reason, because);
-        let (outcome, reply) = match settled {
+        let edits = findings.edits.into_iter().map(|(edit, _)| edit);
+        let edits = edits.collect();
+        let mut fate = MessageFate::Delivered;
+        match findings.settled {
             Some((Settlement::Reply(code, text), entry)) => {
-                let severity = if code.number < 500 {
-                    Severity::Defer
-                } else {
-                    Severity::Reject
-                };
+                let outcome = replied(&code, entry);
+                self.note_message(&outcome, &context);
+                return MessageDecision::plain(decide(outcome, Reply::Code(code, text)));
+            }
+            Some((Settlement::Discard(_), entry)) => {
                 let because = Because::Entry(entry);
-                let outcome = Outcome::new(Verdict::Reply(severity), Reason::MessageReply, because);
-                (outcome, Reply::Code(code, text))
+                let outcome = Outcome::new(Verdict::Pass, Reason::MessageReply, because);
+                return MessageDecision {
+                    fate: MessageFate::Discarded,
+                    ..MessageDecision::plain(decide(outcome, Reply::Continue))
+                };
             }
-            Some((Settlement::Discard(_) | Settlement::Hold(_), entry)) => {
-                decision.fate = MessageFate::Discarded;
-                let outcome = pass(Reason::MessageReply, Because::Entry(entry));
-                (outcome, Reply::Continue)
-            }
-            None => {
-                let asked = (request, findings.greylists);
-                let decided = self
-                    .judge_content(asked, &about, &mut evidence, &context)
-                    .await;
-                decision.take_effects(&decided.effects);
-                let message = context.keys.map(|keys| keys.message);
-                let attempt = (&counted, message);
-                self.rule_state.apply(&rules, attempt, decided.effects, now);
-                (decided.outcome, decided.reply)
-            }
-        };
-        if let Some((text, _)) = held {
-            decision.fate = MessageFate::Held(text);
+            Some((Settlement::Hold(text), _)) => fate = MessageFate::Held(text),
+            None => {}
         }
+        let asked = (request, findings.greylists);
+        let Decided {
+            outcome,
+            reply,
+            effects,
+        } = self
+            .judge_content(asked, &about, &mut evidence, &context)
+            .await;
         self.note_message(&outcome, &context);
         let score = evidence.score().cloned();
+        let mut headers = effects.headers.clone();
         if let Some(score) = score.as_ref().filter(|_| self.writes_score()) {
-            decision.headers.extend(score.headers());
+            headers.extend(score.headers());
         }
-        decision.score = score;
-        let is_unlogged = decision.decision.is_unlogged;
-        decision.decision = Decision {
-            is_unlogged,
-            ..decide(outcome, reply)
+        let decision = MessageDecision {
+            decision: Decision {
+                is_unlogged: effects.is_unlogged,
+                ..decide(outcome, reply)
+            },
+            fate,
+            edits,
+            headers,
+            report: effects.report.clone(),
+            score,
         };
+        let message = context.keys.map(|keys| keys.message);
+        self.rule_state
+            .apply(&rules, (&counted, message), effects, now);
         decision
     }
 
@@ -365,13 +366,17 @@ impl MessageDecision {
             score: None,
         }
     }
+}
 
-    /// Takes what rules want done to the header.
-    fn take_effects(&mut self, effects: &Effects) {
-        self.headers.clone_from(&effects.headers);
-        self.report.clone_from(&effects.report);
-        self.decision.is_unlogged = effects.is_unlogged;
-    }
+/// The outcome for a message to which a table replies.
+const fn replied(code: &SmtpCode, entry: EntryRef) -> Outcome {
+    let severity = if code.number < 500 {
+        Severity::Defer
+    } else {
+        Severity::Reject
+    };
+    let because = Because::Entry(entry);
+    Outcome::new(Verdict::Reply(severity), Reason::MessageReply, because)
 }
 
 /// Counts the hits of tables, and logs what they want logged.

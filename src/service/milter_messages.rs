@@ -70,11 +70,12 @@ impl MilterMessages {
         by_client.get(&client).map(|joined| joined.message)
     }
 
-    /// A request of the policy server has brought the header field of a message.
-    pub(crate) fn give(&self, message: u64, field: &ReplyText) {
+    /// A request of the policy server has brought the header field of the message that it is about.
+    pub(crate) fn give(&self, attempt: &Attempt<'_>, field: &ReplyText) {
         let mut by_client = self.by_client.lock();
-        let mut all = by_client.values_mut();
-        if let Some(joined) = all.find(|joined| joined.message == message) {
+        let joined = client(attempt).and_then(|client| by_client.get_mut(&client));
+        if let Some(joined) = joined.filter(|joined| attempt.milter_message == Some(joined.message))
+        {
             joined.field = Some(field.clone());
         }
     }
@@ -153,7 +154,11 @@ mod tests {
             assert_eq!(find(address, port), want, "{address} {port:?}");
         }
         let field = ReplyText::new("X: y".to_owned());
-        messages.give(first.number(), &field);
+        let about = Attempt {
+            milter_message: Some(first.number()),
+            ..attempt("192.0.2.7", Some("4711"))
+        };
+        messages.give(&about, &field);
         assert_eq!(first.take_field(), Some(field));
         assert_eq!(first.take_field(), None);
 

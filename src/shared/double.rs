@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Thread};
+use std::time::Duration;
 
 use super::seal::Name;
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
@@ -33,6 +35,8 @@ pub(crate) struct Double {
     behaviour: Arc<Mutex<Behaviour>>,
     /// Replies to reads over this network.
     reads: Arc<AtomicUsize>,
+    /// The thread that waits for what happens on this network.
+    waiter: Arc<Mutex<Option<Thread>>>,
 }
 
 impl Double {
@@ -41,6 +45,7 @@ impl Double {
         Self {
             behaviour: Arc::default(),
             reads: Arc::default(),
+            waiter: Arc::default(),
             ..self.clone()
         }
     }
@@ -52,6 +57,12 @@ impl Double {
     /// How often this network was read over.
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Waits for the next request over this network, or for so long.
+    pub(crate) fn wait(&self, at_most: Duration) {
+        *self.waiter.lock() = Some(thread::current());
+        thread::park_timeout(at_most);
     }
 
     pub(crate) fn set_time(&self, now: Timestamp) {
@@ -79,6 +90,9 @@ impl Double {
         is_write: bool,
         reply: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> Pending<T> {
+        if let Some(waiter) = &*self.waiter.lock() {
+            waiter.unpark();
+        }
         let server = self.clone();
         let behaviour = *self.behaviour.lock();
         Box::pin(async move {

@@ -1,5 +1,6 @@
 //! spamd, SpamAssassin's server, asked as the daemon asks it.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -19,11 +20,8 @@ pub(crate) struct Server {
     child: Child,
 }
 
-/// How often its start is looked for, [`PAUSE`] apart, before the test fails.
-const LOOKS: u32 = 6000;
-
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
+/// What spamd logs when it listens.
+const STARTED: &str = "server started on";
 
 impl Server {
     pub(crate) fn start() -> Self {
@@ -37,18 +35,22 @@ impl Server {
             .arg(format!("--helper-home-dir={}", directory.path().display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .process_group(0)
             .spawn()
             .unwrap();
-        let server = Self { directory, child };
-        for _ in 0..LOOKS {
-            if server.socket().exists() {
-                return server;
-            }
-            thread::sleep(PAUSE);
-        }
-        panic!("spamd does not start");
+        let mut server = Self { directory, child };
+        let log = server
+            .child
+            .stderr
+            .take()
+            .expect("standard error is a pipe");
+        let mut lines = BufReader::new(log).lines();
+        let has_started = lines.any(|line| line.is_ok_and(|line| line.contains(STARTED)));
+        assert!(has_started, "spamd does not start");
+        // A full pipe would stop it. The thread ends with spamd.
+        thread::spawn(move || lines.for_each(drop));
+        server
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

@@ -29,7 +29,7 @@ pub struct Fetched {
     pub url: String,
     /// When.
     pub time: Timestamp,
-    /// Why there is no new version, unless the server has said that there is none.
+    /// The reason why no new version was fetched, unless the list is unchanged.
     pub problem: Option<String>,
 }
 
@@ -115,7 +115,7 @@ enum Reply {
     Unchanged,
 }
 
-/// Why there is no list.
+/// Why a list was not fetched.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("curl: {0}")]

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indymilter::{
     ActionError, ContextActions, EomActions, Macros, SetErrorReply, SmtpReply, SocketInfo, Status,
@@ -172,10 +173,7 @@ impl Session {
             return Judged::own();
         };
         let named = self.named(macros);
-        let named: Vec<(&str, &[u8])> = named
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect();
+        let named = borrowed(&named);
         let attempt = Attempt {
             stage,
             recipient: Some(recipient),
@@ -248,7 +246,7 @@ impl Session {
     /// Sleeps, but not beyond the end of the daemon.
     async fn sleep(&self, length: Span) {
         let mut shutdown = self.connection.shutdown.clone();
-        let length = std::time::Duration::from_secs(length.seconds());
+        let length = Duration::from_secs(length.seconds());
         tokio::select! {
             () = tokio::time::sleep(length) => {}
             () = until_shutdown(&mut shutdown) => {}
@@ -315,10 +313,7 @@ impl Session {
         }
         let message = Arc::new(transaction.content.message());
         let named = self.named(macros);
-        let named: Vec<(&str, &[u8])> = named
-            .iter()
-            .map(|(name, value)| (&**name, &**value))
-            .collect();
+        let named = borrowed(&named);
         let attempt = Attempt {
             macros: Some(&named),
             ..self.attempt(client, transaction, macros)
@@ -364,6 +359,12 @@ impl Session {
         self.transaction = None;
         self.connection.set_busy(false);
     }
+}
+
+/// Macros as an attempt has them.
+fn borrowed(named: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
+    let named = named.iter();
+    named.map(|(name, value)| (&**name, &**value)).collect()
 }
 
 /// Edits the header.

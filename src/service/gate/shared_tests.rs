@@ -15,6 +15,9 @@ use crate::shared::{HostState, Me, Status};
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
 
+/// How long a status may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A host of the site.
 struct Host {
     gate: Gate,
@@ -78,12 +81,9 @@ impl Host {
     fn wait_for(&self, what: &str, is_right: impl Fn(&Status) -> bool) {
         let begun = Instant::now();
         while !is_right(&self.status()) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(20),
-                "{what}: {:?}",
-                self.status()
-            );
-            std::thread::sleep(Duration::from_millis(5));
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            assert!(!left.is_zero(), "{what}: {:?}", self.status());
+            self.network.wait(left);
         }
     }
 
@@ -98,7 +98,7 @@ impl Host {
         // Two rounds: a round that has begun before may have missed something.
         let rounds = self.network.reads();
         while self.network.reads() < rounds + 8 {
-            std::thread::sleep(Duration::from_millis(1));
+            self.network.wait(PATIENCE);
         }
         self.wait_for("sent", |status| status.queued == 0);
     }

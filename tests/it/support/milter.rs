@@ -25,53 +25,24 @@ struct Command {
     no_reply: u32,
 }
 
-const CONNECT: Command = Command {
-    letter: b'C',
-    unwanted: 0x1,
-    no_reply: 0x1000,
-};
+const CONNECT: Command = Command::new(b'C', 0x1, 0x1000);
+const HELO: Command = Command::new(b'H', 0x2, 0x2000);
+const MAIL: Command = Command::new(b'M', 0x4, 0x4000);
+const RCPT: Command = Command::new(b'R', 0x8, 0x8000);
+const DATA: Command = Command::new(b'T', 0x200, 0x10000);
+const HEADER: Command = Command::new(b'L', 0x20, 0x80);
+const END_OF_HEADER: Command = Command::new(b'N', 0x40, 0x40000);
+const BODY: Command = Command::new(b'B', 0x10, 0x80000);
 
-const HELO: Command = Command {
-    letter: b'H',
-    unwanted: 0x2,
-    no_reply: 0x2000,
-};
-
-const MAIL: Command = Command {
-    letter: b'M',
-    unwanted: 0x4,
-    no_reply: 0x4000,
-};
-
-const RCPT: Command = Command {
-    letter: b'R',
-    unwanted: 0x8,
-    no_reply: 0x8000,
-};
-
-const DATA: Command = Command {
-    letter: b'T',
-    unwanted: 0x200,
-    no_reply: 0x10000,
-};
-
-const HEADER: Command = Command {
-    letter: b'L',
-    unwanted: 0x20,
-    no_reply: 0x80,
-};
-
-const END_OF_HEADER: Command = Command {
-    letter: b'N',
-    unwanted: 0x40,
-    no_reply: 0x40000,
-};
-
-const BODY: Command = Command {
-    letter: b'B',
-    unwanted: 0x10,
-    no_reply: 0x80000,
-};
+impl Command {
+    const fn new(letter: u8, unwanted: u32, no_reply: u32) -> Self {
+        Self {
+            letter,
+            unwanted,
+            no_reply,
+        }
+    }
+}
 
 /// What a milter says to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]

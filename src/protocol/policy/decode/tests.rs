@@ -50,6 +50,63 @@ fn a_request_is_read_whatever_the_line_ends_and_the_split() {
 }
 
 #[test]
+fn every_attribute_is_read() {
+    let names = [
+        "protocol_state",
+        "client_address",
+        "client_port",
+        "client_name",
+        "helo_name",
+        "sender",
+        "recipient",
+        "instance",
+        "queue_id",
+        "etrn_domain",
+        "stress",
+        "sasl_username",
+        "ccert_subject",
+        "policy_test_time",
+    ];
+    let lines: String = names.map(|name| format!("{name}={name}\n")).concat();
+    let mut decoder = Decoder::new();
+    decoder.feed(format!("{HEAD}{lines}\n").as_bytes());
+    // All fields, so that a new one has to be here.
+    let Request {
+        protocol_state,
+        client_address,
+        client_port,
+        client_name,
+        helo_name,
+        sender,
+        recipient,
+        instance,
+        queue_id,
+        etrn_domain,
+        stress,
+        sasl_username,
+        ccert_subject,
+        policy_test_time,
+    } = decoder.next().unwrap().unwrap();
+    let read = [
+        protocol_state,
+        client_address,
+        client_port,
+        client_name,
+        helo_name,
+        sender,
+        recipient,
+        instance,
+        queue_id,
+        etrn_domain,
+        stress,
+        sasl_username,
+        ccert_subject,
+        policy_test_time,
+    ];
+    assert_eq!(read, names.map(|name| Some(name.as_bytes())));
+}
+
+#[test]
 fn pipelined_requests_come_out_in_order() {
     let bytes = (0..1000)
         .map(|n| format!("{HEAD}sender=s{n}@example.org\n\n"))
