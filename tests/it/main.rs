@@ -36,6 +36,7 @@ mod postmap;
 mod process;
 mod reload;
 mod report;
+mod sendmail;
 mod shared_records;
 mod shipped;
 mod spamd;

@@ -231,3 +231,49 @@ fn rules_see_the_macros_of_the_mail_server() {
         assert_eq!(text(&reply), want);
     }
 }
+
+#[test]
+fn a_certificate_is_known_to_rules_only_if_the_mail_server_has_verified_it() {
+    let lists = "racl blacklist tls \"/CN=friend\" msg \"verified\"\nracl whitelist default\n";
+    let site = Site::start(&[], lists);
+    let subject = ("{cert_subject}", "/CN=friend");
+    let cases = [
+        (6, Some("OK"), true),
+        (6, Some("FAIL"), false),
+        (6, Some("NO"), false),
+        (6, Some(""), false),
+        // Postfix, which sends no other.
+        (6, None, true),
+        (2, Some("OK"), true),
+        // It cannot be asked.
+        (2, None, false),
+    ];
+    for (version, verify, is_known) in cases {
+        let mut session = site.session(version);
+        let mut macros = vec![subject];
+        macros.extend(verify.map(|verify| ("{verify}", verify)));
+        session.macros(b'H', &macros).unwrap();
+        session.helo("again.example").unwrap();
+        session.mail("a@b.example").unwrap();
+        let reply = session.rcpt("c@d.example").unwrap();
+        let want = if is_known {
+            "551 5.7.1 verified"
+        } else {
+            "continue"
+        };
+        assert_eq!(text(&reply), want, "{version} {verify:?}");
+    }
+}
+
+#[test]
+fn the_address_of_an_ipv6_client_is_known_with_and_without_a_prefix() {
+    let lists = "racl blacklist addr 2001:db8::/32 msg \"known\"\nracl whitelist default\n";
+    let site = Site::start(&[], lists);
+    for address in ["2001:db8::7", "IPv6:2001:db8:0:0:0:0:0:7"] {
+        let mut session = MilterSession::open(&site.socket, 6).unwrap();
+        session.connect_from("mx.example", b'6', address).unwrap();
+        session.mail("a@b.example").unwrap();
+        let reply = session.rcpt("c@d.example").unwrap();
+        assert_eq!(text(&reply), "551 5.7.1 known", "{address}");
+    }
+}

@@ -10,6 +10,10 @@ use super::session::Session;
 /// client.
 const AT_CONNECT: &str = "j {daemon_name} {daemon_addr} {if_name} v _ {client_addr} {client_name} {client_ptr} {client_resolve} {if_addr}";
 
+/// Those that are asked for at HELO and EHLO, which follows STARTTLS: what the mail servers send by themselves, and whether
+/// the certificate is verified, which Postfix does not say because it sends no others.
+const AT_HELO: &str = "{tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer} {verify}";
+
 /// Asks for what the session needs.
 pub(super) fn negotiate(
     context: &mut NegotiateContext<Session>,
@@ -23,14 +27,21 @@ pub(super) fn negotiate(
         unwanted |= ProtoOpts::NO_BODY;
     }
     context.requested_opts = options & unwanted;
+    // Milter protocol 6. An older mail server sends what its own configuration says.
+    let sends_macros = actions.contains(Actions::REQUEST_MACROS);
     session.negotiated(
         !context.requested_opts.contains(ProtoOpts::NO_BODY),
         context.requested_opts.contains(ProtoOpts::SKIP),
+        sends_macros,
     );
-    // Milter protocol 6. An older mail server sends what its own configuration says.
-    if actions.contains(Actions::REQUEST_MACROS)
-        && let Ok(macros) = CString::new(AT_CONNECT)
-    {
-        context.requested_macros.insert(MacroStage::Connect, macros);
+    if sends_macros {
+        for (stage, names) in [
+            (MacroStage::Connect, AT_CONNECT),
+            (MacroStage::Helo, AT_HELO),
+        ] {
+            if let Ok(names) = CString::new(names) {
+                context.requested_macros.insert(stage, names);
+            }
+        }
     }
 }

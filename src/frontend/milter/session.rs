@@ -31,6 +31,8 @@ pub(super) struct Session {
     gets_body: bool,
     /// Whether the rest of a body can be declined.
     may_skip: bool,
+    /// Whether the mail server sends the macros that are asked for.
+    sends_macros: bool,
     transaction: Option<Transaction>,
 }
 
@@ -71,6 +73,7 @@ impl Session {
             helo: None,
             gets_body: false,
             may_skip: false,
+            sends_macros: false,
             transaction: None,
         }
     }
@@ -81,10 +84,12 @@ impl Session {
         needs.body || needs.size
     }
 
-    /// What was negotiated: whether the body is sent, and whether the rest of it can be declined.
-    pub(super) const fn negotiated(&mut self, gets_body: bool, may_skip: bool) {
+    /// What was negotiated: whether the body is sent, whether the rest of it can be declined, and whether the macros that
+    /// are asked for are sent.
+    pub(super) const fn negotiated(&mut self, gets_body: bool, may_skip: bool, sends_macros: bool) {
         self.gets_body = gets_body;
         self.may_skip = may_skip;
+        self.sends_macros = sends_macros;
     }
 
     pub(super) fn connect(&mut self, name: &CStr, socket: &SocketInfo) {
@@ -234,13 +239,23 @@ impl Session {
             sender: Some(&transaction.sender),
             queue_id: value(c"i"),
             user: value(c"{auth_authen}").filter(|user| !user.is_empty()),
-            certificate: Some(value(c"{cert_subject}").unwrap_or_default()),
+            certificate: Some(self.certificate(macros)),
             accepted: Some(transaction.recipients.len()),
             stage: Stage::Other,
             client_port: Some(client.port.as_bytes()),
             milter_message: Some(transaction.message.number()),
             ..Attempt::default()
         }
+    }
+
+    /// The subject of the client's certificate, empty if there is none or it is not verified. Sendmail sends that of any
+    /// certificate and says by `{verify}` what it is worth; Postfix sends that of a verified one only, and no `{verify}`.
+    fn certificate<'a>(&self, macros: &'a Macros) -> &'a [u8] {
+        let is_verified = macros
+            .get(c"{verify}")
+            .map_or(self.sends_macros, |verify| verify == c"OK");
+        let subject = macros.get(c"{cert_subject}").filter(|_| is_verified);
+        subject.map(CStr::to_bytes).unwrap_or_default()
     }
 
     /// Sleeps, but not beyond the end of the daemon.

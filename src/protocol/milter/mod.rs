@@ -1,9 +1,12 @@
-//! Replies and header fields as the milter protocol has them. The protocol itself is `indymilter`'s.
+//! Replies, header fields and the opening of a connection as the milter protocol has them. The rest of the protocol is
+//! `indymilter`'s.
 
 mod field;
+mod opening;
 mod reply;
 
 pub use field::{Field, folded};
+pub use opening::Opening;
 pub use reply::{Answer, Refusal, answer};
 
 /// The beginning of a text that has at most so many bytes.

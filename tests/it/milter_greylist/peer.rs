@@ -1,13 +1,14 @@
 //! Debian's milter-greylist as a test peer.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::support::unpacked::unpacked;
 
 /// How often its start is looked for, [`PAUSE`] apart, before the test fails.
 const LOOKS: u32 = 3000;
@@ -24,21 +25,7 @@ pub(super) struct MilterGreylist {
 
 /// The program, if it has been unpacked; else a test says that it has shown nothing.
 pub(super) fn program(test: &str) -> Option<PathBuf> {
-    let tests = std::env::current_exe().unwrap();
-    // target/debug/deps/it-…
-    let target = tests.ancestors().nth(3).unwrap();
-    let program = target.join("milter-greylist/run");
-    if program.exists() {
-        return Some(program);
-    }
-    // Past the test program, which keeps what a good test prints to itself.
-    let said = format!(
-        "\n{test}: NOT PROVEN: {} is missing; `tests/milter-greylist {}` fetches it\n",
-        program.display(),
-        target.display()
-    );
-    std::io::stderr().write_all(said.as_bytes()).unwrap();
-    None
+    unpacked("milter-greylist", test).map(|directory| directory.join("run"))
 }
 
 impl MilterGreylist {

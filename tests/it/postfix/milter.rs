@@ -17,7 +17,7 @@ smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=3
 ";
 
 /// A message with header fields that somebody else has written under our name.
-const FORGED: &str = "From: <eve@stranger.example>\r\nX-Greylist: forged 1\r\nSubject: hello\r\nx-greylist: forged 2\r\nX-Other: stays\r\nX-GREYLIST: forged 3\r\n\r\nhello\r\n.";
+pub(crate) const FORGED: &str = "From: <eve@stranger.example>\r\nX-Greylist: forged 1\r\nSubject: hello\r\nx-greylist: forged 2\r\nX-Other: stays\r\nX-GREYLIST: forged 3\r\n\r\nhello\r\n.";
 
 impl Site {
     /// Postfix with these lines of main.cf, and the daemon with a milter socket.
@@ -44,7 +44,7 @@ fn deliver(session: &mut Session) {
 }
 
 /// A message with one line for each field of its header.
-fn unfolded(message: &str) -> String {
+pub(crate) fn unfolded(message: &str) -> String {
     message.replace("\n ", " ")
 }
 
@@ -258,7 +258,7 @@ const HEADER_CHECKS: &str = "\
 const BODY_CHECKS: &str = "/出会い系/ GREYLIST\n";
 
 /// In ISO-2022-JP and base64.
-const JAPANESE: &str = "Content-Type: text/plain; charset=iso-2022-jp\r\nContent-Transfer-Encoding: base64\r\n\r\nGyRCPVAycSQkN08bKEIK\r\n.";
+pub(crate) const JAPANESE: &str = "Content-Type: text/plain; charset=iso-2022-jp\r\nContent-Transfer-Encoding: base64\r\n\r\nGyRCPVAycSQkN08bKEIK\r\n.";
 
 impl Site {
     /// Begins a message to one recipient, who is accepted, and sends it; the reply to its end.

@@ -9,14 +9,13 @@
 mod access_lists;
 mod allowed;
 mod checked;
-mod milter;
-mod recipes;
+pub(crate) mod milter;
+pub(crate) mod recipes;
 mod replayed;
 mod replies;
 mod reported;
 mod scores;
 mod server;
-mod smtp;
 
 use std::fs;
 use std::io::{self, Write};
@@ -24,19 +23,20 @@ use std::path::Path;
 use std::sync::Once;
 use std::thread;
 
-use crate::support::{Daemon, TestClock};
+use crate::support::{Daemon, TestClock, smtp};
 
-use self::server::{Line, Postfix, eventually};
-use self::smtp::{Peer, Reply, Session};
+pub(crate) use self::server::eventually;
+use self::server::{Line, Postfix};
+use smtp::{Peer, Reply, Session};
 
 /// A day in November 2026.
-const START: u64 = 1_795_312_200;
+pub(crate) const START: u64 = 1_795_312_200;
 
 const HOUR: u64 = 3600;
 
 const STRANGER: Peer = Peer::new("mail.stranger.example", "192.0.2.7");
 const OTHER: Peer = Peer::new("mail.other.example", "198.51.100.7");
-const SENDER: &str = "eve@stranger.example";
+pub(crate) const SENDER: &str = "eve@stranger.example";
 
 /// A Postfix, the daemon it asks, and the daemon's clock.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ fn assert_deferred(reply: &Reply, recipient: &str, seconds: u64) {
 }
 
 /// The `X-Greylist` lines in a message's header.
-fn greylist_headers(message: &str) -> Vec<&str> {
+pub(crate) fn greylist_headers(message: &str) -> Vec<&str> {
     let (header, _) = message
         .split_once("\n\n")
         .expect("header, empty line, body");
@@ -158,7 +158,7 @@ fn greylist_headers(message: &str) -> Vec<&str> {
 }
 
 /// Asserts that a message says once, with a date as RFC 5322 has it, how long it was delayed.
-fn assert_one_header(message: &str, delay: u64, now: u64) {
+pub(crate) fn assert_one_header(message: &str, delay: u64, now: u64) {
     let headers = greylist_headers(message);
     let [header] = headers[..] else {
         panic!("not one X-Greylist header: {message}");

@@ -109,7 +109,7 @@ fn targrey() -> Recipe {
     clippy::disallowed_methods,
     reason = "Postfix sleeps in real time, and that is what is measured"
 )]
-pub(super) fn timed(attempt: impl FnOnce() -> Reply) -> (Reply, Duration) {
+pub(crate) fn timed(attempt: impl FnOnce() -> Reply) -> (Reply, Duration) {
     let begin = Instant::now();
     let reply = attempt();
     (reply, begin.elapsed())

@@ -314,7 +314,7 @@ impl Drop for Postfix {
 }
 
 /// Tries again and again, for at most twenty seconds.
-pub(super) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     for _ in 0..TRIES {
         if let Some(found) = attempt() {
             return found;

@@ -89,6 +89,16 @@ impl MilterSession {
     /// A client with this name, or `[ADDRESS]`, connects.
     pub(crate) fn connect(&mut self, name: &str, address: IpAddr) -> io::Result<MilterReply> {
         let family = if address.is_ipv4() { b'4' } else { b'6' };
+        self.connect_from(name, family, &address.to_string())
+    }
+
+    /// The same with an address of this family as the mail server writes it.
+    pub(crate) fn connect_from(
+        &mut self,
+        name: &str,
+        family: u8,
+        address: &str,
+    ) -> io::Result<MilterReply> {
         let mut data = [name.as_bytes(), b"\0"].concat();
         data.push(family);
         data.extend_from_slice(&25_u16.to_be_bytes());

@@ -5,6 +5,8 @@ pub(crate) mod clock;
 pub(crate) mod mail;
 pub(crate) mod milter;
 pub(crate) mod server;
+pub(crate) mod smtp;
+pub(crate) mod unpacked;
 
 pub(crate) use client::{Client, nth_request, rcpt};
 pub(crate) use clock::TestClock;

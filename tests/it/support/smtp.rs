@@ -1,4 +1,4 @@
-//! A small SMTP client that can pretend, by XCLIENT, to be any other host.
+//! A small SMTP client, which Postfix lets pretend by XCLIENT to be any other host.
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
@@ -10,18 +10,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who the mail seems to come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// The verified host name; `None` when there is none, as Postfix's `unknown`.
-    pub(super) name: Option<&'static str>,
+    pub(crate) name: Option<&'static str>,
     /// What the address's PTR record says, right or wrong.
-    pub(super) reverse_name: &'static str,
+    pub(crate) reverse_name: &'static str,
     /// The address; an IPv6 one with `IPV6:` before it.
-    pub(super) address: &'static str,
+    pub(crate) address: &'static str,
 }
 
 impl Peer {
     /// A host whose name is right.
-    pub(super) const fn new(name: &'static str, address: &'static str) -> Self {
+    pub(crate) const fn new(name: &'static str, address: &'static str) -> Self {
         Self {
             name: Some(name),
             reverse_name: name,
@@ -32,13 +32,13 @@ impl Peer {
 
 /// What the server said, on however many lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     text: String,
 }
 
 impl Reply {
     /// Whether the server agreed.
-    pub(super) fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.text.starts_with(['2', '3'])
     }
 }
@@ -51,27 +51,19 @@ impl fmt::Display for Reply {
 
 /// One SMTP session.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     stream: BufReader<TcpStream>,
 }
 
 impl Session {
     /// Connects, says who the client is and greets.
-    pub(super) fn open(server: SocketAddr, peer: Peer) -> Self {
+    pub(crate) fn open(server: SocketAddr, peer: Peer) -> Self {
         Self::authenticated(server, peer, "[UNAVAILABLE]")
     }
 
     /// The same for a client that has logged in as this user.
-    pub(super) fn authenticated(server: SocketAddr, peer: Peer, user: &str) -> Self {
-        let stream = TcpStream::connect(server).expect("Postfix accepts");
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let mut session = Self {
-            stream: BufReader::new(stream),
-        };
-        let banner = session.reply();
-        assert!(banner.is_good(), "{banner}");
+    pub(crate) fn authenticated(server: SocketAddr, peer: Peer, user: &str) -> Self {
+        let mut session = Self::over(TcpStream::connect(server).expect("Postfix accepts"));
         let port = session.stream.get_ref().local_addr().unwrap().port();
         session.must(&format!(
             "XCLIENT NAME={} REVERSE_NAME={} ADDR={} PORT={port} LOGIN={user}",
@@ -83,39 +75,59 @@ impl Session {
         session
     }
 
+    /// Waits for the server's first words on a connection.
+    fn over(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let mut session = Self {
+            stream: BufReader::new(stream),
+        };
+        let banner = session.reply();
+        assert!(banner.is_good(), "{banner}");
+        session
+    }
+
+    /// Greets on a connection, as the host that it is.
+    pub(crate) fn plain(stream: TcpStream) -> Self {
+        let mut session = Self::over(stream);
+        session.must("EHLO helo.example");
+        session
+    }
+
     /// One command, whatever the reply.
-    pub(super) fn command(&mut self, line: &str) -> Reply {
+    pub(crate) fn command(&mut self, line: &str) -> Reply {
         self.say(line);
         self.reply()
     }
 
     /// Sends a line, or several at once, and waits for nothing.
-    pub(super) fn say(&mut self, lines: &str) {
+    pub(crate) fn say(&mut self, lines: &str) {
         self.stream
             .get_mut()
             .write_all(format!("{lines}\r\n").as_bytes())
-            .expect("Postfix reads");
+            .expect("the server reads");
     }
 
     /// Begins a message; any message begun before is forgotten.
-    pub(super) fn mail(&mut self, sender: &str) {
+    pub(crate) fn mail(&mut self, sender: &str) {
         self.must("RSET");
         self.must(&format!("MAIL FROM:<{sender}>"));
     }
 
     /// Names one recipient.
-    pub(super) fn rcpt(&mut self, recipient: &str) -> Reply {
+    pub(crate) fn rcpt(&mut self, recipient: &str) -> Reply {
         self.command(&format!("RCPT TO:<{recipient}>"))
     }
 
     /// Begins a message and names one recipient.
-    pub(super) fn attempt(&mut self, sender: &str, recipient: &str) -> Reply {
+    pub(crate) fn attempt(&mut self, sender: &str, recipient: &str) -> Reply {
         self.mail(sender);
         self.rcpt(recipient)
     }
 
     /// Sends the message itself, with a header of its own, to the recipients that were accepted.
-    pub(super) fn data(&mut self) {
+    pub(crate) fn data(&mut self) {
         self.must("DATA");
         self.must("Subject: hello\r\n\r\nIt is me.\r\n.");
     }
@@ -126,12 +138,14 @@ impl Session {
     }
 
     /// What the server says next.
-    pub(super) fn reply(&mut self) -> Reply {
+    pub(crate) fn reply(&mut self) -> Reply {
         let mut text = String::new();
         loop {
             let mut line = String::new();
-            self.stream.read_line(&mut line).expect("Postfix answers");
-            assert!(line.ends_with("\r\n"), "Postfix hung up after {text:?}");
+            self.stream
+                .read_line(&mut line)
+                .expect("the server answers");
+            assert!(line.ends_with("\r\n"), "the server hung up after {text:?}");
             text.push_str(line.trim_end());
             if line.get(3..4) != Some("-") {
                 return Reply { text };
