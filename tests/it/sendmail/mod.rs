@@ -139,8 +139,8 @@ fn by_the_line_of_the_page_clients_of_both_families_wait_once_and_get_one_header
         session.mail(&sender);
         let new = session.rcpt(ANNA).to_string();
         // Sendmail puts the recipient before the text.
-        let (code, text) = NEW.split_at("450 4.2.0 ".len());
-        assert_eq!(new, format!("{code}<{ANNA}>... {text}"), "{from}");
+        let (code, words) = NEW.split_at("450 4.2.0 ".len());
+        assert_eq!(new, format!("{code}<{ANNA}>... {words}"), "{from}");
         site.daemon.log_until(|log| {
             log.contains(&format!(
                 "client_name={name}, client_address={from}, sender={sender}"

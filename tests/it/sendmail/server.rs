@@ -3,6 +3,7 @@
 //! It listens on port 25 of both loopback addresses there. Its clients have the addresses of [`CLIENTS`]. It delivers to
 //! files. What it was started with goes when the value is dropped.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -140,7 +141,7 @@ impl Prepared {
         }
         let mut aliases = String::from("postmaster: root\n");
         for name in MAILBOXES {
-            aliases += &format!("{name}: /mail/{name}\n");
+            writeln!(aliases, "{name}: /mail/{name}").unwrap();
             let mailbox = path.join("mail").join(name);
             File::create(&mailbox).unwrap();
             chown(mailbox, Some(MAILBOX_OWNER), Some(MAILBOX_OWNER)).unwrap();
