@@ -182,7 +182,7 @@ fn every_key_of_a_row_is_described_and_no_other() {
     let text = source("src/api/keys.rs");
     let constants = text.lines().filter_map(|line| {
         let (name, rest) = line.strip_prefix("pub const ")?.split_once(": &str = \"")?;
-        let prefixes = ["KIND_", "STATE_", "STEP_", "RESULT_"];
+        let prefixes = ["KIND_", "STATE_", "STEP_", "RESULT_", "FATE_"];
         let is_word = prefixes.iter().any(|prefix| name.starts_with(prefix));
         (!is_word).then(|| rest.trim_end_matches("\";"))
     });

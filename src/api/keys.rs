@@ -46,6 +46,14 @@ pub const STEP_AUTO_WHITELIST: &str = "auto-whitelist";
 pub const STEP_TRIPLET: &str = "triplet";
 /// `step` of Explain: the record of the client's sleep under taRgrey.
 pub const STEP_TARPIT: &str = "tarpit";
+/// `step` of `ExplainMessage`: what the recipient has got.
+pub const STEP_RECIPIENT: &str = "recipient";
+/// `step` of `ExplainMessage`: the header check tables.
+pub const STEP_HEADER_CHECKS: &str = "header-checks";
+/// `step` of `ExplainMessage`: the body check tables.
+pub const STEP_BODY_CHECKS: &str = "body-checks";
+/// `step` of `ExplainMessage`: the score of the spam filter.
+pub const STEP_SCORE: &str = "score";
 
 /// `result` of a step: no entry, line or rule matches.
 pub const RESULT_NO_MATCH: &str = "no-match";
@@ -190,6 +198,20 @@ pub const TEXT: &str = "text";
 pub const ACTION: &str = "action";
 /// The reason: the word of the journal's field.
 pub const REASON: &str = "reason";
+/// What becomes of an explained message: one of the `FATE_…` words.
+pub const FATE: &str = "fate";
+/// `fate`: it is delivered.
+pub const FATE_DELIVERED: &str = "delivered";
+/// `fate`: it is accepted and thrown away.
+pub const FATE_DISCARDED: &str = "discarded";
+/// `fate`: it is accepted and held.
+pub const FATE_HELD: &str = "held";
+/// `fate`: it is refused, for now or for good.
+pub const FATE_REFUSED: &str = "refused";
+/// The score of an explained message in points.
+pub const SCORE: &str = "score";
+/// The header fields that an explained message gets.
+pub const FIELDS: &str = "fields";
 /// The reply to Postfix.
 pub const REPLY: &str = "reply";
 /// Remaining seconds.

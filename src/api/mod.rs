@@ -93,7 +93,13 @@ pub const MOST_ROWS: u32 = 1000;
 pub const ACTIONS: &[(&str, &[&str])] = &[
     (
         "org.stargrey.Greylist1.inspect",
-        &["ListEntries", "ListTriplets", "Explain", "Export"],
+        &[
+            "ListEntries",
+            "ListTriplets",
+            "Explain",
+            "ExplainMessage",
+            "Export",
+        ],
     ),
     (
         "org.stargrey.Greylist1.manage-entries",

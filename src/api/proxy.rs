@@ -169,6 +169,14 @@ pub trait Manager {
         attributes: &std::collections::HashMap<&str, &str>,
     ) -> Result<(Dict, Vec<Dict>), Error>;
 
+    /// The decision at the end of the message in this file, with these attributes. Changes nothing.
+    #[zbus(allow_interactive_auth)]
+    fn explain_message(
+        &self,
+        attributes: &std::collections::HashMap<&str, &str>,
+        message: Fd<'_>,
+    ) -> Result<(Dict, Vec<Dict>), Error>;
+
     /// Triplets.
     #[zbus(allow_interactive_auth)]
     fn list_triplets(

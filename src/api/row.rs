@@ -55,6 +55,8 @@ pub trait FromRow {
     fn counters(&self, key: &str) -> Option<HashMap<String, u64>>;
     /// The strings under this key.
     fn words(&self, key: &str) -> Option<HashMap<String, String>>;
+    /// The texts of the array under this key.
+    fn texts(&self, key: &str) -> Option<Vec<String>>;
 }
 
 impl FromRow for Dict {
@@ -82,6 +84,10 @@ impl FromRow for Dict {
     fn words(&self, key: &str) -> Option<HashMap<String, String>> {
         self.get(key)?.try_clone().ok()?.try_into().ok()
     }
+
+    fn texts(&self, key: &str) -> Option<Vec<String>> {
+        self.get(key)?.try_clone().ok()?.try_into().ok()
+    }
 }
 
 #[cfg(test)]
@@ -97,6 +103,7 @@ mod tests {
             .with("narrow", 6_u32)
             .with("truth", true)
             .with("counters", counters.clone())
+            .with("texts", vec!["a", "b"])
             .with_some("absent", None::<u64>)
             .build();
         assert_eq!(row.text("text"), Some("a"));
@@ -105,6 +112,10 @@ mod tests {
         assert_eq!(row.number("text"), None);
         assert_eq!(row.truth("truth"), Some(true));
         assert_eq!(row.counters("counters"), Some(counters));
+        assert_eq!(
+            row.texts("texts"),
+            Some(vec!["a".to_owned(), "b".to_owned()])
+        );
         assert!(!row.contains_key("absent"));
     }
 }

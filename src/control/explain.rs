@@ -1,6 +1,8 @@
 //! Explain: a decision with each step that led to it, without changes.
 
 use super::Control;
+use super::message_steps::{check_step, grouped, recipient_step, rule_of, score_step};
+use super::step_result::{Explained, StepResult, named};
 use crate::policy::chain::{Effects, RuleAction};
 use crate::policy::s25r::NameMatch;
 use crate::policy::{
@@ -35,59 +37,25 @@ pub struct Explanation {
     pub steps: Vec<Explained>,
 }
 
-/// A step of a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explained {
-    /// The step as the policy core noted it.
-    pub step: Step,
-    /// Its result.
-    pub finding: StepResult,
-    /// A sentence about it.
-    pub text: String,
-}
-
-/// The result of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StepResult {
-    /// No entry, line or rule matches.
-    NoMatch,
-    /// A line of a client access table matches, or a DNS list has the client.
-    Match,
-    /// The request passes.
-    Passes,
-    /// The client is suspicious.
-    Suspicious,
-    /// The client is refused.
-    Rejects,
-    /// An exception from S25R matches.
-    Exception,
-    /// The records decide.
-    Continues,
-    /// There is no record, or it has expired; or a DNS list did not reply.
-    Unknown,
-    /// The client is not auto-whitelisted yet.
-    Counted,
-    /// The sleep is running.
-    Sleeping,
-    /// The sleep is over, and no DATA request has shown that the client survived it.
-    HungUp,
-    /// The triplet is waiting.
-    Waiting,
-    /// The triplet has passed.
-    Passed,
-}
-
 /// Collects the steps of a decision, and the names of the triplet.
 #[derive(Debug, Default)]
-struct Steps {
-    noted: Vec<Step>,
+pub(super) struct Steps {
+    pub(super) noted: Vec<Step>,
     names: Vec<Identity>,
     found: Option<usize>,
+    /// How many of those noted stay when the attempt is planned again.
+    kept: usize,
 }
 
 impl Trace for Steps {
     fn restart(&mut self) {
-        *self = Self::default();
+        self.noted.truncate(self.kept);
+        self.names.clear();
+        self.found = None;
+    }
+
+    fn keep(&mut self) {
+        self.kept = self.noted.len();
     }
 
     fn note(&mut self, step: Step) {
@@ -124,50 +92,56 @@ impl Control {
         let mut steps = Steps::default();
         let mode = Mode::Look { looks_up };
         let decision = self.0.judge(attempt, None, mode, &mut steps).await;
-        let Decision {
-            outcome,
-            reply,
-            now,
-            rules,
-            host,
-            ..
-        } = decision;
-        let record = outcome.changes.triplet;
-        let remaining = outcome.verdict.remaining();
-        let retries =
-            remaining.and_then(|remaining| retries(remaining, record, rules.params.retry_count));
-        Explanation {
-            reply,
-            greylist_action: rules.texts.greylist_action().clone(),
-            now,
-            passes_at: passes_at(outcome.verdict, now).filter(|_| retries.is_none()),
-            retries,
-            until: remaining
-                .and(record)
-                .map(|record| record.first().after(rules.params.retry_window)),
-            because: outcome
-                .entry()
-                .and_then(|entry| named(&rules, entry))
-                .or(host.as_ref().map(|host| format!("a record of {host}"))),
-            steps: steps
-                .noted
-                .iter()
-                .map(|step| {
-                    let mut explained = said(*step, &rules, now);
-                    if matches!(step, Step::Triplet(_)) {
-                        explained.text.push_str(&steps.names());
-                    }
-                    if let Some(host) = &host
-                        && has_decided(*step, &outcome)
-                    {
-                        explained.text.push_str("; known from ");
-                        explained.text.push_str(host);
-                    }
-                    explained
-                })
-                .collect(),
-            outcome,
-        }
+        explanation(decision, &steps)
+    }
+}
+
+/// A decision and its steps, for an administrator.
+pub(super) fn explanation(decision: Decision, steps: &Steps) -> Explanation {
+    let Decision {
+        outcome,
+        reply,
+        now,
+        rules,
+        host,
+        ..
+    } = decision;
+    let record = outcome.changes.triplet;
+    let remaining = outcome.verdict.remaining();
+    let retries =
+        remaining.and_then(|remaining| retries(remaining, record, rules.params.retry_count));
+    Explanation {
+        reply,
+        greylist_action: rules.texts.greylist_action().clone(),
+        now,
+        passes_at: passes_at(outcome.verdict, now).filter(|_| retries.is_none()),
+        retries,
+        until: remaining
+            .and(record)
+            .map(|record| record.first().after(rules.params.retry_window)),
+        because: outcome
+            .entry()
+            .and_then(|entry| named(&rules, entry))
+            .or(host.as_ref().map(|host| format!("a record of {host}"))),
+        steps: grouped(&steps.noted)
+            .map(|group| {
+                let mut explained = match group {
+                    [step] => said(*step, &rules, now),
+                    clauses => rule_of(clauses, &rules),
+                };
+                if matches!(explained.step, Step::Triplet(_)) {
+                    explained.text.push_str(&steps.names());
+                }
+                if let Some(host) = &host
+                    && has_decided(explained.step, &outcome)
+                {
+                    explained.text.push_str("; known from ");
+                    explained.text.push_str(host);
+                }
+                explained
+            })
+            .collect(),
+        outcome,
     }
 }
 
@@ -215,11 +189,6 @@ fn passes_at(verdict: Verdict, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// The text and source of an entry, for an administrator.
-fn named(rules: &Ruleset, entry: EntryRef) -> Option<String> {
-    rules.entry(entry).map(ToString::to_string)
-}
-
 /// Describes a step.
 fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
     let of_entry = |entry: EntryRef| named(rules, entry).unwrap_or_default();
@@ -240,6 +209,9 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             "the client is in a network of one's own".to_owned(),
         ),
         Step::List(_, None) => (StepResult::NoMatch, "no entry matches".to_owned()),
+        Step::List(list @ (ListName::HeaderChecks | ListName::BodyChecks), Some(entry)) => {
+            (check_step(rules, list, entry), of_entry(entry))
+        }
         Step::List(_, Some(entry)) => (StepResult::Passes, of_entry(entry)),
         Step::Access(None) => (StepResult::NoMatch, "no line has a result".to_owned()),
         Step::Access(Some(entry)) => (StepResult::Match, of_entry(entry)),
@@ -267,6 +239,9 @@ fn said(step: Step, rules: &Ruleset, now: Timestamp) -> Explained {
             "not seen before, or too long ago".to_owned(),
         ),
         Step::Triplet(Some(record)) => triplet_step(record, now),
+        Step::Recipient(is_open) => recipient_step(is_open),
+        Step::SpamScore(score, is_spam) => score_step(score, is_spam),
+        Step::Clause(..) => return rule_of(&[step], rules),
     };
     Explained {
         step,

@@ -10,13 +10,16 @@
 mod backup;
 mod entries;
 mod explain;
+mod explain_message;
 mod import;
 mod journal;
+mod message_steps;
 mod pause;
 mod records;
 mod restore;
 mod sharing;
 mod statistics;
+mod step_result;
 
 use std::sync::Arc;
 
@@ -33,10 +36,12 @@ use crate::types::sync::Mutex;
 
 pub use crate::policy::{Filter, State};
 pub use entries::{EntryView, Lifetime, MOST_ENTRIES, PutEntry};
-pub use explain::{Explained, Explanation, StepResult};
+pub use explain::Explanation;
+pub use explain_message::MessageExplanation;
 pub use import::Taken;
 pub use records::Removed;
 pub use statistics::{Hour, Statistics};
+pub use step_result::{Explained, StepResult};
 
 pub use crate::store::{Page, RestoreError, Row, RowKey};
 

@@ -120,7 +120,8 @@ impl SpamScore {
 }
 
 /// Thousandths with one decimal, cut towards zero, as SpamAssassin writes scores.
-pub(super) fn tenths(thousandths: i64) -> String {
+#[must_use]
+pub fn tenths(thousandths: i64) -> String {
     let tenths = thousandths / 100;
     let sign = if tenths < 0 { "-" } else { "" };
     let tenths = tenths.unsigned_abs();

@@ -46,12 +46,22 @@ pub enum Step {
     Sleep(Option<Sleep>),
     /// The triplet's record.
     Triplet(Option<Triplet>),
+    /// Of a message: whether its recipient is open; `None` if it would not be accepted now.
+    Recipient(Option<bool>),
+    /// Of a message: a clause of a rule was tested, by its number from 0, its negation included; `None` if that is not
+    /// known.
+    Clause(EntryRef, usize, Option<bool>),
+    /// Of a message: the score in thousandths of a point, and whether that is spam, if a spam filter says so.
+    SpamScore(Option<i64>, Option<bool>),
 }
 
 /// Listens to the steps of a decision.
 pub trait Trace {
     /// The attempt is planned again, with more evidence: only the steps that follow count.
     fn restart(&mut self);
+
+    /// The steps so far count, whatever is planned again after them.
+    fn keep(&mut self) {}
 
     /// Takes a step.
     fn note(&mut self, step: Step);

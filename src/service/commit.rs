@@ -11,7 +11,7 @@ use super::pipeline::Context;
 use super::sleeps::decide;
 use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
-use crate::policy::{self, Attempt, Case, Outcome, Session, StoredRecords};
+use crate::policy::{self, Attempt, Case, Outcome, Session, StoredRecords, Trace};
 
 /// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
 const COMMIT_SECONDS: u64 = 20;
@@ -47,12 +47,7 @@ impl Inner {
         cases: &[(Attempt<'_>, Case)],
         context: &Context<'_>,
     ) -> Vec<Outcome> {
-        // There is no reply to RCPT any more that could be delayed.
-        let session = Session {
-            is_at_end: true,
-            has_room: false,
-            ..self.session(context)
-        };
+        let session = self.session_at_end(context);
         let begun = cases
             .iter()
             .map(|(_, case)| self.begin_commit(case, session, context));
@@ -70,6 +65,31 @@ impl Inner {
             outcomes.push(decided.unwrap_or_else(without));
         }
         outcomes
+    }
+
+    /// What [`commit_all`](Self::commit_all) would decide.
+    pub(super) fn preview_all(
+        &self,
+        cases: &[(Attempt<'_>, Case)],
+        context: &Context<'_>,
+        trace: &mut impl Trace,
+    ) -> Vec<Outcome> {
+        let session = self.session_at_end(context);
+        let outcomes = cases.iter().map(|(_, case)| {
+            let previewed = self.preview((case, session), context, trace);
+            previewed.unwrap_or_else(|_| policy::without_store(case, context.rules))
+        });
+        outcomes.collect()
+    }
+
+    /// What is known at the end of a message apart from the records: there is no reply to RCPT any more that could be
+    /// delayed.
+    fn session_at_end(&self, context: &Context<'_>) -> Session {
+        Session {
+            is_at_end: true,
+            has_room: false,
+            ..self.session(context)
+        }
     }
 
     /// Decides on the records. If a change must be durable, the writer thread is asked.

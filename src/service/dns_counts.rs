@@ -52,7 +52,10 @@ impl Trace for LookupTrace {
             | Step::Unmatched(_)
             | Step::Client(..)
             | Step::Sleep(_)
-            | Step::Triplet(_) => {}
+            | Step::Triplet(_)
+            | Step::Recipient(_)
+            | Step::Clause(..)
+            | Step::SpamScore(..) => {}
         }
     }
 }

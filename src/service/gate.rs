@@ -175,7 +175,7 @@ impl Gate {
 
     /// Decides on a message at its end.
     pub async fn judge_message(&self, request: &MessageRequest<'_>) -> MessageDecision {
-        self.0.judge_message(request).await
+        self.0.judge_message(request, Mode::Commit, &mut ()).await
     }
 
     async fn judge_one(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
@@ -325,6 +325,8 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 mod clock_tests;
+#[cfg(test)]
+mod explain_message_tests;
 #[cfg(test)]
 mod explain_tests;
 #[cfg(test)]

@@ -11,19 +11,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::internals::Inner;
+use super::message_findings::{cause, examine, note_findings, note_steps, replied};
 use super::pipeline::{Context, Decision, Mode, PAUSED};
 use super::spam_filter::SpamFilter;
 use crate::policy::chain::Effects;
 use crate::policy::checks::{Findings, HeaderEdit, Settlement};
-use crate::policy::message::{LARGE, Message};
+use crate::policy::message::Message;
 use crate::policy::{
-    self, Attempt, Because, Cause, EntryRef, Evidence, Lookup, MessageAttempt, MessageOutcome,
+    self, Attempt, Because, EntryRef, Evidence, Finding, Lookup, MessageAttempt, MessageOutcome,
     MessagePlan, MessageVerdict, Outcome, ROUNDS, Reason, Ruleset, Severity, SpamScore, Stage,
-    Suspicion, Verdict,
+    Step, Suspicion, Trace, Verdict,
 };
-use crate::types::{
-    AddedHeader, HeaderText, ListName, Reply, ReplyText, SmtpCode, Timestamp, Unbroken,
-};
+use crate::types::{AddedHeader, HeaderText, Reply, ReplyText};
 
 /// How long the other hosts are asked about the recipients of a message.
 const SHARED_SECONDS: Duration = Duration::from_secs(1);
@@ -109,82 +108,142 @@ pub struct MessageDecision {
 }
 
 impl Inner {
-    /// Decides on a message.
-    pub(crate) async fn judge_message(&self, request: &MessageRequest<'_>) -> MessageDecision {
+    /// Decides on a message, and notes the steps in `trace`. In look mode nothing is changed, counted or logged.
+    pub(crate) async fn judge_message(
+        &self,
+        request: &MessageRequest<'_>,
+        mode: Mode,
+        trace: &mut (impl Trace + Send),
+    ) -> MessageDecision {
         let (now, expiry) = self.state.time(self.clock.as_ref());
         let rules = self.live_rules.rules();
-        let decide = |outcome, reply| Decision::new(outcome, reply, now, Arc::clone(&rules));
         if self.pause.is_on(now, expiry, self.clock.as_ref()) {
-            return MessageDecision::plain(decide(PAUSED, Reply::Continue));
+            if matches!(mode, Mode::Look { .. }) {
+                self.note_pause(now, trace);
+            }
+            let decision = Decision::new(PAUSED, Reply::Continue, now, rules);
+            return MessageDecision::plain(decision);
         }
         let context = Context {
             now,
             expiry,
             rules: &rules,
             keys: self.instance_cache.keys(request.attempt),
-            mode: Mode::Commit,
+            mode,
         };
+        let findings = examine(&rules, request.message).await;
+        note_steps(&rules, &findings, trace);
+        if mode == Mode::Commit {
+            note_findings(&rules, &findings, request.attempt, now);
+        }
+        let decided = self.decide_message(request, findings, &context, trace);
+        let Decided {
+            outcome,
+            reply,
+            effects,
+            fate,
+            edits,
+            score,
+        } = decided.await;
+        let mut decision = MessageDecision {
+            decision: Decision {
+                is_unlogged: effects.is_unlogged,
+                ..Decision::new(outcome, reply, now, Arc::clone(&rules))
+            },
+            fate,
+            edits,
+            headers: effects.headers.clone(),
+            report: effects.report.clone(),
+            score,
+        };
+        if let Some(score) = decision.score.as_ref().filter(|_| self.writes_score()) {
+            decision.headers.extend(score.headers());
+        }
+        if mode == Mode::Commit {
+            self.note_message(&outcome, &context);
+            let message = context.keys.map(|keys| keys.message);
+            let about = (&counted(request), message);
+            self.rule_state.apply(&rules, about, effects, now);
+        }
+        decision
+    }
+
+    /// What tables, rules and records say. A table that settles the message has the only say.
+    async fn decide_message(
+        &self,
+        request: &MessageRequest<'_>,
+        findings: Findings,
+        context: &Context<'_>,
+        trace: &mut (impl Trace + Send),
+    ) -> Decided {
+        let edits = findings.edits.into_iter().map(|(edit, _)| edit);
+        let edits = edits.collect();
+        let mut fate = MessageFate::Delivered;
+        match findings.settled {
+            Some((Settlement::Reply(code, text), entry)) => {
+                return Decided::new(replied(&code, entry), Reply::Code(code, text));
+            }
+            Some((Settlement::Discard(_), entry)) => {
+                let because = Because::Entry(entry);
+                let outcome = Outcome::new(Verdict::Pass, Reason::MessageReply, because);
+                return Decided {
+                    fate: MessageFate::Discarded,
+                    ..Decided::new(outcome, Reply::Continue)
+                };
+            }
+            Some((Settlement::Hold(text), _)) => fate = MessageFate::Held(text),
+            None => {}
+        }
         let about = MessageAttempt {
             attempt: request.attempt,
             recipients: request.recipients,
             has_open: !request.open.is_empty(),
             message: request.message,
         };
-        let counted = counted(request);
-        let mut evidence = self.evidence(&counted, &context);
+        let mut evidence = self.evidence(&counted(request), context);
         // The rule that has let a recipient pass says nothing about the message.
         evidence.earlier_pass = None;
-        let findings = examine(&rules, request.message).await;
-        note_findings(&rules, &findings, request.attempt, now);
-        let edits = findings.edits.into_iter().map(|(edit, _)| edit);
-        let edits = edits.collect();
-        let mut fate = MessageFate::Delivered;
-        match findings.settled {
-            Some((Settlement::Reply(code, text), entry)) => {
-                let outcome = replied(&code, entry);
-                self.note_message(&outcome, &context);
-                return MessageDecision::plain(decide(outcome, Reply::Code(code, text)));
-            }
-            Some((Settlement::Discard(_), entry)) => {
-                let because = Because::Entry(entry);
-                let outcome = Outcome::new(Verdict::Pass, Reason::MessageReply, because);
-                return MessageDecision {
-                    fate: MessageFate::Discarded,
-                    ..MessageDecision::plain(decide(outcome, Reply::Continue))
-                };
-            }
-            Some((Settlement::Hold(text), _)) => fate = MessageFate::Held(text),
-            None => {}
-        }
-        let asked = (request, findings.greylists);
-        let Decided {
-            outcome,
-            reply,
-            effects,
-        } = self
-            .judge_content(asked, &about, &mut evidence, &context)
+        self.ask_filter(request, (&about, &mut evidence), context, trace)
             .await;
-        self.note_message(&outcome, &context);
-        let score = evidence.score().cloned();
-        let mut headers = effects.headers.clone();
-        if let Some(score) = score.as_ref().filter(|_| self.writes_score()) {
-            headers.extend(score.headers());
-        }
-        let decision = MessageDecision {
-            decision: Decision {
-                is_unlogged: effects.is_unlogged,
-                ..decide(outcome, reply)
-            },
+        let asked = (request, findings.greylists);
+        let decided = self.judge_content(asked, (&about, &mut evidence), context, trace);
+        let (outcome, reply, effects) = decided.await;
+        Decided {
+            effects,
             fate,
             edits,
-            headers,
-            report: effects.report.clone(),
-            score,
-        };
-        let message = context.keys.map(|keys| keys.message);
-        self.rule_state
-            .apply(&rules, (&counted, message), effects, now);
-        decision
+            score: evidence.score().cloned(),
+            ..Decided::new(outcome, reply)
+        }
+    }
+
+    /// Asks what scores messages, if there is anything. Without lookups, spamd is not asked.
+    async fn ask_filter(
+        &self,
+        request: &MessageRequest<'_>,
+        (about, evidence): (&MessageAttempt<'_>, &mut Evidence),
+        context: &Context<'_>,
+        trace: &mut (impl Trace + Send),
+    ) {
+        let filter = self.spam_filter.read().clone();
+        if let Some(filter) = filter
+            && !request.is_own
+        {
+            let host = context.rules.texts.host();
+            let finding =
+                if context.mode == (Mode::Look { looks_up: false }) && filter.writes_headers() {
+                    Finding::NoAnswer
+                } else {
+                    filter.score(about, host, context.now).await
+                };
+            evidence.add([(Lookup::Score, finding)]);
+            let score = evidence.score();
+            trace.note(Step::SpamScore(
+                score.map(|score| score.score),
+                score.and_then(|score| score.is_spam),
+            ));
+        }
+        trace.keep();
     }
 
     /// What the rules for messages and the score say, and the records of those recipients that wait for it. A table that
@@ -192,20 +251,12 @@ impl Inner {
     async fn judge_content(
         &self,
         (request, by_table): (&MessageRequest<'_>, Option<EntryRef>),
-        about: &MessageAttempt<'_>,
-        evidence: &mut Evidence,
+        (about, evidence): (&MessageAttempt<'_>, &mut Evidence),
         context: &Context<'_>,
-    ) -> Decided {
+        trace: &mut (impl Trace + Send),
+    ) -> (Outcome, Reply, Effects) {
         let (rules, now) = (context.rules, context.now);
-        let filter = self.spam_filter.read().clone();
-        if let Some(filter) = filter
-            && !request.is_own
-        {
-            let host = rules.texts.host();
-            let finding = filter.score(about, host, now).await;
-            evidence.add([(Lookup::Score, finding)]);
-        }
-        let planned = self.plan_message(about, evidence, context).await;
+        let planned = self.plan_message((about, evidence), context, trace).await;
         let MessageOutcome {
             verdict,
             reason,
@@ -217,11 +268,7 @@ impl Inner {
                 let verdict = Verdict::Reply(Severity::Reject);
                 let outcome = Outcome::new(verdict, reason, because);
                 let reply = rules.message_refusal(about, evidence, entry, now);
-                return Decided {
-                    outcome,
-                    reply,
-                    effects,
-                };
+                return (outcome, reply, effects);
             }
             MessageVerdict::Greylist(suspicion, _) => Some(suspicion),
             MessageVerdict::Pass if reason == Reason::NotSuspicious => by_table
@@ -229,38 +276,33 @@ impl Inner {
                 .map(|entry| Suspicion::Message(entry, cause(entry))),
             MessageVerdict::Pass => None,
         };
-        let (outcome, reply) = match suspicion {
-            None => {
-                let outcome = Outcome::new(Verdict::Pass, reason, because);
-                (outcome, Reply::Continue)
-            }
-            Some(suspicion) => {
-                let cases = request.open.iter().filter_map(|recipient| {
-                    let attempt = Attempt {
-                        recipient: Some(recipient),
-                        stage: Stage::Recipient,
-                        ..*request.attempt
-                    };
-                    let case = policy::message_case(&attempt, evidence, rules, suspicion)?;
-                    Some((attempt, case))
-                });
-                let mut cases: Vec<_> = cases.collect();
-                // All of them together wait no longer than a message with one recipient may.
-                let until = Instant::now() + SHARED_SECONDS;
-                for (_, case) in &mut cases {
-                    if Instant::now() < until {
-                        *case = self.with_shared(case.clone(), context).await;
-                    }
-                }
-                let outcomes = self.commit_all(&cases, context).await;
-                self.combine(&cases, &outcomes, (about, evidence), context)
-            }
+        let Some(suspicion) = suspicion else {
+            let outcome = Outcome::new(Verdict::Pass, reason, because);
+            return (outcome, Reply::Continue, effects);
         };
-        Decided {
-            outcome,
-            reply,
-            effects,
+        let cases = request.open.iter().filter_map(|recipient| {
+            let attempt = Attempt {
+                recipient: Some(recipient),
+                stage: Stage::Recipient,
+                ..*request.attempt
+            };
+            let case = policy::message_case(&attempt, evidence, rules, suspicion)?;
+            Some((attempt, case))
+        });
+        let mut cases: Vec<_> = cases.collect();
+        // All of them together wait no longer than a message with one recipient may.
+        let until = Instant::now() + SHARED_SECONDS;
+        for (_, case) in &mut cases {
+            if Instant::now() < until {
+                *case = self.with_shared(case.clone(), context).await;
+            }
         }
+        let outcomes = match context.mode {
+            Mode::Commit => self.commit_all(&cases, context).await,
+            Mode::Look { .. } => self.preview_all(&cases, context, trace),
+        };
+        let (outcome, reply) = self.combine(&cases, &outcomes, (about, evidence), context);
+        (outcome, reply, effects)
     }
 
     fn writes_score(&self) -> bool {
@@ -271,17 +313,22 @@ impl Inner {
     /// Plans, and looks up what the rules for messages need.
     async fn plan_message(
         &self,
-        about: &MessageAttempt<'_>,
-        evidence: &mut Evidence,
+        (about, evidence): (&MessageAttempt<'_>, &mut Evidence),
         context: &Context<'_>,
+        trace: &mut (impl Trace + Send),
     ) -> MessageOutcome {
         let lookups = self.lookups();
         let deadline = Instant::now() + lookups.timeout();
         for _ in 0..ROUNDS {
-            match policy::plan_message(about, evidence, context.rules, &mut ()) {
+            match policy::plan_message(about, evidence, context.rules, trace) {
                 MessagePlan::Settled(outcome) => return *outcome,
                 MessagePlan::Ask(missing) => {
-                    let findings = lookups.ask(&missing, deadline).await;
+                    let findings = match context.mode {
+                        Mode::Look { looks_up: false } => lookups.cached(&missing),
+                        Mode::Look { looks_up: true } | Mode::Commit => {
+                            lookups.ask(&missing, deadline).await
+                        }
+                    };
                     if findings.is_empty() {
                         break;
                     }
@@ -290,7 +337,7 @@ impl Inner {
             }
         }
         evidence.close();
-        match policy::plan_message(about, evidence, context.rules, &mut ()) {
+        match policy::plan_message(about, evidence, context.rules, trace) {
             MessagePlan::Settled(outcome) => *outcome,
             // Nothing is missing in evidence that is closed.
             MessagePlan::Ask(_) => MessageOutcome {
@@ -311,8 +358,10 @@ impl Inner {
         context: &Context<'_>,
     ) -> (Outcome, Reply) {
         let now = context.now;
-        for ((attempt, case), outcome) in cases.iter().zip(outcomes) {
-            self.last_clients.note(attempt, case, outcome);
+        if context.mode == Mode::Commit {
+            for ((attempt, case), outcome) in cases.iter().zip(outcomes) {
+                self.last_clients.note(attempt, case, outcome);
+            }
         }
         let mut waiting = outcomes
             .iter()
@@ -348,11 +397,27 @@ impl Inner {
     }
 }
 
-/// What was decided on the content of a message.
+/// What was decided on a message.
 struct Decided {
     outcome: Outcome,
     reply: Reply,
     effects: Effects,
+    fate: MessageFate,
+    edits: Vec<HeaderEdit>,
+    score: Option<SpamScore>,
+}
+
+impl Decided {
+    fn new(outcome: Outcome, reply: Reply) -> Self {
+        Self {
+            outcome,
+            reply,
+            effects: Effects::default(),
+            fate: MessageFate::Delivered,
+            edits: Vec::new(),
+            score: None,
+        }
+    }
 }
 
 impl MessageDecision {
@@ -368,40 +433,6 @@ impl MessageDecision {
     }
 }
 
-/// The outcome for a message to which a table replies.
-const fn replied(code: &SmtpCode, entry: EntryRef) -> Outcome {
-    let severity = if code.number < 500 {
-        Severity::Defer
-    } else {
-        Severity::Reject
-    };
-    let because = Because::Entry(entry);
-    Outcome::new(Verdict::Reply(severity), Reason::MessageReply, because)
-}
-
-/// Counts the hits of tables, and logs what they want logged.
-fn note_findings(rules: &Ruleset, findings: &Findings, attempt: &Attempt<'_>, now: Timestamp) {
-    for note in &findings.notes {
-        note_hit(rules, note.entry, now);
-        let text = format!("{}: {}", note.seen, note.text);
-        log_entry(rules, (note.level.word(), &text, note.entry), attempt);
-    }
-    for (_, entry) in &findings.edits {
-        note_hit(rules, *entry, now);
-    }
-    if let Some((settlement, entry)) = &findings.settled {
-        let logged = match settlement {
-            Settlement::Discard(text) => Some(("discard", text)),
-            Settlement::Hold(text) => Some(("hold", text)),
-            Settlement::Reply(..) => None,
-        };
-        if let Some((word, text)) = logged {
-            note_hit(rules, *entry, now);
-            log_entry(rules, (word, text.as_str(), *entry), attempt);
-        }
-    }
-}
-
 /// The attempt that rate limits count: once, under its recipient if it has only one.
 const fn counted<'a>(request: &MessageRequest<'a>) -> Attempt<'a> {
     let recipient: &[u8] = match request.recipients {
@@ -412,56 +443,4 @@ const fn counted<'a>(request: &MessageRequest<'a>) -> Attempt<'a> {
         recipient: Some(recipient),
         ..*request.attempt
     }
-}
-
-/// Counts a hit of an entry.
-fn note_hit(rules: &Ruleset, entry: EntryRef, now: Timestamp) {
-    if let Some(entry) = rules.entry(entry) {
-        entry.hits.note(now);
-    }
-}
-
-/// Logs what an entry of a table has to say about a message.
-fn log_entry(rules: &Ruleset, (word, text, entry): (&str, &str, EntryRef), attempt: &Attempt<'_>) {
-    let place = rules.entry(entry).map(ToString::to_string);
-    let part = |bytes: Option<&[u8]>| Unbroken(bytes.unwrap_or_default()).to_string();
-    let (id, client) = (part(attempt.queue_id), part(attempt.client_address));
-    let id = if id.is_empty() { id } else { format!("{id}: ") };
-    log::info!(
-        "{id}{word}: {text}, entry={}, client_address={client}, sender={}",
-        place.unwrap_or_default(),
-        part(attempt.sender)
-    );
-}
-
-/// The cause of those that a table makes wait.
-const fn cause(entry: EntryRef) -> Cause {
-    match entry.list {
-        ListName::BodyChecks => Cause::Body,
-        ListName::HeaderChecks
-        | ListName::Client
-        | ListName::Recipient
-        | ListName::Sender
-        | ListName::S25rException
-        | ListName::GreylistRecipient
-        | ListName::ClientAccess
-        | ListName::GreylistConf => Cause::Header,
-    }
-}
-
-/// What the tables want done with a message. Decoding and searching a large one would hold up other connections.
-async fn examine(rules: &Arc<Ruleset>, message: &Arc<Message>) -> Findings {
-    let needs_lines = !rules.lists.checks.body.is_empty() || rules.lists.chain.needs().body;
-    let is_large = needs_lines && message.body().is_some_and(|body| body.len() > LARGE);
-    if !is_large {
-        return rules.lists.checks.examine(message);
-    }
-    let (rules, message) = (Arc::clone(rules), Arc::clone(message));
-    let examined = tokio::task::spawn_blocking(move || {
-        // Decoded here, for the rules as well.
-        let lines = message.body_lines().map(Iterator::count);
-        log::debug!("a large body has {} lines", lines.unwrap_or_default());
-        rules.lists.checks.examine(&message)
-    });
-    examined.await.unwrap_or_default()
 }

@@ -22,6 +22,7 @@ pub mod journal;
 mod last_clients;
 pub(crate) mod live_rules;
 mod message;
+mod message_findings;
 mod milter_messages;
 pub(crate) mod pattern;
 mod pause;

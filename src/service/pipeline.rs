@@ -137,6 +137,10 @@ impl<T: Trace> Trace for SpfTrace<'_, T> {
     fn note_names(&mut self, case: &Case, found: Option<usize>) {
         self.steps.note_names(case, found);
     }
+
+    fn keep(&mut self) {
+        self.steps.keep();
+    }
 }
 
 /// The time and the rules of a request, fixed at its beginning.
@@ -217,7 +221,9 @@ impl Inner {
             Plan::Ask(_, case) | Plan::Case(case) => {
                 let case = self.with_shared(case, &context).await;
                 let decided = match mode {
-                    Mode::Look { .. } => self.preview(&case, &context, trace),
+                    Mode::Look { .. } => {
+                        self.preview((&case, self.session(&context)), &context, trace)
+                    }
                     Mode::Commit => self.commit(&case, &context).await,
                 };
                 let outcome = decided.unwrap_or_else(|_| policy::without_store(&case, &rules));
@@ -251,20 +257,24 @@ impl Inner {
         trace: &mut impl Trace,
     ) -> Decision {
         match mode {
-            Mode::Look { .. } => {
-                let pause = self.pause.get_at(now, self.clock.since_boot());
-                trace.note(Step::Paused(pause.and_then(|pause| pause.until)));
-            }
+            Mode::Look { .. } => self.note_pause(now, trace),
             Mode::Commit => self.stats.count(&PAUSED),
         }
         Decision::new(PAUSED, Reply::Continue, now, rules)
+    }
+
+    /// Notes the pause.
+    pub(super) fn note_pause(&self, now: Timestamp, trace: &mut impl Trace) {
+        let pause = self.pause.get_at(now, self.clock.since_boot());
+        trace.note(Step::Paused(pause.and_then(|pause| pause.until)));
     }
 
     /// The case with what other hosts know, if it would wait without that.
     pub(super) async fn with_shared(&self, mut case: Case, context: &Context<'_>) -> Case {
         let asks = context.mode != Mode::Look { looks_up: false };
         if let Some(shared) = self.shared.get().filter(|_| asks)
-            && (self.look(&case, context, &mut ())).is_ok_and(|outcome| waits(outcome.verdict))
+            && (self.look((&case, self.session(context)), context, &mut ()))
+                .is_ok_and(|outcome| waits(outcome.verdict))
         {
             // On the heap, so that a connection's task does not grow.
             case.shared = Box::pin(shared.ask(&case)).await;
@@ -285,7 +295,7 @@ impl Inner {
             return plan;
         };
         let asked = (lookups, evidence);
-        match self.look(&case, context, &mut ()) {
+        match self.look((&case, self.session(context)), context, &mut ()) {
             // If the record expires before the commit, the client is deferred once, without lookups.
             Ok(outcome) if is_known(outcome.reason) && !case.asks_known => return Plan::Case(case),
             // All requests pass, whatever the evidence.
@@ -374,11 +384,10 @@ impl Inner {
     /// Decides on the records and changes nothing.
     fn look(
         &self,
-        case: &Case,
+        (case, session): (&Case, Session),
         context: &Context<'_>,
         trace: &mut impl Trace,
     ) -> Result<Outcome, CommitError> {
-        let session = self.session(context);
         let mut stored = self.stored(case)?;
         self.write_behind.merge_into(case, &mut stored);
         let facts = case.facts(&stored, session, &context.rules.params);
@@ -386,13 +395,13 @@ impl Inner {
     }
 
     /// The outcome for a mail server, without committing it.
-    fn preview(
+    pub(super) fn preview(
         &self,
-        case: &Case,
+        (case, session): (&Case, Session),
         context: &Context<'_>,
         trace: &mut impl Trace,
     ) -> Result<Outcome, CommitError> {
-        let outcome = self.look(case, context, trace)?;
+        let outcome = self.look((case, session), context, trace)?;
         // A change that cannot be stored cannot be durable before the reply.
         if outcome.changes.durable && (self.state.failure().is_some() || self.state.is_stalled()) {
             return Err(CommitError::Closed);

@@ -265,3 +265,81 @@ fn it_names_the_rule_of_s25r_and_says_why_a_mail_host_is_no_end_user_connection(
         assert!(text.contains(&format!(" {want} ")), "{name}: {text}");
     }
 }
+
+#[test]
+fn a_message_is_explained_as_it_would_be_decided_at_its_end() {
+    let lists = "racl whitelist default\n\
+                 dacl greylist header \"casino\" not body \"friend\" delay 1h\n\
+                 dacl blacklist body \"malware\" msg \"100% no\"\n";
+    let daemon = Daemon::prepare();
+    let at = |name: &str| daemon.path().join(name).to_str().unwrap().to_owned();
+    let (conf, table) = (at("greylist.conf"), at("table"));
+    fs::write(&conf, lists).unwrap();
+    fs::write(&table, "/^X-Held:/ HOLD looked at by hand\n").unwrap();
+    let options = [
+        format!("--milter=unix:{}", at("milter")),
+        format!("--greylist-conf={conf}"),
+        format!("--header-checks=regexp:{table}"),
+    ];
+    let [casino, malware, hello] = ["casino", "malware", "hello"].map(at);
+    // Quoted-printable: decoded it is malware.
+    let encoded = "Content-Transfer-Encoding: quoted-printable\n";
+    fs::write(&casino, "Subject: casino\nX-Held: x\n\nhello\n").unwrap();
+    fs::write(&malware, format!("{encoded}\nmal=77are\n")).unwrap();
+    fs::write(&hello, "Subject: hello\n\ncasino\n").unwrap();
+    let options = options.each_ref().map(String::as_str);
+    let on = OnBus::start_prepared(daemon, &options);
+    let cases: [(&str, [&str; 3], &[&str]); 3] = [
+        (
+            &casino,
+            ["deferred", "new", "450 4.2.0"],
+            &[
+                "header: yes, not body: yes",
+                "header-checks: ",
+                "recipient: accepted without having waited",
+            ],
+        ),
+        (
+            &malware,
+            ["rejected", "message-reply", "551 5.7.1 100% no"],
+            &["header: no", "body: yes"],
+        ),
+        (
+            &hello,
+            ["passes", "not-suspicious", ""],
+            &["header: no", "body: no"],
+        ),
+    ];
+    for (file, [next, reason, reply], steps) in cases {
+        let option = format!("--message={file}");
+        let words = [&QUESTION[..], &[&option]].concat();
+        let (code, text) = on.ctl(&words);
+        assert_eq!(code, 0, "{text}");
+        assert_eq!(line(&text, "The message"), next, "{text}");
+        assert!(
+            line(&text, "Because").ends_with(&format!("({reason})")),
+            "{text}"
+        );
+        assert!(line(&text, "Reply").starts_with(reply), "{text}");
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for step in steps {
+            assert!(text.contains(step), "{step}: {text}");
+        }
+    }
+    let words = [&QUESTION[..], &["--message=/dev/null"]].concat();
+    let (code, text) = on.ctl(&words);
+    assert_eq!((code, line(&text, "The message").as_str()), (0, "passes"));
+    let large = on.daemon.path().join("large");
+    fs::File::create(&large)
+        .unwrap()
+        .set_len((100 << 20) + 1)
+        .unwrap();
+    let option = format!("--message={}", large.display());
+    let refused = on.bus.ctl(&[&QUESTION[..], &[&option]].concat()).output();
+    let refused = refused.unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && text.contains("at most 104857600"),
+        "{text}"
+    );
+}

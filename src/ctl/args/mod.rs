@@ -456,6 +456,10 @@ pub struct Explain {
     /// The client has authenticated itself (SASL)
     #[arg(long)]
     pub authenticated: bool,
+
+    /// Show what a milter would do at the end of the message in this file; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub message: Option<PathBuf>,
 }
 
 /// Options of `forget`.

@@ -1,19 +1,16 @@
 //! The interface for administrators. Its callers are authorized (see [`authorization`](super::authorization)). Each
 //! change is logged with its caller.
 
-use std::fs::File;
-use std::io::Seek;
-use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use zbus::Fd;
 
 use super::authorization::AuthorizedCaller;
 use super::error::invalid;
 use super::request_attributes::RequestAttributes;
 use super::wire_types::{BoundedAttributes, BoundedCursor, BoundedDict, BoundedRows};
-use super::{ReloadSender, arguments, entries, rows};
+use super::{ReloadSender, arguments, entries, explanations, files, rows};
 use crate::api::{CHANGED, Dict, Error, NEW, RECIPIENT, Row, SENDER, UNCHANGED};
 use crate::control::{Control, Filter};
 use crate::frontend::policy::attempt;
@@ -23,11 +20,16 @@ use crate::types::{Span, counted};
 /// Most errors of a refused reload that are sent to the caller.
 const MAX_DIAGNOSTICS: usize = 1000;
 
+/// Most messages that are explained at once.
+const MAX_MESSAGES: usize = 4;
+
 /// The interface.
 pub(super) struct Manager {
     control: Control,
     reload: ReloadSender,
     changed: mpsc::Sender<ListName>,
+    /// One permit for each message that is explained.
+    reading: Semaphore,
 }
 
 impl Manager {
@@ -41,6 +43,7 @@ impl Manager {
             control,
             reload,
             changed,
+            reading: Semaphore::new(MAX_MESSAGES),
         }
     }
 
@@ -73,33 +76,6 @@ impl Manager {
         });
         Ok((rows.collect(), page.next.unwrap_or_default()))
     }
-}
-
-/// The file that a caller has opened for a backup: empty and writable.
-fn backup_file(file: Fd<'_>) -> Result<File, Error> {
-    let file = regular_file(file, OFlag::O_RDONLY);
-    let file = file.filter(|file| file.metadata().is_ok_and(|about| about.len() == 0));
-    file.ok_or_else(|| {
-        invalid(
-            "This file cannot be used for a backup: open a new, empty, regular one for writing.",
-        )
-    })
-}
-
-/// The file that a caller has opened to restore from.
-fn restore_file(file: Fd<'_>) -> Result<File, Error> {
-    let file = regular_file(file, OFlag::O_WRONLY);
-    file.ok_or_else(|| invalid("This file cannot be a backup: open a regular one for reading."))
-}
-
-/// The file, rewound; `None` unless it is a regular file whose access mode is not `unusable`.
-fn regular_file(file: Fd<'_>, unusable: OFlag) -> Option<File> {
-    let mut file = File::from(OwnedFd::try_from(file).ok()?);
-    let flags = fcntl(&file, FcntlArg::F_GETFL).ok()?;
-    let mode = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE;
-    let is_usable = file.metadata().ok()?.is_file() && mode != unusable;
-    // The caller may have moved the offset: what is before it would be missing in the copy.
-    (is_usable && file.rewind().is_ok()).then_some(file)
 }
 
 #[zbus::interface(name = "org.stargrey.Greylist1.Manager", introspection_docs = false)]
@@ -179,9 +155,41 @@ impl Manager {
             .control
             .explain(&attempt(&request), attributes.looks_up())
             .await;
-        let steps = explanation.steps.iter().map(rows::from_step).collect();
+        let steps = explanation
+            .steps
+            .iter()
+            .map(explanations::from_step)
+            .collect();
         let enhanced_codes = request.etrn_domain.is_some();
-        Ok((rows::from_explanation(&explanation, enhanced_codes), steps))
+        Ok((
+            explanations::from_explanation(&explanation, enhanced_codes),
+            steps,
+        ))
+    }
+
+    #[zbus(out_args("outcome", "steps"))]
+    async fn explain_message(
+        &self,
+        attributes: BoundedAttributes,
+        message: Fd<'_>,
+    ) -> Result<(Dict, Vec<Dict>), Error> {
+        AuthorizedCaller::of_this_call()?;
+        let attributes = RequestAttributes::new(&attributes.0)?;
+        let file = files::message(message)?;
+        let reading = self.reading.acquire().await;
+        let _reading = reading.map_err(|_| invalid("The daemon is shutting down."))?;
+        let message = files::read_message(file).await?;
+        let explained = self
+            .control
+            .explain_message(
+                &attempt(&attributes.request()),
+                &Arc::new(message),
+                attributes.looks_up(),
+            )
+            .await;
+        let steps = explained.explanation.steps.iter();
+        let steps = steps.map(explanations::from_step).collect();
+        Ok((explanations::from_message_explanation(&explained), steps))
     }
 
     #[zbus(out_args("rows", "next"))]
@@ -272,7 +280,7 @@ impl Manager {
 
     async fn backup(&self, file: Fd<'_>) -> Result<(), Error> {
         let caller = AuthorizedCaller::of_this_call()?;
-        let file = backup_file(file)?;
+        let file = files::backup(file)?;
         self.control.backup(file).await?;
         log::info!("{caller} has taken a backup");
         Ok(())
@@ -280,7 +288,7 @@ impl Manager {
 
     async fn restore(&self, file: Fd<'_>) -> Result<(), Error> {
         let caller = AuthorizedCaller::of_this_call()?;
-        let file = restore_file(file)?;
+        let file = files::restore(file)?;
         self.control.restore(file).await?;
         log::warn!(
             "{caller} has restored a backup: the records are those of the backup, and the database before it is \

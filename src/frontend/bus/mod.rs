@@ -31,6 +31,8 @@ mod authorization;
 mod connection;
 mod entries;
 mod error;
+mod explanations;
+mod files;
 mod history;
 mod manager;
 mod monitor;

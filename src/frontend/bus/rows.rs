@@ -5,24 +5,14 @@
 
 use super::arguments;
 use crate::api::{
-    ACTION, CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, DOMAIN, Dict, FIRST,
-    FromRow, HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MILTER,
-    MISSING, NETWORK, ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT, REPLY, RESULT,
-    RESULT_CONTINUES, RESULT_COUNTED, RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH,
-    RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_REJECTS, RESULT_SLEEPING,
-    RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, Row as Writing,
-    SENDER, SLEEPS, STATE, STATE_PASSED, STATE_WAITING, STEP, STEP_AUTHENTICATED,
-    STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS,
-    STEP_GREYLIST_CONF, STEP_GREYLIST_RECIPIENTS, STEP_OWN_NETWORK, STEP_PAUSE,
-    STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT,
-    STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, TRIPLETS, UNTIL, WHY,
+    CLIENT, CLIENT_ADDRESS, CLIENT_NAME, CLIENTS, COUNT, COUNTED, DOMAIN, Dict, FIRST, FromRow,
+    HASH, KIND, KIND_CLIENT, KIND_SLEEP, KIND_TRIPLET, LAST, LENGTH, MAILS, MILTER, NETWORK,
+    ORDERED, PASSED, RECIPIENT, RETRIES, Row as Writing, SENDER, SLEEPS, STATE, STATE_PASSED,
+    STATE_WAITING, TRIPLETS, WHY,
 };
-use crate::control::{Explained, Explanation, Removed, Row, RowKey, StepResult};
-use crate::policy::{
-    Cause, Client, Identity, ListName, Remaining, Sleep, Step, Triplet, TripletParts, Verdict, Why,
-};
+use crate::control::{Removed, Row, RowKey};
+use crate::policy::{Cause, Client, Identity, Sleep, Triplet, TripletParts, Why};
 use crate::protocol::policy::MAX_LINE;
-use crate::protocol::{self, policy::Style};
 use crate::service::LastClient;
 use crate::types::{Prefix, Printable, Span, Timestamp, unprintable};
 
@@ -54,12 +44,12 @@ pub(super) fn with_last_client(row: &Row, client: &LastClient) -> Dict {
     row
 }
 
-fn with_client(row: Writing, record: Client) -> Writing {
+pub(super) fn with_client(row: Writing, record: Client) -> Writing {
     row.with(COUNT, record.count)
         .with(LAST, record.last.seconds())
 }
 
-fn with_sleep(row: Writing, record: Sleep) -> Writing {
+pub(super) fn with_sleep(row: Writing, record: Sleep) -> Writing {
     row.with(ORDERED, record.ordered.seconds())
         .with(LENGTH, record.length.seconds())
         .with(LAST, record.seen.seconds())
@@ -76,7 +66,7 @@ fn from_triplet(key: &RowKey<TripletParts>, record: Triplet) -> Dict {
     with_triplet(row, record).build()
 }
 
-fn with_triplet(row: Writing, record: Triplet) -> Writing {
+pub(super) fn with_triplet(row: Writing, record: Triplet) -> Writing {
     match record {
         Triplet::Waiting {
             first,
@@ -256,110 +246,6 @@ pub(super) fn from_removed(removed: Removed) -> Dict {
         .with(CLIENTS, removed.clients)
         .with(SLEEPS, removed.sleeps)
         .build()
-}
-
-/// The outcome of an explained request.
-pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) -> Dict {
-    let style = Style {
-        greylist_action: &explanation.greylist_action,
-        enhanced_codes,
-    };
-    let verdict = explanation.outcome.verdict;
-    let seconds = match verdict.remaining() {
-        Some(Remaining::Time(span)) => Some(span.seconds()),
-        Some(Remaining::Retries(_)) | None => None,
-    };
-    let length = match verdict {
-        Verdict::Tarpit { length, .. } => Some(length.seconds()),
-        Verdict::Pass
-        | Verdict::PassWithHeader { .. }
-        | Verdict::Defer { .. }
-        | Verdict::Reply(_)
-        | Verdict::Unavailable => None,
-    };
-    Writing::new()
-        .with(ACTION, verdict.action().word())
-        .with(REASON, explanation.outcome.reason.word())
-        .with(REPLY, protocol::policy::action(&explanation.reply, style))
-        .with(TIME, explanation.now.seconds())
-        .with_some(MISSING, seconds)
-        .with_some(RETRIES_MISSING, explanation.retries)
-        .with_some(LENGTH, length)
-        .with_some(PASSES_AT, explanation.passes_at.map(Timestamp::seconds))
-        .with_some(UNTIL, explanation.until.map(Timestamp::seconds))
-        .with_some(TEXT, explanation.because.as_deref())
-        .build()
-}
-
-/// A step of the decision, with the record that it found.
-pub(super) fn from_step(step: &Explained) -> Dict {
-    let row = Writing::new()
-        .with(STEP, step_word(step.step))
-        .with(RESULT, finding_word(step.finding))
-        .with(TEXT, step.text.as_str());
-    match step.step {
-        Step::Triplet(Some(record)) => with_triplet(row, record),
-        Step::Client(Some(record), _) => with_client(row, record),
-        Step::Sleep(Some(record)) => with_sleep(row, record),
-        Step::Triplet(None)
-        | Step::Client(None, _)
-        | Step::Sleep(None)
-        | Step::Paused(_)
-        | Step::Authenticated
-        | Step::OwnNetwork
-        | Step::List(..)
-        | Step::Access(_)
-        | Step::Rule(..)
-        | Step::S25r(..)
-        | Step::Spf(_)
-        | Step::DnsList(..)
-        | Step::DnsLists(_)
-        | Step::Unmatched(_) => row,
-    }
-    .build()
-}
-
-/// The word of a step.
-const fn step_word(step: Step) -> &'static str {
-    match step {
-        Step::Paused(_) => STEP_PAUSE,
-        Step::Authenticated => STEP_AUTHENTICATED,
-        Step::OwnNetwork => STEP_OWN_NETWORK,
-        Step::List(ListName::Client, _) => STEP_CLIENT_WHITELIST,
-        Step::List(ListName::Recipient, _) => STEP_RECIPIENT_WHITELIST,
-        Step::List(ListName::Sender, _) => STEP_SENDER_WHITELIST,
-        Step::List(ListName::S25rException, _) | Step::S25r(..) => STEP_S25R,
-        Step::List(ListName::GreylistRecipient, _) => STEP_GREYLIST_RECIPIENTS,
-        Step::List(ListName::ClientAccess, _) | Step::Access(_) => STEP_CLIENT_ACCESS,
-        Step::List(ListName::GreylistConf, _) | Step::Rule(..) => STEP_GREYLIST_CONF,
-        Step::List(list @ (ListName::HeaderChecks | ListName::BodyChecks), _) => list.word(),
-        Step::Spf(_) => STEP_SPF,
-        Step::DnsList(..) => STEP_DNS_LIST,
-        Step::DnsLists(_) => STEP_DNS_LISTS,
-        Step::Unmatched(_) => STEP_UNMATCHED,
-        Step::Client(..) => STEP_AUTO_WHITELIST,
-        Step::Sleep(_) => STEP_TARPIT,
-        Step::Triplet(_) => STEP_TRIPLET,
-    }
-}
-
-/// The word of a step's result.
-const fn finding_word(finding: StepResult) -> &'static str {
-    match finding {
-        StepResult::NoMatch => RESULT_NO_MATCH,
-        StepResult::Match => RESULT_MATCH,
-        StepResult::Passes => RESULT_PASSES,
-        StepResult::Suspicious => RESULT_SUSPICIOUS,
-        StepResult::Rejects => RESULT_REJECTS,
-        StepResult::Exception => RESULT_EXCEPTION,
-        StepResult::Continues => RESULT_CONTINUES,
-        StepResult::Unknown => RESULT_UNKNOWN,
-        StepResult::Counted => RESULT_COUNTED,
-        StepResult::Sleeping => RESULT_SLEEPING,
-        StepResult::HungUp => RESULT_HUNG_UP,
-        StepResult::Waiting => RESULT_WAITING,
-        StepResult::Passed => RESULT_PASSED,
-    }
 }
 
 #[cfg(test)]

@@ -2,17 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::policy::message::{HeaderField, Message};
+use crate::policy::message::{HeaderField, MAX_BODY, MAX_FIELDS, MAX_HEADER, Message};
 use crate::types::Timestamp;
-
-/// Most bytes of a header.
-const MOST_HEADER: usize = 256 << 10;
-
-/// Most fields of a header.
-const MOST_FIELDS: usize = 1000;
-
-/// Most bytes of a body.
-const MOST_BODY: usize = 1 << 20;
 
 /// Most bytes of all messages together.
 const MOST_IN_ALL: usize = 256 << 20;
@@ -81,7 +72,7 @@ impl Content {
         // Colon, blank, CR, LF.
         self.add(bytes.saturating_add(4));
         let total = self.header_bytes.saturating_add(bytes);
-        let has_room = self.fields.len() < MOST_FIELDS && total <= MOST_HEADER;
+        let has_room = self.fields.len() < MAX_FIELDS && total <= MAX_HEADER;
         if !self.keeps_header || self.is_header_cut {
             return;
         }
@@ -102,7 +93,7 @@ impl Content {
         let Some(body) = &mut self.body else {
             return self.counts_size;
         };
-        let has_room = body.len().saturating_add(bytes.len()) <= MOST_BODY;
+        let has_room = body.len().saturating_add(bytes.len()) <= MAX_BODY;
         if has_room && self.share.take(bytes.len()) {
             body.extend_from_slice(bytes);
             return true;
@@ -122,7 +113,7 @@ impl Content {
         let minute = now.seconds() / 60;
         if self.is_cut && LAST_COMPLAINT.swap(minute, Ordering::Relaxed) != minute {
             log::warn!(
-                "a header of more than {MOST_FIELDS} fields or {MOST_HEADER} bytes, a body of more than {MOST_BODY}, or too many \
+                "a header of more than {MAX_FIELDS} fields or {MAX_HEADER} bytes, a body of more than {MAX_BODY}, or too many \
                  messages at once: rules about it do not match"
             );
         }
@@ -160,7 +151,7 @@ mod tests {
     #[test]
     fn a_header_or_body_beyond_its_limit_is_not_kept() {
         let mut content = Content::new(true, true, true);
-        for _ in 0..MOST_FIELDS + 10 {
+        for _ in 0..MAX_FIELDS + 10 {
             content.field(b"X", b"y");
         }
         let part = vec![b'x'; 60_000];
@@ -173,7 +164,7 @@ mod tests {
         assert_eq!(message.body(), None);
 
         let mut content = Content::new(true, true, true);
-        content.field(b"X", &vec![b'y'; MOST_HEADER]);
+        content.field(b"X", &vec![b'y'; MAX_HEADER]);
         content.field(b"X", b"y");
         assert!(content.body(b"hello"));
         let message = content.message();

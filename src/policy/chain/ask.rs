@@ -59,6 +59,34 @@ pub(super) enum Ask {
     Unknown,
 }
 
+impl Ask {
+    /// The keyword of greylist.conf for such a clause.
+    pub(super) const fn word(&self) -> &'static str {
+        match self {
+            Self::Network(_) => "addr",
+            Self::Domain(_) | Self::Suffix(_) | Self::Name(_) => "domain",
+            Self::Helo(_) | Self::HeloIs(_) => "helo",
+            Self::Sender(_) | Self::RawSender(_) => "from",
+            Self::Recipient(_) => "rcpt",
+            Self::AuthenticatedAs(_) => "auth",
+            Self::DnsList(..) => "dnsrbl",
+            Self::Spf(_) => "spf",
+            Self::Time(_) => "time",
+            Self::RateLimit(_) => "ratelimit",
+            Self::Property(..) => "property",
+            Self::Certificate(_) => "tls",
+            Self::Macro(..) => "sm_macro",
+            Self::RecipientCount(..) => "rcptcount",
+            Self::Content(AskContent::Header(_) | AskContent::HeaderProperty(_)) => "header",
+            Self::Content(AskContent::Body(_) | AskContent::BodyProperty(_)) => "body",
+            Self::Content(AskContent::Size(..)) => "msgsize",
+            Self::Content(AskContent::Spam | AskContent::Score(..)) => "spamd",
+            Self::AnyOf(_) => "list",
+            Self::Unknown => "clause",
+        }
+    }
+}
+
 /// What a macro must be.
 #[derive(Debug)]
 pub(super) enum AskMacro {

@@ -313,6 +313,15 @@ impl Chain {
             .map_or(Cause::Rule, |rule| rule.cause)
     }
 
+    /// The keyword of a clause of the rule of this number, by the clause's number from 0, and whether it is negated.
+    #[must_use]
+    pub fn clause(&self, number: u32, clause: usize) -> Option<(&'static str, bool)> {
+        let sections = [&self.recipient, &self.message];
+        let mut rules = sections.into_iter().filter_map(|all| all.rule(number));
+        let (negated, ask) = rules.next()?.clauses.get(clause)?;
+        Some((ask.word(), *negated))
+    }
+
     /// What becomes of recipients that no rule matches, and the number of the default, if it is written.
     #[must_use]
     pub fn fallback(&self) -> Option<(&Action, Option<u32>)> {

@@ -30,6 +30,17 @@ impl Chain {
     /// The first rule that matches, and what rules do besides, if that rule is known.
     #[must_use]
     pub fn find(&self, subject: &Subject<'_>, evidence: &Evidence) -> (Found<'_>, Effects) {
+        self.find_heard(subject, evidence, &mut |_, _, _| {})
+    }
+
+    /// The same; `heard` is called with each clause that was tested: the number of its rule, its own from 0, and whether
+    /// it holds, its negation included.
+    pub fn find_heard(
+        &self,
+        subject: &Subject<'_>,
+        evidence: &Evidence,
+        heard: &mut impl FnMut(u32, usize, Truth),
+    ) -> (Found<'_>, Effects) {
         if let Some(number) = evidence.earlier_pass.filter(|_| self.is_sticky)
             && subject.content.is_none()
             && self.recipient.has_rule(number)
@@ -54,7 +65,7 @@ impl Chain {
             certificates: OnceCell::new(),
             content: content.map(|(message, _)| ContentReader::new(message, &self.sets)),
         };
-        let found = search.run();
+        let found = search.run(heard);
         (found, search.effects)
     }
 }
@@ -91,7 +102,7 @@ pub(super) struct Search<'c, 'a> {
 }
 
 impl<'c> Search<'c, '_> {
-    fn run(&mut self) -> Found<'c> {
+    fn run(&mut self, heard: &mut impl FnMut(u32, usize, Truth)) -> Found<'c> {
         let section = match self.subject.content {
             None => &self.chain.recipient,
             Some(_) => &self.chain.message,
@@ -100,7 +111,7 @@ impl<'c> Search<'c, '_> {
         let rules = (section.first..).zip(&section.rules);
         for (number, rule) in rules.filter(|(_, rule)| !rule.is_unreachable) {
             let before = lacking.len();
-            match self.all(&rule.clauses, &mut lacking) {
+            match self.all((number, &rule.clauses), &mut lacking, heard) {
                 Truth::False => lacking.truncate(before),
                 Truth::Unknown => {}
                 // What it does is done when it is known that the search comes as far as this.
@@ -128,12 +139,19 @@ impl<'c> Search<'c, '_> {
         Found::Nothing
     }
 
-    /// Whether all clauses hold; what is missing for that is added.
-    fn all(&mut self, clauses: &[(bool, Ask)], lacking: &mut Vec<Lookup>) -> Truth {
+    /// Whether all clauses of a rule hold; what is missing for that is added.
+    fn all(
+        &mut self,
+        (rule, clauses): (u32, &[(bool, Ask)]),
+        lacking: &mut Vec<Lookup>,
+        heard: &mut impl FnMut(u32, usize, Truth),
+    ) -> Truth {
         let mut all = Truth::True;
-        for (negated, ask) in clauses {
+        for (clause, (negated, ask)) in clauses.iter().enumerate() {
             let truth = self.ask(ask, usize::MAX, lacking);
-            all = all.and(if *negated { !truth } else { truth });
+            let truth = if *negated { !truth } else { truth };
+            heard(rule, clause, truth);
+            all = all.and(truth);
             if all == Truth::False {
                 break;
             }

@@ -24,6 +24,16 @@ impl Truth {
         }
     }
 
+    /// Whether it holds; `None` if it is not known.
+    #[must_use]
+    pub const fn known(self) -> Option<bool> {
+        match self {
+            Self::True => Some(true),
+            Self::False => Some(false),
+            Self::Unknown => None,
+        }
+    }
+
     /// Whether both hold.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {

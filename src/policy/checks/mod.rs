@@ -192,6 +192,13 @@ impl CheckTables {
         &self.entries
     }
 
+    /// What the entry of this number does.
+    #[must_use]
+    pub fn action(&self, number: u32) -> Option<&CheckAction> {
+        let consequence = self.consequences.get(usize::try_from(number).ok()?);
+        consequence.map(|consequence| &consequence.action)
+    }
+
     /// The entry for a subject, which may have another form.
     fn find(&self, subject: &[u8], other: Option<&[u8]>) -> Option<(u32, &Consequence)> {
         let mut found = self.tables.iter().filter_map(|table| match other {
@@ -400,4 +407,4 @@ fn foreign(bytes: &[u8]) -> Cow<'_, [u8]> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -22,7 +22,7 @@ fn table(place: Place, lines: &[(&str, &str)]) -> CheckTables {
     tables
 }
 
-fn checks(header: &[(&str, &str)], body: &[(&str, &str)]) -> MessageChecks {
+pub(crate) fn checks(header: &[(&str, &str)], body: &[(&str, &str)]) -> MessageChecks {
     MessageChecks {
         header: table(Place::Header, header),
         body: table(Place::Body, body),

@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::MAX_FIELDS;
 use super::charset::to_utf8;
 use super::transfer::{base64, percent, quoted_printable};
 use super::words::{decoded, unfold};
-
-/// Maximum number of fields in the header of a part; what follows is its content.
-const MAX_FIELDS: usize = 1000;
 
 /// Maximum number of parameters of a field.
 const MAX_PARAMETERS: usize = 100;

@@ -17,6 +17,18 @@ use words::{decoded, unfold};
 /// The size of a body in bytes above which it is to be decoded, and searched, on a thread for such work.
 pub const LARGE: usize = 64 << 10;
 
+/// Maximum length in bytes of a header of which anything is known: its names and values.
+pub const MAX_HEADER: usize = 256 << 10;
+
+/// Maximum number of fields of such a header.
+pub const MAX_FIELDS: usize = 1000;
+
+/// Maximum length in bytes of a body that is kept.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// The number of bytes at the beginning of a message that are enough for [`Message::received`]: the rest only counts.
+pub const MAX_KEPT: usize = MAX_HEADER + 8 * MAX_FIELDS + 2 * MAX_BODY;
+
 /// Maximum length in bytes of a line of a body; a longer one is several.
 pub const MAX_LINE: usize = 4096;
 
@@ -88,14 +100,35 @@ impl Message {
             Some(_) | None => bytes,
         };
         let (fields, body) = mime::split_header(text);
-        let fields = fields.into_iter().map(|(name, value)| HeaderField {
-            name: name.into(),
-            value: value.into(),
-        });
-        let bare = memchr::memchr_iter(b'\n', text).count();
-        let bare = bare.saturating_sub(memchr::memmem::find_iter(text, b"\r\n").count());
-        let size = u64::try_from(text.len().saturating_add(bare)).unwrap_or(u64::MAX);
-        Self::new(fields.collect(), Some(body.to_vec()), size)
+        let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let size = size.saturating_add(bare_newlines(text));
+        Self::new(owned(fields), Some(body.to_vec()), size)
+    }
+
+    /// The message in a file as a milter would have got and kept it: the lines of its body end with CR LF, and what is
+    /// longer than its limit is not known. `bytes` are at least the first [`MAX_KEPT`] bytes of the file; after them come
+    /// `more`, line ends counted as CR LF.
+    #[must_use]
+    pub fn received(bytes: &[u8], more: u64) -> Self {
+        let Self {
+            fields, body, size, ..
+        } = Self::parse(bytes);
+        let body = body.unwrap_or_default();
+        let size = size.saturating_add(more);
+        let lengths = fields.iter();
+        let lengths = lengths.map(|field| field.name.len().saturating_add(field.value.len()));
+        let header = bytes.len().saturating_sub(body.len());
+        let is_cut =
+            fields.len() >= MAX_FIELDS && !bytes.get(..header).is_some_and(ends_with_empty_line);
+        if is_cut || lengths.sum::<usize>() > MAX_HEADER {
+            return Self::new(Vec::new(), None, size).with_unknown_header();
+        }
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let length = length
+            .saturating_add(bare_newlines(&body))
+            .saturating_add(more);
+        let is_kept = usize::try_from(length).is_ok_and(|length| length <= MAX_BODY);
+        Self::new(fields, is_kept.then(|| with_cr_lf(&body)), size)
     }
 
     /// The fields of the header, from the top.
@@ -144,6 +177,46 @@ impl Message {
     pub(super) fn is_decoded(&self) -> bool {
         self.lines.get().is_some()
     }
+}
+
+/// The fields of a header.
+fn owned(fields: Vec<mime::Field<'_>>) -> Vec<HeaderField> {
+    let fields = fields.into_iter().map(|(name, value)| HeaderField {
+        name: name.into(),
+        value: value.into(),
+    });
+    fields.collect()
+}
+
+/// How many lines end with LF alone.
+#[must_use]
+pub fn bare_newlines(text: &[u8]) -> u64 {
+    let newlines = memchr::memchr_iter(b'\n', text);
+    let bare = newlines.filter(|at| {
+        let before = at.checked_sub(1).and_then(|before| text.get(before));
+        before != Some(&b'\r')
+    });
+    bare.fold(0, |count, _| u64::saturating_add(count, 1))
+}
+
+/// A text whose lines end with CR LF.
+fn with_cr_lf(text: &[u8]) -> Vec<u8> {
+    let mut with = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\n") {
+            Some(line) => {
+                with.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+                with.extend_from_slice(b"\r\n");
+            }
+            None => with.extend_from_slice(line),
+        }
+    }
+    with
+}
+
+/// Whether a header ends with the empty line behind it, and not before a line that is no part of it.
+fn ends_with_empty_line(header: &[u8]) -> bool {
+    header.ends_with(b"\n\n") || header.ends_with(b"\n\r\n")
 }
 
 impl HeaderText {

@@ -1,7 +1,7 @@
 //! What the rules for messages say of one, at its end.
 
 use super::Parts;
-use crate::policy::chain::{Action, Effects, Found, Subject, Terms};
+use crate::policy::chain::{Action, Effects, Found, Subject, Terms, Truth};
 use crate::policy::{
     Attempt, Because, Case, EntryRef, Evidence, Lookup, MessageAttempt, Reason, Ruleset, SpfResult,
     Stage, Step, Suspicion, Trace,
@@ -67,7 +67,10 @@ pub fn plan_message(
         return nothing(Effects::default());
     };
     subject.place = Some((rules.texts.host(), rules.texts.zone()));
-    let (found, effects) = chain.find(&subject, evidence);
+    let mut heard = |rule, clause, truth: Truth| {
+        trace.note(Step::Clause(EntryRef::of_rule(rule), clause, truth.known()));
+    };
+    let (found, effects) = chain.find_heard(&subject, evidence, &mut heard);
     let (action, entry) = match found {
         Found::Rule(number, action) => (action, Some(EntryRef::of_rule(number))),
         Found::Lacks(lookups) => return MessagePlan::Ask(lookups),

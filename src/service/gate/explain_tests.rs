@@ -147,7 +147,7 @@ fn open(options: Options, store: &Faulty, clock: &Arc<ManualClock>) -> Start {
 }
 
 /// All that could have been changed.
-async fn everything(gate: &Gate, control: &Control) -> String {
+pub(super) async fn everything(gate: &Gate, control: &Control) -> String {
     let page = control
         .page(Filter::default(), true, Vec::new(), 1000)
         .await;

@@ -25,7 +25,7 @@ fn rule(text: &str, action: Action) -> Rule {
     }
 }
 
-fn entry(text: &str) -> Entry {
+pub(super) fn entry(text: &str) -> Entry {
     Entry::in_file(&Arc::from(std::path::Path::new("conf")), 1, text)
 }
 

@@ -63,7 +63,7 @@ fn play_polkit(bus: &Bus, allowed: &'static str) -> Played {
     (runtime, connection, asked)
 }
 
-/// A call of each method but Backup and Restore, which busctl cannot call; each is whole, so that nothing but the consent is missing.
+/// A call of each method but Backup, Restore and `ExplainMessage`, which busctl cannot call; each is whole, so that nothing but the consent is missing.
 const CALLS: &[&[&str]] = &[
     &[
         "AddEntry",

@@ -3,6 +3,7 @@
 //! The daemon decides on the attributes that Postfix would send: address and verified name of the client, sender and
 //! recipient. stargreyctl looks up missing ones, or assumes them and says so.
 
+mod message;
 mod text;
 
 use std::collections::HashMap;
@@ -45,6 +46,8 @@ struct ExplainedAttempt {
     helo: Option<String>,
     /// Whether the client has authenticated itself.
     is_authenticated: bool,
+    /// Whether it is about the end of a message.
+    has_message: bool,
 }
 
 /// Runs the verb.
@@ -73,9 +76,15 @@ pub(super) async fn run(session: &Session, options: &Explain) -> Result<Answer, 
         ),
         ("lookups", if options.no_lookup { "no" } else { "yes" }),
     ]);
-    let told = session.ask("Explain", manager.explain(&attributes));
-    let (result, steps) = told.await?;
-    let waiting = if question.is_whole() {
+    let (result, steps) = match &options.message {
+        None => session.ask("Explain", manager.explain(&attributes)).await?,
+        Some(path) => {
+            let file = message::open(path)?;
+            let told = manager.explain_message(&attributes, zbus::Fd::from(&file));
+            session.ask("ExplainMessage", told).await?
+        }
+    };
+    let waiting = if question.is_whole() || options.message.is_some() {
         Waiting::default()
     } else {
         let of_client = || Row::new().with(CLIENT, &*address);
@@ -141,6 +150,7 @@ impl ExplainedAttempt {
             recipient: owned(&options.recipient),
             helo: options.helo.clone(),
             is_authenticated: options.authenticated,
+            has_message: options.message.is_some(),
         })
     }
 

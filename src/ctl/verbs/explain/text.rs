@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::ExplainedAttempt;
 use crate::api::{
-    ACTION, COUNTED, Dict, FIRST, FromRow, LAST, LENGTH, MAILS, MISSING, ORDERED, PASSED,
-    PASSES_AT, REASON, REPLY, RESULT, RESULT_HUNG_UP, RESULT_PASSED, RESULT_SLEEPING,
-    RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING, SOURCE, STEP, STEP_TARPIT,
-    STEP_TRIPLET, TEXT, TIME, UNTIL,
+    ACTION, COUNTED, Dict, FATE, FATE_DISCARDED, FATE_HELD, FIELDS, FIRST, FromRow, LAST, LENGTH,
+    MAILS, MISSING, ORDERED, PASSED, PASSES_AT, REASON, REPLY, RESULT, RESULT_HUNG_UP,
+    RESULT_PASSED, RESULT_SLEEPING, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING,
+    SCORE, SOURCE, STEP, STEP_TARPIT, STEP_TRIPLET, TEXT, TIME, UNTIL,
 };
 use crate::ctl::json;
 use crate::ctl::render::{Cell, KeyValues, Style, ago, span};
@@ -93,7 +93,20 @@ fn key_values(
 ) -> KeyValues {
     let action = result.text(ACTION).unwrap_or_default();
     let reason = result.text(REASON).unwrap_or_default();
-    let (said, style) = answer(action, reason);
+    let (next, replied) = if question.has_message {
+        ("The message", "Reply")
+    } else {
+        ("Next attempt", "To Postfix")
+    };
+    let (said, style) = match result.text(FATE) {
+        Some(FATE_DISCARDED) => ("is accepted and discarded", Style::Bad),
+        Some(FATE_HELD) => ("is accepted and held", Style::Warn),
+        Some(_) if reason == Reason::MessageReply.word() && action == Action::Defer.word() => {
+            ("deferred by a rule, as every attempt is", Style::Bad)
+        }
+        Some(_) | None => answer(action, reason),
+    };
+    let fields = result.texts(FIELDS).unwrap_or_default();
     KeyValues::new()
         .with("Client", client(question))
         .with_some("HELO", question.helo.as_deref())
@@ -106,11 +119,13 @@ fn key_values(
             address(question.recipient(), question.recipient.is_none()),
         )
         .with_some("State", state(result, steps, view))
-        .with("Next attempt", Cell::new(said).styled(style))
+        .with(next, Cell::new(said).styled(style))
         .with("Because", format!("{} ({reason})", because(reason, result)))
         .with_some("Decided by", result.text(SOURCE).or(result.text(TEXT)))
         .with_some("Passes", passes(action, result, view))
-        .with_some("To Postfix", result.text(REPLY))
+        .with_some("Score", result.text(SCORE))
+        .with_some("Header", (!fields.is_empty()).then(|| fields.join("\n")))
+        .with_some(replied, result.text(REPLY).filter(|text| !text.is_empty()))
         .with_some("Note", note(question))
 }
 
@@ -320,6 +335,7 @@ mod tests {
             recipient: recipient.map(str::to_owned),
             helo: None,
             is_authenticated: false,
+            has_message: false,
         }
     }
 
