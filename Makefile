@@ -164,6 +164,9 @@ SECONDS = 60
 SEED    = 1
 FILES   = 300
 
+pictures: ## Write the pictures of README.md: doc/pictures
+	STARGREY_PICTURES=1 cargo test --quiet --lib ctl::report::pictures::
+
 crash-test: ## Kill the daemon under load again and again, for SECONDS=60 (SEED=1): no durable record is lost
 	STARGREY_CRASH_SECONDS=$(SECONDS) STARGREY_CRASH_SEED=$(SEED) cargo test --test it crash:: -- --nocapture
 
@@ -187,4 +190,4 @@ bench: ## Speed, compared with a null server, Postgrey and bare LMDB: QUICK=1, P
 clean: ## Remove all build results
 	cargo clean
 
-.PHONY: help build run install dist check check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system check-i386 crash-test damage-test fuzz bench clean
+.PHONY: help build run install dist check check-deps check-rust check-release check-oldest check-man check-units check-scripts check-system check-i386 pictures crash-test damage-test fuzz bench clean

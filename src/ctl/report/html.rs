@@ -6,12 +6,16 @@ use super::effect::{grouped, percent};
 use super::escaped::Escaped;
 use super::{DnsList, MOST_ROWS, Report, delay, plots, rule_name};
 
-/// The style of the page: light and dark, on a screen of any width and on paper.
-const STYLE: &str = "
+/// The colours of page and plots, light and dark.
+pub(super) const PALETTE: &str = "
 :root { color-scheme: light dark; --ink: #1d2430; --dim: #5b6472; --paper: #fff; --line: #d7dce3;
   --back: #2f7d4f; --never: #b9c3d0; --waiting: #e0b040; --mark: #b03030; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --dim: #9aa5b4; --paper: #14181f; --line: #323a46;
   --back: #57b27d; --never: #56637a; --waiting: #a87f24; --mark: #e07070; } }
+";
+
+/// The style of the page, on a screen of any width and on paper. Colours are printed, for the key has no other sign.
+const STYLE: &str = "
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 75rem; padding: 1rem; color: var(--ink); background: var(--paper);
   font: 1rem/1.45 system-ui, sans-serif; }
@@ -19,14 +23,10 @@ h1 { font-size: 1.3rem; margin: 0 0 .5rem; }
 h2 { font-size: 1.05rem; margin: 0 0 .5rem; }
 p { margin: 0 0 .75rem; }
 .lead { font-size: 1.15rem; max-width: 60rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: 1.5rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.5rem; }
 section { min-width: 0; margin-top: 1.5rem; break-inside: avoid; }
 .grid section { margin-top: 0; }
 svg { display: block; width: 100%; max-width: 30rem; height: auto; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
-svg .end { text-anchor: end; }
-.back, .heat { fill: var(--back); } .never { fill: var(--never); } .waiting { fill: var(--waiting); }
-.mark { fill: var(--mark); }
 .key i { display: inline-block; width: .8em; height: .8em; margin-right: .3em; }
 .key i.back { background: var(--back); } .key i.never { background: var(--never); }
 .key i.waiting { background: var(--waiting); } .key i.mark { background: var(--mark); }
@@ -35,11 +35,24 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .5rem .2rem 0; border-bottom: 1px solid var(--line);
   overflow-wrap: anywhere; }
 th { color: var(--dim); font-weight: 600; overflow-wrap: normal; }
-th.n, td.n { text-align: right; white-space: nowrap; overflow-wrap: normal; padding-right: 1rem; }
+th.n, td.n { text-align: right; white-space: nowrap; overflow-wrap: normal; }
+td.w { overflow-wrap: normal; min-width: 5.5rem; }
+td:last-child { width: 100%; }
+th + th, td + td { padding-left: .5rem; }
+small { color: var(--dim); font-size: 1em; }
 code { font: .85rem ui-monospace, monospace; overflow-wrap: anywhere; }
+footer { margin-top: 1.5rem; }
 .key, footer { color: var(--dim); font-size: .85rem; }
-@media print { body { max-width: none; padding: 0; } }
+@media (min-width: 40rem) { td.w { white-space: nowrap; } }
+@media (max-width: 40rem) { table.wide tr { display: grid; grid-template-columns: repeat(3, 1fr);
+    border-bottom: 1px solid var(--line); }
+  .wide th, .wide td { border: none; } .wide :last-child { grid-column: 1 / -1; order: -1; padding-left: 0; } }
+@media print { body { max-width: none; padding: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  tr, svg { break-inside: avoid; } thead { display: table-header-group; } h2 { break-after: avoid; } }
 ";
+
+/// Columns beside each other on a telephone, as the style has them.
+const FOLDED: usize = 3;
 
 /// The page.
 #[must_use]
@@ -84,8 +97,9 @@ pub fn page(report: &Report, host: &str) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{sections}\n\
+         <title>{title}</title>\n<style>{PALETTE}{STYLE}{}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{sections}\n\
          <footer><p>{}</p></footer>\n</body>\n</html>\n",
+        plots::STYLE,
         Escaped(&format!(
             "From {} to {}.",
             report.local(report.period.from),
@@ -163,15 +177,17 @@ fn absent(report: &Report) -> String {
     let absent = names.map(|names| &names.absent).into_iter().flatten();
     let absent = absent.take(MOST_ROWS).map(|row| {
         let causes: Vec<String> = row.causes.iter().map(|word| rule_name(word)).collect();
+        let name = row.name.as_deref();
+        let name = name.map(|name| format!("<br><small>{}</small>", Escaped(name)));
+        let name = name.unwrap_or_default();
         vec![
             number(row.mails),
             number(row.tries),
-            text(&row.client),
-            text(row.name.as_deref().unwrap_or_default()),
-            text(&causes.join(", ")),
+            words(&causes.join(", ")),
+            format!("<td>{}{name}</td>", Escaped(&row.client)),
         ]
     });
-    let heads = ["#Mails", "#Tries", "Client", "Last name", "Check"];
+    let heads = ["#Mails", "#Tries", "Check", "Client, and its last name"];
     table("Mail that has not come back", &heads, absent)
 }
 
@@ -208,12 +224,17 @@ fn rest(report: &Report) -> String {
     let hand = report.hand.iter().map(|line| vec![text(line)]);
     let hand = table("What needs a hand", &[], hand);
     let changes = report.changes.iter();
-    let changes = changes.map(|(time, line)| vec![text(&report.local(*time)), text(line)]);
+    let changes = changes.map(|(time, line)| vec![words(&report.local(*time)), text(line)]);
     hand + &table("What changed", &[], changes)
 }
 
 fn text(text: &str) -> String {
     format!("<td>{}</td>", Escaped(text))
+}
+
+/// Short text, of which no word is broken.
+fn words(text: &str) -> String {
+    format!("<td class=\"w\">{}</td>", Escaped(text))
 }
 
 fn figure(text: &str) -> String {
@@ -224,21 +245,16 @@ fn number(number: u64) -> String {
     figure(&grouped(number))
 }
 
-/// A table with its heading; nothing without rows. Heads of numbers begin with `#`.
+/// A table with its heading; nothing without rows. Heads of numbers begin with `#`. A text beside [`FOLDED`] columns is too
+/// wide for a telephone, where it gets a line for itself.
 fn table(title: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
-    let rows = rows.map(|cells| {
-        [
-            "<tr>",
-            &cells.concat(),
-            "</tr>
-",
-        ]
-        .concat()
-    });
+    let rows = rows.map(|cells| ["<tr>", &cells.concat(), "</tr>\n"].concat());
     let rows = rows.collect::<String>();
     if rows.is_empty() {
         return String::new();
     }
+    let is_wide = heads.len() > FOLDED;
+    let class = if is_wide { " class=\"wide\"" } else { "" };
     let heads: String = heads
         .iter()
         .map(|head| match head.strip_prefix('#') {
@@ -252,7 +268,7 @@ fn table(title: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -
         format!("<thead><tr>{heads}</tr></thead>")
     };
     format!(
-        "<section><h2>{}</h2><table>{heads}<tbody>\n{rows}</tbody></table></section>\n",
+        "<section><h2>{}</h2><table{class}>{heads}<tbody>\n{rows}</tbody></table></section>\n",
         Escaped(title)
     )
 }

@@ -9,6 +9,8 @@ pub mod html;
 pub mod json;
 pub mod mail;
 pub mod names;
+#[cfg(test)]
+mod pictures;
 mod plots;
 pub mod postfix_log;
 pub mod text;

@@ -18,11 +18,19 @@ const LINE: u64 = 22;
 /// Height of the field of vertical bars.
 const FIELD: u64 = 130;
 
-/// Width of the labels of horizontal bars.
-const LABELS: u64 = 132;
+/// Width of a character, at most on average.
+const CHARACTER: u64 = 7;
 
-/// Width of the values beside them.
-const VALUES: u64 = 72;
+/// Width that horizontal bars have at least, beside their labels and values.
+const BARS: u64 = 40;
+
+/// The style of what is in the plots; the colours are the page's.
+pub(super) const STYLE: &str = "
+svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
+svg .end { text-anchor: end; }
+.back, .heat { fill: var(--back); } .never { fill: var(--never); } .waiting { fill: var(--waiting); }
+.mark { fill: var(--mark); }
+";
 
 /// An SVG image of this height, with a title for those who cannot see it.
 fn svg(title: &str, height: u64, body: &str) -> String {
@@ -64,7 +72,9 @@ pub(super) fn by_day(report: &Report) -> String {
     for (number, day) in (0_u64..).zip(days) {
         let left = number.saturating_mul(WIDTH) / count.max(1);
         let right = number.saturating_add(1).saturating_mul(WIDTH) / count.max(1);
-        let width = right.saturating_sub(left).saturating_sub(1).max(1);
+        // Many days have no gaps: they would be seen rather than the days.
+        let gap = u64::from(count.saturating_mul(4) <= WIDTH);
+        let width = right.saturating_sub(left).saturating_sub(gap).max(1);
         let mut top = FIELD.saturating_add(LINE);
         let parts = [
             ("back", day.effect.came_back),
@@ -130,9 +140,21 @@ struct Bar {
     value: String,
 }
 
+/// The width that texts need, with a gap.
+fn width<'t>(texts: impl Iterator<Item = &'t String>) -> u64 {
+    let most = texts.map(|text| text.chars().count()).max();
+    let most = most.unwrap_or_default().saturating_add(1) as u64;
+    most.saturating_mul(CHARACTER)
+}
+
 fn bars(title: &str, bars: &[Bar]) -> String {
     let most = bars.iter().map(|bar| bar.whole).max().unwrap_or_default();
-    let room = WIDTH.saturating_sub(LABELS).saturating_sub(VALUES);
+    let labels = width(bars.iter().map(|bar| &bar.label));
+    let values = width(bars.iter().map(|bar| &bar.value));
+    let room = WIDTH
+        .saturating_sub(labels)
+        .saturating_sub(values)
+        .max(BARS);
     let mut body = String::new();
     for (number, bar) in (0_u64..).zip(bars) {
         let top = number.saturating_mul(LINE);
@@ -147,7 +169,7 @@ fn bars(title: &str, bars: &[Bar]) -> String {
             push(
                 &mut body,
                 format_args!(
-                    "<rect class=\"{class}\" x=\"{LABELS}\" y=\"{y}\" width=\"{width}\" height=\"14\"/>"
+                    "<rect class=\"{class}\" x=\"{labels}\" y=\"{y}\" width=\"{width}\" height=\"14\"/>"
                 ),
             );
         }

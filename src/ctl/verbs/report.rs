@@ -94,8 +94,8 @@ fn period(options: &Options, view: &View) -> Result<Period, Failure> {
     let label = match (until, from) {
         (None, from) if from == yesterday && to == today => "Yesterday".to_owned(),
         (None, from) if from == today => "Today".to_owned(),
-        (None, from) => format!("Since {}", label(whole(from))),
-        (Some(until), _) => format!("From {} to {}", label(whole(from)), label(whole(until))),
+        (None, from) => format!("Since {},", label(whole(from))),
+        (Some(until), _) => format!("From {} to {},", label(whole(from)), label(whole(until))),
     };
     Ok(Period {
         from: whole(from),
@@ -184,14 +184,14 @@ mod tests {
             (&["--since=today"], Ok((midnight, hour(5), "Today"))),
             (
                 &["--since=2h"],
-                Ok((hour(2), hour(5), "Since Sun 2026-11-22 02:00")),
+                Ok((hour(2), hour(5), "Since Sun 2026-11-22 02:00,")),
             ),
             (
                 &["--since=2026-11-20", "--until=2026-11-21 08:30"],
                 Ok((
                     midnight - 2 * day,
                     midnight - day + 8 * HOUR,
-                    "From Fri 2026-11-20 00:00 to Sat 2026-11-21 08:00",
+                    "From Fri 2026-11-20 00:00 to Sat 2026-11-21 08:00,",
                 )),
             ),
             (

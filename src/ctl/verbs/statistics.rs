@@ -288,7 +288,7 @@ fn total(counters: &Counters, effect: Option<&Effect>, view: &View) -> String {
         let since = view.local(counters.time);
         let requests = counted(counters.requests, "request", "requests");
         let ends = counters.ends();
-        let effect = effect.map(|effect| effect.sentence(&format!("Since {since}")));
+        let effect = effect.map(|effect| effect.sentence(&format!("Since {since},")));
         out = effect.map_or_else(String::new, |sentence| wrapped(&sentence, "") + "\n");
         out.extend([&requests, " since ", &since, ":\n", &ends, ".\n"]);
     }
@@ -415,7 +415,7 @@ Sun 2026-11-22 04:00  █▓▓▓▓▓▓▓▒▒▒▒▒                   
     #[test]
     fn a_total_has_a_chart_for_each_kind_of_counter() {
         let want = "
-Since Fri 2026-11-20 22:00:00 CET 0 strangers; 4 mails refused by lists.
+Since Fri 2026-11-20 22:00:00 CET, 0 strangers; 4 mails refused by lists.
 
 1760 requests since Fri 2026-11-20 22:00:00 CET:
 925 greylisted, 100 tarpitted, 4 refused, 731 passed.
