@@ -82,6 +82,10 @@ pub const SHARED_ANSWERED: &str = "answered";
 pub const SHARED_PUBLISHED: &str = "published";
 /// `Shared` of the Monitor: records improved by those of other hosts when they were published.
 pub const SHARED_LEARNED: &str = "learned";
+/// `Shared` of the Monitor: acts of administrators here that there was no room for, so that other hosts do not learn them.
+pub const SHARED_ACTS_LOST: &str = "acts_lost";
+/// `Shared` of the Monitor: acts of administrators at other hosts that this version cannot read.
+pub const SHARED_ACTS_SKIPPED: &str = "acts_skipped";
 
 /// `source` of a runtime entry.
 pub const SOURCE_BUS: &str = "bus";

@@ -120,16 +120,16 @@ impl Control {
         let now = self.0.trusted_now();
         let act = self.act(What::Put(entry.clone()));
         let noted = act.clone();
-        self.write(
+        let writing = self.write(
             move |records| {
                 records.put_entry(&entry)?;
                 note_act(records, noted.as_ref())
             },
             Commit::Keep,
             move || live_rules.put(addition, now),
-        )
-        .await?;
-        self.acted(act.as_ref());
+        );
+        let is_whole = writing.await?;
+        self.acted(act.as_ref(), is_whole);
         Ok(put)
     }
 
@@ -230,25 +230,26 @@ impl Control {
         let now = self.0.trusted_now();
         let act = self.act(What::Remove(list, entry.text.clone()));
         let noted = act.clone();
-        self.write(
+        let writing = self.write(
             move |records| {
                 records.remove_entry(list, &entry.text)?;
                 note_act(records, noted.as_ref())
             },
             Commit::Keep,
             move || live_rules.remove(&gone, now),
-        )
-        .await?;
-        self.acted(act.as_ref());
+        );
+        let is_whole = writing.await?;
+        self.acted(act.as_ref(), is_whole);
         Ok(())
     }
 }
 
 /// Notes in the journal what an administrator has done, if the other hosts are to do it too.
-fn note_act(records: &mut dyn Records, act: Option<&Act>) -> Result<(), RequestError> {
+/// Yields whether all acts have found room in it.
+fn note_act(records: &mut dyn Records, act: Option<&Act>) -> Result<bool, RequestError> {
     match act {
         Some(act) => Ok(note(records, |journal| journal.add(act.clone()))?),
-        None => Ok(()),
+        None => Ok(true),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The journal of what administrators do here and the other hosts of the site are to do, too.
 
 use super::{Control, ControlError};
-use crate::shared::{Act, Journal, What};
-use crate::store::{Commit, Note, Records, StoreError};
+use crate::shared::{Act, Journal, Step, What};
+use crate::store::{Commit, Note, Records, StoreError, StoreRefusal};
 
 impl Control {
     /// What an administrator does here, for the journal; `None` if nothing is shared.
@@ -15,26 +15,26 @@ impl Control {
         })
     }
 
-    /// Has an act appended to the log of the site.
-    pub(super) fn acted(&self, act: Option<&Act>) {
+    /// Has an act appended to the log of the site; `is_whole` if all acts that wait for that have found room.
+    pub(super) fn acted(&self, act: Option<&Act>, is_whole: bool) {
         if let (Some(act), Some(shared)) = (act, self.0.shared.get()) {
             shared.note_act(act);
+            if !is_whole {
+                shared.note_lost();
+            }
         }
     }
 
-    /// Changes the journal in a separate transaction.
-    pub(super) async fn change_journal(
+    /// Changes the journal in a separate transaction, and yields what `change` does.
+    pub(super) async fn change_journal<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Journal) + Send + 'static,
-    ) -> Result<(), ControlError> {
+        change: impl FnOnce(&mut Journal) -> T + Send + 'static,
+    ) -> Result<T, ControlError> {
         let mut change = Some(change);
         let writing = self.write(
             move |records| {
-                note(records, |journal| {
-                    if let Some(change) = change.take() {
-                        change(journal);
-                    }
-                })
+                let change = change.take().ok_or(StoreError::Closed)?;
+                note(records, change)
             },
             Commit::Keep,
             || {},
@@ -43,12 +43,26 @@ impl Control {
     }
 }
 
-/// Changes the journal.
-pub(super) fn note(
+/// Changes the journal, and yields what `change` does.
+pub(super) fn note<T>(
     records: &mut dyn Records,
-    change: impl FnOnce(&mut Journal),
-) -> Result<(), StoreError> {
+    change: impl FnOnce(&mut Journal) -> T,
+) -> Result<T, StoreError> {
     let mut journal = Journal::decode(records.note(Note::Acts)?.as_deref());
-    change(&mut journal);
-    records.put_note(Note::Acts, Some(&journal.encode()))
+    let yielded = change(&mut journal);
+    records.put_note(Note::Acts, Some(&journal.encode()))?;
+    Ok(yielded)
+}
+
+/// Notes a step in the log.
+///
+/// # Errors
+///
+/// When the last one did not end where this one begins: the database has been replaced by a backup meanwhile.
+pub(super) fn take_step(journal: &mut Journal, step: Step) -> Result<(), StoreRefusal> {
+    if journal.done != step.from {
+        return Err(StoreRefusal::BadCursor);
+    }
+    journal.done = step.to;
+    Ok(())
 }

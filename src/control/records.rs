@@ -127,9 +127,9 @@ impl Control {
         };
         if let Some(act) = self.act(What::Forget(for_all)) {
             let noted = act.clone();
-            self.change_journal(move |journal| journal.add(noted))
-                .await?;
-            self.acted(Some(&act));
+            let adding = self.change_journal(move |journal| journal.add(noted));
+            let is_whole = adding.await?;
+            self.acted(Some(&act), is_whole);
         }
         self.forget_selected(filter).await
     }

@@ -53,7 +53,12 @@ impl Control {
         let inner = Arc::clone(&self.0);
         let restore = Box::new(Restore {
             staged: Arc::clone(staged),
-            then: Box::new(move || inner.instance_cache.clear()),
+            then: Box::new(move || {
+                inner.instance_cache.clear();
+                if let Some(shared) = inner.shared.get() {
+                    shared.restart();
+                }
+            }),
             done,
         });
         let queued = self.0.queue.try_send(Message::Restore(restore));

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::{Arc, Weak};
 
-use super::journal::note;
+use super::journal::{note, take_step};
 use super::{Control, ControlError, Lifetime};
 use crate::policy::Added;
 use crate::service::internals::Inner;
 use crate::service::live_rules::Addition;
 use crate::service::pattern::normal;
-use crate::shared::{Act, Administration, Change, Cursor, Journal, Server, Shared, What};
+use crate::shared::{Act, Administration, Change, Journal, Server, Shared, Step, What};
 use crate::store::{Commit, Note, RequestError, StoreError};
 
 /// The administration of the gate, for the acts of other hosts. Does not keep the gate alive.
@@ -33,11 +33,11 @@ impl Administration for LocalAdministration {
         inner.map_or_else(Vec::new, |inner| inner.live_rules.entries())
     }
 
-    fn carry_out(&self, act: Option<Act>, done: Option<Cursor>) -> Change {
+    fn carry_out(&self, act: Option<Act>, step: Option<Step>) -> Change {
         let control = self.control();
         Box::pin(async move {
             let Some(control) = control else { return false };
-            match control.carry_out(act, done).await {
+            match control.carry_out(act, step).await {
                 Ok(()) => true,
                 Err(error) => {
                     log::debug!("an act of another host: {error}");
@@ -75,52 +75,43 @@ impl Control {
     }
 
     /// Carries out an act from the log. What is wrong with it is logged: all hosts have it, and go on.
-    async fn carry_out(&self, act: Option<Act>, done: Option<Cursor>) -> Result<(), ControlError> {
-        let is_own = |act: &Act| {
-            self.0
-                .shared
-                .get()
-                .is_some_and(|shared| shared.me() == act.host)
-        };
-        match act.map(|act| (is_own(&act), act)) {
-            Some((
-                _,
-                Act {
-                    what: What::Put(entry),
+    async fn carry_out(&self, act: Option<Act>, step: Option<Step>) -> Result<(), ControlError> {
+        match act {
+            Some(
+                act @ (Act {
+                    what: What::Put(_), ..
+                }
+                | Act {
+                    what: What::Remove(..),
                     ..
-                },
-            )) if self.has(&entry) => {}
-            Some((
-                _,
-                act @ Act {
-                    what: What::Put(_) | What::Remove(..),
-                    ..
-                },
-            )) => {
-                return self.carry_out_on_entry(act, done).await;
+                }),
+            ) if !self.has(&act) => {
+                return self.carry_out_on_entry(act, step).await;
             }
-            Some((
-                false,
-                Act {
-                    what: What::Forget(filter),
-                    ..
-                },
-            )) => {
+            Some(Act {
+                what: What::Forget(filter),
+                ..
+            }) => {
                 self.forget_selected(filter).await?;
             }
-            Some((true, _)) | None => {}
+            Some(Act {
+                what: What::Put(_) | What::Remove(..),
+                ..
+            })
+            | None => {}
         }
-        match done {
-            Some(done) => {
-                self.change_journal(move |journal| journal.done = done)
-                    .await
-            }
-            None => Ok(()),
-        }
+        let Some(step) = step else { return Ok(()) };
+        let stepping = self.change_journal(move |journal| take_step(journal, step));
+        stepping
+            .await?
+            .map_err(|refusal| RequestError::from(refusal).into())
     }
 
-    /// Whether this very entry is there.
-    fn has(&self, entry: &Added) -> bool {
+    /// Whether the very entry is there that an act has added.
+    fn has(&self, act: &Act) -> bool {
+        let What::Put(entry) = &act.what else {
+            return false;
+        };
         let known = self.0.live_rules.find(entry.list, &entry.text, None);
         known.is_some_and(|known| {
             known.comment == entry.comment
@@ -130,7 +121,7 @@ impl Control {
     }
 
     /// Adds or removes an entry, and notes that in the same transaction.
-    async fn carry_out_on_entry(&self, act: Act, done: Option<Cursor>) -> Result<(), ControlError> {
+    async fn carry_out_on_entry(&self, act: Act, step: Option<Step>) -> Result<(), ControlError> {
         let _alone = self.0.adding.lock().await;
         let journal = self.read(|reader| reader.note(Note::Acts)).await?;
         let is_admitted = Journal::decode(journal.as_deref()).admits(&act);
@@ -150,10 +141,11 @@ impl Control {
                     }
                     Stored::None => {}
                 }
-                Ok(note(records, |journal| {
+                let stepping = note(records, |journal| {
                     journal.admits(&act);
-                    journal.done = done.unwrap_or(journal.done);
-                })?)
+                    step.map_or(Ok(()), |step| take_step(journal, step))
+                });
+                Ok(stepping??)
             },
             Commit::Keep,
             move || match change {

@@ -1,10 +1,34 @@
 //! The other hosts of the site, as the options name them.
 
+use std::sync::Arc;
+
 use super::failure::Failure;
 use crate::config::{Settings, SharedPlace, TimeSource};
 use crate::control::Control;
 use crate::policy::Params;
-use crate::shared::{Me, Place, Redis, Server, Shared};
+use crate::shared::{
+    Connection, KEY_LENGTH, Me, Pending, Place, Redis, Server, ServerError, Shared,
+};
+
+/// The key of a site that is never connected to.
+const NO_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
+
+/// A server that is not connected to, because the file with the secret cannot be used.
+struct Unusable {
+    place: Place,
+    why: String,
+}
+
+impl Server for Unusable {
+    fn connect(&self) -> Pending<Arc<dyn Connection>> {
+        let error = ServerError::Other(self.why.clone());
+        Box::pin(async move { Err(error) })
+    }
+
+    fn address(&self) -> String {
+        self.place.to_string()
+    }
+}
 
 /// Shares the records of the gate and the acts of its administrators, if the options say so.
 pub(super) fn start(
@@ -15,24 +39,32 @@ pub(super) fn start(
     let Some(options) = &settings.shared else {
         return Ok(());
     };
-    let secret = options.read_secret();
-    let secret = secret.map_err(|error| Failure::Wrong(vec![error]))?;
     let place = match &options.place {
         SharedPlace::Tcp(host, port) => Place::Tcp(host.clone(), *port),
         SharedPlace::Unix(path) => Place::Unix(path.clone()),
     };
-    let (user, password) = (secret.user.as_deref(), secret.password.as_deref());
-    let server = Redis::new(place, options.database, user, password);
-    let server: Box<dyn Server> = Box::new(server.map_err(|error| {
-        let error = crate::config::Diagnostic::option("--shared", error);
-        Failure::Wrong(vec![error])
-    })?);
+    let (key, server): (_, Box<dyn Server>) = match options.read_secret() {
+        Ok(secret) => {
+            let (user, password) = (secret.user.as_deref(), secret.password.as_deref());
+            let server = Redis::new(place, options.database, user, password);
+            let server = server.map_err(|error| {
+                let error = crate::config::Diagnostic::option("--shared", error);
+                Failure::Wrong(vec![error])
+            })?;
+            (secret.key, Box::new(server))
+        }
+        // Mail is not delayed by what only the other hosts need; what administrators do waits in the database.
+        Err(error) => {
+            let why = format!("{error}; mend that and restart stargreyd");
+            (NO_KEY, Box::new(Unusable { place, why }))
+        }
+    };
     let me = Me {
         name: options.hostname.clone(),
         params: *params,
         compares_clocks: settings.process.time == TimeSource::System,
     };
-    let shared = Shared::new(&secret.key, me, server.as_ref());
+    let shared = Shared::new(&key, me, server.as_ref());
     let started = control.share(shared, server);
     started.map_err(|source| Failure::System {
         what: "starting threads",

@@ -336,6 +336,8 @@ mod message_tests;
 #[cfg(test)]
 mod names_tests;
 #[cfg(test)]
+mod shared_acts_tests;
+#[cfg(test)]
 mod shared_tests;
 #[cfg(test)]
 mod tarpit_tests;

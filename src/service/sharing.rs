@@ -76,13 +76,16 @@ impl Local for LocalRecords {
             let note = inner.state.read(|reader| reader.note(Note::SentUntil));
             note.ok().flatten()
         });
-        let seconds = note.and_then(|note| note.try_into().ok().map(u64::from_be_bytes));
-        Timestamp::from_seconds(seconds.unwrap_or_default())
+        time_of(note)
     }
 
-    fn set_sent_until(&self, time: Timestamp) -> Change {
-        let note = time.seconds().to_be_bytes();
-        self.write(move |records| records.put_note(Note::SentUntil, Some(&note)))
+    fn set_sent_until(&self, from: Timestamp, to: Timestamp) -> Change {
+        self.write(move |records| {
+            if time_of(records.note(Note::SentUntil)?) != from {
+                return Ok(());
+            }
+            records.put_note(Note::SentUntil, Some(&to.seconds().to_be_bytes()))
+        })
     }
 }
 
@@ -144,6 +147,12 @@ impl Inner {
         let client = stored.client.map(Record::Client);
         Ok(stored.triplet.map(Record::Triplet).or(client))
     }
+}
+
+/// The time in a note; 0 if there is none.
+fn time_of(note: Option<Vec<u8>>) -> Timestamp {
+    let seconds = note.and_then(|note| note.try_into().ok().map(u64::from_be_bytes));
+    Timestamp::from_seconds(seconds.unwrap_or_default())
 }
 
 /// Whether other hosts are asked about a mail with this verdict.

@@ -1,11 +1,15 @@
 //! Keeping up with the log of acts: carry out what is new, and append what this host has done.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::acts::{Act, Cursor, What};
+use tokio::time::Instant;
+
+use super::acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
 use super::local::LocalState;
-use super::seal::{Kind, Name};
+use super::random;
+use super::seal::{Kind, Name, Opened};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, read_hosts};
 use super::task::{Work, within};
@@ -18,13 +22,23 @@ const BATCH: u64 = 64;
 /// How often an act is appended anew because another host was faster.
 const TRIES: usize = 5;
 
+/// Time after which the log is read again from its beginning: entries whose acts the server does not have any more are
+/// appended then.
+const REREAD: Duration = Duration::from_secs(86_400);
+
 /// How far the log has been read on a connection.
 #[derive(Debug, Default)]
 pub(super) struct LogReader {
     /// The last act that was read.
     read: Cursor,
-    /// The entries that acts have been about.
-    entries: HashSet<(ListName, String)>,
+    /// The entries that acts have been about, each with the time of the last one.
+    entries: HashMap<(ListName, String), Timestamp>,
+    /// Whether the log has all entries of this host.
+    is_complete: bool,
+    /// When it was begun to be read.
+    begun: Option<Instant>,
+    /// Whether all acts have been carried out that were there at the beginning.
+    pub(super) has_caught_up: bool,
 }
 
 /// The head of the log, and the value it was read from.
@@ -43,43 +57,41 @@ impl Work {
         state: LocalState,
     ) -> Result<bool, ServerError> {
         let head = self.head(connection).await?;
-        let is_behind = reader.read != head.cursor;
-        if !is_behind && !self.shared.has_acts.load(Ordering::Relaxed) {
+        reader.begin(head.cursor);
+        let has_acts = self.shared.has_acts.load(Ordering::Relaxed);
+        if reader.read == head.cursor && reader.is_complete && !has_acts {
             return Ok(true);
         }
         let Some(journal) = self.administration.journal() else {
             return Ok(false);
         };
+        let restarts = self.shared.restarts();
         let is_member = journal.done.epoch == head.cursor.epoch;
         // The server has come back with an older state. Its numbers would be given a second time.
         if is_member && head.cursor.number < journal.done.number {
             self.begin_epoch(connection, head.value).await?;
             return Ok(false);
         }
-        if reader.read.epoch != head.cursor.epoch {
-            *reader = LogReader {
-                read: Cursor {
-                    epoch: head.cursor.epoch,
-                    number: 0,
-                },
-                entries: HashSet::new(),
-            };
-        }
+        let done = journal.done;
         if !self
-            .catch_up(connection, reader, (head.cursor, is_member))
+            .catch_up(connection, reader, (head.cursor, done))
             .await?
+            || !is_member && !self.join(reader, done, restarts).await
         {
             return Ok(false);
         }
-        if !is_member && !self.join(connection, reader, state).await? {
-            return Ok(false);
-        }
+        reader.has_caught_up = true;
+        // Some may have been dropped.
+        reader.is_complete &= journal.pending.len() < MOST_ACTS;
         if self.shared.has_acts.swap(false, Ordering::Relaxed) {
             let appended = self.append_pending(connection).await;
             if !matches!(appended, Ok(true)) {
                 self.shared.has_acts.store(true, Ordering::Relaxed);
             }
             return appended;
+        }
+        if !reader.is_complete {
+            reader.is_complete = self.complete(connection, reader, state).await?;
         }
         Ok(true)
     }
@@ -90,7 +102,7 @@ impl Work {
             return Ok(false);
         };
         for act in journal.pending {
-            let is_appended = self.append(connection, &act).await?;
+            let is_appended = self.append(connection, &act, &mut None).await?;
             if !is_appended || !self.administration.appended(act).await {
                 return Ok(false);
             }
@@ -98,18 +110,15 @@ impl Work {
         Ok(true)
     }
 
-    /// Reads the acts up to `head`, and carries out those that this host has not carried out yet.
+    /// Reads the acts up to `head`, and carries out those after `done`, or all if that is of another epoch.
     async fn catch_up(
         &self,
         connection: &dyn Connection,
         reader: &mut LogReader,
-        (head, is_member): (Cursor, bool),
+        (head, mut done): (Cursor, Cursor),
     ) -> Result<bool, ServerError> {
+        let is_member = done.epoch == head.epoch;
         while reader.read.number < head.number {
-            let Some(journal) = self.administration.journal() else {
-                return Ok(false);
-            };
-            let done = if is_member { journal.done.number } else { 0 };
             let first = reader.read.number.saturating_add(1);
             let last = head.number.min(reader.read.number.saturating_add(BATCH));
             let cursors = (first..=last).map(|number| Cursor { number, ..head });
@@ -119,16 +128,22 @@ impl Work {
             let asked = names.iter().map(|(_, name)| *name).collect();
             let values = within(connection.get(asked)).await?;
             for ((cursor, name), value) in names.into_iter().zip(values) {
-                let body = self.shared.body(&name, value.as_deref());
-                let act = body.and_then(Act::decode);
+                let is_new = !is_member || cursor.number > done.number;
+                let act = self.read_act(&name, value.as_deref(), is_new);
                 if let Some(act) = &act {
                     self.shared.note_forgotten(act);
                     reader.note(act);
                 }
-                // A host that joins is a member when it has carried out all.
-                let done_by_then = is_member.then_some(cursor);
-                if cursor.number > done && !self.administration.carry_out(act, done_by_then).await {
-                    return Ok(false);
+                if is_new {
+                    // A host that joins is a member when it has carried out all.
+                    let step = is_member.then_some(Step {
+                        from: done,
+                        to: cursor,
+                    });
+                    if !self.administration.carry_out(act, step).await {
+                        return Ok(false);
+                    }
+                    done = if is_member { cursor } else { done };
                 }
                 reader.read = cursor;
             }
@@ -137,41 +152,85 @@ impl Work {
         Ok(true)
     }
 
-    /// Makes this host a member of the site: its entries of which the log does not know are appended, and all of its
-    /// records are published.
-    async fn join(
+    /// The act in a value; one that this version cannot read is counted if it is new.
+    fn read_act(&self, name: &Name, value: Option<&[u8]>, is_new: bool) -> Option<Act> {
+        let act = match self.shared.seal.open(name, value?) {
+            Opened::Body(body) => Act::decode(body),
+            Opened::Unknown | Opened::Forged => None,
+        };
+        if act.is_none() && is_new && self.shared.acts_skipped.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            log::warn!(
+                "an act of an administrator cannot be read: a host with a later version of stargreyd, or one without \
+                 this --shared-secret, has written it; ignoring this and others"
+            );
+        }
+        act
+    }
+
+    /// Makes this host a member of the site: all of its records are published.
+    async fn join(&self, reader: &LogReader, done: Cursor, restarts: u64) -> bool {
+        let sent_until = self.local.sent_until();
+        let begins_anew = self.local.set_sent_until(sent_until, Timestamp::default());
+        if !begins_anew.await {
+            return false;
+        }
+        self.shared.restart_pass();
+        let step = Step {
+            from: done,
+            to: reader.read,
+        };
+        // What was carried out before a backup was restored is to be done again.
+        self.shared.restarts() == restarts && self.administration.carry_out(None, Some(step)).await
+    }
+
+    /// Appends the entries that the log does not have: those of a host that joins, those whose acts have expired, and those
+    /// that there was no room for in the journal. Yields whether that was possible without an act of another host meanwhile.
+    async fn complete(
         &self,
         connection: &dyn Connection,
         reader: &LogReader,
         state: LocalState,
     ) -> Result<bool, ServerError> {
+        let has_acts = |journal: Journal| !journal.pending.is_empty();
+        if self.administration.journal().is_none_or(has_acts) {
+            return Ok(false);
+        }
+        let mut head = Some(reader.read);
         for entry in self.administration.entries() {
-            let is_known = reader.entries.contains(&(entry.list, entry.text.clone()));
+            let logged = reader.entries.get(&(entry.list, entry.text.clone()));
+            let is_logged = logged.is_some_and(|time| *time >= entry.added);
             let has_ended = entry.expires.is_some_and(|end| end <= state.now);
+            if is_logged || has_ended {
+                continue;
+            }
             let act = Act {
                 host: self.shared.me,
                 time: entry.added,
                 what: What::Put(entry),
             };
-            if !is_known && !has_ended && !self.append(connection, &act).await? {
+            if !self.append(connection, &act, &mut head).await? {
                 return Ok(false);
             }
         }
-        if !self.local.set_sent_until(Timestamp::default()).await {
-            return Ok(false);
-        }
-        self.shared.wants_pass.store(true, Ordering::Relaxed);
-        Ok(self.administration.carry_out(None, Some(reader.read)).await)
+        Ok(true)
     }
 
-    /// Appends an act; yields whether that was possible.
-    async fn append(&self, connection: &dyn Connection, act: &Act) -> Result<bool, ServerError> {
-        // One that is too long was never carried out.
+    /// Appends an act; yields whether that was possible. With a head, only if that is still the log's, and it is moved on.
+    async fn append(
+        &self,
+        connection: &dyn Connection,
+        act: &Act,
+        at: &mut Option<Cursor>,
+    ) -> Result<bool, ServerError> {
         let Some(body) = act.encode() else {
             return Ok(true);
         };
         for _ in 0..TRIES {
             let head = self.head(connection).await?;
+            if at.is_some_and(|at| at != head.cursor) {
+                return Ok(false);
+            }
             let next = Cursor {
                 number: head.cursor.number.saturating_add(1),
                 ..head.cursor
@@ -182,6 +241,7 @@ impl Work {
             ];
             let written = within(connection.write(writes)).await?;
             if written.iter().all(|written| *written == Written::Done) {
+                *at = at.map(|_| next);
                 return Ok(true);
             }
         }
@@ -249,29 +309,33 @@ impl Work {
 }
 
 /// How long the server keeps an act: as long as a record can live.
-const LIFETIME: std::time::Duration = std::time::Duration::from_secs(400 * 86_400);
+const LIFETIME: Duration = Duration::from_secs(400 * 86_400);
 
 const _: () = assert!(LIFETIME.as_secs() > HOST_LIFETIME.as_secs());
 
 impl LogReader {
-    fn note(&mut self, act: &Act) {
-        match &act.what {
-            What::Put(entry) => {
-                self.entries.insert((entry.list, entry.text.clone()));
-            }
-            What::Remove(list, text) => {
-                self.entries.insert((*list, text.clone()));
-            }
-            What::Forget(_) => {}
+    /// Begins to read from the beginning, if it has not begun, has begun long ago, or `head` is that of another epoch.
+    fn begin(&mut self, head: Cursor) {
+        let is_of_now = |begun: Instant| begun.elapsed() < REREAD;
+        if self.read.epoch != head.epoch || !self.begun.is_some_and(is_of_now) {
+            *self = Self {
+                read: Cursor {
+                    epoch: head.epoch,
+                    number: 0,
+                },
+                begun: Some(Instant::now()),
+                has_caught_up: self.has_caught_up,
+                ..Self::default()
+            };
         }
     }
-}
 
-/// A number that no other epoch has.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        log::warn!("no random numbers: {error}");
+    fn note(&mut self, act: &Act) {
+        let entry = match &act.what {
+            What::Put(entry) => (entry.list, entry.text.clone()),
+            What::Remove(list, text) => (*list, text.clone()),
+            What::Forget(_) => return,
+        };
+        self.entries.insert(entry, act.time);
     }
-    u64::from_be_bytes(bytes).max(1)
 }

@@ -1,7 +1,8 @@
 //! The acts of administrators, which all hosts carry out: entries added and removed, records forgotten.
 //!
 //! They are a log, not records: a removal that was merged would be undone by the record of a host that has not heard of it.
-//! Each host carries out all acts in their order, its own included, so all end with the same entries.
+//! Each host carries out all acts in their order, its own included, so all end with the same entries. Its own are done a
+//! second time, which changes nothing, unless its database has been replaced by a backup.
 //!
 //! # On the server
 //!
@@ -27,6 +28,9 @@ use crate::types::Timestamp;
 
 /// Most acts that wait to be appended, and most deletions that are remembered.
 pub const MOST_ACTS: usize = 1000;
+
+/// Length of the longest act, in bytes; the filter of a deletion may name addresses that no mail can have.
+const LONGEST_ACT: usize = 65_535;
 
 const PUT: u8 = 1;
 const REMOVE: u8 = 2;
@@ -70,6 +74,15 @@ pub struct Cursor {
     pub number: u64,
 }
 
+/// A step of carrying out the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The last act that was carried out before it.
+    pub from: Cursor,
+    /// The last one that has been carried out then.
+    pub to: Cursor,
+}
+
 /// What a host has carried out, and what it has still to append.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Journal {
@@ -102,7 +115,7 @@ impl Act {
         }
     }
 
-    /// Its bytes; `None` if it has a text that is too long for an entry.
+    /// Its bytes; `None` if it is too long to be shared.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut out = self.host.0.to_be_bytes().to_vec();
@@ -141,7 +154,7 @@ impl Act {
                 }
             }
         }
-        Some(out)
+        Some(out).filter(|act| act.len() <= LONGEST_ACT)
     }
 
     /// An act from its bytes; `None` if they are none that this version knows.
@@ -167,6 +180,11 @@ impl Act {
         };
         let host = Host(u32::from_be_bytes(*host));
         Some(Self { host, time, what })
+    }
+
+    /// Whether it was done after another one, which is in the log already.
+    fn is_after(&self, logged: &Self) -> bool {
+        self.time > logged.time || (self.host == logged.host && self.time == logged.time)
     }
 
     /// Whether it has deleted the record.
@@ -211,19 +229,28 @@ impl Journal {
         out
     }
 
-    /// Adds an act that is to be appended, in place of an older one about the same entry.
-    pub fn add(&mut self, act: Act) {
+    /// Adds an act that is to be appended, in place of an older one about the same entry. Beyond [`MOST_ACTS`] an addition
+    /// is dropped, because entries that the log does not have are appended by and by. Yields whether all acts will be in the
+    /// log: if only removals and deletions are left, the oldest of them is lost.
+    pub fn add(&mut self, act: Act) -> bool {
+        if act.encode().is_none() {
+            return false;
+        }
         if act.entry().is_some() {
             self.pending.retain(|older| older.entry() != act.entry());
         }
-        let most = MOST_ACTS.saturating_sub(1);
-        let excess = self.pending.len().saturating_sub(most);
-        self.pending.drain(..excess);
         self.pending.push(act);
+        if self.pending.len() <= MOST_ACTS {
+            return true;
+        }
+        let is_put = |act: &Act| matches!(act.what, What::Put(_));
+        let put = self.pending.iter().position(is_put);
+        self.pending.remove(put.unwrap_or_default());
+        put.is_some()
     }
 
     /// Whether an act from the log is to be carried out: not if a pending one about the same entry came later. A pending
-    /// one that came before is dropped.
+    /// one that came before is dropped; if it is of the same host, its database was replaced by a backup.
     pub fn admits(&mut self, act: &Act) -> bool {
         let Some(entry) = act.entry() else {
             return true;
@@ -232,7 +259,7 @@ impl Journal {
         if self
             .pending
             .iter()
-            .any(|own| about(own) && own != act && (own.host == act.host || own.time > act.time))
+            .any(|own| about(own) && own != act && own.is_after(act))
         {
             return false;
         }
@@ -388,9 +415,32 @@ mod tests {
         assert!(!journal.admits(&same), "of one host, in the same second");
         assert!(journal.admits(&theirs(removed)), "ours came before");
         assert_eq!(journal.pending, [remove(30, "a.example")]);
+        assert!(
+            journal.admits(&put(31, "a.example")),
+            "the database is that of a backup"
+        );
+        assert!(journal.pending.is_empty());
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_an_addition_if_there_is_one() {
+        let mut journal = Journal::default();
+        assert!(journal.add(remove(40, "gone.example")));
         for n in 0..2 * MOST_ACTS {
-            journal.add(put(40, &format!("{n}.example")));
+            assert!(journal.add(put(40, &format!("{n}.example"))), "{n}");
         }
         assert_eq!(journal.pending.len(), MOST_ACTS);
+        assert_eq!(journal.pending[0], remove(40, "gone.example"));
+        for n in 0..MOST_ACTS - 1 {
+            assert!(journal.add(remove(41, &format!("r{n}.example"))), "{n}");
+        }
+        assert!(!journal.add(remove(41, "one-more.example")));
+        assert_eq!(journal.pending.len(), MOST_ACTS);
+        let long = Filter {
+            sender: Some(vec![b'x'; LONGEST_ACT]),
+            ..Filter::default()
+        };
+        assert!(!journal.add(act(42, What::Forget(long))));
+        assert!(journal.pending.iter().all(|act| act.encode().is_some()));
     }
 }

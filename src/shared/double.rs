@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use super::seal::Name;
+use super::seal::{KEY_LENGTH, Name, Seal};
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
 use crate::types::Timestamp;
 use crate::types::sync::Mutex;
@@ -74,6 +74,28 @@ impl Double {
         self.values.lock().clear();
     }
 
+    /// Makes these values those of a host that has the secret, but whose values have another version.
+    pub(crate) fn relabel(
+        &self,
+        secret: &[u8; KEY_LENGTH],
+        version: u8,
+        is_meant: impl Fn(&[u8]) -> bool,
+    ) {
+        let seal = Seal::new(secret);
+        for (name, value) in self.values.lock().iter_mut() {
+            if is_meant(value)
+                && let Some((signed, _)) = value.split_last_chunk::<16>()
+            {
+                *value = seal.close_as(version, name, &signed[1..]);
+            }
+        }
+    }
+
+    /// Loses these values.
+    pub(crate) fn lose_those(&self, is_meant: impl Fn(&[u8]) -> bool) {
+        self.values.lock().retain(|_, value| !is_meant(value));
+    }
+
     /// Changes every value.
     pub(crate) fn change(&self, change: impl Fn(&mut Vec<u8>)) {
         self.values.lock().values_mut().for_each(change);
@@ -109,6 +131,12 @@ impl Double {
     }
 }
 
+/// A value as far as it is read.
+fn cut(name: &Name, value: &[u8]) -> Vec<u8> {
+    let most = usize::try_from(name.longest()).unwrap() + 1;
+    value[..value.len().min(most)].to_vec()
+}
+
 impl Server for Double {
     fn connect(&self) -> Pending<Arc<dyn Connection>> {
         self.reply(false, |server| {
@@ -127,7 +155,8 @@ impl Connection for Double {
         self.reads.fetch_add(1, Ordering::Relaxed);
         self.reply(false, move |server| {
             let values = server.values.lock();
-            names.iter().map(|name| values.get(name).cloned()).collect()
+            let read = |name: &Name| values.get(name).map(|value| cut(name, value));
+            names.iter().map(read).collect()
         })
     }
 
@@ -135,7 +164,8 @@ impl Connection for Double {
         self.reply(true, move |server| {
             let mut values = server.values.lock();
             let written = writes.into_iter().map(|write| {
-                let value = values.get(&write.name).cloned();
+                let value = values.get(&write.name);
+                let value = value.map(|value| cut(&write.name, value));
                 if value != write.read {
                     return Written::Other(value);
                 }

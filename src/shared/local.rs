@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use super::acts::{Act, Cursor, Journal};
+use super::acts::{Act, Journal, Step};
 use super::record::{Key, Record};
 use crate::policy::{Added, Params};
 use crate::types::Timestamp;
@@ -44,8 +44,9 @@ pub trait Local: Send + Sync {
     /// The time until which all records were published.
     fn sent_until(&self) -> Timestamp;
 
-    /// Notes the time until which all records were published.
-    fn set_sent_until(&self, time: Timestamp) -> Change;
+    /// Notes the time until which all records were published, if it has been `from` until now: otherwise the database has
+    /// been replaced by a backup.
+    fn set_sent_until(&self, from: Timestamp, to: Timestamp) -> Change;
 }
 
 /// What the background task does for the administrators of other hosts.
@@ -56,8 +57,9 @@ pub trait Administration: Send + Sync {
     /// The entries that administrators have added.
     fn entries(&self) -> Vec<Added>;
 
-    /// Carries out an act, and notes its place in the log.
-    fn carry_out(&self, act: Option<Act>, done: Option<Cursor>) -> Change;
+    /// Carries out an act, and notes that step in the log; fails if the last one did not end where this one begins, because
+    /// the database has been replaced by a backup.
+    fn carry_out(&self, act: Option<Act>, step: Option<Step>) -> Change;
 
     /// Notes that an act of this host is in the log.
     fn appended(&self, act: Act) -> Change;

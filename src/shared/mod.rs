@@ -33,9 +33,10 @@ mod act_log;
 mod acts;
 #[cfg(test)]
 pub(crate) mod double;
+#[cfg(test)]
+mod host_double;
 mod link;
 mod local;
-
 mod pass;
 mod publish;
 mod queue;
@@ -44,6 +45,7 @@ mod redis;
 mod seal;
 mod server;
 mod site;
+mod status;
 mod task;
 mod work;
 
@@ -52,18 +54,18 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use tokio::runtime;
 
 pub use self::redis::{Place, Redis};
-pub use acts::{Act, Cursor, Journal, MOST_ACTS, What};
+pub use acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
 pub use link::{DEADLINE, MOST_ASKED};
 pub use local::{Administration, Change, Local, LocalState};
 pub use queue::MOST_QUEUED;
 pub use record::{Key, Record};
 pub use seal::{KEY_LENGTH, Name};
 pub use server::{Connection, Pending, Server, ServerError, Write, Written};
+pub use status::{HostState, Status};
 
 use crate::policy::{Case, Changes, Host, Params, SharedRecords, StoredRecords, Triplet};
 use crate::types::sync::{Mutex, RwLock};
@@ -75,9 +77,6 @@ use record::Stored;
 use seal::{Kind, Opened, Seal};
 use site::{KnownHost, Site, read_hosts};
 use task::Work;
-
-/// Time without a sign of a host after which it is away.
-const AWAY: Span = Span::from_seconds(180);
 
 /// Seconds of a day.
 const DAY: u64 = 86_400;
@@ -105,6 +104,16 @@ pub(crate) struct Inner {
     has_acts: AtomicBool,
     /// Whether a pass over the records is to begin.
     wants_pass: AtomicBool,
+    /// Whether one that has begun is to begin anew.
+    restarts_pass: AtomicBool,
+    /// How often the database was replaced by a backup.
+    restarts: AtomicU64,
+    /// The random number of this process, and whether the server has it.
+    process: u64,
+    has_written_name: AtomicBool,
+    /// Acts of this host that there was no room for, and acts of the log that cannot be read.
+    acts_lost: AtomicU64,
+    acts_skipped: AtomicU64,
     /// The deletions of records.
     forgotten: RwLock<Vec<Act>>,
     params: Params,
@@ -120,42 +129,6 @@ pub(crate) struct Inner {
     learned: AtomicU64,
     /// Whether a forged value was logged.
     has_logged: AtomicBool,
-}
-
-/// What the hosts have to do with each other, for administrators.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// Why records are not shared, or not published.
-    pub failure: Option<String>,
-    /// Keys that wait to be published.
-    pub queued: usize,
-    /// Keys that there was no room for, since the start.
-    pub dropped: u64,
-    /// The mean duration of the last requests to the server.
-    pub latency: Duration,
-    /// By how much the clock differs from the server's.
-    pub apart: Span,
-    /// How often the records of the other hosts were asked for, since the start.
-    pub asked: u64,
-    /// How often they were there in time.
-    pub answered: u64,
-    /// Records published since the start.
-    pub published: u64,
-    /// The other hosts, and whether they keep up.
-    pub hosts: Vec<(String, HostState)>,
-    /// Records that have become better by those of other hosts while they were published.
-    pub learned: u64,
-}
-
-/// Whether another host of the site keeps up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HostState {
-    /// It does.
-    Ok,
-    /// It has not carried out all acts of administrators yet.
-    Behind,
-    /// It has not been there for some minutes.
-    Away,
 }
 
 /// What a host is to the others.
@@ -187,6 +160,12 @@ impl Shared {
             has_caught_up: AtomicBool::new(false),
             has_acts: AtomicBool::new(false),
             wants_pass: AtomicBool::new(false),
+            restarts_pass: AtomicBool::new(false),
+            restarts: AtomicU64::new(0),
+            process: random(),
+            has_written_name: AtomicBool::new(false),
+            acts_lost: AtomicU64::new(0),
+            acts_skipped: AtomicU64::new(0),
             forgotten: RwLock::default(),
             params: me.params,
             compares_clocks: me.compares_clocks,
@@ -308,31 +287,27 @@ impl Shared {
         self.0.queue.wake.notify_one();
     }
 
+    /// Notes that an act which was done here cannot be appended.
+    pub fn note_lost(&self) {
+        if self.0.acts_lost.fetch_add(1, Ordering::Relaxed) == 0 {
+            log::warn!(
+                "more than {MOST_ACTS} acts of administrators wait for the shared server, or one is too long for it; other hosts will not carry out all"
+            );
+        }
+    }
+
+    /// Begins anew with what the database has now, which was replaced by a backup.
+    pub fn restart(&self) {
+        self.0.restarts.fetch_add(1, Ordering::Relaxed);
+        self.0.restart_pass();
+        self.0.link.disconnect();
+        self.0.link.lost.notify_one();
+    }
+
     /// The name of a host.
     #[must_use]
     pub fn host(&self, host: Host) -> Arc<str> {
         self.0.host(host)
-    }
-
-    /// What administrators see.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let shared = &self.0;
-        Status {
-            failure: shared.link.failure(),
-            queued: {
-                let in_flight = shared.in_flight.load(Ordering::Relaxed);
-                shared.queue.len().saturating_add(in_flight)
-            },
-            dropped: shared.queue.dropped(),
-            latency: shared.link.latency(),
-            apart: Span::from_seconds(shared.apart.load(Ordering::Relaxed)),
-            asked: shared.asked.load(Ordering::Relaxed),
-            answered: shared.answered.load(Ordering::Relaxed),
-            published: shared.published.load(Ordering::Relaxed),
-            hosts: shared.host_states(),
-            learned: shared.learned.load(Ordering::Relaxed),
-        }
     }
 }
 
@@ -441,6 +416,22 @@ impl Inner {
         self.wants_pass.load(Ordering::Relaxed) || known != dropped
     }
 
+    /// How often the database was replaced by a backup.
+    fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Has a pass over the records begun anew.
+    fn restart_pass(&self) {
+        self.restarts_pass.store(true, Ordering::Relaxed);
+        self.wants_pass.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether that is to be done, once.
+    fn restarts_pass(&self) -> bool {
+        self.restarts_pass.swap(false, Ordering::Relaxed)
+    }
+
     /// Remembers a deletion of records.
     fn note_forgotten(&self, act: &Act) {
         if let What::Forget(_) = act.what {
@@ -451,32 +442,6 @@ impl Inner {
                 forgotten.push(act.clone());
             }
         }
-    }
-
-    /// The other hosts.
-    fn host_states(&self) -> Vec<(String, HostState)> {
-        let head = *self.head.lock();
-        let hosts = self.hosts.read();
-        let latest = hosts
-            .values()
-            .map(|known| known.seen)
-            .max()
-            .unwrap_or_default();
-        let others = hosts.values().filter(|known| known.host != self.me);
-        let mut states: Vec<(String, HostState)> = others
-            .map(|known| {
-                let state = if latest.since(known.seen) > AWAY {
-                    HostState::Away
-                } else if known.done != head {
-                    HostState::Behind
-                } else {
-                    HostState::Ok
-                };
-                (known.name.clone(), state)
-            })
-            .collect();
-        states.sort_by(|one, other| one.0.cmp(&other.0));
-        states
     }
 
     fn set_apart(&self, apart: Span) {
@@ -493,6 +458,15 @@ impl Inner {
             self.queue.add(published.left);
         }
     }
+}
+
+/// A random number, which is not 0.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        log::warn!("no random numbers: {error}");
+    }
+    u64::from_be_bytes(bytes).max(1)
 }
 
 /// The keys of a case's records.

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::local::LocalState;
 use super::server::{Connection, ServerError};
-use super::task::Work;
+use super::task::{IDLE, Work};
 use crate::types::Timestamp;
 
-/// Records that are published in a second.
+/// Records of a step; there is one in [`IDLE`] at most.
 const MOST_RECORDS: usize = 500;
 
-/// A pass over the records that were seen since `since`.
+/// A pass over the records that were seen since `since`. It outlives a connection: it goes on where it was.
 #[derive(Debug)]
 pub(super) struct Pass {
     began: Timestamp,
@@ -20,6 +22,8 @@ pub(super) struct Pass {
     after: Vec<u8>,
     /// How many keys there had been no room for when it began.
     dropped: u64,
+    /// When the last step was.
+    stepped: Option<Instant>,
 }
 
 impl Work {
@@ -31,34 +35,107 @@ impl Work {
             since: self.local.sent_until(),
             after: Vec::new(),
             dropped: self.shared.queue.dropped(),
+            stepped: None,
         }
     }
 
-    /// One step of a pass; ends it with the last one.
+    /// One step of a pass, if it is time for one. The last one ends it if all that was queued is sent, too: what is left
+    /// is lost when the daemon ends, and is to be found by the next pass.
     pub(super) async fn step(
         &self,
         connection: &Arc<dyn Connection>,
         pass: &mut Option<Pass>,
-        state: LocalState,
+        (state, is_all_sent): (LocalState, bool),
     ) -> Result<(), ServerError> {
         let Some(running) = pass else {
             return Ok(());
         };
-        let page = self.local.page(&running.after, running.since, MOST_RECORDS);
-        let Some((keys, next)) = page else {
+        let is_early = |stepped: Instant| stepped.elapsed() < IDLE;
+        if running.stepped.is_some_and(is_early) {
+            return Ok(());
+        }
+        running.stepped = Some(Instant::now());
+        // It may have to look at all records, and requests must not wait for that.
+        let (local, after) = (Arc::clone(&self.local), running.after.clone());
+        let since = running.since;
+        let reading = tokio::task::spawn_blocking(move || local.page(&after, since, MOST_RECORDS));
+        let Ok(Some((keys, next))) = reading.await else {
             return Ok(());
         };
-        if let Some(error) = self.publish_keys(connection, keys, state).await {
-            return Err(error);
-        }
+        let is_page_sent = self.publish_keys(connection, keys, state).await?;
         if let Some(next) = next {
             running.after = next;
             return Ok(());
         }
-        if self.local.set_sent_until(running.began).await {
-            let is_complete = running.dropped == self.shared.queue.dropped();
-            *pass = (!is_complete).then(|| self.begin_pass(state));
+        if running.dropped != self.shared.queue.dropped() {
+            *pass = Some(self.begin_pass(state));
+        } else if is_page_sent && is_all_sent {
+            let noted = self.local.set_sent_until(running.since, running.began);
+            if noted.await {
+                *pass = None;
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::double::Double;
+    use super::super::host_double::{HostDouble, NOW, client};
+    use super::super::local::Local;
+    use super::super::queue::MOST_QUEUED;
+    use super::*;
+
+    /// A host with records, its task, and a connection.
+    fn host(records: u32) -> (HostDouble, Work, Arc<dyn Connection>, LocalState) {
+        let host = HostDouble::new("mx1.example", &Double::default());
+        *host.state.records.lock() = (0..records).map(client).collect();
+        let (work, connection) = (host.work(), Arc::new(host.network.clone()));
+        let state = host.state.state().unwrap();
+        (host, work, connection, state)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_sent_in_an_interval_however_often_the_task_is_woken() {
+        let (host, work, connection, state) = host(1200);
+        let mut pass = Some(work.begin_pass(state));
+        for want in [500, 1000, 1200] {
+            for _ in 0..3 {
+                let stepping = work.step(&connection, &mut pass, (state, true));
+                stepping.await.unwrap();
+                assert_eq!(host.shared.status().published, want);
+            }
+            tokio::time::advance(IDLE).await;
+        }
+        assert!(pass.is_none());
+        assert_eq!(host.state.noted(), NOW);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_is_over_when_all_is_sent_and_nothing_was_left_out() {
+        let (host, work, connection, state) = host(3);
+        let mut pass = Some(work.begin_pass(state));
+        let keys = (0..=MOST_QUEUED).map(|n| client(u32::try_from(n).unwrap()).0);
+        let steps: [(&str, &dyn Fn(), bool, bool); 4] = [
+            ("the queue is not sent", &|| (), false, false),
+            (
+                "a key was left out",
+                &|| host.shared.0.queue.add(keys.clone()),
+                true,
+                false,
+            ),
+            ("the queue is not sent again", &|| (), false, false),
+            ("all is sent", &|| (), true, true),
+        ];
+        for (what, happens, is_all_sent, is_over) in steps {
+            happens();
+            let stepping = work.step(&connection, &mut pass, (state, is_all_sent));
+            stepping.await.unwrap();
+            assert_eq!(pass.is_none(), is_over, "{what}");
+            let noted = if is_over { NOW } else { Timestamp::default() };
+            assert_eq!(host.state.noted(), noted, "{what}");
+            tokio::time::advance(IDLE).await;
+        }
     }
 }

@@ -1,36 +1,40 @@
 //! Redis and Valkey.
 //!
-//! The only commands are `MGET`, `TIME` and one script that compares and sets; a user needs no others (see
+//! The only commands are `GETRANGE`, `TIME` and one script that compares and sets; a user needs no others (see
 //! stargrey-shared(7)). There is one connection, which is pipelined: a pool of them was three times as slow.
+//!
+//! No more is read of a value than a host of the site can have written, so that whoever can write to the server cannot
+//! use up the memory of the hosts.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, Script, ServerErrorKind,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
+    RedisConnectionInfo, RedisError, RedisResult, Script, ServerErrorKind,
 };
 
 use super::seal::Name;
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
 use crate::types::Timestamp;
 
-/// Compares each value with the one that was read, and sets or deletes it, or returns the other one. An empty text
-/// stands for no value.
+/// Compares each value, as far as it is read, with the one that was read, and sets or deletes it, or returns the other
+/// one. An empty text stands for no value.
 const SCRIPT: &str = "\
 local out = {}
 for i, name in ipairs(KEYS) do
-  local value = redis.pcall('GET', name)
+  local value = redis.pcall('GETRANGE', name, 0, ARGV[4 * i])
   if type(value) ~= 'string' then value = '' end
-  if value ~= ARGV[3 * i - 2] then
+  if value ~= ARGV[4 * i - 3] then
     out[i] = value
-  elseif ARGV[3 * i - 1] == '' then
+  elseif ARGV[4 * i - 2] == '' then
     redis.call('DEL', name)
     out[i] = false
   else
-    redis.call('SET', name, ARGV[3 * i - 1], 'PX', ARGV[3 * i])
+    redis.call('SET', name, ARGV[4 * i - 2], 'PX', ARGV[4 * i - 1])
     out[i] = false
   end
 end
@@ -45,6 +49,16 @@ pub enum Place {
     Tcp(String, u16),
     /// A unix socket.
     Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// A server of Redis or Valkey.
@@ -103,16 +117,12 @@ impl Server for Redis {
     }
 
     fn address(&self) -> String {
-        match &self.place {
-            Place::Tcp(host, port) if host.contains(':') => format!("[{host}]:{port}"),
-            Place::Tcp(host, port) => format!("{host}:{port}"),
-            Place::Unix(path) => path.display().to_string(),
-        }
+        self.place.to_string()
     }
 }
 
-impl std::fmt::Debug for Redis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
             .field("place", &self.place)
             .finish_non_exhaustive()
@@ -125,11 +135,22 @@ impl Connection for Multiplexed {
     fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
         let mut connection = self.0.clone();
         Box::pin(async move {
-            let mut command = redis::cmd("MGET");
+            let mut commands = Pipeline::with_capacity(names.len());
             for name in &names {
-                command.arg(name.as_bytes());
+                let command = commands.cmd("GETRANGE").arg(name.as_bytes());
+                command.arg(0).arg(name.longest());
             }
-            Ok(command.query_async(&mut connection).await?)
+            let values: Vec<RedisResult<Vec<u8>>> = commands
+                .ignore_errors()
+                .query_async(&mut connection)
+                .await?;
+            let read = |value: RedisResult<Vec<u8>>| match value {
+                Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
+                // A list or a hash, which the script replaces.
+                Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+                Err(error) => Err(error.into()),
+            };
+            values.into_iter().map(read).collect()
         })
     }
 
@@ -142,7 +163,8 @@ impl Connection for Multiplexed {
                 call.key(write.name.as_bytes())
                     .arg(write.read.as_deref().unwrap_or_default())
                     .arg(write.value.as_deref().unwrap_or_default())
-                    .arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
+                    .arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
+                    .arg(write.name.longest());
             }
             let others: Vec<Option<Vec<u8>>> = call.invoke_async(&mut connection).await?;
             let written = |other: Option<Vec<u8>>| match other {

@@ -7,6 +7,9 @@
 //! value = version:1 body mac:16           ; %x01; a keyed hash of key, version and body
 //! ```
 //!
+//! All versions have version and MAC in these places, so that it can be checked whether a host of the site has written a
+//! value of a later version.
+//!
 //! Both hashes are BLAKE3, with keys derived from the site's secret. So a dump of the server has no address in it, two
 //! sites may use one server, and whoever can write to the server, but does not know the secret, can delete records and
 //! do no more. A value without a right hash counts as absent. A value of another version is neither used nor
@@ -24,13 +27,23 @@ const VERSION: u8 = 1;
 
 /// The key of a value on the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name([u8; NAME]);
+pub struct Name {
+    bytes: [u8; NAME],
+    longest: u32,
+}
 
 impl Name {
     /// Its bytes.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// The length of the longest value that a host of the site writes there, in bytes. No more than one byte more is read,
+    /// so a longer value is a forged one, whatever its length.
+    #[must_use]
+    pub const fn longest(&self) -> u32 {
+        self.longest
     }
 }
 
@@ -49,6 +62,18 @@ pub(super) enum Kind {
     Head = 5,
     /// An act, by its place in the log.
     Act = 6,
+}
+
+impl Kind {
+    /// The length of the longest value, in bytes, with room for what later versions add.
+    const fn longest(self) -> u32 {
+        match self {
+            Self::Triplet | Self::Client | Self::Head => 256,
+            Self::Site => 4096,
+            Self::Hosts => 65_536,
+            Self::Act => 65_536 + 64,
+        }
+    }
 }
 
 /// A value of the server, or of another program.
@@ -85,13 +110,21 @@ impl Seal {
         let mut hasher = blake3::Hasher::new_keyed(&self.names);
         hasher.update(&[kind as u8]).update(what);
         hasher.finalize_xof().fill(hash);
-        Name(name)
+        Name {
+            bytes: name,
+            longest: kind.longest(),
+        }
     }
 
     /// The value with this body.
     pub(super) fn close(&self, name: &Name, body: &[u8]) -> Vec<u8> {
+        self.close_as(VERSION, name, body)
+    }
+
+    /// The value with this body as a host writes it whose values have another version.
+    pub(super) fn close_as(&self, version: u8, name: &Name, body: &[u8]) -> Vec<u8> {
         let mut value = Vec::with_capacity(body.len().saturating_add(1 + HASH));
-        value.push(VERSION);
+        value.push(version);
         value.extend_from_slice(body);
         let mac = self.mac(name, &value);
         value.extend_from_slice(&mac);
@@ -100,16 +133,14 @@ impl Seal {
 
     /// The body of a value.
     pub(super) fn open<'v>(&self, name: &Name, value: &'v [u8]) -> Opened<'v> {
-        if value.first().is_none_or(|version| *version != VERSION) {
-            return Opened::Unknown;
-        }
         let Some((signed, mac)) = value.split_last_chunk::<HASH>() else {
             return Opened::Forged;
         };
         // Compares in constant time.
         let wanted = blake3::Hash::from_bytes(padded(self.mac(name, signed)));
         match (blake3::Hash::from_bytes(padded(*mac)) == wanted, signed) {
-            (true, [_, body @ ..]) => Opened::Body(body),
+            (true, [VERSION, body @ ..]) => Opened::Body(body),
+            (true, [_, ..]) => Opened::Unknown,
             (false, _) | (true, []) => Opened::Forged,
         }
     }
@@ -117,7 +148,7 @@ impl Seal {
     fn mac(&self, name: &Name, signed: &[u8]) -> [u8; HASH] {
         let mut mac = [0; HASH];
         let mut hasher = blake3::Hasher::new_keyed(&self.macs);
-        hasher.update(&name.0).update(signed);
+        hasher.update(&name.bytes).update(signed);
         hasher.finalize_xof().fill(&mut mac);
         mac
     }
@@ -148,6 +179,8 @@ mod tests {
         assert_eq!(ours.open(&name, &value), Opened::Body(b"body"));
         let empty = ours.close(&name, b"");
         assert_eq!(ours.open(&name, &empty), Opened::Body(b""));
+        let changed = [&value[..2], b"x", &value[3..]].concat();
+        let relabelled = [&[2], &value[1..]].concat();
         let forged = [
             ("another site", theirs.open(&name, &value)),
             ("another key", {
@@ -156,22 +189,16 @@ mod tests {
             }),
             ("cut off", ours.open(&name, &value[..value.len() - 1])),
             ("too short", ours.open(&name, &value[..5])),
-            ("changed", {
-                let mut changed = value.clone();
-                changed[2] ^= 1;
-                if ours.open(&name, &changed) == Opened::Forged {
-                    Opened::Forged
-                } else {
-                    Opened::Unknown
-                }
-            }),
+            ("changed", ours.open(&name, &changed)),
+            ("as of a later version", ours.open(&name, &relabelled)),
+            ("empty", ours.open(&name, b"")),
         ];
         for (what, opened) in forged {
             assert_eq!(opened, Opened::Forged, "{what}");
         }
-        let later = [&[2], &value[1..]].concat();
+        let later = ours.close_as(2, &name, b"body");
         assert_eq!(ours.open(&name, &later), Opened::Unknown);
-        assert_eq!(ours.open(&name, b""), Opened::Unknown);
+        assert_eq!(theirs.open(&name, &later), Opened::Forged);
         assert!(name.as_bytes().starts_with(PREFIX));
         assert_ne!(name, theirs.name(Kind::Triplet, b"what"));
     }

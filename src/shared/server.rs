@@ -66,7 +66,7 @@ pub type Pending<T> = Pin<Box<dyn Future<Output = Result<T, ServerError>> + Send
 pub struct Write {
     /// The key.
     pub name: Name,
-    /// The value that was read; `None` if there was none.
+    /// The value that was read, as far as it was; `None` if there was none.
     pub read: Option<Vec<u8>>,
     /// The new value; `None` deletes it.
     pub value: Option<Vec<u8>>,
@@ -94,7 +94,7 @@ pub trait Server: Send + Sync {
 
 /// A connection, which serves any number of tasks at once.
 pub trait Connection: Send + Sync {
-    /// The values of these keys.
+    /// The values of these keys. Of one that is longer than [`Name::longest`] there is one byte more than that.
     fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>>;
 
     /// Writes these, all in one step, and yields the result of each.

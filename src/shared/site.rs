@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! site  = host:4 *( option "=" value LF )       ; the options of the host that wrote it
-//! hosts = *( host:4 seen:8 done:16 length:1 name )   ; done: the last act that the host has carried out
+//! hosts = *( host:4 process:8 seen:8 done:16 length:1 name )
+//!                     ; a random number of the process; the last act that the host has carried out
 //! ```
 //!
 //! Records of hosts that mask networks differently, or count clients differently, would never meet. The site is written
@@ -78,6 +79,8 @@ impl Site {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct KnownHost {
     pub(super) host: Host,
+    /// The number of its process, by which two hosts with one name are found out.
+    pub(super) process: u64,
     /// When it was last there, by its clock.
     pub(super) seen: Timestamp,
     /// The last act that it has carried out.
@@ -105,12 +108,14 @@ pub(super) fn read_hosts(mut body: &[u8]) -> Vec<KnownHost> {
 
 fn read_host(body: &[u8]) -> Option<(KnownHost, &[u8])> {
     let (host, rest) = body.split_first_chunk()?;
+    let (process, rest) = rest.split_first_chunk()?;
     let (seen, rest) = rest.split_first_chunk()?;
     let (done, rest) = Cursor::read(rest)?;
     let (length, rest) = rest.split_first()?;
     let (name, rest) = rest.split_at_checked(usize::from(*length))?;
     let known = KnownHost {
         host: Host(u32::from_be_bytes(*host)),
+        process: u64::from_be_bytes(*process),
         seen: Timestamp::from_seconds(u64::from_be_bytes(*seen)),
         done,
         name: String::from_utf8_lossy(name).into_owned(),
@@ -131,6 +136,7 @@ pub(super) fn hosts_with(mut hosts: Vec<KnownHost>, me: KnownHost) -> Vec<u8> {
         let name = known.name.as_bytes();
         let name = name.get(..name.len().min(LONGEST_NAME)).unwrap_or_default();
         body.extend_from_slice(&known.host.0.to_be_bytes());
+        body.extend_from_slice(&known.process.to_be_bytes());
         body.extend_from_slice(&known.seen.seconds().to_be_bytes());
         body.extend_from_slice(&known.done.encode());
         body.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
@@ -163,6 +169,7 @@ mod tests {
     fn hosts_come_back_but_for_those_that_were_not_there_for_long() {
         let known = |name: &str, seen: u64| KnownHost {
             host: Host::of(name),
+            process: 77,
             seen: Timestamp::from_seconds(seen),
             done: Cursor {
                 epoch: 1,

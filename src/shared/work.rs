@@ -15,11 +15,9 @@ use super::record::Key;
 use super::seal::{Kind, Name};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, KnownHost, SITE_LIFETIME, hosts_with, read_hosts};
-use super::task::{Work, within};
+use super::status::AWAY;
+use super::task::{IDLE, Work, within};
 use crate::types::{Span, Timestamp};
-
-/// Time between two rounds while nothing is to be published.
-const IDLE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1000 });
 
 /// How long keys are gathered before they are published.
 const GATHERING: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
@@ -40,8 +38,14 @@ const NOTE: Span = Span::from_seconds(60);
 /// Exchanges under way at the same time.
 const MOST_BATCHES: usize = 8;
 
+/// Rounds in a row that may leave acts of administrators undone before that is a failure.
+const MOST_UNDONE: u32 = 5;
+
 /// Difference to the server's clock that is logged.
 const WARN_APART: Span = Span::from_seconds(30);
+
+/// What is wrong while the log of acts is not carried out.
+const UNDONE: &str = "what administrators did at other hosts cannot be carried out here now, so nothing is published";
 
 /// Why records are not shared.
 #[derive(Debug, thiserror::Error)]
@@ -59,16 +63,19 @@ enum Unfit {
         theirs: String,
         host: Arc<str>,
     },
+    #[error("another host has the name {0}, too; give each its own with --hostname")]
+    SameName(Arc<str>),
 }
 
 impl Work {
     /// Works until the daemon ends.
     pub(super) async fn run(self) {
         let mut retry = RETRY.0;
+        let mut pass = None;
         while let Some(state) = self.local.state() {
             let begun = Instant::now();
             let connected = match within(self.server.connect()).await {
-                Ok(connection) => self.serve(connection, state).await,
+                Ok(connection) => self.serve(connection, &mut pass, state).await,
                 Err(error) => Err(error.into()),
             };
             self.shared.link.disconnect();
@@ -88,18 +95,20 @@ impl Work {
         }
     }
 
-    /// Checks a connection and uses it while it works. Yields nothing if the daemon ends.
+    /// Checks a connection and uses it while it works. Requests ask for records only when this host has carried out what
+    /// administrators did while it was away. Yields nothing if the daemon ends.
     async fn serve(
         &self,
         connection: Arc<dyn Connection>,
+        pass: &mut Option<Pass>,
         state: LocalState,
     ) -> Result<Option<()>, Unfit> {
         let link = &self.shared.link;
         self.check(connection.as_ref(), state).await?;
-        link.connected(Arc::clone(&connection));
         let mut checked = Instant::now();
+        let restarts = self.shared.restarts();
         let mut reader = LogReader::default();
-        let mut pass = None;
+        let (mut is_serving, mut undone) = (false, 0_u32);
         self.shared.has_acts.store(true, Ordering::Relaxed);
         self.shared.wants_pass.store(true, Ordering::Relaxed);
         loop {
@@ -110,82 +119,106 @@ impl Work {
                 self.check(connection.as_ref(), state).await?;
                 checked = Instant::now();
             }
-            let published = self.round(&connection, &mut reader, &mut pass, state).await;
-            if let Err(error) = &published {
-                link.failed(&connection, error);
-            }
-            let is_clean = published.is_ok();
-            let current = link.connection();
-            if current.is_none_or(|current| !Arc::ptr_eq(&current, &connection)) {
+            let kept = self.round(&connection, &mut reader, pass, state).await;
+            if self.shared.restarts() != restarts {
                 return Ok(Some(()));
             }
-            if is_clean {
-                link.works();
+            if reader.has_caught_up && !is_serving {
+                link.connected(Arc::clone(&connection));
+                is_serving = true;
+            }
+            match &kept {
+                Err(error) if !is_serving => return Err(error.clone().into()),
+                Err(error) => link.failed(&connection, error),
+                Ok(_) => {}
+            }
+            let current = link.connection();
+            let is_current = |current: Arc<_>| Arc::ptr_eq(&current, &connection);
+            if is_serving && !current.is_some_and(is_current) {
+                return Ok(Some(()));
+            }
+            let is_up_to_date = matches!(kept, Ok(true));
+            match kept {
+                Ok(true) => {
+                    link.works();
+                    undone = 0;
+                }
+                Ok(false) => undone = undone.saturating_add(1),
+                Err(_) => {}
+            }
+            if undone >= MOST_UNDONE {
+                link.unavailable(UNDONE);
             }
             tokio::select! {
                 () = sleep(IDLE) => {}
                 () = link.lost.notified() => {}
-                () = self.shared.queue.wake.notified(), if is_clean => sleep(GATHERING).await,
+                () = self.shared.queue.wake.notified(), if is_up_to_date => sleep(GATHERING).await,
             }
         }
     }
 
-    /// The log first: a host that was away must not publish what has been forgotten meanwhile.
+    /// The log first: a host that was away must not publish what has been forgotten meanwhile. Yields whether the log is
+    /// carried out.
     async fn round(
         &self,
         connection: &Arc<dyn Connection>,
         reader: &mut LogReader,
         pass: &mut Option<Pass>,
         state: LocalState,
-    ) -> Result<(), ServerError> {
-        let is_up_to_date = self.keep_log(connection.as_ref(), reader, state).await?;
-        if !is_up_to_date || !state.may_publish {
-            return Ok(());
+    ) -> Result<bool, ServerError> {
+        if !self.keep_log(connection.as_ref(), reader, state).await? {
+            return Ok(false);
+        }
+        if !state.may_publish {
+            return Ok(true);
+        }
+        if self.shared.restarts_pass() {
+            *pass = None;
         }
         let dropped = self.shared.queue.dropped();
-        self.publish_queued(connection, state).await?;
+        let is_all_sent = self.publish_queued(connection, state).await?;
         if self.shared.is_pass_wanted(dropped) && pass.is_none() {
             *pass = Some(self.begin_pass(state));
         }
-        self.step(connection, pass, state).await?;
-        if pass.is_none() {
+        self.step(connection, pass, (state, is_all_sent)).await?;
+        if pass.is_none() && is_all_sent {
             self.note_sent(state).await;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Notes from time to time that all was sent.
     async fn note_sent(&self, state: LocalState) {
         let noted = self.local.sent_until();
-        if state.now.since(noted) >= NOTE && self.shared.queue.len() == 0 {
-            // A change that is made meanwhile is in the queue, but may be older by its clock.
-            self.local
-                .set_sent_until(state.now.before(WARN_APART))
-                .await;
+        if state.now.since(noted) >= NOTE {
+            // A change that was made meanwhile is in the queue, but may be older by its clock.
+            let until = state.now.before(WARN_APART);
+            self.local.set_sent_until(noted, until).await;
         }
     }
 
-    /// Publishes all that is queued. What is not published stays in the queue.
+    /// Publishes all that is queued; yields whether that is so of each. What is not published stays in the queue.
     async fn publish_queued(
         &self,
         connection: &Arc<dyn Connection>,
         state: LocalState,
-    ) -> Result<(), ServerError> {
+    ) -> Result<bool, ServerError> {
         let in_flight = &self.shared.in_flight;
         let keys = (self.shared.queue).take(|keys| in_flight.store(keys, Ordering::Relaxed));
-        let failure = self.publish_keys(connection, keys, state).await;
+        let published = self.publish_keys(connection, keys, state).await;
         in_flight.store(0, Ordering::Relaxed);
-        failure.map_or(Ok(()), Err)
+        published
     }
 
-    /// Publishes the records of these keys; yields the failure. What is not published is queued.
+    /// Publishes the records of these keys; yields whether that is so of each. What is not published is queued.
     pub(super) async fn publish_keys(
         &self,
         connection: &Arc<dyn Connection>,
         mut keys: Vec<Key>,
         state: LocalState,
-    ) -> Option<ServerError> {
+    ) -> Result<bool, ServerError> {
         let mut failure = None;
+        let mut is_all_sent = true;
         while !keys.is_empty() && failure.is_none() {
             let mut batches = JoinSet::new();
             for _ in 0..MOST_BATCHES {
@@ -204,19 +237,25 @@ impl Work {
             }
             while let Some(done) = batches.join_next().await {
                 match done {
-                    Ok(Ok(published)) => self.shared.note_published(published),
+                    Ok(Ok(published)) => {
+                        is_all_sent &= published.left.is_empty();
+                        self.shared.note_published(published);
+                    }
                     Ok(Err((error, kept))) => {
                         keys.extend(kept);
                         failure = Some(error);
                     }
-                    Err(error) => log::error!("a batch of shared records: {error}"),
+                    Err(error) => {
+                        is_all_sent = false;
+                        log::error!("a batch of shared records: {error}");
+                    }
                 }
             }
         }
         if !keys.is_empty() {
             self.shared.queue.add(keys);
         }
-        failure
+        failure.map_or(Ok(is_all_sent), Err)
     }
 
     /// Compares the clock and the options with those of the site.
@@ -241,8 +280,19 @@ impl Work {
                 host: self.shared.host(host),
             });
         }
+        let is_another = |known: &&KnownHost| {
+            known.host == self.shared.me && known.process != self.shared.process
+        };
+        // The process before this one writes no more.
+        if self.shared.has_written_name.load(Ordering::Relaxed)
+            && let Some(other) = known.iter().find(is_another)
+            && state.now.since(other.seen) <= AWAY
+        {
+            return Err(Unfit::SameName(Arc::clone(&self.shared.name)));
+        }
         let me = KnownHost {
             host: self.shared.me,
+            process: self.shared.process,
             seen: state.now,
             done: self.shared.done(),
             name: self.shared.name.to_string(),
@@ -267,6 +317,10 @@ impl Work {
             }
             Err(error) => return Err(error.into()),
         };
+        let is_done = |written: Option<&Written>| written == Some(&Written::Done);
+        if is_done(written.last()) {
+            self.shared.has_written_name.store(true, Ordering::Relaxed);
+        }
         if written.iter().any(|written| *written != Written::Done) {
             log::debug!("another host has written at the same time; the next round repeats it");
             self.shared.check_again();
@@ -293,5 +347,51 @@ impl Work {
             log::warn!("this host's clock is {apart} apart from that of the shared server");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::acts::{Act, What};
+    use super::super::double::Double;
+    use super::super::host_double::{HostDouble, NOW, client};
+    use super::super::record::Key;
+    use super::UNDONE;
+    use crate::policy::{Case, Filter};
+
+    #[tokio::test]
+    async fn no_request_gets_records_before_the_acts_of_administrators_are_carried_out() {
+        let server = Double::default();
+        let [one, two] = ["mx1.example", "mx2.example"].map(|name| HostDouble::new(name, &server));
+        one.state.records.lock().push(client(1));
+        let act = Act {
+            host: one.shared.me(),
+            time: NOW,
+            what: What::Forget(Filter {
+                sender: Some(b"a@b".to_vec()),
+                ..Filter::default()
+            }),
+        };
+        one.state.journal.lock().pending.push(act);
+        one.start();
+        one.wait_for("published", |shared| shared.status().published == 1);
+
+        let (Key::Client(key), _) = client(1) else {
+            panic!("a client has a client's key");
+        };
+        let case = Case::of(Some(key), None);
+        two.state.refuses_acts.store(true, Ordering::Relaxed);
+        two.start();
+        two.wait_for("refused", |shared| {
+            let failure = shared.status().failure;
+            failure.as_deref() == Some(UNDONE)
+        });
+        assert_eq!(two.shared.ask(&case).await, None);
+        two.state.refuses_acts.store(false, Ordering::Relaxed);
+        two.wait_for("works", |shared| shared.status().failure.is_none());
+        let known = two.shared.ask(&case).await.unwrap();
+        assert_eq!(known.client.unwrap().1, one.shared.me());
     }
 }

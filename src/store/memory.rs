@@ -26,11 +26,11 @@ use crate::types::{Prefix, Timestamp};
 /// A store that is lost when the process ends.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
-    tables: Arc<Mutex<Tables>>,
+    pub(super) tables: Arc<Mutex<Tables>>,
 }
 
-#[derive(Debug, Default)]
-struct Tables {
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
     triplets: BTreeMap<TripletKey, Triplet>,
     /// For each other name of a waiting triplet, the key that has the record, and when the record began.
     names: BTreeMap<TripletKey, (TripletKey, Timestamp)>,

@@ -1,10 +1,23 @@
 //! One scenario over every store: the conformance test of the traits.
 
+use std::sync::Arc;
+
 use super::kept_tests::entry;
 use super::lmdb::{Durability, LmdbOpener};
 use super::memory::MemoryStore;
 use super::*;
+use crate::types::sync::Mutex;
 use crate::types::{ClientIp, Span};
+
+impl MemoryStore {
+    /// A backup: a separate store with the same content.
+    pub(crate) fn copy(&self) -> Self {
+        let tables = self.tables.lock().clone();
+        Self {
+            tables: Arc::new(Mutex::new(tables)),
+        }
+    }
+}
 
 fn case(sender: &str) -> Case {
     let client = ClientIp::parse(b"192.0.2.7").unwrap();

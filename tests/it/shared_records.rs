@@ -310,20 +310,56 @@ fn whatever_happens_to_the_server_mail_goes_on_and_is_shared_again_afterwards() 
     shares(&site, &mut number);
 }
 
+/// Gives each host a bus.
+fn with_buses(site: &mut Site) -> Vec<Bus> {
+    let start = |host: &mut Daemon| {
+        let bus = Bus::start(host.path());
+        host.stop();
+        host.start_again();
+        host.log_until(|log| log.lines().any(|line| line.contains(THERE)));
+        bus
+    };
+    site.hosts.iter_mut().map(start).collect()
+}
+
+#[test]
+fn a_backup_that_is_restored_at_one_host_does_not_bring_back_what_was_removed_since() {
+    let mut site = Site::start();
+    let buses = with_buses(&mut site);
+    site.hosts.iter().for_each(is_sharing);
+    let ctl = |host: usize, arguments: &[&str]| {
+        let output = buses[host].ctl(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let is_listed = |host: usize| ctl(host, &["list", "client"]).contains("mx.friend.example");
+    let sender = "ann@sender.example";
+    ctl(0, &["allow", "client", "mx.friend.example"]);
+    wait_for("the entry", || is_listed(1));
+    assert!(site.ask(0, sender).starts_with(GREYLISTED));
+    site.clock.advance(300);
+    assert!(site.ask(0, sender).starts_with("PREPEND"));
+    let backup = site.hosts[0].path().join("backup");
+    let backup = backup.to_str().unwrap();
+    ctl(0, &["backup", backup]);
+    site.clock.advance(1);
+    ctl(0, &["remove", "client", "mx.friend.example"]);
+    ctl(0, &["forget", "--sender", sender]);
+    wait_for("the removal", || !is_listed(1));
+    site.clock.advance(1);
+    ctl(0, &["restore", backup]);
+    wait_for("the removal after the restore", || !is_listed(0));
+    wait_for("the deletion after the restore", || {
+        ctl(0, &["status"]).contains("Triplets: 0 (")
+    });
+    assert!(is_listed(1) == is_listed(0));
+    assert!(site.ask(1, sender).starts_with(GREYLISTED));
+}
+
 #[test]
 fn an_entry_or_a_deletion_at_one_host_is_carried_out_at_the_other_and_survives_a_restart() {
     let mut site = Site::start();
-    let buses: Vec<Bus> = site
-        .hosts
-        .iter()
-        .map(|host| Bus::start(host.path()))
-        .collect();
-    let on_bus = |host: &Daemon| host.log_until(|log| log.lines().any(|line| line.contains(THERE)));
-    for host in &mut site.hosts {
-        host.stop();
-        host.start_again();
-        on_bus(host);
-    }
+    let buses = with_buses(&mut site);
     let ctl = |host: usize, arguments: &[&str]| {
         let output = buses[host].ctl(arguments).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -355,6 +391,63 @@ fn an_entry_or_a_deletion_at_one_host_is_carried_out_at_the_other_and_survives_a
     assert!(state.contains("Shared: ok"), "{state}");
     site.clock.advance(1);
     assert!(site.ask(1, sender).starts_with(GREYLISTED));
+}
+
+#[test]
+fn a_value_that_is_too_long_or_no_text_counts_as_absent_and_is_replaced() {
+    let site = Site::start();
+    let sender = "ann@sender.example";
+    assert!(site.ask(0, sender).starts_with(GREYLISTED));
+    // The key is not text, so the server looks for it: the record of a waiting triplet has 43 bytes.
+    let with_record = |change: &str| {
+        let script = format!(
+            "local count = 0
+             for _, key in ipairs(redis.call('KEYS', '*')) do
+               if redis.call('STRLEN', key) == 43 then count = count + 1; {change} end
+             end
+             return count"
+        );
+        site.redis.cli(&["eval", &script, "0"]).trim().to_owned()
+    };
+    wait_for("the record", || with_record("") == "1");
+    assert_eq!(
+        with_record("redis.call('SETRANGE', key, 200000000, 'x')"),
+        "1"
+    );
+    site.clock.advance(300);
+    let begun = monotonic();
+    assert!(site.ask(1, sender).starts_with(GREYLISTED));
+    assert!(monotonic().saturating_sub(begun) < Duration::from_millis(250));
+    wait_for("the record of the second host", || with_record("") == "1");
+
+    let list = "redis.call('DEL', key); redis.call('RPUSH', key, 'x')";
+    assert_eq!(with_record(list), "1");
+    let other = "bob@sender.example";
+    assert!(site.ask(0, other).starts_with(GREYLISTED), "it goes on");
+    site.clock.advance(300);
+    assert!(site.ask(0, sender).starts_with("PREPEND"));
+    assert!(site.ask(1, sender).starts_with(HEADER));
+    let mut states = site.hosts.iter().map(Daemon::log);
+    assert!(states.all(|log| !log.contains("are not shared with")));
+}
+
+#[test]
+fn a_host_whose_secret_cannot_be_read_decides_alone_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("secret");
+    let host = Daemon::start(&options("unix:/run/stargrey-no-redis", &secret, &[]));
+    host.log_until(|log| {
+        last_state(log).is_some_and(|line| {
+            line.contains("--shared-secret: ") && line.contains("restart stargreyd")
+        })
+    });
+    let mail = rcpt(
+        "mx.sender.example",
+        "203.0.113.7",
+        "a@b.example",
+        "joe@x.example",
+    );
+    assert!(host.ask(&mail).starts_with(GREYLISTED));
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! How `status` shows the sharing of records with other hosts.
 
 use crate::api::{
-    Dict, FromRow, SHARED_ANSWERED, SHARED_APART, SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY,
-    SHARED_HOST_BEHIND, SHARED_HOST_OK, SHARED_LATENCY, SHARED_OFF, SHARED_OK, SHARED_QUEUED,
+    Dict, FromRow, SHARED_ACTS_LOST, SHARED_ACTS_SKIPPED, SHARED_ANSWERED, SHARED_APART,
+    SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK,
+    SHARED_LATENCY, SHARED_OFF, SHARED_OK, SHARED_QUEUED,
 };
 use crate::ctl::render::{Cell, Style, span};
 use crate::types::{Span, counted};
+
+/// What is counted, once and several times.
+const RECORDS: (&str, &str) = ("record", "records");
+const ACTS: (&str, &str) = ("act of an administrator", "acts of administrators");
 
 /// Whether records are shared with the other hosts of the site, if they ought to be.
 pub(super) fn is_ok(properties: &Dict) -> bool {
@@ -35,12 +40,22 @@ pub(super) fn shown(properties: &Dict) -> Option<Cell> {
         ));
     }
     let others = [
-        (figure(SHARED_QUEUED), "to publish"),
-        (figure(SHARED_DROPPED), "left out for lack of room"),
+        (figure(SHARED_QUEUED), RECORDS, "to publish"),
+        (figure(SHARED_DROPPED), RECORDS, "left out for lack of room"),
+        (
+            figure(SHARED_ACTS_LOST),
+            ACTS,
+            "lost for lack of room: repeat them at the other hosts",
+        ),
+        (
+            figure(SHARED_ACTS_SKIPPED),
+            ACTS,
+            "of other hosts not understood",
+        ),
     ];
-    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    let others = others.into_iter().filter(|(count, ..)| *count > 0);
     parts.extend(
-        others.map(|(count, what)| format!("{} {what}", counted(count, "record", "records"))),
+        others.map(|(count, (one, many), what)| format!("{} {what}", counted(count, one, many))),
     );
     let hosts = properties.words("SharedHosts").unwrap_or_default();
     let mut others: Vec<String> = hosts

@@ -15,19 +15,22 @@ use crate::shared::{HostState, Me, Status};
 use crate::store::memory::MemoryStore;
 use crate::types::Span;
 
+/// The secret of the site.
+pub(super) const SECRET: [u8; 32] = [7; 32];
+
 /// How long a status may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A host of the site.
-struct Host {
-    gate: Gate,
-    control: Control,
-    network: Double,
-    clock: Arc<ManualClock>,
+pub(super) struct Host {
+    pub(super) gate: Gate,
+    pub(super) control: Control,
+    pub(super) network: Double,
+    pub(super) clock: Arc<ManualClock>,
 }
 
 impl Host {
-    fn new(name: &str, server: &Double, change: impl FnOnce(&mut Params)) -> Self {
+    pub(super) fn new(name: &str, server: &Double, change: impl FnOnce(&mut Params)) -> Self {
         Self::with_clock(name, server, change, false)
     }
 
@@ -41,7 +44,7 @@ impl Host {
     }
 
     /// A host with these records.
-    fn on(
+    pub(super) fn on(
         store: &MemoryStore,
         name: &str,
         server: &Double,
@@ -62,7 +65,7 @@ impl Host {
             params,
             compares_clocks,
         };
-        let shared = Shared::new(&[7; 32], me, &network);
+        let shared = Shared::new(&SECRET, me, &network);
         let control = Control::new(internals);
         control.share(shared, Box::new(network.clone())).unwrap();
         Self {
@@ -73,12 +76,12 @@ impl Host {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         self.gate.shared_status().unwrap()
     }
 
     /// Waits until the status is as wanted.
-    fn wait_for(&self, what: &str, is_right: impl Fn(&Status) -> bool) {
+    pub(super) fn wait_for(&self, what: &str, is_right: impl Fn(&Status) -> bool) {
         let begun = Instant::now();
         while !is_right(&self.status()) {
             let left = PATIENCE.saturating_sub(begun.elapsed());
@@ -88,12 +91,12 @@ impl Host {
     }
 
     /// Waits until all is published.
-    fn publish(&self, records: u64) {
+    pub(super) fn publish(&self, records: u64) {
         self.wait_for("published", |status| status.published >= records);
     }
 
     /// Waits until the server has all that this host has.
-    fn settle(&self) {
+    pub(super) fn settle(&self) {
         self.wait_for("connected", |status| status.failure.is_none());
         // Two rounds: a round that has begun before may have missed something.
         let rounds = self.network.reads();
@@ -103,27 +106,27 @@ impl Host {
         self.wait_for("sent", |status| status.queued == 0);
     }
 
-    fn has_entry(&self, text: &str) -> bool {
+    pub(super) fn has_entry(&self, text: &str) -> bool {
         let entries = self.control.list_entries();
         entries.iter().any(|entry| entry.pattern == text)
     }
 
     /// Waits until an entry is there, or is not.
-    fn await_entry(&self, text: &str, is_there: bool) {
+    pub(super) fn await_entry(&self, text: &str, is_there: bool) {
         self.wait_for(text, |_| self.has_entry(text) == is_there);
     }
 
-    async fn decide(&self, sender: &str, instance: &str) -> Decision {
+    pub(super) async fn decide(&self, sender: &str, instance: &str) -> Decision {
         let attempt = attempt("x", sender, instance, "joe@c");
         self.gate.judge(&attempt, None).await
     }
 
-    async fn judge(&self, sender: &str, instance: &str) -> (Verdict, Reason) {
+    pub(super) async fn judge(&self, sender: &str, instance: &str) -> (Verdict, Reason) {
         judge(&self.gate, &attempt("x", sender, instance, "joe@c")).await
     }
 }
 
-fn site() -> (Double, Host, Host) {
+pub(super) fn site() -> (Double, Host, Host) {
     let server = Double::default();
     server.set_time(ManualClock::at(0).now());
     let [one, two] = ["mx1.example", "mx2.example"].map(|name| Host::new(name, &server, |_| {}));
@@ -270,11 +273,7 @@ async fn a_value_of_a_later_version_is_neither_used_nor_overwritten() {
     assert_eq!(one.judge("a@b", "1").await.1, Reason::New);
     one.publish(1);
     // The length of a waiting triplet's.
-    server.change(|value| {
-        if value.len() == 43 {
-            value[0] = 200;
-        }
-    });
+    server.relabel(&SECRET, 200, |value| value.len() == 43);
     let before = server.values();
     two.clock.advance(300);
     assert_eq!(two.judge("a@b", "1").await, (defer(300), Reason::New));
@@ -282,8 +281,14 @@ async fn a_value_of_a_later_version_is_neither_used_nor_overwritten() {
     assert_eq!(server.values(), before);
     assert!(before.values().any(|value| value[0] == 200));
 
-    // A site of a later version is left alone as a whole.
+    // Who does not have the secret cannot make it look so: that is a forged one.
     server.change(|value| value[0] = 200);
+    two.settle();
+    let forged = Host::new("mx4.example", &server, |_| {});
+    forged.wait_for("connected", |status| status.failure.is_none());
+
+    // A site of a later version is left alone as a whole.
+    server.relabel(&SECRET, 200, |_| true);
     let before = server.values();
     let three = Host::new("mx3.example", &server, |_| {});
     three.wait_for("refused", |status| {
@@ -325,7 +330,7 @@ async fn a_host_whose_clock_is_wrong_by_more_than_half_the_delay_does_not_share(
     assert_eq!(other.status().apart, Span::from_seconds(100));
 }
 
-const CLIENTS: ListName = ListName::Client;
+pub(super) const CLIENTS: ListName = ListName::Client;
 
 #[tokio::test]
 async fn an_entry_that_is_added_or_removed_at_one_host_is_so_at_all() {

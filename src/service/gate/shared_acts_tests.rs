@@ -1,0 +1,132 @@
+//! Acts of administrators at gates that share their records: what the log loses, and who cannot read it.
+
+use super::shared_tests::{CLIENTS, Host, SECRET, site};
+use super::tests::defer;
+use crate::policy::{Filter, Reason};
+use crate::shared::double::{Behaviour, Double};
+use crate::store::memory::MemoryStore;
+
+/// Whether a value of the server has this text in it.
+fn has(text: &str) -> impl Fn(&[u8]) -> bool {
+    move |value| {
+        value
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    }
+}
+
+async fn add(host: &Host, text: &str) {
+    let adding = host.control.add_entry(CLIENTS, text, "", None);
+    adding.await.unwrap();
+}
+
+/// Cuts a host off, and waits until it knows that.
+fn cut_off(host: &Host) {
+    host.network.set(Behaviour::IsCutOff);
+    host.wait_for("cut off", |status| status.failure.is_some());
+}
+
+fn heal(host: &Host) {
+    host.network.set(Behaviour::Replies);
+    host.wait_for("healed", |status| status.failure.is_none());
+}
+
+#[tokio::test]
+async fn a_new_host_gets_the_entries_whose_acts_the_server_does_not_have_any_more() {
+    let (server, one, two) = site();
+    add(&one, "mx.friend.example").await;
+    two.await_entry("mx.friend.example", true);
+    // Its time is over.
+    server.lose_those(has("mx.friend.example"));
+    for host in [&one, &two] {
+        cut_off(host);
+        heal(host);
+    }
+    let three = Host::new("mx3.example", &server, |_| {});
+    three.await_entry("mx.friend.example", true);
+
+    // What was removed meanwhile does not come back with it.
+    one.clock.advance(1);
+    one.control
+        .remove_entry(CLIENTS, "mx.friend.example")
+        .await
+        .unwrap();
+    for host in [&two, &three] {
+        host.await_entry("mx.friend.example", false);
+    }
+    for host in [&one, &two, &three] {
+        host.settle();
+        assert!(!host.has_entry("mx.friend.example"));
+    }
+}
+
+#[tokio::test]
+async fn acts_that_cannot_be_read_are_counted_and_the_next_ones_carried_out() {
+    let (server, one, two) = site();
+    cut_off(&two);
+    add(&one, "mx.later.example").await;
+    add(&one, "mx.forged.example").await;
+    add(&one, "mx.friend.example").await;
+    one.settle();
+    server.relabel(&SECRET, 200, has("mx.later.example"));
+    server.change(|value| {
+        if has("mx.forged.example")(value) {
+            value[20] ^= 1;
+        }
+    });
+    assert_eq!(two.status().acts_skipped, 0);
+    heal(&two);
+    two.await_entry("mx.friend.example", true);
+    assert_eq!(two.status().acts_skipped, 2);
+    assert!(!two.has_entry("mx.later.example"));
+    assert!(!two.has_entry("mx.forged.example"));
+    // Reading the log again is no reason to count again.
+    cut_off(&two);
+    heal(&two);
+    two.settle();
+    assert_eq!(two.status().acts_skipped, 2);
+}
+
+#[tokio::test]
+async fn a_host_with_an_older_database_carries_out_its_own_acts_again() {
+    let server = Double::default();
+    let alone = |host: &Host| host.wait_for("connected", |status| status.failure.is_none());
+    // Passed everywhere, and in the backup.
+    let backup = MemoryStore::new();
+    let before = Host::on(&backup, "mx1.example", &server, |_| {}, false);
+    alone(&before);
+    assert_eq!(before.judge("a@b", "1").await.1, Reason::New);
+    add(&before, "mx.friend.example").await;
+    before.settle();
+    let copy = backup.copy();
+    before.clock.advance(300);
+    let removing = before.control.remove_entry(CLIENTS, "mx.friend.example");
+    removing.await.unwrap();
+    let everything = before.control.forget(Filter::default(), true).await;
+    assert_eq!(everything.unwrap().triplets, 1);
+    before.settle();
+    drop(before);
+
+    let after = Host::on(&copy, "mx1.example", &server, |_| {}, false);
+    after.clock.advance(301);
+    alone(&after);
+    after.await_entry("mx.friend.example", false);
+    assert_eq!(after.judge("a@b", "2").await, (defer(300), Reason::New));
+}
+
+#[tokio::test]
+async fn of_two_hosts_with_one_name_one_does_not_share_and_says_so() {
+    let (server, one, _) = site();
+    let other = Host::new("mx1.example", &server, |_| {});
+    other.wait_for("connected", |status| status.failure.is_none());
+    // It looks when it has something to say.
+    add(&one, "mx.friend.example").await;
+    one.wait_for("refused", |status| {
+        let why = status.failure.clone().unwrap_or_default();
+        why.contains("mx1.example") && why.contains("--hostname")
+    });
+    // When there is only one again, it goes on.
+    drop(other);
+    one.clock.advance(200);
+    one.wait_for("connected", |status| status.failure.is_none());
+}
