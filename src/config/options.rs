@@ -224,6 +224,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME", help_heading = "Suspicious clients")]
     pub score_header: Option<String>,
 
+    /// Mail server whose Authentication-Results the dkim clauses of greylist.conf believe (repeatable)
+    #[arg(long, value_name = "ID", help_heading = "Suspicious clients")]
+    pub trust_authserv_id: Vec<String>,
+
     /// DNS lists, as in postscreen_dnsbl_sites: ZONE=FILTER*WEIGHT, FILTER and WEIGHT optional (repeatable)
     #[arg(long, value_name = "SITES", help_heading = "Suspicious clients")]
     pub dnsbl_sites: Vec<String>,

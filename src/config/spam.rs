@@ -1,9 +1,12 @@
-//! Options of the score of a message.
+//! Options of what others say about a message: its score and its signatures.
 
 use super::diagnostic::Diagnostics;
 use super::endpoint::Endpoint;
 use super::options::Options;
 use super::value;
+
+/// The option that names mail servers.
+const TRUST_OPTION: &str = "--trust-authserv-id";
 
 /// Default of `--spamd-max-size`, in bytes.
 const MAX_SIZE: usize = 500 << 10;
@@ -51,9 +54,17 @@ pub(super) fn read(options: &Options, has_milter: bool, found: &mut Diagnostics)
             "has no effect without --spamd; ignoring",
         );
     }
+    let ids = authserv_ids(options, found);
+    if !ids.is_empty() && options.greylist_conf.is_none() {
+        found.warn(
+            TRUST_OPTION,
+            "has no effect without --greylist-conf, whose dkim clauses need it; ignoring",
+        );
+    }
     for (option, is_given) in [
         ("--spamd", spamd.is_some()),
         ("--score-header", header.is_some()),
+        (TRUST_OPTION, !ids.is_empty()),
     ] {
         if is_given && !has_milter {
             found.warn(
@@ -68,6 +79,24 @@ pub(super) fn read(options: &Options, has_milter: bool, found: &mut Diagnostics)
             .or(header.map(SpamSource::Header)),
         max_size,
     }
+}
+
+/// The servers of `--trust-authserv-id`. Errors of the option are found.
+pub(super) fn authserv_ids(options: &Options, found: &mut Diagnostics) -> Vec<Box<str>> {
+    let ids = options.trust_authserv_id.iter();
+    let ids = ids.filter_map(|text| found.take(TRUST_OPTION, authserv_id(text).map(Some), None));
+    ids.collect()
+}
+
+/// The name that a mail server has in `Authentication-Results` (RFC 8601, 2.5), without quotation marks.
+fn authserv_id(text: &str) -> Result<Box<str>, String> {
+    let is_id = |byte: u8| matches!(byte, b'!'..=b'~') && !b"();=\",".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_id) {
+        return Err(format!(
+            "{text:?} is not the name of a mail server in Authentication-Results, a host name usually"
+        ));
+    }
+    Ok(text.into())
 }
 
 /// The name of a header field (RFC 5322, 2.2).

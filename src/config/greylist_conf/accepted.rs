@@ -45,7 +45,6 @@ pub(super) fn refusal(keyword: &str) -> Option<&'static str> {
         "urlcheck" => "urlcheck: stargrey does not ask by URL",
         "ldapcheck" => "ldapcheck: stargrey does not ask LDAP",
         "nsupdate" => "nsupdate: stargrey does not update DNS",
-        "dkim" => "dkim: stargrey does not verify DKIM signatures",
         _ => return None,
     })
 }

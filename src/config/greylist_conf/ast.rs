@@ -4,6 +4,7 @@
 
 use crate::policy::access::Expression;
 use crate::policy::chain::{AssignedValue, Format, Number, Operation, Operator, Schedule, Scope};
+use crate::policy::message::DkimResult;
 use crate::policy::{SpfResult, Zone};
 use crate::types::{ClientIp, Prefix, Span};
 
@@ -312,6 +313,8 @@ pub enum Test {
     Body(TextPattern),
     /// `body $property`: a line of the body contains the property's value.
     BodyProperty(Box<str>),
+    /// `dkim`: what a trusted server says of the message's signatures.
+    Dkim(DkimResult),
     /// `msgsize`: bytes of the message.
     MessageSize(Comparison),
     /// `spamd`: SpamAssassin says that it is spam.
@@ -330,6 +333,7 @@ impl Test {
             | Self::HeaderProperty(_)
             | Self::Body(_)
             | Self::BodyProperty(_)
+            | Self::Dkim(_)
             | Self::MessageSize(_)
             | Self::Spam
             | Self::SpamScore(_) => Some(EntryStage::Message),

@@ -28,16 +28,22 @@ const DEFERRAL: [&str; 2] = [
 
 /// What a file is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Purpose {
+pub struct Purpose<'a> {
     /// Whether an option has the text for those that wait.
     pub has_text: bool,
     /// Whether a milter evaluates it, too.
     pub has_milter: bool,
+    /// What the mail servers are called whose `Authentication-Results` count.
+    pub authserv_ids: &'a [Box<str>],
 }
 
 /// Makes rules of a file without errors. Nothing comes of it if there are errors.
 #[must_use]
-pub fn compile(path: &Path, conf: &GreylistConf, purpose: Purpose) -> (Option<Chain>, Diagnostics) {
+pub fn compile(
+    path: &Path,
+    conf: &GreylistConf,
+    purpose: Purpose<'_>,
+) -> (Option<Chain>, Diagnostics) {
     let [plain, quiet] = DEFERRAL;
     let text = if conf.globals.quiet.is_some() {
         quiet
@@ -50,6 +56,7 @@ pub fn compile(path: &Path, conf: &GreylistConf, purpose: Purpose) -> (Option<Ch
         conf,
         text: (!purpose.has_text).then(|| Format::parse(text).0),
         has_milter: purpose.has_milter,
+        authserv_ids: purpose.authserv_ids,
         findings: Diagnostics::default(),
     };
     let made = compiler.compile();
@@ -64,6 +71,7 @@ struct Compiler<'a> {
     /// The text for those that wait, unless the entry has another.
     text: Option<Format>,
     has_milter: bool,
+    authserv_ids: &'a [Box<str>],
     findings: Diagnostics,
 }
 
@@ -106,6 +114,7 @@ impl Compiler<'_> {
             fallback: default,
             is_sticky: sticky,
             held_back,
+            authserv_ids: self.authserv_ids.to_vec(),
             message,
             message_fallback,
         };

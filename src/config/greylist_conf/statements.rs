@@ -6,6 +6,7 @@ use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::super::endpoint::Endpoint;
 use super::super::options::Options;
 use super::super::params;
+use super::super::spam;
 use super::ast::{Action, Globals, GreylistConf, Located, Position, SpamdSocket};
 use super::compile::Purpose;
 use super::limits::MAX_ERRORS;
@@ -40,6 +41,8 @@ pub(super) struct OfOptions {
     tarpit_limit: u32,
     /// Whether a milter evaluates the file, too.
     has_milter: bool,
+    /// What the mail servers are called whose `Authentication-Results` count.
+    authserv_ids: Vec<Box<str>>,
 }
 
 impl OfOptions {
@@ -51,16 +54,18 @@ impl OfOptions {
             scheme: params::scheme(options),
             tarpit_limit: params::tarpit_limit(options).unwrap_or_default(),
             has_milter: has_milter_socket || !options.milter.is_empty(),
+            authserv_ids: spam::authserv_ids(options, &mut Diagnostics::default()),
         }
     }
 }
 
 impl OfOptions {
     /// What the file is compiled for.
-    pub(super) const fn purpose(&self) -> Purpose {
+    pub(super) fn purpose(&self) -> Purpose<'_> {
         Purpose {
             has_text: self.given.text,
             has_milter: self.has_milter,
+            authserv_ids: &self.authserv_ids,
         }
     }
 }

@@ -263,6 +263,14 @@ fn scores_come_from_spamd_or_from_a_header() {
         &["--spamd=unix:"],
         &["--score-header=X Y"],
         &["--score-header="],
+        &["--trust-authserv-id=", "--greylist-conf=/g", milter],
+        &[
+            "--trust-authserv-id=mx example",
+            "--greylist-conf=/g",
+            milter,
+        ],
+        &["--trust-authserv-id=a,b", "--greylist-conf=/g", milter],
+        &["--trust-authserv-id=\"a\"", "--greylist-conf=/g", milter],
         &["--spamd=unix:/s", "--spamd-max-size=0"],
         &["--spamd=unix:/s", "--score-header=X"],
     ] {
@@ -271,6 +279,12 @@ fn scores_come_from_spamd_or_from_a_header() {
     for (args, is_warned) in [
         (&["--spamd=unix:/s"][..], true),
         (&["--score-header=X"], true),
+        (&["--trust-authserv-id=a", "--greylist-conf=/g"], true),
+        (&["--trust-authserv-id=a", milter], true),
+        (
+            &["--trust-authserv-id=a", "--greylist-conf=/g", milter],
+            false,
+        ),
         (&["--spamd-max-size=1M", milter], true),
     ] {
         assert_eq!(!warnings(args, &environment()).is_empty(), is_warned);

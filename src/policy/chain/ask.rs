@@ -8,6 +8,7 @@ use super::test::{Clause, Content, MacroPattern, Pattern, PropertyPattern, Test}
 use crate::policy::access::Expression;
 use crate::policy::ere;
 use crate::policy::keys::fold_sender;
+use crate::policy::message::DkimResult;
 use crate::policy::properties::{Number, Operator};
 use crate::policy::schedule::Schedule;
 use crate::policy::set::ExpressionSet;
@@ -110,6 +111,7 @@ pub(super) enum AskContent {
     HeaderProperty(Box<str>),
     Body(Text),
     BodyProperty(Box<str>),
+    Dkim(DkimResult),
     Size(Operator, Number),
     Spam,
     Score(Operator, Number),
@@ -250,6 +252,7 @@ impl Expressions {
             Test::HeaderProperty(name) => Ask::Content(AskContent::HeaderProperty(name)),
             Test::Body(pattern) => Ask::Content(AskContent::Body(text(pattern, &mut self.bodies))),
             Test::BodyProperty(name) => Ask::Content(AskContent::BodyProperty(name)),
+            Test::Dkim(result) => Ask::Content(AskContent::Dkim(result)),
             Test::MessageSize(operator, number) => Ask::Content(AskContent::Size(operator, number)),
             Test::Spam => Ask::Content(AskContent::Spam),
             Test::SpamScore(operator, number) => Ask::Content(AskContent::Score(operator, number)),

@@ -32,6 +32,8 @@ pub struct Chain {
     statistics: Vec<Format>,
     pub(super) sets: Sets,
     pub(super) added_names: Vec<Box<str>>,
+    /// The servers whose `Authentication-Results` count.
+    pub(super) authserv_ids: Vec<Box<str>>,
 }
 
 /// Rules that are asked about the same, and what becomes of those that none matches.
@@ -87,6 +89,8 @@ pub struct Parts {
     pub is_sticky: bool,
     /// How many rules there are for the message as a whole, which nobody asks.
     pub held_back: usize,
+    /// What the servers are called whose `Authentication-Results` count.
+    pub authserv_ids: Vec<Box<str>>,
 }
 
 impl Needs {
@@ -250,6 +254,7 @@ impl Chain {
             statistics: parts.statistics,
             sets: expressions.compile()?,
             added_names,
+            authserv_ids: parts.authserv_ids,
         })
     }
 

@@ -7,8 +7,9 @@ use std::cell::OnceCell;
 use memchr::memmem;
 
 use super::ask::{AskContent, Sets, Text};
+use super::build::Chain;
 use super::truth::Truth;
-use crate::policy::message::Message;
+use crate::policy::message::{Message, dkim};
 use crate::policy::properties::{Number, Properties, count};
 use crate::policy::set::ExpressionSet;
 use crate::policy::spam::thousandths;
@@ -18,6 +19,8 @@ use crate::policy::{Evidence, Finding, Lookup, SpamScore};
 pub(super) struct ContentReader<'a> {
     message: &'a Message,
     sets: &'a Sets,
+    /// The servers whose `Authentication-Results` count.
+    authserv_ids: &'a [Box<str>],
     /// Which expressions match a field of the header, by their numbers.
     in_header: OnceCell<Vec<bool>>,
     /// Which expressions match a line of the body.
@@ -25,11 +28,12 @@ pub(super) struct ContentReader<'a> {
 }
 
 impl<'a> ContentReader<'a> {
-    /// The content of this message; its expressions are those of the sets.
-    pub(super) const fn new(message: &'a Message, sets: &'a Sets) -> Self {
+    /// The content of this message; its expressions and the servers that it trusts are the chain's.
+    pub(super) fn new(message: &'a Message, chain: &'a Chain) -> Self {
         Self {
             message,
-            sets,
+            sets: &chain.sets,
+            authserv_ids: &chain.authserv_ids,
             in_header: OnceCell::new(),
             in_body: OnceCell::new(),
         }
@@ -42,7 +46,10 @@ impl<'a> ContentReader<'a> {
         (properties, evidence): (&Properties, &Evidence),
         lacking: &mut Vec<Lookup>,
     ) -> Truth {
-        let is_of_header = matches!(ask, AskContent::Header(_) | AskContent::HeaderProperty(_));
+        let is_of_header = matches!(
+            ask,
+            AskContent::Header(_) | AskContent::HeaderProperty(_) | AskContent::Dkim(_)
+        );
         if is_of_header && self.message.is_header_unknown() {
             return Truth::Unknown;
         }
@@ -63,6 +70,10 @@ impl<'a> ContentReader<'a> {
                 self.message.body_lines().map_or(Truth::Unknown, |lines| {
                     contains_property(properties, name, lines).into()
                 })
+            }
+            AskContent::Dkim(wanted) => {
+                let found = dkim(self.message, self.authserv_ids);
+                found.map_or(Truth::Unknown, |found| (found == *wanted).into())
             }
             AskContent::Size(operator, number) => properties
                 .compares(count(self.message.size()), *operator, number)

@@ -63,7 +63,7 @@ impl Chain {
             recipients: OnceCell::new(),
             users: OnceCell::new(),
             certificates: OnceCell::new(),
-            content: content.map(|(message, _)| ContentReader::new(message, &self.sets)),
+            content: content.map(|(message, _)| ContentReader::new(message, self)),
         };
         let found = search.run(heard);
         (found, search.effects)

@@ -2,6 +2,7 @@
 
 use super::format::Format;
 use crate::policy::access::Expression;
+use crate::policy::message::DkimResult;
 use crate::policy::properties::{Number, Operator};
 use crate::policy::schedule::Schedule;
 use crate::policy::{SpfResult, Zone};
@@ -92,6 +93,8 @@ pub enum Test {
     Body(Pattern),
     /// A line of the body has the value of this property.
     BodyProperty(Box<str>),
+    /// What a server of [`Parts::authserv_ids`](super::Parts::authserv_ids) has found about the message's signatures.
+    Dkim(DkimResult),
     /// The message has so many bytes.
     MessageSize(Operator, Number),
     /// A spam filter takes the message for spam.
@@ -121,7 +124,7 @@ impl Test {
     /// What it reads of the message besides the envelope.
     pub(super) const fn content(&self) -> Option<Content> {
         match self {
-            Self::Header(_) | Self::HeaderProperty(_) => Some(Content::Header),
+            Self::Header(_) | Self::HeaderProperty(_) | Self::Dkim(_) => Some(Content::Header),
             Self::Body(_) | Self::BodyProperty(_) => Some(Content::Body),
             Self::MessageSize(..) => Some(Content::Size),
             Self::Spam | Self::SpamScore(..) => Some(Content::Score),

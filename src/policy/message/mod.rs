@@ -3,6 +3,7 @@
 //! What is encoded is decoded when it is first asked for, and once. That takes a millisecond for some hundred kilobytes:
 //! ask for the lines of a body above [`LARGE`] bytes on a thread for such work.
 
+mod authentication;
 mod body;
 mod charset;
 mod mime;
@@ -10,6 +11,8 @@ mod transfer;
 mod words;
 
 use std::sync::OnceLock;
+
+pub use authentication::{DkimResult, dkim};
 
 use body::Lines;
 use words::{decoded, unfold};

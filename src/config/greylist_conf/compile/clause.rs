@@ -37,6 +37,14 @@ impl Compiler<'_> {
             | Test::MessageSize(_)
             | Test::Spam
             | Test::SpamScore(_) => self.of_milter(at, asked),
+            Test::Dkim(_) if self.authserv_ids.is_empty() => {
+                self.error(
+                    at,
+                    "dkim: stargrey does not verify DKIM signatures; --trust-authserv-id names a mail server that does",
+                );
+                chain::Test::Unknown
+            }
+            Test::Dkim(_) => self.of_milter(at, asked),
             Test::SenderMx(_) => {
                 self.error(at, "mx is not supported");
                 chain::Test::Unknown
@@ -84,6 +92,7 @@ impl Compiler<'_> {
             Test::Body(text) => ("body", chain::Test::Body(pattern(text))),
             Test::BodyProperty(name) => ("body", chain::Test::BodyProperty(name.clone())),
             Test::MessageSize(with) => ("msgsize", compared(chain::Test::MessageSize, with)),
+            Test::Dkim(result) => ("dkim", chain::Test::Dkim(*result)),
             Test::Spam => ("spamd", chain::Test::Spam),
             Test::SpamScore(with) => ("spamd", compared(chain::Test::SpamScore, with)),
             Test::Address(_)

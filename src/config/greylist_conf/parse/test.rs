@@ -2,6 +2,7 @@
 
 use crate::policy::SpfResult;
 use crate::policy::chain::{AssignedValue, Number, Operation, Scope};
+use crate::policy::message::DkimResult;
 
 use super::super::accepted;
 use super::super::ast::{
@@ -168,6 +169,7 @@ impl Parser<'_> {
             }
             "header" => ("header", self.content(Test::Header, Test::HeaderProperty)?),
             "body" => ("body", self.content(Test::Body, Test::BodyProperty)?),
+            "dkim" => ("dkim", Test::Dkim(self.dkim_result()?)),
             "msgsize" => {
                 let what = "a size, with k or M after it if it is large";
                 (
@@ -224,6 +226,22 @@ impl Parser<'_> {
             Some("none") => SpfResult::None,
             Some("self") => SpfResult::PassAny,
             Some(_) | None => return Ok(SpfResult::Pass),
+        };
+        self.scanner.word()?;
+        Ok(result)
+    }
+
+    fn dkim_result(&mut self) -> Result<DkimResult, Failure> {
+        let result = match self.scanner.peek_keyword()?.as_deref() {
+            Some("pass") => DkimResult::Pass,
+            Some("fail") => DkimResult::Fail,
+            Some("none") => DkimResult::None,
+            Some("unknown") => DkimResult::Unknown,
+            Some("error") => DkimResult::Error,
+            Some(_) | None => {
+                let what = "a result: pass, fail, none, unknown or error";
+                return Err(self.scanner.expected(what));
+            }
         };
         self.scanner.word()?;
         Ok(result)

@@ -19,7 +19,7 @@ fn compiled(text: &str) -> (Option<Chain>, Vec<String>, Vec<String>) {
 }
 
 /// The rules of a text, with errors and warnings.
-fn compiled_for(purpose: Purpose, text: &str) -> (Option<Chain>, Vec<String>, Vec<String>) {
+fn compiled_for(purpose: Purpose<'_>, text: &str) -> (Option<Chain>, Vec<String>, Vec<String>) {
     let path = Path::new("f");
     let (conf, findings) = parse(path, text.as_bytes());
     assert_eq!(findings.errors, [], "{text}");
@@ -234,9 +234,10 @@ fn a_pass_is_sticky_unless_the_file_says_multiracl() {
     }
 }
 
-const MILTER: Purpose = Purpose {
+const MILTER: Purpose<'_> = Purpose {
     has_text: false,
     has_milter: true,
+    authserv_ids: &[],
 };
 
 /// The line of the entry that decides on a message with this header, body and score, 0 if none does.
@@ -400,4 +401,45 @@ fn with_a_milter_values_without_an_effect_are_warned_of() {
         let (_, _, warnings) = compiled_for(MILTER, text);
         assert_eq!(warnings, Vec::<String>::new(), "{text}");
     }
+}
+
+#[test]
+fn what_a_trusted_server_says_of_signatures_decides_and_what_others_say_does_not() {
+    let text = "dacl whitelist dkim pass\ndacl blacklist dkim fail\ndacl greylist not dkim error\n";
+    let ids = ["mx.example.org".into()];
+    let trusting = Purpose {
+        authserv_ids: &ids,
+        ..MILTER
+    };
+    let (rules, errors, warnings) = compiled_for(trusting, text);
+    assert_eq!((errors, warnings), (Vec::new(), Vec::new()));
+    let rules = rules.expect("rules");
+    assert!(rules.needs().header && !rules.needs().body);
+    for (field, want) in [
+        ("mx.example.org; dkim=pass", 1),
+        ("mx.example.org; dkim=fail", 2),
+        ("mx.example.org; dkim=none", 3),
+        ("mx.example.org; dkim=neutral", 3),
+        ("mx.example.org; dkim=permerror", 0),
+        // Nothing is known, so that not even the last entry matches.
+        ("elsewhere.example; dkim=pass", 0),
+        ("mx.example.org; spf=pass", 0),
+    ] {
+        let message = format!("Authentication-Results: {field}\n\nhello\n");
+        assert_eq!(line_of_message(&rules, &message, 0), want, "{field}");
+    }
+    // The entry would never match, or match everybody.
+    let (none, errors, _) = compiled_for(MILTER, text);
+    assert!(none.is_none());
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert!(
+        errors[0].starts_with("f:1:16: dkim: ") && errors[0].contains("--trust-authserv-id"),
+        "{errors:?}"
+    );
+    let without = Purpose {
+        authserv_ids: &ids,
+        ..Purpose::default()
+    };
+    let (_, errors, warnings) = compiled_for(without, text);
+    assert_eq!((errors.len(), warnings.len()), (0, 3), "{warnings:?}");
 }

@@ -156,7 +156,7 @@ const TOKENS: &[(&str, Class, &str)] = &[
     ("LOGFAC_LOCAL7", Accepted, "logfac local7"),
     ("P0F", P0F, "list \"g\" p0f { /^Windows/ }"),
     ("P0FSOCK", P0F, "p0fsock \"/x\""),
-    ("DKIMCHECK", Refused, "dacl greylist dkim fail"),
+    ("DKIMCHECK", Honoured, "dacl greylist dkim fail"),
     ("SPAMDSOCK", Honoured, "spamdsock unix \"/x\""),
     ("SPAMDSOCKT", Honoured, "spamdsock inet \"127.0.0.1:783\""),
     ("SPAMD", Honoured, "dacl greylist spamd > 5"),
