@@ -132,7 +132,6 @@ fn after_comment(mut rest: &[u8]) -> Option<&[u8]> {
     let mut depth = 1_usize;
     while depth > 0 {
         rest = match rest {
-            [b'\\', _, after @ ..] => after,
             [b'(', after @ ..] => {
                 depth = depth.checked_add(1)?;
                 after
@@ -141,7 +140,7 @@ fn after_comment(mut rest: &[u8]) -> Option<&[u8]> {
                 depth = depth.checked_sub(1)?;
                 after
             }
-            [_, after @ ..] => after,
+            [b'\\', _, after @ ..] | [_, after @ ..] => after,
             [] => return None,
         };
     }

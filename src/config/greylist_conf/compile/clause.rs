@@ -28,15 +28,6 @@ impl Compiler<'_> {
             Test::Spf(result) => chain::Test::Spf(*result),
             Test::Time(schedule) => chain::Test::Time(*schedule),
             Test::TlsSubject(text) => chain::Test::Certificate(pattern(text)),
-            Test::Macro(_)
-            | Test::RecipientCount(_)
-            | Test::Header(_)
-            | Test::HeaderProperty(_)
-            | Test::Body(_)
-            | Test::BodyProperty(_)
-            | Test::MessageSize(_)
-            | Test::Spam
-            | Test::SpamScore(_) => self.of_milter(at, asked),
             Test::Dkim(_) if self.authserv_ids.is_empty() => {
                 self.error(
                     at,
@@ -44,7 +35,16 @@ impl Compiler<'_> {
                 );
                 chain::Test::Unknown
             }
-            Test::Dkim(_) => self.of_milter(at, asked),
+            Test::Macro(_)
+            | Test::RecipientCount(_)
+            | Test::Header(_)
+            | Test::HeaderProperty(_)
+            | Test::Body(_)
+            | Test::BodyProperty(_)
+            | Test::Dkim(_)
+            | Test::MessageSize(_)
+            | Test::Spam
+            | Test::SpamScore(_) => self.of_milter(at, asked),
             Test::SenderMx(_) => {
                 self.error(at, "mx is not supported");
                 chain::Test::Unknown
