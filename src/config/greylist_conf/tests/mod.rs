@@ -1,4 +1,5 @@
 mod compiled;
+mod compiled_milter;
 mod errors;
 mod files;
 mod properties;
