@@ -490,6 +490,11 @@ fn the_options_of_every_recipe_are_taken() {
             "Milter",
             "Milter and S25R",
             "Milter beside the policy service",
+            "Milter for greylist.conf",
+            "S25R or SpamAssassin",
+            "Lists, S25R, header and body rules",
+            "rspamd before the milter",
+            "A Bayesian filter before the milter",
         ]
     );
     for recipe in recipes {
@@ -498,13 +503,14 @@ fn the_options_of_every_recipe_are_taken() {
             fs::write(directory.path().join(file), text).expect("the file is written");
         }
         let directory = directory.path().to_str().expect("a printable name");
-        let example = format!("{directory}/greylist.conf");
+        let example = format!("{directory}/example.conf");
         fs::write(&example, example_of_access_lists()).expect("the file is written");
         let options: Vec<String> = recipe
             .options
             .split_whitespace()
-            .map(|option| option.replace("/etc/postfix", directory))
             .map(|option| option.replace(GREYLIST_CONF, &example))
+            .map(|option| option.replace("/etc/postfix", directory))
+            .map(|option| option.replace("/etc/stargrey", directory))
             .collect();
         check(&options);
     }
@@ -531,6 +537,7 @@ fn the_table_of_the_recipe_has_the_patterns_of_s25r() {
     let recipes = recipes();
     let tables: Vec<(&str, &str)> = recipes
         .iter()
+        .filter(|recipe| recipe.name.starts_with("Rgrey"))
         .flat_map(|recipe| recipe.files.iter().skip(1))
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();

@@ -35,7 +35,7 @@ pub(crate) struct Recipe {
     pub(crate) name: String,
     /// The content of `OPTIONS`.
     pub(crate) options: String,
-    /// The files below `/etc/postfix`, `main.cf` first.
+    /// The files below `/etc/postfix`, `main.cf` first, then those below `/etc/stargrey`.
     pub(crate) files: Vec<(String, String)>,
 }
 
@@ -58,7 +58,8 @@ fn recipes_of(page: &str) -> Vec<Recipe> {
             };
             let options = shown.trim().strip_prefix("OPTIONS=\"");
             let options = options.and_then(|options| options.strip_suffix('"'));
-            let files = files_shown(text, "/etc/postfix");
+            let mut files = files_shown(text, "/etc/postfix");
+            files.extend(files_shown(text, "/etc/stargrey"));
             assert_eq!(files.first().expect("a file").0, "main.cf", "{name}");
             Recipe {
                 name: name.to_owned(),

@@ -262,7 +262,7 @@ pub(crate) const JAPANESE: &str = "Content-Type: text/plain; charset=iso-2022-jp
 
 impl Site {
     /// Begins a message to one recipient, who is accepted, and sends it; the reply to its end.
-    fn send(&self, peer: Peer, recipient: &str, message: &str) -> Reply {
+    pub(super) fn send(&self, peer: Peer, recipient: &str, message: &str) -> Reply {
         let mut session = self.session(Line::Documented, peer);
         session.mail(SENDER);
         assert_accepted(&session.rcpt(recipient));

@@ -9,6 +9,8 @@
 mod access_lists;
 mod allowed;
 mod checked;
+mod contents;
+mod filters;
 pub(crate) mod milter;
 pub(crate) mod recipes;
 mod replayed;

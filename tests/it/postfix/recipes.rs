@@ -49,7 +49,7 @@ pub(super) fn recipe(name: &str) -> Recipe {
 }
 
 /// Replaces what must be there, once.
-fn replaced(text: &str, from: &str, to: &str) -> String {
+pub(super) fn replaced(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "{from:?} in {text}");
     text.replace(from, to)
 }
@@ -65,6 +65,8 @@ pub(super) fn start(recipe: &Recipe) -> Option<Site> {
         if main.contains(&path) {
             main = replaced(&main, &path, &format!("$config_directory/{name}"));
         } else {
+            let ours = format!("/etc/stargrey/{name}");
+            let path = if options.contains(&path) { path } else { ours };
             options = replaced(&options, &path, &format!("TABLES/{name}"));
         }
     }

@@ -1,0 +1,227 @@
+//! The recipes of stargrey-milter(7) about what is in a message, run as they are written, with the filters that they name.
+//!
+//! Replaced are sockets of these filters and directories.
+
+use super::filters::{Bayes, BayesMilter, Rspamd};
+use super::milter::{JAPANESE, unfolded};
+use super::recipes::{recipe, replaced, start};
+use super::smtp::Peer;
+use super::{OTHER, Site, assert_one_header};
+use crate::access_list_files::S25R;
+use crate::manual::{self, Recipe, files_shown};
+use crate::spamd::{GTUBE, Server};
+
+const ANNA: &str = "anna@example.org";
+const BEN: &str = "ben@example.org";
+const CARL: &str = "carl@example.org";
+
+/// Clients whose names are end users'.
+const NAMELESS: Peer = Peer {
+    name: None,
+    reverse_name: "[UNAVAILABLE]",
+    address: "198.51.100.9",
+};
+const LINE: Peer = Peer::new("220-139-165-188.dynamic.example.net", "203.0.113.7");
+
+/// A mail as people write it, with this text.
+fn letter(text: &str) -> String {
+    format!(
+        "From: Eve <eve@stranger.example>\r\nTo: Anna <anna@example.org>\r\nSubject: hello\r\n\
+         Date: Thu, 26 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@stranger.example>\r\n\
+         MIME-Version: 1.0\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n{text}\r\n."
+    )
+}
+
+impl Site {
+    /// A mail from a client with a good name, which waits at its end with this reply, and is delivered later.
+    fn wait_at_end(&self, recipient: &str, message: &str, reply: &str) -> String {
+        assert_eq!(self.send(OTHER, recipient, message).to_string(), reply);
+        self.clock.advance(301);
+        let message = self.deliver_now(recipient, message);
+        assert_one_header(&message, 301, self.clock.now());
+        message
+    }
+
+    /// A mail from such a client that is delivered at once.
+    fn deliver_now(&self, recipient: &str, message: &str) -> String {
+        let reply = self.send(OTHER, recipient, message).to_string();
+        assert!(reply.starts_with("250"), "{reply}");
+        let (mailbox, _) = recipient.split_once('@').unwrap();
+        unfolded(&self.postfix.message(mailbox)).replace("\n\t", " ")
+    }
+
+    /// A mail from a client that looks like an end user's waits at RCPT, and not again at its end, whatever it is.
+    fn wait_at_rcpt(&self, peer: Peer, recipient: &str, message: &str, text: &str) -> String {
+        let reply = self.attempt(peer, super::SENDER, recipient).to_string();
+        assert_eq!(reply, text);
+        self.clock.advance(301);
+        let reply = self.send(peer, recipient, message).to_string();
+        assert!(reply.starts_with("250"), "{reply}");
+        let (mailbox, _) = recipient.split_once('@').unwrap();
+        unfolded(&self.postfix.message(mailbox))
+    }
+}
+
+/// The recipe with spamd where the test has it.
+fn with_spamd(mut recipe: Recipe, spamd: &Server) -> Recipe {
+    let socket = format!("unix:{}", spamd.socket().display());
+    recipe.options = replaced(&recipe.options, "inet:127.0.0.1:783", &socket);
+    recipe
+}
+
+#[test]
+fn a_file_with_s25r_and_spamd_makes_lines_wait_at_rcpt_and_spam_of_others_at_its_end() {
+    let spamd = Server::start();
+    let mut recipe = recipe("Milter for greylist.conf");
+    let theirs = "/etc/milter-greylist/greylist.conf";
+    recipe.options = replaced(&recipe.options, theirs, "/etc/postfix/greylist.conf");
+    let messages = format!(
+        "spamdsock unix \"{}\"\ndacl greylist spamd > 5 msg \"SpamAssassin\"\ndacl whitelist default\n",
+        spamd.socket().display()
+    );
+    // SPF has no name server in a test.
+    let file = format!("nospf\n{S25R}{messages}");
+    recipe.files.push(("greylist.conf".to_owned(), file));
+    let Some(site) = start(&recipe) else { return };
+    let ham = site.deliver_now(ANNA, &letter("Shall we meet?"));
+    assert!(ham.contains("X-Spam-Status: No, score="), "{ham}");
+    let spam = site.wait_at_end(BEN, &letter(GTUBE), "450 4.2.0 SpamAssassin");
+    assert!(spam.contains("X-Spam-Flag: YES"), "{spam}");
+    // On milter-greylist such mail hung at its end, for ever.
+    let spam = site.wait_at_rcpt(NAMELESS, CARL, &letter(GTUBE), "450 4.2.0 S25R rule 0");
+    assert!(spam.contains("X-Spam-Flag: YES"), "{spam}");
+    let ham = site.wait_at_rcpt(LINE, BEN, &letter("Me again."), "450 4.2.0 S25R rule 1");
+    assert_one_header(&ham, 301, site.clock.now());
+    // Without spamd nobody waits at the end.
+    drop(spamd);
+    let unscored = site.deliver_now("dora@example.org", &letter(GTUBE));
+    assert!(!unscored.contains("X-Spam-"), "{unscored}");
+}
+
+#[test]
+fn by_the_recipe_of_s25r_or_spamassassin_either_makes_a_mail_wait_and_all_have_their_score() {
+    let spamd = Server::start();
+    let recipe = with_spamd(recipe("S25R or SpamAssassin"), &spamd);
+    let Some(site) = start(&recipe) else { return };
+    let ham = site.deliver_now(ANNA, &letter("Shall we meet?"));
+    assert!(ham.contains("X-Spam-Score: "), "{ham}");
+    let later = "450 4.2.0 Looks like spam, please try again later";
+    let spam = site.wait_at_end(BEN, &letter(GTUBE), later);
+    assert!(spam.contains("X-Spam-Status: Yes, score=10"), "{spam}");
+    let greylisted = "450 4.2.0 Greylisted, please try again in 300 seconds";
+    let spam = site.wait_at_rcpt(LINE, CARL, &letter(GTUBE), greylisted);
+    assert!(spam.contains("X-Spam-Flag: YES"), "{spam}");
+}
+
+#[test]
+fn by_the_recipe_of_header_and_body_rules_tables_of_postfix_see_what_is_encoded() {
+    let Some(site) = start(&recipe("Lists, S25R, header and body rules")) else {
+        return;
+    };
+    let end = |peer, message: &str| site.send(peer, ANNA, message).to_string();
+    let rejected = end(
+        OTHER,
+        "Subject: =?ISO-2022-JP?B?GyRCTCQ+NUJ6OS05cBsoQg==?=\r\n\r\nhello\r\n.",
+    );
+    assert_eq!(rejected, "550 5.7.1 no advertisements");
+    let later = end(OTHER, "X-Mailer: Bulk 1.0\r\n\r\nhello\r\n.");
+    assert_eq!(later, "450 4.7.1 please try again later");
+    let frame = end(OTHER, "Subject: x\r\n\r\n<iframe src=\"cid:x\">\r\n.");
+    assert!(frame.starts_with("550 5.7.1 "), "{frame}");
+    let waits = "450 4.2.0 Greylisted, please try again in 300 seconds";
+    site.wait_at_end(BEN, JAPANESE, waits);
+    // The lists of clients.
+    let friend = Peer::new("220-139-165-188.friend.example", "203.0.113.8");
+    let listed = Peer::new("220-139-165-188.dynamic.example.net", "198.51.100.66");
+    for peer in [friend, listed] {
+        let reply = end(peer, &letter("It is me."));
+        assert!(reply.starts_with("250"), "{peer:?}: {reply}");
+    }
+    let spammer = Peer::new("mail7.spammer.example", "203.0.113.9");
+    let reply = site.attempt(spammer, super::SENDER, ANNA).to_string();
+    assert_eq!(reply, "554 5.7.1 no mail from here");
+    let reply = site.attempt(LINE, super::SENDER, ANNA).to_string();
+    assert_eq!(reply, waits);
+}
+
+#[test]
+fn by_the_recipe_with_rspamd_its_score_and_its_results_for_signatures_decide() {
+    let page = manual::source("man/stargrey-milter.7");
+    let (_, text) = page
+        .split_once(".Ss Recipe: rspamd before")
+        .expect("a recipe");
+    let (text, _) = text.split_once("\n.Ss ").expect("another");
+    let files = files_shown(text, "/etc/rspamd/local.d");
+    assert_eq!(files.len(), 2);
+    let mut recipe = recipe("rspamd before the milter");
+    let main = &mut recipe.files[0].1;
+    *main = replaced(main, "inet:127.0.0.1:11332", "unix:stargrey/rspamd");
+    let Some(site) = start(&recipe) else { return };
+    let socket = site.postfix.milter_socket().with_file_name("rspamd");
+    let _rspamd = Rspamd::start(&socket, &files);
+    let forged = "X-Spamd-Result: default: False [-99.00 / 15.00]\r\n\
+                  Authentication-Results: mx.example.org; dkim=pass header.d=stranger.example\r\n";
+    let ham = site.deliver_now(ANNA, &format!("{forged}{}", letter("Shall we meet?")));
+    assert!(ham.contains("X-Spamd-Result: default: False ["), "{ham}");
+    assert!(
+        ham.contains("Authentication-Results: mx.example.org; dkim=none"),
+        "{ham}"
+    );
+    assert!(!ham.contains("-99") && !ham.contains("dkim=pass"), "{ham}");
+    let later = "450 4.2.0 Looks like spam, please try again later";
+    let spam = format!("{forged}{}", letter("casino"));
+    site.wait_at_end(BEN, &spam, later);
+    // Half as bad, and not signed, whatever its sender claims.
+    let unsigned = format!("{forged}{}", letter("poker"));
+    let later = "450 4.2.0 Not signed, please try again later";
+    site.wait_at_end(CARL, &unsigned, later);
+}
+
+/// The site of a recipe, with this filter before our milter.
+fn with_bayes(recipe: &Recipe, bayes: Bayes) -> Option<(Site, BayesMilter)> {
+    let site = start(recipe)?;
+    let socket = site.postfix.milter_socket().with_file_name("bogofilter");
+    let milter = BayesMilter::start(bayes, &socket);
+    Some((site, milter))
+}
+
+#[test]
+fn by_the_recipe_with_a_bayesian_filter_what_it_takes_for_spam_waits_once() {
+    for bayes in [Bayes::Bogofilter, Bayes::Bsfilter] {
+        let mut recipe = recipe("A Bayesian filter before the milter");
+        recipe.options = replaced(&recipe.options, "X-Bogosity", bayes.field());
+        let Some((site, _milter)) = with_bayes(&recipe, bayes) else {
+            return;
+        };
+        let ham = letter("Dear Anna, we discuss the quarterly report on Monday.");
+        let ham = site.deliver_now(ANNA, &ham);
+        assert!(ham.contains(&format!("\n{}: ", bayes.field())), "{ham}");
+        // What a sender writes itself stands before what the filter writes.
+        let forged = format!("{}: 0.000000\r\n", bayes.field());
+        let spam = letter("Discount replica watches, cheap casino pills.");
+        let later = "450 4.2.0 Looks like spam, please try again later";
+        site.wait_at_end(BEN, &format!("{forged}{spam}"), later);
+    }
+}
+
+#[test]
+fn a_header_rule_about_the_field_of_a_bayesian_filter_does_the_same() {
+    let page = manual::source("man/stargrey-milter.7");
+    let line = "\n.Dl /^X-Bogosity: Spam,/ GREYLIST\n";
+    assert!(page.contains(line), "the page shows the rule");
+    let directory = tempfile::tempdir().unwrap();
+    let table = directory.path().join("header_checks");
+    std::fs::write(&table, line.replace(".Dl ", "")).unwrap();
+    let option = format!("--header-checks={}", table.display());
+    let mut recipe = recipe("A Bayesian filter before the milter");
+    recipe.options = format!("--s25r {option}");
+    recipe.files.truncate(1);
+    let Some((site, _milter)) = with_bayes(&recipe, Bayes::Bogofilter) else {
+        return;
+    };
+    let ham = letter("Dear Anna, we discuss the quarterly report on Monday.");
+    site.deliver_now(ANNA, &ham);
+    let spam = letter("Discount replica watches, cheap casino pills.");
+    let waits = "450 4.2.0 Greylisted, please try again in 300 seconds";
+    site.wait_at_end(BEN, &spam, waits);
+}
