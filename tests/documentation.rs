@@ -495,6 +495,7 @@ fn the_options_of_every_recipe_are_taken() {
             "Lists, S25R, header and body rules",
             "rspamd before the milter",
             "A Bayesian filter before the milter",
+            "A Bayesian filter behind greylisting",
         ]
     );
     for recipe in recipes {

@@ -1,10 +1,8 @@
 //! spamd, SpamAssassin's server, asked as the daemon asks it.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
 
 use stargrey::lookup::spamd::{Settings, Spamd, SpamdAddress};
@@ -12,6 +10,8 @@ use stargrey::policy::message::Message;
 use stargrey::policy::{Attempt, Finding, MessageAttempt, SpamScore};
 use stargrey::types::Timestamp;
 use tempfile::TempDir;
+
+use crate::support::program::wait_until_said;
 
 /// Debian's spamd without tests that ask the network, in a directory of its own; killed when dropped.
 #[derive(Debug)]
@@ -40,16 +40,7 @@ impl Server {
             .spawn()
             .unwrap();
         let mut server = Self { directory, child };
-        let log = server
-            .child
-            .stderr
-            .take()
-            .expect("standard error is a pipe");
-        let mut lines = BufReader::new(log).lines();
-        let has_started = lines.any(|line| line.is_ok_and(|line| line.contains(STARTED)));
-        assert!(has_started, "spamd does not start");
-        // A full pipe would stop it. The thread ends with spamd.
-        thread::spawn(move || lines.for_each(drop));
+        wait_until_said(&mut server.child, STARTED);
         server
     }
 

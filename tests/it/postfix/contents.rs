@@ -2,6 +2,10 @@
 //!
 //! Replaced are sockets of these filters and directories.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use super::filters::{Bayes, BayesMilter, Rspamd};
 use super::milter::{JAPANESE, unfolded};
 use super::recipes::{recipe, replaced, start};
@@ -211,7 +215,7 @@ fn a_header_rule_about_the_field_of_a_bayesian_filter_does_the_same() {
     assert!(page.contains(line), "the page shows the rule");
     let directory = tempfile::tempdir().unwrap();
     let table = directory.path().join("header_checks");
-    std::fs::write(&table, line.replace(".Dl ", "")).unwrap();
+    fs::write(&table, line.replace(".Dl ", "")).unwrap();
     let option = format!("--header-checks={}", table.display());
     let mut recipe = recipe("A Bayesian filter before the milter");
     recipe.options = format!("--s25r {option}");
@@ -224,4 +228,60 @@ fn a_header_rule_about_the_field_of_a_bayesian_filter_does_the_same() {
     let spam = letter("Discount replica watches, cheap casino pills.");
     let waits = "450 4.2.0 Greylisted, please try again in 300 seconds";
     site.wait_at_end(BEN, &spam, waits);
+}
+
+#[test]
+fn by_the_recipe_with_a_filter_behind_greylisting_it_sorts_what_was_let_through() {
+    let page = manual::source("man/stargrey-milter.7");
+    let (_, text) = page.split_once(".Pa /etc/maildroprc :\n").expect("a file");
+    let rules = manual::display(text);
+    let Some(site) = start(&recipe("A Bayesian filter behind greylisting")) else {
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path();
+    let database = path.join("database");
+    let folders = ["new", "cur", "tmp"].map(|name| format!("Maildir/{name}"));
+    let junk = folders
+        .clone()
+        .map(|name| name.replace("Maildir", "Maildir/.Junk"));
+    for name in folders.iter().chain(&junk) {
+        fs::create_dir_all(path.join(name)).unwrap();
+    }
+    fs::create_dir(&database).unwrap();
+    Bayes::Bogofilter.train(&database);
+    let rules = replaced(&rules, "/var/lib/bogofilter", database.to_str().unwrap());
+    // The test has no home.
+    let rules = rules.replace("$HOME", path.to_str().unwrap());
+    let file = path.join("maildroprc");
+    fs::write(&file, rules).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+
+    let greylisted = "450 4.2.0 Greylisted, please try again in 300 seconds";
+    let forged = "X-Bogosity: Ham, tests=bogofilter, spamicity=0.000000\r\n";
+    for (recipient, text, folder) in [
+        (
+            ANNA,
+            "Discount replica watches, cheap casino pills.",
+            &junk[0],
+        ),
+        (
+            BEN,
+            "Dear Anna, we discuss the report on Monday.",
+            &folders[0],
+        ),
+    ] {
+        let message = format!("{forged}{}", letter(text));
+        let delivered = site.wait_at_rcpt(LINE, recipient, &message, greylisted);
+        let delivery = path.join("message");
+        fs::write(&delivery, delivered).unwrap();
+        let status = Command::new("maildrop")
+            .arg(&file)
+            .stdin(fs::File::open(delivery).unwrap())
+            .status()
+            .expect("maildrop is there (make check-deps installs it)");
+        assert!(status.success(), "{status}");
+        let sorted: Vec<_> = fs::read_dir(path.join(folder)).unwrap().collect();
+        assert_eq!(sorted.len(), 1, "{text}");
+    }
 }

@@ -2,7 +2,7 @@
 //! what a message is.
 
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,8 @@ use indymilter::{Actions, Callbacks, Config, ContextActions, EomContext, Status}
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::sync::oneshot;
+
+use crate::support::program::wait_until_said;
 
 /// A Bayesian filter with a database of its own.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +44,7 @@ impl Bayes {
     }
 
     /// Trains it with a handful of mails.
-    fn train(self, directory: &Path) {
+    pub(super) fn train(self, directory: &Path) {
         let (spam, ham): (&[&str], &[&str]) = match self {
             Self::Bogofilter => (&["-s"], &["-n"]),
             Self::Bsfilter => (&["--add-spam"], &["--add-clean"]),
@@ -252,16 +254,8 @@ impl Rspamd {
             child,
             _directory: directory,
         };
-        let log = rspamd
-            .child
-            .stderr
-            .take()
-            .expect("standard error is a pipe");
-        let mut lines = BufReader::new(log).lines();
-        let has_started = lines.any(|line| line.is_ok_and(|line| line.contains(STARTED)));
-        assert!(has_started && socket.exists(), "rspamd does not start");
-        // A full pipe would stop it. The thread ends with rspamd.
-        thread::spawn(move || lines.for_each(drop));
+        wait_until_said(&mut rspamd.child, STARTED);
+        assert!(socket.exists(), "rspamd does not listen");
         rspamd
     }
 }

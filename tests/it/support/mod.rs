@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod mail;
 pub(crate) mod milter;
+pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod smtp;
 pub(crate) mod unpacked;
