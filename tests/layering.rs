@@ -544,3 +544,66 @@ fn no_file_has_more_than_400_lines_of_code() {
         assert!(lines <= 400, "{}: {lines}", path.display());
     }
 }
+
+/// What ends a test of a file early: for each `return` the lines that open the blocks around it, and its own. A test is
+/// what follows its attribute, up to the brace that closes at the same margin. Closures end nothing but themselves.
+fn early_ends(text: &str) -> Vec<String> {
+    let margin = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let attribute = line.trim_start();
+        if !(attribute.starts_with("#[test]") || attribute.starts_with("#[tokio::test")) {
+            continue;
+        }
+        let end = format!("{}}}", &line[..margin(line)]);
+        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != end).collect();
+        for (at, line) in body.iter().enumerate() {
+            let is_end = |rest: &str| rest.trim_start().starts_with([';', '}']);
+            if !line.split("return").skip(1).any(is_end) {
+                continue;
+            }
+            let mut around = vec![*line];
+            for outer in body.iter().take(at).rev() {
+                let is_outer = around
+                    .last()
+                    .is_some_and(|inner| margin(outer) < margin(inner));
+                if is_outer && !outer.trim().is_empty() {
+                    around.push(outer);
+                }
+            }
+            if !around.iter().any(|line| line.ends_with("| {")) {
+                around.reverse();
+                found.push(around.join("\n"));
+            }
+        }
+    }
+    found
+}
+
+/// A test that passes without having tested anything.
+const SILENT: &str =
+    "#[test]\nfn a() {\n    if !is_root() {\n        return;\n    }\n    b();\n}\n";
+
+#[test]
+fn a_test_ends_early_only_after_it_has_said_that_it_shows_nothing() {
+    // These say `NOT PROVEN`, and why, before they yield nothing.
+    let speaking = [
+        "program(",
+        "prepare(in_",
+        "in_memory(",
+        "Prepared::new(",
+        "suite()",
+        "browser()",
+    ];
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut wrong = Vec::new();
+    for path in [source(), tests].iter().flat_map(|place| sources(place)) {
+        let text = fs::read_to_string(&path).expect("a readable file");
+        let ends = early_ends(&text).into_iter();
+        let silent = ends.filter(|end| !speaking.iter().any(|call| end.contains(call)));
+        wrong.extend(silent.map(|end| format!("{}: {end}", path.display())));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert_eq!(early_ends(SILENT).len(), 1, "{SILENT}");
+}

@@ -4,10 +4,10 @@
 //! syslog file. Postgrey would log the same lines without `s25r=` and `tarpit=`: the programs are given both.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::manual::source;
+use crate::support::machine::require_program;
 use crate::support::{Daemon, TestClock, rcpt};
 
 /// logwatch's reader of Postfix's and Postgrey's log.
@@ -27,15 +27,6 @@ const DYNAMIC: &str = "220-139-165-188.dynamic.example.net";
 const REJECTED: &str = "Nov 27 02:00:00 mx postfix/smtpd[99]: NOQUEUE: reject: RCPT from x.example[192.0.2.7]: 450 4.2.0 <bob@example.org>: \
                         Recipient address rejected: Greylisted; from=<a@b.example> to=<bob@example.org> \
                         proto=ESMTP helo=<x.example>\n";
-
-/// Fails unless a program or file of Debian's is there.
-fn need(path: &str, package: &str) {
-    assert!(
-        Path::new(path).exists(),
-        "{path} is missing: these tests run it on our log. Install Debian's package with \
-         `apt-get install --no-install-recommends {package}`; `make check` does so."
-    );
-}
 
 /// What a daemon of this name logs of a day with every kind of decision, line by line.
 fn logged(name: &str) -> Vec<String> {
@@ -169,7 +160,7 @@ fn read_by(program: &str, arguments: &[&str], log: &str) -> String {
 
 #[test]
 fn logwatch_reads_the_log_as_it_reads_postgreys() {
-    need(LOGWATCH, "logwatch");
+    require_program(LOGWATCH, "logwatch");
     // Down to the client: below it are the recipients, which it shows with all that follows them.
     let report = |log: &str| {
         let arguments = ["--syslog_name=post(?:fix|grey)", "--limit=postgrey=3"];
@@ -192,7 +183,7 @@ fn logwatch_reads_the_log_as_it_reads_postgreys() {
 
 #[test]
 fn mailgraph_counts_what_was_delayed_as_it_does_with_postgrey() {
-    need(MAILGRAPH, "mailgraph");
+    require_program(MAILGRAPH, "mailgraph");
     // It shows a minute when a later one begins.
     let later = "Nov 27 02:05:00 mx postgrey[123]: action=pass, delay=1\n";
     let counted = |log: &str| {
@@ -210,7 +201,7 @@ fn mailgraph_counts_what_was_delayed_as_it_does_with_postgrey() {
 
 #[test]
 fn pflogsumm_sees_what_postfix_logs_and_minds_no_decision() {
-    need(PFLOGSUMM, "pflogsumm");
+    require_program(PFLOGSUMM, "pflogsumm");
     let alone = read_by(PFLOGSUMM, &[], REJECTED);
     let [ours, postgreys] = both().map(|log| read_by(PFLOGSUMM, &[], &log));
     assert!(alone.contains("Greylisted"), "{alone}");
@@ -220,7 +211,7 @@ fn pflogsumm_sees_what_postfix_logs_and_minds_no_decision() {
 
 #[test]
 fn pflogsumm_counts_refusals_by_the_list_that_is_named() {
-    need(PFLOGSUMM, "pflogsumm");
+    require_program(PFLOGSUMM, "pflogsumm");
     let refused = |address: &str, list: &str| {
         REJECTED
             .replace("192.0.2.7", address)
@@ -257,7 +248,7 @@ fn left_by(rules: &str, lines: &str) -> String {
 
 #[test]
 fn logchecks_rules_for_postgrey_cover_every_decision() {
-    need(LOGCHECK, "postgrey");
+    require_program(LOGCHECK, "postgrey");
     let rules = fs::read_to_string(LOGCHECK).unwrap();
     let decisions: Vec<String> = logged("postgrey")
         .into_iter()

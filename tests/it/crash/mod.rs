@@ -14,7 +14,6 @@ mod model;
 
 use std::hint::spin_loop;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -23,6 +22,7 @@ use stargrey::service::clock::monotonic;
 
 use crate::bus::harness::Bus;
 use crate::postgrey::random::Random;
+use crate::support::machine::require_root;
 use crate::support::{Daemon, TestClock, number_from_environment, remark};
 use entries::Administrator;
 use load::{Book, Counters, Round};
@@ -45,8 +45,8 @@ struct Site {
     daemon: Daemon,
     clock: TestClock,
     books: Vec<Book>,
-    administrator: Option<Administrator>,
-    _bus: Option<Bus>,
+    administrator: Administrator,
+    _bus: Bus,
 }
 
 /// What was seen of all that.
@@ -82,10 +82,11 @@ impl Site {
             options.push("--tarpit-limit=100000".to_owned());
         }
         daemon.set_options(&options);
-        let bus = has_bus().then(|| Bus::start(daemon.path()));
+        require_root("the bus lets only root own the daemon's name");
+        let bus = Bus::start(daemon.path());
         let mut seed = || Random::seeded(random.below(u64::MAX));
         Self {
-            administrator: bus.as_ref().map(|bus| Administrator::new(bus, seed())),
+            administrator: Administrator::new(&bus, seed()),
             _bus: bus,
             books: (0..CONNECTIONS)
                 .map(|n| Book::new(n, targrey, seed()))
@@ -125,9 +126,8 @@ impl Site {
             for book in &mut self.books {
                 scope.spawn(|| book.ask(daemon, round, &counters));
             }
-            if let Some(administrator) = &mut self.administrator {
-                scope.spawn(|| administrator.work(&counters.is_over, &figures.entries));
-            }
+            let administrator = &mut self.administrator;
+            scope.spawn(|| administrator.work(&counters.is_over, &figures.entries));
             let ended = || counters.ended.load(Ordering::Relaxed);
             while counters.answered.load(Ordering::Relaxed) < answers && ended() == 0 {
                 thread::yield_now();
@@ -175,19 +175,6 @@ impl Figures {
         self.answered += counters.answered.load(Ordering::Relaxed);
         self.kept += counters.kept.load(Ordering::Relaxed);
     }
-}
-
-/// Whether there can be a bus here: its policy lets only root own the name.
-fn has_bus() -> bool {
-    let is_root = nix::unistd::geteuid().is_root();
-    let is_there = Command::new("dbus-daemon")
-        .arg("--version")
-        .output()
-        .is_ok();
-    if !is_root || !is_there {
-        remark("without the bus: this needs root and dbus-daemon");
-    }
-    is_root && is_there
 }
 
 /// Does nothing for a moment: what is short enough to hit a commit cannot be slept.

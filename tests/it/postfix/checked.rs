@@ -52,9 +52,7 @@ fn check_postfix_says_what_postfix_does() {
     ];
     for (main, is_reached, want) in cases {
         let start = || Postfix::wired(Wiring::of(&main, &[]));
-        let Some(mut site) = Site::around(start, &[], |_, _| Vec::new()) else {
-            return;
-        };
+        let mut site = Site::around(start, &[], |_, _| Vec::new());
         let (code, said) = checked(&site, &[]);
         assert_eq!(code, Some(i32::from(!is_reached)), "{main}{said}");
         assert!(said.ends_with(want), "{main}{said}");
@@ -74,7 +72,7 @@ fn check_postfix_says_what_postfix_does() {
 
 #[test]
 fn a_class_that_only_a_table_returns_is_not_guessed_about() {
-    let Some(site) = Site::start(&[]) else { return };
+    let site = Site::start(&[]);
     let (code, said) = checked(&site, &["--json"]);
     let report: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(

@@ -54,8 +54,8 @@ pub(super) fn replaced(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// Starts what a recipe says; `None` where Postfix cannot be run.
-pub(super) fn start(recipe: &Recipe) -> Option<Site> {
+/// Starts what a recipe says.
+pub(super) fn start(recipe: &Recipe) -> Site {
     let [(_, main), tables @ ..] = &recipe.files[..] else {
         panic!("{}: no main.cf", recipe.name);
     };
@@ -180,9 +180,7 @@ fn is_greylisted(reply: &Reply) -> bool {
 
 #[test]
 fn by_the_plain_recipe_everybody_waits_once() {
-    let Some(site) = start(&recipe("Plain greylisting")) else {
-        return;
-    };
+    let site = start(&recipe("Plain greylisting"));
     for peer in [STRANGER, DYNAMIC] {
         assert_deferred(&site.attempt(peer, SENDER, ANNA), ANNA, 300);
     }
@@ -195,9 +193,7 @@ fn by_the_plain_recipe_everybody_waits_once() {
 
 #[test]
 fn by_the_recipe_of_rgrey_only_what_looks_like_a_line_waits() {
-    let Some(site) = start(&recipe("Rgrey")) else {
-        return;
-    };
+    let site = start(&recipe("Rgrey"));
     for peer in [STRANGER, EXCEPTED, OWN_EXCEPTED] {
         site.deliver(&mut site.open(peer), ANNA);
         let name = peer.name.unwrap();
@@ -235,9 +231,7 @@ fn by_the_selective_recipe_lines_and_listed_clients_wait_and_known_good_ones_nev
         recipe.options = replaced(&recipe.options, list, ours);
     }
     recipe.options = format!("{} --resolver={}", recipe.options, server.address);
-    let Some(site) = start(&recipe) else {
-        return;
-    };
+    let site = start(&recipe);
     let listed = Peer::new("mx.listed.example", "192.0.2.2");
     let known = Peer::new("220-139-165-1.dynamic.example.net", "192.0.2.50");
     site.deliver(&mut site.open(STRANGER), ANNA);
@@ -268,9 +262,7 @@ fn who_passes_spf_does_not_wait_for_a_line_like_name_and_who_lets_anybody_pass_d
         "{} --spf-excuses --resolver={}",
         recipe.options, server.address
     );
-    let Some(site) = start(&recipe) else {
-        return;
-    };
+    let site = start(&recipe);
     let of_pool = |host, address| Peer::new(host, address);
     for peer in [
         of_pool("203-0-113-9.out.example.com", "203.0.113.9"),
@@ -306,9 +298,7 @@ fn with_a_reject_threshold_postfix_refuses_in_the_words_that_it_has_for_dns_list
     recipe.options = format!(
         "--dnsbl-sites=bad.example*2 --dnsbl-threshold=2 --dnsbl-reject-threshold=2 --resolver={resolver}"
     );
-    let Some(site) = start(&recipe) else {
-        return;
-    };
+    let site = start(&recipe);
     let listed = Peer::new("mx.listed.example", "192.0.2.2");
     let reply = site.open(listed).attempt(SENDER, ANNA).to_string();
     let want = format!(
@@ -323,9 +313,7 @@ fn with_a_reject_threshold_postfix_refuses_in_the_words_that_it_has_for_dns_list
 
 #[test]
 fn by_the_recipe_with_postfixs_own_table_the_daemon_hears_of_lines_alone() {
-    let Some(site) = start(&recipe("Rgrey by a table of Postfix")) else {
-        return;
-    };
+    let site = start(&recipe("Rgrey by a table of Postfix"));
     site.deliver(&mut site.open(STRANGER), ANNA);
     for peer in [NAMELESS, DYNAMIC] {
         let mut session = site.open(peer);
@@ -371,9 +359,7 @@ fn a_table_that_excuses_does_for_the_daemon_what_it_does_for_postfix() {
             .map(|recipe| scope.spawn(|| start(recipe)))
             .map(|thread| thread.join().unwrap())
     });
-    let [Some(daemons), Some(postfixs)] = sites else {
-        return;
-    };
+    let [daemons, postfixs] = sites;
     let dip = Peer::new("mail.dip.example.net", "203.0.113.21");
     let user = Peer::new("user-a.example.com", "203.0.113.22");
     let line6 = Peer::new("dhcp7.example.org", "IPV6:2001:db8::7");
@@ -415,7 +401,7 @@ fn delivered_after_its_sleep(site: &Site) -> String {
 fn by_the_recipe_of_starpit_lines_are_delayed_and_never_deferred() {
     let mut recipe = recipe("Starpit");
     recipe.options = replaced(&recipe.options, "--tarpit=65", &format!("--tarpit={SLEEP}"));
-    let Some(site) = start(&recipe) else { return };
+    let site = start(&recipe);
     site.deliver(&mut site.open(STRANGER), ANNA);
     site.hang_up(DYNAMIC, ANNA);
     let slept = delivered_after_its_sleep(&site);
@@ -426,9 +412,7 @@ fn by_the_recipe_of_starpit_lines_are_delayed_and_never_deferred() {
 
 #[test]
 fn by_the_recipe_of_targrey_a_patient_client_is_delayed_and_delivered() {
-    let Some(site) = start(&targrey()) else {
-        return;
-    };
+    let site = start(&targrey());
     site.deliver(&mut site.open(STRANGER), ANNA);
     delivered_after_its_sleep(&site);
     site.expect_line_to(
@@ -440,9 +424,7 @@ fn by_the_recipe_of_targrey_a_patient_client_is_delayed_and_delivered() {
 
 #[test]
 fn by_the_recipe_of_targrey_one_sleep_does_for_all_recipients() {
-    let Some(site) = start(&targrey()) else {
-        return;
-    };
+    let site = start(&targrey());
     let mut session = site.open(DYNAMIC);
     site.sleep_through(&mut session, ANNA);
     let (reply, waited) = timed(|| session.rcpt(BEN));
@@ -458,9 +440,7 @@ fn by_the_recipe_of_targrey_one_sleep_does_for_all_recipients() {
 
 #[test]
 fn by_the_recipe_of_targrey_who_hangs_up_is_greylisted_and_comes_back_twice() {
-    let Some(site) = start(&targrey()) else {
-        return;
-    };
+    let site = start(&targrey());
     site.hang_up(DYNAMIC, ANNA);
     let mut session = site.open(DYNAMIC);
     assert_deferred(&session.attempt(SENDER, ANNA), ANNA, 300 - SLEEP);
@@ -505,7 +485,7 @@ fn by_the_recipe_of_targrey_who_pipelines_blindly_is_stopped_and_never_whitelist
     *main = replaced(main, "    reject_unauth_pipelining,\n", "");
     thread::scope(|scope| {
         scope.spawn(|| {
-            let Some(site) = start(&with) else { return };
+            let site = start(&with);
             let reply = pipeline_blindly(&site).to_string();
             // Postfix 3.9 does not even wait for the restriction.
             let wanted = ["503 5.5.0 <DATA>: Data command rejected:", "554 5.5.0 "];
@@ -520,7 +500,7 @@ fn by_the_recipe_of_targrey_who_pipelines_blindly_is_stopped_and_never_whitelist
         });
         // Why that line is in the recipe.
         scope.spawn(|| {
-            let Some(site) = start(&without) else { return };
+            let site = start(&without);
             let reply = pipeline_blindly(&site);
             assert!(reply.is_good(), "{reply}");
             site.expect_line(
@@ -540,7 +520,7 @@ fn by_the_recipe_for_milter_greylist_its_file_decides() {
     recipe.options = format!("{} --resolver={}", recipe.options, server.address);
     let file = ("greylist.conf".to_owned(), S25R.to_owned());
     recipe.files.push(file);
-    let Some(site) = start(&recipe) else { return };
+    let site = start(&recipe);
     site.deliver(&mut site.open(EXCEPTED_BY_FILE), ANNA);
     for (peer, rule) in [(NAMELESS, 0), (DYNAMIC, 1), (LINE, 2)] {
         let mut session = site.open(peer);
@@ -565,7 +545,7 @@ fn what_a_table_of_clients_replies_is_what_the_client_sees() {
 /^stranger\./            DEFER_IF_PERMIT not yet
 "
     .to_owned();
-    let Some(site) = start(&recipe) else { return };
+    let site = start(&recipe);
     let rejected = |rest| format!("<{ANNA}>: Recipient address rejected: {rest}");
     let friend = Peer::new("friend7.example.org", "198.51.100.40");
     let stranger = Peer::new("stranger.example", "198.51.100.41");

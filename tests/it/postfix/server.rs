@@ -20,6 +20,8 @@ use std::time::Duration;
 use nix::unistd::User;
 use tempfile::TempDir;
 
+use crate::support::machine::{require_program, require_root};
+
 /// Postfix's control program, where every distribution has it.
 const POSTFIX: &str = "/usr/sbin/postfix";
 
@@ -143,15 +145,6 @@ pub(super) struct Postfix {
 }
 
 impl Postfix {
-    /// Why Postfix cannot be run by this user, if it cannot.
-    pub(super) fn hindrance() -> Option<&'static str> {
-        if nix::unistd::geteuid().is_root() {
-            None
-        } else {
-            Some("the tests behind a real Postfix are skipped: only root can start Postfix")
-        }
-    }
-
     /// Starts a Postfix with every way to name the service; returns when it listens.
     pub(super) fn start() -> Self {
         Self::wired(Wiring::ordinary())
@@ -159,10 +152,8 @@ impl Postfix {
 
     /// Starts a Postfix that is told this; returns when it listens.
     pub(super) fn wired(wiring: Wiring) -> Self {
-        assert!(
-            Path::new(POSTFIX).exists(),
-            "{POSTFIX} is missing: install Postfix (apt-get install postfix, or dnf install postfix); `make check` does"
-        );
+        require_root("only root can start Postfix");
+        require_program(POSTFIX, "postfix");
         let directory = tempfile::Builder::new()
             .prefix("stargrey-postfix-")
             .tempdir()

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::peers::{self, POSTGREY};
+use crate::support::machine::require_program;
 
 /// How often the start or the end of postgrey is looked for, [`PAUSE`] apart, before the test fails.
 const LOOKS: u32 = 3000;
@@ -60,11 +61,7 @@ pub(super) struct Postgrey {
 impl Postgrey {
     /// Starts postgrey and waits until it listens; its log when it ended instead.
     pub(super) fn start(options: &[String], lists: Lists) -> Result<Self, String> {
-        assert!(
-            Path::new(POSTGREY).exists(),
-            "{POSTGREY} is missing: these tests compare with it. Install Debian's package with \
-             `apt-get install --no-install-recommends postgrey`; `make check` does so."
-        );
+        require_program(POSTGREY, "postgrey");
         let directory = tempfile::Builder::new()
             .prefix("stargrey-postgrey-")
             .tempdir()

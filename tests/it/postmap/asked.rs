@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
@@ -10,6 +9,8 @@ use stargrey::config::Diagnostics;
 use stargrey::config::tables::{self, TableFile};
 use stargrey::policy::AccessTables;
 use tempfile::TempDir;
+
+use crate::support::machine::require_program;
 
 /// Postfix's look-up program, where every distribution has it.
 const POSTMAP: &str = "/usr/sbin/postmap";
@@ -37,9 +38,10 @@ impl Desk {
     }
 
     pub(super) fn of(kind: &'static str) -> Self {
+        require_program(POSTMAP, "postfix");
         assert!(
-            Path::new(POSTMAP).exists(),
-            "{POSTMAP} is missing: install Postfix (apt-get install postfix, or dnf install postfix)"
+            postmap_reads(kind),
+            "Postfix has no {kind} tables: install Debian's postfix-{kind} with `make check-deps`"
         );
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("main.cf"), MAIN_CF).unwrap();
@@ -155,7 +157,7 @@ impl Desk {
 }
 
 /// Whether Postfix is there with this kind of table.
-pub(super) fn postmap_reads(kind: &str) -> bool {
+fn postmap_reads(kind: &str) -> bool {
     let kinds = Command::new("/usr/sbin/postconf")
         .arg("-m")
         .output()

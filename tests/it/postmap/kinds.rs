@@ -7,7 +7,7 @@ use stargrey::config::tables::{self, TableFile};
 
 use crate::postgrey::random::Random;
 
-use super::asked::{Desk, postmap_reads, shown};
+use super::asked::{Desk, shown};
 use super::{hosts, written};
 
 /// How many tables are made of a kind.
@@ -238,10 +238,6 @@ fn a_client_is_looked_up_by_its_name_the_domains_above_it_its_address_and_what_b
 
 #[test]
 fn tables_of_perls_expressions_yield_what_postmap_finds() {
-    if !postmap_reads("pcre") {
-        // A package of its own (postfix-pcre); without it, the expressions are held against Perl, in `perl`.
-        return;
-    }
     let desk = Desk::of("pcre");
     let hosts = hosts::all();
     let asked: Vec<&[u8]> = hosts.iter().map(Vec::as_slice).collect();

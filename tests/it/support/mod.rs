@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod clock;
+pub(crate) mod machine;
 pub(crate) mod mail;
 pub(crate) mod milter;
 pub(crate) mod program;

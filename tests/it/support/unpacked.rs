@@ -1,8 +1,9 @@
 //! Programs of Debian that `make check` unpacks beside the tests, because they are not to be installed.
 
 use std::env;
-use std::io::{self, Write};
 use std::path::PathBuf;
+
+use super::machine::not_proven;
 
 /// The directory with what the script `tests/NAME` has unpacked; without it a test says that it has shown nothing.
 pub(crate) fn unpacked(name: &str, test: &str) -> Option<PathBuf> {
@@ -13,12 +14,11 @@ pub(crate) fn unpacked(name: &str, test: &str) -> Option<PathBuf> {
     if directory.exists() {
         return Some(directory);
     }
-    // Past the test program, which keeps what a good test prints to itself.
-    let said = format!(
-        "\n{test}: NOT PROVEN: {} is missing; `tests/{name} {}` fetches it\n",
+    let reason = format!(
+        "{} is missing; `tests/{name} {}` fetches it",
         directory.display(),
         target.display()
     );
-    io::stderr().write_all(said.as_bytes()).unwrap();
+    not_proven(test, &reason);
     None
 }

@@ -9,6 +9,7 @@ use super::mount::Mount;
 use super::{DEFERRED, START};
 use crate::bus::OnBus;
 use crate::ctl::said;
+use crate::support::machine::require_root;
 use crate::support::{Daemon, TestClock, nth_request};
 
 const AGAIN: &str = "the database is available again";
@@ -93,10 +94,7 @@ fn a_read_only_file_system_degrades_and_is_well_again_when_it_can_be_written_to(
 
 #[test]
 fn a_directory_that_cannot_be_written_to_degrades_and_is_well_again_when_it_can() {
-    if !nix::unistd::geteuid().is_root() {
-        println!("not tested: only root can become somebody else");
-        return;
-    }
+    require_root("only root can become another user");
     let mut daemon = Daemon::prepare();
     fs::set_permissions(daemon.path(), Permissions::from_mode(0o777)).unwrap();
     let database = daemon.path().join("db");
