@@ -80,6 +80,7 @@ impl Ask {
             Self::RecipientCount(..) => "rcptcount",
             Self::Content(AskContent::Header(_) | AskContent::HeaderProperty(_)) => "header",
             Self::Content(AskContent::Body(_) | AskContent::BodyProperty(_)) => "body",
+            Self::Content(AskContent::Dkim(_)) => "dkim",
             Self::Content(AskContent::Size(..)) => "msgsize",
             Self::Content(AskContent::Spam | AskContent::Score(..)) => "spamd",
             Self::AnyOf(_) => "list",
