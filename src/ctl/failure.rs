@@ -131,7 +131,7 @@ pub enum Failure {
     Watch(String),
     /// The list was not fetched yet.
     #[error(
-        "{0} was not fetched yet: `systemctl start stargrey-list-watch.service` does it, and so does `stargreyctl lists fetch`"
+        "{0} was not fetched from its address yet: `systemctl start stargrey-list-watch.service` does it, and so does `stargreyctl lists fetch`"
     )]
     NotFetched(String),
     /// A list is not installed.

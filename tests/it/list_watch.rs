@@ -155,6 +155,11 @@ impl World {
 
     /// Fetches and notifies as the two units do; the text of the mail, if there was one.
     fn night(&self) -> Option<String> {
+        self.night_about("clients")
+    }
+
+    /// The same, where the mail is about these lists.
+    fn night_about(&self, names: &str) -> Option<String> {
         let (code, _, errors) = self.lists(&["fetch"]);
         assert!(code < 2, "{errors}");
         drop(fs::remove_file(self.at("mail")));
@@ -166,7 +171,7 @@ impl World {
         assert_eq!(mail["kind"], "text/plain");
         let subject = mail["fields"]["subject"].as_str().unwrap();
         assert!(
-            subject.ends_with("new about the lists clients"),
+            subject.ends_with(&format!("new about the lists {names}")),
             "{subject}"
         );
         Some(mail["parts"][0][1].as_str().unwrap().to_owned())
@@ -244,6 +249,19 @@ fn a_list_is_told_when_it_changes_and_installed_by_hand() {
         (code, &*error),
         (64, "stargreyctl: others is not in list-watch\n")
     );
+
+    // What was fetched from the address of before is not this list.
+    world.publish("clients", &list(3, &["listed.example"]));
+    assert_eq!(world.lists(&["fetch"]).0, 0);
+    world.watch("clients client-whitelist {tls}/ok/clients");
+    let (code, _, error) = world.lists(&["install", "clients"]);
+    assert_eq!(code, 1, "{error}");
+    assert!(
+        error.contains("clients was not fetched from its address yet"),
+        "{error}"
+    );
+    assert_eq!(world.lists(&["fetch"]).0, 0);
+    assert_eq!(world.lists(&["install", "clients"]).0, 0);
 }
 
 #[test]
@@ -342,6 +360,41 @@ fn what_does_not_come_whole_right_and_safe_is_told_and_changes_nothing() {
     world.watch("clients client-whitelist {tls}/ok/clients install");
     assert!(world.news().contains("installed as "));
     assert_eq!(world.installed(), text);
+}
+
+#[test]
+fn a_list_that_cannot_be_stored_does_not_keep_the_others_from_being_told_and_installed() {
+    let world = World::start("");
+    let text = list(60, &["listed.example"]);
+    for name in ["clients", "stuck", "unfetched"] {
+        world.publish(name, &text);
+    }
+    world.watch(
+        "stuck client-whitelist {tls}/ok/stuck install\nunfetched client-whitelist {tls}/ok/unfetched install\n\
+         clients client-whitelist {tls}/ok/clients install",
+    );
+    // Directories with something in them cannot be replaced by a file.
+    for directory in ["state/stuck", "cache/unfetched.list"] {
+        fs::create_dir(world.at(directory)).unwrap();
+        fs::write(world.at(directory).join("x"), "").unwrap();
+    }
+    let names = "stuck, unfetched, clients";
+    let mail = world.night_about(names).expect("a mail");
+    for want in [
+        "/state/stuck: not a plain file",
+        "/cache/unfetched.list: ",
+        "installed as ",
+    ] {
+        assert!(mail.contains(want), "{want}: {mail}");
+    }
+    assert!(world.is_exempt());
+    assert_eq!(world.night_about(names), None);
+    let (code, said, _) = world.lists(&["fetch"]);
+    assert_eq!(code, 1);
+    assert!(
+        said.contains("unfetched: not fetched: ") && said.contains("clients: fetched\n"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -74,8 +74,19 @@ impl Fetched {
 ///
 /// # Errors
 ///
-/// [`Failure::Open`] and [`Failure::Create`] for files in `cache`. What goes wrong on the way is in the result.
+/// [`Failure::Create`] if the result cannot be written. What else goes wrong is in the result.
 pub fn fetch(list: &Watched, cache: &Path, now: Timestamp) -> Result<Fetched, Failure> {
+    let fetched = Fetched {
+        url: list.url.clone(),
+        time: now,
+        problem: update(list, cache).unwrap_or_else(|failure| Some(failure.to_string())),
+    };
+    fetched.write(cache, &list.name)?;
+    Ok(fetched)
+}
+
+/// Brings the files of a list up to date; yields what was wrong with the request.
+fn update(list: &Watched, cache: &Path) -> Result<Option<String>, Failure> {
     let [content, etag, saved] = ["list", "etag", "etag-new"].map(|e| beside(cache, &list.name, e));
     let before = Fetched::read(cache, &list.name)?;
     let is_known = before.is_some_and(|before| before.url == list.url) && content.exists();
@@ -100,13 +111,7 @@ pub fn fetch(list: &Watched, cache: &Path, now: Timestamp) -> Result<Fetched, Fa
         Err(problem) => Some(Plain(&problem.to_string()).to_string()),
     };
     remove(&saved)?;
-    let fetched = Fetched {
-        url: list.url.clone(),
-        time: now,
-        problem,
-    };
-    fetched.write(cache, &list.name)?;
-    Ok(fetched)
+    Ok(problem)
 }
 
 /// What a server has sent.

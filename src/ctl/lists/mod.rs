@@ -13,7 +13,8 @@
 //! # Error handling
 //!
 //! A list that cannot be fetched or installed is news, not an error: it is told once, and the version that is installed
-//! stays. An error is what concerns all lists: list-watch itself, the two directories, the mail.
+//! stays. Files of a list that cannot be read or written are news of that list, too. An error is what concerns all lists:
+//! list-watch itself, the reload, the mail, and what cannot be remembered as told.
 
 pub mod fetch;
 pub mod install;

@@ -70,19 +70,24 @@ pub struct News {
 }
 
 impl News {
-    /// Looks at what was fetched of a list, and installs it if list-watch says so.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`] about files in `state`, and about programs.
-    pub fn of(list: &Watched, places: Places<'_>, now: Timestamp) -> Result<Self, Failure> {
+    /// Looks at what was fetched of a list, and installs it if list-watch says so. What fails concerns this list alone
+    /// and is news of it: the others still get theirs.
+    #[must_use]
+    pub fn of(list: &Watched, places: Places<'_>, now: Timestamp) -> Self {
         let (content, problem) = match fetched(list, places.cache, now) {
             Ok(fetched) => fetched,
             // Not this user's file: one of whoever fetches.
             Err(failure) => (None, Some(failure.to_string())),
         };
-        let installed = installed(list, content.as_deref(), places.state)?;
-        let told = read_foreign(&beside(places.state, &list.name, "told"))?;
+        let installed = installed(list, content.as_deref(), places.state);
+        let installed = installed.unwrap_or_else(|failure| Installed::Refused(failure.to_string()));
+        // What cannot be read was not told.
+        let known = |ending| {
+            read_foreign(&beside(places.state, &list.name, ending))
+                .ok()
+                .flatten()
+        };
+        let told = known("told");
         let (before, after) = (
             told.as_deref().map(entries),
             content.as_deref().map(entries),
@@ -102,7 +107,7 @@ impl News {
             content,
             is_new: false,
         };
-        let notice = read_foreign(&beside(places.state, &list.name, "notice"))?;
+        let notice = known("notice");
         let notice = notice.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
         let notice = notice.unwrap_or_else(|| json!({ "problem": null, "refusal": null }));
         let is_told = |key: &str, text: Option<&str>| {
@@ -114,7 +119,7 @@ impl News {
             || news.installed == Installed::Now
             || !is_told("problem", news.problem.as_deref())
             || !is_told("refusal", news.refusal());
-        Ok(news)
+        news
     }
 
     /// Whether it was not told before.

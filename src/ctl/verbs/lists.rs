@@ -57,7 +57,11 @@ fn watched(options: &WatchedLists) -> Result<Vec<Watched>, Failure> {
 fn fetch(options: &WatchedLists, view: &View) -> Result<Answer, Failure> {
     let (mut text, mut rows, mut is_good) = (String::new(), Vec::new(), true);
     for list in watched(options)? {
-        let Fetched { problem, .. } = fetch::fetch(&list, &options.cache, view.time())?;
+        // One whose files cannot be written does not keep the others from being fetched.
+        let problem = match fetch::fetch(&list, &options.cache, view.time()) {
+            Ok(Fetched { problem, .. }) => problem,
+            Err(failure) => Some(failure.to_string()),
+        };
         let result = problem.as_deref().map_or_else(
             || "fetched".to_owned(),
             |problem| format!("not fetched: {problem}"),
@@ -91,8 +95,9 @@ async fn notify(
         state: &options.state,
     };
     let lists = watched(&options.watched)?.into_iter();
-    let all = lists.map(|list| News::of(&list, places, view.time()));
-    let all: Vec<News> = all.collect::<Result<_, _>>()?;
+    let all: Vec<News> = lists
+        .map(|list| News::of(&list, places, view.time()))
+        .collect();
     let news: Vec<&News> = all.iter().filter(|news| news.is_new()).collect();
     let is_json = view.json;
     let is_installed = news.iter().any(|news| news.installed == Installed::Now);
@@ -113,13 +118,14 @@ async fn notify(
         mail::send(sendmail, address, message, mail::PATIENCE)?;
         text.clear();
     }
-    for list in &all {
-        list.remember(places.state)?;
-    }
+    let remembered = all.iter().map(|list| list.remember(places.state));
+    // All of them, and then the first failure.
+    let remembered = remembered.fold(Ok(()), Result::and);
     if is_json {
         text = json::shown(&news.iter().map(|news| news.json()).collect::<Value>());
     }
     reloaded?;
+    remembered?;
     Ok(Answer::yes(text))
 }
 
@@ -132,7 +138,10 @@ async fn install(
     let lists = watched(&options.watched)?;
     let list = lists.into_iter().find(|list| list.name == name);
     let list = list.ok_or_else(|| ArgumentError::NoWatchedList(name.to_owned()))?;
-    let content = Fetched::list(&options.watched.cache, name)?;
+    let cache = &options.watched.cache;
+    // What came from another address, which list-watch had before, is not this list.
+    let is_of_address = Fetched::read(cache, name)?.is_some_and(|last| last.url == list.url);
+    let content = Fetched::list(cache, name)?.filter(|_| is_of_address);
     let content = content.ok_or_else(|| Failure::NotFetched(name.to_owned()))?;
     let warnings = match install::install(&list, &content, &options.state, By::Hand)? {
         Ok(warnings) => warnings,
