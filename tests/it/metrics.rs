@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
-use stargrey::ctl::clock;
+use stargrey::ctl::{clock, verbs};
 
 use crate::bus::OnBus;
 use crate::bus::harness::Bus;
 use crate::ctl::said;
 use crate::manual::source;
-use crate::support::rcpt;
+use crate::support::{Daemon, rcpt};
 
 /// How long Prometheus may take to start and to scrape.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,16 +24,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What strangers could send to be seen where they should not be.
 const HOSTILE: &str = "evil\"} 1\\nstargrey_up";
 
-/// A daemon with all that has metrics, and some requests.
+/// A daemon with all that has metrics, and some requests. Nobody is there to answer what it asks.
 fn daemon() -> OnBus {
+    let daemon = Daemon::prepare();
+    let at = |name: &str| daemon.path().join(name).display().to_string();
+    let key = verbs::shared_key().unwrap().text;
+    fs::write(at("secret"), key).unwrap();
+    fs::set_permissions(at("secret"), fs::Permissions::from_mode(0o600)).unwrap();
+    let milter = format!("--milter=unix:{}", at("milter"));
+    let spamd = format!("--spamd=unix:{}", at("nobody"));
+    let shared = format!("--shared=unix:{}", at("nobody"));
+    let secret = format!("--shared-secret={}", at("secret"));
     let options = [
+        &*milter,
+        &*spamd,
+        &*shared,
+        &*secret,
         "--s25r",
         "--targrey",
         "--dnsbl-sites=list.example*2",
         "--resolver=127.0.0.1:9",
         "--lookup-timeout=1",
     ];
-    let on = OnBus::start(&options);
+    let on = OnBus::start_prepared(daemon, &options);
     for (name, sender) in [
         ("220-139-165-188.dynamic.example.net", "a@b.example"),
         (HOSTILE, "evil\"}@b.example"),
@@ -148,7 +162,7 @@ fn free_port() -> u16 {
 }
 
 /// Waits until there is a value.
-fn until<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut value: impl FnMut() -> Option<T>) -> T {
     let begun = clock::steady();
     loop {
         if let Some(value) = value() {

@@ -11,6 +11,7 @@
 //! which `--dnsbl-sites` has at most 64. Nothing that a client sends is a label, and every value is escaped.
 
 pub mod http;
+mod others;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -156,6 +157,8 @@ pub fn text(format: Format, properties: &Dict, statistics: &Dict) -> String {
     records(&mut out, properties);
     counters(&mut out, statistics);
     dns_lists(&mut out, statistics);
+    others::spamd(&mut out, properties);
+    others::shared(&mut out, properties);
     out.end()
 }
 
@@ -185,6 +188,9 @@ fn state(out: &mut Exposition, properties: &Dict) {
     let help = "Errors in the list files.";
     let errors = properties.number("ListErrors");
     out.single(gauge, "list_errors", help, errors);
+    let help = "Entries of the access lists that can never match.";
+    let unreachable = properties.number("UnreachableRules");
+    out.single(gauge, "unreachable_rules", help, unreachable);
     let help = "Entries of the lists.";
     let entries = sorted(properties, "Entries");
     out.group(gauge, ("list_entries", "list"), help, entries);
@@ -242,13 +248,13 @@ fn counters(out: &mut Exposition, statistics: &Dict) {
     let ends = [PASSED, GREYLISTED, TARPITTED, REFUSED]
         .into_iter()
         .filter_map(|word| Some((word, statistics.number(word)?)));
-    let help = "Requests by what was replied.";
+    let help = "Requests and messages by what was replied.";
     out.group(counter, ("requests", "verdict"), help, ends);
     let groups = [
         (
             REASONS,
             ("decisions", "reason"),
-            "Requests by the reason of the decision.",
+            "Requests and messages by the reason of the decision.",
         ),
         (
             S25R,
@@ -342,10 +348,10 @@ mod tests {
         let old = text(Format::Prometheus, &properties().build(), &statistics);
         let want = "\
 # TYPE stargrey_requests counter
-# HELP stargrey_requests Requests by what was replied.
+# HELP stargrey_requests Requests and messages by what was replied.
 stargrey_requests_total{verdict=\"passed\"} 7
 # TYPE stargrey_decisions counter
-# HELP stargrey_decisions Requests by the reason of the decision.
+# HELP stargrey_decisions Requests and messages by the reason of the decision.
 stargrey_decisions_total{reason=\"early-retry\"} 1
 stargrey_decisions_total{reason=\"new\"} 3
 # TYPE stargrey_dns_list_results counter
