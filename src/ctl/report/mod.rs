@@ -5,6 +5,7 @@
 
 pub mod effect;
 mod escaped;
+mod hand;
 pub mod html;
 pub mod json;
 pub mod mail;
@@ -21,8 +22,8 @@ use jiff::tz::TimeZone;
 
 use super::render::{local_time, span};
 use crate::api::{
-    ADDED, CAME_BACK_BY, CHANGES, DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict,
-    FromRow, LAST_HIT, LIST, PATTERN, SOURCE, SOURCE_BUS, STORE_OK, STRANGERS, STRANGERS_BY, TIME,
+    ADDED, CAME_BACK_BY, CHANGES, DNS_LISTS, Dict, FromRow, LIST, PATTERN, SOURCE, SOURCE_BUS,
+    STRANGERS, STRANGERS_BY, TIME,
 };
 use crate::types::{Span, Timestamp, counted};
 use effect::{Effect, HOUR};
@@ -35,9 +36,6 @@ pub const MOST_ROWS: usize = 20;
 pub const TREND_DAYS: u64 = 30;
 
 const DAY: u64 = 24 * HOUR;
-
-/// Days without a hit after which a rule needs a look.
-const UNUSED_DAYS: u64 = 90;
 
 /// The period of a report: whole hours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +157,7 @@ impl Report {
         Self {
             rules: rules(&rows),
             lists: lists(&rows),
-            hand: hand(&sources, now),
+            hand: hand::sentences(&sources, now),
             changes: changes(&rows, &sources, (from, to)),
             effect,
             decided,
@@ -313,60 +311,6 @@ fn lists(rows: &[&Dict]) -> Vec<DnsList> {
         std::cmp::Reverse((decided, alone, listed, asked))
     });
     lists
-}
-
-/// What needs a hand.
-fn hand(sources: &Sources, now: u64) -> Vec<String> {
-    let properties = &sources.properties;
-    let mut hand = Vec::new();
-    match properties.text("StoreState") {
-        Some(STORE_OK) | None => {}
-        Some(state) => hand.push(format!("The database is unavailable: {state}.")),
-    }
-    match properties.number("ListErrors").unwrap_or_default() {
-        0 => {}
-        errors => hand.push(format!(
-            "The list files have {}; see `journalctl -u stargrey`.",
-            counted(errors, "error", "errors")
-        )),
-    }
-    if properties.truth("Paused") == Some(true) {
-        hand.push("Greylisting is paused: all mail passes.".to_owned());
-    }
-    let lists: BTreeMap<String, String> = properties
-        .words("DnsLists")
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
-    for (zone, state) in lists {
-        match state.as_str() {
-            DNS_LIST_OK => {}
-            DNS_LIST_SILENT => hand.push(format!("The DNS list {zone} does not reply.")),
-            DNS_LIST_ERROR => {
-                hand.push(format!("The DNS list {zone} replies with an error code."));
-            }
-            other => hand.push(format!("The DNS list {zone}: {other}.")),
-        }
-    }
-    let unused = sources.entries.iter().filter(|entry| is_unused(entry, now));
-    for entry in unused {
-        let text = |key| entry.text(key).unwrap_or_default();
-        hand.push(format!(
-            "The entry {} of the {} was not hit for {UNUSED_DAYS} days.",
-            text(PATTERN),
-            text(LIST)
-        ));
-    }
-    hand
-}
-
-/// Whether an entry was added with `allow` long ago and has not been hit since. Hits of file entries are not known beyond
-/// the start of the daemon, and most of them are shipped.
-fn is_unused(entry: &Dict, now: u64) -> bool {
-    let number = |key| entry.number(key).unwrap_or_default();
-    let long_ago = now.saturating_sub(UNUSED_DAYS * DAY);
-    let last = number(ADDED).max(number(LAST_HIT));
-    entry.text(SOURCE) == Some(SOURCE_BUS) && last > 0 && last < long_ago
 }
 
 /// What changed in a period, by time.
