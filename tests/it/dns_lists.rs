@@ -312,6 +312,77 @@ fn allowlists_alone_exempt_from_plain_greylisting() {
 }
 
 #[test]
+fn a_replay_queries_dns_only_if_it_is_asked_to_and_says_of_when_the_lists_are() {
+    let server = ListServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("mail.log");
+    let mails = [
+        ("A1", "192.0.2.1"),
+        ("A2", "192.0.2.2"),
+        ("A3", "192.0.2.3"),
+    ];
+    let lines = mails.map(|(id, address)| {
+        let [smtpd, qmgr, local] = ["smtpd", "qmgr", "local"]
+            .map(|program| format!("2026-11-01T10:00:00Z mx postfix/{program}[1]: {id}: "));
+        format!(
+            "{smtpd}client=mx.example.net[{address}]\n{qmgr}from=<eve@sender.example>, size=1, nrcpt=1 (queue active)\n\
+             {local}to=<joe@x.example>, relay=local, delay=1, dsn=2.0.0, status=sent (delivered)\n{qmgr}removed\n"
+        )
+    });
+    fs::write(&log, lines.concat()).unwrap();
+    let replay = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+            .args(["--user=root", "--group=root"])
+            .args(
+                ["client", "recipient", "sender"]
+                    .map(|kind| format!("--whitelist-{kind}s=/dev/null")),
+            )
+            .args(["--dnsbl-sites=bad.example", "--spf"])
+            .arg(format!("--resolver={}", server.address))
+            .arg(format!("--replay={}", log.display()))
+            .args(more)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere")
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let row = |report: &str, label: &str| {
+        let line = report.lines().find_map(|line| line.strip_prefix(label));
+        line.map(|rest| rest.trim().to_owned())
+    };
+    let today = "DNS was queried: lists and SPF records are as they are today.\n";
+    let asked = replay(&["--replay-dns"]);
+    assert!(
+        asked.contains(today) && !asked.contains("not judged"),
+        "{asked}"
+    );
+    assert_eq!(
+        row(&asked, "Deferred by dns-lists").as_deref(),
+        Some("2"),
+        "{asked}"
+    );
+    assert_eq!(
+        row(&asked, "Mails deferred").as_deref(),
+        Some("2"),
+        "{asked}"
+    );
+    let unasked = replay(&[]);
+    let want = "2 rules were not judged:\n  --dnsbl-sites: DNS is not queried; --replay-dns does so, as it is today\n  \
+                --spf: ";
+    assert!(
+        unasked.contains(want) && !unasked.contains(today),
+        "{unasked}"
+    );
+    assert_eq!(
+        row(&unasked, "Mails deferred").as_deref(),
+        Some("0"),
+        "{unasked}"
+    );
+}
+
+#[test]
 fn clients_that_reach_the_reject_threshold_are_refused_with_the_list_and_its_text() {
     let server = ListServer::start();
     let options = ["--dnsbl-threshold=2", "--dnsbl-reject-threshold=3"];

@@ -135,6 +135,7 @@ fn column(
         ("--dnsbl-sites", !settings.lookup.dns_lists.is_empty()),
         ("--spf", settings.lookup.spf),
     ];
+    let is_asked = replay.looks_up && is_used.iter().any(|(_, is_used)| *is_used);
     let lookups = if replay.looks_up {
         lookups::new(&settings.lookup)
     } else {
@@ -151,5 +152,6 @@ fn column(
         options,
         effect: trial.run(&log.mails, replay.retry),
         unjudged,
+        is_asked,
     })
 }

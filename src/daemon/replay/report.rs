@@ -21,6 +21,8 @@ pub(super) struct Column {
     pub(super) effect: Effect,
     /// What a log cannot answer, in a sentence each.
     pub(super) unjudged: Vec<String>,
+    /// Whether DNS was queried.
+    pub(super) is_asked: bool,
 }
 
 /// The whole report.
@@ -52,6 +54,10 @@ fn write(
         for rule in unjudged {
             writeln!(out, "  {rule}")?;
         }
+    }
+    if columns.iter().any(|column| column.is_asked) {
+        let today = "DNS was queried: lists and SPF records are as they are today.";
+        writeln!(out, "{today}")?;
     }
     assumption(out, columns, retry)?;
     writeln!(out)?;
