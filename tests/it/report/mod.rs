@@ -48,6 +48,11 @@ fn parts_are_the_scripts(report: &Value, script: &Script) {
         (why, (count("strangers"), count("came_back")))
     });
     assert_eq!(rules.collect::<Vec<_>>(), script.rules);
+    let list = at(report, "/dns_lists/0");
+    assert_eq!(list["zone"], "bad.example");
+    for word in ["listed", "decided", "alone"] {
+        assert_eq!(list["counts"][word], script.listed_clients, "{word}");
+    }
     let days = report["days"].as_array().unwrap();
     let sum = |key: &str| {
         days.iter()

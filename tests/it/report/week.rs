@@ -1,10 +1,13 @@
 //! A week of simulated time: spam that never returns, servers that return after 1, 5 and 30 minutes, a pool, refusals,
-//! with restarts, a forget and a clock that is set back in it. The script counts for itself.
+//! clients of a DNS list, with restarts, a kill, a forget and a clock that is set back in it. The script counts for
+//! itself.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use crate::bus::OnBus;
+use crate::dns_lists::ListServer;
+use crate::metrics::until;
 use crate::support::{Daemon, TestClock, rcpt};
 
 pub(super) const HOUR: u64 = 3600;
@@ -23,6 +26,7 @@ const TABLE: &str = "/^table/ GREYLIST\n/^bad/ REJECT no\n";
 /// Why a client has to wait.
 const BY_RULE: (&str, &str) = ("unknown", "s25r:0");
 const BY_TABLE: (&str, &str) = ("table.example", "table");
+const BY_LIST: (&str, &str) = ("mx.listed.example", "dns-lists");
 
 /// What the script has counted.
 #[derive(Debug, Default)]
@@ -33,6 +37,8 @@ pub(super) struct Script {
     pub(super) waiting: u64,
     pub(super) refused: u64,
     pub(super) starts: u64,
+    /// Requests that the DNS list decided.
+    pub(super) listed_clients: u64,
     /// Waiting triplets of the time from [`Week::recent`] on, which none of the daemon's sweeps has removed.
     pub(super) listed: u64,
     pub(super) delays: BTreeMap<String, u64>,
@@ -59,6 +65,7 @@ pub(super) struct Week {
     senders: BTreeMap<String, Vec<u64>>,
     refused: u64,
     starts: u64,
+    _lists: ListServer,
 }
 
 /// A number with commas between thousands.
@@ -76,12 +83,15 @@ impl Week {
         let begin = now() / HOUR * HOUR - 7 * DAY - HOUR;
         let clock = TestClock::at(daemon.path(), begin);
         let table = daemon.path().join("table");
+        let lists = ListServer::start();
         fs::write(&table, TABLE).unwrap();
         let options = [
             clock.option(),
             "--s25r".to_owned(),
             format!("--client-access={}", table.display()),
             "--greylist-result=GREYLIST".to_owned(),
+            "--dnsbl-sites=bad.example".to_owned(),
+            format!("--resolver={}", lists.address),
             "--auto-whitelist-clients=0".to_owned(),
         ];
         let options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -93,6 +103,7 @@ impl Week {
             senders: BTreeMap::new(),
             refused: 0,
             starts: 1,
+            _lists: lists,
         }
     }
 
@@ -183,6 +194,14 @@ impl Week {
             ));
             self.refused += 1;
         }
+        if hour.is_multiple_of(2) {
+            self.mail(
+                time + 16,
+                BY_LIST,
+                ("192.0.2.2", "a@listed.example"),
+                &[900],
+            );
+        }
         if hour.is_multiple_of(5) {
             self.pool(time + 14);
         }
@@ -224,6 +243,7 @@ impl Week {
             self.hour(hour);
             match hour {
                 30 | 77 => self.restart(),
+                50 => self.kill(),
                 100 => self.forget(),
                 120 => self.set_back(hour * HOUR + 3000),
                 _ => {}
@@ -234,6 +254,21 @@ impl Week {
 
     fn restart(&mut self) {
         self.on.stop_and_start_again();
+        self.starts += 1;
+    }
+
+    /// Kills the daemon once it has written what it knows: a kill loses the last seconds.
+    fn kill(&mut self) {
+        let script = self.counted(now());
+        let since = format!("--since=@{}", self.begin);
+        until("the counters are written", || {
+            let (_, report) = self.on.ctl_json(&["report", "--no-names", &since]);
+            let is_done = report["strangers"] == script.strangers
+                && report["came_back"] == script.came_back
+                && report["refused"] == script.refused;
+            is_done.then_some(())
+        });
+        self.on.kill_and_start_again();
         self.starts += 1;
     }
 
@@ -276,6 +311,7 @@ impl Week {
         let mut rules: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for stranger in &self.strangers {
             script.strangers += 1;
+            script.listed_clients += u64::from(stranger.why == BY_LIST.1);
             let rule = rules.entry(stranger.why).or_default();
             rule.0 += 1;
             let is_over = (stranger.first / HOUR + 1) * HOUR + WINDOW <= now;
