@@ -86,7 +86,7 @@ fn a_file_with_s25r_and_spamd_makes_lines_wait_at_rcpt_and_spam_of_others_at_its
     // SPF has no name server in a test.
     let file = format!("nospf\n{S25R}{messages}");
     recipe.files.push(("greylist.conf".to_owned(), file));
-    let Some(site) = start(&recipe) else { return };
+    let site = start(&recipe);
     let ham = site.deliver_now(ANNA, &letter("Shall we meet?"));
     assert!(ham.contains("X-Spam-Status: No, score="), "{ham}");
     let spam = site.wait_at_end(BEN, &letter(GTUBE), "450 4.2.0 SpamAssassin");
@@ -106,7 +106,7 @@ fn a_file_with_s25r_and_spamd_makes_lines_wait_at_rcpt_and_spam_of_others_at_its
 fn by_the_recipe_of_s25r_or_spamassassin_either_makes_a_mail_wait_and_all_have_their_score() {
     let spamd = Server::start();
     let recipe = with_spamd(recipe("S25R or SpamAssassin"), &spamd);
-    let Some(site) = start(&recipe) else { return };
+    let site = start(&recipe);
     let ham = site.deliver_now(ANNA, &letter("Shall we meet?"));
     assert!(ham.contains("X-Spam-Score: "), "{ham}");
     let later = "450 4.2.0 Looks like spam, please try again later";
@@ -119,9 +119,7 @@ fn by_the_recipe_of_s25r_or_spamassassin_either_makes_a_mail_wait_and_all_have_t
 
 #[test]
 fn by_the_recipe_of_header_and_body_rules_tables_of_postfix_see_what_is_encoded() {
-    let Some(site) = start(&recipe("Lists, S25R, header and body rules")) else {
-        return;
-    };
+    let site = start(&recipe("Lists, S25R, header and body rules"));
     let end = |peer, message: &str| site.send(peer, ANNA, message).to_string();
     let rejected = end(
         OTHER,
@@ -160,7 +158,7 @@ fn by_the_recipe_with_rspamd_its_score_and_its_results_for_signatures_decide() {
     let mut recipe = recipe("rspamd before the milter");
     let main = &mut recipe.files[0].1;
     *main = replaced(main, "inet:127.0.0.1:11332", "unix:stargrey/rspamd");
-    let Some(site) = start(&recipe) else { return };
+    let site = start(&recipe);
     let socket = site.postfix.milter_socket().with_file_name("rspamd");
     let _rspamd = Rspamd::start(&socket, &files);
     let forged = "X-Spamd-Result: default: False [-99.00 / 15.00]\r\n\
@@ -182,11 +180,11 @@ fn by_the_recipe_with_rspamd_its_score_and_its_results_for_signatures_decide() {
 }
 
 /// The site of a recipe, with this filter before our milter.
-fn with_bayes(recipe: &Recipe, bayes: Bayes) -> Option<(Site, BayesMilter)> {
-    let site = start(recipe)?;
+fn with_bayes(recipe: &Recipe, bayes: Bayes) -> (Site, BayesMilter) {
+    let site = start(recipe);
     let socket = site.postfix.milter_socket().with_file_name("bogofilter");
     let milter = BayesMilter::start(bayes, &socket);
-    Some((site, milter))
+    (site, milter)
 }
 
 #[test]
@@ -194,9 +192,7 @@ fn by_the_recipe_with_a_bayesian_filter_what_it_takes_for_spam_waits_once() {
     for bayes in [Bayes::Bogofilter, Bayes::Bsfilter] {
         let mut recipe = recipe("A Bayesian filter before the milter");
         recipe.options = replaced(&recipe.options, "X-Bogosity", bayes.field());
-        let Some((site, _milter)) = with_bayes(&recipe, bayes) else {
-            return;
-        };
+        let (site, _milter) = with_bayes(&recipe, bayes);
         let ham = letter("Dear Anna, we discuss the quarterly report on Monday.");
         let ham = site.deliver_now(ANNA, &ham);
         assert!(ham.contains(&format!("\n{}: ", bayes.field())), "{ham}");
@@ -220,9 +216,7 @@ fn a_header_rule_about_the_field_of_a_bayesian_filter_does_the_same() {
     let mut recipe = recipe("A Bayesian filter before the milter");
     recipe.options = format!("--s25r {option}");
     recipe.files.truncate(1);
-    let Some((site, _milter)) = with_bayes(&recipe, Bayes::Bogofilter) else {
-        return;
-    };
+    let (site, _milter) = with_bayes(&recipe, Bayes::Bogofilter);
     let ham = letter("Dear Anna, we discuss the quarterly report on Monday.");
     site.deliver_now(ANNA, &ham);
     let spam = letter("Discount replica watches, cheap casino pills.");
@@ -235,9 +229,7 @@ fn by_the_recipe_with_a_filter_behind_greylisting_it_sorts_what_was_let_through(
     let page = manual::source("man/stargrey-milter.7");
     let (_, text) = page.split_once(".Pa /etc/maildroprc :\n").expect("a file");
     let rules = manual::display(text);
-    let Some(site) = start(&recipe("A Bayesian filter behind greylisting")) else {
-        return;
-    };
+    let site = start(&recipe("A Bayesian filter behind greylisting"));
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();
     let database = path.join("database");
