@@ -231,7 +231,7 @@ fn who_hangs_up_in_the_sleep_of_the_milter_is_greylisted() {
 
 /// Tables for messages: one line for each action.
 const HEADER_CHECKS: &str = "\
-/^Subject: cheap/ REJECT no cheap mail
+/^Subject: cheap/ REJECT 100% cheap, %r
 /^Subject: later/ 450 4.7.1 not now
 /^Subject: lost/ DISCARD
 /^X-Old: (.*)$/ REPLACE X-New: $1
@@ -279,7 +279,7 @@ fn tables_for_messages_refuse_change_and_greylist_what_they_match_decoded() {
     let site = started;
     let send = |message: &str| site.send(STRANGER, ANNA, message).to_string();
     let refused = send("Subject: cheap watches\r\n\r\nhello\r\n.");
-    assert_eq!(refused, "550 5.7.1 no cheap mail");
+    assert_eq!(refused, "550 5.7.1 100% cheap, %r");
     let deferred = send("Subject: later\r\n\r\nhello\r\n.");
     assert_eq!(deferred, "450 4.7.1 not now");
     let lost = send("Subject: lost\r\n\r\nhello\r\n.");

@@ -1,9 +1,10 @@
 //! The milter behind a real Sendmail, by the lines of stargrey-milter(7) as they are written.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use self::server::{Prepared, Sendmail};
@@ -24,8 +25,9 @@ const CARL: &str = "carl@example.org";
 /// A client with a name, and what it is called.
 const STRANGER: &str = "192.0.2.7";
 
-/// A client whose name is a line's.
+/// Clients whose names are lines'.
 const LINE: &str = "192.0.2.8";
+const HASTY_LINE: &str = "203.0.113.8";
 
 /// The deferral of a new triplet at the end of a message.
 const NEW: &str = "450 4.2.0 Greylisted, please try again in 300 seconds";
@@ -65,6 +67,16 @@ impl Site {
         options: impl FnOnce(&Path) -> Vec<String>,
     ) -> Option<Self> {
         let prepared = Prepared::new(test)?;
+        Some(Self::around(prepared, "", files, options))
+    }
+
+    /// Starts both, Sendmail with these lines after that of the page.
+    fn around(
+        prepared: Prepared,
+        lines: &str,
+        files: &[(&str, &str)],
+        options: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Self {
         let mut daemon = Daemon::prepare();
         for (name, text) in files {
             fs::write(daemon.path().join(name), text).unwrap();
@@ -77,12 +89,12 @@ impl Site {
         ];
         all.extend(options(daemon.path()));
         daemon.run(&all);
-        let sendmail = prepared.start(&line_of_mc());
-        Some(Self {
+        let sendmail = prepared.start(&(line_of_mc() + lines));
+        Self {
             daemon,
             sendmail,
             clock,
-        })
+        }
     }
 
     fn session(&self, from: &str) -> Session {
@@ -276,6 +288,18 @@ fn a_line_sleeps_and_is_delivered_and_mail_flows_while_the_daemon_is_away() {
     let Some(mut site) = site else {
         return;
     };
+    // Who hangs up is greylisted.
+    let mut hasty = site.session(HASTY_LINE);
+    hasty.mail("hasty@stranger.example");
+    hasty.say(&format!("RCPT TO:<{BEN}>"));
+    site.daemon
+        .log_until(|log| log.contains("action=tarpit, reason=new"));
+    drop(hasty);
+    site.clock.advance(60);
+    let mut session = site.session(HASTY_LINE);
+    let again = session.attempt("hasty@stranger.example", BEN);
+    assert!(again.to_string().starts_with("450 "), "{again}");
+    site.daemon.log_until(|log| log.contains("tarpit=hung-up"));
     // Longer than Sendmail waits by default.
     let mut session = site.session(LINE);
     session.mail(SENDER);
@@ -306,4 +330,93 @@ fn a_line_sleeps_and_is_delivered_and_mail_flows_while_the_daemon_is_away() {
     assert!(back.starts_with("250"), "{back}");
     let message = site.sendmail.message("carl");
     assert_eq!(greylist_headers(&message), Vec::<&str>::new(), "{message}");
+}
+
+/// What an administrator adds for TLS.
+const TLS: &str = "
+define(`confCACERT_PATH', `/etc/mail/certificates')dnl
+define(`confCACERT', `/etc/mail/certificates/ca.pem')dnl
+define(`confSERVER_CERT', `/etc/mail/certificates/server.pem')dnl
+define(`confSERVER_KEY', `/etc/mail/certificates/server.key')dnl
+";
+
+/// Makes a certificate and its key in a directory; `issuer` has signed it, or it itself.
+fn certify(directory: &Path, name: &str, subject: &str, issuer: Option<&str>) {
+    let path = |end: &str| directory.join(format!("{name}.{end}"));
+    let mut command = Command::new("openssl");
+    command
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-noenc", "-days", "2",
+        ])
+        .args(["-subj", subject])
+        .arg("-out")
+        .arg(path("pem"))
+        .arg("-keyout")
+        .arg(path("key"));
+    if let Some(issuer) = issuer {
+        let issuer = |end: &str| directory.join(format!("{issuer}.{end}"));
+        command.arg("-CA").arg(issuer("pem"));
+        command.arg("-CAkey").arg(issuer("key"));
+    }
+    let output = command
+        .output()
+        .expect("openssl is there (make check-deps installs it)");
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn rules_about_certificates_believe_those_that_sendmail_has_verified() {
+    let test = "rules_about_certificates_believe_those_that_sendmail_has_verified";
+    let Some(prepared) = Prepared::new(test) else {
+        return;
+    };
+    let directory = prepared.certificates();
+    certify(&directory, "ca", "/CN=authority", None);
+    certify(&directory, "server", "/CN=mx.example.org", Some("ca"));
+    certify(&directory, "friend", "/CN=friend", Some("ca"));
+    certify(&directory, "forged", "/CN=friend", None);
+    let conf = "racl blacklist tls \"/CN=friend\" msg \"verified\"\nracl whitelist default\n";
+    let site = Site::around(prepared, TLS, &[("greylist.conf", conf)], |directory| {
+        let conf = directory.join("greylist.conf");
+        vec![format!("--greylist-conf={}", conf.display())]
+    });
+    for (name, want) in [("friend", "551 5.7.1 "), ("forged", "250 2.1.5 ")] {
+        let path = |end: &str| site.sendmail.certificates().join(format!("{name}.{end}"));
+        let mut client = site
+            .sendmail
+            .command("timeout")
+            .args([
+                "60",
+                "openssl",
+                "s_client",
+                "-quiet",
+                "-crlf",
+                "-starttls",
+                "smtp",
+            ])
+            .args(["-connect", "127.0.0.1:25", "-bind", "192.0.2.7:0"])
+            .arg("-cert")
+            .arg(path("pem"))
+            .arg("-key")
+            .arg(path("key"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut input = client.stdin.take().expect("standard input is a pipe");
+        let output = client.stdout.take().expect("standard output is a pipe");
+        let mut lines = BufReader::new(output).lines().map(Result::unwrap);
+        let mut say = |command: &str, end: &str| {
+            writeln!(input, "{command}").unwrap();
+            lines.find(|line| line.contains(end)).expect(end)
+        };
+        // Sendmail refuses commands that come before the reply to EHLO.
+        say("EHLO helo.example", "250-DELIVERBY");
+        say(&format!("MAIL FROM:<{SENDER}>"), "Sender ok");
+        let reply = say(&format!("RCPT TO:<{ANNA}>"), " ");
+        say("QUIT", "closing connection");
+        client.wait().unwrap();
+        assert!(reply.starts_with(want), "{name}: {reply}");
+    }
 }

@@ -1,7 +1,7 @@
 //! A Sendmail of the test's own: Debian's, in a root directory and a network of its own.
 //!
-//! It listens on port 25 of both loopback addresses there. Its clients have the addresses of [`CLIENTS`]. It delivers to
-//! files. What it was started with goes when the value is dropped.
+//! It listens on port 25 of both loopback addresses there. Its clients have the addresses of [`HOSTS`], and others of these
+//! networks. It delivers to files. What it was started with goes when the value is dropped.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -34,6 +34,7 @@ const HOSTS: &str = "\
 192.0.2.7 mail.stranger.example
 2001:db8::7 mail6.stranger.example
 192.0.2.8 dsl-12-34-56-78.isp.example
+203.0.113.8 dsl-98-76-54-32.isp.example
 ";
 
 /// The file that an administrator has, as Debian's but for the names; MORE is replaced.
@@ -54,6 +55,9 @@ MAILER_DEFINITIONS
 MAILER(`local')dnl
 MAILER(`smtp')dnl
 ";
+
+/// Where certificates and keys are.
+const CERTIFICATES: &str = "etc/mail/certificates";
 
 /// What else is in /etc, beside mailboxes.
 const ETC: [(&str, &str); 5] = [
@@ -90,6 +94,7 @@ mkdir -p run/sendmail/mta
 ln -sfn /run var/run
 ip link set lo up
 ip route add local 192.0.2.0/24 dev lo
+ip route add local 203.0.113.0/24 dev lo
 ip address add 2001:db8::7/128 dev lo nodad
 ip address add 2001:db8::8/128 dev lo nodad
 chroot . /usr/bin/m4 /etc/mail/sendmail.mc >etc/mail/sendmail.cf
@@ -120,7 +125,7 @@ impl Prepared {
             .prefix("stargrey-sendmail-")
             .tempdir()
             .unwrap();
-        for name in ["layers", "mail", "run/stargrey-milter", "etc/mail"] {
+        for name in ["layers", "mail", "run/stargrey-milter", CERTIFICATES] {
             fs::create_dir_all(directory.path().join(name)).unwrap();
         }
         Some(Self { directory, debian })
@@ -130,6 +135,11 @@ impl Prepared {
     pub(super) fn run_path(&self, path: &str) -> PathBuf {
         let below = path.strip_prefix("/run/").expect("it is below /run");
         self.directory.path().join("run").join(below)
+    }
+
+    /// Where the certificates and keys are that Sendmail has in /etc/mail/certificates.
+    pub(super) fn certificates(&self) -> PathBuf {
+        self.directory.path().join(CERTIFICATES)
     }
 
     /// Starts a Sendmail with these lines in sendmail.mc; returns when it listens.
@@ -196,6 +206,19 @@ impl Sendmail {
             Ok(TcpStream::from(stream))
         };
         thread::scope(|scope| scope.spawn(connect).join().unwrap())
+    }
+
+    /// A command whose network is that of this Sendmail.
+    pub(super) fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let network = format!("--net=/proc/{}/ns/net", self.child.id());
+        command.args([&network, program]);
+        command
+    }
+
+    /// Where the certificates are.
+    pub(super) fn certificates(&self) -> PathBuf {
+        self.path().join(CERTIFICATES)
     }
 
     /// Waits for a message in a mailbox and takes it out.
