@@ -100,7 +100,9 @@ ip address add 2001:db8::8/128 dev lo nodad
 chroot . /usr/bin/m4 /etc/mail/sendmail.mc >etc/mail/sendmail.cf
 chroot . /usr/libexec/sendmail/sendmail -bi >&2
 echo started
-exec chroot . /usr/libexec/sendmail/sendmail -bD -X /run/transcript
+# Not in place of the shell: a program with the set-group-ID bit would not be killed with its parent.
+chroot . /usr/libexec/sendmail/sendmail -bD -X /run/transcript
+exit
 "#;
 
 /// A running Sendmail.
