@@ -4,12 +4,13 @@
 //! For each other key, the table `names` has the key of the record:
 //!
 //! ```text
-//! key   = slot:1 hash:16       ; the slot of the record, the first bytes of the key's hash
+//! key   = slot:1 hash:16       ; the slot the record had then, the first bytes of the key's hash
 //! value = first:8 key          ; when the record was first seen, its stored key
 //! ```
 //!
-//! A name is void once its record has passed, restarted or been deleted, so it need not be deleted then. Names are
-//! deleted with their slot. Lists and counts of records do not include them.
+//! A name is void once its record has passed, restarted or been deleted, so it need not be deleted then. It stays good if
+//! an older record takes the place of its own, which may be in another slot. Names are deleted with their slot, when no
+//! record that is as old can be waiting any more. Lists and counts of records do not include them.
 
 use std::ops::Bound;
 
@@ -62,12 +63,10 @@ impl Shared {
             };
             let (first, under) = value.split_at_checked(TIME).ok_or(StoreError::Record)?;
             let first = schema::decode_time(first)?;
-            let place = TripletTable::Waiting(slot);
-            let Some(value) = self.tables.at(place)?.get(txn, under)? else {
-                continue;
-            };
-            let record = schema::decode_triplet(value)?;
-            if record.first() <= first {
+            let found = self.tables.find(txn, &self.occupied, under)?;
+            if let Some((record, place @ TripletTable::Waiting(_))) = found
+                && record.first() <= first
+            {
                 return Ok(Some(Located {
                     record,
                     place,
