@@ -72,9 +72,6 @@ addEventListener('load', () => {
 });
 </script>";
 
-/// What is said without a browser.
-const ABSENT: &str = "page: NOT PROVEN: no /usr/bin/chromium; tests/system/deps installs it";
-
 /// The browser and the directory of its profile.
 struct Browser {
     path: &'static str,
@@ -82,10 +79,14 @@ struct Browser {
 }
 
 impl Browser {
-    /// The one that is installed.
+    /// The one that is installed; without it that is said.
     fn find(directory: &Path) -> Option<Self> {
         let path = "/usr/bin/chromium";
-        Path::new(path).exists().then(|| Self {
+        if !Path::new(path).exists() {
+            eprintln!("page: NOT PROVEN: no {path}; tests/system/deps installs it");
+            return None;
+        }
+        Some(Self {
             path,
             directory: directory.to_owned(),
         })
@@ -232,7 +233,6 @@ fn the_page_of_a_week_fits_a_desk_a_telephone_and_paper() {
     let mut week = Week::start();
     let directory = week.on.daemon.path().to_owned();
     let Some(browser) = Browser::find(&directory) else {
-        eprintln!("{ABSENT}");
         return;
     };
     week.play();
@@ -348,7 +348,6 @@ fn large_report() -> Report {
 fn the_page_of_a_large_site_fits_too_with_the_longest_texts() {
     let directory = tempfile::tempdir().unwrap();
     let Some(browser) = Browser::find(directory.path()) else {
-        eprintln!("{ABSENT}");
         return;
     };
     let page = html::page(&large_report(), "mx1.a-large-site.example.org");
@@ -360,7 +359,6 @@ fn the_page_of_a_large_site_fits_too_with_the_longest_texts() {
 fn what_a_page_would_fetch_is_seen_by_the_proxy() {
     let directory = tempfile::tempdir().unwrap();
     let Some(browser) = Browser::find(directory.path()) else {
-        eprintln!("{ABSENT}");
         return;
     };
     let image = "http://elsewhere.example/image.png";
