@@ -277,3 +277,42 @@ fn by_the_recipe_with_a_filter_behind_greylisting_it_sorts_what_was_let_through(
         assert_eq!(sorted.len(), 1, "{text}");
     }
 }
+
+/// Bodies that no mail program writes, with the field that says what they are.
+const BROKEN: [&str; 7] = [
+    "Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x",
+    "Content-Type: multipart/mixed\r\n\r\n--\r\n----\r\n",
+    "Content-Type: multipart/mixed; boundary=\"\r\n\r\n--\"\r\n",
+    "Content-Transfer-Encoding: base64\r\n\r\n=====\r\n*%$AAA\r\n",
+    "Content-Type: text/plain; charset=no-such\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=\r\n=Z=",
+    "Content-Type: message/rfc822\r\n\r\nContent-Type: message/rfc822\r\n\r\n: no name\r\n",
+    "Content-Type: text/plain; charset*=a'b'c; charset*0=; name*=%\r\n\r\n\x7f\x1b$B",
+];
+
+#[test]
+fn a_message_of_30_megabytes_and_broken_ones_pass_and_nothing_is_injected_into_a_header() {
+    let mut recipe = recipe("Lists, S25R, header and body rules");
+    recipe.files[0].1 += "message_size_limit = 0\nvirtual_mailbox_limit = 0\n";
+    let (name, table) = &mut recipe.files[2];
+    assert_eq!(name, "header_checks");
+    *table += "/^X-Copy: (.*)$/ PREPEND X-Copied: $1\n";
+    let site = start(&recipe);
+    let line = format!("{}\r\n", "x".repeat(998));
+    let large = letter(&line.repeat(30 << 10));
+    let large = site.deliver_now(ANNA, &large);
+    assert!(large.len() > 30_000_000, "{}", large.len());
+    site.daemon
+        .log_until(|log| log.contains("rules about it do not match"));
+    for broken in BROKEN {
+        site.deliver_now(BEN, &format!("Subject: x\r\n{broken}\r\n."));
+    }
+    // Its words are decoded for the table: an end of line, and a field behind it.
+    let word = "X-Copy: =?utf-8?Q?a=0D=0ABcc:_evil@stranger.example=0A=0D=0A?=\r\n";
+    let message = site.deliver_now(CARL, &format!("{word}{}", letter("hello")));
+    let (header, _) = message.split_once("\n\n").unwrap();
+    assert_eq!(header.matches("\nX-Copied: a").count(), 1, "{header}");
+    assert!(
+        !header.contains("\nBcc:") && !header.contains('\r'),
+        "{header}"
+    );
+}
