@@ -65,7 +65,9 @@ impl TerminalStyle {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Self {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let columns = variable("COLUMNS").and_then(|columns| columns.parse().ok());
+        // Of the same size on every machine, so that one value means the same everywhere.
+        let columns = variable("COLUMNS").and_then(|columns| columns.parse::<u64>().ok());
+        let columns = columns.map(|columns| usize::try_from(columns).unwrap_or(WIDEST));
         let columns = columns.or(window).filter(|columns| *columns > 0);
         let columns = columns.map(|columns| columns.min(WIDEST));
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"]

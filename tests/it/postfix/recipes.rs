@@ -483,6 +483,8 @@ fn by_the_recipe_of_targrey_who_pipelines_blindly_is_stopped_and_never_whitelist
     without.options.clone_from(&with.options);
     let main = &mut without.files[0].1;
     *main = replaced(main, "    reject_unauth_pipelining,\n", "");
+    // Nor what Postfix 3.9 does by itself.
+    main.push_str("smtpd_forbid_unauth_pipelining = no\n");
     thread::scope(|scope| {
         scope.spawn(|| {
             let site = start(&with);
