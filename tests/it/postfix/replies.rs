@@ -4,11 +4,11 @@
 //! around a text are the same, for a recipient that there is and for one that there is not.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::{fs, thread};
 
 use super::server::{Line, Postfix, Wiring};
 use super::smtp::{Peer, Session};
-use super::{SENDER, Site};
+use super::{SENDER, STRANGER, Site};
 
 /// The name of the table.
 const TABLE: &str = "replies";
@@ -157,5 +157,44 @@ fn whatever_a_table_says_the_client_is_told_the_same_through_stargrey() {
             "{:?}",
             case.result
         );
+    }
+}
+
+/// Actions of `--greylist-action`, and how the reply of Postfix to a greylisted client begins.
+const ACTIONS: &[(&str, &str)] = &[
+    ("DEFER_IF_PERMIT", "450 4.2.0 "),
+    ("defer", "450 "),
+    ("DEFER_IF_REJECT", ACCEPTED),
+    ("REJECT", "554 "),
+    ("451", "451 4.2.0 "),
+    ("550", "550 "),
+    ("DUNNO", ACCEPTED),
+    ("OK", ACCEPTED),
+    ("WARN", ACCEPTED),
+    ("INFO", ACCEPTED),
+    ("HOLD", ACCEPTED),
+    ("DISCARD", ACCEPTED),
+    ("PREPEND X-Greylisted:", ACCEPTED),
+];
+
+#[test]
+fn every_greylist_action_that_is_accepted_is_one_for_postfix() {
+    for some in ACTIONS.chunks(4) {
+        thread::scope(|scope| {
+            for (action, want) in some {
+                scope.spawn(move || {
+                    let site = Site::start(&[&format!("--greylist-action={action}")]);
+                    let reply = site.attempt(STRANGER, SENDER, "anna@example.org");
+                    let reply = reply.to_string();
+                    assert!(reply.starts_with(want), "{action}: {reply}");
+                    // Postfix lets pass with a warning what it does not know how to do.
+                    let log = site.postfix.log();
+                    let mut lines = log.lines().filter(|line| line.contains("/smtpd["));
+                    let warning =
+                        lines.find(|line| line.contains("warning: ") && !line.contains(" NIS "));
+                    assert_eq!(warning, None, "{action}");
+                });
+            }
+        });
     }
 }
