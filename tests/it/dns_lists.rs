@@ -66,7 +66,13 @@ pub(crate) struct ListServer {
 }
 
 impl ListServer {
+    /// Starts one with the zones of the tests.
     pub(crate) fn start() -> Self {
+        Self::serving(ZONES)
+    }
+
+    /// Starts one with these zones.
+    pub(crate) fn serving(zones: &[(&str, &str, &str)]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("stargrey-rbldnsd-")
             .tempdir()
@@ -85,7 +91,7 @@ impl ListServer {
             .arg("-w")
             .arg(directory.path())
             .args(["-u", "nobody:nogroup"]);
-        for (zone, kind, lines) in ZONES {
+        for (zone, kind, lines) in zones {
             let file = directory.path().join(zone);
             fs::write(&file, lines).unwrap();
             fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
