@@ -216,7 +216,7 @@ pub struct Options {
     #[arg(long, value_name = "SOCKET", help_heading = "Suspicious clients")]
     pub spamd: Option<String>,
 
-    /// Size of the largest message that spamd is asked about, in bytes or with K or M [default: 500K]
+    /// Size of the largest message that spamd is asked about, in bytes or with K or M, at most 1M [default: 500K]
     #[arg(long, value_name = "SIZE", help_heading = "Suspicious clients")]
     pub spamd_max_size: Option<String>,
 

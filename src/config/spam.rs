@@ -4,6 +4,7 @@ use super::diagnostic::Diagnostics;
 use super::endpoint::Endpoint;
 use super::options::Options;
 use super::value;
+use crate::policy::message::MAX_BODY;
 
 /// The option that names mail servers.
 const TRUST_OPTION: &str = "--trust-authserv-id";
@@ -46,7 +47,16 @@ pub(super) fn read(options: &Options, has_milter: bool, found: &mut Diagnostics)
         );
     }
     let max_size = options.spamd_max_size.as_ref().map_or(MAX_SIZE, |text| {
-        found.take("--spamd-max-size", value::size(text, 1), MAX_SIZE)
+        let size = value::size(text, 1).and_then(|size| {
+            if size > MAX_BODY {
+                return Err(format!(
+                    "at most {}M: no more of a message is kept",
+                    MAX_BODY >> 20
+                ));
+            }
+            Ok(size)
+        });
+        found.take("--spamd-max-size", size, MAX_SIZE)
     });
     if options.spamd_max_size.is_some() && spamd.is_none() && options.greylist_conf.is_none() {
         found.warn(

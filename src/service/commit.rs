@@ -5,6 +5,7 @@ use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::internals::Inner;
 use super::pipeline::Context;
@@ -27,6 +28,11 @@ enum Commit {
     Asked(Answered, Box<StoredRecords>),
 }
 
+/// The end of a wait that begins now.
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(COMMIT_SECONDS)
+}
+
 impl Inner {
     /// Decides on the records, and writes durable changes before returning.
     pub(super) async fn commit(
@@ -36,7 +42,9 @@ impl Inner {
     ) -> Result<Outcome, CommitError> {
         match self.begin_commit(case, self.session(context), context)? {
             Commit::Done(outcome) => Ok(outcome),
-            Commit::Asked(answered, stored) => self.committed(case, &stored, answered).await,
+            Commit::Asked(answered, stored) => {
+                self.committed((case, &stored), answered, deadline()).await
+            }
         }
     }
 
@@ -52,12 +60,14 @@ impl Inner {
             .iter()
             .map(|(_, case)| self.begin_commit(case, session, context));
         let begun: Vec<_> = begun.collect();
+        // One for all: on a stalled disk each would wait for its end.
+        let deadline = deadline();
         let mut outcomes = Vec::with_capacity(cases.len());
         for ((_, case), begun) in cases.iter().zip(begun) {
             let decided = match begun {
                 Ok(Commit::Done(outcome)) => Ok(outcome),
                 Ok(Commit::Asked(answered, stored)) => {
-                    self.committed(case, &stored, answered).await
+                    self.committed((case, &stored), answered, deadline).await
                 }
                 Err(error) => Err(error),
             };
@@ -154,12 +164,11 @@ impl Inner {
     /// Waits for the writer thread.
     async fn committed(
         &self,
-        case: &Case,
-        stored: &StoredRecords,
+        (case, stored): (&Case, &StoredRecords),
         answered: Answered,
+        deadline: Instant,
     ) -> Result<Outcome, CommitError> {
-        let patience = Duration::from_secs(COMMIT_SECONDS);
-        if let Ok(outcome) = tokio::time::timeout(patience, answered).await {
+        if let Ok(outcome) = tokio::time::timeout_at(deadline, answered).await {
             let outcome = outcome.map_err(|_| CommitError::Closed)?;
             self.publish(case, stored, &outcome);
             return Ok(outcome);

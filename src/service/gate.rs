@@ -14,7 +14,7 @@ use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::message::{MessageDecision, MessageNeeds, MessageRequest};
-use super::milter_messages::MilterMessage;
+use super::milter_messages::{GivenFields, MilterMessage};
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
 use super::rule_state::RuleState;
@@ -30,7 +30,7 @@ use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
 use crate::shared::{self, Administration, Server, Shared};
 use crate::store::{Opener, PrivacyError};
 use crate::types::sync::RwLock;
-use crate::types::{Reply, Timestamp};
+use crate::types::{Reply, ReplyText, Timestamp};
 
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -140,10 +140,20 @@ impl Gate {
             ..*attempt
         };
         let mut decision = self.judge_one(&attempt, now).await;
-        // The milter adds the header, and removes forged ones first.
-        if let Reply::AddHeader(field) = &decision.reply {
-            self.0.milter_messages.give(&attempt, field);
+        // The milter adds header fields, and removes forged ones first.
+        let name = decision.rules.texts.header_name();
+        let report = decision.report.as_ref();
+        let mut field = report.map(|text| ReplyText::new(format!("{name}: {text}")));
+        if let Reply::AddHeader(given) = &decision.reply {
+            field = field.or(Some(given.clone()));
             decision.reply = Reply::Continue;
+        }
+        if !decision.outcome.verdict.is_refusal()
+            && (field.is_some() || !decision.headers.is_empty())
+        {
+            let headers = std::mem::take(&mut decision.headers);
+            let given = GivenFields { field, headers };
+            self.0.milter_messages.give(&attempt, given);
         }
         decision
     }

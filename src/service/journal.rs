@@ -5,7 +5,7 @@
 //! ```text
 //! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
 //!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, entry=FILE:LINE][, dnsbl_silent=N][, spf=RESULT]
-//!     [, host=NAME][, tarpit=SECONDS|WHY NOT]
+//!     [, host=NAME][, tarpit=SECONDS|WHY NOT][, recipients=N][, score=POINTS]
 //! ```
 //!
 //! Up to the recipient, the line is Postgrey's, so that tools that read its log work; additional fields follow. Empty
@@ -18,7 +18,8 @@ use std::path::Path;
 
 use log::{Level, Record};
 
-use super::Decision;
+use super::{Decision, MessageDecision};
+use crate::policy::spam::tenths;
 use crate::policy::{
     Attempt, Because, Outcome, Reason, Remaining, Stage, Suspicion, Tarpitting, Verdict,
 };
@@ -45,14 +46,33 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_QUEUE_ID",
     "STARGREY_BECAUSE",
     "STARGREY_STAT",
+    "STARGREY_RECIPIENTS",
+    "STARGREY_SCORE",
 ];
 
 /// The target of decision records.
 const TARGET: &str = "stargrey::decision";
 
+/// What is logged of a message besides its decision, at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OfMessage {
+    /// How many recipients it has.
+    recipients: usize,
+    /// Its score in points, with one decimal.
+    score: Option<String>,
+}
+
 /// Logs a decision; a repeated request only at debug level. Without `each`, and if a rule says so, only a client that
 /// becomes auto-whitelisted is logged.
 pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
+    record_with(attempt, (decision, None), each);
+}
+
+fn record_with(
+    attempt: &Attempt<'_>,
+    (decision, message): (&Decision, Option<&OfMessage>),
+    each: bool,
+) {
     let each = each && !decision.is_unlogged;
     let level = if decision.is_repeat {
         Level::Debug
@@ -60,8 +80,18 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
         Level::Info
     };
     if each && log::log_enabled!(target: TARGET, level) {
-        let line = line(attempt, decision);
-        let fields = fields(attempt, decision);
+        let mut line = line(attempt, decision);
+        let mut fields = fields(attempt, decision);
+        if let Some(OfMessage { recipients, score }) = message {
+            let score = score
+                .as_ref()
+                .map(|score| ("score", "STARGREY_SCORE", score.clone()));
+            let recipients = ("recipients", "STARGREY_RECIPIENTS", recipients.to_string());
+            for (name, field, value) in [recipients].into_iter().chain(score) {
+                line.push_str(&format!(", {name}={value}"));
+                fields.push((field, value));
+            }
+        }
         log::logger().log(
             &Record::builder()
                 .level(level)
@@ -100,15 +130,34 @@ pub fn record(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
     }
 }
 
-/// Logs a decision about a message, unless it passes as its recipients have.
-pub fn record_message(attempt: &Attempt<'_>, decision: &Decision, each: bool) {
+/// Logs a decision about a message, unless it passes as its recipients have. Its recipient is named if it has only one.
+pub fn record_message(
+    attempt: &Attempt<'_>,
+    recipients: &[&[u8]],
+    judged: &MessageDecision,
+    each: bool,
+) {
+    let decision = &judged.decision;
     let is_nothing = matches!(
         decision.outcome.reason,
         Reason::NotSuspicious | Reason::Paused
     ) && decision.outcome.verdict == Verdict::Pass;
-    if !is_nothing {
-        record(attempt, decision, each);
+    if is_nothing {
+        return;
     }
+    let recipient = match recipients {
+        [recipient] => Some(*recipient),
+        _ => None,
+    };
+    let attempt = Attempt {
+        recipient,
+        ..*attempt
+    };
+    let message = OfMessage {
+        recipients: recipients.len(),
+        score: judged.score.as_ref().map(|score| tenths(score.score)),
+    };
+    record_with(&attempt, (decision, Some(&message)), each);
 }
 
 /// The attributes of the line and the fields, in the order of the line.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::policy::Attempt;
-use crate::types::ReplyText;
 use crate::types::sync::Mutex;
+use crate::types::{AddedHeader, ReplyText};
 
 /// The messages under way.
 #[derive(Debug, Default)]
@@ -26,8 +26,16 @@ pub(crate) struct MilterMessages {
 #[derive(Debug)]
 struct Joined {
     message: u64,
-    /// The header field that one of them has brought.
-    field: Option<ReplyText>,
+    given: GivenFields,
+}
+
+/// Header fields of a message that requests of the policy server have brought.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct GivenFields {
+    /// The one about greylisting.
+    pub field: Option<ReplyText>,
+    /// Those that rules add, each once.
+    pub headers: Vec<AddedHeader>,
 }
 
 /// A message under way in a milter session; dropping it ends it.
@@ -47,7 +55,7 @@ impl MilterMessages {
         if let Some(client) = client {
             let joined = Joined {
                 message: number,
-                field: None,
+                given: GivenFields::default(),
             };
             let mut by_client = self.by_client.lock();
             by_client.insert(client, joined);
@@ -70,13 +78,20 @@ impl MilterMessages {
         by_client.get(&client).map(|joined| joined.message)
     }
 
-    /// A request of the policy server has brought the header field of the message that it is about.
-    pub(crate) fn give(&self, attempt: &Attempt<'_>, field: &ReplyText) {
+    /// A request of the policy server has brought header fields of the message that it is about. The first field about
+    /// greylisting stays.
+    pub(crate) fn give(&self, attempt: &Attempt<'_>, given: GivenFields) {
         let mut by_client = self.by_client.lock();
         let joined = client(attempt).and_then(|client| by_client.get_mut(&client));
         if let Some(joined) = joined.filter(|joined| attempt.milter_message == Some(joined.message))
         {
-            joined.field = Some(field.clone());
+            let known = &mut joined.given;
+            known.field = known.field.take().or(given.field);
+            for header in given.headers {
+                if !known.headers.contains(&header) {
+                    known.headers.push(header);
+                }
+            }
         }
     }
 }
@@ -96,13 +111,15 @@ impl MilterMessage {
         self.number
     }
 
-    /// The header field that a request of the policy server has brought.
+    /// The header fields that requests of the policy server have brought.
     #[must_use]
-    pub fn take_field(&self) -> Option<ReplyText> {
+    pub fn take_fields(&self) -> GivenFields {
         let mut by_client = self.messages.by_client.lock();
-        let joined = by_client.get_mut(&self.client?)?;
-        let is_this = joined.message == self.number;
-        is_this.then(|| joined.field.take())?
+        let joined = self.client.and_then(|client| by_client.get_mut(&client));
+        let joined = joined.filter(|joined| joined.message == self.number);
+        joined.map_or_else(GivenFields::default, |joined| {
+            std::mem::take(&mut joined.given)
+        })
     }
 }
 
@@ -127,6 +144,7 @@ impl Drop for MilterMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::HeaderText;
 
     fn attempt<'a>(address: &'a str, port: Option<&'a str>) -> Attempt<'a> {
         Attempt {
@@ -158,9 +176,20 @@ mod tests {
             milter_message: Some(first.number()),
             ..attempt("192.0.2.7", Some("4711"))
         };
-        messages.give(&about, &field);
-        assert_eq!(first.take_field(), Some(field));
-        assert_eq!(first.take_field(), None);
+        let header = AddedHeader {
+            name: "X-Seen".into(),
+            value: HeaderText::new(b"x"),
+            index: None,
+        };
+        let given = |field: Option<&ReplyText>| GivenFields {
+            field: field.cloned(),
+            headers: vec![header.clone()],
+        };
+        messages.give(&about, given(Some(&field)));
+        messages.give(&about, given(None));
+        messages.give(&about, given(Some(&ReplyText::new("X: z".to_owned()))));
+        assert_eq!(first.take_fields(), given(Some(&field)));
+        assert_eq!(first.take_fields(), GivenFields::default());
 
         let second = messages.begin(Some(client));
         assert_ne!(first.number(), second.number());

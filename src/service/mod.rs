@@ -42,7 +42,7 @@ pub use gate::{Gate, Start, StartError};
 pub use internals::Internals;
 pub use last_clients::LastClient;
 pub use message::{MessageDecision, MessageFate, MessageNeeds, MessageRequest};
-pub use milter_messages::MilterMessage;
+pub use milter_messages::{GivenFields, MilterMessage};
 pub use pipeline::Decision;
 pub use spam_filter::SpamFilter;
 pub use state::Status;

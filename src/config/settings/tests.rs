@@ -272,6 +272,7 @@ fn scores_come_from_spamd_or_from_a_header() {
         &["--trust-authserv-id=a,b", "--greylist-conf=/g", milter],
         &["--trust-authserv-id=\"a\"", "--greylist-conf=/g", milter],
         &["--spamd=unix:/s", "--spamd-max-size=0"],
+        &["--spamd=unix:/s", "--spamd-max-size=1025K"],
         &["--spamd=unix:/s", "--score-header=X"],
     ] {
         assert_eq!(errors(args).len(), 1, "{args:?}");

@@ -33,19 +33,31 @@ impl Edit {
 }
 
 /// The changes of a message's header from the last field to the first, so that none changes the number of another. A
-/// field that gets another name is removed and inserted.
-pub(super) fn of(message: &Message, edits: &[HeaderEdit]) -> Vec<Edit> {
-    let mut edits: Vec<&HeaderEdit> = edits.iter().collect();
-    edits.sort_by_key(|edit| std::cmp::Reverse(at(edit)));
+/// field that gets another name is removed and inserted; so is one that gets an empty value, because the protocol takes
+/// that for its removal. Forged fields, by their numbers, are removed unless a table has replaced them.
+pub(super) fn of(message: &Message, edits: Vec<HeaderEdit>, forged: &[usize]) -> Vec<Edit> {
+    let mut edits = edits;
+    let removed = forged.iter().filter(|field| {
+        let mut changes = edits.iter().filter(|edit| at(edit) == **field);
+        changes.all(|edit| matches!(edit, HeaderEdit::Insert(..)))
+    });
+    let removed: Vec<_> = removed.copied().map(HeaderEdit::Remove).collect();
+    edits.extend(removed);
+    // What is inserted before a field would get its number.
+    edits.sort_by_key(|edit| {
+        let is_insert = matches!(edit, HeaderEdit::Insert(..));
+        (std::cmp::Reverse(at(edit)), is_insert)
+    });
     let changes = edits.into_iter().flat_map(|edit| match edit {
-        HeaderEdit::Remove(field) => vec![change(message, *field, None)],
-        HeaderEdit::Insert(field, new) => vec![insert(*field, new)],
+        HeaderEdit::Remove(field) => vec![change(message, field, None)],
+        HeaderEdit::Insert(field, new) => vec![insert(field, &new)],
         HeaderEdit::Replace(field, new) => {
-            let old = message.fields().get(*field);
-            if old.is_some_and(|old| old.name.eq_ignore_ascii_case(&new.name)) {
-                vec![change(message, *field, Some(&new.value))]
+            let old = message.fields().get(field);
+            let keeps_name = old.is_some_and(|old| old.name.eq_ignore_ascii_case(&new.name));
+            if keeps_name && !new.value.is_empty() {
+                vec![change(message, field, Some(&new.value))]
             } else {
-                vec![change(message, *field, None), insert(*field, new)]
+                vec![change(message, field, None), insert(field, &new)]
             }
         }
     });
@@ -102,19 +114,64 @@ mod tests {
         let fields = fields.map(|(name, value)| field(name, value));
         let message = Message::new(fields.into(), None, 0);
         let text = |text: &str| CString::new(text).unwrap();
-        let edits = [
-            HeaderEdit::Remove(0),
-            HeaderEdit::Insert(1, field("X", "y")),
-            HeaderEdit::Replace(2, field("A", "z")),
-            HeaderEdit::Replace(3, field("D", "w")),
+        // (name, the tables' changes, forged fields, what is done)
+        type Row<'a> = (&'a str, Vec<HeaderEdit>, &'a [usize], Vec<Edit>);
+        let remove = |name: &str, number| Edit::Change(text(name), number, None);
+        let insert = |place, name: &str, value: &str| Edit::Insert(place, text(name), text(value));
+        let cases: [Row<'_>; 6] = [
+            (
+                "each kind",
+                vec![
+                    HeaderEdit::Remove(0),
+                    HeaderEdit::Insert(1, field("X", "y")),
+                    HeaderEdit::Replace(2, field("A", "z")),
+                    HeaderEdit::Replace(3, field("D", "w")),
+                ],
+                &[],
+                vec![
+                    remove("C", 1),
+                    insert(4, "D", "w"),
+                    Edit::Change(text("a"), 2, Some(text("z"))),
+                    insert(2, "X", "y"),
+                    remove("A", 1),
+                ],
+            ),
+            (
+                "an empty value",
+                vec![HeaderEdit::Replace(2, field("a", ""))],
+                &[],
+                vec![remove("a", 2), insert(3, "a", "")],
+            ),
+            (
+                "forged fields alone",
+                Vec::new(),
+                &[0, 2],
+                vec![remove("a", 2), remove("A", 1)],
+            ),
+            (
+                "a field of the same name before a forged one",
+                vec![HeaderEdit::Insert(2, field("A", "new"))],
+                &[0, 2],
+                vec![remove("a", 2), insert(3, "A", "new"), remove("A", 1)],
+            ),
+            (
+                "a forged one that a table removes",
+                vec![HeaderEdit::Remove(2)],
+                &[0, 2],
+                vec![remove("a", 2), remove("A", 1)],
+            ),
+            (
+                "a forged one that a table replaces",
+                vec![HeaderEdit::Replace(0, field("A", "new"))],
+                &[0, 2],
+                vec![
+                    remove("a", 2),
+                    Edit::Change(text("A"), 1, Some(text("new"))),
+                ],
+            ),
         ];
-        let want = [
-            Edit::Change(text("C"), 1, None),
-            Edit::Insert(4, text("D"), text("w")),
-            Edit::Change(text("a"), 2, Some(text("z"))),
-            Edit::Insert(2, text("X"), text("y")),
-            Edit::Change(text("A"), 1, None),
-        ];
-        assert_eq!(of(&message, &edits), want);
+        for (name, edits, forged, want) in cases {
+            assert_eq!(of(&message, edits, forged), want, "{name}");
+        }
     }
 }

@@ -12,12 +12,14 @@ use indymilter::{
 use super::Connection;
 use super::content::Content;
 use super::edits;
-use super::transaction::{Judged, Transaction, without_brackets};
+use super::transaction::{Judged, Transaction};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
 use crate::policy::{Attempt, Stage};
-use crate::protocol::milter::{Answer, Field, Refusal, answer, folded};
-use crate::service::{Decision, MessageDecision, MessageFate, MessageRequest, journal};
+use crate::protocol::milter::{Answer, Field, Refusal, answer, folded, internal};
+use crate::service::{
+    Decision, GivenFields, MessageDecision, MessageFate, MessageRequest, journal,
+};
 use crate::types::{HeaderText, ReplyText, Span};
 
 /// A session.
@@ -108,7 +110,7 @@ impl Session {
     /// A message begins.
     pub(super) fn mail(&mut self, arguments: &[CString]) {
         let sender = arguments.first().map(|sender| sender.to_bytes());
-        let sender = without_brackets(sender.unwrap_or_default());
+        let sender = internal(sender.unwrap_or_default());
         let client = self.client.as_ref().map(|client| client.socket);
         // The one before, first: it must not be found any more.
         self.transaction = None;
@@ -123,7 +125,7 @@ impl Session {
         ours.extend(rules.lists.chain.added_names().iter().map(|name| &**name));
         let keeps_body = needs.body && self.gets_body;
         let content = Content::new(needs.header, keeps_body, needs.size);
-        let transaction = Transaction::new(message, sender.to_owned(), &ours, content);
+        let transaction = Transaction::new(message, sender, &ours, content);
         self.transaction = Some(transaction);
         self.connection.set_busy(true);
     }
@@ -136,7 +138,7 @@ impl Session {
         reply: &mut SmtpReply,
     ) -> Status {
         let recipient = arguments.first().map(|recipient| recipient.to_bytes());
-        let recipient = without_brackets(recipient.unwrap_or_default()).to_owned();
+        let recipient = internal(recipient.unwrap_or_default());
         let judged = self
             .judge(Stage::Recipient, &recipient, macros, reply)
             .await;
@@ -300,7 +302,9 @@ impl Session {
         let status = if let Some(refusal) = refusal {
             refuse(&refusal, reply)
         } else {
-            transaction.give(transaction.message.take_field());
+            let GivenFields { field, headers } = transaction.message.take_fields();
+            transaction.give(field);
+            transaction.add_headers(headers);
             if transaction.fate != MessageFate::Discarded
                 && let Err(error) = edit(&transaction, actions).await
             {
@@ -344,6 +348,8 @@ impl Session {
             message: &message,
             is_own: transaction.is_own,
         };
+        let judged = self.connection.gate.judge_message(&request).await;
+        journal::record_message(&attempt, &all, &judged, self.connection.log_decisions);
         let MessageDecision {
             decision,
             fate,
@@ -351,9 +357,7 @@ impl Session {
             headers,
             report: text,
             ..
-        } = self.connection.gate.judge_message(&request).await;
-        let log_decisions = self.connection.log_decisions && !decision.is_unlogged;
-        journal::record_message(&attempt, &decision, log_decisions);
+        } = judged;
         transaction.content.complain(decision.now);
         let field = text.as_ref().map(|text| report(&decision, text));
         let action = decision.rules.texts.greylist_action();
@@ -365,7 +369,11 @@ impl Session {
         transaction.give(field.or(given));
         transaction.add_headers(headers);
         transaction.fate = fate;
-        transaction.edits = edits::of(&message, &edits);
+        if !edits.is_empty() {
+            // Those of the same name have other numbers once a table has changed the header.
+            let forged = transaction.forged_in(&message);
+            transaction.set_edits(edits::of(&message, edits, &forged));
+        }
         None
     }
 

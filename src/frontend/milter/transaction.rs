@@ -4,6 +4,7 @@ use indymilter::Status;
 
 use super::content::Content;
 use super::edits::Edit;
+use crate::policy::message::Message;
 use crate::service::{MessageFate, MilterMessage};
 use crate::types::{AddedHeader, ReplyText};
 
@@ -117,6 +118,24 @@ impl Transaction {
         }
     }
 
+    /// The numbers of the forged fields in a header that was kept.
+    pub(super) fn forged_in(&self, message: &Message) -> Vec<usize> {
+        let fields = message.fields().iter().filter(|_| !self.is_own);
+        let is_ours = |name: &[u8]| {
+            let mut ours = self.forged.iter();
+            ours.any(|(ours, _)| ours.as_bytes().eq_ignore_ascii_case(name))
+        };
+        let numbered = fields.enumerate();
+        let forged = numbered.filter(|(_, field)| is_ours(&field.name));
+        forged.map(|(number, _)| number).collect()
+    }
+
+    /// Forged fields are removed with the changes that tables want.
+    pub(super) fn set_edits(&mut self, edits: Vec<Edit>) {
+        self.edits = edits;
+        self.forged.clear();
+    }
+
     /// The header fields that somebody else has written under a name of ours: name and number, from the last to the
     /// first, because Postfix numbers those behind a removed one anew.
     pub(super) fn forged(&self) -> impl Iterator<Item = (&str, i32)> {
@@ -132,32 +151,6 @@ impl Transaction {
         match self.recipients.as_slice() {
             [(one, _)] => one,
             _ => b"",
-        }
-    }
-}
-
-/// An address without its angle brackets.
-pub(super) fn without_brackets(address: &[u8]) -> &[u8] {
-    let inner = address.strip_prefix(b"<");
-    inner
-        .and_then(|inner| inner.strip_suffix(b">"))
-        .unwrap_or(address)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn brackets_are_not_part_of_an_address() {
-        for (address, want) in [
-            ("<a@b>", "a@b"),
-            ("<>", ""),
-            ("a@b", "a@b"),
-            ("<a@b", "<a@b"),
-            ("<\"a>b\"@c>", "\"a>b\"@c"),
-        ] {
-            assert_eq!(without_brackets(address.as_bytes()), want.as_bytes());
         }
     }
 }

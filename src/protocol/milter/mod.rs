@@ -1,10 +1,12 @@
 //! Replies, header fields and the opening of a connection as the milter protocol has them. The rest of the protocol is
 //! `indymilter`'s.
 
+mod address;
 mod field;
 mod opening;
 mod reply;
 
+pub use address::internal;
 pub use field::{Field, folded};
 pub use opening::Opening;
 pub use reply::{Answer, Refusal, answer};
