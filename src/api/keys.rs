@@ -165,6 +165,8 @@ pub const LISTS: &str = "lists";
 pub const DNS_LISTS: &str = "dns_lists";
 /// Lookups by result.
 pub const LOOKUPS: &str = "lookups";
+/// Messages that a milter has decided on at their end: `passed`, `greylisted`, `refused`, `discarded`, `held`.
+pub const MESSAGES: &str = "messages";
 /// Counters by SPF result: `pass`, `fail` …
 pub const SPF: &str = "spf";
 /// Unknown triplets that had to wait, in the hour of their first sight.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Control, ControlError};
 use crate::policy::{ListName, Reason, SpfResult, s25r};
-use crate::service::Totals;
+use crate::service::{MessageEnd, Totals};
 use crate::types::Timestamp;
 
 /// The counters since the start or the last reset.
@@ -26,6 +26,8 @@ pub struct Statistics {
     pub lookups: Vec<(&'static str, u64)>,
     /// By SPF result.
     pub spf: Vec<(&'static str, u64)>,
+    /// Messages, by what became of them at their end.
+    pub messages: Vec<(&'static str, u64)>,
 }
 
 /// The counters of an hour.
@@ -33,7 +35,7 @@ pub struct Statistics {
 pub struct Hour {
     /// When it began.
     pub time: Timestamp,
-    /// By name: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, `strangers:…`, `came_back:…`, `delay:…`,
+    /// By name: `reason:…`, `s25r:…`, `list:…`, `dns:…`, `lookup:…`, `spf:…`, `message:…`, `strangers:…`, `came_back:…`, `delay:…`,
     /// `change:…`, `strangers`, `came_back`, and the names of [`Totals`].
     pub counters: BTreeMap<String, u64>,
 }
@@ -64,6 +66,9 @@ impl Control {
             lookups: counts.of_lookups(),
             spf: SpfResult::ALL
                 .map(|result| (result.word(), counts.of_spf(result)))
+                .to_vec(),
+            messages: MessageEnd::ALL
+                .map(|end| (end.word(), counts.of_messages(end)))
                 .to_vec(),
         }
     }

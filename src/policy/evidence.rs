@@ -9,6 +9,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::body_matches::BodyMatches;
 use super::domain::Domain;
 use super::properties::Properties;
 use super::schedule::LocalTime;
@@ -103,6 +104,8 @@ pub struct Evidence {
     pub rates: Vec<u64>,
     /// The properties that rules have set for the message.
     pub properties: Properties,
+    /// What the clauses of rules have found in the body, if it was searched beforehand.
+    pub body: Option<Arc<BodyMatches>>,
 }
 
 impl Evidence {

@@ -25,6 +25,7 @@
 
 pub mod access;
 mod attempt;
+pub mod body_matches;
 pub mod chain;
 pub mod checks;
 mod dead;

@@ -14,6 +14,7 @@ use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::message::{MessageDecision, MessageNeeds, MessageRequest};
+use super::message_memory::MemoryShare;
 use super::milter_messages::{GivenFields, MilterMessage};
 use super::pause::PauseSwitch;
 use super::pipeline::{Decision, Mode};
@@ -106,6 +107,7 @@ impl Gate {
             last_clients,
             rule_state: RuleState::default(),
             milter_messages: Arc::default(),
+            message_memory: Arc::default(),
             sleeps,
             stats,
             queue: sender,
@@ -163,6 +165,12 @@ impl Gate {
     #[must_use]
     pub fn milter_message(&self, client: Option<SocketAddr>) -> MilterMessage {
         self.0.milter_messages.begin(client)
+    }
+
+    /// The memory of a message that is under way, as far as all of them together leave some.
+    #[must_use]
+    pub fn memory_share(&self) -> MemoryShare {
+        self.0.message_memory.share()
     }
 
     /// What is needed of a message at its end.

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::instance_cache::InstanceCache;
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
+use super::message_memory::MessageMemory;
 use super::milter_messages::MilterMessages;
 use super::pause::PauseSwitch;
 use super::rule_state::RuleState;
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) last_clients: LastClients,
     pub(super) rule_state: RuleState,
     pub(super) milter_messages: Arc<MilterMessages>,
+    pub(super) message_memory: Arc<MessageMemory>,
     pub(crate) sleeps: Arc<Sleeps>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) queue: SyncSender<Message>,

@@ -88,7 +88,7 @@ fn record_with(
                 .map(|score| ("score", "STARGREY_SCORE", score.clone()));
             let recipients = ("recipients", "STARGREY_RECIPIENTS", recipients.to_string());
             for (name, field, value) in [recipients].into_iter().chain(score) {
-                line.push_str(&format!(", {name}={value}"));
+                line.extend([", ", name, "=", &value]);
                 fields.push((field, value));
             }
         }

@@ -14,6 +14,8 @@ use super::internals::Inner;
 use super::message_findings::{cause, examine, note_findings, note_steps, replied};
 use super::pipeline::{Context, Decision, Mode, PAUSED};
 use super::spam_filter::SpamFilter;
+use super::stats::MessageEnd;
+use crate::policy::body_matches::BodyMatches;
 use crate::policy::chain::Effects;
 use crate::policy::checks::{Findings, HeaderEdit, Settlement};
 use crate::policy::message::Message;
@@ -131,12 +133,12 @@ impl Inner {
             keys: self.instance_cache.keys(request.attempt),
             mode,
         };
-        let findings = examine(&rules, request.message).await;
+        let (findings, in_body) = examine(&rules, request.message).await;
         note_steps(&rules, &findings, trace);
         if mode == Mode::Commit {
             note_findings(&rules, &findings, request.attempt, now);
         }
-        let decided = self.decide_message(request, findings, &context, trace);
+        let decided = self.decide_message(request, (findings, in_body), &context, trace);
         let Decided {
             outcome,
             reply,
@@ -160,7 +162,7 @@ impl Inner {
             decision.headers.extend(score.headers());
         }
         if mode == Mode::Commit {
-            self.note_message(&outcome, &context);
+            self.note_message((&outcome, &decision.fate), &context);
             let message = context.keys.map(|keys| keys.message);
             let about = (&counted(request), message);
             self.rule_state.apply(&rules, about, effects, now);
@@ -172,7 +174,7 @@ impl Inner {
     async fn decide_message(
         &self,
         request: &MessageRequest<'_>,
-        findings: Findings,
+        (findings, in_body): (Findings, Option<BodyMatches>),
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) -> Decided {
@@ -203,6 +205,7 @@ impl Inner {
         let mut evidence = self.evidence(&counted(request), context);
         // The rule that has let a recipient pass says nothing about the message.
         evidence.earlier_pass = None;
+        evidence.body = in_body.map(Arc::new);
         self.ask_filter(request, (&about, &mut evidence), context, trace)
             .await;
         let asked = (request, findings.greylists);
@@ -384,16 +387,14 @@ impl Inner {
         (outcome, reply)
     }
 
-    /// Counts what was decided on a message otherwise than on its recipients.
-    fn note_message(&self, outcome: &Outcome, context: &Context<'_>) {
+    /// Counts a message, and the hit of the entry that has decided.
+    fn note_message(&self, (outcome, fate): (&Outcome, &MessageFate), context: &Context<'_>) {
         if let Some(entry) = outcome.entry()
             && let Some(entry) = context.rules.entry(entry)
         {
             entry.hits.note(context.now);
         }
-        if outcome.verdict.is_refusal() {
-            self.stats.count(outcome);
-        }
+        self.stats.count_message(end(outcome, fate), outcome);
     }
 }
 
@@ -430,6 +431,17 @@ impl MessageDecision {
             report: None,
             score: None,
         }
+    }
+}
+
+/// What became of a message.
+const fn end(outcome: &Outcome, fate: &MessageFate) -> MessageEnd {
+    match (outcome.verdict, fate) {
+        (Verdict::Reply(_) | Verdict::Unavailable, _) => MessageEnd::Refused,
+        (verdict, _) if verdict.is_refusal() => MessageEnd::Greylisted,
+        (_, MessageFate::Delivered) => MessageEnd::Passed,
+        (_, MessageFate::Discarded) => MessageEnd::Discarded,
+        (_, MessageFate::Held(_)) => MessageEnd::Held,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::policy::body_matches::BodyMatches;
 use crate::policy::checks::{Findings, Settlement};
 use crate::policy::message::{LARGE, Message};
 use crate::policy::{
@@ -111,19 +112,21 @@ pub(super) const fn cause(entry: EntryRef) -> Cause {
     }
 }
 
-/// What the tables want done with a message. Decoding and searching a large one would hold up other connections.
-pub(super) async fn examine(rules: &Arc<Ruleset>, message: &Arc<Message>) -> Findings {
+/// What the tables want done with a message, and what the rules have to know of a large body. Decoding and searching
+/// that would hold up other connections.
+pub(super) async fn examine(
+    rules: &Arc<Ruleset>,
+    message: &Arc<Message>,
+) -> (Findings, Option<BodyMatches>) {
     let needs_lines = !rules.lists.checks.body.is_empty() || rules.lists.chain.needs().body;
     let is_large = needs_lines && message.body().is_some_and(|body| body.len() > LARGE);
     if !is_large {
-        return rules.lists.checks.examine(message);
+        return (rules.lists.checks.examine(message), None);
     }
     let (rules, message) = (Arc::clone(rules), Arc::clone(message));
     let examined = tokio::task::spawn_blocking(move || {
-        // Decoded here, for the rules as well.
-        let lines = message.body_lines().map(Iterator::count);
-        log::debug!("a large body has {} lines", lines.unwrap_or_default());
-        rules.lists.checks.examine(&message)
+        let found = rules.lists.chain.search_body(&message);
+        (rules.lists.checks.examine(&message), found)
     });
     examined.await.unwrap_or_default()
 }

@@ -25,6 +25,7 @@ pub(crate) struct Stats {
     lookups: Arc<LookupCounts>,
     spf: [AtomicU64; SpfResult::ALL.len()],
     changes: [AtomicU64; Change::WORDS.len()],
+    messages: [AtomicU64; MessageEnd::ALL.len()],
     /// The counters at the last reset, and its time.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -41,6 +42,45 @@ pub struct Counts {
     lookups: [u64; LookupCounts::WORDS.len()],
     spf: [u64; SpfResult::ALL.len()],
     changes: [u64; Change::WORDS.len()],
+    messages: [u64; MessageEnd::ALL.len()],
+}
+
+/// What became of a message at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageEnd {
+    /// It was accepted.
+    Passed,
+    /// It was deferred for a recipient that has to wait.
+    Greylisted,
+    /// It was refused, for now or for good.
+    Refused,
+    /// It was accepted and thrown away.
+    Discarded,
+    /// It was accepted and held.
+    Held,
+}
+
+impl MessageEnd {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Passed,
+        Self::Greylisted,
+        Self::Refused,
+        Self::Discarded,
+        Self::Held,
+    ];
+
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Greylisted => "greylisted",
+            Self::Refused => "refused",
+            Self::Discarded => "discarded",
+            Self::Held => "held",
+        }
+    }
 }
 
 /// What an administrator does that may change the effect: a mark in the history.
@@ -134,6 +174,7 @@ impl Stats {
             lookups: Arc::default(),
             spf: Default::default(),
             changes: Default::default(),
+            messages: Default::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -157,6 +198,22 @@ impl Stats {
         }
     }
 
+    /// Counts what became of a message. Its recipients were counted as requests.
+    pub(crate) fn count_message(&self, end: MessageEnd, outcome: &Outcome) {
+        if let Some(counter) = self.messages.get(end as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.count_list(outcome);
+    }
+
+    /// Counts for the list whose entry has decided.
+    fn count_list(&self, outcome: &Outcome) {
+        let entry = outcome.entry();
+        if let Some(counter) = entry.and_then(|entry| self.lists.get(entry.list as usize)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts an outcome.
     pub(crate) fn count(&self, outcome: &Outcome) {
         if let Some(counter) = self.reasons.get(outcome.reason as usize) {
@@ -172,10 +229,7 @@ impl Stats {
             // A rejection is counted by its reason.
             Verdict::Pass | Verdict::PassWithHeader { .. } | Verdict::Reply(_) => {}
         }
-        let entry = outcome.entry();
-        if let Some(counter) = entry.and_then(|entry| self.lists.get(entry.list as usize)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+        self.count_list(outcome);
         if let Some(Suspicion::S25r(rule)) = outcome.suspicion
             && let Some(counter) = self.rules.get(usize::from(rule))
         {
@@ -218,6 +272,7 @@ impl Stats {
             lookups: self.lookups.read(),
             spf: self.spf.each_ref().map(read),
             changes: self.changes.each_ref().map(read),
+            messages: self.messages.each_ref().map(read),
         }
     }
 }
@@ -265,6 +320,12 @@ impl Counts {
         self.spf.get(result as usize).copied().unwrap_or_default()
     }
 
+    /// Number of messages with this end.
+    #[must_use]
+    pub fn of_messages(&self, end: MessageEnd) -> u64 {
+        self.messages.get(end as usize).copied().unwrap_or_default()
+    }
+
     /// The difference to earlier counters.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -293,6 +354,7 @@ impl Counts {
             lookups: less(&self.lookups, &before.lookups),
             spf: less(&self.spf, &before.spf),
             changes: less(&self.changes, &before.changes),
+            messages: less(&self.messages, &before.messages),
         }
     }
 
@@ -313,8 +375,12 @@ impl Counts {
             SpfResult::ALL.map(|result| (format!("spf:{}", result.word()), self.of_spf(result)));
         let changes = Change::WORDS.into_iter().zip(self.changes);
         let changes = changes.map(|(word, count)| (format!("change:{word}"), count));
+        let messages = MessageEnd::ALL;
+        let messages =
+            messages.map(|end| (format!("message:{}", end.word()), self.of_messages(end)));
         let all = reasons
             .into_iter()
+            .chain(messages)
             .chain(changes)
             .chain(rules)
             .chain(lists)

@@ -18,7 +18,7 @@ use std::fmt::Write;
 
 use crate::api::{
     DNS_LIST_OK, DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, LOOKUPS, LOOKUPS_CACHED,
-    LOOKUPS_UNDER_WAY, PASSED, REASONS, REFUSED, S25R, SPF, STORE_OK, TARPITTED,
+    LOOKUPS_UNDER_WAY, MESSAGES, PASSED, REASONS, REFUSED, S25R, SPF, STORE_OK, TARPITTED,
 };
 
 /// The prefix of every name.
@@ -272,6 +272,11 @@ fn counters(out: &mut Exposition, statistics: &Dict) {
             "DNS lookups by what became of them.",
         ),
         (SPF, ("spf_results", "result"), "SPF results."),
+        (
+            MESSAGES,
+            ("messages", "end"),
+            "Messages decided on at their end, by what became of them.",
+        ),
     ];
     for (key, group, help) in groups {
         out.group(counter, group, help, sorted(statistics, key));

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::Answer;
 use crate::api::{
-    DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, LOOKUPS, PASSED, REASONS, REFUSED, REQUESTS, S25R,
-    SINCE, SPF, TARPITTED, TIME,
+    DNS_LISTS, Dict, FromRow, GREYLISTED, LISTS, LOOKUPS, MESSAGES, PASSED, REASONS, REFUSED,
+    REQUESTS, S25R, SINCE, SPF, TARPITTED, TIME,
 };
 use crate::ctl::args::{By, Statistics};
 use crate::ctl::failure::{ArgumentError, Failure};
@@ -40,6 +40,7 @@ pub(super) struct Counters {
     dns_lists: BTreeMap<String, u64>,
     lookups: BTreeMap<String, u64>,
     spf: BTreeMap<String, u64>,
+    messages: BTreeMap<String, u64>,
 }
 
 /// One of the counters.
@@ -148,6 +149,7 @@ impl Counters {
         add(&mut self.dns_lists, row.counters(DNS_LISTS));
         add(&mut self.lookups, row.counters(LOOKUPS));
         add(&mut self.spf, row.counters(SPF));
+        add(&mut self.messages, row.counters(MESSAGES));
     }
 
     /// How the requests ended, in a line.
@@ -178,6 +180,7 @@ impl Counters {
             DNS_LISTS: self.dns_lists,
             LOOKUPS: self.lookups,
             SPF: self.spf,
+            MESSAGES: self.messages,
         })
     }
 }
@@ -299,6 +302,7 @@ fn total(counters: &Counters, effect: Option<&Effect>, view: &View) -> String {
         ("By DNS list:", &counters.dns_lists),
         ("Lookups:", &counters.lookups),
         ("By SPF result:", &counters.spf),
+        ("Messages, at their end:", &counters.messages),
     ];
     for (heading, part) in parts {
         let mut rows: Vec<_> = part.iter().filter(|(_, count)| **count > 0).collect();
@@ -448,7 +452,7 @@ rule 1  ████████████████████████
             "refused": 0,
             "reasons": {"new": 125, "client-awl": 125}, "s25r": {"1": 125}, "lists": {},
             "dns_lists": {},
-            "lookups": {}, "spf": {},
+            "lookups": {}, "spf": {}, "messages": {},
         });
         assert_eq!(got, json::shown(&want));
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use super::error::invalid;
 use crate::api::{
     CAME_BACK, CAME_BACK_BY, CHANGES, DELAYS, DNS_LISTS, Dict, Error, GREYLISTED, LISTS, LOOKUPS,
-    PASSED, REASONS, REFUSED, REQUESTS, Row, S25R, SPF, STRANGERS, STRANGERS_BY, TARPITTED, TIME,
+    MESSAGES, PASSED, REASONS, REFUSED, REQUESTS, Row, S25R, SPF, STRANGERS, STRANGERS_BY,
+    TARPITTED, TIME,
 };
 use crate::control::Hour;
 use crate::service::Totals;
@@ -105,6 +106,7 @@ fn row(time: u64, sums: &BTreeMap<&str, u64>) -> Dict {
         .with(DNS_LISTS, group("dns"))
         .with(LOOKUPS, group("lookup"))
         .with(SPF, group("spf"))
+        .with(MESSAGES, group("message"))
         .with(CHANGES, group("change"))
         .with(STRANGERS, count("strangers"))
         .with(CAME_BACK, count("came_back"))

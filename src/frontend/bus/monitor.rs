@@ -11,10 +11,11 @@ use super::error::invalid;
 use super::history::{TimeRange, with_totals};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, DNS_LISTS, Dict, Error, LISTS, LOOKUPS,
-    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, REASONS, Row, S25R, SHARED_ACTS_LOST, SHARED_ACTS_SKIPPED,
-    SHARED_ANSWERED, SHARED_APART, SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY,
-    SHARED_HOST_BEHIND, SHARED_HOST_OK, SHARED_LATENCY, SHARED_LEARNED, SHARED_OFF, SHARED_OK,
-    SHARED_PUBLISHED, SHARED_QUEUED, SINCE, SPAMD_AWAY, SPAMD_OK, SPF, STORE_OK,
+    LOOKUPS_CACHED, LOOKUPS_UNDER_WAY, MESSAGES, REASONS, Row, S25R, SHARED_ACTS_LOST,
+    SHARED_ACTS_SKIPPED, SHARED_ANSWERED, SHARED_APART, SHARED_ASKED, SHARED_DROPPED,
+    SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK, SHARED_LATENCY, SHARED_LEARNED,
+    SHARED_OFF, SHARED_OK, SHARED_PUBLISHED, SHARED_QUEUED, SINCE, SPAMD_AWAY, SPAMD_OK, SPF,
+    STORE_OK,
 };
 use crate::control::{Control, Statistics};
 use crate::policy::ListName;
@@ -75,6 +76,7 @@ fn row(statistics: &Statistics) -> Dict {
         .with(DNS_LISTS, counters(&statistics.dns_lists))
         .with(LOOKUPS, counters(&statistics.lookups))
         .with(SPF, counters(&statistics.spf))
+        .with(MESSAGES, counters(&statistics.messages))
         .build()
 }
 

@@ -1,47 +1,14 @@
 //! What is kept of a message until its end: nothing that no rule asks for, and not more than its share.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
 use crate::policy::message::{HeaderField, MAX_BODY, MAX_FIELDS, MAX_HEADER, Message};
+use crate::service::MemoryShare;
 use crate::types::Timestamp;
-
-/// Most bytes of all messages together.
-const MOST_IN_ALL: usize = 256 << 20;
-
-/// The bytes of all messages that are under way.
-static IN_ALL: AtomicUsize = AtomicUsize::new(0);
-
-/// The minute of the last complaint.
-static LAST_COMPLAINT: AtomicU64 = AtomicU64::new(0);
-
-/// Bytes that are kept; dropping this gives them back.
-#[derive(Debug, Default)]
-struct Share(usize);
-
-impl Share {
-    /// Takes so many more, if there is room.
-    fn take(&mut self, bytes: usize) -> bool {
-        let before = IN_ALL.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > MOST_IN_ALL {
-            IN_ALL.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
-        }
-        self.0 = self.0.saturating_add(bytes);
-        true
-    }
-}
-
-impl Drop for Share {
-    fn drop(&mut self) {
-        IN_ALL.fetch_sub(self.0, Ordering::Relaxed);
-    }
-}
 
 /// What is kept of a message.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is about another part")]
 pub(super) struct Content {
-    share: Share,
+    share: MemoryShare,
     keeps_header: bool,
     fields: Vec<HeaderField>,
     header_bytes: usize,
@@ -57,8 +24,14 @@ pub(super) struct Content {
 
 impl Content {
     /// Nothing yet; parts that are not asked for are not kept.
-    pub(super) fn new(keeps_header: bool, keeps_body: bool, counts_size: bool) -> Self {
+    pub(super) fn new(
+        share: MemoryShare,
+        keeps_header: bool,
+        keeps_body: bool,
+        counts_size: bool,
+    ) -> Self {
         Self {
+            share,
             keeps_header,
             counts_size,
             body: keeps_body.then(Vec::new),
@@ -110,8 +83,7 @@ impl Content {
 
     /// Logs that the body was asked for and could not be kept, at most once a minute.
     pub(super) fn complain(&self, now: Timestamp) {
-        let minute = now.seconds() / 60;
-        if self.is_cut && LAST_COMPLAINT.swap(minute, Ordering::Relaxed) != minute {
+        if self.is_cut && self.share.may_warn(now) {
             log::warn!(
                 "a header of more than {MAX_FIELDS} fields or {MAX_HEADER} bytes, a body of more than {MAX_BODY}, or too many \
                  messages at once: rules about it do not match"
@@ -137,9 +109,18 @@ impl Content {
 mod tests {
     use super::*;
 
+    fn kept(keeps_header: bool, keeps_body: bool, counts_size: bool) -> Content {
+        Content::new(
+            MemoryShare::default(),
+            keeps_header,
+            keeps_body,
+            counts_size,
+        )
+    }
+
     #[test]
     fn nothing_is_kept_that_nobody_asks_for() {
-        let mut content = Content::new(false, false, false);
+        let mut content = kept(false, false, false);
         content.field(b"Subject", b"x");
         assert!(!content.body(b"hello\r\n"));
         let message = content.message();
@@ -150,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_header_or_body_beyond_its_limit_is_not_kept() {
-        let mut content = Content::new(true, true, true);
+        let mut content = kept(true, true, true);
         for _ in 0..MAX_FIELDS + 10 {
             content.field(b"X", b"y");
         }
@@ -163,7 +144,7 @@ mod tests {
         assert!(message.fields().is_empty() && message.is_header_unknown());
         assert_eq!(message.body(), None);
 
-        let mut content = Content::new(true, true, true);
+        let mut content = kept(true, true, true);
         content.field(b"X", &vec![b'y'; MAX_HEADER]);
         content.field(b"X", b"y");
         assert!(content.body(b"hello"));

@@ -108,17 +108,18 @@ mod tests {
         }
     }
 
+    /// A name, the tables' changes, forged fields, and what is done.
+    type Case<'a> = (&'a str, Vec<HeaderEdit>, &'a [usize], Vec<Edit>);
+
     #[test]
     fn changes_are_made_from_the_last_field_to_the_first() {
         let fields = [("A", "1"), ("b", "2"), ("a", "3"), ("C", "4")];
         let fields = fields.map(|(name, value)| field(name, value));
         let message = Message::new(fields.into(), None, 0);
         let text = |text: &str| CString::new(text).unwrap();
-        // (name, the tables' changes, forged fields, what is done)
-        type Row<'a> = (&'a str, Vec<HeaderEdit>, &'a [usize], Vec<Edit>);
         let remove = |name: &str, number| Edit::Change(text(name), number, None);
         let insert = |place, name: &str, value: &str| Edit::Insert(place, text(name), text(value));
-        let cases: [Row<'_>; 6] = [
+        let cases: [Case<'_>; 6] = [
             (
                 "each kind",
                 vec![

@@ -124,7 +124,7 @@ impl Session {
         }
         ours.extend(rules.lists.chain.added_names().iter().map(|name| &**name));
         let keeps_body = needs.body && self.gets_body;
-        let content = Content::new(needs.header, keeps_body, needs.size);
+        let content = Content::new(gate.memory_share(), needs.header, keeps_body, needs.size);
         let transaction = Transaction::new(message, sender, &ours, content);
         self.transaction = Some(transaction);
         self.connection.set_busy(true);

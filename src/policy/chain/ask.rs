@@ -61,6 +61,15 @@ pub(super) enum Ask {
 }
 
 impl Ask {
+    /// The text that it wants in a line of the body, if that is what it asks.
+    pub(super) fn body_text(&self) -> Option<&str> {
+        if let Self::Content(AskContent::Body(Text::Is(text))) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
     /// The keyword of greylist.conf for such a clause.
     pub(super) const fn word(&self) -> &'static str {
         match self {

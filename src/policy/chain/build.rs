@@ -1,11 +1,13 @@
 //! Rules, compiled.
 
-use super::ask::{Compiled, Expressions, List, Sets};
+use super::ask::{Ask, Compiled, Expressions, List, Sets};
 use super::effects::{Effect, RateLimit};
 use super::format::Format;
 use super::render::RuleName;
 use super::rule::{Action, Bounds, Fallback, Rule};
 use super::test::{Content, Test};
+use crate::policy::body_matches::BodyMatches;
+use crate::policy::message::Message;
 use crate::policy::{Cause, Entries, TooLarge};
 
 /// Rules in their order, with everything compiled that they ask.
@@ -316,6 +318,20 @@ impl Chain {
         self.message
             .rule(number)
             .map_or(Cause::Rule, |rule| rule.cause)
+    }
+
+    /// Searches the body of a message for what the clauses of rules for messages ask for, except values of properties;
+    /// `None` if it was not kept, or no clause asks. For [`Evidence::body`](crate::policy::Evidence::body).
+    #[must_use]
+    pub fn search_body(&self, message: &Message) -> Option<BodyMatches> {
+        if !self.needs.body {
+            return None;
+        }
+        let rules = self.message.rules.iter();
+        let clauses = rules.flat_map(|rule| &rule.clauses).map(|(_, ask)| ask);
+        let lists = self.lists.iter().flat_map(|list| &list.asks);
+        let texts = clauses.chain(lists).filter_map(Ask::body_text);
+        super::content::search(message, &self.sets, texts)
     }
 
     /// The keyword of a clause of the rule of this number, by the clause's number from 0, and whether it is negated.

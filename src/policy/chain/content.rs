@@ -9,6 +9,7 @@ use memchr::memmem;
 use super::ask::{AskContent, Sets, Text};
 use super::build::Chain;
 use super::truth::Truth;
+use crate::policy::body_matches::BodyMatches;
 use crate::policy::message::{Message, dkim};
 use crate::policy::properties::{Number, Properties, count};
 use crate::policy::set::ExpressionSet;
@@ -61,11 +62,17 @@ impl<'a> ContentReader<'a> {
             AskContent::HeaderProperty(name) => {
                 contains_property(properties, name, self.header_texts()).into()
             }
-            AskContent::Body(text) => self.message.body_lines().map_or(Truth::Unknown, |lines| {
-                let again = || self.message.body_lines().into_iter().flatten();
-                let matched = || matching(&self.sets.bodies, again());
-                holds(text, lines, &self.in_body, matched).into()
-            }),
+            AskContent::Body(text) => {
+                let searched = evidence.body.as_deref();
+                if let Some(found) = searched.and_then(|searched| found(text, searched)) {
+                    return found.into();
+                }
+                self.message.body_lines().map_or(Truth::Unknown, |lines| {
+                    let again = || self.message.body_lines().into_iter().flatten();
+                    let matched = || matching(&self.sets.bodies, again());
+                    holds(text, lines, &self.in_body, matched).into()
+                })
+            }
             AskContent::BodyProperty(name) => {
                 self.message.body_lines().map_or(Truth::Unknown, |lines| {
                     contains_property(properties, name, lines).into()
@@ -119,6 +126,27 @@ fn score<'e>(evidence: &'e Evidence, lacking: &mut Vec<Lookup>) -> Option<&'e Sp
             None
         }
     }
+}
+
+/// Whether a search beforehand has found this; `None` if it was not searched for.
+fn found(text: &Text, searched: &BodyMatches) -> Option<bool> {
+    match text {
+        Text::Is(text) | Text::Folds(text, _) => searched.contains(text),
+        Text::Matches(number) => Some(searched.matches(*number)),
+    }
+}
+
+/// Searches the lines of a body for these expressions and texts. `None` if it was not kept.
+pub(super) fn search<'t>(
+    message: &Message,
+    sets: &Sets,
+    texts: impl Iterator<Item = &'t str>,
+) -> Option<BodyMatches> {
+    let again = || message.body_lines().into_iter().flatten();
+    message.body()?;
+    let texts = texts.map(|text| (text.into(), contain(again(), text)));
+    let texts = texts.collect();
+    Some(BodyMatches::new(matching(&sets.bodies, again()), texts))
 }
 
 /// Whether one of these lines has the value of a property. One that is not set, or is empty, is nowhere.

@@ -419,3 +419,41 @@ fn what_only_some_front_ends_tell_is_unknown_to_the_others() {
         }
     }
 }
+
+#[test]
+fn a_body_that_was_searched_beforehand_answers_as_its_lines_do_and_is_not_read_again() {
+    let tests = [
+        Test::Body(text("casino")),
+        Test::Body(matches("^mal.are$")),
+        Test::Body(text("win")),
+    ];
+    let rules = tests.map(|test| rule(vec![is(test)], Action::Pass));
+    let parts = Parts {
+        message: rules.into(),
+        ..Parts::default()
+    };
+    let chain = Chain::new(parts).unwrap();
+    let decisive = |message: &Message, evidence: &Evidence| {
+        let subject = subject(&ATTEMPT, message);
+        match chain.find(&subject, evidence).0 {
+            Found::Rule(number, _) => Some(number),
+            Found::Nothing | Found::Lacks(_) => None,
+        }
+    };
+    let cases: [(&[u8], Option<u32>); 4] = [
+        (b"a\r\nthe casino\r\n", Some(0)),
+        (b"malware\r\nwin\r\n", Some(1)),
+        (b"you win\r\nmalwares\r\n", Some(2)),
+        (b"hello\r\n", None),
+    ];
+    for (body, want) in cases {
+        let message = |body| self::message(&[("Subject", "x")], Some(body));
+        let mut evidence = Evidence::default();
+        assert_eq!(decisive(&message(body), &evidence), want, "{body:?}");
+        evidence.body = chain.search_body(&message(body)).map(Arc::new);
+        let unread = message(body);
+        assert_eq!(decisive(&unread, &evidence), want, "{body:?}");
+        assert!(!unread.is_decoded());
+    }
+    assert_eq!(chain.search_body(&message(&[], None)), None);
+}

@@ -1,14 +1,15 @@
 //! The gate and messages at their end.
 
-use super::tests::rules;
+use super::tests::{Faulty, rules};
 use super::*;
 use crate::policy::chain::{
-    Action, Chain, Clause, Fallback, Parts, Pattern, Rule, Test, Treatment,
+    Action, Chain, Clause, Effect, Fallback, Format, HeaderFormat, Parts, Pattern, Rule, Test,
+    Treatment,
 };
 use crate::policy::message::{HeaderField, Message};
 use crate::policy::{Entry, OnStoreFailure, Reason, Verdict};
-use crate::service::MessageRequest;
 use crate::service::clock::tests::ManualClock;
+use crate::service::{MessageEnd, MessageRequest};
 use crate::store::memory::MemoryStore;
 use crate::types::{ReplyText, Span};
 
@@ -162,5 +163,133 @@ async fn a_recipient_about_whom_the_policy_server_was_asked_first_is_as_open_as_
         assert_eq!(got, (is_repeat, true, Reason::RulePass));
     }
     drop((message, gate));
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn the_recipients_of_a_message_wait_together_no_longer_than_one_for_a_disk_that_hangs() {
+    let clock = ManualClock::at(1_800_000_000);
+    let mut rules = rules(OnStoreFailure::Defer);
+    rules.lists = Arc::new(lists());
+    let faulty = Faulty::default();
+    let store = Box::new(faulty.clone());
+    let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
+    let (disk, hangs) = std::sync::mpsc::channel();
+    *faulty.hangs.lock() = Some(hangs);
+    // From here on the runtime's time moves by itself; the disk's does not.
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    let all: [&[u8]; 4] = [b"a@x", b"b@x", b"c@x", b"d@x"];
+    let content = Arc::new(message("casino"));
+    let request = MessageRequest {
+        attempt: &attempt(),
+        recipients: &all,
+        open: &all,
+        message: &content,
+        is_own: false,
+    };
+    let decided = gate.judge_message(&request).await.decision;
+    assert_eq!(decided.outcome.verdict, Verdict::Unavailable);
+    assert_eq!(before.elapsed().as_secs(), 20);
+    tokio::time::resume();
+    drop((disk, gate));
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_message_is_counted_once_and_not_as_a_request() {
+    let clock = ManualClock::at(1_800_000_000);
+    let mut rules = rules(OnStoreFailure::Defer);
+    rules.lists = Arc::new(lists());
+    let store = Box::new(MemoryStore::default());
+    let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
+    let all: [&[u8]; 2] = [b"a@x", b"b@x"];
+    for (subject, open) in [("hello", &all[..]), ("casino", &all), ("casino", &[])] {
+        let content = Arc::new(message(subject));
+        let request = MessageRequest {
+            attempt: &attempt(),
+            recipients: &all,
+            open,
+            message: &content,
+            is_own: false,
+        };
+        gate.judge_message(&request).await;
+    }
+    let counts = gate.status().counts;
+    assert_eq!(counts.totals().requests, 0);
+    let ends = MessageEnd::ALL.map(|end| (end.word(), counts.of_messages(end)));
+    let want = [
+        ("passed", 2),
+        ("greylisted", 1),
+        ("refused", 0),
+        ("discarded", 0),
+        ("held", 0),
+    ];
+    assert_eq!(ends, want);
+    assert_eq!(counts.by_name().get("message:greylisted"), Some(&1));
+    drop(gate);
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_rule_adds_to_the_header_is_added_whichever_front_end_is_asked_first() {
+    let clock = ManualClock::at(1_800_000_000);
+    let mut rules = rules(OnStoreFailure::Defer);
+    let header = HeaderFormat {
+        name: "X-Seen".into(),
+        value: Format::parse("yes").0,
+        index: None,
+    };
+    let effects = vec![
+        Effect::Header(header),
+        Effect::Report(Format::parse("told").0),
+    ];
+    let parts = Parts {
+        fallback: Some(Fallback {
+            action: Action::Pass,
+            effects,
+            entry: Some(entry("racl whitelist default")),
+            id: None,
+        }),
+        ..Parts::default()
+    };
+    rules.lists = Arc::new(Lists {
+        chain: Chain::new(parts).unwrap(),
+        ..Lists::default()
+    });
+    let store = Box::new(MemoryStore::default());
+    let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
+    for is_policy_first in [true, false] {
+        let message = gate.milter_message(Some("192.0.2.7:4711".parse().unwrap()));
+        let of_policy = Attempt {
+            recipient: Some(b"joe@x"),
+            client_port: Some(b"4711"),
+            milter_message: None,
+            ..attempt()
+        };
+        let of_milter = Attempt {
+            milter_message: Some(message.number()),
+            ..of_policy
+        };
+        let mut asked = [of_policy, of_milter];
+        if !is_policy_first {
+            asked.reverse();
+        }
+        let (mut names, mut reports) = (Vec::new(), 0);
+        for attempt in &asked {
+            let decision = gate.judge(attempt, None).await;
+            if attempt.milter_message.is_some() {
+                names.extend(decision.headers.into_iter().map(|header| header.name));
+                reports += usize::from(decision.report.is_some());
+            }
+        }
+        let given = message.take_fields();
+        names.extend(given.headers.into_iter().map(|header| header.name));
+        let field = given.field.map(|field| field.as_str().to_owned());
+        assert_eq!(names, [Box::<str>::from("X-Seen")], "{is_policy_first}");
+        assert_eq!(reports + usize::from(field.is_some()), 1);
+        assert!(field.is_none_or(|field| field.ends_with(": told")));
+    }
+    drop(gate);
     worker.join().unwrap();
 }

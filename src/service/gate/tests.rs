@@ -159,7 +159,7 @@ pub(super) struct Faulty {
     /// Whether expired records stay, so that nothing changes by itself.
     pub(super) never_sweeps: bool,
     /// While there is something in here, a commit waits for it to end.
-    hangs: Arc<Mutex<Option<Receiver<()>>>>,
+    pub(super) hangs: Arc<Mutex<Option<Receiver<()>>>>,
 }
 
 impl Faulty {
