@@ -15,6 +15,9 @@ const TARGREY_SLEEP: u64 = 125;
 /// Minimum client timeout for the reply to RCPT, in seconds (RFC 5321, 4.5.3.2.3).
 const RCPT_TIMEOUT: u64 = 300;
 
+/// Length of a sleep in seconds from which on it may end later than Postfix waits for a milter: 30 s by default.
+const MILTER_TIMEOUT: u64 = 25;
+
 /// Actions that Postfix accepts after a sleep in one reply.
 const AFTER_SLEEP: [&str; 3] = ["DEFER_IF_PERMIT", "DEFER", "REJECT"];
 
@@ -155,6 +158,18 @@ pub(super) fn scheme(options: &Options) -> Result<Scheme, String> {
              only",
             AFTER_SLEEP.join(", ")
         ))
+    }
+}
+
+/// Warns of a tarpit that lasts longer than a milter has to reply by default.
+pub(super) fn warn_of_milter(params: &Params, has_milter: bool, found: &mut Diagnostics) {
+    let length = params.tarpit.map_or(0, |tarpit| tarpit.length.seconds());
+    if has_milter && length >= MILTER_TIMEOUT {
+        found.warn(
+            "--tarpit",
+            "is 25 seconds or more, and mail servers wait 30 seconds for a milter (Sendmail: 10), unless they are told to \
+             wait longer: command_timeout=300s in smtpd_milters, T=R:5m in Sendmail",
+        );
     }
 }
 

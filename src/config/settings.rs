@@ -76,6 +76,7 @@ impl Settings {
             return Err(found.errors);
         };
         params::warn_of_ineffective(options, &params, &mut found);
+        params::warn_of_milter(&params, has_milter, &mut found);
         lookup::warn_of_ineffective(options, &lookup, &params, &mut found);
         Ok(Self {
             sockets,

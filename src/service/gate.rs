@@ -173,6 +173,14 @@ impl Gate {
         self.0.message_memory.share()
     }
 
+    /// Whether half of the sleeps run that may run at once. A mail server does not tell a milter that it is short of
+    /// processes, as Postfix tells the policy server; this stands for it.
+    #[must_use]
+    pub fn is_tarpit_half_full(&self) -> bool {
+        let rules = self.rules();
+        self.0.sleeps.is_half_full(&rules.params, self.0.now())
+    }
+
     /// What is needed of a message at its end.
     #[must_use]
     pub fn message_needs(&self) -> MessageNeeds {

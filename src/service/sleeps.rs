@@ -48,6 +48,14 @@ impl Sleeps {
             .is_some_and(|tarpit| self.lock().has_room(tarpit, now))
     }
 
+    /// Whether half of the sleeps that may run at once do. Costs nothing without a tarpit.
+    pub(crate) fn is_half_full(&self, params: &Params, now: Timestamp) -> bool {
+        params.tarpit.is_some_and(|tarpit| {
+            let limit = usize::try_from(tarpit.limit).unwrap_or(usize::MAX);
+            self.running(now).saturating_mul(2) >= limit
+        })
+    }
+
     /// Reserves a place; `None` if the limit is reached, or without a tarpit.
     pub(crate) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
         let mut table = self.lock();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::bus::OnBus;
 use crate::support::milter::{MilterReply, MilterSession};
-use crate::support::{Daemon, TestClock};
+use crate::support::{Daemon, TestClock, rcpt};
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const DAY: u64 = 1_800_000_000;
@@ -276,4 +276,23 @@ fn the_address_of_an_ipv6_client_is_known_with_and_without_a_prefix() {
         let reply = session.rcpt("c@d.example").unwrap();
         assert_eq!(text(&reply), "551 5.7.1 known", "{address}");
     }
+}
+
+#[test]
+fn no_sleep_begins_while_half_of_those_that_may_run_do() {
+    let site = Site::start(
+        &["--tarpit=3600", "--tarpit-limit=2"],
+        "racl greylist default\n",
+    );
+    // Of the policy server: it replies at once.
+    let sleeps = rcpt("x.example", "198.51.100.7", "a@b.example", "c@example.org");
+    let reply = site.daemon.ask(&sleeps);
+    assert!(reply.contains("SLEEP 3600"), "{reply}");
+    let mut session = site.session(6);
+    session.mail("a@b.example").unwrap();
+    let reply = session.rcpt("d@example.org").unwrap();
+    assert!(text(&reply).starts_with("450 4.2.0 "), "{reply:?}");
+    session.abort().unwrap();
+    let log = site.daemon.log();
+    assert!(log.contains("tarpit=stress"), "{log}");
 }

@@ -458,3 +458,20 @@ fn the_table_of_options_is_sound() {
     use clap::CommandFactory;
     Options::command().debug_assert();
 }
+
+#[test]
+fn a_tarpit_that_lasts_longer_than_a_mail_server_waits_for_a_milter_is_remarked() {
+    let milter = "--milter=unix:/run/milter";
+    for (args, is_warned) in [
+        (&["--tarpit=24", milter][..], false),
+        (&["--tarpit=25", milter], true),
+        (&["--targrey", milter], true),
+        (&["--tarpit=25"], false),
+    ] {
+        let warned = warnings(args, &environment());
+        let about = warned
+            .iter()
+            .any(|text| text.contains("command_timeout=300s"));
+        assert_eq!(about, is_warned, "{args:?}: {warned:?}");
+    }
+}

@@ -246,6 +246,7 @@ impl Session {
             stage: Stage::Other,
             client_port: Some(client.port.as_bytes()),
             milter_message: Some(transaction.message.number()),
+            is_stressed: self.connection.gate.is_tarpit_half_full(),
             ..Attempt::default()
         }
     }
