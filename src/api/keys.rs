@@ -179,7 +179,7 @@ pub const DELAYS: &str = "delays";
 pub const STRANGERS_BY: &str = "strangers_by";
 /// Those of them that were retried in time, by the same word.
 pub const CAME_BACK_BY: &str = "came_back_by";
-/// What may have changed the effect: `start`, `reload`, `pause`.
+/// What may have changed the effect: `start`, `reload`, `pause`, `options`.
 pub const CHANGES: &str = "changes";
 /// All requests.
 pub const REQUESTS: &str = "requests";

@@ -14,6 +14,7 @@ mod explain_message;
 mod import;
 mod journal;
 mod message_steps;
+mod options;
 mod pause;
 mod records;
 mod restore;

@@ -969,3 +969,17 @@ async fn a_network_that_is_written_with_a_host_in_it_is_refused() {
         assert!(error.starts_with(&want), "{error}");
     }
 }
+
+#[tokio::test]
+async fn other_options_than_those_of_the_last_start_are_a_change() {
+    let site = Site::new(Params::default());
+    let control = site.control();
+    let changes = || {
+        let counters = site.start.internals.0.stats.counts().by_name();
+        counters.get("change:options").copied().unwrap_or_default()
+    };
+    for (digest, want) in [(1, 0), (1, 0), (2, 1), (2, 1), (1, 2)] {
+        control.note_options([digest; 32]).await.unwrap();
+        assert_eq!(changes(), want, "{digest}");
+    }
+}

@@ -125,7 +125,7 @@ async fn serve_all(
 ) -> Result<(), Failure> {
     let ServeContext {
         gate,
-        control: _,
+        control,
         settings,
         notifier,
         limit,
@@ -170,6 +170,7 @@ async fn serve_all(
     drop(service);
     notifier.ready();
     log::info!("stargrey {} is ready", env!("CARGO_PKG_VERSION"));
+    task::spawn(note_options(control));
     while let Event::Reload(reply) = requests.next().await {
         tokio::select! {
             reloaded = reload::reload(&gate, settings, &notifier) => send_result(reply, reloaded),
@@ -182,6 +183,17 @@ async fn serve_all(
     log::info!("shutting down: answering pending requests first");
     end(&shutdown, listeners).await;
     Ok(())
+}
+
+/// Notes which options the daemon was started with, so that the report shows when they changed.
+async fn note_options(control: Control) {
+    let mut digest = blake3::Hasher::new();
+    for argument in std::env::args_os().skip(1) {
+        digest.update(argument.as_encoded_bytes()).update(b"\0");
+    }
+    if let Err(error) = control.note_options(digest.finalize().into()).await {
+        log::debug!("the options are not noted: {error}");
+    }
 }
 
 /// Ends the listeners and waits for them.

@@ -86,17 +86,19 @@ impl MessageEnd {
 /// What an administrator does that may change the effect: a mark in the history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// The daemon starts, maybe with other options.
+    /// The daemon starts.
     Start,
     /// Lists and tables are reloaded.
     Reload,
     /// A pause begins or ends.
     Pause,
+    /// The daemon was started with other options than the last time.
+    Options,
 }
 
 impl Change {
     /// Their words in the history.
-    const WORDS: [&str; 3] = ["start", "reload", "pause"];
+    const WORDS: [&str; 4] = ["start", "reload", "pause", "options"];
 }
 
 /// The reasons of all outcomes with [`Verdict::Reply`], and of no other.

@@ -56,6 +56,8 @@ pub enum Note {
     SentUntil,
     /// The acts of administrators that were carried out, and those that the other hosts do not have yet.
     Acts,
+    /// The digest of the options of the last start.
+    Options,
 }
 
 impl Note {
@@ -64,6 +66,7 @@ impl Note {
         match self {
             Self::SentUntil => b"sent-until",
             Self::Acts => b"acts",
+            Self::Options => b"options",
         }
     }
 }

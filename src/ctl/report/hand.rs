@@ -251,6 +251,11 @@ mod tests {
             ]
         };
         let runtime = "The entry old.example of the client-whitelist was not hit for 90 days.";
+        let packaged = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lists"));
+        let packaged = packaged.unwrap().map(|file| file.unwrap().file_name());
+        let mut packaged: Vec<_> = packaged.collect();
+        packaged.sort();
+        assert_eq!(packaged, PACKAGED);
         // What was hit before the start is not known.
         let started = |at: u64| of(Row::new().with("StartedAt", at), entries());
         assert_eq!(started(new), [runtime]);

@@ -322,6 +322,11 @@ fn changes(rows: &[&Dict], sources: &Sources, (from, to): (u64, u64)) -> Vec<(u6
         for (word, one, many) in [
             ("start", "the daemon started", "the daemon started, times:"),
             (
+                "options",
+                "the options changed",
+                "the options changed, times:",
+            ),
+            (
                 "reload",
                 "the lists were reloaded",
                 "the lists were reloaded, times:",

@@ -73,7 +73,11 @@ fn row(number: u64) -> Dict {
             .build(),
     );
     if number == CHANGE {
-        row.extend(Row::new().with(CHANGES, named(vec![("start", 1)])).build());
+        row.extend(
+            Row::new()
+                .with(CHANGES, named(vec![("start", 1), ("options", 1)]))
+                .build(),
+        );
     }
     row
 }

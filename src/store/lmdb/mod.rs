@@ -4,7 +4,7 @@
 //!
 //! | database | key | value |
 //! | --- | --- | --- |
-//! | `meta` | `format`, `mode`, `slots`, `latest`, `pause`, `sent-until`, `acts`, `probe` | the number of the format; whether keys are hashes; the times of the slots; the last time stored; when a pause ends; what the other hosts have, see [`Note`](super::Note); empty, written to test whether the database is writable |
+//! | `meta` | `format`, `mode`, `slots`, `latest`, `pause`, `sent-until`, `acts`, `options`, `probe` | the number of the format; whether keys are hashes; the times of the slots; the last time stored; when a pause ends; what the other hosts have, and the options of the last start, see [`Note`](super::Note); empty, written to test whether the database is writable |
 //! | `passed` | triplet | a passed triplet |
 //! | `clients` | client | a client |
 //! | `sleeps` | client | a tarpitted client |

@@ -5,6 +5,8 @@ mod week;
 
 use serde_json::{Value, json};
 
+use crate::bus::OnBus;
+use crate::metrics::until;
 use week::{HOUR, Script, Week, now};
 
 /// The value at a path of a JSON object.
@@ -111,6 +113,32 @@ fn sentences_are_the_scripts(week: &Week, script: &Script, period: &[String; 2])
         .1;
     assert_eq!(plain["strangers"], script.strangers);
     assert_eq!(plain["senders"], Value::Null);
+}
+
+#[test]
+fn a_start_with_other_options_is_a_mark() {
+    let mut on = OnBus::start(&[]);
+    // The options are noted beside the first requests, and what is counted is written when the daemon ends.
+    let texts = until("a start with other options is noted", || {
+        for options in [&["--delay=600"][..], &[]] {
+            on.daemon.set_options(options);
+            on.stop_and_start_again();
+        }
+        let (_, report) = on.ctl_json(&["report", "--since=2h"]);
+        let changes = report["changes"].as_array().unwrap();
+        let texts: Vec<String> = changes
+            .iter()
+            .map(|change| change["text"].to_string())
+            .collect();
+        let is_there = texts
+            .iter()
+            .any(|text| text.contains("the options changed"));
+        is_there.then_some(texts)
+    });
+    assert!(
+        texts.iter().any(|text| text.contains("the daemon started")),
+        "{texts:?}"
+    );
 }
 
 /// Two parts of the week, and the mails of its end that have not come back.
