@@ -40,6 +40,7 @@ pub mod output;
 pub mod postfix;
 pub mod progress;
 pub mod render;
+mod repeat;
 pub mod report;
 pub mod resolver;
 pub mod session;
@@ -79,10 +80,17 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit::OK);
         }
     };
-    let answered = answer(&arguments).and_then(|answer| {
-        output::say(&answer.text)?;
-        Ok(answer.code)
-    });
+    let watch = match &arguments.verb {
+        Some(Verb::Statistics(options)) => options.watch,
+        Some(_) | None => None,
+    };
+    let answered = match watch {
+        Some(seconds) => repeat::show(seconds, || answer(&arguments)),
+        None => answer(&arguments).and_then(|answer| {
+            output::say(&answer.text)?;
+            Ok(answer.code)
+        }),
+    };
     ExitCode::from(answered.unwrap_or_else(|failure| {
         if !matches!(failure, Failure::Pipe) {
             output::remark(&format!("stargreyctl: {failure}\n"));

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -31,7 +31,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use zbus::{Connection, OwnedFd, connection, interface};
 
-use crate::bus::harness;
+use crate::bus::{OnBus, harness};
+use crate::support::rcpt;
 
 /// A bus that nobody else is on.
 pub(crate) struct Bus {
@@ -327,6 +328,30 @@ fn without_a_daemon_or_a_bus_it_says_so() {
         stderr.starts_with("stargreyctl: cannot connect to the system bus"),
         "{stderr}"
     );
+}
+
+#[test]
+fn watched_statistics_follow_the_daemon_outlive_it_and_end_with_their_reader() {
+    let mut on = OnBus::start(&[]);
+    let mut watch = on.bus.ctl(&["statistics", "--watch=1", "--json"]);
+    let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut until = |wanted: &str| {
+        let found = lines.find(|line| line.as_ref().unwrap().replace(' ', "").contains(wanted));
+        assert!(found.is_some(), "{wanted}");
+    };
+    until("\"requests\":0");
+    on.daemon
+        .ask(&rcpt("unknown", "192.0.2.7", "a@b.example", "c@d.example"));
+    until("\"requests\":1");
+    on.daemon.kill();
+    until("stargreyctl:stargreydisnotonthebus");
+    drop(lines);
+    // The next one finds nobody who reads it.
+    assert!(watch.wait().unwrap().code().is_some());
+    // What fails at once is an error, and is not repeated.
+    let failed = on.bus.ctl(&["statistics", "--watch=1"]).output();
+    assert_eq!(said(&failed.unwrap()).0, 69);
 }
 
 #[test]

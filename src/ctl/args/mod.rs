@@ -5,6 +5,7 @@
 mod lists;
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
@@ -280,6 +281,10 @@ pub struct Statistics {
     /// Show a bar for each hour or day; since a day or 30 days ago unless --since says otherwise
     #[arg(long, value_enum)]
     pub by: Option<By>,
+
+    /// Show them again and again, so many seconds apart; 5 without a number
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5")]
+    pub watch: Option<NonZeroU16>,
 }
 
 /// The period of one bar.
