@@ -282,7 +282,7 @@ pub struct Statistics {
     #[arg(long, value_enum)]
     pub by: Option<By>,
 
-    /// Show them again and again, so many seconds apart; 5 without a number
+    /// Repeat until interrupted, SECONDS apart [default: 5]
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "5")]
     pub watch: Option<NonZeroU16>,
 }
