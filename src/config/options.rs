@@ -383,13 +383,18 @@ pub struct Options {
     )]
     pub on_store_failure: String,
 
-    /// Share records with the other hosts of the site, by Redis or Valkey: redis://HOST:PORT/DB or unix:PATH
+    /// Share records with the other hosts of the site, by Redis or Valkey: redis://HOST:PORT/DB, rediss://HOST:PORT/DB,
+    /// redis+sentinel://HOST:PORT,.../NAME/DB or unix:PATH
     #[arg(long, value_name = "URL", help_heading = "Database")]
     pub shared: Option<String>,
 
     /// File with the site's secret, the same on each host, as stargreyctl shared-key writes it
     #[arg(long, value_name = "FILE", help_heading = "Database")]
     pub shared_secret: Option<String>,
+
+    /// File with the certificates (PEM) that a server of rediss:// is checked by, instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Database")]
+    pub shared_ca: Option<String>,
 
     /// Store only keyed hashes of addresses in the database
     #[arg(long, help_heading = "Database")]

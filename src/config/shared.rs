@@ -22,8 +22,14 @@ use super::options::Options;
 /// The port of Redis and Valkey.
 const PORT: u16 = 6379;
 
+/// The port of their sentinels.
+const SENTINEL_PORT: u16 = 26_379;
+
 /// Length of the key, in bytes.
 const KEY_LENGTH: usize = 32;
+
+/// The option of the certificates.
+const CA: &str = "--shared-ca";
 
 /// The permissions of others than owner and group.
 const FOR_OTHERS: u32 = 0o007;
@@ -35,6 +41,8 @@ pub enum SharedPlace {
     Tcp(String, u16),
     /// A unix socket.
     Unix(PathBuf),
+    /// Where these sentinels, each a host name or address and a port, say that the primary of this name is.
+    Sentinel(Vec<(String, u16)>, String),
 }
 
 /// The settings of shared records.
@@ -44,6 +52,10 @@ pub struct SharedSettings {
     pub place: SharedPlace,
     /// The number of its database.
     pub database: u32,
+    /// Whether the connection is encrypted.
+    pub uses_tls: bool,
+    /// The file with the certificates by which that of the server is checked; without one, those of the system.
+    pub ca: Option<PathBuf>,
     /// The file with the secret.
     pub secret: PathBuf,
     /// The name of this host.
@@ -74,6 +86,9 @@ pub(super) fn read(
                 "has no effect without --shared; ignoring",
             );
         }
+        if options.shared_ca.is_some() {
+            found.warn(CA, "has no effect without --shared; ignoring");
+        }
         return None;
     };
     if options.privacy {
@@ -92,59 +107,109 @@ pub(super) fn read(
         return None;
     };
     let secret = found.absolute("--shared-secret", secret.into())?;
-    let (place, database) = place?;
+    let ServerUrl {
+        place,
+        database,
+        uses_tls,
+    } = place?;
+    let ca = match &options.shared_ca {
+        Some(_) if !uses_tls => {
+            let message = "has no effect without rediss:// in --shared; ignoring";
+            found.warn(CA, message);
+            None
+        }
+        Some(file) => Some(found.absolute(CA, file.into())?),
+        None => None,
+    };
     let hostname = options.hostname.as_ref().unwrap_or(&environment.hostname);
     Some(SharedSettings {
         place,
         database,
+        uses_tls,
+        ca,
         secret,
         hostname: hostname.clone(),
     })
 }
 
+/// What the URL of a server says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ServerUrl {
+    place: SharedPlace,
+    database: u32,
+    uses_tls: bool,
+}
+
 /// A server, and the number of a database.
-fn server(text: &str) -> Result<(SharedPlace, u32), String> {
-    let form = || format!("{text:?} is not redis://HOST[:PORT]/DB or unix:PATH");
+fn server(text: &str) -> Result<ServerUrl, String> {
+    let form = || {
+        format!(
+            "{text:?} is not redis://HOST[:PORT]/DB, rediss://HOST[:PORT]/DB, \
+             redis+sentinel://HOST[:PORT][,HOST[:PORT]...]/NAME[/DB] or unix:PATH"
+        )
+    };
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.starts_with('/') {
-            Ok((SharedPlace::Unix(path.into()), 0))
+            Ok(ServerUrl {
+                place: SharedPlace::Unix(path.into()),
+                database: 0,
+                uses_tls: false,
+            })
         } else {
             Err("write the path of the socket from / on".to_owned())
         };
     }
-    let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
-    match scheme {
-        "redis" => {}
-        "rediss" | "redis+sentinel" | "rediss+sentinel" | "valkeys" => {
-            return Err(format!(
-                "{scheme}:// is not supported yet; for TLS put a tunnel (stunnel, WireGuard) before redis://"
-            ));
-        }
-        _ => return Err(form()),
-    }
-    if rest.contains('@') {
+    if text.contains('@') {
         return Err("user and password belong in the file of --shared-secret".to_owned());
     }
-    let (place, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
+    let (uses_tls, has_sentinels) = match scheme {
+        "redis" => (false, false),
+        "rediss" => (true, false),
+        "redis+sentinel" => (false, true),
+        "rediss+sentinel" => (true, true),
+        _ => return Err(form()),
+    };
+    let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (place, database) = if has_sentinels {
+        let (name, database) = path.split_once('/').unwrap_or((path, ""));
+        let sentinels = hosts
+            .split(',')
+            .map(|host| host_and_port(host, SENTINEL_PORT));
+        let sentinels = sentinels.collect::<Option<Vec<_>>>().ok_or_else(form)?;
+        if name.is_empty() || name.contains(['?', '#']) {
+            return Err(form());
+        }
+        (SharedPlace::Sentinel(sentinels, name.to_owned()), database)
+    } else {
+        let (host, port) = host_and_port(hosts, PORT).ok_or_else(form)?;
+        (SharedPlace::Tcp(host, port), path)
+    };
     let database = match database {
         "" => Ok(0),
         number => number.parse().map_err(|_| form()),
-    }?;
-    let (host, port) = match place.rsplit_once(':') {
+    };
+    Ok(ServerUrl {
+        place,
+        database: database?,
+        uses_tls,
+    })
+}
+
+/// A host name or address, and its port or this one.
+fn host_and_port(text: &str, otherwise: u16) -> Option<(String, u16)> {
+    let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            let port = port.parse().ok().filter(|port| *port > 0);
-            (host, port.ok_or_else(form)?)
+            (host, port.parse().ok().filter(|port| *port > 0)?)
         }
-        Some(_) | None => (place, PORT),
+        Some(_) | None => (text, otherwise),
     };
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     let host = bare.unwrap_or(host);
-    if host.is_empty() || host.contains(['[', ']', '?', '#']) {
-        return Err(form());
-    }
-    Ok((SharedPlace::Tcp(host.to_owned(), port), database))
+    let is_host = !host.is_empty() && !host.contains(['[', ']', '?', '#', ',']);
+    is_host.then(|| (host.to_owned(), port))
 }
 
 impl SharedSettings {
@@ -159,6 +224,22 @@ impl SharedSettings {
             .and_then(|()| file::read(path))
             .map_err(|error| file::unreadable("--shared-secret", path, &error))?;
         parse(path, &String::from_utf8_lossy(&bytes))
+    }
+
+    /// Reads the certificates by which that of the server is checked; `None` if those are the system's.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, or has no certificate.
+    pub fn read_ca(&self) -> Result<Option<Vec<u8>>, Diagnostic> {
+        let Some(path) = &self.ca else {
+            return Ok(None);
+        };
+        let bytes = file::read(path).map_err(|error| file::unreadable(CA, path, &error))?;
+        if memchr::memmem::find(&bytes, b"-----BEGIN CERTIFICATE-----").is_none() {
+            return Err(Diagnostic::file(path, "has no certificate (PEM)"));
+        }
+        Ok(Some(bytes))
     }
 }
 
@@ -229,9 +310,23 @@ mod tests {
 
     #[test]
     fn servers_are_parsed() {
+        let url = |place, database, uses_tls| {
+            Some(ServerUrl {
+                place,
+                database,
+                uses_tls,
+            })
+        };
         let tcp =
-            |host: &str, port, database| Some((SharedPlace::Tcp(host.into(), port), database));
-        let unix = |path: &str| Some((SharedPlace::Unix(path.into()), 0));
+            |host: &str, port, database| url(SharedPlace::Tcp(host.into(), port), database, false);
+        let unix = |path: &str| url(SharedPlace::Unix(path.into()), 0, false);
+        let sentinel = |hosts: &[(&str, u16)], name: &str, database, uses_tls| {
+            let hosts = hosts.iter().map(|(host, port)| ((*host).into(), *port));
+            let place = SharedPlace::Sentinel(hosts.collect(), name.into());
+            url(place, database, uses_tls)
+        };
+        let tls =
+            |host: &str, port, database| url(SharedPlace::Tcp(host.into(), port), database, true);
         for (text, want) in [
             ("redis://db.example", tcp("db.example", 6379, 0)),
             ("redis://db.example/", tcp("db.example", 6379, 0)),
@@ -242,6 +337,29 @@ mod tests {
                 "unix:/run/valkey/valkey.sock",
                 unix("/run/valkey/valkey.sock"),
             ),
+            ("rediss://db.example:6380/2", tls("db.example", 6380, 2)),
+            (
+                "redis+sentinel://s1.example,192.0.2.2:7000,[2001:db8::3]:1/mail",
+                sentinel(
+                    &[
+                        ("s1.example", 26_379),
+                        ("192.0.2.2", 7000),
+                        ("2001:db8::3", 1),
+                    ],
+                    "mail",
+                    0,
+                    false,
+                ),
+            ),
+            (
+                "rediss+sentinel://s1.example/mail/3",
+                sentinel(&[("s1.example", 26_379)], "mail", 3, true),
+            ),
+            ("redis+sentinel://s1.example", None),
+            ("redis+sentinel://s1.example//1", None),
+            ("redis+sentinel://s1.example,/mail", None),
+            ("redis+sentinel://s1.example/mail/x", None),
+            ("redis://a.example,b.example/", None),
             ("unix:valkey.sock", None),
             ("redis://", None),
             ("redis://db.example:0/", None),
@@ -252,13 +370,12 @@ mod tests {
         ] {
             assert_eq!(server(text).ok(), want, "{text}");
         }
-        for (text, want) in [
-            ("redis://me:secret@db.example/", "--shared-secret"),
-            ("rediss://db.example/", "not supported yet"),
-            ("redis+sentinel://db.example/", "not supported yet"),
+        for text in [
+            "redis://me:secret@db.example/",
+            "rediss://me:secret@db.example/",
         ] {
             let error = server(text).unwrap_err();
-            assert!(error.contains(want), "{text}: {error}");
+            assert!(error.contains("--shared-secret"), "{text}: {error}");
             assert!(!error.contains("secret@"), "no password is shown: {error}");
         }
     }

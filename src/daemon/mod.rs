@@ -189,6 +189,7 @@ fn check(
         warnings.extend_from_slice(&settings.warnings);
         if let Some(shared) = &settings.shared {
             errors.extend(shared.read_secret().err());
+            errors.extend(shared.read_ca().err());
         }
         // The unit sets user and group.
         if unit.is_none()

@@ -7,13 +7,13 @@ use crate::config::{Settings, SharedPlace, TimeSource};
 use crate::control::Control;
 use crate::policy::Params;
 use crate::shared::{
-    Connection, KEY_LENGTH, Me, Pending, Place, Redis, Server, ServerError, Shared,
+    Access, Connection, KEY_LENGTH, Me, Pending, Place, Redis, Server, ServerError, Shared, Tls,
 };
 
 /// The key of a site that is never connected to.
 const NO_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
 
-/// A server that is not connected to, because the file with the secret cannot be used.
+/// A server that is not connected to, because a file that it needs cannot be used.
 struct Unusable {
     place: Place,
     why: String,
@@ -42,17 +42,25 @@ pub(super) fn start(
     let place = match &options.place {
         SharedPlace::Tcp(host, port) => Place::Tcp(host.clone(), *port),
         SharedPlace::Unix(path) => Place::Unix(path.clone()),
+        SharedPlace::Sentinel(hosts, name) => Place::Sentinel(hosts.clone(), name.clone()),
     };
-    let (key, server): (_, Box<dyn Server>) = match options.read_secret() {
-        Ok(secret) => {
-            let (user, password) = (secret.user.as_deref(), secret.password.as_deref());
-            let server = Redis::new(place, options.database, user, password);
-            let server = server.map_err(|error| {
-                let error = crate::config::Diagnostic::option("--shared", error);
-                Failure::Wrong(vec![error])
-            })?;
-            (secret.key, Box::new(server))
-        }
+    let files = options.read_secret().and_then(|secret| {
+        let ca = options.read_ca()?;
+        Ok((secret, options.uses_tls.then_some(Tls { ca })))
+    });
+    let server = files.map_err(|error| error.to_string());
+    let server = server.and_then(|(secret, tls)| {
+        let access = Access {
+            database: options.database,
+            user: secret.user,
+            password: secret.password,
+            tls,
+        };
+        let server = Redis::new(place.clone(), access);
+        Ok((secret.key, server.map_err(|error| error.to_string())?))
+    });
+    let (key, server): (_, Box<dyn Server>) = match server {
+        Ok((key, server)) => (key, Box::new(server)),
         // Mail is not delayed by what only the other hosts need; what administrators do waits in the database.
         Err(error) => {
             let why = format!("{error}; mend that and restart stargreyd");

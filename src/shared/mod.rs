@@ -29,6 +29,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::arithmetic_side_effects))]
 
+mod access;
 mod act_log;
 mod acts;
 #[cfg(test)]
@@ -43,6 +44,7 @@ mod queue;
 mod record;
 mod redis;
 mod seal;
+mod sentinel;
 mod server;
 mod site;
 mod status;
@@ -58,6 +60,7 @@ use std::thread;
 use tokio::runtime;
 
 pub use self::redis::{Place, Redis};
+pub use access::{Access, Tls};
 pub use acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
 pub use link::{DEADLINE, MOST_ASKED};
 pub use local::{Administration, Change, Local, LocalState};

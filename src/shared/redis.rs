@@ -1,7 +1,7 @@
 //! Redis and Valkey.
 //!
 //! The only commands are `GETRANGE`, `TIME` and one script that compares and sets; a user needs no others (see
-//! stargrey-shared(7)). There is one connection, which is pipelined: a pool of them was three times as slow.
+//! stargrey-shared(7)), and sentinels are asked for the address of the primary. There is one connection, which is pipelined: a pool of them was three times as slow.
 //!
 //! No more is read of a value than a host of the site can have written, so that whoever can write to the server cannot
 //! use up the memory of the hosts.
@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, RedisResult, Script, ServerErrorKind,
+    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
+    Script, ServerErrorKind,
 };
 
+use super::access::{Access, connect};
 use super::seal::Name;
+use super::sentinel::Sentinels;
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
 use crate::types::Timestamp;
 
@@ -40,6 +42,15 @@ for i, name in ipairs(KEYS) do
 end
 return out";
 
+/// A host and a port, as they are written.
+fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 static COMPARE_AND_SET: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT));
 
 /// Where the server is.
@@ -49,14 +60,20 @@ pub enum Place {
     Tcp(String, u16),
     /// A unix socket.
     Unix(PathBuf),
+    /// Where these sentinels say that the primary of this name is.
+    Sentinel(Vec<(String, u16)>, String),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Self::Tcp(host, port) => write!(f, "{host}:{port}"),
+            Self::Tcp(host, port) => f.write_str(&host_and_port(host, *port)),
             Self::Unix(path) => path.display().fmt(f),
+            Self::Sentinel(sentinels, name) => {
+                let of = |(host, port): &(String, u16)| host_and_port(host, *port);
+                let sentinels: Vec<String> = sentinels.iter().map(of).collect();
+                write!(f, "{name} of {}", sentinels.join(", "))
+            }
         }
     }
 }
@@ -64,54 +81,56 @@ impl fmt::Display for Place {
 /// A server of Redis or Valkey.
 pub struct Redis {
     place: Place,
-    client: Client,
+    access: Access,
+    route: Route,
+}
+
+/// The way to the server.
+enum Route {
+    Server(Client),
+    Sentinels(Sentinels),
 }
 
 impl Redis {
-    /// The server at `place`, with the number of the database, and user and password if it wants them.
+    /// The server at `place`.
     ///
     /// # Errors
     ///
-    /// [`ServerError`] when this is not a valid address.
-    pub fn new(
-        place: Place,
-        database: u32,
-        user: Option<&str>,
-        password: Option<&str>,
-    ) -> Result<Self, ServerError> {
-        let mut settings = RedisConnectionInfo::default()
-            .set_db(database.into())
-            .set_skip_set_lib_name();
-        if let Some(user) = user {
-            settings = settings.set_username(user);
-        }
-        if let Some(password) = password {
-            settings = settings.set_password(password);
-        }
-        let address = match &place {
-            Place::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
-            Place::Unix(path) => ConnectionAddr::Unix(path.clone()),
+    /// [`ServerError`] when this is not a valid address, or the certificates cannot be read.
+    pub fn new(place: Place, access: Access) -> Result<Self, ServerError> {
+        let route = match &place {
+            Place::Tcp(host, port) => Route::Server(access.client(host, *port)?),
+            Place::Unix(path) => {
+                let info = ConnectionAddr::Unix(path.clone()).into_connection_info()?;
+                Route::Server(Client::open(info.set_redis_settings(access.settings()))?)
+            }
+            Place::Sentinel(hosts, name) => Route::Sentinels(Sentinels::new(hosts, name, &access)?),
         };
-        let info = address.into_connection_info()?.set_redis_settings(settings);
         Ok(Self {
             place,
-            client: Client::open(info)?,
+            access,
+            route,
         })
     }
 }
 
 impl Server for Redis {
     fn connect(&self) -> Pending<Arc<dyn Connection>> {
-        let client = self.client.clone();
+        let connected: Pending<MultiplexedConnection> = match &self.route {
+            Route::Server(client) => {
+                let client = client.clone();
+                Box::pin(async move { Ok(connect(&client).await?) })
+            }
+            Route::Sentinels(sentinels) => {
+                let (primary, access) = (sentinels.primary(), self.access.clone());
+                Box::pin(async move {
+                    let (host, port) = primary.await?;
+                    Ok(connect(&access.client(&host, port)?).await?)
+                })
+            }
+        };
         Box::pin(async move {
-            // The callers have deadlines of their own.
-            let config = AsyncConnectionConfig::new()
-                .set_connection_timeout(None)
-                .set_response_timeout(None);
-            let connection = client
-                .get_multiplexed_async_connection_with_config(&config)
-                .await?;
-            let connection: Arc<dyn Connection> = Arc::new(Multiplexed(connection));
+            let connection: Arc<dyn Connection> = Arc::new(Multiplexed(connected.await?));
             Ok(connection)
         })
     }
@@ -197,6 +216,9 @@ impl From<RedisError> for ServerError {
             (_, Some("OOM")) => Self::Full,
             (_, Some("MISCONF")) => Self::DiskFailed,
             (_, Some("NOREPLICAS")) => Self::NoReplicas,
+            (ErrorKind::Io, _) if error.to_string().contains("certificate") => {
+                Self::Certificate(error.to_string())
+            }
             (ErrorKind::Io, _) => Self::Unreachable(error.to_string()),
             _ if error.is_connection_dropped() => Self::Unreachable(error.to_string()),
             _ => Self::of_script(&error.to_string()),

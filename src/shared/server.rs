@@ -13,6 +13,12 @@ pub enum ServerError {
     /// It cannot be reached, or the connection was lost.
     #[error("not reachable: {0}")]
     Unreachable(String),
+    /// It is not who it should be.
+    #[error("its certificate is refused: {0}; see --shared-ca")]
+    Certificate(String),
+    /// The sentinels do not know the primary.
+    #[error("no sentinel knows where the primary is: {0}")]
+    NoPrimary(String),
     /// It did not reply in time.
     #[error("no reply within {} ms", .0.as_millis())]
     Slow(Duration),
@@ -48,6 +54,8 @@ impl ServerError {
         match self {
             Self::Full | Self::DiskFailed | Self::NoReplicas => true,
             Self::Unreachable(_)
+            | Self::Certificate(_)
+            | Self::NoPrimary(_)
             | Self::Slow(_)
             | Self::ReadOnly
             | Self::NoPermission(_)

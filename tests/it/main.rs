@@ -38,6 +38,7 @@ mod reload;
 mod report;
 mod sendmail;
 mod shared_records;
+mod shared_routes;
 mod shipped;
 mod spamd;
 mod status;
