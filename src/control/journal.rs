@@ -1,7 +1,7 @@
 //! The journal of what administrators do here and the other hosts of the site are to do, too.
 
 use super::{Control, ControlError};
-use crate::shared::{Act, Journal, Step, What};
+use crate::shared::{Act, Journal, Shared, Step, What};
 use crate::store::{Commit, Note, Records, StoreError, StoreRefusal};
 
 impl Control {
@@ -54,13 +54,18 @@ pub(super) fn note<T>(
     Ok(yielded)
 }
 
-/// Notes a step in the log.
+/// Notes a step in the log, in the transaction that takes it.
 ///
 /// # Errors
 ///
-/// When the last one did not end where this one begins: the database has been replaced by a backup meanwhile.
-pub(super) fn take_step(journal: &mut Journal, step: Step) -> Result<(), StoreRefusal> {
-    if journal.done != step.from {
+/// When the last one did not end where this one begins, or the database has been replaced by a backup since it began.
+pub(super) fn take_step(
+    journal: &mut Journal,
+    step: Step,
+    shared: Option<&Shared>,
+) -> Result<(), StoreRefusal> {
+    let is_of_backup = shared.is_some_and(|shared| shared.restarts() != step.restarts);
+    if is_of_backup || journal.done != step.from {
         return Err(StoreRefusal::BadCursor);
     }
     journal.done = step.to;

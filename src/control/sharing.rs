@@ -101,7 +101,9 @@ impl Control {
             | None => {}
         }
         let Some(step) = step else { return Ok(()) };
-        let stepping = self.change_journal(move |journal| take_step(journal, step));
+        let shared = self.0.shared.get().cloned();
+        let stepping =
+            self.change_journal(move |journal| take_step(journal, step, shared.as_ref()));
         stepping
             .await?
             .map_err(|refusal| RequestError::from(refusal).into())
@@ -132,6 +134,7 @@ impl Control {
         };
         let (live_rules, now) = (Arc::clone(&self.0.live_rules), self.0.trusted_now());
         let stored = change.clone_stored();
+        let shared = self.0.shared.get().cloned();
         self.write(
             move |records| -> Result<(), RequestError> {
                 match &stored {
@@ -143,7 +146,7 @@ impl Control {
                 }
                 let stepping = note(records, |journal| {
                     journal.admits(&act);
-                    step.map_or(Ok(()), |step| take_step(journal, step))
+                    step.map_or(Ok(()), |step| take_step(journal, step, shared.as_ref()))
                 });
                 Ok(stepping??)
             },

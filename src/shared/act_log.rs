@@ -62,10 +62,10 @@ impl Work {
         if reader.read == head.cursor && reader.is_complete && !has_acts {
             return Ok(true);
         }
+        let restarts = self.shared.restarts();
         let Some(journal) = self.administration.journal() else {
             return Ok(false);
         };
-        let restarts = self.shared.restarts();
         let is_member = journal.done.epoch == head.cursor.epoch;
         // The server has come back with an older state. Its numbers would be given a second time.
         if is_member && head.cursor.number < journal.done.number {
@@ -74,7 +74,7 @@ impl Work {
         }
         let done = journal.done;
         if !self
-            .catch_up(connection, reader, (head.cursor, done))
+            .catch_up(connection, reader, (head.cursor, done, restarts))
             .await?
             || !is_member && !self.join(reader, done, restarts).await
         {
@@ -115,7 +115,7 @@ impl Work {
         &self,
         connection: &dyn Connection,
         reader: &mut LogReader,
-        (head, mut done): (Cursor, Cursor),
+        (head, mut done, restarts): (Cursor, Cursor, u64),
     ) -> Result<bool, ServerError> {
         let is_member = done.epoch == head.epoch;
         while reader.read.number < head.number {
@@ -139,6 +139,7 @@ impl Work {
                     let step = is_member.then_some(Step {
                         from: done,
                         to: cursor,
+                        restarts,
                     });
                     if !self.administration.carry_out(act, step).await {
                         return Ok(false);
@@ -179,9 +180,9 @@ impl Work {
         let step = Step {
             from: done,
             to: reader.read,
+            restarts,
         };
-        // What was carried out before a backup was restored is to be done again.
-        self.shared.restarts() == restarts && self.administration.carry_out(None, Some(step)).await
+        self.administration.carry_out(None, Some(step)).await
     }
 
     /// Appends the entries that the log does not have: those of a host that joins, those whose acts have expired, and those

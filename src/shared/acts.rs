@@ -81,6 +81,8 @@ pub struct Step {
     pub from: Cursor,
     /// The last one that has been carried out then.
     pub to: Cursor,
+    /// How often the database had been replaced by a backup when it began.
+    pub restarts: u64,
 }
 
 /// What a host has carried out, and what it has still to append.

@@ -307,6 +307,12 @@ impl Shared {
         self.0.link.lost.notify_one();
     }
 
+    /// How often the database was replaced by a backup.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.0.restarts()
+    }
+
     /// The name of a host.
     #[must_use]
     pub fn host(&self, host: Host) -> Arc<str> {
