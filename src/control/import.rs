@@ -28,7 +28,8 @@ impl Control {
     ///
     /// [`ControlError::Row`] with the first row that cannot be imported, or an error of the store.
     pub async fn import(&self, rows: Vec<Row>, dry_run: bool) -> Result<Taken, ControlError> {
-        let params = self.0.rules().params;
+        let rules = self.0.rules();
+        let params = rules.params;
         let (now, expiry) = self.0.time();
         let jobs = rows
             .iter()
@@ -44,6 +45,7 @@ impl Control {
             now,
             expiry,
             params,
+            of_triplets: rules.expiry_params(),
         };
         let end = if dry_run {
             Commit::Discard
@@ -188,6 +190,8 @@ struct Expired {
     now: Timestamp,
     expiry: Expiry,
     params: Params,
+    /// With the longest times of the access lists: a triplet that one of their entries would still use is live.
+    of_triplets: Params,
 }
 
 impl Expired {
@@ -195,12 +199,10 @@ impl Expired {
     fn merge<T: Copy>(
         &self,
         (known, record): (Option<T>, T),
-        is_expired: impl Fn(T, Timestamp, &Params) -> bool,
+        is_expired: impl Fn(&T) -> bool,
         merge: impl FnOnce(T, T) -> T,
     ) -> T {
-        let is_live = |record: &T| {
-            self.expiry == Expiry::Suspended || !is_expired(*record, self.now, &self.params)
-        };
+        let is_live = |record: &T| self.expiry == Expiry::Suspended || !is_expired(record);
         match known.filter(is_live) {
             Some(known) if is_live(&record) => merge(known, record),
             Some(known) => known,
@@ -220,7 +222,8 @@ impl Item {
         match self {
             Self::Triplet(key, record) => {
                 let known = records.triplet(key)?;
-                let next = expired.merge((known, *record), Triplet::is_expired, Triplet::merge);
+                let is_expired = |it: &Triplet| it.is_expired(expired.now, &expired.of_triplets);
+                let next = expired.merge((known, *record), is_expired, Triplet::merge);
                 if taken.count(known, &next) {
                     let was_counted = known.and_then(Triplet::why).is_some();
                     if let (false, Some(why)) = (was_counted, next.why()) {
@@ -231,7 +234,8 @@ impl Item {
             }
             Self::Client(key, record) => {
                 let known = records.client(key)?;
-                let next = expired.merge((known, *record), Client::is_expired, Client::merge);
+                let is_expired = |it: &Client| it.is_expired(expired.now, &expired.params);
+                let next = expired.merge((known, *record), is_expired, Client::merge);
                 if taken.count(known, &next) {
                     records.put_client(key, next)?;
                 }

@@ -235,7 +235,8 @@ impl Control {
         recipient: &[u8],
     ) -> Result<(), ControlError> {
         let (now, expiry) = self.0.time();
-        let params = self.0.rules().params;
+        let rules = self.0.rules();
+        let (params, kept) = (rules.params, rules.expiry_params());
         let client = match client {
             Identity::Network(client) => params.network_of_triplets(client).into(),
             Identity::Domain(_) if !params.by_domain => return Err(ControlError::NotByDomain),
@@ -253,7 +254,7 @@ impl Control {
             move |records| {
                 let known = records.triplet(&key)?;
                 let is_live = |known: &Triplet| {
-                    expiry == Expiry::Suspended || !known.is_expired(now, &params)
+                    expiry == Expiry::Suspended || !known.is_expired(now, &kept)
                 };
                 let record = known
                     .filter(is_live)

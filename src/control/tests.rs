@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::policy::chain::{Action, Chain, Parts, Rule, Terms, Treatment};
 use crate::policy::pattern::ClientPattern;
 use crate::policy::s25r::Rules;
 use crate::policy::{
@@ -756,6 +757,62 @@ async fn what_is_allowed_passes_and_keeps_its_first_sight() {
         })
         .collect();
     assert_eq!(firsts, [0, 5]);
+}
+
+#[tokio::test]
+async fn a_triplet_that_an_entry_keeps_longer_is_live_for_imports_and_for_what_is_allowed() {
+    let treatment = Treatment {
+        terms: Terms {
+            max_age: Some(Span::from_days(60)),
+            ..Terms::default()
+        },
+        ..Treatment::default()
+    };
+    let rule = Rule {
+        clauses: Vec::new(),
+        effects: Vec::new(),
+        action: Action::Greylist(treatment),
+        entry: Entry::in_file(&Path::new("greylist.conf").into(), 1, "x"),
+        id: None,
+    };
+    let chain = Chain::new(Parts {
+        rules: vec![rule],
+        ..Parts::default()
+    });
+    let lists = Lists {
+        chain: chain.unwrap(),
+        ..Lists::default()
+    };
+    let site = Site::new(Params::default());
+    site.gate().set_lists(lists, None);
+    let days = |days: u64| Timestamp::from_seconds(START - days * 86_400);
+    let row = |first, last, mails| Row::Triplet {
+        key: RowKey::Plain(crate::policy::TripletParts {
+            identity: Prefix::parse("192.0.2.0/24").unwrap().into(),
+            sender: b"a@b".to_vec(),
+            recipient: b"a@x".to_vec(),
+        }),
+        record: Triplet::Passed {
+            first,
+            passed: first,
+            last,
+            mails,
+        },
+    };
+    // Longer ago than --max-age.
+    let rows = vec![row(days(50), days(40), 7), row(days(3), days(2), 1)];
+    site.control().import(rows, false).await.unwrap();
+    assert_eq!(site.all().await, [row(days(50), days(2), 7)], "imported");
+    site.control()
+        .forget(Filter::default(), true)
+        .await
+        .unwrap();
+    let rows = vec![row(days(50), days(40), 7)];
+    site.control().import(rows, false).await.unwrap();
+    let client = Identity::from(Prefix::parse("192.0.2.200").unwrap());
+    site.control().allow(client, b"a@b", b"a@x").await.unwrap();
+    let now = Timestamp::from_seconds(START);
+    assert_eq!(site.all().await, [row(days(50), now, 7)], "allowed");
 }
 
 #[tokio::test]
