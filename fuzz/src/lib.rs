@@ -15,8 +15,12 @@ use stargrey::ctl::import::{
     Item, JsonLines, MilterGreylist, MilterGreylistRules, Postgrey, PostgreyRules, header,
 };
 use stargrey::lookup::spamd::parse_answer;
+use stargrey::policy::chain::{Action, Chain, Found, LocalTime, MAX_REPLY, Subject};
 use stargrey::policy::checks::{HeaderEdit, MessageChecks, Place, Settlement};
-use stargrey::policy::{self, AccessTables, DnsLists, ListName, Thresholds};
+use stargrey::policy::message::{HeaderField, Message as MailMessage};
+use stargrey::policy::{
+    self, AccessTables, Attempt, DnsLists, Evidence, ListName, MessageAttempt, Thresholds,
+};
 use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
 use stargrey::store::schema;
 use stargrey::types::{ClientIp, HeaderText};
@@ -216,6 +220,81 @@ pub fn greylist_conf(bytes: &[u8]) {
             }
         }
     }
+    if !findings.errors.is_empty() {
+        return;
+    }
+    let authserv_ids = ["mx.example.org".into()];
+    for has_milter in [false, true] {
+        let purpose = greylist_conf::Purpose {
+            has_text: false,
+            has_milter,
+            authserv_ids: &authserv_ids,
+        };
+        match greylist_conf::compile(path, &conf, purpose) {
+            (Some(chain), _) => decide_by(&chain, bytes),
+            (None, findings) => assert!(!findings.errors.is_empty()),
+        }
+    }
+}
+
+/// Decides on a recipient and on a message by these rules, before anything has been looked up and after.
+fn decide_by(chain: &Chain, bytes: &[u8]) {
+    let word = &bytes[..bytes.len().min(64)];
+    let macros = [("client_resolve", b"FORGED".as_slice())];
+    let attempt = Attempt {
+        client_address: Some(b"192.0.2.7"),
+        client_name: Some(word),
+        helo_name: Some(b"mx.example.org"),
+        sender: Some(b"joe+x@example.org"),
+        recipient: Some(word),
+        user: Some(word),
+        certificate: Some(word),
+        macros: Some(&macros),
+        accepted: Some(2),
+        ..Attempt::default()
+    };
+    let field = HeaderField {
+        name: b"Subject".as_slice().into(),
+        value: word.into(),
+    };
+    let size = u64::try_from(bytes.len()).expect("a size");
+    let message = MailMessage::new(vec![field], Some(bytes.to_vec()), size);
+    let about = MessageAttempt {
+        attempt: &attempt,
+        recipients: &[word, b"jane@example.com"],
+        has_open: true,
+        message: &message,
+    };
+    let time = LocalTime::default();
+    let subjects = [
+        Subject::new(&attempt, time),
+        Subject::of_message(&about, time),
+    ];
+    let mut evidence = Evidence::default();
+    evidence.rates = vec![1; chain.rates().len()];
+    for is_closed in [false, true] {
+        if is_closed {
+            evidence.close();
+        }
+        for subject in subjects.iter().flatten() {
+            let (found, effects) = chain.find(subject, &evidence);
+            match found {
+                Found::Rule(number, action) => {
+                    assert!(chain.entries().get(number).is_some());
+                    assert_eq!(chain.action(number), Some(action));
+                    if let Action::Refuse(refusal) = action {
+                        let text = subject.token_values().reply_text(&refusal.text);
+                        assert!(text.as_str().len() <= MAX_REPLY);
+                    }
+                }
+                Found::Nothing => {}
+                Found::Lacks(lookups) => assert!(!is_closed && !lookups.is_empty()),
+            }
+            for number in effects.continued {
+                assert!(chain.entries().get(number).is_some());
+            }
+        }
+    }
 }
 
 /// DNS lists: what is accepted has zones whose names can be asked for.
@@ -280,7 +359,7 @@ fn all<E>(items: impl Iterator<Item = Result<Item, E>>, bytes: &[u8]) {
 
 /// A message: what is decoded of it is UTF-8 in lines of a length, and belongs to a field.
 pub fn message(bytes: &[u8]) {
-    let message = policy::message::Message::parse(bytes);
+    let message = MailMessage::parse(bytes);
     for (number, text) in message.header_texts() {
         assert!(number < message.fields().len());
         assert!(!text.contains(&b'\n'));
@@ -294,7 +373,7 @@ pub fn message(bytes: &[u8]) {
 /// A table for messages, and behind a NUL a message: nothing that comes of it ends a reply or a header early.
 pub fn message_checks(bytes: &[u8]) {
     let (table, message) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(0));
-    let message = policy::message::Message::parse(message.strip_prefix(b"\0").unwrap_or(message));
+    let message = MailMessage::parse(message.strip_prefix(b"\0").unwrap_or(message));
     for kind in ["regexp:t", "pcre:t"] {
         let file = TableFile::parse(kind).expect("a kind");
         let mut checks = MessageChecks::default();

@@ -253,9 +253,8 @@ impl Control {
         let allowing = self.write(
             move |records| {
                 let known = records.triplet(&key)?;
-                let is_live = |known: &Triplet| {
-                    expiry == Expiry::Suspended || !known.is_expired(now, &kept)
-                };
+                let is_live =
+                    |known: &Triplet| expiry == Expiry::Suspended || !known.is_expired(now, &kept);
                 let record = known
                     .filter(is_live)
                     .map_or(passes, |known| known.merge(passes));

@@ -170,6 +170,7 @@ pub(super) fn attempt<'a>(request: &Request<'a>) -> Attempt<'a> {
         accepted: None,
         client_port: request.client_port,
         milter_message: None,
+        milter_session: None,
     }
 }
 

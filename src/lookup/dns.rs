@@ -146,6 +146,10 @@ impl Resolver for Dns {
             Lookup::Spf(question) => {
                 Box::pin(async move { dns.evaluator.evaluate(&question, &dns).await })
             }
+            Lookup::SenderMx(question, bits) => Box::pin(async move {
+                let evaluator = &dns.evaluator;
+                evaluator.is_near_mx(&question, bits, &dns).await
+            }),
             // It is not in DNS.
             Lookup::Score => Box::pin(ready(Answer::SILENT)),
         }

@@ -400,7 +400,7 @@ impl Table {
     fn find(&self, lookup: &Lookup, now: Instant) -> Option<&Finding> {
         match lookup {
             Lookup::DnsList(..) | Lookup::DnsListText(..) => self.cache.find(lookup, now),
-            Lookup::Spf(_) => self.evaluations.find(lookup, now),
+            Lookup::Spf(_) | Lookup::SenderMx(..) => self.evaluations.find(lookup, now),
             Lookup::Score => None,
         }
     }
@@ -411,7 +411,9 @@ impl Table {
             Lookup::DnsList(..) | Lookup::DnsListText(..) => {
                 self.cache.insert(lookup, finding, until);
             }
-            Lookup::Spf(_) => self.evaluations.insert(lookup, finding, until),
+            Lookup::Spf(_) | Lookup::SenderMx(..) => {
+                self.evaluations.insert(lookup, finding, until);
+            }
             // A score belongs to one message.
             Lookup::Score => {}
         }

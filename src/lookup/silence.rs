@@ -61,7 +61,7 @@ impl Silence {
                     .get(zone)
                     .is_none_or(|health| health.until.is_none());
             }
-            Lookup::Spf(question) => {
+            Lookup::Spf(question) | Lookup::SenderMx(question, _) => {
                 return self.domains.find(question.organization(), now).is_none();
             }
             Lookup::Score => return false,
@@ -99,7 +99,7 @@ impl Silence {
             Lookup::DnsList(zone, _) => zone.clone(),
             // A list without texts is not silent.
             Lookup::DnsListText(..) | Lookup::Score => return None,
-            Lookup::Spf(question) => {
+            Lookup::Spf(question) | Lookup::SenderMx(question, _) => {
                 if *finding == Finding::NoAnswer {
                     let domain = question.organization().clone();
                     self.domains.insert(domain, (), now + LEFT_OUT);

@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::time::Duration;
@@ -134,7 +135,45 @@ impl Evaluator {
             },
             // Others' names may be in the record, chosen by whoever connects (`ptr`): their silence is not the domain's.
             Ok(_) | Err(_) => Answer {
-                is_silent: !limited.has_replied(question.domain()),
+                is_silent: !limited.has_replied(question.domain(), Kind::Txt),
+                ..Answer::SILENT
+            },
+        }
+    }
+
+    /// Whether the client is in a network of so many bits with a mail server of the domain in question: the evaluation
+    /// of a record that says so, within the same limits.
+    pub(super) async fn is_near_mx(
+        &self,
+        question: &SpfQuestion,
+        bits: u8,
+        names: &dyn Names,
+    ) -> Answer {
+        let near = NearMx::new(names, question.domain(), bits);
+        let limited = Limited::new(&near);
+        let checked = timeout(EVALUATION, check(question, question.client(), &limited)).await;
+        let is_near = match checked {
+            Ok(SpfResult::Pass) => Some(true),
+            Ok(SpfResult::Fail) => Some(false),
+            // Fail is the only other result of the record; there were too many mail servers, or no answer.
+            Ok(
+                SpfResult::PassAny
+                | SpfResult::None
+                | SpfResult::Neutral
+                | SpfResult::Softfail
+                | SpfResult::Permerror
+                | SpfResult::Temperror,
+            )
+            | Err(_) => None,
+        };
+        match is_near.filter(|_| !limited.is_over()) {
+            Some(is_near) => Answer {
+                finding: Finding::SenderMx(is_near),
+                lifetime: limited.lifetime(),
+                is_silent: false,
+            },
+            None => Answer {
+                is_silent: !limited.has_replied(question.domain(), Kind::Mx),
                 ..Answer::SILENT
             },
         }
@@ -241,6 +280,37 @@ async fn check(question: &SpfQuestion, client: ClientIp, limited: &Limited<'_>) 
     }
 }
 
+/// DNS, but for the record of one domain: it lets send whoever is in a network with a mail server of the domain.
+struct NearMx<'a> {
+    names: &'a dyn Names,
+    domain: &'a str,
+    record: Records,
+}
+
+impl<'a> NearMx<'a> {
+    fn new(names: &'a dyn Names, domain: &'a str, bits: u8) -> Self {
+        let record = format!("v=spf1 mx/{}//{bits} -all", bits.min(32));
+        Self {
+            names,
+            domain,
+            record: Records {
+                data: vec![Data::Text(record)],
+                lifetime: KEPT,
+            },
+        }
+    }
+}
+
+impl Names for NearMx<'_> {
+    fn find<'a>(&'a self, name: &'a str, kind: Kind) -> Waiting<'a> {
+        let is_own = name.strip_suffix('.').unwrap_or(name);
+        if kind == Kind::Txt && is_own.eq_ignore_ascii_case(self.domain) {
+            return Box::pin(ready(Ok(self.record.clone())));
+        }
+        self.names.find(name, kind)
+    }
+}
+
 /// The DNS queries of one evaluation: each is sent once, and their number is limited.
 struct Limited<'a> {
     names: &'a dyn Names,
@@ -269,13 +339,13 @@ impl<'a> Limited<'a> {
         self.asked.lock().is_over
     }
 
-    /// Whether there was a reply to the query for this domain's record.
-    fn has_replied(&self, domain: &str) -> bool {
+    /// Whether there was a reply to the query for this domain's records of a kind.
+    fn has_replied(&self, domain: &str, of_kind: Kind) -> bool {
         let asked = self.asked.lock();
         let mut found = asked.found.iter();
         found.any(|((name, kind), found)| {
             let name = name.strip_suffix('.').unwrap_or(name);
-            *kind == Kind::Txt && name.eq_ignore_ascii_case(domain) && found.is_ok()
+            *kind == of_kind && name.eq_ignore_ascii_case(domain) && found.is_ok()
         })
     }
 

@@ -80,6 +80,7 @@ impl Resolver for Gated {
                     Finding::Spf(SpfFinding::Passed(question.organization().clone()))
                 }
                 Lookup::Spf(_) => Finding::Spf(SpfFinding::NotPassed(SpfResult::Softfail)),
+                Lookup::SenderMx(question, _) => Finding::SenderMx(is_even(question.client())),
                 Lookup::Score => panic!("it is asked with the message in hand"),
             };
             Answer {

@@ -48,6 +48,8 @@ pub struct Attempt<'a> {
     /// The number of the message under way in a milter session with this client, if there is one. It identifies the
     /// message in place of [`instance`](Self::instance).
     pub milter_message: Option<u64>,
+    /// The number of the milter session.
+    pub milter_session: Option<u64>,
 }
 
 /// A message at its end, with what is known of its transaction.

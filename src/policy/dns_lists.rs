@@ -354,7 +354,11 @@ impl DnsLists {
                 }
                 Some(Finding::Absent) => ZoneAnswer::Unlisted,
                 Some(
-                    Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) | Finding::Score(_),
+                    Finding::NoAnswer
+                    | Finding::Text(_)
+                    | Finding::Spf(_)
+                    | Finding::SenderMx(_)
+                    | Finding::Score(_),
                 ) => ZoneAnswer::Silent,
                 Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };

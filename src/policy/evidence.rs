@@ -30,6 +30,8 @@ pub enum Lookup {
     DnsListText(Zone, ClientIp),
     /// Whether SPF passes.
     Spf(SpfQuestion),
+    /// Whether the client is in a network of so many bits with a mail server of the sender's domain.
+    SenderMx(SpfQuestion, u8),
     /// What a spam filter says of the message. It is asked with the message in hand.
     Score,
 }
@@ -54,7 +56,9 @@ impl Lookup {
         match self {
             Self::DnsList(zone, _) => LookupSource::Zone(zone.clone()),
             Self::DnsListText(zone, _) => LookupSource::Texts(zone.clone()),
-            Self::Spf(question) => LookupSource::Network(question.network()),
+            Self::Spf(question) | Self::SenderMx(question, _) => {
+                LookupSource::Network(question.network())
+            }
             Self::Score => LookupSource::Message,
         }
     }
@@ -71,6 +75,8 @@ pub enum Finding {
     Absent,
     /// The result of SPF.
     Spf(SpfFinding),
+    /// Whether the client is near a mail server of the sender's domain.
+    SenderMx(bool),
     /// What a spam filter says of the message.
     Score(Arc<SpamScore>),
     /// No answer in time, or an error.
@@ -84,7 +90,12 @@ impl Finding {
     pub fn error_code(&self) -> Option<Ipv4Addr> {
         match self {
             Self::Addresses(addresses) => error_code(addresses),
-            Self::Text(_) | Self::Absent | Self::Spf(_) | Self::Score(_) | Self::NoAnswer => None,
+            Self::Text(_)
+            | Self::Absent
+            | Self::Spf(_)
+            | Self::SenderMx(_)
+            | Self::Score(_)
+            | Self::NoAnswer => None,
         }
     }
 }
@@ -100,7 +111,7 @@ pub struct Evidence {
     pub now: Option<Timestamp>,
     /// The number of the rule that has let an earlier recipient of the message pass.
     pub earlier_pass: Option<u32>,
-    /// How many recipients have been counted for each rate limit, by its number.
+    /// How many have been counted for each rate limit, by its number.
     pub rates: Vec<u64>,
     /// The properties that rules have set for the message.
     pub properties: Properties,
@@ -128,6 +139,7 @@ impl Evidence {
             | Finding::Addresses(_)
             | Finding::Text(_)
             | Finding::Absent
+            | Finding::SenderMx(_)
             | Finding::Score(_)
             | Finding::NoAnswer => None,
         })
@@ -139,6 +151,7 @@ impl Evidence {
         match self.find(&Lookup::Score)? {
             Finding::Score(score) => Some(score),
             Finding::Spf(_)
+            | Finding::SenderMx(_)
             | Finding::Addresses(_)
             | Finding::Text(_)
             | Finding::Absent

@@ -35,6 +35,7 @@ mod domain;
 mod ere;
 mod evidence;
 mod filter;
+mod glob;
 pub mod greylist;
 mod identity;
 mod keys;

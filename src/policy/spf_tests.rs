@@ -54,7 +54,7 @@ fn settle(
                         let listing = [[127, 0, 0, 2].into()];
                         (lookup, Finding::Addresses(listing.into()))
                     }
-                    Lookup::Score => panic!("there is no message"),
+                    Lookup::SenderMx(..) | Lookup::Score => panic!("no rule asks for it"),
                 });
                 evidence.add(found.collect::<Vec<_>>());
             }

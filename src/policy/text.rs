@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 
 use super::schedule::LocalTime;
 use super::verdict::{Then, Verdict};
-use crate::types::{Printable, Reply, ReplyText, Span, Timestamp};
+use crate::types::{Printable, Reason, Reply, ReplyText, Span, Timestamp};
 
 /// The version that headers name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -164,6 +164,16 @@ impl Texts {
                 has_code: self.text.starts_with(|c: char| c.is_ascii_digit()),
             },
         }
+    }
+
+    /// The header field of a message that was not delayed, for this reason.
+    #[must_use]
+    pub fn not_delayed(&self, reason: Reason, now: Timestamp) -> ReplyText {
+        let (name, why) = (self.header_name(), reason.text().log_text);
+        let (host, date) = (&self.host, self.date(now));
+        ReplyText::new(format!(
+            "{name}: {why}, not delayed by stargrey-{VERSION} at {host}; {date}"
+        ))
     }
 
     /// The text of a deferral that asks for a retry in `wait`.

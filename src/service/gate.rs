@@ -160,6 +160,15 @@ impl Gate {
         decision
     }
 
+    /// A milter session begins.
+    #[must_use]
+    pub fn milter_session(&self) -> MilterSession {
+        MilterSession {
+            number: self.0.rule_state.begin_session(),
+            inner: Arc::clone(&self.0),
+        }
+    }
+
     /// A message of a milter session begins. While it is under way, requests of the policy server about the same client
     /// and port are about it.
     #[must_use]
@@ -331,6 +340,32 @@ impl Gate {
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.0.pulse.progress()
+    }
+}
+
+/// A milter session; dropping it ends it.
+pub struct MilterSession {
+    inner: Arc<Inner>,
+    number: u64,
+}
+
+impl MilterSession {
+    /// Its number, for [`Attempt::milter_session`].
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for MilterSession {
+    fn drop(&mut self) {
+        self.inner.rule_state.end_session(self.number);
+    }
+}
+
+impl std::fmt::Debug for MilterSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("MilterSession").field(&self.number).finish()
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) mod triplet_counts;
 pub(crate) mod worker;
 mod write_behind;
 
-pub use gate::{Gate, Start, StartError};
+pub use gate::{Gate, MilterSession, Start, StartError};
 pub use internals::Internals;
 pub use last_clients::LastClient;
 pub use message::{MessageDecision, MessageFate, MessageNeeds, MessageRequest};

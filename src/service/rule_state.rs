@@ -2,15 +2,15 @@
 //!
 //! # Limits
 //!
-//! 65,536 keys of rate limits and 4,096 messages, in memory; nothing outlives the process. When there is no more room,
+//! 65,536 keys of rate limits, 4,096 messages and the milter sessions under way, in memory; nothing outlives the process. When there is no more room,
 //! what is over makes room, and if nothing is, the oldest half. A rate limit that is the same after a reload goes on.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::set_cache::Key;
-use crate::policy::chain::{Chain, Effects, Properties, Subject};
+use crate::policy::chain::{Chain, Effects, Properties, RateUnit, Subject};
 use crate::policy::{Attempt, LocalTime, Ruleset};
 use crate::types::sync::Mutex;
 use crate::types::{Span, Timestamp};
@@ -35,6 +35,10 @@ pub(crate) struct RuleState {
     messages: Mutex<HashMap<Key, (Timestamp, Properties)>>,
     /// Whether a property was ever set.
     has_properties: AtomicBool,
+    /// The number of the last milter session.
+    last_session: AtomicU64,
+    /// The keys for which sessions under way have been counted, by their numbers.
+    sessions: Mutex<HashMap<u64, Vec<u64>>>,
 }
 
 /// What has come for one key.
@@ -44,7 +48,7 @@ struct Count {
     period: Span,
     /// The number of the slice that was counted last.
     slice: u64,
-    slices: [u32; SLICES],
+    slices: [u64; SLICES],
 }
 
 impl Count {
@@ -77,13 +81,14 @@ impl Count {
     }
 
     fn sum(&self) -> u64 {
-        self.slices.iter().copied().map(u64::from).sum()
+        let slices = self.slices.iter();
+        slices.fold(0, |sum, slice| sum.saturating_add(*slice))
     }
 
-    fn add(&mut self) {
+    fn add(&mut self, amount: u64) {
         let slice = usize::try_from(self.slice % SLICES as u64).unwrap_or(0);
         if let Some(count) = self.slices.get_mut(slice) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(amount);
         }
     }
 }
@@ -96,24 +101,62 @@ impl RuleState {
         };
         let values = subject.token_values();
         let limits = chain.rates().iter().map(|rate| {
-            let key = (&rate.name, rate.limit, rate.period, values.bytes(&rate.key));
+            let limit = (&rate.name, rate.unit, rate.limit, rate.period);
+            let key = (limit, values.bytes(&rate.key));
             (self.hashing.hash_one(key), rate.period)
         });
         limits.collect()
     }
 
-    /// How many recipients have been counted for each rate limit with the key of this attempt.
+    /// How many have been counted for each rate limit with the key of this attempt; the session of the attempt is not
+    /// among them.
     pub(crate) fn counts(&self, chain: &Chain, attempt: &Attempt<'_>, now: Timestamp) -> Vec<u64> {
         let keys = self.keys(chain, attempt);
+        let of_session = self.counted_sessions(attempt);
         let counts = self.counts.lock();
         let known = keys.into_iter().map(|(key, _)| {
             let count = counts.get(&key).copied();
-            count.map_or(0, |mut count| {
+            let sum = count.map_or(0, |mut count| {
                 count.advance(now);
                 count.sum()
-            })
+            });
+            sum.saturating_sub(u64::from(of_session.contains(&key)))
         });
         known.collect()
+    }
+
+    /// The keys for which the session of an attempt has been counted.
+    fn counted_sessions(&self, attempt: &Attempt<'_>) -> Vec<u64> {
+        let Some(session) = attempt.milter_session else {
+            return Vec::new();
+        };
+        let sessions = self.sessions.lock();
+        sessions.get(&session).cloned().unwrap_or_default()
+    }
+
+    /// Counts a session for a key, unless it has been.
+    fn begins(&self, attempt: &Attempt<'_>, key: u64) -> bool {
+        let Some(session) = attempt.milter_session else {
+            return false;
+        };
+        let mut sessions = self.sessions.lock();
+        let counted = sessions.entry(session).or_default();
+        let is_new = !counted.contains(&key);
+        if is_new {
+            counted.push(key);
+        }
+        is_new
+    }
+
+    /// The number of a milter session that begins.
+    pub(super) fn begin_session(&self) -> u64 {
+        let before = self.last_session.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1)
+    }
+
+    /// A milter session has ended.
+    pub(super) fn end_session(&self, session: u64) {
+        self.sessions.lock().remove(&session);
     }
 
     /// Applies what rules do besides deciding on an attempt.
@@ -138,17 +181,29 @@ impl RuleState {
         }
     }
 
-    /// Counts an attempt for the rate limits of these numbers.
-    fn count(&self, chain: &Chain, attempt: &Attempt<'_>, numbers: &[usize], now: Timestamp) {
+    /// Counts an attempt for rate limits: their numbers, and how many each counts.
+    fn count(
+        &self,
+        chain: &Chain,
+        attempt: &Attempt<'_>,
+        numbers: &[(usize, u64)],
+        now: Timestamp,
+    ) {
         let keys = self.keys(chain, attempt);
+        let counted = numbers.iter().filter_map(|(number, amount)| {
+            let (rate, (key, period)) = chain.rates().get(*number).zip(keys.get(*number))?;
+            let is_counted = rate.unit != RateUnit::Sessions || self.begins(attempt, *key);
+            (is_counted && *amount > 0).then_some((key, period, *amount))
+        });
+        let counted: Vec<_> = counted.collect();
         let mut counts = self.counts.lock();
-        for (key, period) in numbers.iter().filter_map(|number| keys.get(*number)) {
+        for (key, period, amount) in counted {
             if counts.len() >= MOST_KEYS && !counts.contains_key(key) {
                 make_room(&mut counts, now);
             }
             let count = counts.entry(*key).or_insert(Count::new(*period));
             count.advance(now);
-            count.add();
+            count.add(amount);
         }
     }
 
@@ -225,7 +280,7 @@ mod tests {
             (399, 2),
         ] {
             count.advance(at(seconds));
-            count.add();
+            count.add(1);
             assert_eq!(count.sum(), want, "{seconds}");
         }
     }
@@ -236,7 +291,7 @@ mod tests {
         for n in 0..MOST_KEYS as u64 {
             let mut count = Count::new(Span::from_seconds(160));
             count.advance(at(n / 4096));
-            count.add();
+            count.add(1);
             counts.insert(n, count);
         }
         make_room(&mut counts, at(16));

@@ -157,7 +157,7 @@ const KINDS: &[Kind] = &[
         changes: &[],
         warnings: &[
             "8:23: sm_macro can be answered by a milter only: ",
-            "9:43: a ratelimit of session or data is not counted: ",
+            "9:43: a ratelimit of session or data can be answered by a milter only: ",
         ],
         decisions: &[
             ("x.example", "192.0.2.25", "joe@example.org", PASS),

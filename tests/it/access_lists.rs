@@ -184,7 +184,7 @@ fn a_bad_file_ends_the_start_and_a_bad_reload_changes_nothing() {
     for check in [None, Some("--check")] {
         let daemon = Daemon::prepare();
         let file = daemon.path().join("greylist.conf");
-        fs::write(&file, "racl greylist mx /24\nfoo\n").unwrap();
+        fs::write(&file, "racl greylist mx /0\nfoo\n").unwrap();
         let mut command = daemon.command();
         command.arg(format!("--greylist-conf={}", file.display()));
         command.args(check);
@@ -532,4 +532,30 @@ fn the_tarpit_of_the_file_obeys_the_options_of_the_tarpit() {
     assert_eq!(command.status().unwrap().code(), Some(78));
     let wanted = format!("{}:2:1: \"451\" cannot follow a sleep", file.display());
     assert!(daemon.log().contains(&wanted), "{}", daemon.log());
+}
+
+#[test]
+fn a_client_near_a_mail_server_of_its_sender_is_known_by_that() {
+    let lists = ListServer::start();
+    let text = "nospf\nracl whitelist mx /24\nracl blacklist not mx /24 msg \"not near\"\n\
+                racl blacklist default msg \"nobody knows\"\n";
+    let (daemon, _clock) = start(text, &lists, &[]);
+    let of = |address: &str, sender: &str| {
+        let mut request = rcpt("x.example", address, sender, "joe@example.org");
+        request.push(("instance", address));
+        daemon.ask(&request)
+    };
+    for (address, sender, want) in [
+        ("198.51.100.200", "a@mail.example.com", "DUNNO"),
+        ("198.51.101.7", "a@mail.example.com", "551 5.7.1 not near"),
+        ("198.51.100.201", "", "551 5.7.1 not near"),
+        // The list server does not serve it.
+        (
+            "198.51.100.202",
+            "a@elsewhere.example.net",
+            "551 5.7.1 nobody knows",
+        ),
+    ] {
+        assert_eq!(of(address, sender), want, "{address} {sender}");
+    }
 }

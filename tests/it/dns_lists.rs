@@ -56,6 +56,12 @@ const ZONES: &[(&str, &str, &str)] = &[
         "generic",
         "@ TXT \"v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all\"\n",
     ),
+    // Mail servers.
+    (
+        "mail.example.com",
+        "generic",
+        "@ MX 10 mx.mail.example.com\nmx A 198.51.100.7\n",
+    ),
 ];
 
 /// A list server on a port of its own; killed when dropped.

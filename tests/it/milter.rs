@@ -296,3 +296,151 @@ fn no_sleep_begins_while_half_of_those_that_may_run_do() {
     let log = site.daemon.log();
     assert!(log.contains("tarpit=stress"), "{log}");
 }
+
+/// The `X-Greylist` field that a message gets, without what follows the delay or the reason.
+fn reported(actions: &[(char, String)]) -> Option<String> {
+    let mut added = actions.iter().filter(|(letter, _)| *letter == 'h');
+    let field = added.find_map(|(_, text)| text.strip_prefix("X-Greylist\0"));
+    field.map(|value| {
+        let value = value.replace("\n ", " ");
+        let end = value.find(" by stargrey").unwrap_or(value.len());
+        value[..end].trim_end_matches('\0').to_owned()
+    })
+}
+
+#[test]
+fn report_says_which_messages_have_the_header_about_greylisting() {
+    const DELAYED: Option<&str> = Some("delayed 301 seconds");
+    const OWN: Option<&str> = Some("own text");
+    const PASSED: Option<&str> = Some("access list pass, not delayed");
+    const KNOWN: Option<&str> = Some("triplet found, not delayed");
+    // Delayed, known, passed by an entry, and by an entry with a text of its own.
+    for (statement, want) in [
+        ("", [DELAYED, None, None, OWN]),
+        ("report none", [None; 4]),
+        ("report delays", [DELAYED, None, None, None]),
+        ("report nodelays", [None, KNOWN, PASSED, OWN]),
+        ("report all", [DELAYED, KNOWN, PASSED, OWN]),
+    ] {
+        let lists = format!(
+            "{statement}\nnospf\nmultiracl\nracl whitelist rcpt passed@example.org\n\
+             racl whitelist rcpt own@example.org report \"own text\"\n\
+             racl greylist default delay 5m\n"
+        );
+        let site = Site::start(&["--auto-whitelist-clients=0"], &lists);
+        let mut session = site.session(6);
+        session.mail("a@b.example").unwrap();
+        session.rcpt("waits@example.org").unwrap();
+        session.abort().unwrap();
+        site.clock.advance(301);
+        let mut header_of = |recipients: &[&str]| {
+            session.mail("a@b.example").unwrap();
+            for recipient in recipients {
+                let reply = session.rcpt(recipient).unwrap();
+                assert_eq!(text(&reply), "continue", "{statement}: {recipient}");
+            }
+            let (actions, last) = session.message(&[("Subject", "x")], b"x\r\n").unwrap();
+            assert_eq!(last, MilterReply::Continue, "{statement}");
+            session.abort().unwrap();
+            reported(&actions)
+        };
+        let got = [
+            // What was not delayed says nothing about the message.
+            header_of(&["passed@example.org", "waits@example.org"]),
+            header_of(&["waits@example.org"]),
+            header_of(&["passed@example.org"]),
+            header_of(&["own@example.org"]),
+        ];
+        let want = want.map(|text| text.map(str::to_owned));
+        if statement == "report nodelays" {
+            assert_eq!(got[0], PASSED.map(str::to_owned), "of the other recipient");
+            assert_eq!(got[1..], want[1..], "{statement}");
+        } else {
+            assert_eq!(got, want, "{statement}");
+        }
+    }
+}
+
+#[test]
+fn delayedreject_puts_off_the_deferral_of_the_null_sender_for_that_message_alone() {
+    let lists = "delayedreject\nnospf\nmultiracl\nracl blacklist rcpt refused@example.org\n\
+                 racl whitelist rcpt passed@example.org\n\
+                 racl greylist default delay 1h msg \"wait\"\n";
+    for version in [2, 6] {
+        let site = Site::start(&["--greylist-action=451"], lists);
+        let mut session = site.session(version);
+        let mut send = |sender: &str, recipients: &[(&str, &str)], want: &str| {
+            session.mail(sender).unwrap();
+            for (recipient, want) in recipients {
+                let reply = session.rcpt(recipient).unwrap();
+                assert_eq!(text(&reply), *want, "{version} {sender} {recipient}");
+            }
+            let sent = session.message(&[("Subject", "x")], b"x\r\n").unwrap();
+            assert_eq!(text(&sent.1), want, "{version} {sender}");
+            session.abort().unwrap();
+        };
+        let (new, passed) = ("new@example.org", ("passed@example.org", "continue"));
+        let deferral = "451 4.2.0 wait";
+        // Neither a refusal nor another sender's deferral is put off.
+        let refused = ("refused@example.org", "551 5.7.1 Go away!");
+        send("", &[passed, refused, (new, "continue")], deferral);
+        send("a@b.example", &[passed, (new, deferral)], "continue");
+        // The message after it is judged for itself.
+        send("", &[passed], "continue");
+        site.clock.advance(3601);
+        send("", &[(new, "continue")], "continue");
+    }
+}
+
+#[test]
+fn a_limit_of_sessions_counts_each_once_and_one_of_data_the_bytes_of_messages() {
+    let deliver = |session: &mut MilterSession, bytes: usize| {
+        session.mail("a@b.example").unwrap();
+        if session.rcpt("c@d.example").unwrap() != MilterReply::Continue {
+            return "refused at RCPT";
+        }
+        let body = "x".repeat(bytes) + "\r\n";
+        let (_, last) = session.message(&[("A", "b")], body.as_bytes()).unwrap();
+        if last == MilterReply::Continue {
+            "passes"
+        } else {
+            "refused at its end"
+        }
+    };
+    // As milter-greylist does, but for a racl entry with a limit that dacl entries count.
+    let site = Site::start(
+        &[],
+        "nospf\nratelimit \"s\" session 2 / 10m\nracl blacklist ratelimit \"s\"\nracl whitelist default\n",
+    );
+    let other = MilterSession::open(&site.socket, 6).unwrap();
+    for (number, want) in [(0, "passes"), (1, "passes"), (2, "refused at RCPT")] {
+        let mut session = site.session(6);
+        for _ in 0..3 {
+            assert_eq!(deliver(&mut session, 1), want, "session {number}");
+            session.abort().unwrap();
+        }
+        session.quit().unwrap();
+    }
+    other.quit().unwrap();
+    site.clock.advance(601);
+    assert_eq!(
+        deliver(&mut site.session(6), 1),
+        "passes",
+        "the time is over"
+    );
+
+    let site = Site::start(
+        &[],
+        "nospf\nratelimit \"d\" data 100 / 10m\nracl blacklist ratelimit \"d\"\nracl whitelist default\n\
+         dacl blacklist ratelimit \"d\"\n",
+    );
+    for (number, want) in [
+        (0, "passes"),
+        (1, "refused at its end"),
+        (2, "refused at RCPT"),
+    ] {
+        let mut session = site.session(6);
+        assert_eq!(deliver(&mut session, 60), want, "message {number}");
+        session.quit().unwrap();
+    }
+}

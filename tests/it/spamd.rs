@@ -95,9 +95,11 @@ async fn score(spamd: &Spamd, text: &str) -> Option<SpamScore> {
     match spamd.ask(&about, "mx.example.com", now).await {
         Finding::Score(score) => Some(SpamScore::clone(&score)),
         Finding::NoAnswer => None,
-        other @ (Finding::Addresses(_) | Finding::Text(_) | Finding::Absent | Finding::Spf(_)) => {
-            panic!("{other:?}")
-        }
+        other @ (Finding::Addresses(_)
+        | Finding::Text(_)
+        | Finding::Absent
+        | Finding::SenderMx(_)
+        | Finding::Spf(_)) => panic!("{other:?}"),
     }
 }
 

@@ -3,7 +3,9 @@
 //! Where stargrey matches otherwise than milter-greylist, the variants of [`Test`] say so.
 
 use crate::policy::access::Expression;
-use crate::policy::chain::{AssignedValue, Format, Number, Operation, Operator, Schedule, Scope};
+use crate::policy::chain::{
+    AssignedValue, Format, Number, Operation, Operator, RateUnit, Report, Schedule, Scope,
+};
 use crate::policy::message::DkimResult;
 use crate::policy::{SpfResult, Zone};
 use crate::types::{ClientIp, Prefix, Span};
@@ -86,19 +88,6 @@ pub struct Globals {
     pub spamd_socket: Option<Located<SpamdSocket>>,
 }
 
-/// Which messages get a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Report {
-    /// None.
-    None,
-    /// Those that were delayed.
-    Delays,
-    /// Those that were not delayed.
-    NoDelays,
-    /// All.
-    All,
-}
-
 /// Where spamd listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SpamdSocket {
@@ -169,17 +158,6 @@ pub struct RateLimit {
     pub period: Span,
     /// What is counted together; `None`: the client's address.
     pub key: Option<Format>,
-}
-
-/// What a rate limit counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RateUnit {
-    /// Recipients.
-    Recipients,
-    /// Sessions.
-    Sessions,
-    /// Bytes of messages.
-    Bytes,
 }
 
 /// A line for the log, for each recipient.

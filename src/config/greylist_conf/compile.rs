@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::policy::chain::{
-    self, Chain, Effect, Fallback, Format, Parts, Piece, Refusal, Rule, Terms, Treatment,
+    self, Chain, Effect, Fallback, Format, Parts, Piece, Refusal, Rule, Statements, Terms,
+    Treatment,
 };
 use crate::policy::{Entry as Source, TooLarge};
 use crate::types::Span;
@@ -105,14 +106,19 @@ impl Compiler<'_> {
             id: None,
         }));
         let lists = self.lists();
-        let sticky = self.conf.globals.multi_racl.is_none();
+        let globals = &self.conf.globals;
         let parts = Parts {
             rules,
             lists,
             rates: self.rates(),
             statistics: self.statistics(),
             fallback: default,
-            is_sticky: sticky,
+            about_messages: Statements {
+                report: globals.report.map(|report| report.value),
+                local_address: globals.local_address.map(|address| address.value),
+                defers_bounces_at_data: globals.delayed_reject.is_some(),
+            },
+            is_sticky: globals.multi_racl.is_none(),
             held_back,
             authserv_ids: self.authserv_ids.to_vec(),
             message,
@@ -321,6 +327,7 @@ impl Compiler<'_> {
     fn rates(&self) -> Vec<chain::RateLimit> {
         let limits = self.conf.rate_limits.iter().map(|limit| chain::RateLimit {
             name: limit.name.clone(),
+            unit: limit.unit,
             limit: limit.limit,
             period: limit.period.max(Span::from_seconds(1)),
             key: limit.key.clone().unwrap_or_else(|| Format::parse("%i").0),

@@ -48,8 +48,7 @@ mod statements;
 pub use ast::{
     Action, Assignment, Clause, ClauseKind, Comparison, DnsList, DomainName, Entry, EntryStage,
     Globals, GreylistConf, HeaderField, List, Located, MacroTest, MacroValue, Pattern, Position,
-    PropertyTest, RateLimit, RateUnit, Regex, ReplyCode, Report, SpamdSocket, Statistic, Test,
-    TextPattern, Values,
+    PropertyTest, RateLimit, Regex, ReplyCode, SpamdSocket, Statistic, Test, TextPattern, Values,
 };
 pub use compile::{Purpose, compile};
 pub use file::{ConfFile, LoadedConf};

@@ -213,22 +213,21 @@ pub(super) fn spamd(path: &Path, globals: &Globals, found: &mut Diagnostics) -> 
 
 /// Warns of statements that nothing obeys.
 fn warn_of_ineffective(path: &Path, globals: &Globals, has_milter: bool, found: &mut Diagnostics) {
+    if has_milter {
+        return;
+    }
+    let none = "has no effect without a milter";
+    let no_header = "is obeyed in part without a milter: mail that was not delayed gets no header";
     let spamd = globals.spamd_socket.as_ref().map(|stated| stated.at);
+    let report = globals.report.filter(|report| report.value.covers(false));
     let statements = [
-        ("report", globals.report.map(|stated| stated.at)),
-        ("delayedreject", globals.delayed_reject),
-        ("localaddr", globals.local_address.map(|stated| stated.at)),
-        ("spamdsock", spamd.filter(|_| !has_milter)),
+        ("report", report.map(|stated| stated.at), no_header),
+        ("delayedreject", globals.delayed_reject, none),
+        ("spamdsock", spamd, none),
     ];
-    let reason = if has_milter {
-        "yet"
-    } else {
-        "without a milter"
-    };
-    for (word, position) in statements {
+    for (word, position, why) in statements {
         if let Some(Position { line, column }) = position {
-            let message = format!("{word} has no effect {reason}");
-            let warning = Diagnostic::column(path, line, column, message);
+            let warning = Diagnostic::column(path, line, column, format!("{word} {why}"));
             found.warnings.push(warning);
         }
     }

@@ -21,6 +21,7 @@ mod callbacks;
 mod content;
 mod edits;
 mod negotiation;
+mod report;
 mod session;
 mod stream;
 mod transaction;

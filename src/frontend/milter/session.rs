@@ -12,20 +12,23 @@ use indymilter::{
 use super::Connection;
 use super::content::Content;
 use super::edits;
+use super::report::{self, ReportField};
 use super::transaction::{Judged, Transaction};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
-use crate::policy::{Attempt, Stage};
+use crate::policy::{Attempt, Stage, Verdict};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded, internal};
 use crate::service::{
-    Decision, GivenFields, MessageDecision, MessageFate, MessageRequest, journal,
+    GivenFields, MessageDecision, MessageFate, MessageRequest, MilterSession, journal,
 };
-use crate::types::{HeaderText, ReplyText, Span};
+use crate::types::Span;
 
 /// A session.
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Arc<Connection>,
+    /// What rate limits count sessions by.
+    number: MilterSession,
     /// The client; `None` for a process of the mail server's own machine.
     client: Option<Client>,
     helo: Option<Vec<u8>>,
@@ -68,8 +71,9 @@ impl Client {
 }
 
 impl Session {
-    pub(super) const fn new(connection: Arc<Connection>) -> Self {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
         Self {
+            number: connection.gate.milter_session(),
             connection,
             client: None,
             helo: None,
@@ -100,6 +104,7 @@ impl Session {
             SocketInfo::Unix(_) | SocketInfo::Unknown => None,
         };
         self.helo = None;
+        self.number = self.connection.gate.milter_session();
         self.abort();
     }
 
@@ -139,43 +144,47 @@ impl Session {
     ) -> Status {
         let recipient = arguments.first().map(|recipient| recipient.to_bytes());
         let recipient = internal(recipient.unwrap_or_default());
-        let judged = self
-            .judge(Stage::Recipient, &recipient, macros, reply)
-            .await;
-        let status = judged.status;
-        if status == Status::Continue
-            && let Some(transaction) = &mut self.transaction
-        {
-            transaction.accept(recipient, judged);
+        let judged = self.judge(Stage::Recipient, &recipient, macros).await;
+        match (judged.refusal.clone(), &mut self.transaction) {
+            (Some(refusal), Some(transaction)) if judged.is_put_off => {
+                transaction.put_off.get_or_insert(refusal);
+                Status::Continue
+            }
+            (Some(refusal), _) => refuse(&refusal, reply),
+            (None, Some(transaction)) => {
+                transaction.accept(recipient, judged);
+                Status::Continue
+            }
+            (None, None) => Status::Continue,
         }
-        status
     }
 
     /// Decides at DATA: whoever comes so far has waited for the reply.
     pub(super) async fn data(&mut self, macros: &Macros, reply: &mut SmtpReply) -> Status {
+        let put_off = self.transaction.as_mut();
+        if let Some(refusal) = put_off.and_then(|transaction| transaction.put_off.take()) {
+            self.abort();
+            return refuse(&refusal, reply);
+        }
         // Otherwise DATA is no moment of a decision.
         if !self.connection.gate.rules().params.is_targrey() {
             return Status::Continue;
         }
         let recipient = self.transaction.as_ref().map(Transaction::only_recipient);
         let recipient = recipient.unwrap_or_default().to_owned();
-        let judged = self.judge(Stage::Data, &recipient, macros, reply).await;
-        match (judged.status, &mut self.transaction) {
-            (Status::Continue, Some(transaction)) => transaction.give(judged.field),
-            (Status::Continue, None) => {}
-            _ => self.abort(),
+        let judged = self.judge(Stage::Data, &recipient, macros).await;
+        if let Some(refusal) = &judged.refusal {
+            self.abort();
+            return refuse(refusal, reply);
         }
-        judged.status
+        if let Some(transaction) = &mut self.transaction {
+            transaction.give(judged.field);
+        }
+        Status::Continue
     }
 
     /// Decides, and waits if that is the decision.
-    async fn judge(
-        &self,
-        stage: Stage,
-        recipient: &[u8],
-        macros: &Macros,
-        reply: &mut SmtpReply,
-    ) -> Judged {
+    async fn judge(&self, stage: Stage, recipient: &[u8], macros: &Macros) -> Judged {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
             return Judged::own();
         };
@@ -189,24 +198,26 @@ impl Session {
         };
         let decision = self.connection.gate.judge(&attempt, None).await;
         journal::record(&attempt, &decision, self.connection.log_decisions);
-        let (is_open, action) = (decision.is_open, decision.rules.texts.greylist_action());
-        let field = decision.report.as_ref().map(|text| report(&decision, text));
-        let (status, given) = match answer(&decision.reply, action) {
-            Answer::Accept => (Status::Continue, None),
-            Answer::AcceptWithField(field) => (Status::Continue, Some(field)),
-            Answer::Refuse(refusal) => (refuse(&refusal, reply), None),
+        let (rules, verdict) = (&decision.rules, decision.outcome.verdict);
+        let (refusal, given) = match answer(&decision.reply, rules.texts.greylist_action()) {
+            Answer::Accept => (None, None),
+            Answer::AcceptWithField(field) => (None, Some(field)),
+            Answer::Refuse(refusal) => (Some(refusal), None),
             Answer::Sleep(length, then) => {
                 self.sleep(length).await;
-                let status = then.map_or(Status::Continue, |refusal| refuse(&refusal, reply));
-                (status, None)
+                (then, None)
             }
         };
+        let about = rules.lists.chain.about_messages();
+        let is_bounce = transaction.sender.is_empty();
+        let waits = matches!(verdict, Verdict::Defer { .. } | Verdict::Tarpit { .. });
         Judged {
-            status,
-            field: field.or(given),
-            is_own: decision.rules.is_own(&attempt),
+            refusal,
+            is_put_off: is_bounce && waits && about.defers_bounces_at_data,
+            field: report::field(&decision, decision.report.as_ref(), given),
+            is_own: rules.is_own(&attempt),
+            is_open: decision.is_open,
             headers: decision.headers,
-            is_open,
         }
     }
 
@@ -247,6 +258,7 @@ impl Session {
             client_port: Some(client.port.as_bytes()),
             milter_message: Some(transaction.message.number()),
             is_stressed: self.connection.gate.is_tarpit_half_full(),
+            milter_session: Some(self.number.number()),
             ..Attempt::default()
         }
     }
@@ -299,12 +311,16 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return Status::Continue;
         };
-        let refusal = self.judge_message(&mut transaction, macros).await;
+        // A mail server with an old version of the protocol does not say when DATA comes.
+        let refusal = match transaction.put_off.take() {
+            Some(refusal) => Some(refusal),
+            None => self.judge_message(&mut transaction, macros).await,
+        };
         let status = if let Some(refusal) = refusal {
             refuse(&refusal, reply)
         } else {
             let GivenFields { field, headers } = transaction.message.take_fields();
-            transaction.give(field);
+            transaction.give(field.map(ReportField::new));
             transaction.add_headers(headers);
             if transaction.fate != MessageFate::Discarded
                 && let Err(error) = edit(&transaction, actions).await
@@ -360,14 +376,13 @@ impl Session {
             ..
         } = judged;
         transaction.content.complain(decision.now);
-        let field = text.as_ref().map(|text| report(&decision, text));
         let action = decision.rules.texts.greylist_action();
         let given = match answer(&decision.reply, action) {
             Answer::Refuse(refusal) | Answer::Sleep(_, Some(refusal)) => return Some(refusal),
             Answer::AcceptWithField(field) => Some(field),
             Answer::Accept | Answer::Sleep(_, None) => None,
         };
-        transaction.give(field.or(given));
+        transaction.give(report::field(&decision, text.as_ref(), given));
         transaction.add_headers(headers);
         transaction.fate = fate;
         if !edits.is_empty() {
@@ -406,8 +421,8 @@ async fn edit(transaction: &Transaction, actions: &EomActions) -> Result<(), Act
     for (name, number) in transaction.forged() {
         possible(actions.change_header(name, number, None::<CString>).await)?;
     }
-    let field = transaction.field.as_ref();
-    if let Some(Field { name, value }) = field.and_then(|field| Field::parse(field.as_str())) {
+    let line = transaction.field.as_ref().map(|field| &field.line);
+    if let Some(Field { name, value }) = line.and_then(|line| Field::parse(line.as_str())) {
         possible(actions.add_header(name, value).await)?;
     }
     for header in &transaction.headers {
@@ -429,12 +444,6 @@ fn possible(done: Result<(), ActionError>) -> Result<(), ActionError> {
         }
         other => other,
     }
-}
-
-/// The header field about greylisting, with a text that a rule has for it.
-fn report(decision: &Decision, text: &HeaderText) -> ReplyText {
-    let name = decision.rules.texts.header_name();
-    ReplyText::new(format!("{name}: {text}"))
 }
 
 /// The status for a refusal, and its text.

@@ -1,19 +1,22 @@
 //! A message under way in a session.
 
-use indymilter::Status;
-
 use super::content::Content;
 use super::edits::Edit;
+use super::report::ReportField;
 use crate::policy::message::Message;
+use crate::protocol::milter::Refusal;
 use crate::service::{MessageFate, MilterMessage};
-use crate::types::{AddedHeader, ReplyText};
+use crate::types::AddedHeader;
 
 /// What was decided about a recipient.
 #[derive(Debug)]
 pub(super) struct Judged {
-    pub(super) status: Status,
+    /// The refusal, if it is not accepted.
+    pub(super) refusal: Option<Refusal>,
+    /// Whether the refusal is not given before DATA.
+    pub(super) is_put_off: bool,
     /// The header field that the message gets.
-    pub(super) field: Option<ReplyText>,
+    pub(super) field: Option<ReportField>,
     /// Fields that rules add to the header.
     pub(super) headers: Vec<AddedHeader>,
     /// Whether the message comes from a user of one's own.
@@ -26,7 +29,8 @@ impl Judged {
     /// Mail of a process of the mail server's own machine, about which nothing is decided.
     pub(super) const fn own() -> Self {
         Self {
-            status: Status::Continue,
+            refusal: None,
+            is_put_off: false,
             field: None,
             headers: Vec::new(),
             is_own: true,
@@ -44,6 +48,8 @@ pub(super) struct Transaction {
     pub(super) sender: Vec<u8>,
     /// The recipients that were accepted, and whether they are open.
     pub(super) recipients: Vec<(Vec<u8>, bool)>,
+    /// The refusal of all recipients at DATA: one of them has to wait.
+    pub(super) put_off: Option<Refusal>,
     /// Fields that rules add to the header.
     pub(super) headers: Vec<AddedHeader>,
     /// Changes of the header that tables want, in the order in which they can be made.
@@ -53,7 +59,7 @@ pub(super) struct Transaction {
     /// What is kept of the message.
     pub(super) content: Content,
     /// The header field that the message gets.
-    pub(super) field: Option<ReplyText>,
+    pub(super) field: Option<ReportField>,
     /// Whether it comes from a user of one's own, whose header fields stay.
     pub(super) is_own: bool,
     /// The names of header fields that only we write, in lower case, and how many of each the message has.
@@ -75,6 +81,7 @@ impl Transaction {
             message,
             sender,
             recipients: Vec::new(),
+            put_off: None,
             headers: Vec::new(),
             edits: Vec::new(),
             fate: MessageFate::Delivered,
@@ -104,9 +111,9 @@ impl Transaction {
         }
     }
 
-    /// The message gets this header field; the first one stays.
-    pub(super) fn give(&mut self, field: Option<ReplyText>) {
-        self.field = self.field.take().or(field);
+    /// The message gets this header field, if it has none that stays.
+    pub(super) fn give(&mut self, field: Option<ReportField>) {
+        self.field = ReportField::or(self.field.take(), field);
     }
 
     /// Counts a header field.

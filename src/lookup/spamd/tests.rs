@@ -31,9 +31,11 @@ async fn ask(spamd: &Spamd, message: &Message) -> Option<i64> {
     {
         Finding::Score(score) => Some(score.score),
         Finding::NoAnswer => None,
-        other @ (Finding::Addresses(_) | Finding::Text(_) | Finding::Absent | Finding::Spf(_)) => {
-            panic!("{other:?}")
-        }
+        other @ (Finding::Addresses(_)
+        | Finding::Text(_)
+        | Finding::Absent
+        | Finding::SenderMx(_)
+        | Finding::Spf(_)) => panic!("{other:?}"),
     }
 }
 

@@ -122,7 +122,11 @@ async fn result(test: &Value, zone: &Zone) -> SpfResult {
         }
         Finding::Spf(SpfFinding::NotPassed(result)) => result,
         Finding::NoAnswer => SpfResult::Temperror,
-        Finding::Addresses(_) | Finding::Text(_) | Finding::Score(_) | Finding::Absent => {
+        Finding::Addresses(_)
+        | Finding::Text(_)
+        | Finding::SenderMx(_)
+        | Finding::Score(_)
+        | Finding::Absent => {
             panic!("no finding of SPF")
         }
     }

@@ -93,10 +93,56 @@ async fn found(evaluator: &Evaluator, table: &Table, client: &str) -> Option<Spf
         }
         Finding::Spf(SpfFinding::NotPassed(result)) => Some(result),
         Finding::NoAnswer => None,
-        other
-        @ (Finding::Addresses(_) | Finding::Text(_) | Finding::Score(_) | Finding::Absent) => {
-            panic!("{other:?}")
-        }
+        other @ (Finding::Addresses(_)
+        | Finding::Text(_)
+        | Finding::SenderMx(_)
+        | Finding::Score(_)
+        | Finding::Absent) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_near_a_mail_server_of_the_domain_or_not_or_nobody_knows() {
+    let many = (0..11).map(|n| format!("example.com MX m{n}.example.net\n"));
+    let many: String = many.collect();
+    let one = "example.com TXT v=spf1 +all\nexample.com MX a.example.net\n\
+               a.example.net A 192.0.2.7\na.example.net AAAA 2001:db8::7";
+    let cases = [
+        (one, "192.0.2.7", 32, Some(true)),
+        (one, "192.0.2.8", 32, Some(false)),
+        (one, "192.0.2.200", 24, Some(true)),
+        (one, "192.0.3.7", 24, Some(false)),
+        (one, "2001:db8::8", 64, Some(true)),
+        (one, "2001:db8::8", 128, Some(false)),
+        (one, "192.0.2.7", 128, Some(true)),
+        // Its own record means nothing here.
+        ("example.com TXT v=spf1 +all", "192.0.2.7", 24, Some(false)),
+        (&many, "192.0.2.7", 24, None),
+        ("example.com SILENT", "192.0.2.7", 24, None),
+        (
+            "example.com MX a.example.net\na.example.net SILENT",
+            "192.0.2.7",
+            24,
+            None,
+        ),
+    ];
+    tokio::time::pause();
+    for (table, client, bits, want) in cases {
+        let table = Table::new(table);
+        let evaluator = Evaluator::new(random);
+        let question = question(client, "@example.com");
+        let answer = evaluator.is_near_mx(&question, bits, &table).await;
+        let got = match answer.finding {
+            Finding::SenderMx(is_near) => Some(is_near),
+            Finding::NoAnswer => None,
+            other @ (Finding::Addresses(_)
+            | Finding::Text(_)
+            | Finding::Spf(_)
+            | Finding::Score(_)
+            | Finding::Absent) => panic!("{other:?}"),
+        };
+        assert_eq!(got, want, "{client} {bits}");
+        assert!(table.asked() <= MOST_QUESTIONS, "{client}");
     }
 }
 

@@ -76,6 +76,7 @@ impl Search<'_, '_> {
             current: name,
             properties: Some(&self.properties),
             now: self.evidence.now.zip(subject.place.map(|(_, zone)| zone)),
+            local_address: chain.about_messages().local_address,
             score: self.evidence.score().map(|score| score.score),
             ..subject.token_values()
         }

@@ -49,6 +49,7 @@ pub(super) enum Ask {
     AuthenticatedAs(Text),
     DnsList(Zone, Prefix),
     Spf(SpfResult),
+    SenderMx(u8),
     Time(Schedule),
     RateLimit(usize),
     Property(Box<str>, AskProperty),
@@ -81,6 +82,7 @@ impl Ask {
             Self::AuthenticatedAs(_) => "auth",
             Self::DnsList(..) => "dnsrbl",
             Self::Spf(_) => "spf",
+            Self::SenderMx(_) => "mx",
             Self::Time(_) => "time",
             Self::RateLimit(_) => "ratelimit",
             Self::Property(..) => "property",
@@ -111,6 +113,7 @@ pub(super) enum AskMacro {
 pub(super) enum AskProperty {
     Is(Format),
     Matches(ExpressionSet),
+    GlobFor(Format),
     Compares(Operator, Number),
 }
 
@@ -235,6 +238,7 @@ impl Expressions {
             Test::AuthenticatedAs(pattern) => Ask::AuthenticatedAs(text(pattern, &mut self.users)),
             Test::DnsList(zone, answers) => Ask::DnsList(zone, answers),
             Test::Spf(result) => Ask::Spf(result),
+            Test::SenderMx(bits) => Ask::SenderMx(bits),
             Test::Time(schedule) => Ask::Time(schedule),
             Test::AnyOf(number) => Ask::AnyOf(number),
             Test::RateLimit(number) => Ask::RateLimit(number),
@@ -243,6 +247,9 @@ impl Expressions {
             }
             Test::Property(name, PropertyPattern::Matches(expression)) => {
                 Ask::Property(name, AskProperty::Matches(alone(expression)?))
+            }
+            Test::Property(name, PropertyPattern::GlobFor(format)) => {
+                Ask::Property(name, AskProperty::GlobFor(format))
             }
             Test::Compare(name, operator, number) => {
                 Ask::Property(name, AskProperty::Compares(operator, number))

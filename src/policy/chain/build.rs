@@ -1,10 +1,11 @@
 //! Rules, compiled.
 
 use super::ask::{Ask, Compiled, Expressions, List, Sets};
-use super::effects::{Effect, RateLimit};
+use super::effects::{Effect, RateLimit, RateUnit};
 use super::format::Format;
 use super::render::RuleName;
 use super::rule::{Action, Bounds, Fallback, Rule};
+use super::statements::Statements;
 use super::test::{Content, Test};
 use crate::policy::body_matches::BodyMatches;
 use crate::policy::message::Message;
@@ -32,6 +33,7 @@ pub struct Chain {
     held_back: usize,
     pub(super) rates: Vec<RateLimit>,
     statistics: Vec<Format>,
+    about_messages: Statements,
     pub(super) sets: Sets,
     pub(super) added_names: Vec<Box<str>>,
     /// The servers whose `Authentication-Results` count.
@@ -87,6 +89,8 @@ pub struct Parts {
     pub rates: Vec<RateLimit>,
     /// Lines that are written to the log for each recipient.
     pub statistics: Vec<Format>,
+    /// What is stated about all messages.
+    pub about_messages: Statements,
     /// Whether a rule that lets a recipient pass decides on the recipients of the message after it, too.
     pub is_sticky: bool,
     /// How many rules there are for the message as a whole, which nobody asks.
@@ -219,7 +223,8 @@ impl Chain {
         let tests = clauses.map(|clause| &clause.test);
         let tests = tests.chain(parts.lists.iter().flatten());
         let asks_time = tests.clone().any(|test| matches!(test, Test::Time(_)));
-        let needs = Needs::of(tests);
+        let mut needs = Needs::of(tests);
+        needs.size |= parts.rates.iter().any(|rate| rate.unit == RateUnit::Bytes);
         let lists = parts.lists.into_iter();
         let lists = lists.map(|tests| expressions.list(tests));
         let lists = lists.collect::<Result<_, _>>()?;
@@ -254,6 +259,7 @@ impl Chain {
             held_back: parts.held_back,
             rates: parts.rates,
             statistics: parts.statistics,
+            about_messages: parts.about_messages,
             sets: expressions.compile()?,
             added_names,
             authserv_ids: parts.authserv_ids,
@@ -371,6 +377,12 @@ impl Chain {
     #[must_use]
     pub fn statistics(&self) -> &[Format] {
         &self.statistics
+    }
+
+    /// What is stated about all messages.
+    #[must_use]
+    pub const fn about_messages(&self) -> Statements {
+        self.about_messages
     }
 
     /// The rate limits, by their numbers.

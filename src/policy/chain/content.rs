@@ -118,6 +118,7 @@ fn score<'e>(evidence: &'e Evidence, lacking: &mut Vec<Lookup>) -> Option<&'e Sp
             Finding::Addresses(_)
             | Finding::Text(_)
             | Finding::Spf(_)
+            | Finding::SenderMx(_)
             | Finding::Absent
             | Finding::NoAnswer,
         ) => None,

@@ -71,11 +71,24 @@ pub struct HeaderFormat {
     pub index: Option<u32>,
 }
 
-/// A limit that is exceeded when more recipients than so many come within a time.
+/// What a rate limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RateUnit {
+    /// Recipients.
+    Recipients,
+    /// Sessions of the milter protocol.
+    Sessions,
+    /// Bytes of messages, at their end.
+    Bytes,
+}
+
+/// A limit that is exceeded when more than so many come within a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimit {
     /// Its name in the file.
     pub name: Box<str>,
+    /// What is counted.
+    pub unit: RateUnit,
     /// How many.
     pub limit: u64,
     /// Within which time; at least a second.
@@ -87,8 +100,8 @@ pub struct RateLimit {
 /// What a decision does besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
-    /// The numbers of the rate limits that were asked: each counts one more.
-    pub counted: Vec<usize>,
+    /// The numbers of the rate limits that were asked, and how many more each counts.
+    pub counted: Vec<(usize, u64)>,
     /// The numbers of the rules with `continue` that have matched.
     pub continued: Vec<u32>,
     /// The properties of the message, as they are now; `None` if none was set.

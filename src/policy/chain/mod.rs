@@ -17,10 +17,12 @@ mod build;
 mod content;
 mod effects;
 mod format;
+mod lookups;
 mod networks;
 mod render;
 mod rule;
 mod search;
+mod statements;
 mod subject;
 mod test;
 mod truth;
@@ -28,11 +30,14 @@ mod truth;
 pub use super::properties::{Number, Operator, Properties};
 pub use super::schedule::{LocalTime, Schedule, ScheduleError};
 pub use build::{Chain, Needs, Parts};
-pub use effects::{AssignedValue, Effect, Effects, HeaderFormat, Operation, RateLimit, Scope};
+pub use effects::{
+    AssignedValue, Effect, Effects, HeaderFormat, Operation, RateLimit, RateUnit, Scope,
+};
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
 pub use render::{MAX_REPLY, RuleName, TokenValues, is_empty_in_replies};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
 pub use search::Found;
+pub use statements::{Report, Statements};
 pub use subject::Subject;
 pub use test::{Clause, MacroPattern, Pattern, PropertyPattern, Test};
 pub use truth::Truth;

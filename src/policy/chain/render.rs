@@ -59,6 +59,8 @@ pub struct TokenValues<'a> {
     pub now: Option<(Timestamp, &'a TimeZone)>,
     /// The name of this host.
     pub host: &'a str,
+    /// Its address, if it is said.
+    pub local_address: Option<ClientIp>,
     /// The rule that has decided.
     pub rule: Option<RuleName<'a>>,
     /// The rule that is being evaluated.
@@ -265,7 +267,9 @@ impl TokenValues<'_> {
 
     fn version_line(&self) -> String {
         let date = self.time("%a, %d %b %Y %T %z");
-        format!("stargrey-{VERSION} ({}); {date}", self.host)
+        let address = self.local_address.map(|address| format!(" [{address}]"));
+        let address = address.unwrap_or_default();
+        format!("stargrey-{VERSION} ({}{address}); {date}", self.host)
     }
 
     /// RFC 7208, 9.1.

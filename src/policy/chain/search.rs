@@ -5,15 +5,14 @@ use std::cell::OnceCell;
 use super::ask::{Ask, AskMacro, AskProperty, Text};
 use super::build::Chain;
 use super::content::ContentReader;
-use super::effects::Effects;
+use super::effects::{Effects, RateUnit};
 use super::rule::Action;
 use super::subject::Subject;
 use super::truth::Truth;
-use crate::policy::evidence::is_listing;
+use crate::policy::glob;
 use crate::policy::properties::{Properties, count};
 use crate::policy::set::{ExpressionSet, Matches};
-use crate::policy::{Evidence, Finding, Lookup, SpfFinding, SpfQuestion, SpfResult, Zone};
-use crate::types::Prefix;
+use crate::policy::{Evidence, Lookup};
 
 /// What the search has found.
 #[derive(Debug)]
@@ -208,22 +207,11 @@ impl<'c> Search<'c, '_> {
             }
             Ask::DnsList(zone, answers) => self.dns_list(zone, *answers, lacking),
             Ask::Spf(result) => self.spf(*result, lacking),
+            Ask::SenderMx(bits) => self.sender_mx(*bits, lacking),
             Ask::Time(schedule) => schedule.contains(subject.time).into(),
-            Ask::RateLimit(number) => {
-                if !self.effects.counted.contains(number) {
-                    self.effects.counted.push(*number);
-                }
-                self.is_exceeded(*number)
-            }
+            Ask::RateLimit(number) => self.rate_limit(*number),
             Ask::Property(name, wanted) => self.property(name, wanted).into(),
-            Ask::Certificate(text) => match subject.certificate {
-                None => Truth::Unknown,
-                Some(b"") => Truth::False,
-                Some(certificate) => {
-                    let matches = || vec![self.chain.sets.certificates.matches(certificate)];
-                    holds(text, &[certificate], &self.certificates, matches)
-                }
-            },
+            Ask::Certificate(text) => self.certificate(text),
             Ask::Macro(name, wanted) => self.mail_server_macro(name, wanted),
             Ask::RecipientCount(operator, number) => {
                 let holds = |accepted| self.properties.compares(count(accepted), *operator, number);
@@ -248,6 +236,10 @@ impl<'c> Search<'c, '_> {
                 value.is_some_and(|value| value.eq_ignore_ascii_case(&wanted))
             }
             AskProperty::Matches(set) => value.is_some_and(|value| set.matches(value).matched(0)),
+            AskProperty::GlobFor(format) => {
+                let text = self.values(None).bytes(format);
+                value.is_some_and(|pattern| glob::matches(pattern, &text))
+            }
             AskProperty::Compares(operator, number) => {
                 let left = self.properties.number(name);
                 left.is_some_and(|left| self.properties.compares(left, *operator, number))
@@ -291,75 +283,47 @@ impl<'c> Search<'c, '_> {
         one
     }
 
-    /// Whether more have come than the limit allows, this one included.
-    fn is_exceeded(&self, number: usize) -> Truth {
+    /// Whether the subject of the client's certificate is as wanted.
+    fn certificate(&self, wanted: &Text) -> Truth {
+        match self.subject.certificate {
+            None => Truth::Unknown,
+            Some(b"") => Truth::False,
+            Some(certificate) => {
+                let matches = || vec![self.chain.sets.certificates.matches(certificate)];
+                holds(wanted, &[certificate], &self.certificates, matches)
+            }
+        }
+    }
+
+    /// Whether a rate limit is exceeded, which counts this once.
+    fn rate_limit(&mut self, number: usize) -> Truth {
+        let Some(amount) = self.amount(number) else {
+            return Truth::Unknown;
+        };
+        let mut counted = self.effects.counted.iter();
+        if counted.all(|(known, _)| *known != number) {
+            self.effects.counted.push((number, amount));
+        }
+        self.is_exceeded(number, amount)
+    }
+
+    /// How many a rate limit counts for this; `None` if that cannot be known here.
+    fn amount(&self, number: usize) -> Option<u64> {
+        let subject = self.subject;
+        match self.chain.rates.get(number)?.unit {
+            RateUnit::Recipients => u64::try_from(subject.recipients().len()).ok(),
+            RateUnit::Sessions => subject.is_in_session.then_some(1),
+            RateUnit::Bytes => Some(subject.content.map_or(0, |(message, _)| message.size())),
+        }
+    }
+
+    /// Whether more have come than the limit allows, this included.
+    fn is_exceeded(&self, number: usize, amount: u64) -> Truth {
         let limit = self.chain.rates.get(number).map(|rate| rate.limit);
         let before = self.evidence.rates.get(number);
         match limit.zip(before) {
-            Some((limit, before)) => (before.saturating_add(1) > limit).into(),
+            Some((limit, before)) => (before.saturating_add(amount) > limit).into(),
             None => Truth::Unknown,
-        }
-    }
-
-    fn dns_list(&self, zone: &Zone, answers: Prefix, lacking: &mut Vec<Lookup>) -> Truth {
-        if !self.subject.client.is_public() {
-            return Truth::False;
-        }
-        let lookup = Lookup::DnsList(zone.clone(), self.subject.client);
-        match self.evidence.find(&lookup) {
-            Some(finding) if finding.error_code().is_some() => Truth::Unknown,
-            Some(Finding::Addresses(found)) => {
-                let listings = found.iter().copied().filter(|answer| is_listing(*answer));
-                let mut clients = listings.map(|answer| crate::types::ClientIp::new(answer.into()));
-                clients.any(|answer| answers.contains(answer)).into()
-            }
-            Some(Finding::Absent) => Truth::False,
-            Some(Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) | Finding::Score(_)) => {
-                Truth::Unknown
-            }
-            None => {
-                lacking.push(lookup);
-                Truth::Unknown
-            }
-        }
-    }
-
-    fn spf(&self, wanted: SpfResult, lacking: &mut Vec<Lookup>) -> Truth {
-        let Subject {
-            client,
-            helo,
-            sender,
-            ..
-        } = self.subject;
-        let helo = helo.unwrap_or_default();
-        let Some(question) = SpfQuestion::new(*client, helo, sender) else {
-            return (wanted == SpfResult::None).into();
-        };
-        let lookup = Lookup::Spf(question);
-        match self.evidence.find(&lookup) {
-            Some(Finding::Spf(SpfFinding::Passed(_))) => (wanted == SpfResult::Pass).into(),
-            Some(Finding::Spf(SpfFinding::NotPassed(result))) => match *result {
-                result if result == wanted => Truth::True,
-                SpfResult::Temperror => Truth::Unknown,
-                SpfResult::Pass
-                | SpfResult::PassAny
-                | SpfResult::None
-                | SpfResult::Neutral
-                | SpfResult::Softfail
-                | SpfResult::Fail
-                | SpfResult::Permerror => Truth::False,
-            },
-            Some(
-                Finding::Addresses(_)
-                | Finding::Text(_)
-                | Finding::Score(_)
-                | Finding::Absent
-                | Finding::NoAnswer,
-            ) => Truth::Unknown,
-            None => {
-                lacking.push(lookup);
-                Truth::Unknown
-            }
         }
     }
 }

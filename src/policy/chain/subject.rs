@@ -34,6 +34,8 @@ pub struct Subject<'a> {
     pub macros: Option<&'a [(&'a str, &'a [u8])]>,
     /// How many recipients were accepted before, if the front end says so; at the end of the message, how many in all.
     pub accepted: Option<usize>,
+    /// Whether it is known which session it belongs to.
+    pub is_in_session: bool,
     /// The message and all its recipients, at its end.
     pub content: Option<(&'a Message, &'a [&'a [u8]])>,
     /// The time where the mail server is.
@@ -103,6 +105,7 @@ impl<'a> Subject<'a> {
             certificate: attempt.certificate,
             macros: attempt.macros,
             accepted: attempt.accepted,
+            is_in_session: attempt.milter_session.is_some(),
             content: None,
             place: None,
             time,

@@ -33,6 +33,8 @@ pub enum PropertyPattern {
     Text(Format),
     /// Something that matches.
     Matches(Expression),
+    /// A shell pattern that matches this text.
+    GlobFor(Format),
 }
 
 /// What a macro must be.
@@ -71,6 +73,8 @@ pub enum Test {
     DnsList(Zone, Prefix),
     /// What SPF says about the sender.
     Spf(SpfResult),
+    /// The client is in a network of so many bits with a mail server of the sender's domain.
+    SenderMx(u8),
     /// The time is in this schedule.
     Time(Schedule),
     /// The rate limit of this number is exceeded.
@@ -140,6 +144,7 @@ impl Test {
             | Self::AuthenticatedAs(_)
             | Self::DnsList(..)
             | Self::Spf(_)
+            | Self::SenderMx(_)
             | Self::Time(_)
             | Self::RateLimit(_)
             | Self::Property(..)

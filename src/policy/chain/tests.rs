@@ -84,6 +84,7 @@ const EMPTY: Attempt<'static> = Attempt {
     accepted: None,
     client_port: None,
     milter_message: None,
+    milter_session: None,
 };
 
 fn subject<'a>(attempt: &Attempt<'a>) -> Subject<'a> {
@@ -289,6 +290,31 @@ fn spf_without_an_answer_is_no_result() {
 }
 
 #[test]
+fn a_mail_server_of_the_domain_that_nobody_names_is_not_known() {
+    let client = ClientIp::parse(b"203.0.113.7").unwrap();
+    let question = SpfQuestion::new(client, b"", b"@example.org").unwrap();
+    let test = Test::SenderMx(24);
+    for (found, want) in [
+        (Finding::SenderMx(true), Truth::True),
+        (Finding::SenderMx(false), Truth::False),
+        (Finding::NoAnswer, Truth::Unknown),
+    ] {
+        let mut evidence = Evidence::default();
+        assert_eq!(holds(&ATTEMPT, &evidence, &test), (Truth::Unknown, 1));
+        evidence.add([(Lookup::SenderMx(question.clone(), 24), found.clone())]);
+        assert_eq!(holds(&ATTEMPT, &evidence, &test), (want, 0), "{found:?}");
+    }
+    for sender in ["", "joe", "joe@localhost"] {
+        let attempt = Attempt {
+            sender: Some(sender.as_bytes()),
+            ..ATTEMPT
+        };
+        let got = holds(&attempt, &Evidence::default(), &test);
+        assert_eq!(got, (Truth::False, 0), "{sender}");
+    }
+}
+
+#[test]
 fn only_what_rules_before_the_one_that_matches_lack_is_asked() {
     let zone = |name: &str| Zone::parse(name).unwrap();
     let listed = |name: &str| Test::DnsList(zone(name), Prefix::parse("127.0.0.0/8").unwrap());
@@ -481,9 +507,11 @@ fn oracle(rules: &[Vec<Clause>], findings: &[Finding]) -> Option<u32> {
         match findings[number] {
             Finding::Addresses(_) => Truth::True,
             Finding::Absent => Truth::False,
-            Finding::NoAnswer | Finding::Text(_) | Finding::Spf(_) | Finding::Score(_) => {
-                Truth::Unknown
-            }
+            Finding::NoAnswer
+            | Finding::Text(_)
+            | Finding::Spf(_)
+            | Finding::SenderMx(_)
+            | Finding::Score(_) => Truth::Unknown,
         }
     };
     let decides = |clauses: &Vec<Clause>| {
@@ -628,6 +656,7 @@ fn a_property_of_the_recipient_is_no_property_of_the_message() {
 fn a_limit_is_exceeded_by_the_one_after_the_last_that_it_allows() {
     let limit = RateLimit {
         name: "r".into(),
+        unit: RateUnit::Recipients,
         limit: 2,
         period: crate::types::Span::from_seconds(60),
         key: written("%i"),
@@ -649,7 +678,7 @@ fn a_limit_is_exceeded_by_the_one_after_the_last_that_it_allows() {
         evidence.rates = vec![before];
         let (found, effects) = chain.find(&subject(&ATTEMPT), &evidence);
         assert_eq!(matches!(found, Found::Rule(1, _)), want, "{before}");
-        assert_eq!(effects.counted, [0], "asked once, by the second rule");
+        assert_eq!(effects.counted, [(0, 1)], "asked once, by the second rule");
     }
     let (found, _) = chain.find(&subject(&ATTEMPT), &Evidence::default());
     assert!(

@@ -52,6 +52,7 @@ impl Parts<'_> {
                     Finding::NoAnswer
                     | Finding::Absent
                     | Finding::Text(_)
+                    | Finding::SenderMx(_)
                     | Finding::Score(_)
                     | Finding::Addresses(_),
                 ) => SpfResult::Temperror,

@@ -39,7 +39,9 @@ fn planned(
                     let finding = match &lookup {
                         Lookup::DnsList(..) => Finding::Addresses(Arc::from([address])),
                         Lookup::DnsListText(..) => text.clone(),
-                        Lookup::Spf(_) | Lookup::Score => panic!("only lists are asked"),
+                        Lookup::Spf(_) | Lookup::SenderMx(..) | Lookup::Score => {
+                            panic!("only lists are asked")
+                        }
                     };
                     (lookup, finding)
                 });

@@ -58,7 +58,9 @@ fn settled(rules: &Ruleset, has_open: bool, spf: &Finding) -> (MessageOutcome, V
                     let finding = match &lookup {
                         Lookup::Score => score(),
                         Lookup::Spf(_) => spf.clone(),
-                        Lookup::DnsList(..) | Lookup::DnsListText(..) => panic!("no list is asked"),
+                        Lookup::DnsList(..) | Lookup::DnsListText(..) | Lookup::SenderMx(..) => {
+                            panic!("no rule asks for it")
+                        }
                     };
                     (lookup, finding)
                 });

@@ -70,6 +70,11 @@ impl Ruleset {
                 return reply;
             }
         }
+        let report = self.lists.chain.about_messages().report;
+        let is_reported = report.is_none_or(|report| report.covers(true));
+        if matches!(outcome.verdict, Verdict::PassWithHeader { .. }) && !is_reported {
+            return Reply::Continue;
+        }
         let recipient = attempt.recipient.unwrap_or_default();
         self.texts
             .reply(outcome.verdict, recipient, now, self.params.delay)
@@ -253,6 +258,7 @@ impl Ruleset {
             macros: attempt.macros.unwrap_or_default(),
             now: Some((now, self.texts.zone())),
             host: self.texts.host(),
+            local_address: self.lists.chain.about_messages().local_address,
             rule,
             current: rule,
             ..TokenValues::default()

@@ -4,12 +4,14 @@
 //! trixie, as `tests/milter-greylist` unpacks it. Where it is missing these tests say so and prove nothing.
 
 use std::fs;
+use std::path::Path;
 
 use crate::postgrey::random::Random;
 use crate::support::milter::{MilterReply, MilterSession};
 use crate::support::{Client, Daemon, rcpt};
 
 mod generator;
+mod import;
 mod peer;
 
 use generator::Session;
@@ -41,9 +43,9 @@ fn timeless(text: &str) -> String {
     words.join(" ")
 }
 
-/// What milter-greylist says to each recipient.
-fn theirs(peer: &MilterGreylist, version: u32, session: &Session) -> Vec<Verdict> {
-    let mut milter = MilterSession::open(&peer.path("milter"), version).unwrap();
+/// The session at a milter, up to its MAIL.
+fn begun(socket: &Path, version: u32, session: &Session) -> MilterSession {
+    let mut milter = MilterSession::open(socket, version).unwrap();
     let name = session
         .name
         .map_or(format!("[{}]", session.address), str::to_owned);
@@ -58,6 +60,12 @@ fn theirs(peer: &MilterGreylist, version: u32, session: &Session) -> Vec<Verdict
         before.iter().all(|reply| *reply == MilterReply::Continue),
         "{before:?}"
     );
+    milter
+}
+
+/// What milter-greylist says to each recipient.
+fn theirs(peer: &MilterGreylist, version: u32, session: &Session) -> Vec<Verdict> {
+    let mut milter = begun(&peer.path("milter"), version, session);
     let replies =
         session
             .recipients
@@ -105,7 +113,7 @@ fn stargreyd(conf: &str) -> Daemon {
 }
 
 /// milter-greylist counts three lines before the file.
-fn beside(program: &std::path::Path, conf: &str) -> (MilterGreylist, Daemon) {
+fn beside(program: &Path, conf: &str) -> (MilterGreylist, Daemon) {
     let own = format!("\n\n\n{conf}");
     (MilterGreylist::start(program, conf), stargreyd(&own))
 }

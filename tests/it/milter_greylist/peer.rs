@@ -72,6 +72,15 @@ impl MilterGreylist {
         panic!("no {name}: {}\n{conf}", self.log());
     }
 
+    /// Ends it as an administrator does; the database that it has written.
+    pub(super) fn end(mut self) -> String {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").arg(&pid).status().unwrap();
+        assert!(status.success(), "{}", self.log());
+        self.child.wait().unwrap();
+        fs::read_to_string(self.path("dump")).unwrap()
+    }
+
     /// A file of its own.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

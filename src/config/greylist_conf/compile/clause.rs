@@ -1,11 +1,12 @@
 //! The tests of clauses.
 
 use super::super::ast::{
-    Comparison, DomainName, MacroValue, Pattern, Position, PropertyTest, RateUnit, Test,
-    TextPattern,
+    Comparison, DomainName, MacroValue, Pattern, Position, PropertyTest, Test, TextPattern,
 };
 use super::Compiler;
-use crate::policy::chain::{self, Format, MacroPattern, Number, Operator, Piece, PropertyPattern};
+use crate::policy::chain::{
+    self, Format, MacroPattern, Number, Operator, Piece, PropertyPattern, RateUnit,
+};
 
 impl Compiler<'_> {
     /// A test, or an error and one that is never known.
@@ -45,19 +46,18 @@ impl Compiler<'_> {
             | Test::MessageSize(_)
             | Test::Spam
             | Test::SpamScore(_) => self.of_milter(at, asked),
-            Test::SenderMx(_) => {
-                self.error(at, "mx is not supported");
+            Test::SenderMx(0) => {
+                let message = "a network of 0 bits is every client there is; use 1 or more";
+                self.error(at, message);
                 chain::Test::Unknown
             }
+            Test::SenderMx(bits) => chain::Test::SenderMx(*bits),
             Test::RateLimit(number) => {
-                match self.conf.rate_limits.get(*number) {
-                    Some(limit) if limit.unit == RateUnit::Recipients => {
-                        chain::Test::RateLimit(*number)
-                    }
-                    Some(_) | None => {
-                        self.warn(at, "a ratelimit of session or data is not counted: the entry never matches");
-                        chain::Test::Unknown
-                    }
+                let unit = self.conf.rate_limits.get(*number).map(|limit| limit.unit);
+                if self.has_milter || unit == Some(RateUnit::Recipients) {
+                    chain::Test::RateLimit(*number)
+                } else {
+                    self.only_milter(at, "a ratelimit of session or data")
                 }
             }
             Test::Property(name, PropertyTest::Is(pattern)) => {
@@ -67,12 +67,9 @@ impl Compiler<'_> {
                 let Comparison { operator, number } = comparison;
                 chain::Test::Compare(name.clone(), *operator, number.clone())
             }
-            Test::Property(_, PropertyTest::Glob(_)) => {
-                self.error(
-                    at,
-                    "a property as a shell pattern is not supported; use /EXPRESSION/",
-                );
-                chain::Test::Unknown
+            Test::Property(name, PropertyTest::Glob(text)) => {
+                let pattern = PropertyPattern::GlobFor(text.clone());
+                chain::Test::Property(name.clone(), pattern)
             }
         }
     }

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 
+use crate::policy::chain::RateUnit;
 use crate::types::Span;
 
-use super::super::ast::{
-    DnsList, MacroTest, MacroValue, Pattern, Position, RateLimit, RateUnit, Statistic,
-};
+use super::super::ast::{DnsList, MacroTest, MacroValue, Pattern, Position, RateLimit, Statistic};
 use super::super::error::{Failure, SyntaxError};
 use super::Parser;
 

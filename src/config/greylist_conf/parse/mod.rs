@@ -10,11 +10,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 
+use crate::policy::chain::Report;
 use crate::types::{ClientIp, counted};
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
 use super::accepted;
-use super::ast::{Entry, EntryStage, GreylistConf, Located, Position, Report, SpamdSocket};
+use super::ast::{Entry, EntryStage, GreylistConf, Located, Position, SpamdSocket};
 use super::error::{Failure, SyntaxError};
 use super::limits::{MAX_ERRORS, MAX_WARNINGS};
 use super::scan::Scanner;

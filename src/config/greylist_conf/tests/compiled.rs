@@ -153,10 +153,9 @@ fn a_refusal_has_the_texts_of_milter_greylist_unless_the_entry_has_others() {
 #[test]
 fn an_entry_never_loses_a_clause() {
     for (text, want) in [
-        ("racl greylist mx /24", "f:1:15: mx is not supported"),
         (
-            "racl greylist *$x \"y\"",
-            "f:1:15: a property as a shell pattern is not supported; use /EXPRESSION/",
+            "racl greylist mx /0",
+            "f:1:15: a network of 0 bits is every client there is; use 1 or more",
         ),
         (
             "racl whitelist addr 192.0.2.1 tarpit 65s",
@@ -167,6 +166,31 @@ fn an_entry_never_loses_a_clause() {
         assert!(rules.is_none(), "{text}");
         assert_eq!(errors, [want], "{text}");
     }
+}
+
+#[test]
+fn a_property_is_a_shell_pattern_where_an_asterisk_stands_before_it() {
+    for (property, text, want) in [
+        ("*.example", "%d", 2),
+        ("x.exam", "%d", 0),
+        ("[x-z].*", "%d", 2),
+        ("X.*", "%d", 0),
+    ] {
+        let entries = format!(
+            "racl continue addr 0.0.0.0/0 set $p=\"{property}\"\nracl blacklist *$p \"{text}\"\n"
+        );
+        let got = line(
+            &rules(&entries),
+            "x.example",
+            "203.0.113.7",
+            "a@b.c",
+            "d@e.f",
+        );
+        assert_eq!(got, want, "{property}");
+    }
+    let unset = rules("racl blacklist *$p \"\"\n");
+    let got = line(&unset, "x.example", "203.0.113.7", "a@b.c", "d@e.f");
+    assert_eq!(got, 0, "one that is not set is no pattern");
 }
 
 #[test]
@@ -183,7 +207,7 @@ fn what_only_a_milter_can_answer_is_warned_of_and_never_matches() {
         ("dacl greylist spamd", "f:1:1: this is never evaluated"),
         (
             "ratelimit \"r\" data 1 / 1m\nracl blacklist ratelimit \"r\"",
-            "f:2:16: a ratelimit of session or data is not counted",
+            "f:2:16: a ratelimit of session or data can be answered by a milter only",
         ),
         (
             "racl blacklist addr 10.0.0.1 msg \"listed by %D\"",

@@ -1,9 +1,8 @@
 //! Files of the kinds that are found in public.
 
-use super::super::{
-    Action, ClauseKind, DomainName, EntryStage, GreylistConf, Report, SpamdSocket, Test,
-};
+use super::super::{Action, ClauseKind, DomainName, EntryStage, GreylistConf, SpamdSocket, Test};
 use super::{clean, read};
+use crate::policy::chain::Report;
 use crate::types::{Prefix, Span};
 
 const NETWORKS: &str = include_str!("../../../../fuzz/seeds/greylist_conf/networks");

@@ -1,12 +1,11 @@
 //! What statements mean.
 
 use super::super::{
-    Action, Assignment, ClauseKind, Comparison, MacroValue, Pattern, Position, PropertyTest,
-    RateUnit, Test,
+    Action, Assignment, ClauseKind, Comparison, MacroValue, Pattern, Position, PropertyTest, Test,
 };
 use super::{clean, read};
 use crate::policy::SpfResult;
-use crate::policy::chain::{AssignedValue, Format, Number, Operation, Operator, Scope};
+use crate::policy::chain::{AssignedValue, Format, Number, Operation, Operator, RateUnit, Scope};
 use crate::types::{Prefix, Span};
 
 /// The clauses of the last entry of a text.

@@ -31,6 +31,7 @@ fn with_values(test: impl FnOnce(TokenValues<'_>)) {
         tarpit: Span::from_seconds(65),
         now: Some((NOW, &zone)),
         host: "mx.test",
+        local_address: None,
         rule: Some(RuleName {
             line: 4,
             id: Some("theid"),
@@ -89,6 +90,12 @@ fn every_token_is_replaced_as_milter_greylist_does() {
             assert_eq!(values.bytes(&format(text)), want.as_bytes(), "{text}");
         }
         let line = format!("stargrey-{VERSION} (mx.test); Sat, 28 Nov 2026 01:32:42 +0900");
+        assert_eq!(rendered(&values, "%V"), line);
+        let values = TokenValues {
+            local_address: ClientIp::parse(b"192.0.2.99"),
+            ..values
+        };
+        let line = line.replace("(mx.test)", "(mx.test [192.0.2.99])");
         assert_eq!(rendered(&values, "%V"), line);
     });
 }
@@ -290,6 +297,7 @@ proptest! {
             tarpit: Span::from_seconds(elapsed),
             now: Some((Timestamp::from_seconds(now), &zone)),
             host: &name,
+            local_address: ClientIp::parse(b"2001:db8::2"),
             rule: Some(RuleName { line, id: Some(&name) }),
             current: Some(RuleName { line, id: None }),
             spf: Some(SpfResult::Fail),

@@ -1,0 +1,150 @@
+//! Shell patterns, as fnmatch(3) reads them without flags, in the C locale.
+//!
+//! `*` stands for any text, `?` for a byte, `[…]` for one of several bytes, and a backslash takes the meaning of the byte
+//! after it. A pattern may come from a stranger: the time is at most the product of both lengths.
+
+use super::ere::set::ByteSet;
+
+/// Whether a pattern matches the whole of a text.
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut pattern, mut text) = (pattern, text);
+    // What is behind the last asterisk, and what it has to match unless the asterisk takes another byte.
+    let mut last = None;
+    loop {
+        if let [b'*', behind @ ..] = pattern {
+            pattern = behind;
+            last = Some((behind, text));
+        } else if pattern.is_empty() && text.is_empty() {
+            return true;
+        } else if let Some(left) = step(pattern, text) {
+            (pattern, text) = left;
+        } else {
+            let Some((behind, [_, later @ ..])) = last else {
+                return false;
+            };
+            (pattern, text) = (behind, later);
+            last = Some((behind, later));
+        }
+    }
+}
+
+/// What is left of both when the first part of the pattern, no asterisk, matches the first byte of the text.
+fn step<'p, 't>(pattern: &'p [u8], text: &'t [u8]) -> Option<(&'p [u8], &'t [u8])> {
+    let (byte, rest) = text.split_first()?;
+    let (is_match, left) = match pattern {
+        [] | [b'\\'] => return None,
+        [b'?', left @ ..] => (true, left),
+        // Without its end, a bracket is an ordinary byte.
+        [b'[', inside @ ..] => match bracket(inside) {
+            Some((set, left)) => (set.contains(*byte), left),
+            None => (*byte == b'[', inside),
+        },
+        [b'\\', wanted, left @ ..] | [wanted, left @ ..] => (wanted == byte, left),
+    };
+    is_match.then_some((left, rest))
+}
+
+/// The bytes of a bracket expression after its `[`, and what is behind its end; `None` if it has no end.
+fn bracket(inside: &[u8]) -> Option<(ByteSet, &[u8])> {
+    let (is_negated, mut rest) = match inside {
+        [b'!' | b'^', rest @ ..] => (true, rest),
+        _ => (false, inside),
+    };
+    let mut set = ByteSet::empty();
+    let mut is_first = true;
+    loop {
+        // A `]` that comes first is ordinary.
+        if let [b']', left @ ..] = rest
+            && !is_first
+        {
+            let set = if is_negated { set.inverted() } else { set };
+            return Some((set, left));
+        }
+        is_first = false;
+        if let Some((class, behind)) = named(rest) {
+            set.insert_all(&class);
+            rest = behind;
+            continue;
+        }
+        let (low, behind) = byte(rest)?;
+        rest = match behind {
+            [b'-', end @ ..] if !end.starts_with(b"]") => {
+                let (high, behind) = byte(end)?;
+                set.insert_all(&ByteSet::of(|byte| (low..=high).contains(byte)));
+                behind
+            }
+            _ => {
+                set.insert(low);
+                behind
+            }
+        };
+    }
+}
+
+/// A class, `[:name:]`, and what is behind it.
+fn named(text: &[u8]) -> Option<(ByteSet, &[u8])> {
+    let name = text.strip_prefix(b"[:")?;
+    let end = name.windows(2).position(|end| end == b":]")?;
+    let (name, behind) = name.split_at(end);
+    Some((ByteSet::class(name)?, behind.get(2..)?))
+}
+
+/// A byte of a bracket expression, and what is behind it.
+const fn byte(text: &[u8]) -> Option<(u8, &[u8])> {
+    match text {
+        [b'\\', byte, behind @ ..] | [byte, behind @ ..] => Some((*byte, behind)),
+        [] => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_milter_greylist_matches_them() {
+        let both = |pattern: &str, text: &str| matches(pattern.as_bytes(), text.as_bytes());
+        for (pattern, text, want) in [
+            // Tried with the program.
+            ("a*", "abc", true),
+            ("a*", "", false),
+            ("A*", "abc", false),
+            ("a?c", "abc", true),
+            ("*b*", "abc", true),
+            ("b", "abc", false),
+            ("a/*", "a/b/c", true),
+            ("*", ".x", true),
+            ("[a-c]x", "bx", true),
+            ("[!a-c]x", "bx", false),
+            ("[!a-c]x", "dx", true),
+            ("[^a-c]x", "dx", true),
+            ("[]x]", "x", true),
+            ("[]x]", "]", true),
+            ("[a", "[a", true),
+            ("[[:digit:]]", "5", true),
+            ("a\\*", "a*", true),
+            ("a\\*", "ab", false),
+            // fnmatch(3).
+            ("", "", true),
+            ("**", "", true),
+            ("*a*b*c", "xxaxxbxxcxxc", true),
+            ("*a*b*c", "xxaxxbxxcxxd", false),
+            ("[a-]", "-", true),
+            ("[\\]]", "]", true),
+            ("[[:digit:]a]", "a", true),
+            ("[[:none:]]", ":]", true),
+            ("a\\", "a\\", false),
+            ("?", "", false),
+        ] {
+            assert_eq!(both(pattern, text), want, "{pattern:?} {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_asterisks_takes_no_more_than_the_product_of_the_lengths() {
+        let pattern = b"a*".repeat(200);
+        let text = vec![b'a'; 400];
+        assert!(matches(&pattern, &text));
+        assert!(!matches(&[&pattern[..], b"b"].concat(), &text));
+    }
+}
