@@ -11,7 +11,8 @@
 //! 1. an attribute is missing, or the client address is none: pass
 //! 2. not at RCPT, nor at DATA under taRgrey: pass
 //! 3. client list, recipient list, sender list: pass
-//! 4. client access tables: pass, reply, or suspicious
+//! 4. client access tables: pass, reply, or suspicious; a client that DNS lists know to be good passes before that, and
+//!    before a rule refuses it or makes it wait
 //! 5. the client has authenticated itself: pass
 //! 6. greylisting is opt-in, and the recipient is not listed: pass
 //! 7. the suspicion checks (S25R, unless SPF excuses; DNS lists), if there are any: a client that is not suspicious

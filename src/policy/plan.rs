@@ -220,14 +220,20 @@ impl<'a> Parts<'a> {
     /// What makes the client suspicious, if anything does; the outcome when it passes without.
     ///
     /// The order: tables, rules, S25R, DNS lists, the default. An exemption from waiting comes behind tables and rules,
-    /// because it does not exempt from their refusals.
+    /// because it does not exempt from their refusals. DNS lists that let a client pass do so before any of these refuses
+    /// it or makes it wait.
     fn suspicion(
         &mut self,
         evidence: &Evidence,
         rules: &Ruleset,
         trace: &mut impl Trace,
     ) -> Result<Check, Settled> {
-        let by_tables = self.by_tables(rules, trace)?;
+        let by_tables = match self.by_tables(rules, trace) {
+            Err(settled) if settled.reply.is_some() => {
+                return self.replied(settled, evidence, rules, trace);
+            }
+            by_tables => by_tables?,
+        };
         let exemption = self.exemption(rules, trace);
         let asked = (by_tables, exemption.is_err());
         let mut by_rules = self.by_rules(asked, evidence, rules, trace)?;
@@ -247,7 +253,7 @@ impl<'a> Parts<'a> {
         let is_excused = matches!(spf, Some(Ok(SpfResult::Pass)));
         let excusable = by_rules.suspicion.or(by_name);
         let so_far = by_tables.or(excusable.filter(|_| !is_excused));
-        let asked = (by_tables, so_far, by_rules.is_open());
+        let asked = (so_far, by_rules.is_open());
         let by_lists = self.by_dns_lists(asked, evidence, rules, trace)?;
         match by_lists {
             Some(Check::Lacks(lacking)) => by_rules.add(lacking.lookups),

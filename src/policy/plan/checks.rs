@@ -63,18 +63,18 @@ impl Parts<'_> {
         Ok(result)
     }
 
-    /// What the DNS lists make of a client, if they can change what the tables say of it, and what the checks say
-    /// so far; the outcome when they let it pass or refuse it. While it `is_open` which rule decides, they do not refuse.
+    /// What the DNS lists make of a client, if they can change what the checks say so far; the outcome when they let it
+    /// pass or refuse it. While it `is_open` which rule decides, they do not refuse.
     pub(super) fn by_dns_lists(
         &self,
-        (by_tables, so_far, is_open): (Option<Suspicion>, Option<Suspicion>, bool),
+        (so_far, is_open): (Option<Suspicion>, bool),
         evidence: &Evidence,
         rules: &Ruleset,
         trace: &mut impl Trace,
     ) -> Result<Option<Check>, Settled> {
         let lists = &rules.dns_lists;
         let thresholds = lists.thresholds();
-        let may_pass = by_tables.is_none() && thresholds.allow.is_some();
+        let may_pass = thresholds.allow.is_some();
         if so_far.is_some() && !may_pass && thresholds.reject.is_none() {
             return Ok(None);
         }
@@ -183,7 +183,30 @@ impl Parts<'_> {
         }
     }
 
-    /// The outcome when DNS lists let the client pass before a rule refuses it; else what has to be looked up first.
+    /// The outcome when a table has a reply for the client, unless DNS lists let it pass before. Who is exempt from
+    /// waiting is not looked up.
+    pub(super) fn replied(
+        &self,
+        settled: Settled,
+        evidence: &Evidence,
+        rules: &Ruleset,
+        trace: &mut impl Trace,
+    ) -> Result<Check, Settled> {
+        let lookups = match self.exemption(rules, &mut ()) {
+            Ok(_) => self.unless_allowed(evidence, rules, trace)?,
+            Err(_) => Vec::new(),
+        };
+        if lookups.is_empty() {
+            return Err(settled);
+        }
+        Ok(Check::Lacks(Lacking {
+            lookups,
+            so_far: None,
+            asks_known: true,
+        }))
+    }
+
+    /// The outcome when DNS lists let the client pass before a rule or a table refuses it; else what has to be looked up first.
     fn unless_allowed(
         &self,
         evidence: &Evidence,

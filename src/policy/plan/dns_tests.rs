@@ -133,7 +133,7 @@ fn a_refusal_has_the_words_of_postfix_with_the_text_of_the_list() {
 }
 
 #[test]
-fn a_client_that_a_table_greylists_is_refused_too_and_nothing_else_changes_for_it() {
+fn a_client_that_a_table_greylists_is_refused_too_or_let_pass_and_nothing_else_changes_for_it() {
     use Standing::{Allowed, Rejected, Suspicious};
     let of_table = |rules: &Ruleset| {
         let attempt = attempt("slow.example", "192.0.2.7", "a@b", "c@d");
@@ -141,12 +141,15 @@ fn a_client_that_a_table_greylists_is_refused_too_and_nothing_else_changes_for_i
         assert!(matches!(want.0, Ok(Some(Suspicion::Entry(_)))), "{want:?}");
         want
     };
-    for (reject, allow, standing, is_refused) in [
-        (Some(2), None, Rejected, true),
-        (Some(2), Some(-1), Rejected, true),
-        (Some(2), Some(-1), Allowed, false),
-        (Some(2), Some(-1), Suspicious, false),
-        (None, Some(-1), Allowed, false),
+    let (refused, passes) = (Some(Reason::DnsReject), Some(Reason::DnsAllowlist));
+    for (reject, allow, standing, changed) in [
+        (Some(2), None, Rejected, refused),
+        (Some(2), Some(-1), Rejected, refused),
+        (Some(2), Some(-1), Allowed, passes),
+        (Some(2), Some(-1), Suspicious, None),
+        (None, Some(-1), Allowed, passes),
+        (None, Some(-1), Suspicious, None),
+        (None, None, Allowed, None),
     ] {
         let mut rules = with_lists(
             |_| (),
@@ -156,9 +159,39 @@ fn a_client_that_a_table_greylists_is_refused_too_and_nothing_else_changes_for_i
         let want = of_table(&rules);
         let attempt = attempt("slow.example", "192.0.2.7", "a@b", "c@d");
         let got = planned(&rules, &attempt, standing, &Finding::Absent);
-        assert_eq!(got != want, is_refused, "{reject:?} {allow:?} {standing:?}");
-        let is_asked = reject.is_some();
+        match &got.0 {
+            Err((reason, _)) => assert_eq!(Some(*reason), changed, "{standing:?}"),
+            waits => assert_eq!((waits, changed), (&want.0, None), "{standing:?}"),
+        }
+        let is_asked = reject.is_some() || allow.is_some();
         assert_eq!(got.1 > 0, is_asked, "{reject:?} {allow:?} {standing:?}");
+    }
+}
+
+#[test]
+fn lists_that_let_a_client_pass_come_before_the_reply_of_a_table() {
+    use Standing::{Allowed, Suspicious, Unlisted};
+    let client = attempt("told.example", "192.0.2.7", "a@b", "c@d");
+    let authenticated = Attempt {
+        user: Some(b"joe"),
+        ..client
+    };
+    let (passes, replied) = (Reason::DnsAllowlist, Reason::AccessReply);
+    for (attempt, allow, standing, want, lookups) in [
+        (client, Some(-1), Allowed, passes, 1),
+        (client, Some(-1), Suspicious, replied, 1),
+        (client, Some(-1), Unlisted, replied, 1),
+        (client, None, Allowed, replied, 0),
+        (authenticated, Some(-1), Allowed, replied, 0),
+    ] {
+        let mut rules = with_lists(
+            |_| (),
+            |lists| lists.access = access(&[("^told\\.", "REJECT no")]),
+        );
+        rules.dns_lists = lists(None, allow);
+        let (got, asked) = planned(&rules, &attempt, standing, &Finding::Absent);
+        let got = got.map_err(|(reason, _)| reason);
+        assert_eq!((got, asked), (Err(want), lookups), "{allow:?} {standing:?}");
     }
 }
 

@@ -17,7 +17,12 @@ impl Parts<'_> {
         rules: &Ruleset,
     ) -> Result<Check, Settled> {
         let trace = &mut ();
-        let by_tables = self.by_tables(rules, trace)?;
+        let by_tables = match self.by_tables(rules, trace) {
+            Err(settled) if settled.reply.is_some() => {
+                return self.replied(settled, evidence, rules, trace);
+            }
+            by_tables => by_tables?,
+        };
         let opted_in = self.exemption(rules, trace)?;
         let (rule, exception) = match by_tables {
             Some(_) => (None, None),
@@ -32,7 +37,7 @@ impl Parts<'_> {
             Some(_) | None => (false, None),
         };
         let so_far = by_tables.or(by_name.filter(|_| !is_excused));
-        match self.by_dns_lists((by_tables, so_far, false), evidence, rules, trace)? {
+        match self.by_dns_lists((so_far, false), evidence, rules, trace)? {
             Some(Check::Lacks(mut lacking)) => {
                 lacking.lookups.extend(missing);
                 return Ok(Check::Lacks(lacking));
@@ -71,10 +76,7 @@ fn findings() -> impl Strategy<Value = Vec<Option<Finding>>> {
 fn made(check: Result<Check, Settled>) -> (Option<Plan>, Vec<Lookup>, Option<Suspicion>) {
     match check {
         Ok(Check::Done(suspicion)) => (None, Vec::new(), suspicion),
-        Ok(Check::Lacks(lacking)) => {
-            assert!(!lacking.asks_known, "no rule refuses");
-            (None, lacking.lookups, lacking.so_far)
-        }
+        Ok(Check::Lacks(lacking)) => (None, lacking.lookups, lacking.so_far),
         Err(settled) => (Some(settled.plan()), Vec::new(), None),
     }
 }
