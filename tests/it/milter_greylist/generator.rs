@@ -10,7 +10,7 @@ pub(super) struct Session {
     pub(super) name: Option<&'static str>,
     pub(super) address: &'static str,
     pub(super) helo: &'static str,
-    pub(super) sender: &'static str,
+    pub(super) sender: String,
     pub(super) recipients: Vec<&'static str>,
 }
 
@@ -116,7 +116,7 @@ list \"senders\" from { spam@example.com /lists/ }
 list \"recipients\" rcpt { abuse@example.com /^<postmaster/ }
 ";
 
-const GREYLIST_VALUES: [&str; 7] = [
+pub(super) const GREYLIST_VALUES: [&str; 7] = [
     "",
     "delay 2h",
     "delay 3h autowhite 2d",
@@ -126,7 +126,7 @@ const GREYLIST_VALUES: [&str; 7] = [
     "code \"450\"",
 ];
 
-const BLACKLIST_VALUES: [&str; 5] = [
+pub(super) const BLACKLIST_VALUES: [&str; 5] = [
     "",
     "msg \"No mail from %i (%h)\"",
     "code \"554\" ecode \"5.7.0\"",
@@ -194,7 +194,7 @@ pub(super) fn session(random: &mut Random) -> Session {
         name,
         address,
         helo: random.pick::<&str>(&HELOS),
-        sender: random.pick::<&str>(&SENDERS),
+        sender: random.pick::<&str>(&SENDERS).to_string(),
         recipients,
     }
 }

@@ -32,7 +32,7 @@ fn the_database_that_milter_greylist_writes_is_imported_whole() {
             name: Some("mx.example.net"),
             address,
             helo: "mx.example.net",
-            sender,
+            sender: sender.to_owned(),
             recipients: Vec::new(),
         };
         // What passes at once is written down as passed when it comes again.

@@ -12,6 +12,7 @@ use crate::support::{Client, Daemon, rcpt};
 
 mod generator;
 mod import;
+mod messages;
 mod peer;
 
 use generator::Session;
@@ -54,7 +55,7 @@ fn begun(socket: &Path, version: u32, session: &Session) -> MilterSession {
             .connect(&name, session.address.parse().unwrap())
             .unwrap(),
         milter.helo(session.helo).unwrap(),
-        milter.mail(session.sender).unwrap(),
+        milter.mail(&session.sender).unwrap(),
     ];
     assert!(
         before.iter().all(|reply| *reply == MilterReply::Continue),
@@ -85,7 +86,7 @@ fn ours(client: &mut Client, number: u64, session: &Session) -> Vec<Verdict> {
     let instance = format!("session.{number}");
     let replies = session.recipients.iter().map(|recipient| {
         let name = session.name.unwrap_or("unknown");
-        let mut request = rcpt(name, session.address, session.sender, recipient);
+        let mut request = rcpt(name, session.address, &session.sender, recipient);
         request.retain(|(name, _)| *name != "helo_name");
         request.extend([("helo_name", session.helo), ("instance", &instance)]);
         let reply = client.ask(&request);
@@ -118,6 +119,16 @@ fn beside(program: &Path, conf: &str) -> (MilterGreylist, Daemon) {
     (MilterGreylist::start(program, conf), stargreyd(&own))
 }
 
+/// Fails if there are differences.
+fn check(differences: &[String], files: u64) {
+    assert!(
+        differences.is_empty(),
+        "{} of {files} files differ:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
+
 #[test]
 fn access_lists_are_answered_as_milter_greylist_answers_them() {
     let Some(program) = peer::program("milter-greylist") else {
@@ -142,10 +153,5 @@ fn access_lists_are_answered_as_milter_greylist_answers_them() {
             }
         }
     }
-    assert!(
-        differences.is_empty(),
-        "{} of {FILES} files differ:\n{}",
-        differences.len(),
-        differences.join("\n")
-    );
+    check(&differences, FILES);
 }
