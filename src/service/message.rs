@@ -445,7 +445,7 @@ const fn end(outcome: &Outcome, fate: &MessageFate) -> MessageEnd {
     }
 }
 
-/// The attempt that rate limits count: once, under its recipient if it has only one.
+/// The attempt whose keys rate limits count under: with its recipient if it has only one.
 const fn counted<'a>(request: &MessageRequest<'a>) -> Attempt<'a> {
     let recipient: &[u8] = match request.recipients {
         [recipient] => recipient,

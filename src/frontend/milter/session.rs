@@ -144,8 +144,8 @@ impl Session {
     ) -> Status {
         let recipient = arguments.first().map(|recipient| recipient.to_bytes());
         let recipient = internal(recipient.unwrap_or_default());
-        let judged = self.judge(Stage::Recipient, &recipient, macros).await;
-        match (judged.refusal.clone(), &mut self.transaction) {
+        let mut judged = self.judge(Stage::Recipient, &recipient, macros).await;
+        match (judged.refusal.take(), &mut self.transaction) {
             (Some(refusal), Some(transaction)) if judged.is_put_off => {
                 transaction.put_off.get_or_insert(refusal);
                 Status::Continue
