@@ -10,6 +10,7 @@ use stargrey::ctl::import::{header, trailer};
 use stargrey::ctl::options::translate;
 
 use crate::bus::OnBus;
+use crate::support::rcpt;
 
 /// Starts `stargreyctl` with these arguments; its exit status, and what it said.
 fn ctl(on: &OnBus, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -110,6 +111,31 @@ fn what_cannot_be_a_record_is_skipped_and_the_rest_is_taken() {
             "{format}: {stderr}"
         );
     }
+}
+
+#[test]
+fn records_of_domains_are_left_out_by_name_without_the_option_and_the_rest_is_taken() {
+    let from = OnBus::start(&["--lookup-by-domain"]);
+    for (name, recipient) in [
+        ("mx1.example.com", "joe@x.example"),
+        ("unknown", "jim@x.example"),
+    ] {
+        let request = rcpt(name, "192.0.2.7", "a@sender.example", recipient);
+        assert!(from.daemon.ask(&request).contains("Greylisted"));
+    }
+    let path = from.daemon.path().join("export");
+    let path = path.to_str().unwrap();
+    assert_eq!(ctl(&from, &["export", path]).0, Some(0));
+    let to = OnBus::start(&[]);
+    let (code, stdout, stderr) = ctl(&to, &["import", "json", path]);
+    assert!(
+        stderr.contains("1 of 2 records skipped: 1: ")
+            && stderr.contains("without --lookup-by-domain"),
+        "{stderr}"
+    );
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    let (_, pending, _) = ctl(&to, &["pending"]);
+    assert!(pending.contains("jim@x.example") && !pending.contains("joe@x.example"));
 }
 
 /// What `stargreyctl import postgrey-options` says of a file.
