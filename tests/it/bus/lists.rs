@@ -3,6 +3,7 @@
 use std::fs;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::process::Stdio;
 use std::time::Duration;
 
 use stargrey::api::{MonitorProxy, NAME};
@@ -218,4 +219,77 @@ fn listeners_are_told_which_list_has_changed() {
     on.daemon.reload();
     assert_eq!(next(), "sender-whitelist", "read after a signal");
     assert!(on.bus.busctl(&["status", NAME]).is_good);
+}
+
+/// A kind of table: a line for each of two clients, and one that is wrong.
+const KINDS: [(&str, &str, &str, &str); 4] = [
+    (
+        "regexp",
+        "/^good\\.example$/ OK\n",
+        "/^fresh\\.example$/ OK\n",
+        "/(/ OK\n",
+    ),
+    (
+        "pcre",
+        "/^good\\.example$/ OK\n",
+        "/^fresh\\.example$/ OK\n",
+        "/(/ OK\n",
+    ),
+    (
+        "cidr",
+        "192.0.2.0/24 OK\n",
+        "198.51.100.0/24 OK\n",
+        "192.0.2.0/33 OK\n",
+    ),
+    (
+        "texthash",
+        "good.example OK\n",
+        "fresh.example OK\n",
+        "good.example\n",
+    ),
+];
+
+#[test]
+fn tables_of_each_kind_are_checked_listed_and_reloaded_and_a_bad_one_changes_nothing() {
+    for (kind, first, second, bad) in KINDS {
+        let daemon = Daemon::prepare();
+        let table = daemon.path().join("table");
+        let write = |text: &str| fs::write(&table, text).unwrap();
+        write(first);
+        let option = format!("--client-access={kind}:{}", table.display());
+        let on = OnBus::start_prepared(daemon, &[&option, "--unmatched=greylist"]);
+        let check = || {
+            let mut command = on.daemon.command();
+            let output = command.arg("--check").stderr(Stdio::piped()).output();
+            let output = output.unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            (output.status.success(), said)
+        };
+        let passes = |name, address, sender| {
+            on.daemon.ask(&rcpt(name, address, sender, "joe@x.example")) == "DUNNO"
+        };
+        let listed = || on.ctl(&["list", "client-access"]).1;
+        let pattern = |line: &str| line.split(' ').next().unwrap().to_owned();
+        assert!(check().0, "{kind}: {}", check().1);
+        assert!(listed().contains(&pattern(first)), "{kind}: {}", listed());
+        assert!(passes("good.example", "192.0.2.7", "a@b"), "{kind}");
+        write(&format!("{second}{bad}"));
+        let place = format!("{}:2: ", table.display());
+        let (is_good, said) = check();
+        assert!(!is_good && said.contains(&place), "{kind}: {said}");
+        let output = on.bus.ctl(&["reload"]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains(&place),
+            "{kind}: {said}"
+        );
+        assert!(passes("good.example", "192.0.2.7", "b@b"), "{kind}");
+        assert!(!passes("fresh.example", "198.51.100.7", "c@b"), "{kind}");
+        write(second);
+        assert_eq!(on.ctl(&["reload"]).0, 0, "{kind}");
+        assert!(listed().contains(&pattern(second)), "{kind}: {}", listed());
+        assert!(!listed().contains(&pattern(first)), "{kind}: {}", listed());
+        assert!(!passes("good.example", "192.0.2.7", "d@b"), "{kind}");
+        assert!(passes("fresh.example", "198.51.100.7", "e@b"), "{kind}");
+    }
 }
