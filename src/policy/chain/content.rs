@@ -7,7 +7,6 @@ use std::cell::OnceCell;
 use memchr::memmem;
 
 use super::ask::{AskContent, Sets, Text};
-use super::build::Chain;
 use super::truth::Truth;
 use crate::policy::body_matches::BodyMatches;
 use crate::policy::message::{Message, dkim};
@@ -29,12 +28,16 @@ pub(super) struct ContentReader<'a> {
 }
 
 impl<'a> ContentReader<'a> {
-    /// The content of this message; its expressions and the servers that it trusts are the chain's.
-    pub(super) fn new(message: &'a Message, chain: &'a Chain) -> Self {
+    /// The content of this message, its expressions, and the servers whose `Authentication-Results` count.
+    pub(super) const fn new(
+        message: &'a Message,
+        sets: &'a Sets,
+        authserv_ids: &'a [Box<str>],
+    ) -> Self {
         Self {
             message,
-            sets: &chain.sets,
-            authserv_ids: &chain.authserv_ids,
+            sets,
+            authserv_ids,
             in_header: OnceCell::new(),
             in_body: OnceCell::new(),
         }

@@ -62,7 +62,8 @@ impl Chain {
             recipients: OnceCell::new(),
             users: OnceCell::new(),
             certificates: OnceCell::new(),
-            content: content.map(|(message, _)| ContentReader::new(message, self)),
+            content: content
+                .map(|(message, _)| ContentReader::new(message, &self.sets, &self.authserv_ids)),
         };
         let found = search.run(heard);
         (found, search.effects)

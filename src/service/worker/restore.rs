@@ -12,8 +12,9 @@ use crate::types::Timestamp;
 /// A request to replace the database by a backup.
 pub(crate) struct Restore {
     pub(crate) staged: Arc<StagedBackup>,
-    /// Called after that, before the first request is decided on it.
-    pub(crate) then: Box<dyn FnOnce() + Send>,
+    /// Called twice: when the files have been renamed, and again when the new database is open and its entries are in
+    /// force, before the first request is decided on it.
+    pub(crate) then: Box<dyn Fn() + Send>,
     pub(crate) done: oneshot::Sender<Result<(), RestoreError>>,
 }
 
@@ -24,18 +25,14 @@ impl Worker {
         if done.is_closed() {
             return;
         }
-        if done.send(self.replace(&staged, then)).is_err() {
+        if done.send(self.replace(&staged, &*then)).is_err() {
             log::debug!("a restore was not waited for");
         }
     }
 
     /// Closes the database, renames the files, and opens the new one. Requests that arrive meanwhile are answered as
     /// `--on-store-failure` says, so only opening may wait for the disk.
-    fn replace(
-        &mut self,
-        staged: &StagedBackup,
-        then: Box<dyn FnOnce() + Send>,
-    ) -> Result<(), RestoreError> {
+    fn replace(&mut self, staged: &StagedBackup, then: &dyn Fn()) -> Result<(), RestoreError> {
         // The old database gets the counters up to now.
         self.flush_counters();
         self.with_writer(|writer| writer.sync());
@@ -62,6 +59,7 @@ impl Worker {
             (Err(_), Err(error)) => Err(self.unopened(&error)),
         };
         opened?;
+        then();
         self.swept = None;
         self.noted = Timestamp::default();
         self.wrote();
