@@ -16,7 +16,7 @@ use crate::policy::{Entry as Source, TooLarge};
 use crate::types::Span;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
-use super::ast::{Action, ClauseKind, Entry, EntryStage, GreylistConf, Position, Values};
+use super::ast::{Action, ClauseKind, Entry, EntryStage, GreylistConf, Position, Test, Values};
 
 /// milter-greylist's reply code, enhanced code and text for those that an entry refuses.
 const REFUSAL: (u16, &str, &str) = (551, "5.7.1", "Go away!");
@@ -85,6 +85,7 @@ impl Compiler<'_> {
             for entry in &self.conf.message {
                 let message = "this is never evaluated: only a milter sees the message";
                 self.warn(entry.at, message);
+                self.check_never_evaluated(entry);
             }
             (Vec::new(), None)
         };
@@ -160,6 +161,17 @@ impl Compiler<'_> {
             }
         }
         (rules, default)
+    }
+
+    /// An entry that is never evaluated has no clause that nobody could answer even with a milter.
+    fn check_never_evaluated(&mut self, entry: &Entry) {
+        for clause in &entry.clauses {
+            if let ClauseKind::Test(Test::Dkim(_)) | ClauseKind::Not(Test::Dkim(_)) = clause.kind
+                && self.authserv_ids.is_empty()
+            {
+                self.error(clause.at, clause::DKIM);
+            }
+        }
     }
 
     fn error(&mut self, at: Position, message: impl std::fmt::Display) {

@@ -8,6 +8,9 @@ use crate::policy::chain::{
     self, Format, MacroPattern, Number, Operator, Piece, PropertyPattern, RateUnit,
 };
 
+/// What is wrong with `dkim` when no mail server is trusted about signatures.
+pub(super) const DKIM: &str = "dkim: stargrey does not verify DKIM signatures; --trust-authserv-id names a mail server that does";
+
 impl Compiler<'_> {
     /// A test, or an error and one that is never known.
     pub(super) fn test(&mut self, at: Position, asked: &Test) -> chain::Test {
@@ -30,10 +33,7 @@ impl Compiler<'_> {
             Test::Time(schedule) => chain::Test::Time(*schedule),
             Test::TlsSubject(text) => chain::Test::Certificate(pattern(text)),
             Test::Dkim(_) if self.authserv_ids.is_empty() => {
-                self.error(
-                    at,
-                    "dkim: stargrey does not verify DKIM signatures; --trust-authserv-id names a mail server that does",
-                );
+                self.error(at, DKIM);
                 chain::Test::Unknown
             }
             Test::Macro(_)
