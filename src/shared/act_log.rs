@@ -129,7 +129,9 @@ impl Work {
             let values = within(connection.get(asked)).await?;
             for ((cursor, name), value) in names.into_iter().zip(values) {
                 let is_new = !is_member || cursor.number > done.number;
-                let act = self.read_act(&name, value.as_deref(), is_new);
+                let act = value.as_deref().map(|value| self.read_act(&name, value));
+                let is_unreadable = act.as_ref().is_some_and(Option::is_none);
+                let act = act.flatten();
                 if let Some(act) = &act {
                     self.shared.note_forgotten(act);
                     reader.note(act);
@@ -145,6 +147,9 @@ impl Work {
                         return Ok(false);
                     }
                     done = if is_member { cursor } else { done };
+                    if is_unreadable {
+                        self.skipped();
+                    }
                 }
                 reader.read = cursor;
             }
@@ -153,20 +158,22 @@ impl Work {
         Ok(true)
     }
 
-    /// The act in a value; one that this version cannot read is counted if it is new.
-    fn read_act(&self, name: &Name, value: Option<&[u8]>, is_new: bool) -> Option<Act> {
-        let act = match self.shared.seal.open(name, value?) {
+    /// The act in a value; `None` if this version cannot read it.
+    fn read_act(&self, name: &Name, value: &[u8]) -> Option<Act> {
+        match self.shared.seal.open(name, value) {
             Opened::Body(body) => Act::decode(body),
             Opened::Unknown | Opened::Forged => None,
-        };
-        if act.is_none() && is_new && self.shared.acts_skipped.fetch_add(1, Ordering::Relaxed) == 0
-        {
+        }
+    }
+
+    /// Counts an act that was left out, and says so the first time.
+    fn skipped(&self) {
+        if self.shared.acts_skipped.fetch_add(1, Ordering::Relaxed) == 0 {
             log::warn!(
                 "an act of an administrator cannot be read: a host with a later version of stargreyd, or one without \
                  this --shared-secret, has written it; ignoring this and others"
             );
         }
-        act
     }
 
     /// Makes this host a member of the site: all of its records are published.

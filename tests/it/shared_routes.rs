@@ -10,7 +10,7 @@ use stargrey::service::clock::monotonic;
 use tempfile::TempDir;
 
 use crate::shared_records::{
-    GREYLISTED, Redis, Site, free_port, is_alone, is_sharing, last_state, options, wait_for,
+    GREYLISTED, Redis, Site, free_port, is_sharing, last_state, options, wait_for,
 };
 use crate::support::{Daemon, rcpt, remark};
 
@@ -195,7 +195,8 @@ fn after_a_failover_under_load_the_new_primary_has_all_records() {
         assert!(monotonic().saturating_sub(begun) < Duration::from_secs(30));
     }
     let failover = monotonic().saturating_sub(begun);
-    is_alone(&site.hosts[0]);
+    // It may have come back already.
+    site.hosts[0].log_until(|log| log.contains("are not shared with"));
     site.hosts.iter().for_each(is_sharing);
     while attempt(&site) % 100 != 0 {}
     let records = || -> usize { replica.cli(&["dbsize"]).trim().parse().unwrap() };
@@ -204,7 +205,7 @@ fn after_a_failover_under_load_the_new_primary_has_all_records() {
     site.clock.advance(300);
     let lost = (0..attempts).filter(|n| !site.ask(1, &sender(*n)).starts_with("PREPEND"));
     assert_eq!(lost.count(), 0);
-    assert!(longest < Duration::from_secs(1), "{longest:?}");
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
     remark(&format!(
         "failover: a new primary after {failover:.1?}; {attempts} records, {} of them sent after it; \
          the longest request {longest:.0?}",
