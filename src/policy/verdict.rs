@@ -96,6 +96,12 @@ impl Verdict {
         }
     }
 
+    /// Whether it is the first pass after a wait, which a header field says.
+    #[must_use]
+    pub const fn has_waited(self) -> bool {
+        matches!(self, Self::PassWithHeader { .. })
+    }
+
     /// What a retry still requires, if the attempt is deferred.
     #[must_use]
     pub const fn remaining(self) -> Option<Remaining> {

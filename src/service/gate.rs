@@ -144,17 +144,24 @@ impl Gate {
         let mut decision = self.judge_one(&attempt, now).await;
         // The milter adds header fields, and removes forged ones first.
         let name = decision.rules.texts.header_name();
-        let report = decision.report.as_ref();
+        let verdict = decision.outcome.verdict;
+        let was_delayed = verdict.has_waited();
+        let is_written = decision.rules.writes_report(verdict);
+        let report = decision.report.as_ref().filter(|_| is_written);
         let mut field = report.map(|text| ReplyText::new(format!("{name}: {text}")));
         if let Reply::AddHeader(given) = &decision.reply {
             field = field.or(Some(given.clone()));
             decision.reply = Reply::Continue;
         }
         if !decision.outcome.verdict.is_refusal()
-            && (field.is_some() || !decision.headers.is_empty())
+            && (field.is_some() || was_delayed || !decision.headers.is_empty())
         {
             let headers = std::mem::take(&mut decision.headers);
-            let given = GivenFields { field, headers };
+            let given = GivenFields {
+                field,
+                was_delayed,
+                headers,
+            };
             self.0.milter_messages.give(&attempt, given);
         }
         decision

@@ -72,7 +72,8 @@ impl MessageNeeds {
         let has_score = needs.score || writes_score;
         Self {
             decision: chain.has_message_rules() || !checks.is_empty() || writes_score,
-            header: needs.header || has_score || !checks.is_empty(),
+            // The header says how the body is encoded.
+            header: needs.header || needs.body || has_score || !checks.is_empty(),
             body: needs.body || has_score || !checks.body.is_empty(),
             size: needs.size,
             writes_score,
@@ -375,8 +376,7 @@ impl Inner {
                 .message_deferral(about, evidence, outcome, now);
             return (*outcome, reply);
         }
-        let has_waited =
-            |outcome: &&Outcome| matches!(outcome.verdict, Verdict::PassWithHeader { .. });
+        let has_waited = |outcome: &&Outcome| outcome.verdict.has_waited();
         let first = outcomes.iter().find(has_waited).or(outcomes.first());
         let outcome = first.copied().unwrap_or(Outcome::new(
             Verdict::Pass,

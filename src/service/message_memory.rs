@@ -47,6 +47,13 @@ impl MemoryShare {
         true
     }
 
+    /// Gives so many bytes back, at most those that it has.
+    pub fn give_back(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.memory.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Whether to log that a message could not be kept: once a minute.
     #[must_use]
     pub fn may_warn(&self, now: Timestamp) -> bool {

@@ -34,6 +34,8 @@ struct Joined {
 pub struct GivenFields {
     /// The one about greylisting.
     pub field: Option<ReplyText>,
+    /// Whether a recipient has waited.
+    pub was_delayed: bool,
     /// Those that rules add, each once.
     pub headers: Vec<AddedHeader>,
 }
@@ -87,6 +89,7 @@ impl MilterMessages {
         {
             let known = &mut joined.given;
             known.field = known.field.take().or(given.field);
+            known.was_delayed |= given.was_delayed;
             for header in given.headers {
                 if !known.headers.contains(&header) {
                     known.headers.push(header);
@@ -182,6 +185,7 @@ mod tests {
             index: None,
         };
         let given = |field: Option<&ReplyText>| GivenFields {
+            was_delayed: false,
             field: field.cloned(),
             headers: vec![header.clone()],
         };

@@ -2,8 +2,9 @@
 //!
 //! # Limits
 //!
-//! 65,536 keys of rate limits, 4,096 messages and the milter sessions under way, in memory; nothing outlives the process. When there is no more room,
-//! what is over makes room, and if nothing is, the oldest half. A rate limit that is the same after a reload goes on.
+//! 65,536 keys of rate limits, 4,096 messages, and 256 keys of each milter session under way, in memory; nothing outlives the
+//! process. When there is no more room, what is over makes room, and if nothing is, the oldest half; a session is not counted
+//! for further keys. A rate limit that is the same after a reload goes on.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -17,6 +18,9 @@ use crate::types::{Span, Timestamp};
 
 /// Most keys of rate limits.
 const MOST_KEYS: usize = 65_536;
+
+/// Most keys for which one session is counted: with a key of its own for each recipient there is no end to them.
+const MOST_OF_SESSION: usize = 256;
 
 /// Most messages with properties.
 const MOST_MESSAGES: usize = 4096;
@@ -134,14 +138,14 @@ impl RuleState {
         sessions.get(&session).cloned().unwrap_or_default()
     }
 
-    /// Counts a session for a key, unless it has been.
+    /// Whether a session is to be counted for a key: once, and for so many keys only.
     fn begins(&self, attempt: &Attempt<'_>, key: u64) -> bool {
         let Some(session) = attempt.milter_session else {
             return false;
         };
         let mut sessions = self.sessions.lock();
         let counted = sessions.entry(session).or_default();
-        let is_new = !counted.contains(&key);
+        let is_new = counted.len() < MOST_OF_SESSION && !counted.contains(&key);
         if is_new {
             counted.push(key);
         }

@@ -314,13 +314,18 @@ fn report_says_which_messages_have_the_header_about_greylisting() {
     const PASSED: Option<&str> = Some("access list pass, not delayed");
     const KNOWN: Option<&str> = Some("triplet found, not delayed");
     // Delayed, known, passed by an entry, and by an entry with a text of its own.
-    for (statement, want) in [
+    // A rule for messages, which are then decided at their end, too.
+    const NEVER: &str = "\ndacl greylist header /^X-Never:/";
+    let statements = [
         ("", [DELAYED, None, None, OWN]),
         ("report none", [None; 4]),
         ("report delays", [DELAYED, None, None, None]),
         ("report nodelays", [None, KNOWN, PASSED, OWN]),
         ("report all", [DELAYED, KNOWN, PASSED, OWN]),
-    ] {
+    ];
+    let of_messages = statements.map(|(statement, want)| (statement.to_owned() + NEVER, want));
+    let alone = statements.map(|(statement, want)| (statement.to_owned(), want));
+    for (statement, want) in alone.into_iter().chain(of_messages) {
         let lists = format!(
             "{statement}\nnospf\nmultiracl\nracl whitelist rcpt passed@example.org\n\
              racl whitelist rcpt own@example.org report \"own text\"\n\
@@ -351,12 +356,26 @@ fn report_says_which_messages_have_the_header_about_greylisting() {
             header_of(&["own@example.org"]),
         ];
         let want = want.map(|text| text.map(str::to_owned));
-        if statement == "report nodelays" {
-            assert_eq!(got[0], PASSED.map(str::to_owned), "of the other recipient");
-            assert_eq!(got[1..], want[1..], "{statement}");
-        } else {
-            assert_eq!(got, want, "{statement}");
-        }
+        assert_eq!(got, want, "{statement}");
+    }
+}
+
+#[test]
+fn a_rule_about_the_body_alone_sees_it_decoded() {
+    let lists = "nospf\ndacl blacklist body /casino/\nracl whitelist default\n";
+    let site = Site::start(&[], lists);
+    let mut session = site.session(6);
+    // "casino" in base64.
+    for (body, want) in [
+        ("Y2FzaW5vCg==\r\n", "551 5.7.1 Go away!"),
+        ("aGVsbG8K\r\n", "continue"),
+    ] {
+        session.mail("a@b.example").unwrap();
+        session.rcpt("c@example.org").unwrap();
+        let header = [("Content-Transfer-Encoding", "base64")];
+        let (_, last) = session.message(&header, body.as_bytes()).unwrap();
+        assert_eq!(text(&last), want, "{body}");
+        session.abort().unwrap();
     }
 }
 

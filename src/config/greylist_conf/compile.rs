@@ -117,7 +117,7 @@ impl Compiler<'_> {
             about_messages: Statements {
                 report: globals.report.map(|report| report.value),
                 local_address: globals.local_address.map(|address| address.value),
-                defers_bounces_at_data: globals.delayed_reject.is_some(),
+                defers_bounces_at_end: globals.delayed_reject.is_some(),
             },
             is_sticky: globals.multi_racl.is_none(),
             held_back,

@@ -44,10 +44,10 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
         })
         .on_data(|context| {
             Box::pin(async move {
-                let Some(session) = &mut context.data else {
-                    return Status::Continue;
-                };
-                session.data(&context.macros, &mut context.reply).await
+                if let Some(session) = &mut context.data {
+                    session.data(&context.macros).await;
+                }
+                Status::Continue
             })
         })
         .on_header(|context, name, value| {

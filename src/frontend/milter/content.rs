@@ -71,6 +71,7 @@ impl Content {
             body.extend_from_slice(bytes);
             return true;
         }
+        self.share.give_back(body.len());
         self.body = None;
         self.is_cut = true;
         self.counts_size

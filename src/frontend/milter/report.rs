@@ -1,30 +1,41 @@
 //! The header field that says what greylisting has done with a message.
 
-use crate::policy::Verdict;
 use crate::service::Decision;
 use crate::types::{HeaderText, ReplyText};
 
-/// The field.
+/// What is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ReportField {
-    /// The whole line.
-    pub(super) line: ReplyText,
-    /// Whether it says only that there was no delay, so that the field of another recipient takes its place.
-    pub(super) yields: bool,
+pub(super) enum ReportField {
+    /// This line.
+    Line(ReplyText),
+    /// Nothing: the message was delayed, which the rules do not want to be said.
+    Unsaid,
+    /// This line, which says only that there was no delay, so that another recipient's field takes its place.
+    NotDelayed(ReplyText),
 }
 
 impl ReportField {
-    pub(super) const fn new(line: ReplyText) -> Self {
-        Self {
-            line,
-            yields: false,
+    /// The line that the message gets.
+    pub(super) const fn line(&self) -> Option<&ReplyText> {
+        match self {
+            Self::Line(line) | Self::NotDelayed(line) => Some(line),
+            Self::Unsaid => None,
         }
     }
 
-    /// The field of two that the message gets: the first one, unless it yields.
+    /// How much one field counts against another; the greater one is written.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Line(_) => 2,
+            Self::Unsaid => 1,
+            Self::NotDelayed(_) => 0,
+        }
+    }
+
+    /// The field of two that the message gets: the first one, unless the other counts more.
     pub(super) fn or(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
-            (Some(one), Some(other)) if one.yields && !other.yields => Some(other),
+            (Some(one), Some(other)) if other.rank() > one.rank() => Some(other),
             (one, other) => one.or(other),
         }
     }
@@ -37,22 +48,22 @@ pub(super) fn field(
     given: Option<ReplyText>,
 ) -> Option<ReportField> {
     let (rules, outcome) = (&decision.rules, &decision.outcome);
-    let is_delayed = matches!(outcome.verdict, Verdict::PassWithHeader { .. });
-    let report = rules.lists.chain.about_messages().report;
-    if report.is_some_and(|report| !report.covers(is_delayed)) {
-        return None;
+    let is_delayed = outcome.verdict.has_waited();
+    if !rules.writes_report(outcome.verdict) {
+        return is_delayed.then_some(ReportField::Unsaid);
     }
     if let Some(text) = own {
         let name = rules.texts.header_name();
-        return Some(ReportField::new(ReplyText::new(format!("{name}: {text}"))));
+        let line = ReplyText::new(format!("{name}: {text}"));
+        return Some(ReportField::Line(line));
     }
     if let Some(line) = given {
-        return Some(ReportField::new(line));
+        return Some(ReportField::Line(line));
     }
-    report.filter(|_| !is_delayed).map(|_| ReportField {
-        line: rules.texts.not_delayed(outcome.reason, decision.now),
-        yields: true,
-    })
+    let says_all = rules.lists.chain.about_messages().report.is_some();
+    let says_nothing_else = says_all && !is_delayed;
+    says_nothing_else
+        .then(|| ReportField::NotDelayed(rules.texts.not_delayed(outcome.reason, decision.now)))
 }
 
 #[cfg(test)]
@@ -61,18 +72,22 @@ mod tests {
 
     #[test]
     fn the_first_field_stays_unless_it_says_only_that_there_was_no_delay() {
-        let field = |text: &str, yields| {
-            let line = ReplyText::new(text.to_owned());
-            Some(ReportField { line, yields })
-        };
+        let line = |text: &str| ReplyText::new(text.to_owned());
+        let said = |text: &str| Some(ReportField::Line(line(text)));
+        let not_delayed = |text: &str| Some(ReportField::NotDelayed(line(text)));
+        let unsaid = Some(ReportField::Unsaid);
         for (one, other, want) in [
             (None, None, None),
-            (field("a", true), None, field("a", true)),
-            (None, field("b", true), field("b", true)),
-            (field("a", true), field("b", true), field("a", true)),
-            (field("a", true), field("b", false), field("b", false)),
-            (field("a", false), field("b", true), field("a", false)),
-            (field("a", false), field("b", false), field("a", false)),
+            (not_delayed("a"), None, not_delayed("a")),
+            (None, not_delayed("b"), not_delayed("b")),
+            (not_delayed("a"), not_delayed("b"), not_delayed("a")),
+            (not_delayed("a"), said("b"), said("b")),
+            (said("a"), not_delayed("b"), said("a")),
+            (said("a"), said("b"), said("a")),
+            (unsaid.clone(), not_delayed("b"), unsaid.clone()),
+            (not_delayed("a"), unsaid.clone(), unsaid.clone()),
+            (unsaid.clone(), said("b"), said("b")),
+            (said("a"), unsaid, said("a")),
         ] {
             let got = ReportField::or(one.clone(), other.clone());
             assert_eq!(got, want, "{one:?} {other:?}");

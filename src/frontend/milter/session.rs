@@ -160,27 +160,26 @@ impl Session {
     }
 
     /// Decides at DATA: whoever comes so far has waited for the reply.
-    pub(super) async fn data(&mut self, macros: &Macros, reply: &mut SmtpReply) -> Status {
-        let put_off = self.transaction.as_mut();
-        if let Some(refusal) = put_off.and_then(|transaction| transaction.put_off.take()) {
-            self.abort();
-            return refuse(&refusal, reply);
-        }
+    ///
+    /// A refusal is given at the end of the message: Postfix keeps a transaction that is refused at DATA, and indymilter does
+    /// not take a second DATA in it, so Postfix would wait in vain and then accept.
+    pub(super) async fn data(&mut self, macros: &Macros) {
+        let put_off = self
+            .transaction
+            .as_ref()
+            .map(|transaction| &transaction.put_off);
         // Otherwise DATA is no moment of a decision.
-        if !self.connection.gate.rules().params.is_targrey() {
-            return Status::Continue;
+        if !self.connection.gate.rules().params.is_targrey() || put_off.is_some_and(Option::is_some)
+        {
+            return;
         }
         let recipient = self.transaction.as_ref().map(Transaction::only_recipient);
         let recipient = recipient.unwrap_or_default().to_owned();
         let judged = self.judge(Stage::Data, &recipient, macros).await;
-        if let Some(refusal) = &judged.refusal {
-            self.abort();
-            return refuse(refusal, reply);
-        }
         if let Some(transaction) = &mut self.transaction {
+            transaction.put_off = judged.refusal;
             transaction.give(judged.field);
         }
-        Status::Continue
     }
 
     /// Decides, and waits if that is the decision.
@@ -213,7 +212,7 @@ impl Session {
         let waits = matches!(verdict, Verdict::Defer { .. } | Verdict::Tarpit { .. });
         Judged {
             refusal,
-            is_put_off: is_bounce && waits && about.defers_bounces_at_data,
+            is_put_off: is_bounce && waits && about.defers_bounces_at_end,
             field: report::field(&decision, decision.report.as_ref(), given),
             is_own: rules.is_own(&attempt),
             is_open: decision.is_open,
@@ -293,7 +292,9 @@ impl Session {
     /// Takes a part of the body.
     pub(super) fn body(&mut self, bytes: &[u8]) -> Status {
         let transaction = self.transaction.as_mut();
-        let is_wanted = transaction.is_some_and(|transaction| transaction.content.body(bytes));
+        let is_wanted = transaction.is_some_and(|transaction| {
+            transaction.put_off.is_none() && transaction.content.body(bytes)
+        });
         if is_wanted || !self.may_skip {
             Status::Continue
         } else {
@@ -311,7 +312,6 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return Status::Continue;
         };
-        // A mail server with an old version of the protocol does not say when DATA comes.
         let refusal = match transaction.put_off.take() {
             Some(refusal) => Some(refusal),
             None => self.judge_message(&mut transaction, macros).await,
@@ -319,8 +319,13 @@ impl Session {
         let status = if let Some(refusal) = refusal {
             refuse(&refusal, reply)
         } else {
-            let GivenFields { field, headers } = transaction.message.take_fields();
-            transaction.give(field.map(ReportField::new));
+            let GivenFields {
+                field,
+                was_delayed,
+                headers,
+            } = transaction.message.take_fields();
+            transaction.give(field.map(ReportField::Line));
+            transaction.give(was_delayed.then_some(ReportField::Unsaid));
             transaction.add_headers(headers);
             if transaction.fate != MessageFate::Discarded
                 && let Err(error) = edit(&transaction, actions).await
@@ -421,7 +426,7 @@ async fn edit(transaction: &Transaction, actions: &EomActions) -> Result<(), Act
     for (name, number) in transaction.forged() {
         possible(actions.change_header(name, number, None::<CString>).await)?;
     }
-    let line = transaction.field.as_ref().map(|field| &field.line);
+    let line = transaction.field.as_ref().and_then(ReportField::line);
     if let Some(Field { name, value }) = line.and_then(|line| Field::parse(line.as_str())) {
         possible(actions.add_header(name, value).await)?;
     }

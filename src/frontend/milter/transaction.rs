@@ -13,7 +13,7 @@ use crate::types::AddedHeader;
 pub(super) struct Judged {
     /// The refusal, if it is not accepted.
     pub(super) refusal: Option<Refusal>,
-    /// Whether the refusal is not given before DATA.
+    /// Whether the refusal is not given before the end of the message.
     pub(super) is_put_off: bool,
     /// The header field that the message gets.
     pub(super) field: Option<ReportField>,
@@ -48,7 +48,7 @@ pub(super) struct Transaction {
     pub(super) sender: Vec<u8>,
     /// The recipients that were accepted, and whether they are open.
     pub(super) recipients: Vec<(Vec<u8>, bool)>,
-    /// The refusal of all recipients at DATA: one of them has to wait.
+    /// The refusal of all recipients at the end of the message: one of them has to wait.
     pub(super) put_off: Option<Refusal>,
     /// Fields that rules add to the header.
     pub(super) headers: Vec<AddedHeader>,

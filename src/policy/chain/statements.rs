@@ -11,7 +11,7 @@ pub struct Statements {
     /// The address of the mail server, for texts.
     pub local_address: Option<ClientIp>,
     /// Whether messages from the null sender are deferred at DATA in place of RCPT.
-    pub defers_bounces_at_data: bool,
+    pub defers_bounces_at_end: bool,
 }
 
 /// Which messages get a header field that says whether greylisting has delayed them.

@@ -28,6 +28,13 @@ impl Ruleset {
         self.reply_to_deferred((attempt, None), outcome, now)
     }
 
+    /// Whether the rules want a header field about greylisting where this is decided.
+    #[must_use]
+    pub fn writes_report(&self, verdict: Verdict) -> bool {
+        let report = self.lists.chain.about_messages().report;
+        report.is_none_or(|report| report.covers(verdict.has_waited()))
+    }
+
     /// The reply to a message that this rule refuses.
     pub fn message_refusal(
         &self,
@@ -70,9 +77,7 @@ impl Ruleset {
                 return reply;
             }
         }
-        let report = self.lists.chain.about_messages().report;
-        let is_reported = report.is_none_or(|report| report.covers(true));
-        if matches!(outcome.verdict, Verdict::PassWithHeader { .. }) && !is_reported {
+        if outcome.verdict.has_waited() && !self.writes_report(outcome.verdict) {
             return Reply::Continue;
         }
         let recipient = attempt.recipient.unwrap_or_default();

@@ -1,5 +1,7 @@
 //! The milter behind a real Postfix, alone and beside the policy service.
 
+use std::fs;
+
 use super::recipes::{recipe, start, timed};
 use super::server::{Line, Postfix, Wiring};
 use super::smtp::{Peer, Reply, Session};
@@ -46,6 +48,30 @@ fn deliver(session: &mut Session) {
 /// A message with one line for each field of its header.
 pub(crate) fn unfolded(message: &str) -> String {
     message.replace("\n ", " ")
+}
+
+#[test]
+fn a_deferral_that_is_put_off_comes_at_the_end_of_the_message_and_the_session_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join("greylist.conf");
+    fs::write(&conf, "delayedreject\nnospf\nracl greylist default\n").unwrap();
+    let options = format!("--greylist-conf={}", conf.display());
+    let site = Site::with_milter(MILTER, &[&options]);
+    let mut session = site.session(Line::Documented, STRANGER);
+    // Postfix asks a milter no second time about DATA if the first was refused, and waits for its reply all the same.
+    for _ in 0..2 {
+        session.mail("");
+        assert_accepted(&session.rcpt(ANNA));
+        let ready = session.command("DATA").to_string();
+        assert!(ready.starts_with("354"), "{ready}");
+        let reply = session.command(FORGED).to_string();
+        assert!(reply.starts_with("450 4.2.0 Greylisting in action"), "{reply}");
+    }
+    site.clock.advance(301);
+    session.mail("");
+    assert_accepted(&session.rcpt(ANNA));
+    deliver(&mut session);
+    assert_eq!(greylist_headers(&site.postfix.message("anna")).len(), 1);
 }
 
 #[test]
