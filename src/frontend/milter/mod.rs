@@ -18,6 +18,7 @@
 //! to refuse anything.
 
 mod callbacks;
+mod client;
 mod content;
 mod edits;
 mod negotiation;

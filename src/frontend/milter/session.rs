@@ -1,7 +1,6 @@
 //! A session of the mail server with a client, and the messages in it.
 
 use std::ffi::{CStr, CString};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use indymilter::{
 };
 
 use super::Connection;
+use super::client::Client;
 use super::content::Content;
 use super::edits;
 use super::report::{self, ReportField};
@@ -39,35 +39,6 @@ pub(super) struct Session {
     /// Whether the mail server sends the macros that are asked for.
     sends_macros: bool,
     transaction: Option<Transaction>,
-}
-
-/// The client.
-#[derive(Debug)]
-struct Client {
-    socket: SocketAddr,
-    /// Its address, as text.
-    address: String,
-    /// Its port, as text.
-    port: String,
-    /// Its verified name, or `unknown`.
-    name: Vec<u8>,
-}
-
-impl Client {
-    /// The client of a session. A name in brackets is its address: it has no verified name.
-    fn new(name: &[u8], socket: SocketAddr) -> Self {
-        let name = if name.starts_with(b"[") || name.is_empty() {
-            b"unknown"
-        } else {
-            name
-        };
-        Self {
-            socket,
-            address: socket.ip().to_canonical().to_string(),
-            port: socket.port().to_string(),
-            name: name.to_owned(),
-        }
-    }
 }
 
 impl Session {

@@ -65,7 +65,10 @@ fn a_deferral_that_is_put_off_comes_at_the_end_of_the_message_and_the_session_go
         let ready = session.command("DATA").to_string();
         assert!(ready.starts_with("354"), "{ready}");
         let reply = session.command(FORGED).to_string();
-        assert!(reply.starts_with("450 4.2.0 Greylisting in action"), "{reply}");
+        assert!(
+            reply.starts_with("450 4.2.0 Greylisting in action"),
+            "{reply}"
+        );
     }
     site.clock.advance(301);
     session.mail("");
