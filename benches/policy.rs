@@ -11,11 +11,14 @@
 //! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
 //! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists |
 //! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them |
+//! | `milter` | the milter beside Debian's milter-greylist: decisions, messages, memory of messages under way |
+//! | `shared` | records shared by Redis: new triplets, mail that passes, the server's CPU time |
+//! | `shared-scale` | the time in which ten million records are sent to an empty Redis, and their memory there |
 //! | `scale` | the effect of ten million triplets and of idle connections |
 //! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
-//! `lookups`, `rules`, `scale` and `expiry` are not in `make bench`: they take two, one, ten and thirty minutes, the last
-//! two also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
+//! `lookups`, `rules`, `milter`, `shared`, `shared-scale`, `scale` and `expiry` are not in `make bench`: they take two, one,
+//! five, three, five, ten and thirty minutes, the last three also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
 //!
@@ -68,6 +71,10 @@ mod journal;
 mod load;
 #[path = "policy/lookups.rs"]
 mod lookups;
+#[path = "policy/milter.rs"]
+mod milter;
+#[path = "policy/milter_session.rs"]
+mod milter_session;
 #[path = "policy/name_server.rs"]
 mod name_server;
 #[path = "policy/null.rs"]
@@ -82,6 +89,8 @@ mod rules;
 mod scale;
 #[path = "policy/server.rs"]
 mod server;
+#[path = "policy/shared.rs"]
+mod shared;
 #[path = "policy/sink.rs"]
 mod sink;
 #[path = "policy/spread.rs"]
@@ -154,6 +163,9 @@ enum Part {
     Chores,
     Lookups,
     Rules,
+    Milter,
+    Shared,
+    SharedScale,
     Scale,
     Expiry,
 }
@@ -182,6 +194,9 @@ fn main() -> io::Result<()> {
             ("chores", _) => wish.part = Some(Part::Chores),
             ("lookups", _) => wish.part = Some(Part::Lookups),
             ("rules", _) => wish.part = Some(Part::Rules),
+            ("milter", _) => wish.part = Some(Part::Milter),
+            ("shared", _) => wish.part = Some(Part::Shared),
+            ("shared-scale", _) => wish.part = Some(Part::SharedScale),
             ("scale", _) => wish.part = Some(Part::Scale),
             ("expiry", _) => wish.part = Some(Part::Expiry),
             (_, Ok(connections)) => wish.connections.push(connections),
@@ -236,6 +251,9 @@ async fn measure(wish: &Wish) -> io::Result<()> {
         Some(Part::Chores) => chores::measure(&place, rhythm, is_quick).await,
         Some(Part::Lookups) => lookups::measure(&place, rhythm).await,
         Some(Part::Rules) => rules::measure(rhythm),
+        Some(Part::Milter) => milter::measure(&place, rhythm).await,
+        Some(Part::Shared) => shared::measure(&place, rhythm).await,
+        Some(Part::SharedScale) => shared::scale(&place, is_quick),
         Some(Part::Scale) => scale::measure(&place, rhythm, is_quick).await,
         Some(Part::Expiry) => expiry::measure(&place, rhythm, is_quick).await,
         None if wish.is_everything() => {

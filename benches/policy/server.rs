@@ -18,7 +18,7 @@ use crate::peers;
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Between two looks whether Postgrey listens.
+/// Between two looks whether a server listens.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where the number of the last transaction stands in a page of LMDB's that has one, and where these pages
@@ -150,10 +150,43 @@ impl Server {
                 "--whitelist-recipients={}",
                 place.disk("none").display()
             ));
+        Self::listening(command, place, name, database).map(Some)
+    }
+
+    /// Starts Debian's milter-greylist, with these access lists; `None` when it has not been unpacked.
+    pub(crate) fn milter_greylist(
+        place: &Place,
+        name: &str,
+        lists: &str,
+    ) -> io::Result<Option<Self>> {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+        let unpacked = target.map(|target| target.join("milter-greylist"));
+        let Some(unpacked) = unpacked.filter(|unpacked| unpacked.exists()) else {
+            return Ok(None);
+        };
+        let database = place.directory(name)?;
+        let conf = database.join("greylist.conf");
+        let files = format!(
+            "socket \"{}\" 666\ndumpfile \"{}\"\n{lists}",
+            place.socket(name).display(),
+            database.join("dump").display()
+        );
+        fs::write(&conf, files)?;
+        let command = peers::milter_greylist(&unpacked, &conf, &database.join("pid"));
+        Self::listening(command, place, name, database).map(Some)
+    }
+
+    /// Returns when the server can be connected to, at the socket of its name.
+    pub(crate) fn listening(
+        mut command: Command,
+        place: &Place,
+        name: &str,
+        database: PathBuf,
+    ) -> io::Result<Self> {
         let log = place.log(name);
         let server = Self {
             child: spawn(&mut command, &log)?,
-            socket,
+            socket: place.socket(name),
             database,
         };
         let begun = Instant::now();
@@ -163,7 +196,7 @@ impl Server {
             }
             thread::park_timeout(PAUSE);
         }
-        Ok(Some(server))
+        Ok(server)
     }
 
     /// Returns when the server has said that it is ready.
@@ -198,6 +231,16 @@ impl Server {
         cpu_of(&self.id())
     }
 
+    /// The CPU time it has used, with that of threads that have ended, in hundredths of a second.
+    pub(crate) fn cpu_with_ended(&self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        // The name may have blanks; the first field after it is the third one.
+        let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+        let times = fields.split_ascii_whitespace().skip(11).take(2);
+        let ticks = times.map(|time| time.parse::<u64>().unwrap_or_default());
+        Ok(Duration::from_millis(ticks.sum::<u64>() * 10))
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> String {
         self.child.id().to_string()
@@ -216,10 +259,18 @@ impl Server {
 
     /// Bytes of memory that are its own.
     pub(crate) fn private_memory(&self) -> io::Result<u64> {
+        self.memory("RssAnon:")
+    }
+
+    /// Bytes of memory that it has had at most, with the pages of its files.
+    pub(crate) fn peak_memory(&self) -> io::Result<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// A row of its status, in bytes.
+    fn memory(&self, row: &str) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(row));
         let amount = line.and_then(|rest| rest.split_ascii_whitespace().next());
         Ok(amount.and_then(|kib| kib.parse().ok()).unwrap_or(0) * 1024)
     }

@@ -38,6 +38,16 @@ const READS: &[&str] = &[
     "known",
 ];
 
+/// Decisions a second through the milter, of milter-greylist's.
+pub(crate) const OF_MILTER_GREYLIST: f64 = 5.0;
+
+/// Requests a second with `--shared`, of those without: new triplets, and mail that passes.
+pub(crate) const SHARED_NEW: f64 = 0.6;
+pub(crate) const SHARED_PASSING: f64 = 0.98;
+
+/// Records a second that a host sends in the background. More than 500 are not sent, and a step is begun late.
+pub(crate) const SHARED_TRANSFER: f64 = 450.0;
+
 const fn target(
     works: &'static [&'static str],
     connections: &'static [usize],

@@ -1,4 +1,7 @@
-//! How the other programs are started that stargreyd is tested with and measured beside.
+//! How the other programs are started that stargreyd is tested with and measured beside, and what a mail server says to a
+//! milter.
+
+pub(crate) mod milter;
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -18,6 +21,20 @@ pub(crate) fn postgrey(socket: &Path, database: &Path) -> Command {
         .env("TZ", "UTC")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
+    command
+}
+
+/// The command line of Debian's milter-greylist, as `tests/milter-greylist` has unpacked it in this directory; output is left
+/// to the caller.
+pub(crate) fn milter_greylist(unpacked: &Path, conf: &Path, pid: &Path) -> Command {
+    let mut command = Command::new(unpacked.join("run"));
+    command
+        .args(["-D", "-f"])
+        .arg(conf)
+        .arg("-P")
+        .arg(pid)
+        .env("TZ", "UTC")
+        .stdin(Stdio::null());
     command
 }
 

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::peers;
 use crate::support::unpacked::unpacked;
 
 /// How often its start is looked for, [`PAUSE`] apart, before the test fails.
@@ -23,9 +24,9 @@ pub(super) struct MilterGreylist {
     child: Child,
 }
 
-/// The program, if it has been unpacked; else a test says that it has shown nothing.
+/// Where it has been unpacked; else a test says that it has shown nothing.
 pub(super) fn program(test: &str) -> Option<PathBuf> {
-    unpacked("milter-greylist", test).map(|directory| directory.join("run"))
+    unpacked("milter-greylist", test)
 }
 
 impl MilterGreylist {
@@ -43,13 +44,7 @@ impl MilterGreylist {
         );
         fs::write(path("greylist.conf"), file).unwrap();
         let log = fs::File::create(path("log")).unwrap();
-        let child = Command::new(program)
-            .args(["-D", "-f"])
-            .arg(path("greylist.conf"))
-            .arg("-P")
-            .arg(path("pid"))
-            .env("TZ", "UTC")
-            .stdin(Stdio::null())
+        let child = peers::milter_greylist(program, &path("greylist.conf"), &path("pid"))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

@@ -1,4 +1,4 @@
-//! A mail server's side of the milter protocol: its commands, and the replies.
+//! A session with a milter as a mail server has it, one command after the other.
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
@@ -6,43 +6,13 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::peers::milter::{
+    BODY, CONNECT, Command, DATA, END_OF_HEADER, HEADER, HELO, MAIL, PART, RCPT, Steps,
+    negotiation, write,
+};
+
 /// How long a reply may take before the test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// All actions and all steps that Postfix offers with a version of the protocol.
-const fn offer(version: u32) -> [u32; 3] {
-    if version < 6 {
-        [version, 0x3f, 0x7f]
-    } else {
-        [version, 0x1ff, 0x001f_ffff]
-    }
-}
-
-/// A command: its letter, and the bits of those milters that do not want it and of those that do not reply.
-struct Command {
-    letter: u8,
-    unwanted: u32,
-    no_reply: u32,
-}
-
-const CONNECT: Command = Command::new(b'C', 0x1, 0x1000);
-const HELO: Command = Command::new(b'H', 0x2, 0x2000);
-const MAIL: Command = Command::new(b'M', 0x4, 0x4000);
-const RCPT: Command = Command::new(b'R', 0x8, 0x8000);
-const DATA: Command = Command::new(b'T', 0x200, 0x10000);
-const HEADER: Command = Command::new(b'L', 0x20, 0x80);
-const END_OF_HEADER: Command = Command::new(b'N', 0x40, 0x40000);
-const BODY: Command = Command::new(b'B', 0x10, 0x80000);
-
-impl Command {
-    const fn new(letter: u8, unwanted: u32, no_reply: u32) -> Self {
-        Self {
-            letter,
-            unwanted,
-            no_reply,
-        }
-    }
-}
 
 /// What a milter says to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,31 +29,25 @@ pub(crate) enum MilterReply {
 #[derive(Debug)]
 pub(crate) struct MilterSession {
     stream: UnixStream,
-    /// What the milter does not want and does not reply to.
-    steps: u32,
+    steps: Steps,
     version: u32,
 }
 
 impl MilterSession {
     /// Connects to a milter and negotiates this version of the protocol.
     pub(crate) fn open(socket: &Path, version: u32) -> io::Result<Self> {
-        let stream = UnixStream::connect(socket)?;
+        let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let mut session = Self {
+        stream.write_all(&negotiation(version))?;
+        let (letter, reply) = receive(&mut stream)?;
+        let steps = Steps::chosen(version, &reply).filter(|_| letter == b'O');
+        let steps = steps.ok_or_else(|| io::Error::other(format!("{letter} {reply:?}")))?;
+        Ok(Self {
             stream,
-            steps: 0,
+            steps,
             version,
-        };
-        let offered = offer(version).map(u32::to_be_bytes).concat();
-        session.send(b'O', &offered)?;
-        let (letter, chosen) = session.receive()?;
-        let number = |at: usize| Some(u32::from_be_bytes(chosen.get(at..at + 4)?.try_into().ok()?));
-        match (letter, number(0), number(8)) {
-            (b'O', Some(chosen), Some(steps)) if chosen <= version => session.steps = steps,
-            _ => return Err(io::Error::other(format!("{letter} {chosen:?}"))),
-        }
-        Ok(session)
+        })
     }
 
     /// A client with this name, or `[ADDRESS]`, connects.
@@ -129,7 +93,7 @@ impl MilterSession {
         body: &[u8],
     ) -> io::Result<(Vec<(char, String)>, MilterReply)> {
         // Before version 6 there is no DATA.
-        if self.steps & DATA.unwanted == 0 && self.version >= 4 {
+        if self.steps.has(&DATA) && self.version >= 4 {
             let reply = self.say(&DATA, b"")?;
             if reply != MilterReply::Continue {
                 return Ok((Vec::new(), reply));
@@ -139,7 +103,7 @@ impl MilterSession {
             self.say(&HEADER, format!("{name}\0{value}\0").as_bytes())?;
         }
         self.say(&END_OF_HEADER, b"")?;
-        for part in body.chunks(65_535) {
+        for part in body.chunks(PART) {
             // It may not want any more.
             if self.say(&BODY, part)? != MilterReply::Continue {
                 break;
@@ -148,7 +112,7 @@ impl MilterSession {
         self.send(b'E', b"")?;
         let mut actions = Vec::new();
         loop {
-            let (letter, data) = self.receive()?;
+            let (letter, data) = receive(&mut self.stream)?;
             let text = String::from_utf8_lossy(&data).into_owned();
             match letter {
                 b'h' | b'i' | b'm' | b'q' | b'p' => actions.push((char::from(letter), text)),
@@ -177,33 +141,34 @@ impl MilterSession {
     }
 
     fn say(&mut self, command: &Command, data: &[u8]) -> io::Result<MilterReply> {
-        if self.steps & command.unwanted != 0 {
+        if !self.steps.has(command) {
             return Ok(MilterReply::Continue);
         }
         self.send(command.letter, data)?;
-        if self.steps & command.no_reply != 0 {
+        if !self.steps.has_reply(command) {
             return Ok(MilterReply::Continue);
         }
-        let (letter, data) = self.receive()?;
+        let (letter, data) = receive(&mut self.stream)?;
         Ok(reply(letter, &data))
     }
 
     fn send(&mut self, letter: u8, data: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(data.len() + 1).map_err(io::Error::other)?;
-        let packet = [&length.to_be_bytes()[..], &[letter], data].concat();
+        let mut packet = Vec::new();
+        write(&mut packet, letter, &[data]);
         self.stream.write_all(&packet)
     }
+}
 
-    fn receive(&mut self) -> io::Result<(u8, Vec<u8>)> {
-        let mut length = [0; 4];
-        self.stream.read_exact(&mut length)?;
-        let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
-        let mut packet = vec![0; length];
-        self.stream.read_exact(&mut packet)?;
-        let data = packet.split_off(1.min(length));
-        let letter = packet.first().copied();
-        Ok((letter.ok_or(io::ErrorKind::InvalidData)?, data))
-    }
+/// The next packet: its letter, and the rest.
+fn receive(stream: &mut UnixStream) -> io::Result<(u8, Vec<u8>)> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(io::Error::other)?;
+    let mut packet = vec![0; length];
+    stream.read_exact(&mut packet)?;
+    let data = packet.split_off(1.min(length));
+    let letter = packet.first().copied();
+    Ok((letter.ok_or(io::ErrorKind::InvalidData)?, data))
 }
 
 /// The reply with this letter.
