@@ -4,6 +4,9 @@ use crate::policy::message::{HeaderField, MAX_BODY, MAX_FIELDS, MAX_HEADER, Mess
 use crate::service::MemoryShare;
 use crate::types::Timestamp;
 
+/// Bytes up to which parts of a body are put together: mail servers send no longer ones.
+const PART: usize = 64 << 10;
+
 /// What is kept of a message.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is about another part")]
@@ -12,8 +15,10 @@ pub(super) struct Content {
     keeps_header: bool,
     fields: Vec<HeaderField>,
     header_bytes: usize,
-    /// `None`: it is not asked for, or there was no room.
-    body: Option<Vec<u8>>,
+    /// In parts: a body that grew in one piece would take up to twice its length. `None`: it is not asked for, or there
+    /// was no room.
+    body: Option<Vec<Vec<u8>>>,
+    body_bytes: usize,
     /// Whether header or body were too long.
     is_cut: bool,
     is_header_cut: bool,
@@ -66,13 +71,19 @@ impl Content {
         let Some(body) = &mut self.body else {
             return self.counts_size;
         };
-        let has_room = body.len().saturating_add(bytes.len()) <= MAX_BODY;
-        if has_room && self.share.take(bytes.len()) {
-            body.extend_from_slice(bytes);
+        let total = self.body_bytes.saturating_add(bytes.len());
+        if total <= MAX_BODY && self.share.take(bytes.len()) {
+            self.body_bytes = total;
+            match body.last_mut() {
+                Some(last) if last.len().saturating_add(bytes.len()) <= PART => {
+                    last.extend_from_slice(bytes);
+                }
+                _ => body.push(bytes.to_vec()),
+            }
             return true;
         }
-        self.share.give_back(body.len());
-        self.body = None;
+        self.share.give_back(self.body_bytes);
+        (self.body, self.body_bytes) = (None, 0);
         self.is_cut = true;
         self.counts_size
     }
@@ -97,7 +108,8 @@ impl Content {
         let fields = std::mem::take(&mut self.fields);
         // The empty line between header and body.
         let size = self.size.saturating_add(2);
-        let message = Message::new(fields, self.body.take(), size);
+        let body = self.body.take().map(|parts| parts.concat());
+        let message = Message::new(fields, body, size);
         if self.is_header_cut {
             message.with_unknown_header()
         } else {
@@ -128,6 +140,23 @@ mod tests {
         assert!(message.fields().is_empty());
         assert_eq!(message.body(), None);
         assert_eq!(message.size(), 21);
+    }
+
+    #[test]
+    fn a_body_is_kept_whole_and_in_few_parts_whatever_parts_it_comes_in() {
+        let long = b"abcdefg\r\n".repeat(20_000);
+        for length in [1, 7, 1000, PART - 1, PART, PART + 1, long.len()] {
+            let mut content = kept(true, true, false);
+            assert!(content.body(b""));
+            let mut parts = long.chunks(length);
+            assert!(parts.all(|part| content.body(part)), "{length}");
+            let count = content.body.as_ref().map_or(0, Vec::len);
+            assert!(
+                count <= 2 * (long.len() / PART + 1),
+                "{length}: {count} parts"
+            );
+            assert_eq!(content.message().body(), Some(&*long), "{length}");
+        }
     }
 
     #[test]
