@@ -91,12 +91,6 @@ pub(super) fn read(
         }
         return None;
     };
-    if options.privacy {
-        found.error(
-            "--shared",
-            "does not work with --privacy yet: the database has only hashes, which are of this host alone",
-        );
-    }
     let place = server(text).map(Some);
     let place = found.take("--shared", place, None);
     let Some(secret) = &options.shared_secret else {

@@ -9,6 +9,7 @@ use crate::policy::Params;
 use crate::shared::{
     Access, Connection, KEY_LENGTH, Me, Pending, Place, Redis, Server, ServerError, Shared, Tls,
 };
+use crate::store::PrivacyKey;
 
 /// The key of a site that is never connected to.
 const NO_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
@@ -48,7 +49,13 @@ pub(super) fn start(
         let ca = options.read_ca()?;
         Ok((secret, options.uses_tls.then_some(Tls { ca })))
     });
-    let server = files.map_err(|error| error.to_string());
+    let database = &settings.store;
+    let privacy = (database.privacy).then(|| PrivacyKey::of_database(&database.directory));
+    let (privacy, missing) = match privacy.transpose() {
+        Ok(privacy) => (privacy, None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let server = missing.map_or_else(|| files.map_err(|error| error.to_string()), Err);
     let server = server.and_then(|(secret, tls)| {
         let access = Access {
             database: options.database,
@@ -72,7 +79,7 @@ pub(super) fn start(
         params: *params,
         compares_clocks: settings.process.time == TimeSource::System,
     };
-    let shared = Shared::new(&key, me, server.as_ref());
+    let shared = Shared::with_privacy(&key, me, server.as_ref(), privacy);
     let started = control.share(shared, server);
     started.map_err(|source| Failure::System {
         what: "starting threads",

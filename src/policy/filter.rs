@@ -58,6 +58,15 @@ impl Filter {
         self.client.is_some() && others.is_empty()
     }
 
+    /// Whether it selects by client, sender or recipient, which a database of hashes does not have.
+    #[must_use]
+    pub const fn asks_for_text(&self) -> bool {
+        self.client.is_some()
+            || self.name.is_some()
+            || self.sender.is_some()
+            || self.recipient.is_some()
+    }
+
     /// The filter with the domain of its name instead of network and name; `None` if there is no such domain, so that
     /// nothing matches.
     #[must_use]

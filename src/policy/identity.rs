@@ -20,6 +20,9 @@ const IPV4: u8 = 4;
 const IPV6: u8 = 6;
 const DOMAIN: u8 = 7;
 
+/// The first byte of a key that is known by its hash only.
+const HASHED: u8 = 0;
+
 /// Maximum length of a network's identity, in bytes.
 pub(super) const LONGEST_NETWORK: usize = 18;
 
@@ -94,6 +97,17 @@ impl Identity {
             Self::Network(_) => LONGEST_NETWORK,
             Self::Domain(domain) => domain.as_str().len().saturating_add(2),
         }
+    }
+
+    /// The key that is known by its hash only.
+    pub(super) fn hashed(hash: &[u8]) -> Vec<u8> {
+        [&[HASHED], hash].concat()
+    }
+
+    /// The hash, if a key is known by it only.
+    pub(super) fn hash_of(key: &[u8]) -> Option<&[u8]> {
+        let (first, hash) = key.split_first()?;
+        (*first == HASHED).then_some(hash)
     }
 
     /// Whether a key begins with a domain.

@@ -5,6 +5,7 @@
 //! ```text
 //! triplet = identity sender NUL recipient    ; lower-cased bytes, of any length
 //! client  = identity
+//!         / %x00 hash                        ; of either, where only its hash is known (--privacy)
 //! ```
 //!
 //! The [`Identity`] is self-delimiting and addresses contain no NUL, so two triplets never share a key. The triplets of
@@ -103,6 +104,18 @@ impl TripletKey {
         Identity::is_domain(&self.0)
     }
 
+    /// The key of a triplet of which only the hash of its key is known, under `--privacy`.
+    #[must_use]
+    pub fn hashed(hash: &[u8]) -> Self {
+        Self(Identity::hashed(hash))
+    }
+
+    /// The hash, if only that is known.
+    #[must_use]
+    pub fn hash(&self) -> Option<&[u8]> {
+        Identity::hash_of(&self.0)
+    }
+
     /// The key's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -152,11 +165,23 @@ impl ClientKey {
         Identity::is_domain(&self.0)
     }
 
+    /// The key of a client of which only the hash of its key is known, under `--privacy`.
+    #[must_use]
+    pub fn hashed(hash: &[u8]) -> Self {
+        Self(Identity::hashed(hash))
+    }
+
     /// The key's bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// The hash, if only that is known of the key with these bytes.
+#[must_use]
+pub fn hash_of(key: &[u8]) -> Option<&[u8]> {
+    Identity::hash_of(key)
 }
 
 /// Writes `sender` without the parts that change from mail to mail.

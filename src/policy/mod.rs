@@ -77,7 +77,7 @@ pub use evidence::{Evidence, Finding, Lookup, LookupSource, ROUNDS};
 pub use filter::{Filter, State};
 pub use greylist::Triplet;
 pub use identity::{Identity, OTHER_NAMES};
-pub use keys::{ClientKey, TripletKey, TripletParts};
+pub use keys::{ClientKey, TripletKey, TripletParts, hash_of};
 pub use lists::{
     Added, AddressList, ClientList, CompiledSets, Entries, Entry, EntryRef, Hits, Source, TooLarge,
 };

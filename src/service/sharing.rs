@@ -6,7 +6,9 @@ use tokio::sync::oneshot;
 
 use super::internals::Inner;
 use super::worker::{AdminTask, Message};
-use crate::policy::{Because, Case, ClientKey, Expiry, Outcome, StoredRecords, Verdict};
+use crate::policy::{
+    Because, Case, ClientKey, Expiry, Outcome, StoredRecords, TripletKey, Verdict,
+};
 use crate::shared::{Change, Key, Local, LocalState, Record};
 use crate::store::{Commit, Note, Records, RequestError, Row, RowKey, Scope, StoreError};
 use crate::types::Timestamp;
@@ -131,7 +133,15 @@ impl Inner {
                 key: RowKey::Plain(identity),
                 ..
             } => Some(Key::Client(ClientKey::new(identity))),
-            Row::Triplet { .. } | Row::Client { .. } | Row::Sleep { .. } => None,
+            Row::Triplet {
+                key: RowKey::Hashed(hash),
+                ..
+            } => Some(Key::Triplet(TripletKey::hashed(&hash))),
+            Row::Client {
+                key: RowKey::Hashed(hash),
+                ..
+            } => Some(Key::Client(ClientKey::hashed(&hash))),
+            Row::Sleep { .. } => None,
         });
         Ok((keys.collect(), page.next))
     }

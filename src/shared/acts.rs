@@ -23,7 +23,7 @@
 
 use crate::policy::{Added, Client, ClientKey, Filter, Host, ListName, Params, State, Triplet};
 use crate::shared::{Key, Record};
-use crate::store::schema;
+use crate::store::{PrivacyKey, schema};
 use crate::types::Timestamp;
 
 /// Most acts that wait to be appended, and most deletions that are remembered.
@@ -190,12 +190,28 @@ impl Act {
     }
 
     /// Whether it has deleted the record.
-    pub(super) fn has_forgotten(&self, key: &Key, record: &Record, params: &Params) -> bool {
+    pub(super) fn has_forgotten(
+        &self,
+        key: &Key,
+        record: &Record,
+        params: &Params,
+        privacy: Option<&PrivacyKey>,
+    ) -> bool {
         let What::Forget(filter) = &self.what else {
             return false;
         };
         match (key, record) {
-            (Key::Triplet(key), Record::Triplet(record)) => filter.has_triplet(key, record, params),
+            (Key::Triplet(key), Record::Triplet(record)) => match key.hash().zip(privacy) {
+                None => filter.has_triplet(key, record, params),
+                // What selects by text selects exactly one triplet there.
+                Some((hash, privacy)) => {
+                    let is_selected = match filter.key(params) {
+                        Some(selected) => privacy.stored(selected.as_bytes()) == hash,
+                        None => !filter.asks_for_text(),
+                    };
+                    is_selected && filter.wants_triplet(None, record)
+                }
+            },
             (Key::Client(key), Record::Client(record)) => filter.has_client(key, record, params),
             (Key::Triplet(_), Record::Client(Client { .. }))
             | (Key::Client(_), Record::Triplet(Triplet::Waiting { .. } | Triplet::Passed { .. })) => {
@@ -323,6 +339,7 @@ fn put_field(out: &mut Vec<u8>, value: &[u8]) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::TripletKey;
     use crate::types::Prefix;
 
     fn at(seconds: u64) -> Timestamp {
@@ -422,6 +439,60 @@ mod tests {
             "the database is that of a backup"
         );
         assert!(journal.pending.is_empty());
+    }
+
+    #[test]
+    fn a_deletion_is_of_the_records_known_by_a_hash_that_it_selects() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("privacy.key"), [7; 32]).unwrap();
+        let privacy = PrivacyKey::of_database(directory.path()).unwrap();
+        let network = Prefix::parse("192.0.2.0/24").unwrap();
+        let plain = TripletKey::new(network, b"a@b", b"c@d");
+        let hashed = TripletKey::hashed(&privacy.stored(plain.as_bytes()));
+        let record = Record::Triplet(Triplet::Waiting {
+            first: at(5),
+            last: at(5),
+            retries: 0,
+            counted: 0,
+            why: None,
+        });
+        let exact = |recipient: &[u8]| Filter {
+            client: Some(network.into()),
+            sender: Some(b"a@b".to_vec()),
+            recipient: Some(recipient.to_vec()),
+            ..Filter::default()
+        };
+        let only = |state| Filter {
+            state: Some(state),
+            ..Filter::default()
+        };
+        let of_sender = Filter {
+            client: None,
+            ..exact(b"c@d")
+        };
+        let before = Filter {
+            begun_by: Some(at(4)),
+            ..exact(b"c@d")
+        };
+        for (what, filter, want) in [
+            ("this triplet", exact(b"c@d"), true),
+            ("another", exact(b"e@f"), false),
+            ("this one, before it began", before, false),
+            ("everything", Filter::default(), true),
+            ("those that wait", only(State::Waiting), true),
+            ("those that have passed", only(State::Passed), false),
+            ("by text, which a hash does not have", of_sender, false),
+        ] {
+            let act = act(9, What::Forget(filter));
+            let key = Key::Triplet(hashed.clone());
+            let is_gone = act.has_forgotten(&key, &record, &Params::default(), Some(&privacy));
+            assert_eq!(is_gone, want, "{what}");
+        }
+        assert_eq!(
+            privacy.stored(hashed.as_bytes()),
+            privacy.stored(plain.as_bytes())
+        );
+        assert!(hashed.parts().is_none() && plain.hash().is_none());
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub use server::{Connection, Pending, Server, ServerError, Write, Written};
 pub use status::{HostState, Status};
 
 use crate::policy::{Case, Changes, Host, Params, SharedRecords, StoredRecords, Triplet};
+use crate::store::PrivacyKey;
 use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Span, Timestamp};
 use link::Link;
@@ -149,11 +150,23 @@ impl Shared {
     /// The records that the site with this `secret` shares. Nothing is asked or published before [`Self::start`].
     #[must_use]
     pub fn new(secret: &[u8; KEY_LENGTH], me: Me, server: &dyn Server) -> Self {
+        Self::with_privacy(secret, me, server, None)
+    }
+
+    /// The same for hosts whose databases have hashes by this key of `--privacy` in place of keys.
+    #[must_use]
+    pub fn with_privacy(
+        secret: &[u8; KEY_LENGTH],
+        me: Me,
+        server: &dyn Server,
+        privacy: Option<PrivacyKey>,
+    ) -> Self {
+        let site = Site::new(&me.params).with_privacy(privacy.as_ref());
         Self(Arc::new(Inner {
-            seal: Seal::new(secret),
+            seal: Seal::new(secret).with_privacy(privacy),
             me: Host::of(&me.name),
             name: me.name.into(),
-            site: Site::new(&me.params),
+            site,
             link: Link::new(server.address()),
             queue: Queue::default(),
             in_flight: AtomicUsize::new(0),
@@ -335,7 +348,7 @@ impl Inner {
             let params = &self.params;
             forgotten
                 .iter()
-                .any(|act| act.has_forgotten(key, record, params))
+                .any(|act| act.has_forgotten(key, record, params, self.seal.privacy()))
         };
         match stored {
             Stored::Known(record, _) if is_forgotten(&record) => Stored::Absent,

@@ -44,8 +44,8 @@ impl Key {
     /// The key on the server.
     pub(super) fn name(&self, seal: &Seal) -> Name {
         match self {
-            Self::Triplet(key) => seal.name(Kind::Triplet, key.as_bytes()),
-            Self::Client(key) => seal.name(Kind::Client, key.as_bytes()),
+            Self::Triplet(key) => seal.name_of_record(Kind::Triplet, key.as_bytes()),
+            Self::Client(key) => seal.name_of_record(Kind::Client, key.as_bytes()),
         }
     }
 

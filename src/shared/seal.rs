@@ -15,6 +15,8 @@
 //! do no more. A value without a right hash counts as absent. A value of another version is neither used nor
 //! overwritten: hosts of two versions share what both understand.
 
+use crate::store::PrivacyKey;
+
 /// Length of the site's secret key, in bytes.
 pub const KEY_LENGTH: usize = 32;
 
@@ -92,6 +94,7 @@ pub(super) enum Opened<'v> {
 pub(super) struct Seal {
     names: [u8; KEY_LENGTH],
     macs: [u8; KEY_LENGTH],
+    privacy: Option<PrivacyKey>,
 }
 
 impl Seal {
@@ -99,6 +102,25 @@ impl Seal {
         Self {
             names: blake3::derive_key("stargrey 2026-11-27 names of shared records", secret),
             macs: blake3::derive_key("stargrey 2026-11-27 values of shared records", secret),
+            privacy: None,
+        }
+    }
+
+    /// The same for databases that have hashes in place of keys.
+    pub(super) fn with_privacy(self, privacy: Option<PrivacyKey>) -> Self {
+        Self { privacy, ..self }
+    }
+
+    /// The key of the hashes in the database.
+    pub(super) const fn privacy(&self) -> Option<&PrivacyKey> {
+        self.privacy.as_ref()
+    }
+
+    /// The key on the server of the record with this key. Where the database has only a hash of it, that stands for it.
+    pub(super) fn name_of_record(&self, kind: Kind, key: &[u8]) -> Name {
+        match &self.privacy {
+            None => self.name(kind, key),
+            Some(privacy) => self.name(kind, &privacy.stored(key)),
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::acts::Cursor;
 use crate::policy::{CountBy, Host, Params};
+use crate::store::PrivacyKey;
 use crate::types::Timestamp;
 
 /// How long the site outlives its last host.
@@ -47,6 +48,15 @@ impl Site {
             ("--lookup-by-domain", params.by_domain.to_string()),
             ("--auto-whitelist-by", count_by.to_owned()),
         ])
+    }
+
+    /// The same for a host with this key of `--privacy`, or without one.
+    #[must_use]
+    pub(super) fn with_privacy(mut self, key: Option<&PrivacyKey>) -> Self {
+        self.0.push(("--privacy", key.is_some().to_string()));
+        let print = key.map(|key| ("the fingerprint of privacy.key", key.fingerprint()));
+        self.0.extend(print);
+        self
     }
 
     /// The body of its value.

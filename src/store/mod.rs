@@ -41,7 +41,7 @@ pub use lock::{Lock, LockError};
 pub use locked::Locked;
 pub use open::{OpenError, UncleanError};
 pub use opener::{Halves, LockState, Opener};
-pub use privacy::PrivacyError;
+pub use privacy::{KeyError, PrivacyError, PrivacyKey};
 pub use restore::{BackupDefect, Fill, RestoreError, StagedBackup};
 pub use rows::{Page, Row, RowKey, Scope};
 pub use unclean::check_database;

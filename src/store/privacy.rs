@@ -8,6 +8,11 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::policy::hash_of;
+
+/// The file of the key, beside the database.
+pub(super) const FILE: &str = "privacy.key";
+
 /// Length of the key, and of the file, in bytes.
 const KEY_LENGTH: usize = 32;
 
@@ -31,9 +36,9 @@ pub enum PrivacyError {
     WrongKey(PathBuf),
 }
 
-/// Why there is no key.
+/// Why there is no key of `--privacy`.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeyError {
+pub enum KeyError {
     /// It is missing, or no key.
     #[error(transparent)]
     Privacy(#[from] PrivacyError),
@@ -49,7 +54,7 @@ pub(super) enum KeyError {
 
 /// The key that makes hashes of addresses.
 #[derive(Clone)]
-pub(super) struct PrivacyKey([u8; KEY_LENGTH]);
+pub struct PrivacyKey([u8; KEY_LENGTH]);
 
 impl PrivacyKey {
     /// Reads the key, or creates one if it is missing and `may_create` is set.
@@ -74,6 +79,32 @@ impl PrivacyKey {
                 source,
             }),
         }
+    }
+
+    /// Reads the key of the database in this directory.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError`] if there is none, or it cannot be read.
+    pub fn of_database(directory: &Path) -> Result<Self, KeyError> {
+        Self::load(&directory.join(FILE), false)
+    }
+
+    /// What the database has in place of the key of a record: its hash, or the hash as which it is known.
+    #[must_use]
+    pub fn stored(&self, key: &[u8]) -> Vec<u8> {
+        match hash_of(key) {
+            Some(hash) => hash.to_vec(),
+            None => self.hash(key).to_vec(),
+        }
+    }
+
+    /// By what the hosts of a site see that they have one key: it says nothing about the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let print = self.hash(b"fingerprint for the other hosts");
+        let digits = print.iter().take(4).map(|byte| format!("{byte:02x}"));
+        digits.collect()
     }
 
     /// The hash that stands for `bytes`.

@@ -86,7 +86,7 @@ pub(super) struct StoredKey<'k> {
 pub(super) fn stored_key<'k>(key: &'k [u8], privacy: Option<&PrivacyKey>) -> StoredKey<'k> {
     if let Some(privacy) = privacy {
         return StoredKey {
-            key: Cow::Owned(privacy.hash(key).to_vec()),
+            key: Cow::Owned(privacy.stored(key)),
             text: None,
         };
     }

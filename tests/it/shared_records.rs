@@ -19,10 +19,10 @@ use crate::support::{Daemon, TestClock, rcpt};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The time at which the tests begin.
-const BEGIN: u64 = 1_800_000_000;
+pub(crate) const BEGIN: u64 = 1_800_000_000;
 
 /// The page with the ACL.
-const PAGE: &str = include_str!("../../man/stargrey-shared.7");
+pub(crate) const PAGE: &str = include_str!("../../man/stargrey-shared.7");
 
 /// A server with a port and a socket; killed when dropped.
 pub(crate) struct Redis {
@@ -39,7 +39,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 impl Redis {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(&|_| Vec::new())
     }
 
@@ -87,7 +87,7 @@ impl Redis {
         wait_for("the server", || self.cli(&["ping"]).contains("PONG"));
     }
 
-    fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
     }
 
@@ -100,6 +100,15 @@ impl Redis {
             .output()
             .unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// How many keys it has.
+    pub(crate) fn keys(&self) -> usize {
+        self.cli(&["dbsize"]).trim().parse().unwrap()
+    }
+
+    pub(crate) fn wait_for_keys(&self, keys: usize) {
+        wait_for(&format!("{keys} keys"), || self.keys() >= keys);
     }
 
     pub(crate) fn signal(&self, signal: &str) {
@@ -122,7 +131,7 @@ impl Drop for Redis {
     }
 }
 
-pub(crate) fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+pub(crate) fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = monotonic();
     while !is_so() {
         assert!(monotonic().saturating_sub(begun) < PATIENCE, "{what}");
@@ -159,10 +168,8 @@ impl Site {
         let directory = tempfile::tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let clock = TestClock::at(directory.path(), BEGIN);
-        let secret = directory.path().join("secret");
         let key = verbs::shared_key().unwrap().text;
-        fs::write(&secret, format!("{key}{login}")).unwrap();
-        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+        let secret = private_file(directory.path(), "secret", &format!("{key}{login}"));
         let host = |name: &str| {
             let (hostname, clock) = (format!("--hostname={name}"), clock.option());
             let more = [&[hostname.as_str(), &clock], more].concat();
@@ -192,12 +199,20 @@ impl Site {
 
     /// How many keys the server has; three are the site's.
     fn keys(&self) -> usize {
-        self.redis.cli(&["dbsize"]).trim().parse().unwrap()
+        self.redis.keys()
     }
 
     pub(crate) fn wait_for_keys(&self, keys: usize) {
-        wait_for(&format!("{keys} keys"), || self.keys() >= keys);
+        self.redis.wait_for_keys(keys);
     }
+}
+
+/// Writes a file that nobody else may read.
+pub(crate) fn private_file(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
 }
 
 pub(crate) fn options(url: &str, secret: &Path, more: &[&str]) -> Vec<String> {

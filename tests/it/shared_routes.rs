@@ -145,9 +145,24 @@ impl Drop for Sentinel {
     }
 }
 
-#[test]
-fn after_a_failover_under_load_the_new_primary_has_all_records() {
-    let primary = Redis::with(&|_| Vec::new());
+/// A replica of a server, and the sentinels that let it take over.
+pub(crate) struct Failover {
+    pub(crate) replica: Redis,
+    sentinels: Vec<Sentinel>,
+}
+
+impl Failover {
+    /// The URL of the site.
+    pub(crate) fn url(&self) -> String {
+        let places = self.sentinels.iter();
+        let places = places.map(|sentinel| format!("127.0.0.1:{}", sentinel.port));
+        let places: Vec<String> = places.collect();
+        format!("redis+sentinel://{}/mail/0", places.join(","))
+    }
+}
+
+/// Starts a replica and three sentinels of a server; returns when they know each other.
+pub(crate) fn failover(primary: &Redis) -> Failover {
     let of_primary = primary.port.to_string();
     let replica =
         Redis::with(&|_| vec!["--replicaof".to_owned(), format!("127.0.0.1 {of_primary}")]);
@@ -168,11 +183,15 @@ fn after_a_failover_under_load_the_new_primary_has_all_records() {
                 && value("num-slaves").as_deref() == Some("1")
         })
     });
-    let places: Vec<String> = sentinels
-        .iter()
-        .map(|sentinel| format!("127.0.0.1:{}", sentinel.port))
-        .collect();
-    let url = format!("redis+sentinel://{}/mail/0", places.join(","));
+    Failover { replica, sentinels }
+}
+
+#[test]
+fn after_a_failover_under_load_the_new_primary_has_all_records() {
+    let primary = Redis::with(&|_| Vec::new());
+    let failover = failover(&primary);
+    let url = failover.url();
+    let replica = &failover.replica;
     let mut site = Site::of(primary, &url, "", &[]);
 
     let sender = |n: usize| format!("n{n}x@sender.example");

@@ -44,7 +44,7 @@ use heed::{
     RoTxn, RwTxn, WithTls,
 };
 
-use super::privacy::{PrivacyError, PrivacyKey};
+use super::privacy::{self, PrivacyError, PrivacyKey};
 use super::schema::{self, FORMAT, FORMAT_OF_NEW};
 use super::{Halves, OpenError, Opener, StoreError, Writer};
 use crate::policy::Triplet;
@@ -286,7 +286,7 @@ impl LmdbOpener {
         tables: &Tables<'_>,
         txn: &mut RwTxn<'_>,
     ) -> Result<Option<PrivacyKey>, OpenError> {
-        let path = self.directory.join("privacy.key");
+        let path = self.directory.join(privacy::FILE);
         let mut filled = false;
         let others = [
             &tables.passed,

@@ -17,6 +17,7 @@ mod replies;
 mod reported;
 mod scores;
 mod server;
+mod shared;
 
 use std::fs;
 use std::io::{self, Write};

@@ -1,0 +1,146 @@
+//! Hosts whose databases have hashes in place of addresses (`--privacy`), with shared records.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stargrey::ctl::verbs;
+
+use crate::bus::OnBus;
+use crate::shared_records::{
+    BEGIN, GREYLISTED, Redis, is_sharing, last_state, options, private_file, wait_for,
+};
+use crate::support::{Daemon, TestClock, rcpt};
+
+/// A site whose hosts are started one by one.
+struct Site {
+    redis: Redis,
+    clock: TestClock,
+    secret: PathBuf,
+    directory: tempfile::TempDir,
+}
+
+/// Who sends, and to whom.
+const CLIENT: &str = "203.0.113.7";
+const RECIPIENT: &str = "joe@x.example";
+
+impl Site {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let key = verbs::shared_key().unwrap().text;
+        Self {
+            redis: Redis::start(),
+            clock: TestClock::at(directory.path(), BEGIN),
+            secret: private_file(directory.path(), "secret", &key),
+            directory,
+        }
+    }
+
+    /// A host with this file as its key of `--privacy`, or without one.
+    fn host(&self, name: &str, key: Option<&Path>) -> OnBus {
+        let daemon = Daemon::prepare();
+        let database = daemon.path().join("db");
+        fs::create_dir(&database).unwrap();
+        let url = format!("unix:{}", self.redis.socket().display());
+        let name = format!("--hostname={name}");
+        let clock = self.clock.option();
+        let mut more = vec![name.as_str(), &clock];
+        if let Some(key) = key {
+            fs::copy(key, database.join("privacy.key")).unwrap();
+            more.push("--privacy");
+        }
+        let options = options(&url, &self.secret, &more);
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        OnBus::start_prepared(daemon, &options)
+    }
+
+    /// A key of `--privacy`: these letters.
+    fn key(&self, letter: &str) -> PathBuf {
+        private_file(self.directory.path(), letter, &letter.repeat(32))
+    }
+}
+
+fn ask(host: &OnBus, sender: &str) -> String {
+    let mail = rcpt("mx.sender.example", CLIENT, sender, RECIPIENT);
+    host.daemon.ask(&mail)
+}
+
+#[test]
+fn hosts_with_one_privacy_key_share_their_records_and_forget_together() {
+    let site = Site::start();
+    let key = site.key("a");
+    let hosts = ["mx1.example", "mx2.example"].map(|name| site.host(name, Some(&key)));
+    hosts.iter().for_each(|host| is_sharing(&host.daemon));
+    let (ann, bob) = ("ann@sender.example", "bob@sender.example");
+    let keys = site.redis.keys();
+    assert!(ask(&hosts[0], ann).starts_with(GREYLISTED));
+    site.redis.wait_for_keys(keys + 1);
+    site.clock.advance(300);
+    assert!(ask(&hosts[1], ann).starts_with("PREPEND"), "a retry");
+    hosts[1]
+        .daemon
+        .expect_line("triplet found", ", host=mx1.example");
+
+    // What is in the databases as hashes only is sent again when the server has lost all.
+    assert!(ask(&hosts[0], bob).starts_with(GREYLISTED));
+    site.redis.wait_for_keys(keys + 3);
+    site.redis.cli(&["flushall"]);
+    site.redis.wait_for_keys(keys + 3);
+    site.clock.advance(300);
+    assert!(ask(&hosts[1], bob).starts_with("PREPEND"), "sent again");
+
+    // One triplet can be selected; it is forgotten at both, and its record on the server is not used again.
+    site.clock.advance(1);
+    let one = [
+        "forget",
+        "--client",
+        CLIENT,
+        "--sender",
+        ann,
+        "--recipient",
+        RECIPIENT,
+    ];
+    assert_eq!(hosts[0].ctl(&one).0, 0);
+    wait_for("forgotten", || {
+        hosts[1].ctl(&["status"]).1.contains("Triplets: 1 (")
+    });
+    site.clock.advance(1);
+    for host in &hosts {
+        assert!(ask(host, ann).starts_with(GREYLISTED));
+        assert!(
+            !ask(host, bob).starts_with(GREYLISTED),
+            "it is not selected"
+        );
+    }
+}
+
+#[test]
+fn a_host_with_another_privacy_key_or_none_shares_nothing_and_says_what_differs() {
+    let site = Site::start();
+    let (key, other) = (site.key("a"), site.key("b"));
+    let first = site.host("mx1.example", Some(&key));
+    is_sharing(&first.daemon);
+    let cases = [
+        (
+            "mx2.example",
+            Some(other.as_path()),
+            "the fingerprint of privacy.key is ",
+        ),
+        (
+            "mx3.example",
+            None,
+            "--privacy is false here and true at mx1.example",
+        ),
+    ];
+    for (name, key, want) in cases {
+        let host = site.host(name, key);
+        host.daemon.log_until(|log| {
+            last_state(log)
+                .is_some_and(|line| line.contains(want) && line.contains("at mx1.example"))
+        });
+        assert!(host.ctl(&["status"]).1.contains(want), "{name}");
+        let sender = "ann@sender.example";
+        assert!(ask(&host, sender).starts_with(GREYLISTED), "{name}");
+        site.clock.advance(300);
+        assert!(ask(&host, sender).starts_with("PREPEND"), "{name}: alone");
+    }
+}
