@@ -69,7 +69,9 @@ fn hosts_with_one_privacy_key_share_their_records_and_forget_together() {
     let site = Site::start();
     let key = site.key("a");
     let hosts = ["mx1.example", "mx2.example"].map(|name| site.host(name, Some(&key)));
-    hosts.iter().for_each(|host| is_sharing(&host.daemon));
+    for host in &hosts {
+        is_sharing(&host.daemon);
+    }
     let (ann, bob) = ("ann@sender.example", "bob@sender.example");
     let keys = site.redis.keys();
     assert!(ask(&hosts[0], ann).starts_with(GREYLISTED));

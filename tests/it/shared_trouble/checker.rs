@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde_json::Value;
 use stargrey::policy::{Added, Case, ClientKey, Params, TripletKey};
@@ -10,6 +10,7 @@ use stargrey::shared::{
     Access, Act, Administration, Change, Journal, Key, Local, LocalState, Me, Place, Record, Redis,
     Shared, Step,
 };
+use stargrey::types::sync::Mutex;
 use stargrey::types::{Prefix, Timestamp};
 use tokio::runtime::{Builder, Runtime};
 
@@ -68,7 +69,7 @@ impl Local for State {
 
 impl Administration for State {
     fn journal(&self) -> Option<Journal> {
-        Some(self.journal.lock().unwrap().clone())
+        Some(self.journal.lock().clone())
     }
 
     fn entries(&self) -> Vec<Added> {
@@ -77,7 +78,7 @@ impl Administration for State {
 
     fn carry_out(&self, _: Option<Act>, step: Option<Step>) -> Change {
         if let Some(step) = step {
-            self.journal.lock().unwrap().done = step.to;
+            self.journal.lock().done = step.to;
         }
         done(true)
     }

@@ -3,13 +3,14 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stargrey::service::clock::monotonic;
 use stargrey::shared::DEADLINE;
+use stargrey::types::sync::{Mutex, RwLock};
 
 use crate::support::{Client, rcpt};
 
@@ -109,7 +110,7 @@ impl Load {
 
     /// Waits until each host has had so many more attempts.
     pub(super) fn goes_on_for(&self, attempts: usize) {
-        let of = |tally: &Mutex<Tally>| tally.lock().unwrap().attempts;
+        let of = |tally: &Mutex<Tally>| tally.lock().attempts;
         let before: Vec<usize> = self.state.tallies.iter().map(of).collect();
         super::wait_for("the load", || {
             let is_failed = self.threads.iter().any(JoinHandle::is_finished);
@@ -123,7 +124,7 @@ impl Load {
 
     /// Moves the clock while nothing is asked.
     pub(super) fn with_no_request<T>(&self, change: impl FnOnce() -> T) -> T {
-        let _alone = self.state.clock.write().unwrap();
+        let _alone = self.state.clock.write();
         change()
     }
 
@@ -133,9 +134,10 @@ impl Load {
         for thread in self.threads {
             thread.join().expect("the load goes on");
         }
-        let state = Arc::try_unwrap(self.state).ok().expect("all have ended");
-        let tallies = state.tallies.into_iter();
-        tallies.map(|tally| tally.into_inner().unwrap()).collect()
+        let tallies = self.state.tallies.iter();
+        tallies
+            .map(|tally| std::mem::take(&mut *tally.lock()))
+            .collect()
     }
 }
 
@@ -144,7 +146,7 @@ impl State {
     fn attempt(&self, host: usize, clients: &mut (Client, Client)) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mail = {
-            let mut tried = self.tried.lock().unwrap();
+            let mut tried = self.tried.lock();
             if number.is_multiple_of(2) || tried.is_empty() {
                 tried.push(Mail::of(number));
                 Mail::of(number)
@@ -155,7 +157,7 @@ impl State {
         };
         let address = mail.address.to_string();
         let request = rcpt("mx.sender.example", &address, &mail.sender, RECIPIENT);
-        let _same_time = self.clock.read().unwrap();
+        let _same_time = self.clock.read();
         let timed = |client: &mut Client| {
             let begun = monotonic();
             let answer = client.ask(&request);
@@ -163,7 +165,7 @@ impl State {
         };
         let (answer, took) = timed(&mut clients.0);
         let (alone, took_alone) = timed(&mut clients.1);
-        let mut tally = self.tallies[host].lock().unwrap();
+        let mut tally = self.tallies[host].lock();
         tally.attempts += 1;
         match wait(&answer).cmp(&wait(&alone)) {
             std::cmp::Ordering::Less => tally.better += 1,

@@ -206,7 +206,9 @@ impl Pair {
             hosts.push(OnBus::start_prepared(Daemon::prepare(), &options));
             twins.push(Daemon::start(&[clock.option()]));
         }
-        hosts.iter().for_each(|host| is_sharing(&host.daemon));
+        for host in &hosts {
+            is_sharing(&host.daemon);
+        }
         Self {
             servers,
             hosts,
@@ -292,7 +294,9 @@ fn happens(row: &Row) -> (String, Vec<Tally>) {
     pair.servers.mend(row.trouble);
     let left = pair.servers.last().keys().saturating_sub(OTHER_KEYS);
     let lost = acknowledged.saturating_sub(left);
-    pair.hosts.iter().for_each(|host| is_sharing(&host.daemon));
+    for host in &pair.hosts {
+        is_sharing(&host.daemon);
+    }
     load.goes_on_for(100);
     let tallies = load.end();
     let compared = pair.agree();
