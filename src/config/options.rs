@@ -383,8 +383,8 @@ pub struct Options {
     )]
     pub on_store_failure: String,
 
-    /// Share records with the other hosts of the site, by Redis or Valkey: redis://HOST:PORT/DB, rediss://HOST:PORT/DB,
-    /// redis+sentinel://HOST:PORT,.../NAME/DB or unix:PATH
+    /// Share records with the other hosts of the site, by Redis or Valkey: redis://HOST:PORT/DB,
+    /// redis+sentinel://HOST:PORT,.../NAME/DB, one of these with rediss for TLS, or unix:PATH
     #[arg(long, value_name = "URL", help_heading = "Database")]
     pub shared: Option<String>,
 

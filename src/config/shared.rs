@@ -10,9 +10,14 @@
 //!
 //! Blank lines and lines that begin with `#` are ignored. `stargreyctl shared-key` writes such a file.
 
+use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::environment::Environment;
@@ -138,8 +143,8 @@ struct ServerUrl {
 fn server(text: &str) -> Result<ServerUrl, String> {
     let form = || {
         format!(
-            "{text:?} is not redis://HOST[:PORT]/DB, rediss://HOST[:PORT]/DB, \
-             redis+sentinel://HOST[:PORT][,HOST[:PORT]...]/NAME[/DB] or unix:PATH"
+            "{text:?} is not redis://HOST[:PORT]/DB, redis+sentinel://HOST[:PORT][,HOST[:PORT]...]/NAME[/DB], \
+             one of these with rediss for TLS, or unix:PATH"
         )
     };
     if let Some(path) = text.strip_prefix("unix:") {
@@ -224,17 +229,32 @@ impl SharedSettings {
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or has no certificate.
-    pub fn read_ca(&self) -> Result<Option<Vec<u8>>, Diagnostic> {
+    /// If the file cannot be read, has no certificate, or has one that is damaged.
+    pub fn read_ca(&self) -> Result<Option<RootCertStore>, Diagnostic> {
         let Some(path) = &self.ca else {
             return Ok(None);
         };
         let bytes = file::read(path).map_err(|error| file::unreadable(CA, path, &error))?;
-        if memchr::memmem::find(&bytes, b"-----BEGIN CERTIFICATE-----").is_none() {
-            return Err(Diagnostic::file(path, "has no certificate (PEM)"));
-        }
-        Ok(Some(bytes))
+        let authorities = authorities(&bytes);
+        let authorities = authorities
+            .map_err(|why| Diagnostic::option(CA, format!("{}: {why}", path.display())))?;
+        Ok(Some(authorities))
     }
+}
+
+/// The certificates of a file (PEM). Other things in it, such as keys, are left out.
+fn authorities(bytes: &[u8]) -> Result<RootCertStore, String> {
+    let mut authorities = RootCertStore::empty();
+    for (number, certificate) in (1..).zip(CertificateDer::pem_slice_iter(bytes)) {
+        let damaged = |why: &dyn fmt::Display| format!("certificate {number} is damaged: {why}");
+        let certificate = certificate.map_err(|error| damaged(&error))?;
+        let added = authorities.add(certificate);
+        added.map_err(|error| damaged(&error))?;
+    }
+    if authorities.is_empty() {
+        return Err("has no certificate (PEM)".to_owned());
+    }
+    Ok(authorities)
 }
 
 /// Checks that others than owner and group cannot read a file.
@@ -292,8 +312,8 @@ fn hexadecimal(text: &str) -> Option<[u8; KEY_LENGTH]> {
     Some(key)
 }
 
-impl std::fmt::Debug for SharedSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SharedSecret")
     }
 }

@@ -26,6 +26,10 @@ impl Server for Unusable {
         Box::pin(async move { Err(error) })
     }
 
+    fn has_moved(&self) -> Pending<bool> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn address(&self) -> String {
         self.place.to_string()
     }
@@ -47,7 +51,10 @@ pub(super) fn start(
     };
     let files = options.read_secret().and_then(|secret| {
         let ca = options.read_ca()?;
-        Ok((secret, options.uses_tls.then_some(Tls { ca })))
+        let tls = ca.map_or(Tls::System, |authorities| {
+            Tls::Authorities(Arc::new(authorities))
+        });
+        Ok((secret, options.uses_tls.then_some(tls)))
     });
     let database = &settings.store;
     let privacy = (database.privacy).then(|| PrivacyKey::of_database(&database.directory));
@@ -63,8 +70,7 @@ pub(super) fn start(
             password: secret.password,
             tls,
         };
-        let server = Redis::new(place.clone(), access);
-        Ok((secret.key, server.map_err(|error| error.to_string())?))
+        Ok((secret.key, Redis::new(place.clone(), access)))
     });
     let (key, server): (_, Box<dyn Server>) = match server {
         Ok((key, server)) => (key, Box::new(server)),

@@ -1,17 +1,21 @@
 //! How a server or a sentinel is connected to: login, database, TLS.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, TlsCertificates,
-};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::server::ServerError;
+use super::tls::Tls;
 
 /// How to connect to a server.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Access {
     /// The number of the database.
     pub database: u32,
@@ -23,11 +27,20 @@ pub struct Access {
     pub tls: Option<Tls>,
 }
 
-/// How a connection is encrypted. A server is checked by its name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tls {
-    /// The certificates (PEM) by which that of the server is checked; without them, the system's.
-    pub ca: Option<Vec<u8>>,
+/// A connection. It is closed with its last clone, whatever was asked over it.
+#[derive(Clone)]
+pub(super) struct Wire {
+    pub(super) connection: MultiplexedConnection,
+    _driver: Arc<Driver>,
+}
+
+/// The task that sends and receives.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Access {
@@ -39,33 +52,37 @@ impl Access {
         }
     }
 
-    /// The client of a server.
-    pub(super) fn client(&self, host: &str, port: u16) -> Result<Client, ServerError> {
-        let host = host.to_owned();
-        let Some(tls) = &self.tls else {
-            let info = ConnectionAddr::Tcp(host, port).into_connection_info()?;
-            return Ok(Client::open(info.set_redis_settings(self.settings()))?);
-        };
-        let address = ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: false,
-            tls_params: None,
-        };
-        let info = address.into_connection_info()?;
-        let certificates = TlsCertificates {
-            client_tls: None,
-            root_cert: tls.ca.clone(),
-        };
-        // It is set already after the first time.
-        rustls::crypto::ring::default_provider()
-            .install_default()
-            .ok();
-        let info = info.set_redis_settings(self.settings());
-        Ok(Client::build_with_tls(info, certificates)?)
+    /// Connects to a host. The callers have deadlines of their own.
+    pub(super) async fn connect(&self, host: &str, port: u16) -> Result<Wire, ServerError> {
+        let stream = connect(host, port).await?;
+        match &self.tls {
+            Some(tls) => self.log_in(tls.encrypt(host, stream).await?).await,
+            None => self.log_in(stream).await,
+        }
     }
 
-    pub(super) fn settings(&self) -> RedisConnectionInfo {
+    /// Connects to a unix socket.
+    pub(super) async fn connect_unix(&self, path: &Path) -> Result<Wire, ServerError> {
+        self.log_in(UnixStream::connect(path).await?).await
+    }
+
+    async fn log_in<S>(&self, stream: S) -> Result<Wire, ServerError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&self.settings(), stream, config).await?;
+        let driver = Driver(tokio::spawn(driver).abort_handle());
+        Ok(Wire {
+            connection,
+            _driver: Arc::new(driver),
+        })
+    }
+
+    fn settings(&self) -> RedisConnectionInfo {
         let mut settings = RedisConnectionInfo::default()
             .set_db(self.database.into())
             .set_skip_set_lib_name();
@@ -87,12 +104,27 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Connects. The callers have deadlines of their own.
-pub(super) async fn connect(client: &Client) -> Result<MultiplexedConnection, RedisError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None);
-    client
-        .get_multiplexed_async_connection_with_config(&config)
-        .await
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+}
+
+/// Connects to the address of a host that accepts first.
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut attempts = JoinSet::new();
+    for address in lookup_host((host, port)).await? {
+        attempts.spawn(TcpStream::connect(address));
+    }
+    let mut why = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt.map_err(io::Error::other).flatten() {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
 }

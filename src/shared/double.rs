@@ -145,6 +145,10 @@ impl Server for Double {
         })
     }
 
+    fn has_moved(&self) -> Pending<bool> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn address(&self) -> String {
         "double".to_owned()
     }

@@ -49,6 +49,7 @@ mod server;
 mod site;
 mod status;
 mod task;
+mod tls;
 mod work;
 
 use std::collections::HashMap;
@@ -60,7 +61,7 @@ use std::thread;
 use tokio::runtime;
 
 pub use self::redis::{Place, Redis};
-pub use access::{Access, Tls};
+pub use access::Access;
 pub use acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
 pub use link::{DEADLINE, MOST_ASKED};
 pub use local::{Administration, Change, Local, LocalState};
@@ -69,6 +70,7 @@ pub use record::{Key, Record};
 pub use seal::{KEY_LENGTH, Name};
 pub use server::{Connection, Pending, Server, ServerError, Write, Written};
 pub use status::{HostState, Status};
+pub use tls::Tls;
 
 use crate::policy::{Case, Changes, Host, Params, SharedRecords, StoredRecords, Triplet};
 use crate::store::PrivacyKey;

@@ -11,13 +11,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
-    Script, ServerErrorKind,
-};
+use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind};
 
-use super::access::{Access, connect};
+use super::access::{Access, Wire};
 use super::seal::Name;
 use super::sentinel::Sentinels;
 use super::server::{Connection, Pending, Server, ServerError, Write, Written};
@@ -82,57 +78,53 @@ impl fmt::Display for Place {
 pub struct Redis {
     place: Place,
     access: Access,
-    route: Route,
-}
-
-/// The way to the server.
-enum Route {
-    Server(Client),
-    Sentinels(Sentinels),
+    sentinels: Option<Sentinels>,
 }
 
 impl Redis {
     /// The server at `place`.
-    ///
-    /// # Errors
-    ///
-    /// [`ServerError`] when this is not a valid address, or the certificates cannot be read.
-    pub fn new(place: Place, access: Access) -> Result<Self, ServerError> {
-        let route = match &place {
-            Place::Tcp(host, port) => Route::Server(access.client(host, *port)?),
-            Place::Unix(path) => {
-                let info = ConnectionAddr::Unix(path.clone()).into_connection_info()?;
-                Route::Server(Client::open(info.set_redis_settings(access.settings()))?)
-            }
-            Place::Sentinel(hosts, name) => Route::Sentinels(Sentinels::new(hosts, name, &access)?),
+    #[must_use]
+    pub fn new(place: Place, access: Access) -> Self {
+        let sentinels = match &place {
+            Place::Tcp(..) | Place::Unix(_) => None,
+            Place::Sentinel(hosts, name) => Some(Sentinels::new(hosts, name, &access)),
         };
-        Ok(Self {
+        Self {
             place,
             access,
-            route,
-        })
+            sentinels,
+        }
+    }
+
+    fn wire(&self) -> Pending<Wire> {
+        let access = self.access.clone();
+        match (&self.sentinels, self.place.clone()) {
+            (Some(sentinels), _) => sentinels.connect(access),
+            (None, Place::Tcp(host, port)) => {
+                Box::pin(async move { access.connect(&host, port).await })
+            }
+            (None, Place::Unix(path)) => Box::pin(async move { access.connect_unix(&path).await }),
+            (None, Place::Sentinel(_, name)) => {
+                Box::pin(async move { Err(ServerError::NoPrimary(name)) })
+            }
+        }
     }
 }
 
 impl Server for Redis {
     fn connect(&self) -> Pending<Arc<dyn Connection>> {
-        let connected: Pending<MultiplexedConnection> = match &self.route {
-            Route::Server(client) => {
-                let client = client.clone();
-                Box::pin(async move { Ok(connect(&client).await?) })
-            }
-            Route::Sentinels(sentinels) => {
-                let (primary, access) = (sentinels.primary(), self.access.clone());
-                Box::pin(async move {
-                    let (host, port) = primary.await?;
-                    Ok(connect(&access.client(&host, port)?).await?)
-                })
-            }
-        };
+        let wire = self.wire();
         Box::pin(async move {
-            let connection: Arc<dyn Connection> = Arc::new(Multiplexed(connected.await?));
+            let connection: Arc<dyn Connection> = Arc::new(wire.await?);
             Ok(connection)
         })
+    }
+
+    fn has_moved(&self) -> Pending<bool> {
+        match &self.sentinels {
+            Some(sentinels) => sentinels.have_another(),
+            None => Box::pin(async { Ok(false) }),
+        }
     }
 
     fn address(&self) -> String {
@@ -148,11 +140,9 @@ impl fmt::Debug for Redis {
     }
 }
 
-struct Multiplexed(MultiplexedConnection);
-
-impl Connection for Multiplexed {
+impl Connection for Wire {
     fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
-        let mut connection = self.0.clone();
+        let mut wire = self.clone();
         Box::pin(async move {
             let mut commands = Pipeline::with_capacity(names.len());
             for name in &names {
@@ -161,7 +151,7 @@ impl Connection for Multiplexed {
             }
             let values: Vec<RedisResult<Vec<u8>>> = commands
                 .ignore_errors()
-                .query_async(&mut connection)
+                .query_async(&mut wire.connection)
                 .await?;
             let read = |value: RedisResult<Vec<u8>>| match value {
                 Ok(value) => Ok(Some(value).filter(|value| !value.is_empty())),
@@ -174,7 +164,7 @@ impl Connection for Multiplexed {
     }
 
     fn write(&self, writes: Vec<Write>) -> Pending<Vec<Written>> {
-        let mut connection = self.0.clone();
+        let mut wire = self.clone();
         Box::pin(async move {
             let mut call = COMPARE_AND_SET.prepare_invoke();
             for write in &writes {
@@ -185,7 +175,7 @@ impl Connection for Multiplexed {
                     .arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX))
                     .arg(write.name.longest());
             }
-            let others: Vec<Option<Vec<u8>>> = call.invoke_async(&mut connection).await?;
+            let others: Vec<Option<Vec<u8>>> = call.invoke_async(&mut wire.connection).await?;
             let written = |other: Option<Vec<u8>>| match other {
                 None => Written::Done,
                 Some(value) => Written::Other(Some(value).filter(|value| !value.is_empty())),
@@ -195,9 +185,10 @@ impl Connection for Multiplexed {
     }
 
     fn time(&self) -> Pending<Timestamp> {
-        let mut connection = self.0.clone();
+        let mut wire = self.clone();
         Box::pin(async move {
-            let (seconds, _): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+            let (seconds, _): (u64, u64) =
+                redis::cmd("TIME").query_async(&mut wire.connection).await?;
             Ok(Timestamp::from_seconds(seconds))
         })
     }
@@ -216,9 +207,6 @@ impl From<RedisError> for ServerError {
             (_, Some("OOM")) => Self::Full,
             (_, Some("MISCONF")) => Self::DiskFailed,
             (_, Some("NOREPLICAS")) => Self::NoReplicas,
-            (ErrorKind::Io, _) if error.to_string().contains("certificate") => {
-                Self::Certificate(error.to_string())
-            }
             (ErrorKind::Io, _) => Self::Unreachable(error.to_string()),
             _ if error.is_connection_dropped() => Self::Unreachable(error.to_string()),
             _ => Self::of_script(&error.to_string()),

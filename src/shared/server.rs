@@ -34,6 +34,9 @@ pub enum ServerError {
     /// It takes no writes, because too few replicas would get them.
     #[error("too few of its replicas are connected (NOREPLICAS)")]
     NoReplicas,
+    /// It takes no writes, because another one is the primary.
+    #[error("the sentinels name another primary")]
+    Moved,
     /// Its user may not do that.
     #[error("its user lacks a permission (NOPERM): {0}; see stargrey-shared(7) for the ACL")]
     NoPermission(String),
@@ -58,6 +61,7 @@ impl ServerError {
             | Self::NoPrimary(_)
             | Self::Slow(_)
             | Self::ReadOnly
+            | Self::Moved
             | Self::NoPermission(_)
             | Self::NotAuthenticated
             | Self::Loading
@@ -95,6 +99,9 @@ pub enum Written {
 pub trait Server: Send + Sync {
     /// Connects.
     fn connect(&self) -> Pending<Arc<dyn Connection>>;
+
+    /// Whether another server has taken the place of the one that was connected to last.
+    fn has_moved(&self) -> Pending<bool>;
 
     /// Where it is, for messages; without a password.
     fn address(&self) -> String;

@@ -129,7 +129,7 @@ impl Work {
             }
             match &kept {
                 Err(error) if !is_serving => return Err(error.clone().into()),
-                Err(error) => link.failed(&connection, error),
+                Err(error) => link.failed(&connection, &self.of_primary(error).await),
                 Ok(_) => {}
             }
             let current = link.connection();
@@ -310,12 +310,15 @@ impl Work {
         ];
         let written = match within(connection.write(writes)).await {
             Ok(written) => written,
-            // Records can be asked for all the same.
-            Err(error) if error.is_of_writes() => {
-                self.shared.link.unavailable(&error.to_string());
-                return Ok(());
+            Err(error) => {
+                let error = self.of_primary(&error).await;
+                // Records can be asked for all the same.
+                if error.is_of_writes() {
+                    self.shared.link.unavailable(&error.to_string());
+                    return Ok(());
+                }
+                return Err(error.into());
             }
-            Err(error) => return Err(error.into()),
         };
         let is_done = |written: Option<&Written>| written == Some(&Written::Done);
         if is_done(written.last()) {
@@ -326,6 +329,14 @@ impl Work {
             self.shared.check_again();
         }
         Ok(())
+    }
+
+    /// What an error of the server means: one that takes no writes may have been the primary once.
+    async fn of_primary(&self, error: &ServerError) -> ServerError {
+        if error.is_of_writes() && within(self.server.has_moved()).await == Ok(true) {
+            return ServerError::Moved;
+        }
+        error.clone()
     }
 
     /// Compares the clock with the server's.

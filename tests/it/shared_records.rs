@@ -1,13 +1,18 @@
 //! Several hosts with one memory: daemons and a real server of Redis.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::mem;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, setsockopt, socket,
+};
 use stargrey::ctl::verbs;
 use stargrey::service::clock::monotonic;
 use tempfile::TempDir;
@@ -32,10 +37,21 @@ pub(crate) struct Redis {
     child: Option<Child>,
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. It stays bound, without listening, until the tests end: so the kernel gives it to nobody
+/// else, while a server that sets `SO_REUSEADDR`, as Redis does, can listen on it.
 pub(crate) fn free_port() -> u16 {
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    free.local_addr().unwrap().port()
+    let reserved = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .unwrap();
+    setsockopt(&reserved, ReuseAddr, &true).unwrap();
+    bind(reserved.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let address: SockaddrIn = getsockname(reserved.as_raw_fd()).unwrap();
+    mem::forget(reserved);
+    address.port()
 }
 
 impl Redis {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use stargrey::ctl::verbs;
 use stargrey::service::clock::monotonic;
 use tempfile::TempDir;
 
@@ -41,8 +43,8 @@ fn make_certificates(directory: &Path) {
     );
 }
 
-#[test]
-fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_otherwise() {
+/// A server with TLS, and its URL and its authority as options of a host.
+fn server_with_tls() -> (Redis, String, String) {
     let port = free_port();
     let redis = Redis::with(&|directory| {
         make_certificates(directory);
@@ -52,9 +54,14 @@ fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_othe
         );
         options.split_whitespace().map(str::to_owned).collect()
     });
-    let url = format!("rediss://127.0.0.1:{port}/0");
     let ca = redis.directory.path().join("ca.pem");
     let ca = format!("--shared-ca={}", ca.display());
+    (redis, format!("rediss://127.0.0.1:{port}/0"), ca)
+}
+
+#[test]
+fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_otherwise() {
+    let (redis, url, ca) = server_with_tls();
     let site = Site::of(redis, &url, "", &[&ca]);
     assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
     site.wait_for_keys(4);
@@ -66,7 +73,7 @@ fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_othe
     make_certificates(other.path());
     let other_ca = format!("--shared-ca={}", other.path().join("ca.pem").display());
     let none = format!("--shared-ca={}", other.path().join("names").display());
-    let by_name = format!("rediss://localhost:{port}/0");
+    let by_name = url.replace("127.0.0.1", "localhost");
     let refused = "its certificate is refused";
     for (what, url, more, want) in [
         ("another authority", &url, vec![other_ca.as_str()], refused),
@@ -88,6 +95,75 @@ fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_othe
             "joe@x.example",
         );
         assert!(host.ask(&mail).starts_with(GREYLISTED), "{what}");
+    }
+}
+
+#[test]
+fn with_a_file_of_authorities_those_of_the_system_need_not_be_readable() {
+    let (redis, url, ca) = server_with_tls();
+    let site = Site::of(redis, &url, "", &[&ca]);
+    let none = "the system has no certificates of authorities";
+    for (more, want) in [
+        (
+            vec!["--hostname=mx3.example", &ca],
+            "records are shared with",
+        ),
+        (vec!["--hostname=mx4.example"], none),
+    ] {
+        let clock = site.clock.option();
+        let more = [more, vec![clock.as_str()]].concat();
+        let mut host = Daemon::prepare();
+        host.set_options(&options(&url, &site.secret, &more));
+        let mut command = host.command();
+        command.env("SSL_CERT_FILE", "/nonexistent");
+        command.env("SSL_CERT_DIR", "/nonexistent");
+        host.start_command(command);
+        host.log_until(|log| last_state(log).is_some_and(|line| line.contains(want)));
+    }
+}
+
+#[test]
+fn a_file_of_authorities_that_cannot_be_used_is_refused_by_the_check_with_the_name_of_the_option() {
+    let directory = tempfile::tempdir().unwrap();
+    make_certificates(directory.path());
+    let secret = directory.path().join("secret");
+    fs::write(&secret, verbs::shared_key().unwrap().text).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let good = fs::read_to_string(directory.path().join("ca.pem")).unwrap();
+    let block =
+        |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n");
+    let key = fs::read_to_string(directory.path().join("ca.key")).unwrap();
+    for (text, want) in [
+        (good.clone(), None),
+        (format!("{key}{good}{good}"), None),
+        (key, Some("has no certificate (PEM)")),
+        (block("AAAA"), Some("certificate 1 is damaged: ")),
+        (
+            good.clone() + &block("!"),
+            Some("certificate 2 is damaged: "),
+        ),
+        (
+            good.replace("-----END", "----END"),
+            Some("certificate 1 is damaged: "),
+        ),
+    ] {
+        let ca = directory.path().join("authorities");
+        fs::write(&ca, &text).unwrap();
+        let more = [
+            &format!("--shared-ca={}", ca.display()),
+            "--check",
+            "--user=root",
+            "--group=root",
+        ];
+        let output = Command::new(env!("CARGO_BIN_EXE_stargreyd"))
+            .args(options("rediss://127.0.0.1/0", &secret, &more))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let code = if want.is_some() { 78 } else { 0 };
+        assert_eq!(output.status.code(), Some(code), "{text}: {said}");
+        let want = want.map(|want| format!("--shared-ca: {}: {want}", ca.display()));
+        assert!(said.contains(&want.unwrap_or_default()), "{text}: {said}");
     }
 }
 
@@ -184,6 +260,51 @@ pub(crate) fn failover(primary: &Redis) -> Failover {
         })
     });
     Failover { replica, sentinels }
+}
+
+#[test]
+fn a_primary_that_takes_no_writes_is_left_when_the_sentinels_have_made_another_one() {
+    let primary = Redis::with(&|_| vec!["--min-replicas-to-write".to_owned(), "1".to_owned()]);
+    let failover = failover(&primary);
+    let url = failover.url();
+    let replica = &failover.replica;
+    let site = Site::of(
+        primary,
+        &url,
+        "user = stargrey\npassword = CHANGE-THIS\n",
+        &[],
+    );
+    assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
+
+    // Replica and sentinels, which log in as the default user, are cut off from the primary; the hosts are not.
+    let admin = "acl setuser admin on nopass ~* &* +@all";
+    let as_admin = ["--user", "admin", "--pass", "any", "--no-auth-warning"];
+    let cli = |prefix: &[&str], command: &str| {
+        let words: Vec<&str> = command.split(' ').collect();
+        site.redis.cli(&[prefix, &words].concat())
+    };
+    assert_eq!(cli(&[], admin).trim(), "OK");
+    assert_eq!(cli(&as_admin, "acl setuser default off").trim(), "OK");
+    cli(&as_admin, "client kill user default");
+    let is_primary = || replica.cli(&["role"]).starts_with("master");
+    wait_for("the new primary", is_primary);
+    let role = cli(&as_admin, "role");
+    assert!(role.starts_with("master"), "{role}");
+
+    for (host, sender) in ["bob@sender.example", "cid@sender.example"]
+        .iter()
+        .enumerate()
+    {
+        assert!(site.ask(host, sender).starts_with(GREYLISTED));
+        site.hosts[host].log_until(|log| log.contains("the sentinels name another primary"));
+    }
+    site.hosts.iter().for_each(is_sharing);
+    let records = || -> usize { replica.cli(&["dbsize"]).trim().parse().unwrap() };
+    wait_for("all records", || records() >= 6);
+    site.clock.advance(300);
+    assert!(site.ask(1, "bob@sender.example").starts_with("PREPEND"));
+    assert!(site.ask(0, "cid@sender.example").starts_with("PREPEND"));
+    assert!(site.ask(1, "ann@sender.example").starts_with("PREPEND"));
 }
 
 #[test]

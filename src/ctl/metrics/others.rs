@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Exposition, Kind};
 use crate::api::{
-    Dict, FromRow, SHARED_ANSWERED, SHARED_APART, SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY,
-    SHARED_HOST_BEHIND, SHARED_HOST_OK, SHARED_LEARNED, SHARED_OFF, SHARED_OK, SHARED_PUBLISHED,
-    SHARED_QUEUED, SPAMD_OK,
+    Dict, FromRow, SHARED_ACTS_LOST, SHARED_ACTS_SKIPPED, SHARED_ANSWERED, SHARED_APART,
+    SHARED_ASKED, SHARED_DROPPED, SHARED_HOST_AWAY, SHARED_HOST_BEHIND, SHARED_HOST_OK,
+    SHARED_LEARNED, SHARED_OFF, SHARED_OK, SHARED_PUBLISHED, SHARED_QUEUED, SPAMD_OK,
 };
 
 /// Whether spamd answers; nothing without one.
@@ -62,6 +62,12 @@ pub(super) fn shared(out: &mut Exposition, properties: &Dict) {
     let help =
         "Records published, improved by those of other hosts, and left out for lack of room.";
     out.group(counter, ("shared_records", "event"), help, records);
+    let acts = [("lost", SHARED_ACTS_LOST), ("skipped", SHARED_ACTS_SKIPPED)];
+    let acts = acts
+        .into_iter()
+        .filter_map(|(event, word)| Some((event, figure(word)?)));
+    let help = "What administrators did here and other hosts will not do, and the reverse.";
+    out.group(counter, ("shared_acts", "event"), help, acts);
 }
 
 #[cfg(test)]
@@ -84,6 +90,8 @@ mod tests {
             ("answered", 8),
             ("published", 40),
             ("learned", 5),
+            ("acts_lost", 7),
+            ("acts_skipped", 6),
         ];
         let figures = figures.map(|(word, count)| (word.to_owned(), count));
         let properties = Row::new()
@@ -110,6 +118,8 @@ mod tests {
             "stargrey_shared_records_total{event=\"published\"} 40",
             "stargrey_shared_records_total{event=\"learned\"} 5",
             "stargrey_shared_records_total{event=\"dropped\"} 1",
+            "stargrey_shared_acts_total{event=\"lost\"} 7",
+            "stargrey_shared_acts_total{event=\"skipped\"} 6",
         ];
         assert_eq!(samples, want, "{text}");
     }

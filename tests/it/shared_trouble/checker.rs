@@ -90,7 +90,7 @@ impl Administration for State {
 
 impl Witness {
     fn of(socket: PathBuf, key: &[u8; 32], now: u64) -> Self {
-        let server = Redis::new(Place::Unix(socket), Access::default()).unwrap();
+        let server = Redis::new(Place::Unix(socket), Access::default());
         let me = Me {
             name: "witness.example".to_owned(),
             params: Params::default(),
