@@ -78,8 +78,8 @@ fn of_system() -> Result<Arc<RootCertStore>, ServerError> {
 /// Why no encrypted connection was made.
 fn refused(error: &io::Error) -> ServerError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-    match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => ServerError::Certificate(why.to_string()),
-        _ => ServerError::Unreachable(error.to_string()),
+    if let Some(rustls::Error::InvalidCertificate(why)) = inner {
+        return ServerError::Certificate(why.to_string());
     }
+    ServerError::Unreachable(error.to_string())
 }
