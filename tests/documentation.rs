@@ -480,6 +480,8 @@ fn the_options_of_every_recipe_are_taken() {
         names,
         [
             "Selective",
+            "Beside permit_dnswl_client",
+            "Beside postscreen",
             "Plain greylisting",
             "Rgrey",
             "Rgrey by a table of Postfix",

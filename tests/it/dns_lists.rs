@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::bus::OnBus;
+use crate::support::network::Network;
 use crate::support::{Daemon, TestClock, rcpt};
 
 /// Where Debian's package puts it.
@@ -79,16 +80,30 @@ impl ListServer {
 
     /// Starts one with these zones.
     pub(crate) fn serving(zones: &[(&str, &str, &str)]) -> Self {
+        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let server = Self::run(Command::new(RBLDNSD), address, zones);
+        server.await_reply();
+        server
+    }
+
+    /// Starts one with these zones that is the name server of a network.
+    pub(crate) fn within(network: &Network, zones: &[(&str, &str, &str)]) -> Self {
+        let address = (Ipv4Addr::LOCALHOST, 53).into();
+        let server = Self::run(network.command(RBLDNSD), address, zones);
+        network.inside(|| server.await_reply());
+        server
+    }
+
+    /// Runs one by this command, to listen there.
+    fn run(mut command: Command, address: SocketAddr, zones: &[(&str, &str, &str)]) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("stargrey-rbldnsd-")
             .tempdir()
             .unwrap();
         // It gives up root's privileges before it reads the files.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let free = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = free.local_addr().unwrap();
-        drop(free);
-        let mut command = Command::new(RBLDNSD);
         command
             .arg("-n")
             .arg("-b")
@@ -110,13 +125,11 @@ impl ListServer {
         let child = quiet
             .spawn()
             .expect("rbldnsd is installed (make check-deps)");
-        let server = Self {
+        Self {
             child,
             address,
             _directory: directory,
-        };
-        server.await_reply();
-        server
+        }
     }
 
     /// Waits until it replies: a query that nobody has read yet is repeated when the socket's time is over.

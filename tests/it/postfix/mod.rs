@@ -7,6 +7,7 @@
 
 mod access_lists;
 mod allowed;
+mod beside;
 mod checked;
 mod contents;
 mod filters;

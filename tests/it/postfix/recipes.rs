@@ -56,6 +56,11 @@ pub(super) fn replaced(text: &str, from: &str, to: &str) -> String {
 
 /// Starts what a recipe says.
 pub(super) fn start(recipe: &Recipe) -> Site {
+    start_wired(recipe, |wiring| wiring)
+}
+
+/// The same, Postfix being told more.
+pub(super) fn start_wired(recipe: &Recipe, more: impl FnOnce(Wiring) -> Wiring) -> Site {
     let [(_, main), tables @ ..] = &recipe.files[..] else {
         panic!("{}: no main.cf", recipe.name);
     };
@@ -77,7 +82,7 @@ pub(super) fn start(recipe: &Recipe) -> Site {
     }
     let lists = [("s25r_exceptions.local", "friend.example\n")];
     Site::around(
-        || Postfix::wired(Wiring::of(&main, tables)),
+        || Postfix::wired(more(Wiring::of(&main, tables))),
         &lists,
         |postfix, directory| {
             let tables = postfix.table("").display().to_string();

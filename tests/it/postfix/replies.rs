@@ -125,8 +125,7 @@ fn whatever_a_table_says_the_client_is_told_the_same_through_stargrey() {
     }
     let wiring = Wiring {
         lines: vec![Line::Table, Line::Clients],
-        main: String::new(),
-        tables: vec![(TABLE.to_owned(), table.clone())],
+        ..Wiring::of("", &[(TABLE.to_owned(), table.clone())])
     };
     let site = Site::around(
         || Postfix::wired(wiring),

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -21,9 +21,13 @@ use nix::unistd::User;
 use tempfile::TempDir;
 
 use crate::support::machine::{require_program, require_root};
+use crate::support::network::Network;
 
 /// Postfix's control program, where every distribution has it.
 const POSTFIX: &str = "/usr/sbin/postfix";
+
+/// The port of SMTP.
+const SMTP: u16 = 25;
 
 /// The user that owns the mailboxes: `nobody`.
 const MAILBOX_OWNER: u32 = 65534;
@@ -109,6 +113,10 @@ impl Line {
 pub(super) struct Wiring {
     /// On which lines it listens.
     pub(super) lines: Vec<Line>,
+    /// Lines of master.cf.
+    pub(super) services: String,
+    /// The network that it is in, if not that of the test.
+    pub(super) network: Option<Network>,
     /// Lines of main.cf.
     pub(super) main: String,
     /// Files beside main.cf: name and content.
@@ -120,8 +128,20 @@ impl Wiring {
     pub(super) fn of(main: &str, tables: &[(String, String)]) -> Self {
         Self {
             lines: vec![Line::Documented],
+            services: String::new(),
+            network: None,
             main: main.to_owned(),
             tables: tables.to_vec(),
+        }
+    }
+
+    /// The same in a network of its own, where it listens as these lines of master.cf say.
+    pub(super) fn within(self, network: Network, services: &str) -> Self {
+        Self {
+            lines: Vec::new(),
+            services: services.to_owned(),
+            network: Some(network),
+            ..self
         }
     }
 
@@ -129,6 +149,8 @@ impl Wiring {
     fn ordinary() -> Self {
         Self {
             lines: Line::ALL.to_vec(),
+            services: String::new(),
+            network: None,
             main: ASKING.to_owned(),
             tables: vec![("suspicious".to_owned(), SUSPICIOUS.to_owned())],
         }
@@ -201,6 +223,18 @@ impl Postfix {
         *address
     }
 
+    /// A connection of the client with this address, in the network that this Postfix has to itself.
+    pub(super) fn connect(&self, from: &str) -> TcpStream {
+        let connected = self.network().connect(from.parse().unwrap(), SMTP);
+        connected.expect("Postfix accepts")
+    }
+
+    /// The network that this Postfix has to itself.
+    pub(super) fn network(&self) -> &Network {
+        let network = self.wiring.network.as_ref();
+        network.expect("this Postfix has a network of its own")
+    }
+
     /// Everything that Postfix has logged so far.
     pub(super) fn log(&self) -> String {
         let bytes = fs::read(self.path().join("maillog")).unwrap_or_default();
@@ -253,6 +287,7 @@ impl Postfix {
         for (line, address) in &self.listeners {
             writeln!(master, "{address} inet n - {}", line.service()).unwrap();
         }
+        master.push_str(&self.wiring.services);
         master.push_str(MASTER_CF);
         let tables = self.wiring.tables.iter();
         let tables = tables.map(|(name, text)| (name.as_str(), text.as_str()));
@@ -269,7 +304,10 @@ impl Postfix {
     /// group whose leader the pid file names.
     fn run(&mut self) {
         let said = self.path().join("start");
-        let mut guard = Command::new("/bin/sh")
+        let shell = "/bin/sh";
+        let network = self.wiring.network.as_ref();
+        let mut guard = network.map_or_else(|| Command::new(shell), |it| it.command(shell));
+        let mut guard = guard
             .args(["-c", GUARD, "guard"])
             .args([&said, Path::new(POSTFIX), &self.path().join("etc")])
             .stdin(Stdio::piped())

@@ -6,19 +6,16 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrStorage};
 use tempfile::TempDir;
 
 use crate::postfix::eventually;
+use crate::support::network;
 use crate::support::unpacked::unpacked;
 
 /// Debian's user `mail`, which writes mailboxes.
@@ -193,21 +190,7 @@ impl Sendmail {
     }
 
     fn try_connect(&self, from: IpAddr) -> Result<TcpStream, Errno> {
-        let network = File::open(format!("/proc/{}/ns/net", self.child.id())).unwrap();
-        let connect = || {
-            // Of this thread alone.
-            setns(&network, CloneFlags::CLONE_NEWNET)?;
-            let (family, to) = match from {
-                IpAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::LOCALHOST)),
-                IpAddr::V6(_) => (AddressFamily::Inet6, Ipv6Addr::LOCALHOST.into()),
-            };
-            let stream = socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-            let address = |ip, port| SockaddrStorage::from(SocketAddr::new(ip, port));
-            socket::bind(stream.as_raw_fd(), &address(from, 0))?;
-            socket::connect(stream.as_raw_fd(), &address(to, 25))?;
-            Ok(TcpStream::from(stream))
-        };
-        thread::scope(|scope| scope.spawn(connect).join().unwrap())
+        network::connect(self.child.id(), from, 25)
     }
 
     /// A command whose network is that of this Sendmail.

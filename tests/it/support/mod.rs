@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod machine;
 pub(crate) mod mail;
 pub(crate) mod milter;
+pub(crate) mod network;
 pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod smtp;
