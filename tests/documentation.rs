@@ -496,6 +496,7 @@ fn the_options_of_every_recipe_are_taken() {
             "S25R or SpamAssassin",
             "Lists, S25R, header and body rules",
             "rspamd before the milter",
+            "OpenDKIM before the milter",
             "A Bayesian filter before the milter",
             "A Bayesian filter behind greylisting",
         ]

@@ -28,7 +28,7 @@ const NAMELESS: Peer = Peer {
 const LINE: Peer = Peer::new("220-139-165-188.dynamic.example.net", "203.0.113.7");
 
 /// A mail as people write it, with this text.
-fn letter(text: &str) -> String {
+pub(super) fn letter(text: &str) -> String {
     format!(
         "From: Eve <eve@stranger.example>\r\nTo: Anna <anna@example.org>\r\nSubject: hello\r\n\
          Date: Thu, 26 Nov 2026 12:00:00 +0000\r\nMessage-ID: <1@stranger.example>\r\n\
@@ -38,7 +38,7 @@ fn letter(text: &str) -> String {
 
 impl Site {
     /// A mail from a client with a good name, which waits at its end with this reply, and is delivered later.
-    fn wait_at_end(&self, recipient: &str, message: &str, reply: &str) -> String {
+    pub(super) fn wait_at_end(&self, recipient: &str, message: &str, reply: &str) -> String {
         assert_eq!(self.send(OTHER, recipient, message).to_string(), reply);
         self.clock.advance(301);
         let message = self.deliver_now(recipient, message);
@@ -47,7 +47,7 @@ impl Site {
     }
 
     /// A mail from such a client that is delivered at once.
-    fn deliver_now(&self, recipient: &str, message: &str) -> String {
+    pub(super) fn deliver_now(&self, recipient: &str, message: &str) -> String {
         let reply = self.send(OTHER, recipient, message).to_string();
         assert!(reply.starts_with("250"), "{reply}");
         let (mailbox, _) = recipient.split_once('@').unwrap();

@@ -19,6 +19,7 @@ mod reported;
 mod scores;
 mod server;
 mod shared;
+mod signatures;
 
 use std::fs;
 use std::io::{self, Write};
@@ -87,7 +88,7 @@ impl Site {
     }
 
     fn session(&self, line: Line, peer: Peer) -> Session {
-        Session::open(self.postfix.address(line), peer)
+        self.postfix.session(line, peer)
     }
 
     /// One attempt at the documented port, in a session of its own.

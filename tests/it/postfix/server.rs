@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::support::machine::{require_program, require_root};
 use crate::support::network::Network;
+use crate::support::smtp::{NOBODY, Peer, Session};
 
 /// Postfix's control program, where every distribution has it.
 const POSTFIX: &str = "/usr/sbin/postfix";
@@ -221,6 +222,14 @@ impl Postfix {
             .find(|(of, _)| *of == line)
             .expect("every line has a listener");
         *address
+    }
+
+    /// A session of this client, in whatever network Postfix is.
+    pub(super) fn session(&self, line: Line, peer: Peer) -> Session {
+        if self.wiring.network.is_some() {
+            return Session::introduced(self.connect("127.0.0.1"), peer, NOBODY);
+        }
+        Session::open(self.address(line), peer)
     }
 
     /// A connection of the client with this address, in the network that this Postfix has to itself.

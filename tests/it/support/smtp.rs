@@ -8,6 +8,9 @@ use std::time::Duration;
 /// How long a test waits for a reply before it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What XCLIENT says of a client that has not logged in.
+pub(crate) const NOBODY: &str = "[UNAVAILABLE]";
+
 /// Who the mail seems to come from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
@@ -58,12 +61,18 @@ pub(crate) struct Session {
 impl Session {
     /// Connects, says who the client is and greets.
     pub(crate) fn open(server: SocketAddr, peer: Peer) -> Self {
-        Self::authenticated(server, peer, "[UNAVAILABLE]")
+        Self::authenticated(server, peer, NOBODY)
     }
 
     /// The same for a client that has logged in as this user.
     pub(crate) fn authenticated(server: SocketAddr, peer: Peer, user: &str) -> Self {
-        let mut session = Self::over(TcpStream::connect(server).expect("Postfix accepts"));
+        let stream = TcpStream::connect(server).expect("Postfix accepts");
+        Self::introduced(stream, peer, user)
+    }
+
+    /// The same on a connection.
+    pub(crate) fn introduced(stream: TcpStream, peer: Peer, user: &str) -> Self {
+        let mut session = Self::over(stream);
         let port = session.stream.get_ref().local_addr().unwrap().port();
         session.must(&format!(
             "XCLIENT NAME={} REVERSE_NAME={} ADDR={} PORT={port} LOGIN={user}",
