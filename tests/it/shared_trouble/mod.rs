@@ -101,7 +101,7 @@ impl Lost {
         match self {
             Self::None => "nothing",
             Self::All => "all",
-            Self::Last => "the last, here none",
+            Self::Last => "some",
         }
     }
 }
