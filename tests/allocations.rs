@@ -64,8 +64,10 @@ fn dns_gate() -> Start {
         ..Params::default()
     };
     let mut rules = rules(params);
-    rules.dns_lists =
-        Arc::new(DnsLists::parse(&["one.example two.example"], Thresholds::default()).unwrap());
+    rules.change(|parts| {
+        parts.dns_lists =
+            Arc::new(DnsLists::parse(&["one.example two.example"], Thresholds::default()).unwrap());
+    });
     start(rules)
 }
 

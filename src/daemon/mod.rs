@@ -172,8 +172,10 @@ fn start(settings: &Settings) -> Result<(), Failure> {
 fn rules(settings: &Settings, loaded: Loaded) -> Ruleset {
     let params = loaded.conf.map_or(settings.params, |conf| conf.params);
     let mut rules = Ruleset::new(params, loaded.lists, settings.texts.clone());
-    rules.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
-    rules.own_networks = Arc::clone(&settings.own_networks);
+    rules.change(|parts| {
+        parts.dns_lists = Arc::new(settings.lookup.dns_lists.clone());
+        parts.own_networks = Arc::clone(&settings.own_networks);
+    });
     rules
 }
 

@@ -85,7 +85,7 @@ pub use outcome::{Because, Changes, Outcome, Suspicion};
 pub use params::{CountBy, OnStoreFailure, Params, Scheme, SpfUse, Tarpit, Unmatched};
 pub use plan::{MessageOutcome, MessagePlan, MessageVerdict, message_case, plan, plan_message};
 pub use reputation::Client;
-pub use rules::{Lists, Ruleset};
+pub use rules::{Lists, Ruleset, RulesetParts};
 pub use schedule::LocalTime;
 pub use shared::{Host, Mergeable, Merged, SharedRecords};
 pub use spam::SpamScore;

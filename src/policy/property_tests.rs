@@ -282,7 +282,7 @@ proptest! {
         });
         let reject = above.map(|above| suspicious + above);
         let thresholds = Thresholds { suspicious, reject, allow };
-        rules.dns_lists = DnsLists::parse(&sites, thresholds).unwrap().into();
+        rules.change(|parts| parts.dns_lists = DnsLists::parse(&sites, thresholds).unwrap().into());
         let attempt = Attempt {
             client_address: Some(b"192.0.2.7"),
             client_name: Some(if name_matches { b"unknown" } else { b"mx.example" }),

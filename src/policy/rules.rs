@@ -1,7 +1,9 @@
 //! Everything a decision follows: numbers, lists, texts. Built once, swapped whole at a reload.
 
+mod checklist;
 mod replies;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use super::access::AccessTables;
@@ -14,6 +16,9 @@ use super::outcome::Suspicion;
 use super::params::{Params, Unmatched};
 use super::text::Texts;
 use crate::types::{ClientIp, ListName, Prefix};
+use checklist::Checklist;
+
+pub(super) use checklist::{Check, Condition, Consequence};
 
 /// The lists.
 #[derive(Debug, Default)]
@@ -36,9 +41,9 @@ pub struct Lists {
     pub checks: MessageChecks,
 }
 
-/// Everything a decision follows.
-#[derive(Debug)]
-pub struct Ruleset {
+/// What rules are made of.
+#[derive(Debug, Clone)]
+pub struct RulesetParts {
     /// The numbers.
     pub params: Params,
     /// The lists, from files.
@@ -51,6 +56,29 @@ pub struct Ruleset {
     pub own_networks: Arc<[Prefix]>,
     /// The wording of answers.
     pub texts: Arc<Texts>,
+}
+
+/// Everything a decision follows: its parts, and the list of checks that these make. The parts can be read as its own
+/// fields; who changes them makes the list anew, see [`Self::change`].
+#[derive(Debug)]
+pub struct Ruleset {
+    parts: RulesetParts,
+    checks: Checklist,
+}
+
+impl From<RulesetParts> for Ruleset {
+    fn from(parts: RulesetParts) -> Self {
+        let checks = Checklist::of(&parts);
+        Self { parts, checks }
+    }
+}
+
+impl Deref for Ruleset {
+    type Target = RulesetParts;
+
+    fn deref(&self) -> &RulesetParts {
+        &self.parts
+    }
 }
 
 impl Lists {
@@ -75,14 +103,25 @@ impl Ruleset {
     /// Rules to which nothing was added.
     #[must_use]
     pub fn new(params: Params, lists: Lists, texts: Texts) -> Self {
-        Self {
+        Self::from(RulesetParts {
             params,
             lists: Arc::new(lists),
             added: Arc::default(),
             dns_lists: Arc::default(),
             own_networks: Arc::default(),
             texts: Arc::new(texts),
-        }
+        })
+    }
+
+    /// Changes the parts.
+    pub fn change(&mut self, change: impl FnOnce(&mut RulesetParts)) {
+        change(&mut self.parts);
+        self.checks = Checklist::of(&self.parts);
+    }
+
+    /// The checks of a decision, in their order. The last always holds.
+    pub(super) const fn checks(&self) -> &[Check] {
+        self.checks.checks()
     }
 
     /// Whether an attempt comes from a user of one's own, who never waits: an authenticated client, one in a network of
@@ -177,7 +216,9 @@ impl Ruleset {
             })
         })
     }
+}
 
+impl RulesetParts {
     /// What becomes of a client that no suspicion check matches: it passes when one of the tests
     /// could have called it suspicious, and is greylisted when there is none that could.
     #[must_use]

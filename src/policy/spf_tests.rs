@@ -93,7 +93,7 @@ fn a_pass_excuses_from_s25r_and_nothing_else_does() {
 fn a_client_that_is_excused_is_asked_about_in_dns_lists_as_any_other() {
     let mut rules = rules(|params| params.spf.excuses = true);
     let lists = DnsLists::parse(&["list.example*2"], Thresholds::default());
-    rules.dns_lists = lists.unwrap().into();
+    rules.change(|parts| parts.dns_lists = lists.unwrap().into());
     let line = attempt("unknown");
     let got = settle(&line, &rules, &passed(), &mut Vec::new());
     assert_eq!(got, (Ok(Some(Suspicion::DnsLists(2))), 1));

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::policy::pattern::{AddressPattern, ClientPattern};
 use crate::policy::{
     Added, AddressList, ClientList, CompiledSets, Entry, Hits, ListName, Lists, Params, Ruleset,
-    TooLarge,
+    RulesetParts, TooLarge,
 };
 use crate::service::pattern::{Pattern, parse};
 use crate::types::Timestamp;
@@ -133,13 +133,10 @@ impl LiveRules {
     pub(crate) fn set_lists(&self, lists: Lists, params: Option<Params>) {
         self.change(|rules| {
             keep_hits(&rules.lists, &lists);
-            Ruleset {
+            RulesetParts {
                 params: params.unwrap_or(rules.params),
                 lists: Arc::new(lists),
-                added: Arc::clone(&rules.added),
-                dns_lists: Arc::clone(&rules.dns_lists),
-                own_networks: Arc::clone(&rules.own_networks),
-                texts: Arc::clone(&rules.texts),
+                ..RulesetParts::clone(rules)
             }
         });
     }
@@ -293,9 +290,9 @@ impl LiveRules {
     }
 
     /// Replaces the active rules by new ones that are derived from them.
-    fn change(&self, change: impl FnOnce(&Ruleset) -> Ruleset) {
+    fn change(&self, change: impl FnOnce(&Ruleset) -> RulesetParts) {
         let mut rules = self.rules.write();
-        *rules = Arc::new(change(&rules));
+        *rules = Arc::new(change(&rules).into());
     }
 
     /// Rebuilds the lists.
@@ -307,13 +304,9 @@ impl LiveRules {
         self.next_end.store(next, Ordering::Relaxed);
         let live = all.iter().filter(|kept| !has_ended(&kept.stored, now));
         match lists_of(live, &entries.compiled) {
-            Ok(added) => self.change(|rules| Ruleset {
-                params: rules.params,
-                lists: Arc::clone(&rules.lists),
+            Ok(added) => self.change(|rules| RulesetParts {
                 added: Arc::new(added),
-                dns_lists: Arc::clone(&rules.dns_lists),
-                own_networks: Arc::clone(&rules.own_networks),
-                texts: Arc::clone(&rules.texts),
+                ..RulesetParts::clone(rules)
             }),
             Err(error) => log::error!("the entries added over D-Bus are not active: {error}"),
         }

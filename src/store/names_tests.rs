@@ -243,7 +243,7 @@ fn decide(store: &mut dyn Writer, known: Known, now: Timestamp) -> Reason {
         Lists::default(),
         Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap(),
     );
-    rules.params.auto_whitelist = None;
+    rules.change(|parts| parts.params.auto_whitelist = None);
     let address = format!("{}.7", known.network);
     let attempt = Attempt {
         client_address: Some(address.as_bytes()),

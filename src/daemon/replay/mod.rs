@@ -123,7 +123,8 @@ fn column(
     }
     let mut unjudged = Vec::new();
     let mut rules = rules(settings, loaded);
-    if rules.params.tarpit.take().is_some() {
+    if rules.params.tarpit.is_some() {
+        rules.change(|parts| parts.params.tarpit = None);
         let text = "--tarpit: a log does not show who would hang up; greylisted instead";
         unjudged.push(text.to_owned());
     }

@@ -61,6 +61,13 @@ impl ByteSet {
         self.insert_all(&Self::of(|other| *other == byte));
     }
 
+    /// Adds the bytes from one to another; none if the first is greater.
+    pub(in crate::policy) fn insert_range(&mut self, low: u8, high: u8) {
+        for (member, byte) in self.0.iter_mut().zip(0..=u8::MAX) {
+            *member |= (low..=high).contains(&byte);
+        }
+    }
+
     /// Adds the bytes of another set.
     pub(in crate::policy) fn insert_all(&mut self, other: &Self) {
         for (member, more) in self.0.iter_mut().zip(other.0.iter()) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::tests::{access, attempt, rules, with_lists};
 use super::super::{DnsLists, Finding, Scheme, Standing, Tarpit, Thresholds, s25r};
 use super::*;
+use crate::policy::Lookup;
 use crate::types::{ReplyText, SmtpCode, Span};
 
 /// What is made of a client.
@@ -100,7 +101,7 @@ fn dns_lists_add_suspicion_to_clients_that_s25r_does_not_match_and_may_exempt_or
     ];
     for (name, (reject, allow), standing, want, times) in cases {
         let mut rules = rules(|params| params.s25r = Some(s25r::Rules::Extended));
-        rules.dns_lists = lists(reject, allow);
+        rules.change(|parts| parts.dns_lists = lists(reject, allow));
         let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
         let got = planned(&rules, &attempt, standing, &Finding::Absent);
         assert_eq!(got, (want, times), "{name} {reject:?} {allow:?} {standing:?}");
@@ -122,7 +123,7 @@ fn a_refusal_has_the_words_of_postfix_with_the_text_of_the_list() {
     for (address, shown) in [("192.0.2.7", "192.0.2.7"), ("2001:DB8:0::7", "2001:db8::7")] {
         for (found, end) in &cases {
             let mut rules = rules(|_| ());
-            rules.dns_lists = lists(Some(2), None);
+            rules.change(|parts| parts.dns_lists = lists(Some(2), None));
             let attempt = attempt("mx.example", address, "a@b", "c@d");
             let got = planned(&rules, &attempt, Standing::Rejected, found).0;
             let want = format!("Client host [{shown}] blocked using a.example{end}");
@@ -155,7 +156,7 @@ fn a_client_that_a_table_greylists_is_refused_too_or_let_pass_and_nothing_else_c
             |_| (),
             |lists| lists.access = access(&[("^slow\\.", "greylist")]),
         );
-        rules.dns_lists = lists(reject, allow);
+        rules.change(|parts| parts.dns_lists = lists(reject, allow));
         let want = of_table(&rules);
         let attempt = attempt("slow.example", "192.0.2.7", "a@b", "c@d");
         let got = planned(&rules, &attempt, standing, &Finding::Absent);
@@ -188,7 +189,7 @@ fn lists_that_let_a_client_pass_come_before_the_reply_of_a_table() {
             |_| (),
             |lists| lists.access = access(&[("^told\\.", "REJECT no")]),
         );
-        rules.dns_lists = lists(None, allow);
+        rules.change(|parts| parts.dns_lists = lists(None, allow));
         let (got, asked) = planned(&rules, &attempt, standing, &Finding::Absent);
         let got = got.map_err(|(reason, _)| reason);
         assert_eq!((got, asked), (Err(want), lookups), "{allow:?} {standing:?}");
@@ -198,7 +199,7 @@ fn lists_that_let_a_client_pass_come_before_the_reply_of_a_table() {
 #[test]
 fn who_is_exempt_is_not_refused() {
     let mut rules = rules(|_| ());
-    rules.dns_lists = lists(Some(1), None);
+    rules.change(|parts| parts.dns_lists = lists(Some(1), None));
     let authenticated = Attempt {
         user: Some(b"joe"),
         ..attempt("mx.example", "192.0.2.7", "a@b", "c@d")
@@ -216,7 +217,7 @@ fn who_has_come_as_far_as_data_is_not_refused() {
             limit: 50,
         });
     });
-    rules.dns_lists = lists(Some(1), None);
+    rules.change(|parts| parts.dns_lists = lists(Some(1), None));
     let data = Attempt {
         stage: Stage::Data,
         ..attempt("mx.example", "192.0.2.7", "a@b", "c@d")
@@ -228,7 +229,7 @@ fn who_has_come_as_far_as_data_is_not_refused() {
 #[test]
 fn what_is_known_before_a_lookup_is_known_of_the_case_that_waits_for_it() {
     let mut rules = rules(|params| params.s25r = Some(s25r::Rules::Classic));
-    rules.dns_lists = lists(Some(2), None);
+    rules.change(|parts| parts.dns_lists = lists(Some(2), None));
     for (name, want) in [("unknown", Some(Suspicion::S25r(0))), ("mx.example", None)] {
         let attempt = attempt(name, "192.0.2.7", "a@b", "c@d");
         match plan(&attempt, &Evidence::default(), &rules, &mut ()) {

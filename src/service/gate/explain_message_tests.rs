@@ -148,7 +148,7 @@ fn event() -> impl Strategy<Value = Event> {
 
 fn start(on_store_failure: OnStoreFailure, store: &Faulty, clock: &Arc<ManualClock>) -> Start {
     let mut rules = rules(on_store_failure);
-    rules.lists = Arc::new(lists());
+    rules.change(|parts| parts.lists = Arc::new(lists()));
     let as_clock = Arc::clone(clock);
     let start = Gate::start(rules, Box::new(store.clone()), as_clock).unwrap();
     start

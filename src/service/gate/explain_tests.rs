@@ -114,27 +114,31 @@ fn options() -> impl Strategy<Value = Options> {
 
 fn open(options: Options, store: &Faulty, clock: &Arc<ManualClock>) -> Start {
     let mut rules = rules(options.on_store_failure);
-    rules.params = Params {
-        s25r: options.s25r,
-        by_domain: options.by_domain,
-        count_by: if options.by_domain {
-            CountBy::Domain
-        } else {
-            CountBy::Address
-        },
-        unmatched: options.unmatched,
-        auto_whitelist: Some(2),
-        retry_count: 2,
-        tarpit: options.scheme.map(|scheme| Tarpit {
-            length: Span::from_seconds(65),
-            scheme,
-            limit: 2,
-        }),
-        ..rules.params
-    };
+    rules.change(|parts| {
+        parts.params = Params {
+            s25r: options.s25r,
+            by_domain: options.by_domain,
+            count_by: if options.by_domain {
+                CountBy::Domain
+            } else {
+                CountBy::Address
+            },
+            unmatched: options.unmatched,
+            auto_whitelist: Some(2),
+            retry_count: 2,
+            tarpit: options.scheme.map(|scheme| Tarpit {
+                length: Span::from_seconds(65),
+                scheme,
+                limit: 2,
+            }),
+            ..parts.params
+        };
+    });
     if options.has_dns_lists {
-        rules.dns_lists =
-            Arc::new(DnsLists::parse(&["list.example"], Thresholds::default()).unwrap());
+        rules.change(|parts| {
+            parts.dns_lists =
+                Arc::new(DnsLists::parse(&["list.example"], Thresholds::default()).unwrap());
+        });
     }
     let as_clock = Arc::clone(clock);
     let start = Gate::start(rules, Box::new(store.clone()), as_clock).unwrap();

@@ -41,8 +41,10 @@ impl Site {
     ) -> Self {
         let clock = ManualClock::at(0);
         let mut rules = rules(OnStoreFailure::Defer);
-        rules.params.tarpit = tarpit;
-        rules.dns_lists = Arc::new(DnsLists::parse(&["list.example"], thresholds).unwrap());
+        rules.change(|parts| parts.params.tarpit = tarpit);
+        rules.change(|parts| {
+            parts.dns_lists = Arc::new(DnsLists::parse(&["list.example"], thresholds).unwrap());
+        });
         let as_clock = Arc::clone(&clock);
         let started = Gate::start(rules, Box::new(store), as_clock).unwrap();
         let site = Self {

@@ -64,7 +64,7 @@ fn attempt<'a>() -> Attempt<'a> {
 async fn a_message_waits_for_its_open_recipients_alone_and_says_how_long_it_has_waited() {
     let clock = ManualClock::at(1_800_000_000);
     let mut rules = rules(OnStoreFailure::Defer);
-    rules.lists = Arc::new(lists());
+    rules.change(|parts| parts.lists = Arc::new(lists()));
     let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
     let store = MemoryStore::default();
     let Start { gate, worker, .. } = Gate::start(rules, Box::new(store), as_clock).unwrap();
@@ -134,9 +134,12 @@ async fn a_recipient_about_whom_the_policy_server_was_asked_first_is_as_open_as_
         message: vec![rule("casino", Action::Greylist(Treatment::default()))],
         ..Parts::default()
     };
-    rules.lists = Arc::new(Lists {
-        chain: Chain::new(parts).unwrap(),
-        ..Lists::default()
+    let chain = Chain::new(parts).unwrap();
+    rules.change(|parts| {
+        parts.lists = Arc::new(Lists {
+            chain,
+            ..Lists::default()
+        });
     });
     let store = MemoryStore::default();
     let Start { gate, worker, .. } = Gate::start(rules, Box::new(store), clock).unwrap();
@@ -170,7 +173,7 @@ async fn a_recipient_about_whom_the_policy_server_was_asked_first_is_as_open_as_
 async fn the_recipients_of_a_message_wait_together_no_longer_than_one_for_a_disk_that_hangs() {
     let clock = ManualClock::at(1_800_000_000);
     let mut rules = rules(OnStoreFailure::Defer);
-    rules.lists = Arc::new(lists());
+    rules.change(|parts| parts.lists = Arc::new(lists()));
     let faulty = Faulty::default();
     let store = Box::new(faulty.clone());
     let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
@@ -200,7 +203,7 @@ async fn the_recipients_of_a_message_wait_together_no_longer_than_one_for_a_disk
 async fn a_message_is_counted_once_and_not_as_a_request() {
     let clock = ManualClock::at(1_800_000_000);
     let mut rules = rules(OnStoreFailure::Defer);
-    rules.lists = Arc::new(lists());
+    rules.change(|parts| parts.lists = Arc::new(lists()));
     let store = Box::new(MemoryStore::default());
     let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
     let all: [&[u8]; 2] = [b"a@x", b"b@x"];
@@ -253,9 +256,12 @@ async fn what_a_rule_adds_to_the_header_is_added_whichever_front_end_is_asked_fi
         }),
         ..Parts::default()
     };
-    rules.lists = Arc::new(Lists {
-        chain: Chain::new(parts).unwrap(),
-        ..Lists::default()
+    let chain = Chain::new(parts).unwrap();
+    rules.change(|parts| {
+        parts.lists = Arc::new(Lists {
+            chain,
+            ..Lists::default()
+        });
     });
     let store = Box::new(MemoryStore::default());
     let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();

@@ -25,8 +25,8 @@ impl Site {
         change: impl FnOnce(&mut Params),
     ) -> Self {
         let mut rules = rules(OnStoreFailure::Defer);
-        rules.params.by_domain = true;
-        change(&mut rules.params);
+        rules.change(|parts| parts.params.by_domain = true);
+        rules.change(|parts| change(&mut parts.params));
         let clock = Arc::clone(clock);
         let as_clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let started = Gate::start(rules, Box::new(store.clone()), as_clock).unwrap();

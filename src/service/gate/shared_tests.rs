@@ -53,7 +53,7 @@ impl Host {
     ) -> Self {
         let clock = ManualClock::at(0);
         let mut rules = rules(OnStoreFailure::Defer);
-        change(&mut rules.params);
+        rules.change(|parts| change(&mut parts.params));
         let params = rules.params;
         let opener = Box::new(store.clone());
         let Start {

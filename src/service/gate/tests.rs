@@ -376,10 +376,12 @@ async fn an_entry_that_makes_mail_wait_is_hit_as_one_that_lets_it_pass() {
     let entry = Entry::in_file(&Path::new("list").into(), 1, "x.example");
     let listed = AddressPattern::parse("x.example").unwrap();
     let mut rules = rules(OnStoreFailure::Defer);
-    rules.params.recipients_opt_in = true;
-    rules.lists = Arc::new(Lists {
-        greylist_recipients: AddressList::new(vec![(listed, entry)]).unwrap(),
-        ..Lists::default()
+    rules.change(|parts| parts.params.recipients_opt_in = true);
+    rules.change(|parts| {
+        parts.lists = Arc::new(Lists {
+            greylist_recipients: AddressList::new(vec![(listed, entry)]).unwrap(),
+            ..Lists::default()
+        });
     });
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
     let started = Gate::start(rules, Box::new(MemoryStore::new()), clock).unwrap();
