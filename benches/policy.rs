@@ -55,6 +55,8 @@
 
 #[path = "policy/bare.rs"]
 mod bare;
+#[path = "policy/bare_dns.rs"]
+mod bare_dns;
 #[path = "policy/bus.rs"]
 mod bus;
 #[path = "policy/cells.rs"]
@@ -173,8 +175,8 @@ enum Part {
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if let [NULL, socket, record @ ..] = words.as_slice() {
-        return null::be_null(socket.as_ref(), record);
+    if let [NULL, socket, delay, record @ ..] = words.as_slice() {
+        return null::be_null(socket.as_ref(), delay, record);
     }
     // cargo bench says --bench; as a test there is nothing to be done.
     if !arguments.iter().any(|argument| argument == "--bench") {

@@ -7,6 +7,8 @@
 //! Their memory is the difference to a server without lists that had the same requests.
 //!
 //! *New clients*: a thousand connections, a new client address in each request, and a list that replies after 50 ms.
+//! Beside it a bare client asks the same name server a thousand questions at once, and a null server waits for as long
+//! before it replies: what they take longer is not stargreyd's.
 //!
 //! *Silent lists*: three lists that do not reply, and some new clients that are looked up there. Whitelisted and known
 //! clients must not notice. The server without lists gets the same requests.
@@ -17,11 +19,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::bare_dns::{self, Latency};
 use crate::cells::{Pace, Peer};
 use crate::load::{self, LoadPlan, Sample, Until};
 use crate::name_server::NameServer;
 use crate::server::{Place, Server, Start};
 use crate::spread::float;
+use crate::targets;
 use crate::verdict::Bound;
 use crate::work::{CACHED, DEFER};
 
@@ -32,7 +36,7 @@ const CONNECTIONS: [usize; 2] = [16, 100];
 const FILLING: usize = 64;
 
 /// Connections of new clients, each with one lookup under way.
-const UNDER_WAY: usize = 1000;
+const UNDER_WAY: u16 = 1000;
 
 /// After how long the list replies, and how much later the reply to Postfix may come.
 const DELAY: Duration = Duration::from_millis(50);
@@ -105,7 +109,11 @@ async fn cached(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
             ratios.push(own / beside);
         }
         let name = format!("{connections:>4} × cached findings, requests/s of null");
-        writeln!(out, "{}", Bound::Least(0.4).of_ratios(&name, &ratios))?;
+        writeln!(
+            out,
+            "{}",
+            targets::CACHED_FINDINGS.of_ratios(&name, &ratios)
+        )?;
     }
     let again = float(name_server.received() - sent);
     writeln!(
@@ -118,7 +126,7 @@ async fn cached(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
         writeln!(
             out,
             "{}, {without:.1} without",
-            Bound::Most(40.0).of_figure(&name, with - without)
+            targets::MEMORY.of_figure(&name, with - without)
         )?;
     }
     Ok(())
@@ -129,20 +137,39 @@ async fn unseen(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
     let name_server = NameServer::start(DELAY)?;
     let server = listing(place, "unseen", "list.example", name_server.address, &[])?;
     let peer = Peer::new(server);
-    let mut samples = Vec::new();
+    let waiting = Peer::new(Server::null_after(DELAY, place, "waiting", &[])?);
+    let (mut samples, mut of_null, mut of_bare) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rhythm.rounds {
         let length = rhythm.spell * LENGTH;
-        samples.push(peer.spell("unlisted, new", UNDER_WAY, length).await?);
+        let bare = bare_dns::measure(name_server.address, UNDER_WAY, length)?;
+        let work = "unlisted, new";
+        let beside = waiting.spell(work, UNDER_WAY.into(), length).await?;
+        let own = peer.spell(work, UNDER_WAY.into(), length).await?;
+        of_null.push(own.p99 / beside.p99);
+        of_bare.push(own.p99 / 1e3 / bare.p99);
+        samples.push((own, beside, bare));
     }
-    let each = |get: fn(&Sample) -> f64| samples.iter().map(get).collect::<Vec<f64>>();
+    let each =
+        |get: fn(&(Sample, Sample, Latency)) -> f64| samples.iter().map(get).collect::<Vec<f64>>();
     let name = format!("{UNDER_WAY:>4} × new clients, ");
+    let shown =
+        |what: &str, figures: &[f64]| Bound::None.of_ratios(&(name.clone() + what), figures);
     let most = (DELAY + LATER).as_secs_f64() * 1e3;
     let lines = [
-        Bound::None.of_ratios(&(name.clone() + "lookups/s"), &each(|one| one.rate)),
-        Bound::None.of_ratios(&(name.clone() + "p50 in ms"), &each(|one| one.p50 / 1e3)),
-        Bound::Most(most).of_ratios(&(name.clone() + "p99 in ms"), &each(|one| one.p99 / 1e3)),
-        Bound::None.of_ratios(&(name + "CPU in µs"), &each(|one| one.cpu)),
-        Bound::Least(float(UNDER_WAY as u64)).of_figure(
+        shown("bare DNS, lookups/s", &each(|one| one.2.rate)),
+        shown("bare DNS, p50 in ms", &each(|one| one.2.p50)),
+        shown("bare DNS, p99 in ms", &each(|one| one.2.p99)),
+        shown("null that waits, requests/s", &each(|one| one.1.rate)),
+        shown("null that waits, p50 in ms", &each(|one| one.1.p50 / 1e3)),
+        shown("null that waits, p99 in ms", &each(|one| one.1.p99 / 1e3)),
+        shown("lookups/s", &each(|one| one.0.rate)),
+        shown("p50 in ms", &each(|one| one.0.p50 / 1e3)),
+        Bound::Most(most).of_ratios(&(name.clone() + "p99 in ms"), &each(|one| one.0.p99 / 1e3)),
+        shown("p99 of bare DNS", &of_bare),
+        shown("p99 of the null that waits", &of_null),
+        shown("CPU in µs", &each(|one| one.0.cpu)),
+        shown("load generator's share of a CPU", &each(|one| one.0.busy)),
+        Bound::Least(UNDER_WAY.into()).of_figure(
             "lookups under way at once",
             float(name_server.most_waiting()),
         ),
@@ -175,7 +202,7 @@ async fn silent(place: &Place, rhythm: Pace, out: &mut impl Write) -> io::Result
             ratios.push(own / beside);
         }
         let name = format!("{LOOKED_AT:>4} × {work}, silent lists against none");
-        writeln!(out, "{}", Bound::Least(0.95).of_ratios(&name, &ratios))?;
+        writeln!(out, "{}", targets::WHILE_SILENT.of_ratios(&name, &ratios))?;
     }
     Ok(())
 }

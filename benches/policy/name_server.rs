@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// Bytes of queries that the system keeps until they are read, as far as it grants them.
-const BUFFER: usize = 4 << 20;
+/// Bytes that the system keeps for a socket until they are read, as far as it grants them.
+pub(crate) const BUFFER: usize = 4 << 20;
 
 /// Bytes of a header, in front of the question.
 const HEADER: usize = 12;
 
-/// Labels in front of the zone: the numbers of an IPv4 address.
+/// Labels in front of the zone of a list: the numbers of an IPv4 address. A shorter name is that of a zone.
 const LABELS: usize = 4;
 
 /// The zone's SOA: type, class, an hour to live, the length of what follows, two names that are the root, serial number,
@@ -103,11 +103,16 @@ fn send(socket: &UdpSocket, queries: &Queries, denials: &Receiver<Denial>) {
 
 /// The reply to a query: no such name.
 fn denial(query: &[u8]) -> Option<Vec<u8>> {
-    let label = |at: usize| Some(at + 1 + usize::from(*query.get(at)?));
-    let zone = (0..LABELS).try_fold(HEADER, |at, _| label(at))?;
-    let mut end = zone;
-    while *query.get(end)? != 0 {
-        end = label(end)?;
+    let (mut zone, mut end, mut labels) = (HEADER, HEADER, 0);
+    loop {
+        match usize::from(*query.get(end)?) {
+            0 => break,
+            length => end += 1 + length,
+        }
+        labels += 1;
+        if labels == LABELS {
+            zone = end;
+        }
     }
     // The end of the name, type and class.
     let mut reply = query.get(..end + 5)?.to_vec();

@@ -1,9 +1,11 @@
 //! The null server: tokio's usual runtime with a thread for each processor, which reads up to the empty line and
-//! replies `DUNNO` to everything. If it is given a record, it sends it to the journal with each reply.
+//! replies `DUNNO` to everything, after a delay if it is given one. If it is given a record, it sends it to the journal
+//! with each reply.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::{Level, Record};
 use sd_notify::NotifyState;
@@ -48,8 +50,10 @@ impl Telling {
     }
 }
 
-/// Runs the null server. The record is the line and its fields, each with its name and value.
-pub(crate) fn be_null(socket: &Path, record: &[&str]) -> io::Result<()> {
+/// Runs the null server. The delay is in milliseconds. The record is the line and its fields, each with its name and
+/// value.
+pub(crate) fn be_null(socket: &Path, delay: &str, record: &[&str]) -> io::Result<()> {
+    let delay = Duration::from_millis(delay.parse().map_err(io::Error::other)?);
     let telling = match record {
         [line, fields @ ..] => Some(Arc::new(Telling::new(line, fields)?)),
         [] => None,
@@ -62,17 +66,24 @@ pub(crate) fn be_null(socket: &Path, record: &[&str]) -> io::Result<()> {
         sd_notify::notify(&[NotifyState::Ready])?;
         loop {
             let (stream, _) = listener.accept().await?;
-            tokio::spawn(answer_blindly(stream, telling.clone()));
+            tokio::spawn(answer_blindly(stream, delay, telling.clone()));
         }
     })
 }
 
 /// Replies to everything that ends with an empty line.
-async fn answer_blindly(mut stream: UnixStream, telling: Option<Arc<Telling>>) -> io::Result<()> {
+async fn answer_blindly(
+    mut stream: UnixStream,
+    delay: Duration,
+    telling: Option<Arc<Telling>>,
+) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(2048);
     while stream.read_buf(&mut buffer).await? > 0 {
         if buffer.ends_with(b"\n\n") {
             buffer.clear();
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             stream.write_all(b"action=DUNNO\n\n").await?;
             if let Some(telling) = &telling {
                 telling.tell()?;

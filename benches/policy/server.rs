@@ -94,8 +94,20 @@ impl Place {
 impl Server {
     /// Starts the null server, which tells the journal this about each request, if anything.
     pub(crate) fn null(place: &Place, name: &str, record: &[String]) -> io::Result<Self> {
+        Self::null_after(Duration::ZERO, place, name, record)
+    }
+
+    /// Starts a null server that replies after a delay.
+    pub(crate) fn null_after(
+        delay: Duration,
+        place: &Place,
+        name: &str,
+        record: &[String],
+    ) -> io::Result<Self> {
         let mut command = Command::new(env::current_exe()?);
-        command.arg(NULL).arg(place.socket(name)).args(record);
+        let delay = delay.as_millis().to_string();
+        command.arg(NULL).arg(place.socket(name)).arg(delay);
+        command.args(record);
         Self::notified(command, place, name, PathBuf::new())
     }
 

@@ -1,8 +1,18 @@
-//! The targets, each a ratio of figures of the same run.
+//! The targets, each a ratio of figures of the same run. Those of the table are [`judge`]d there.
 
 use crate::cells::Cell;
 use crate::load::Sample;
 use crate::spread::Spread;
+use crate::verdict::Bound;
+
+/// Clients that need no lookup while every list is silent, against a server without lists.
+pub(crate) const WHILE_SILENT: Bound = Bound::Least(0.95);
+
+/// Clients with cached findings, against null.
+pub(crate) const CACHED_FINDINGS: Bound = Bound::Least(0.4);
+
+/// MB of private memory that a hundred thousand findings may take.
+pub(crate) const MEMORY: Bound = Bound::Most(40.0);
 
 /// The server that stargreyd is compared with.
 #[derive(Clone, Copy)]
