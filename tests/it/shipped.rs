@@ -56,6 +56,10 @@ const BOTH: [&str; 2] = ["--s25r", "--s25r=extended"];
 const WITH_SPF: &str = "spf.example.com";
 const SENDER: &str = "eve@a.example";
 
+/// The networks of mail servers and of end users' connections.
+const SERVERS: &str = "198.51.100";
+const LINES: &str = "203.0.113";
+
 /// A daemon with the installed lists and this option.
 fn daemon(s25r: &str) -> Daemon {
     daemon_with(&[s25r])
@@ -84,7 +88,12 @@ fn waits(daemon: &Daemon, name: &str) -> bool {
 
 /// Whether mail of this sender from this client has to wait.
 fn waits_from(daemon: &Daemon, name: &str, sender: &str) -> bool {
-    let answer = daemon.ask(&rcpt(name, "192.0.2.7", sender, "joe@b.example"));
+    waits_at(daemon, name, "192.0.2.7", sender)
+}
+
+/// Whether mail of this sender from this client at this address has to wait.
+fn waits_at(daemon: &Daemon, name: &str, address: &str, sender: &str) -> bool {
+    let answer = daemon.ask(&rcpt(name, address, sender, "joe@b.example"));
     assert!(answer == "DUNNO" || answer.starts_with("DEFER_IF_PERMIT "));
     answer != "DUNNO"
 }
@@ -188,6 +197,64 @@ fn the_figures_with_spf_are_those_of_the_lists_and_a_zone_for_a_stated_part_of_t
         sums(&lines)
     );
     assert!(source("man/stargrey.7").contains(&row), "{row}");
+}
+
+/// The recipe with lists that have nine of ten clients: the first list has these of the end users' connections, the
+/// allowlist these of the mail servers. SPF passes for nobody.
+#[test]
+fn the_figures_of_the_recipe_are_those_of_lists_that_have_a_stated_part_of_the_clients() {
+    let (lines, servers) = (
+        names("clients-dynamic.tsv"),
+        names("senders-legitimate.tsv"),
+    );
+    let is_listed = |number: usize| number % 10 != 9;
+    let lists = |network: &str, count: usize, value: &str| {
+        let listed = (0..count).filter(|number| is_listed(*number));
+        let addresses = listed.map(|number| format!("{}\n", address(network, number)));
+        format!(":{value}:Listed\n{}", addresses.collect::<String>())
+    };
+    let (bad, good) = (
+        lists(LINES, lines.len(), "127.0.0.10"),
+        lists(SERVERS, servers.len(), "127.0.5.2"),
+    );
+    let nobody = ":127.0.0.2:Listed\n";
+    let spf = "anybody TXT \"v=spf1 -all\"\n";
+    let server = ListServer::serving(&[
+        ("zen.example", "ip4set", &bad),
+        ("bl.example", "ip4set", nobody),
+        ("wl.example", "ip4set", &good),
+        (WITH_SPF, "generic", spf),
+    ]);
+    let resolver = format!("--resolver={}", server.address);
+    let recipe = [
+        "--s25r=extended",
+        "--lookup-by-domain",
+        "--spf",
+        "--dnsbl-sites=zen.example=127.0.0.[2..11]*3",
+        "--dnsbl-sites=bl.example*2",
+        "--dnsbl-sites=wl.example=127.0.[0..255].[1..3]*-4",
+        "--dnsbl-threshold=2",
+        "--dnsbl-allowlist-threshold=-2",
+    ];
+    let daemon = daemon_with(&[&recipe[..], &[&resolver]].concat());
+    let waiting = |network: &str, names: &[(String, String)]| {
+        let waits = names.iter().enumerate().filter(|(number, (name, _))| {
+            let sender = format!("eve@anybody.{WITH_SPF}");
+            waits_at(&daemon, name, &address(network, *number), &sender)
+        });
+        format!("{} of {}", waits.count(), names.len())
+    };
+    let row = format!(
+        "\nthe recipe, with DNS lists|{}|{}\n",
+        waiting(SERVERS, &servers),
+        waiting(LINES, &lines)
+    );
+    assert!(source("man/stargrey.7").contains(&row), "{row}");
+}
+
+/// The address of this number in a network.
+fn address(network: &str, number: usize) -> String {
+    format!("{network}.{number}")
 }
 
 #[test]
