@@ -9,7 +9,7 @@
 //! | `'known 100'` | the rows of the table with "known" in the name, at 100 connections |
 //! | `journal` | the cost of a journal record for each decision; words and numbers may follow |
 //! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
-//! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists |
+//! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists; the selective recipe |
 //! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them |
 //! | `milter` | the milter beside Debian's milter-greylist: decisions, messages, memory of messages under way |
 //! | `shared` | records shared by Redis: new triplets, mail that passes, the server's CPU time |
@@ -17,7 +17,7 @@
 //! | `scale` | the effect of ten million triplets and of idle connections |
 //! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
-//! `lookups`, `rules`, `milter`, `shared`, `shared-scale`, `scale` and `expiry` are not in `make bench`: they take two, one,
+//! `lookups`, `rules`, `milter`, `shared`, `shared-scale`, `scale` and `expiry` are not in `make bench`: they take six, one,
 //! five, three, five, ten and thirty minutes, the last three also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
@@ -89,6 +89,8 @@ mod peers;
 mod rules;
 #[path = "policy/scale.rs"]
 mod scale;
+#[path = "policy/selective.rs"]
+mod selective;
 #[path = "policy/server.rs"]
 mod server;
 #[path = "policy/shared.rs"]

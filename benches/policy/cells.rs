@@ -59,7 +59,12 @@ struct Round {
 impl Peer {
     /// A server that has seen what the works build upon.
     pub(crate) async fn prepared(server: Server) -> io::Result<Self> {
-        for work in work::preparations() {
+        Self::prepared_by(server, work::preparations()).await
+    }
+
+    /// A server that has seen these works.
+    pub(crate) async fn prepared_by(server: Server, works: Vec<Arc<Work>>) -> io::Result<Self> {
+        for work in works {
             let plan = LoadPlan {
                 work,
                 always: None,

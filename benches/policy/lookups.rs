@@ -23,6 +23,7 @@ use crate::bare_dns::{self, Latency};
 use crate::cells::{Pace, Peer};
 use crate::load::{self, LoadPlan, Sample, Until};
 use crate::name_server::NameServer;
+use crate::selective;
 use crate::server::{Place, Server, Start};
 use crate::spread::float;
 use crate::targets;
@@ -57,11 +58,12 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
     let mut out = io::stdout();
     cached(place, rhythm, &mut out).await?;
     unseen(place, rhythm, &mut out).await?;
-    silent(place, rhythm, &mut out).await
+    silent(place, rhythm, &mut out).await?;
+    selective::measure(place, rhythm, &mut out).await
 }
 
 /// Starts stargreyd with these lists and name server.
-fn listing(
+pub(crate) fn listing(
     place: &Place,
     name: &str,
     lists: &str,

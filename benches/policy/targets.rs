@@ -5,7 +5,10 @@ use crate::load::Sample;
 use crate::spread::Spread;
 use crate::verdict::Bound;
 
-/// Clients that need no lookup while every list is silent, against a server without lists.
+/// Clients that need no lookup, where lookups are configured, against the same server without.
+pub(crate) const NEEDS_NO_LOOKUP: Bound = Bound::Least(0.98);
+
+/// The same while every list is silent, and some clients are looked up.
 pub(crate) const WHILE_SILENT: Bound = Bound::Least(0.95);
 
 /// Clients with cached findings, against null.
@@ -13,6 +16,9 @@ pub(crate) const CACHED_FINDINGS: Bound = Bound::Least(0.4);
 
 /// MB of private memory that a hundred thousand findings may take.
 pub(crate) const MEMORY: Bound = Bound::Most(40.0);
+
+/// With `--lookup-by-domain`, against the same server without.
+pub(crate) const BY_DOMAIN: Bound = Bound::Least(0.9);
 
 /// The server that stargreyd is compared with.
 #[derive(Clone, Copy)]

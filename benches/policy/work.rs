@@ -33,6 +33,10 @@ const SCATTER: usize = 7_368_787;
 /// Which part of the mix each of twenty requests is: twelve new, five of regulars, three known.
 const MIX: [usize; 20] = [0, 1, 0, 0, 2, 0, 1, 0, 0, 1, 0, 2, 0, 1, 0, 0, 1, 0, 2, 0];
 
+/// A server of a large sender, and an end user's line. All have the same name here.
+const FARM: &str = "mx.farm.example.net";
+const LINE: &str = "198-51-100-7.dynamic.example.net";
+
 /// Counts the instances of this run.
 static INSTANCES: AtomicUsize = AtomicUsize::new(0);
 
@@ -203,6 +207,20 @@ pub(crate) fn all() -> Vec<Arc<Work>> {
             "unlisted, new",
             Part::new(PASS, UNSEEN, rcpt("unknown", "7#.1##.1##.1##", unlisted)),
         ),
+        Work::of(
+            "not suspicious, cached",
+            Part::new(PASS, CACHED / 5, rcpt(FARM, "6#.1##.1##.25", unlisted)),
+        ),
+        Work::of(
+            "known, named",
+            Part::new(PASS, TRIPLETS, named("known####")),
+        ),
+        Work::of(
+            "new, named",
+            Part::new(DEFER, STRANGERS, named("new########")),
+        ),
+        Work::of("known line", Part::new(PASS, TRIPLETS, known_line())),
+        Work::of("new line", Part::new(DEFER, UNSEEN, new_line())),
         Work::of("new", new),
         Work::of("first pass", passes),
         mix,
@@ -225,6 +243,43 @@ pub(crate) fn preparations() -> Vec<Arc<Work>> {
     }
     let works = parts.into_iter().map(|part| Work::of("", part));
     works.map(Arc::new).collect()
+}
+
+/// What has to have happened before lookups are measured: end users' lines are known.
+pub(crate) fn preparations_of_lines() -> Vec<Arc<Work>> {
+    come_back(&known_line())
+}
+
+/// The same of servers that have names in one domain.
+pub(crate) fn preparations_of_named() -> Vec<Arc<Work>> {
+    come_back(&named("known####"))
+}
+
+/// Each is new, and comes back.
+fn come_back(request: &str) -> Vec<Arc<Work>> {
+    let parts = [
+        Part::new(DEFER, TRIPLETS, at(request, -3600)),
+        Part::new(FIRST_PASS, TRIPLETS, at(request, -1800)),
+    ];
+    parts
+        .into_iter()
+        .map(|part| Arc::new(Work::of("", part)))
+        .collect()
+}
+
+/// One of the servers of a large sender, in many networks, with names in one domain.
+fn named(recipient: &str) -> String {
+    rcpt(FARM, "10.1##.1##.25", &format!("{recipient}@example.org"))
+}
+
+/// An end user's line that has come before.
+fn known_line() -> String {
+    rcpt(LINE, "6#.1##.1##.25", "known###@example.org")
+}
+
+/// An end user's line.
+fn new_line() -> String {
+    rcpt(LINE, "7#.1##.1##.1##", "new#@example.org")
 }
 
 /// One of a hundred clients that come often, each in a network of its own.
