@@ -30,6 +30,10 @@ pub(crate) const PREPARED: usize = 2 * TRIPLETS + 500;
 /// of ten, so that no two numbers meet.
 const SCATTER: usize = 7_368_787;
 
+/// The same where there are more than eight digits, so that the first ones are scattered, too; of at most ten million
+/// numbers.
+const WIDE_SCATTER: usize = 736_878_712_347;
+
 /// Which part of the mix each of twenty requests is: twelve new, five of regulars, three known.
 const MIX: [usize; 20] = [0, 1, 0, 0, 2, 0, 1, 0, 0, 1, 0, 2, 0, 1, 0, 0, 1, 0, 2, 0];
 
@@ -87,7 +91,13 @@ impl Part {
 
     fn fill(&self, request: &mut Vec<u8>, number: usize) {
         self.request.clone_into(request);
-        write_digits(request, &self.number, scattered(number % self.count));
+        let number = number % self.count;
+        let digits = if self.number.len() > 8 {
+            number * WIDE_SCATTER
+        } else {
+            scattered(number)
+        };
+        write_digits(request, &self.number, digits);
         let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
         write_digits(request, &self.instance, instance);
     }
@@ -215,10 +225,7 @@ pub(crate) fn all() -> Vec<Arc<Work>> {
             "known, named",
             Part::new(PASS, TRIPLETS, named("known####")),
         ),
-        Work::of(
-            "new, named",
-            Part::new(DEFER, STRANGERS, named("new########")),
-        ),
+        Work::of("new, named", Part::new(DEFER, UNSEEN, named("new########"))),
         Work::of("known line", Part::new(PASS, TRIPLETS, known_line())),
         Work::of("new line", Part::new(DEFER, UNSEEN, new_line())),
         Work::of("new", new),
