@@ -12,6 +12,7 @@ impl Control {
     ///
     /// [`ControlError::Store`] when the database is unavailable: the next start sees the difference then.
     pub async fn note_options(&self, digest: [u8; 32]) -> Result<(), ControlError> {
+        *self.0.options.lock() = Some(digest);
         let before = self.read(|reader| reader.note(Note::Options)).await?;
         if before.as_deref() == Some(&digest) {
             return Ok(());
@@ -26,5 +27,19 @@ impl Control {
             self.0.stats.count_change(Change::Options);
         }
         Ok(())
+    }
+
+    /// Notes the options of this start in a database that was restored: those of the backup, which may be another host's,
+    /// are not a change.
+    pub(super) async fn note_options_of_restored(&self) -> Result<(), ControlError> {
+        let Some(digest) = *self.0.options.lock() else {
+            return Ok(());
+        };
+        self.write(
+            move |records| records.put_note(Note::Options, Some(&digest)),
+            Commit::Keep,
+            || {},
+        )
+        .await
     }
 }

@@ -44,7 +44,7 @@ impl Control {
         self.count_whitelisted().await
     }
 
-    /// Makes the writer thread install it.
+    /// Makes the writer thread install it, and notes the options of this start in it.
     pub(super) async fn put_in_place(
         &self,
         staged: &Arc<StagedBackup>,
@@ -63,7 +63,11 @@ impl Control {
         });
         let queued = self.0.queue.try_send(Message::Restore(restore));
         queued.map_err(|_| gone())?;
-        is_done.await.map_err(|_| gone())?
+        is_done.await.map_err(|_| gone())??;
+        if let Err(error) = self.note_options_of_restored().await {
+            log::debug!("the options are not noted: {error}");
+        }
+        Ok(())
     }
 }
 

@@ -956,25 +956,60 @@ async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
     assert_eq!(of("greylisted"), Some(2));
 }
 
-#[tokio::test]
-async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
-    let parent = tempfile::tempdir().unwrap();
-    let db = parent.path().join("db");
-    let lock = Lock::take(&db, None).unwrap();
+/// A gate with a database on disk.
+fn on_disk(db: &Path) -> Start {
+    let lock = Lock::take(db, None).unwrap();
     let opener = LmdbOpener {
-        directory: db.clone(),
+        directory: db.to_owned(),
         max_size: 1 << 27,
         durability: Durability::Data,
         privacy: false,
         retry_window: Params::default().retry_window,
     };
     let opener = Locked::new(opener, Some(lock), Duration::ZERO);
-    let clock = ManualClock::at(0);
+    Site::open_with(Box::new(opener), &ManualClock::at(0), Params::default())
+}
+
+#[tokio::test]
+async fn a_restored_backup_of_a_host_with_other_options_is_no_change_of_options() {
+    let parent = tempfile::tempdir().unwrap();
+    let db = parent.path().join("db");
     let Start {
         gate,
         internals,
         worker,
-    } = Site::open_with(Box::new(opener), &clock, Params::default());
+    } = on_disk(&db);
+    let stats = Arc::clone(&internals.0.stats);
+    let changes = || {
+        let counters = stats.counts().by_name();
+        counters.get("change:options").copied().unwrap_or_default()
+    };
+    let control = Control::new(internals);
+    control.note_options([1; 32]).await.unwrap();
+    let file = parent.path().join("copy");
+    let copied = control.backup(File::create(&file).unwrap()).await;
+    copied.unwrap();
+    control.note_options([2; 32]).await.unwrap();
+    let staged = Arc::new(StagedBackup::unchecked(&db, &fs::read(&file).unwrap()));
+    control.put_in_place(&staged).await.unwrap();
+    let before = changes();
+    control.note_options([2; 32]).await.unwrap();
+    assert_eq!(changes(), before, "the next start has the same options");
+    control.note_options([3; 32]).await.unwrap();
+    assert_eq!(changes(), before + 1);
+    drop((gate, control, stats));
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_restored_database_that_cannot_be_opened_gives_its_place_back() {
+    let parent = tempfile::tempdir().unwrap();
+    let db = parent.path().join("db");
+    let Start {
+        gate,
+        internals,
+        worker,
+    } = on_disk(&db);
     let control = Control::new(internals);
     let reason = async |to: &str| {
         let asked = attempt("mx", to, "");

@@ -30,7 +30,7 @@ use crate::lookup::{Lookups, ZoneState};
 use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
 use crate::shared::{self, Administration, Server, Shared};
 use crate::store::{Opener, PrivacyError};
-use crate::types::sync::RwLock;
+use crate::types::sync::{Mutex, RwLock};
 use crate::types::{Reply, ReplyText, Timestamp};
 
 /// Why a gate does not start.
@@ -117,6 +117,7 @@ impl Gate {
             shared: OnceLock::new(),
             list_errors: AtomicUsize::new(0),
             adding: tokio::sync::Mutex::default(),
+            options: Mutex::default(),
             restoring: tokio::sync::Mutex::default(),
         });
         Ok(Start {

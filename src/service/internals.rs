@@ -23,7 +23,7 @@ use crate::policy::{Expiry, Pause, Ruleset};
 use crate::shared::Shared;
 use crate::store::Opener;
 use crate::types::Timestamp;
-use crate::types::sync::RwLock;
+use crate::types::sync::{Mutex, RwLock};
 
 /// The state that `Control` works on. A front end that has only the gate cannot reach it.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     pub(super) list_errors: AtomicUsize,
     /// Held while an entry is added.
     pub(crate) adding: tokio::sync::Mutex<()>,
+    /// The digest of the options of this start.
+    pub(crate) options: Mutex<Option<[u8; 32]>>,
     /// Held while a backup is restored.
     pub(crate) restoring: tokio::sync::Mutex<()>,
 }
