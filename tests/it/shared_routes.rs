@@ -43,8 +43,8 @@ fn make_certificates(directory: &Path) {
     );
 }
 
-/// A server with TLS, and its URL and its authority as options of a host.
-fn server_with_tls() -> (Redis, String, String) {
+/// A server with TLS, its port, and its authority as an option of a host.
+fn server_with_tls() -> (Redis, u16, String) {
     let port = free_port();
     let redis = Redis::with(&|directory| {
         make_certificates(directory);
@@ -56,12 +56,13 @@ fn server_with_tls() -> (Redis, String, String) {
     });
     let ca = redis.directory.path().join("ca.pem");
     let ca = format!("--shared-ca={}", ca.display());
-    (redis, format!("rediss://127.0.0.1:{port}/0"), ca)
+    (redis, port, ca)
 }
 
 #[test]
 fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_otherwise() {
-    let (redis, url, ca) = server_with_tls();
+    let (redis, port, ca) = server_with_tls();
+    let url = format!("rediss://127.0.0.1:{port}/0");
     let site = Site::of(redis, &url, "", &[&ca]);
     assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
     site.wait_for_keys(4);
@@ -100,7 +101,8 @@ fn a_server_with_tls_is_used_if_its_certificate_is_of_the_authority_and_not_othe
 
 #[test]
 fn with_a_file_of_authorities_those_of_the_system_need_not_be_readable() {
-    let (redis, url, ca) = server_with_tls();
+    let (redis, port, ca) = server_with_tls();
+    let url = format!("rediss://127.0.0.1:{port}/0");
     let site = Site::of(redis, &url, "", &[&ca]);
     let none = "the system has no certificates of authorities";
     for (more, want) in [
@@ -177,11 +179,27 @@ struct Sentinel {
 impl Sentinel {
     /// A sentinel of the primary on this port.
     fn of(primary: u16) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let port = free_port();
+        Self::with(port, &format!("port {port}\n"), (primary, 2))
+    }
+
+    /// A sentinel that is alone, of the primary on this port, by TLS with these certificates.
+    fn with_tls(primary: u16, certificates: &Path) -> Self {
+        let port = free_port();
+        let at = certificates.display();
+        let options = format!(
+            "port 0\ntls-port {port}\ntls-replication yes\ntls-auth-clients no\n\
+             tls-cert-file {at}/server.pem\ntls-key-file {at}/server.key\ntls-ca-cert-file {at}/ca.pem\n"
+        );
+        Self::with(port, &options, (primary, 1))
+    }
+
+    /// A sentinel on a port, with options, a primary and a quorum.
+    fn with(port: u16, options: &str, (primary, quorum): (u16, u32)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("sentinel.conf");
         let text = format!(
-            "port {port}\nbind 127.0.0.1\nsentinel monitor mail 127.0.0.1 {primary} 2\n\
+            "{options}bind 127.0.0.1\nsentinel monitor mail 127.0.0.1 {primary} {quorum}\n\
              sentinel down-after-milliseconds mail 500\nsentinel failover-timeout mail 3000\n"
         );
         fs::write(&file, text).unwrap();
@@ -218,6 +236,30 @@ impl Drop for Sentinel {
         // It may have ended.
         self.child.kill().ok();
         self.child.wait().ok();
+    }
+}
+
+#[test]
+fn server_and_sentinel_are_both_reached_by_tls() {
+    let (redis, port, ca) = server_with_tls();
+    let sentinel = Sentinel::with_tls(port, redis.directory.path());
+    let url = format!("rediss+sentinel://127.0.0.1:{}/mail/0", sentinel.port);
+    let site = Site::of(redis, &url, "", &[&ca]);
+    assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
+    site.wait_for_keys(4);
+    site.clock.advance(300);
+    assert!(site.ask(1, "ann@sender.example").starts_with("PREPEND"));
+
+    // Neither is reached without TLS, nor with another authority.
+    let other = tempfile::tempdir().unwrap();
+    make_certificates(other.path());
+    let other_ca = format!("--shared-ca={}", other.path().join("ca.pem").display());
+    for (url, more, want) in [
+        (url.replace("rediss", "redis"), vec![], "no sentinel knows"),
+        (url, vec![other_ca.as_str()], "its certificate is refused"),
+    ] {
+        let host = Daemon::start(&options(&url, &site.secret, &more));
+        host.log_until(|log| last_state(log).is_some_and(|line| line.contains(want)));
     }
 }
 
