@@ -63,14 +63,14 @@ pub(super) fn start(
         Err(error) => (None, Some(error.to_string())),
     };
     let server = missing.map_or_else(|| files.map_err(|error| error.to_string()), Err);
-    let server = server.and_then(|(secret, tls)| {
+    let server = server.map(|(secret, tls)| {
         let access = Access {
             database: options.database,
             user: secret.user,
             password: secret.password,
             tls,
         };
-        Ok((secret.key, Redis::new(place.clone(), access)))
+        (secret.key, Redis::new(place.clone(), access))
     });
     let (key, server): (_, Box<dyn Server>) = match server {
         Ok((key, server)) => (key, Box::new(server)),
