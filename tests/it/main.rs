@@ -37,6 +37,7 @@ mod process;
 mod reload;
 mod report;
 mod sendmail;
+mod shared_model;
 mod shared_privacy;
 mod shared_records;
 mod shared_routes;
