@@ -6,8 +6,9 @@
 //! Clients that need no lookup must not notice: those in a list, and end users' lines that are known. Servers with names
 //! of their own pass by cached findings. New lines need three lists and SPF.
 //!
-//! Both are compared with a server without these options, which gets the same requests. It has a turn before and one after
-//! each; how far these two are apart says how much of a difference is noise.
+//! Both are compared with a server without these options, known lines also with one that has the recipe's S25R alone: the
+//! difference is what lookups cost clients that need none. Each server gets the same requests. The one beside has a turn
+//! before and one after each; how far these two are apart says how much of a difference is noise.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -32,9 +33,10 @@ const PART: u32 = 2;
 /// The recipe's lists, and its other options.
 const LISTS: &str =
     "zen.example=127.0.0.[2..11]*3,bl.example*2,wl.example=127.0.[0..255].[1..3]*-4";
+const S25R: &str = "--s25r=extended";
 const RECIPE: &[&str] = &[
     "--policy-test-time",
-    "--s25r=extended",
+    S25R,
     "--lookup-by-domain",
     "--spf",
     "--dnsbl-threshold=2",
@@ -61,6 +63,9 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, out: &mut impl Write) -
     let filling = recipe.plan("not suspicious, cached", CONNECTIONS)?;
     load::run(&recipe.server, &filling, &Until::Through).await?;
 
+    let server = start("s25r", &[S25R])?;
+    let s25r = Peer::prepared_by(server, work::preparations_of_lines()).await?;
+
     let turns = |own, work| Turns {
         own,
         beside: &plain,
@@ -78,7 +83,7 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, out: &mut impl Write) -
     for (work, bound) in [
         ("listed by name", targets::NEEDS_NO_LOOKUP),
         ("listed by network", targets::NEEDS_NO_LOOKUP),
-        ("known line", targets::NEEDS_NO_LOOKUP),
+        ("known line", Bound::None),
         ("new line", Bound::None),
     ] {
         let name = format!("{work}, selective against without");
@@ -86,6 +91,16 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace, out: &mut impl Write) -
             .print(&name, bound, rhythm, out)
             .await?;
     }
+    let known = Turns {
+        own: &recipe,
+        beside: &s25r,
+        work: "known line",
+    };
+    let (name, bound) = (
+        "known line, selective against S25R alone",
+        targets::NEEDS_NO_LOOKUP,
+    );
+    known.print(name, bound, rhythm, out).await?;
     let null = Peer::new(Server::null(place, "null", &[])?);
     let cached = Turns {
         own: &recipe,
