@@ -340,7 +340,7 @@ fn kind(plan: &Plan) -> String {
 #[test]
 fn the_list_of_checks_says_what_their_order_as_code_says() {
     let tried = RefCell::new(BTreeSet::new());
-    let mut runner = TestRunner::new(Config::with_cases(6000));
+    let mut runner = TestRunner::new(Config::with_cases(2000));
     let result = runner.run(&drawn(), |drawn| {
         let (rules, attempt) = (drawn.ruleset(), drawn.attempt());
         let evidence = drawn.evidence(&attempt);
