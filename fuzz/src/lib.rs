@@ -3,6 +3,8 @@
 //! cargo-fuzz calls them from `fuzz_targets/`, with coverage as its guide; the project's own tests include this file
 //! and call them with mutated seeds, which needs no other toolchain.
 
+mod milter_session;
+
 use std::io::BufRead;
 use std::path::Path;
 
@@ -25,11 +27,13 @@ use stargrey::protocol::policy::{DecodeError, Decoder, MAX_LINE, MAX_REQUEST};
 use stargrey::store::schema;
 use stargrey::types::{ClientIp, HeaderText};
 
+pub use milter_session::milter_session;
+
 /// A target: its name, and what it does with some bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their seeds.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("decoder", decoder),
     ("client_list", client_list),
     ("address_list", address_list),
@@ -44,6 +48,7 @@ pub const TARGETS: [Target; 14] = [
     ("spamd_answer", spamd_answer),
     ("message", message),
     ("message_checks", message_checks),
+    ("milter_session", milter_session),
 ];
 
 /// Requests: however they are cut, the same comes out of them.

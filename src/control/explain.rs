@@ -11,7 +11,7 @@ use crate::policy::{
     Unmatched, Verdict, ZoneAnswer,
 };
 use crate::service::Decision;
-use crate::service::pipeline::Mode;
+use crate::service::pipeline::{Basis, Mode};
 use crate::types::{Reply, ReplyText, Timestamp, counted};
 
 /// A decision and its steps.
@@ -91,7 +91,10 @@ impl Control {
     pub async fn explain(&self, attempt: &Attempt<'_>, looks_up: bool) -> Explanation {
         let mut steps = Steps::default();
         let mode = Mode::Look { looks_up };
-        let decision = self.0.judge(attempt, None, mode, &mut steps).await;
+        let decision = self
+            .0
+            .judge(attempt, Basis::default(), mode, &mut steps)
+            .await;
         explanation(decision, &steps)
     }
 }

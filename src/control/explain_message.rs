@@ -7,7 +7,7 @@ use super::explain::{Explanation, Steps, explanation};
 use crate::policy::message::Message;
 use crate::policy::spam::tenths;
 use crate::policy::{Attempt, Stage, Step, Trace};
-use crate::service::pipeline::Mode;
+use crate::service::pipeline::{Basis, Mode};
 use crate::service::{MessageFate, MessageRequest};
 use crate::types::Reply;
 
@@ -38,7 +38,12 @@ impl Control {
             stage: Stage::Recipient,
             ..*attempt
         };
-        let accepted = self.0.judge(&at_recipient, None, mode, &mut ()).await;
+        let rules = self.0.message_rules();
+        let basis = Basis {
+            now: None,
+            rules: Some(Arc::clone(&rules.rules)),
+        };
+        let accepted = self.0.judge(&at_recipient, basis, mode, &mut ()).await;
         let is_accepted = !accepted.outcome.verdict.is_refusal();
         let is_open = is_accepted && accepted.is_open;
         let mut steps = Steps::default();
@@ -52,6 +57,7 @@ impl Control {
             ..*attempt
         };
         let request = MessageRequest {
+            rules: &rules,
             attempt: &of_message,
             recipients: &recipients,
             open: if is_open { &recipients } else { &[] },

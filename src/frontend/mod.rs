@@ -16,6 +16,7 @@ mod wake_gated;
 pub use bind::{BindError, Protocol, Socket, bind};
 pub use inherit::{MILTER_SOCKET, inherited};
 pub use listener::{ListenerContext, serve};
+pub use milter::serve_milter_stream;
 pub use policy::ConnectionOptions;
 pub use reactor::{Reactor, ReactorThreads};
 pub use registry::{IDLE_SECONDS, PARTIAL_REQUEST_SECONDS, Registry};

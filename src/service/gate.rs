@@ -13,11 +13,11 @@ use super::instance_cache::InstanceCache;
 use super::internals::{Inner, Internals};
 use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
-use super::message::{MessageDecision, MessageNeeds, MessageRequest};
+use super::message::{MessageDecision, MessageRequest, MessageRules};
 use super::message_memory::MemoryShare;
 use super::milter_messages::{GivenFields, MilterMessage};
 use super::pause::PauseSwitch;
-use super::pipeline::{Decision, Mode};
+use super::pipeline::{Basis, Decision, Mode};
 use super::rule_state::RuleState;
 use super::sharing::LocalRecords;
 use super::sleeps::Sleeps;
@@ -134,15 +134,18 @@ impl Gate {
 
     /// Decides an attempt. `now` is read from the clock if it is `None`.
     pub async fn judge(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
-        let joined = self.0.milter_messages.find(attempt);
-        let Some(message) = joined else {
-            return self.judge_one(attempt, now).await;
+        let Some((message, rules)) = self.0.milter_messages.find(attempt) else {
+            return self.judge_one(attempt, Basis { now, rules: None }).await;
+        };
+        let basis = Basis {
+            now,
+            rules: Some(rules),
         };
         let attempt = Attempt {
             milter_message: Some(message),
             ..*attempt
         };
-        let mut decision = self.judge_one(&attempt, now).await;
+        let mut decision = self.judge_one(&attempt, basis).await;
         // The milter adds header fields, and removes forged ones first.
         let name = decision.rules.texts.header_name();
         let verdict = decision.outcome.verdict;
@@ -168,6 +171,15 @@ impl Gate {
         decision
     }
 
+    /// Decides an attempt of a milter session, by the rules of its message.
+    pub async fn judge_in(&self, message: &MilterMessage, attempt: &Attempt<'_>) -> Decision {
+        let basis = Basis {
+            now: None,
+            rules: Some(Arc::clone(&message.rules().rules)),
+        };
+        self.judge_one(attempt, basis).await
+    }
+
     /// A milter session begins.
     #[must_use]
     pub fn milter_session(&self) -> MilterSession {
@@ -178,10 +190,10 @@ impl Gate {
     }
 
     /// A message of a milter session begins. While it is under way, requests of the policy server about the same client
-    /// and port are about it.
+    /// and port are about it. All of them are decided by the rules that are active now.
     #[must_use]
     pub fn milter_message(&self, client: Option<SocketAddr>) -> MilterMessage {
-        self.0.milter_messages.begin(client)
+        self.0.milter_messages.begin(client, self.message_rules())
     }
 
     /// The memory of a message that is under way, as far as all of them together leave some.
@@ -198,10 +210,10 @@ impl Gate {
         self.0.sleeps.is_half_full(&rules.params, self.0.now())
     }
 
-    /// What is needed of a message at its end.
+    /// What a message that begins now is decided by.
     #[must_use]
-    pub fn message_needs(&self) -> MessageNeeds {
-        MessageNeeds::new(&self.rules(), self.0.spam_filter.read().as_ref())
+    pub fn message_rules(&self) -> MessageRules {
+        self.0.message_rules()
     }
 
     /// Whether spamd has not answered when it was last asked; `None` without spamd.
@@ -221,9 +233,9 @@ impl Gate {
         self.0.judge_message(request, Mode::Commit, &mut ()).await
     }
 
-    async fn judge_one(&self, attempt: &Attempt<'_>, now: Option<Timestamp>) -> Decision {
+    async fn judge_one(&self, attempt: &Attempt<'_>, basis: Basis) -> Decision {
         let mut heard = LookupTrace::default();
-        let mut decision = self.0.judge(attempt, now, Mode::Commit, &mut heard).await;
+        let mut decision = self.0.judge(attempt, basis, Mode::Commit, &mut heard).await;
         decision.silent_lists = heard.silent_lists();
         if !decision.is_repeat {
             if let Some(mut effects) = heard.effects.take() {

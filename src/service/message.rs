@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::internals::Inner;
 use super::message_findings::{cause, examine, note_findings, note_steps, replied};
+use super::message_rules::MessageRules;
 use super::pipeline::{Context, Decision, Mode, PAUSED};
-use super::spam_filter::SpamFilter;
 use super::stats::MessageEnd;
 use crate::policy::body_matches::BodyMatches;
 use crate::policy::chain::Effects;
@@ -32,6 +32,8 @@ const SHARED_SECONDS: Duration = Duration::from_secs(1);
 /// A message with its transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageRequest<'a> {
+    /// What it is decided by.
+    pub rules: &'a MessageRules,
     /// The transaction; without a recipient.
     pub attempt: &'a Attempt<'a>,
     /// The recipients that were accepted.
@@ -42,43 +44,6 @@ pub struct MessageRequest<'a> {
     pub message: &'a Arc<Message>,
     /// Whether it comes from a user of one's own: it is not scored.
     pub is_own: bool,
-}
-
-/// What is needed of a message at its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a question of its own"
-)]
-pub struct MessageNeeds {
-    /// Whether anything is asked about it.
-    pub decision: bool,
-    /// Its header.
-    pub header: bool,
-    /// Its body.
-    pub body: bool,
-    /// Its size.
-    pub size: bool,
-    /// Whether a score is written into its header, so that fields that pretend to be one are removed.
-    pub writes_score: bool,
-}
-
-impl MessageNeeds {
-    /// What these rules and this filter need.
-    pub(super) fn new(rules: &Ruleset, filter: Option<&SpamFilter>) -> Self {
-        let (chain, checks) = (&rules.lists.chain, &rules.lists.checks);
-        let needs = chain.needs();
-        let writes_score = filter.is_some_and(SpamFilter::writes_headers);
-        let has_score = needs.score || writes_score;
-        Self {
-            decision: chain.has_message_rules() || !checks.is_empty() || writes_score,
-            // The header says how the body is encoded.
-            header: needs.header || needs.body || has_score || !checks.is_empty(),
-            body: needs.body || has_score || !checks.body.is_empty(),
-            size: needs.size,
-            writes_score,
-        }
-    }
 }
 
 /// What becomes of a message that is not refused.
@@ -111,6 +76,14 @@ pub struct MessageDecision {
 }
 
 impl Inner {
+    /// What a message that begins now is decided by.
+    pub(crate) fn message_rules(&self) -> MessageRules {
+        MessageRules {
+            rules: self.live_rules.rules(),
+            filter: self.spam_filter.read().clone(),
+        }
+    }
+
     /// Decides on a message, and notes the steps in `trace`. In look mode nothing is changed, counted or logged.
     pub(crate) async fn judge_message(
         &self,
@@ -119,7 +92,7 @@ impl Inner {
         trace: &mut (impl Trace + Send),
     ) -> MessageDecision {
         let (now, expiry) = self.state.time(self.clock.as_ref());
-        let rules = self.live_rules.rules();
+        let rules = Arc::clone(&request.rules.rules);
         if self.pause.is_on(now, expiry, self.clock.as_ref()) {
             if matches!(mode, Mode::Look { .. }) {
                 self.note_pause(now, trace);
@@ -159,7 +132,11 @@ impl Inner {
             report: effects.report.clone(),
             score,
         };
-        if let Some(score) = decision.score.as_ref().filter(|_| self.writes_score()) {
+        if let Some(score) = decision
+            .score
+            .as_ref()
+            .filter(|_| request.rules.writes_score())
+        {
             decision.headers.extend(score.headers());
         }
         if mode == Mode::Commit {
@@ -229,8 +206,7 @@ impl Inner {
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) {
-        let filter = self.spam_filter.read().clone();
-        if let Some(filter) = filter
+        if let Some(filter) = &request.rules.filter
             && !request.is_own
         {
             let host = context.rules.texts.host();
@@ -307,11 +283,6 @@ impl Inner {
         };
         let (outcome, reply) = self.combine(&cases, &outcomes, (about, evidence), context);
         (outcome, reply, effects)
-    }
-
-    fn writes_score(&self) -> bool {
-        let filter = self.spam_filter.read();
-        filter.as_ref().is_some_and(SpamFilter::writes_headers)
     }
 
     /// Plans, and looks up what the rules for messages need.

@@ -9,7 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::policy::Attempt;
+use super::message_rules::MessageRules;
+use crate::policy::{Attempt, Ruleset};
 use crate::types::sync::Mutex;
 use crate::types::{AddedHeader, ReplyText};
 
@@ -26,6 +27,7 @@ pub(crate) struct MilterMessages {
 #[derive(Debug)]
 struct Joined {
     message: u64,
+    rules: Arc<Ruleset>,
     given: GivenFields,
 }
 
@@ -46,17 +48,23 @@ pub struct MilterMessage {
     messages: Arc<MilterMessages>,
     number: u64,
     client: Option<SocketAddr>,
+    rules: MessageRules,
 }
 
 impl MilterMessages {
-    /// A message begins.
-    pub(crate) fn begin(self: &Arc<Self>, client: Option<SocketAddr>) -> MilterMessage {
+    /// A message begins, which is decided by these rules to its end.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        client: Option<SocketAddr>,
+        rules: MessageRules,
+    ) -> MilterMessage {
         let number = self.last.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // A mail server that does not know the port says 0: that is every client of the address.
         let client = client.filter(|client| client.port() != 0);
         if let Some(client) = client {
             let joined = Joined {
                 message: number,
+                rules: Arc::clone(&rules.rules),
                 given: GivenFields::default(),
             };
             let mut by_client = self.by_client.lock();
@@ -67,17 +75,19 @@ impl MilterMessages {
             messages: Arc::clone(self),
             number,
             client,
+            rules,
         }
     }
 
-    /// The message that a request of the policy server is about.
-    pub(crate) fn find(&self, attempt: &Attempt<'_>) -> Option<u64> {
+    /// The message that a request of the policy server is about, and its rules.
+    pub(crate) fn find(&self, attempt: &Attempt<'_>) -> Option<(u64, Arc<Ruleset>)> {
         if self.count.load(Ordering::Acquire) == 0 || attempt.milter_message.is_some() {
             return None;
         }
         let client = client(attempt)?;
         let by_client = self.by_client.lock();
-        by_client.get(&client).map(|joined| joined.message)
+        let joined = by_client.get(&client)?;
+        Some((joined.message, Arc::clone(&joined.rules)))
     }
 
     /// A request of the policy server has brought header fields of the message that it is about. The first field about
@@ -114,6 +124,12 @@ impl MilterMessage {
         self.number
     }
 
+    /// What it is decided by.
+    #[must_use]
+    pub const fn rules(&self) -> &MessageRules {
+        &self.rules
+    }
+
     /// The header fields that requests of the policy server have brought.
     #[must_use]
     pub fn take_fields(&self) -> GivenFields {
@@ -146,8 +162,19 @@ impl Drop for MilterMessage {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::policy::{Lists, Params, Texts};
     use crate::types::HeaderText;
+
+    fn rules() -> MessageRules {
+        let texts = Texts::new("450", "wait", "X: y", "mx", TimeZone::UTC).unwrap();
+        MessageRules {
+            rules: Arc::new(Ruleset::new(Params::default(), Lists::default(), texts)),
+            filter: None,
+        }
+    }
 
     fn attempt<'a>(address: &'a str, port: Option<&'a str>) -> Attempt<'a> {
         Attempt {
@@ -161,9 +188,12 @@ mod tests {
     fn a_request_is_about_the_message_of_the_same_client_and_port_while_it_is_under_way() {
         let messages = Arc::<MilterMessages>::default();
         let client: SocketAddr = "192.0.2.7:4711".parse().unwrap();
-        let find = |address, port| messages.find(&attempt(address, port));
+        let find = |address, port| {
+            let found = messages.find(&attempt(address, port));
+            found.map(|(number, _)| number)
+        };
         assert_eq!(find("192.0.2.7", Some("4711")), None);
-        let first = messages.begin(Some(client));
+        let first = messages.begin(Some(client), rules());
         let cases = [
             ("192.0.2.7", Some("4711"), Some(first.number())),
             ("192.0.2.7", Some("4712"), None),
@@ -195,14 +225,14 @@ mod tests {
         assert_eq!(first.take_fields(), given(Some(&field)));
         assert_eq!(first.take_fields(), GivenFields::default());
 
-        let second = messages.begin(Some(client));
+        let second = messages.begin(Some(client), rules());
         assert_ne!(first.number(), second.number());
         drop(first);
         assert_eq!(find("192.0.2.7", Some("4711")), Some(second.number()));
         drop(second);
         assert_eq!(find("192.0.2.7", Some("4711")), None);
-        assert_ne!(messages.begin(None).number(), 0);
-        let unknown = messages.begin(Some("192.0.2.7:0".parse().unwrap()));
+        assert_ne!(messages.begin(None, rules()).number(), 0);
+        let unknown = messages.begin(Some("192.0.2.7:0".parse().unwrap()), rules());
         assert_eq!(find("192.0.2.7", Some("0")), None, "{unknown:?}");
     }
 }

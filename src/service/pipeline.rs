@@ -44,6 +44,15 @@ pub(crate) enum Mode {
     Commit,
 }
 
+/// What a decision is based on, where that is not what holds at its beginning.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Basis {
+    /// Its time, if it is not that of the clock.
+    pub(crate) now: Option<Timestamp>,
+    /// The rules, if they are not the active ones: those of a message that began before.
+    pub(crate) rules: Option<Arc<Ruleset>>,
+}
+
 /// A decided request.
 #[derive(Debug, Clone)]
 pub struct Decision {
@@ -170,24 +179,24 @@ const fn is_worded_anew(reason: Reason) -> bool {
 }
 
 impl Inner {
-    /// Decides an attempt. `now` is read from the clock if it is `None`.
+    /// Decides an attempt.
     pub(crate) async fn judge(
         &self,
         attempt: &Attempt<'_>,
-        now: Option<Timestamp>,
+        basis: Basis,
         mode: Mode,
         steps: &mut (impl Trace + Send),
     ) -> Decision {
         let trace = &mut SpfTrace { steps, spf: None };
         // The first decision after a jump of the clock must detect it.
-        let (now, expiry) = match now {
+        let (now, expiry) = match basis.now {
             None => self.state.time(self.clock.as_ref()),
             Some(now) => (now, self.state.expiry()),
         };
         if self.live_rules.is_due(now) && expiry == Expiry::Applies {
             self.live_rules.expire(now);
         }
-        let rules = self.live_rules.rules();
+        let rules = basis.rules.unwrap_or_else(|| self.live_rules.rules());
         if self.pause.is_on(now, expiry, self.clock.as_ref()) {
             return self.let_pass(now, rules, mode, trace);
         }

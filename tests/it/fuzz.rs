@@ -185,6 +185,11 @@ fn answers_of_spamd() {
 }
 
 #[test]
+fn sessions_of_the_milter() {
+    fuzz("milter_session");
+}
+
+#[test]
 fn a_target_is_a_program_with_seeds_and_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = fs::read_to_string(root.join("tests/it/fuzz.rs")).unwrap();

@@ -1,7 +1,7 @@
 //! What is kept of a message until its end: nothing that no rule asks for, and not more than its share.
 
 use crate::policy::message::{HeaderField, MAX_BODY, MAX_FIELDS, MAX_HEADER, Message};
-use crate::service::MemoryShare;
+use crate::service::{MemoryShare, MessageNeeds};
 use crate::types::Timestamp;
 
 /// Bytes up to which parts of a body are put together: mail servers send no longer ones.
@@ -24,22 +24,20 @@ pub(super) struct Content {
     is_header_cut: bool,
     /// Whether the size is asked for.
     counts_size: bool,
+    /// Whether the mail server sends the body.
+    gets_body: bool,
     size: u64,
 }
 
 impl Content {
-    /// Nothing yet; parts that are not asked for are not kept.
-    pub(super) fn new(
-        share: MemoryShare,
-        keeps_header: bool,
-        keeps_body: bool,
-        counts_size: bool,
-    ) -> Self {
+    /// Nothing yet; parts that are not needed are not kept. `gets_body` says whether the mail server sends the body.
+    pub(super) fn new(share: MemoryShare, needs: MessageNeeds, gets_body: bool) -> Self {
         Self {
             share,
-            keeps_header,
-            counts_size,
-            body: keeps_body.then(Vec::new),
+            keeps_header: needs.header,
+            counts_size: needs.size,
+            gets_body,
+            body: (needs.body && gets_body).then(Vec::new),
             ..Self::default()
         }
     }
@@ -110,6 +108,11 @@ impl Content {
         let size = self.size.saturating_add(2);
         let body = self.body.take().map(|parts| parts.concat());
         let message = Message::new(fields, body, size);
+        let message = if self.gets_body {
+            message
+        } else {
+            message.with_unknown_size()
+        };
         if self.is_header_cut {
             message.with_unknown_header()
         } else {
@@ -122,13 +125,14 @@ impl Content {
 mod tests {
     use super::*;
 
-    fn kept(keeps_header: bool, keeps_body: bool, counts_size: bool) -> Content {
-        Content::new(
-            MemoryShare::default(),
-            keeps_header,
-            keeps_body,
-            counts_size,
-        )
+    fn kept(header: bool, body: bool, size: bool) -> Content {
+        let needs = MessageNeeds {
+            header,
+            body,
+            size,
+            ..MessageNeeds::default()
+        };
+        Content::new(MemoryShare::default(), needs, true)
     }
 
     #[test]
@@ -139,7 +143,23 @@ mod tests {
         let message = content.message();
         assert!(message.fields().is_empty());
         assert_eq!(message.body(), None);
-        assert_eq!(message.size(), 21);
+        assert_eq!(message.size(), Some(21));
+    }
+
+    #[test]
+    fn the_size_of_a_message_whose_body_is_not_sent_is_not_known() {
+        let needs = MessageNeeds {
+            body: true,
+            size: true,
+            ..MessageNeeds::default()
+        };
+        for (gets_body, want) in [(true, Some(14)), (false, None)] {
+            let mut content = Content::new(MemoryShare::default(), needs, gets_body);
+            content.field(b"Subject", b"x");
+            content.body(b"");
+            let message = content.message();
+            assert_eq!(message.size(), want, "{gets_body}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::policy::{ConnectionEnd, until_shutdown};
-use super::registry::{Activity, CloseReason, Registration};
+use super::registry::{Activity, CloseReason, Registration, Registry};
 use crate::service::Gate;
 
 /// How long shutdown waits for messages that are under way. The unit gives the daemon 30 seconds.
@@ -88,6 +88,17 @@ impl Connection {
         until_shutdown(&mut self.shutdown.clone()).await;
         tokio::time::sleep(DRAIN).await;
     }
+}
+
+/// Serves one connection that no listener has accepted, such as a stream in memory, until it ends or `shutdown` becomes
+/// true. Nothing is logged about how it ends.
+pub async fn serve_milter_stream<S>(stream: S, gate: Gate, shutdown: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let registration = Registry::new(1).admit();
+    let end = serve_milter(stream, registration, gate, false, shutdown).await;
+    log::debug!("{end}");
 }
 
 /// Serves one connection to its end.

@@ -16,7 +16,7 @@ use super::report::{self, ReportField};
 use super::transaction::{Judged, Transaction};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
-use crate::policy::{Attempt, Stage, Verdict};
+use crate::policy::{Attempt, Ruleset, Stage, Verdict};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded, internal};
 use crate::service::{
     GivenFields, MessageDecision, MessageFate, MessageRequest, MilterSession, journal,
@@ -57,7 +57,7 @@ impl Session {
 
     /// Whether a rule asks about the body.
     pub(super) fn wants_body(&self) -> bool {
-        let needs = self.connection.gate.message_needs();
+        let needs = self.connection.gate.message_rules().needs();
         needs.body || needs.size
     }
 
@@ -92,16 +92,15 @@ impl Session {
         self.transaction = None;
         let gate = &self.connection.gate;
         let message = gate.milter_message(client);
-        let rules = gate.rules();
-        let needs = gate.message_needs();
+        let (rules, needs) = (Arc::clone(&message.rules().rules), message.rules().needs());
         let mut ours = vec![rules.texts.header_name(), "X-Greylist"];
         if needs.writes_score {
             ours.extend(SPAM_HEADERS);
         }
         ours.extend(rules.lists.chain.added_names().iter().map(|name| &**name));
-        let keeps_body = needs.body && self.gets_body;
-        let content = Content::new(gate.memory_share(), needs.header, keeps_body, needs.size);
-        let transaction = Transaction::new(message, sender, &ours, content);
+        let content = Content::new(gate.memory_share(), needs, self.gets_body);
+        let names = ours.iter().map(|name| name.to_ascii_lowercase().into());
+        let transaction = Transaction::new(message, sender, names.collect(), content);
         self.transaction = Some(transaction);
         self.connection.set_busy(true);
     }
@@ -135,17 +134,14 @@ impl Session {
     /// A refusal is given at the end of the message: Postfix keeps a transaction that is refused at DATA, and indymilter does
     /// not take a second DATA in it, so Postfix would wait in vain and then accept.
     pub(super) async fn data(&mut self, macros: &Macros) {
-        let put_off = self
-            .transaction
-            .as_ref()
-            .map(|transaction| &transaction.put_off);
+        let Some(transaction) = &self.transaction else {
+            return;
+        };
         // Otherwise DATA is no moment of a decision.
-        if !self.connection.gate.rules().params.is_targrey() || put_off.is_some_and(Option::is_some)
-        {
+        if !transaction.rules().params.is_targrey() || transaction.put_off.is_some() {
             return;
         }
-        let recipient = self.transaction.as_ref().map(Transaction::only_recipient);
-        let recipient = recipient.unwrap_or_default().to_owned();
+        let recipient = transaction.only_recipient().to_owned();
         let judged = self.judge(Stage::Data, &recipient, macros).await;
         if let Some(transaction) = &mut self.transaction {
             transaction.put_off = judged.refusal;
@@ -158,7 +154,7 @@ impl Session {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
             return Judged::own();
         };
-        let named = self.named(macros);
+        let named = named(transaction.rules(), macros);
         let named = borrowed(&named);
         let attempt = Attempt {
             stage,
@@ -166,7 +162,8 @@ impl Session {
             macros: Some(&named),
             ..self.attempt(client, transaction, macros)
         };
-        let decision = self.connection.gate.judge(&attempt, None).await;
+        let gate = &self.connection.gate;
+        let decision = gate.judge_in(&transaction.message, &attempt).await;
         journal::record(&attempt, &decision, self.connection.log_decisions);
         let (rules, verdict) = (&decision.rules, decision.outcome.verdict);
         let (refusal, given) = match answer(&decision.reply, rules.texts.greylist_action()) {
@@ -189,22 +186,6 @@ impl Session {
             is_open: decision.is_open,
             headers: decision.headers,
         }
-    }
-
-    /// The macros of the mail server by their names without braces, if there are rules that may ask for them.
-    fn named(&self, macros: &Macros) -> Vec<(String, Vec<u8>)> {
-        let rules = self.connection.gate.rules();
-        let chain = &rules.lists.chain;
-        if chain.is_empty() && !chain.has_message_rules() {
-            return Vec::new();
-        }
-        let all = macros.to_hash_map().into_iter();
-        let named = all.map(|(name, value)| {
-            let name = name.to_string_lossy();
-            let name = name.trim_start_matches('{').trim_end_matches('}');
-            (name.to_owned(), value.into_bytes())
-        });
-        named.collect()
     }
 
     /// The attempt without stage and recipient.
@@ -320,11 +301,11 @@ impl Session {
         macros: &Macros,
     ) -> Option<Refusal> {
         let client = self.client.as_ref()?;
-        if !self.connection.gate.message_needs().decision {
+        if !transaction.message.rules().needs().decision {
             return None;
         }
         let message = Arc::new(transaction.content.message());
-        let named = self.named(macros);
+        let named = named(transaction.rules(), macros);
         let named = borrowed(&named);
         let attempt = Attempt {
             macros: Some(&named),
@@ -335,6 +316,7 @@ impl Session {
         let open = recipients.iter().filter(|(_, is_open)| *is_open);
         let open: Vec<&[u8]> = open.map(|(address, _)| &**address).collect();
         let request = MessageRequest {
+            rules: transaction.message.rules(),
             attempt: &attempt,
             recipients: &all,
             open: &open,
@@ -374,6 +356,21 @@ impl Session {
         self.transaction = None;
         self.connection.set_busy(false);
     }
+}
+
+/// The macros of the mail server by their names without braces, if there are rules that may ask for them.
+fn named(rules: &Ruleset, macros: &Macros) -> Vec<(String, Vec<u8>)> {
+    let chain = &rules.lists.chain;
+    if chain.is_empty() && !chain.has_message_rules() {
+        return Vec::new();
+    }
+    let all = macros.to_hash_map().into_iter();
+    let named = all.map(|(name, value)| {
+        let name = name.to_string_lossy();
+        let name = name.trim_start_matches('{').trim_end_matches('}');
+        (name.to_owned(), value.into_bytes())
+    });
+    named.collect()
 }
 
 /// Macros as an attempt has them.

@@ -3,6 +3,7 @@
 use super::content::Content;
 use super::edits::Edit;
 use super::report::ReportField;
+use crate::policy::Ruleset;
 use crate::policy::message::Message;
 use crate::protocol::milter::Refusal;
 use crate::service::{MessageFate, MilterMessage};
@@ -67,16 +68,14 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// A message. `ours` are the names of header fields that only we write.
+    /// A message. `ours` are the names of header fields that only we write, in lower case.
     pub(super) fn new(
         message: MilterMessage,
         sender: Vec<u8>,
-        ours: &[&str],
+        ours: Vec<Box<str>>,
         content: Content,
     ) -> Self {
-        let forged = ours
-            .iter()
-            .map(|name| (name.to_ascii_lowercase().into(), 0));
+        let forged = ours.into_iter().map(|name| (name, 0));
         Self {
             message,
             sender,
@@ -90,6 +89,11 @@ impl Transaction {
             is_own: false,
             forged: forged.collect(),
         }
+    }
+
+    /// The rules that it is decided by.
+    pub(super) fn rules(&self) -> &Ruleset {
+        &self.message.rules().rules
     }
 
     /// A recipient is accepted.

@@ -166,7 +166,7 @@ impl Spamd {
             return Finding::NoAnswer;
         };
         let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
-        if about.message.size().max(size) > inner.settings.most_size {
+        if about.message.size().unwrap_or_default().max(size) > inner.settings.most_size {
             return Finding::NoAnswer;
         }
         let Some(head) = request::head(about, host, now) else {

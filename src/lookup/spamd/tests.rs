@@ -163,7 +163,7 @@ async fn a_large_message_and_one_that_was_not_kept_are_not_asked_about() {
         (message(&[b'x'; 1000]), true),
     ] {
         assert_eq!(ask(&spamd, &message).await, None);
-        assert_eq!(spamd.is_away(), is_asked, "{}", message.size());
+        assert_eq!(spamd.is_away(), is_asked, "{:?}", message.size());
     }
 }
 

@@ -85,9 +85,11 @@ impl<'a> ContentReader<'a> {
                 let found = dkim(self.message, self.authserv_ids);
                 found.map_or(Truth::Unknown, |found| (found == *wanted).into())
             }
-            AskContent::Size(operator, number) => properties
-                .compares(count(self.message.size()), *operator, number)
-                .into(),
+            AskContent::Size(operator, number) => {
+                self.message.size().map_or(Truth::Unknown, |size| {
+                    properties.compares(count(size), *operator, number).into()
+                })
+            }
             AskContent::Spam => {
                 let score = score(evidence, lacking);
                 let is_spam = score.and_then(|score| score.is_spam);

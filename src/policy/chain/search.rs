@@ -314,7 +314,10 @@ impl<'c> Search<'c, '_> {
         match self.chain.rates.get(number)?.unit {
             RateUnit::Recipients => u64::try_from(subject.recipients().len()).ok(),
             RateUnit::Sessions => subject.is_in_session.then_some(1),
-            RateUnit::Bytes => Some(subject.content.map_or(0, |(message, _)| message.size())),
+            RateUnit::Bytes => match subject.content {
+                Some((message, _)) => message.size(),
+                None => Some(0),
+            },
         }
     }
 

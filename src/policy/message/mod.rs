@@ -50,6 +50,7 @@ pub struct Message {
     fields: Vec<HeaderField>,
     body: Option<Vec<u8>>,
     size: u64,
+    is_size_unknown: bool,
     is_header_unknown: bool,
     header_texts: OnceLock<Vec<HeaderText>>,
     lines: OnceLock<Lines>,
@@ -72,6 +73,7 @@ impl Message {
             fields,
             body,
             size,
+            is_size_unknown: false,
             is_header_unknown: false,
             header_texts: OnceLock::new(),
             lines: OnceLock::new(),
@@ -84,7 +86,17 @@ impl Message {
     pub fn with_unknown_header(self) -> Self {
         Self {
             is_header_unknown: true,
+            is_size_unknown: self.is_size_unknown,
             ..Self::new(Vec::new(), None, self.size)
+        }
+    }
+
+    /// The same if the mail server has not sent its body, so that only the header could be counted.
+    #[must_use]
+    pub fn with_unknown_size(self) -> Self {
+        Self {
+            is_size_unknown: true,
+            ..self
         }
     }
 
@@ -146,10 +158,14 @@ impl Message {
         self.body.as_deref()
     }
 
-    /// The size of header and body, in bytes, lines ending with CR LF.
+    /// The size of header and body, in bytes, lines ending with CR LF; `None` if the body was not sent.
     #[must_use]
-    pub const fn size(&self) -> u64 {
-        self.size
+    pub const fn size(&self) -> Option<u64> {
+        if self.is_size_unknown {
+            None
+        } else {
+            Some(self.size)
+        }
     }
 
     /// The texts of the header's fields with the fields' numbers, from the top: each `Name: value` on one line as it

@@ -180,7 +180,7 @@ fn a_file_is_a_message_with_its_size_on_the_wire() {
         ("From x\nA: b\n\nc\n", 11),
     ] {
         let message = Message::parse(file.as_bytes());
-        assert_eq!(message.size(), size, "{file:?}");
+        assert_eq!(message.size(), Some(size), "{file:?}");
         assert_eq!(message.fields().len(), 1, "{file:?}");
         assert_eq!(
             message.body().map(<[u8]>::trim_ascii),

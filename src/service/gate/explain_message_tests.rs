@@ -182,6 +182,7 @@ async fn judged(
         ..*attempt
     };
     let request = MessageRequest {
+        rules: &gate.message_rules(),
         attempt: &of_message,
         recipients: &recipients,
         open: if accepted.is_open { &recipients } else { &[] },

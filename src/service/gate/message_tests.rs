@@ -76,6 +76,7 @@ async fn a_message_waits_for_its_open_recipients_alone_and_says_how_long_it_has_
         };
         let content = Arc::new(self::message(subject));
         let request = MessageRequest {
+            rules: &gate.message_rules(),
             attempt: &attempt,
             recipients: &all,
             open,
@@ -185,6 +186,7 @@ async fn the_recipients_of_a_message_wait_together_no_longer_than_one_for_a_disk
     let all: [&[u8]; 4] = [b"a@x", b"b@x", b"c@x", b"d@x"];
     let content = Arc::new(message("casino"));
     let request = MessageRequest {
+        rules: &gate.message_rules(),
         attempt: &attempt(),
         recipients: &all,
         open: &all,
@@ -210,6 +212,7 @@ async fn a_message_is_counted_once_and_not_as_a_request() {
     for (subject, open) in [("hello", &all[..]), ("casino", &all), ("casino", &[])] {
         let content = Arc::new(message(subject));
         let request = MessageRequest {
+            rules: &gate.message_rules(),
             attempt: &attempt(),
             recipients: &all,
             open,
@@ -296,6 +299,49 @@ async fn what_a_rule_adds_to_the_header_is_added_whichever_front_end_is_asked_fi
         assert_eq!(reports + usize::from(field.is_some()), 1);
         assert!(field.is_none_or(|field| field.ends_with(": told")));
     }
+    drop(gate);
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_message_is_decided_by_the_rules_of_its_beginning_at_both_front_ends() {
+    let clock = ManualClock::at(1_800_000_000);
+    let default = |action| Lists {
+        chain: Chain::new(Parts {
+            fallback: Some(Fallback {
+                action,
+                effects: Vec::new(),
+                entry: Some(entry("racl default")),
+                id: None,
+            }),
+            ..Parts::default()
+        })
+        .unwrap(),
+        ..Lists::default()
+    };
+    let mut rules = rules(OnStoreFailure::Defer);
+    rules.lists = Arc::new(default(Action::Pass));
+    let store = Box::new(MemoryStore::default());
+    let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
+    let message = gate.milter_message(Some("192.0.2.7:4711".parse().unwrap()));
+    gate.set_lists(default(Action::Greylist(Treatment::default())), None);
+    let of_policy = |recipient| Attempt {
+        recipient: Some(recipient),
+        client_port: Some(b"4711"),
+        milter_message: None,
+        ..attempt()
+    };
+    let of_milter = Attempt {
+        milter_message: Some(message.number()),
+        ..of_policy(b"ann@x")
+    };
+    let before = gate.judge_in(&message, &of_milter).await;
+    assert_eq!(before.outcome.reason, Reason::RulePass);
+    let before = gate.judge(&of_policy(b"bob@x"), None).await;
+    assert_eq!(before.outcome.reason, Reason::RulePass);
+    drop(message);
+    let after = gate.judge(&of_policy(b"eve@x"), None).await;
+    assert_eq!(after.outcome.reason, Reason::New);
     drop(gate);
     worker.join().unwrap();
 }
