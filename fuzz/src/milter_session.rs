@@ -21,11 +21,10 @@ use tokio::sync::watch;
 
 /// Rules that keep all of a message, and write what the mail server has said into replies and header fields.
 const CONF: &str = "\
-report \"%h %i %f %r\"
 sm_macro \"forged\" \"{client_resolve}\" \"FORGED\"
 ratelimit \"many\" rcpt 3 / 1m key \"%f\"
 racl blacklist sm_macro \"forged\" msg \"%h and %f for %r\"
-racl blacklist ratelimit \"many\" code \"452\" ecode \"4.7.1\" msg \"%r\"
+racl blacklist ratelimit \"many\" code \"550\" ecode \"5.7.1\" msg \"%r\"
 racl greylist rcpt /waits/ msg \"%f waits %R\"
 racl whitelist rcpt /added/ addheader \"X-Added: %h|%f|%r|%M{i}|%M{j}\"
 racl whitelist default

@@ -21,8 +21,8 @@ use crate::policy::checks::{Findings, HeaderEdit, Settlement};
 use crate::policy::message::Message;
 use crate::policy::{
     self, Attempt, Because, EntryRef, Evidence, Finding, Lookup, MessageAttempt, MessageOutcome,
-    MessagePlan, MessageVerdict, Outcome, ROUNDS, Reason, Ruleset, Severity, SpamScore, Stage,
-    Step, Suspicion, Trace, Verdict,
+    MessagePlan, MessageVerdict, Outcome, ROUNDS, Reason, Severity, SpamScore, Stage, Step,
+    Suspicion, Trace, Verdict,
 };
 use crate::types::{AddedHeader, HeaderText, Reply, ReplyText};
 

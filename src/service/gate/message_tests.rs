@@ -320,7 +320,7 @@ async fn a_message_is_decided_by_the_rules_of_its_beginning_at_both_front_ends()
         ..Lists::default()
     };
     let mut rules = rules(OnStoreFailure::Defer);
-    rules.lists = Arc::new(default(Action::Pass));
+    rules.change(|parts| parts.lists = Arc::new(default(Action::Pass)));
     let store = Box::new(MemoryStore::default());
     let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
     let message = gate.milter_message(Some("192.0.2.7:4711".parse().unwrap()));
