@@ -382,6 +382,7 @@ fn a_rule_about_the_body_alone_sees_it_decoded() {
 #[test]
 fn delayedreject_puts_off_the_deferral_of_the_null_sender_for_that_message_alone() {
     let lists = "delayedreject\nnospf\nmultiracl\nracl blacklist rcpt refused@example.org\n\
+                 racl blacklist rcpt third@example.org rcptcount >= 2\n\
                  racl whitelist rcpt passed@example.org\n\
                  racl greylist default delay 1h msg \"wait\"\n";
     for version in [2, 6] {
@@ -402,6 +403,9 @@ fn delayedreject_puts_off_the_deferral_of_the_null_sender_for_that_message_alone
         // Neither a refusal nor another sender's deferral is put off.
         let refused = ("refused@example.org", "551 5.7.1 Go away!");
         send("", &[passed, refused, (new, "continue")], deferral);
+        // For the client it is accepted, and it counts as that.
+        let third = ("third@example.org", refused.1);
+        send("", &[passed, (new, "continue"), third], deferral);
         send("a@b.example", &[passed, (new, deferral)], "continue");
         // The message after it is judged for itself.
         send("", &[passed], "continue");

@@ -117,7 +117,7 @@ impl Session {
         let mut judged = self.judge(Stage::Recipient, &recipient, macros).await;
         match (judged.refusal.take(), &mut self.transaction) {
             (Some(refusal), Some(transaction)) if judged.is_put_off => {
-                transaction.put_off.get_or_insert(refusal);
+                transaction.put_off(refusal);
                 Status::Continue
             }
             (Some(refusal), _) => refuse(&refusal, reply),
@@ -204,7 +204,7 @@ impl Session {
             queue_id: value(c"i"),
             user: value(c"{auth_authen}").filter(|user| !user.is_empty()),
             certificate: Some(self.certificate(macros)),
-            accepted: Some(transaction.recipients.len()),
+            accepted: Some(transaction.accepted()),
             stage: Stage::Other,
             client_port: Some(client.port.as_bytes()),
             milter_message: Some(transaction.message.number()),

@@ -51,6 +51,8 @@ pub(super) struct Transaction {
     pub(super) recipients: Vec<(Vec<u8>, bool)>,
     /// The refusal of all recipients at the end of the message: one of them has to wait.
     pub(super) put_off: Option<Refusal>,
+    /// How many recipients were accepted that have to wait.
+    put_off_count: usize,
     /// Fields that rules add to the header.
     pub(super) headers: Vec<AddedHeader>,
     /// Changes of the header that tables want, in the order in which they can be made.
@@ -81,6 +83,7 @@ impl Transaction {
             sender,
             recipients: Vec::new(),
             put_off: None,
+            put_off_count: 0,
             headers: Vec::new(),
             edits: Vec::new(),
             fate: MessageFate::Delivered,
@@ -104,6 +107,17 @@ impl Transaction {
         self.is_own |= judged.is_own;
         self.give(judged.field);
         self.add_headers(judged.headers);
+    }
+
+    /// A recipient is accepted now, and refused at the end with the message.
+    pub(super) fn put_off(&mut self, refusal: Refusal) {
+        self.put_off.get_or_insert(refusal);
+        self.put_off_count = self.put_off_count.saturating_add(1);
+    }
+
+    /// How many recipients the client has been told are accepted.
+    pub(super) fn accepted(&self) -> usize {
+        self.recipients.len().saturating_add(self.put_off_count)
     }
 
     /// The message gets these fields in its header, each once.
