@@ -32,7 +32,7 @@ stage       = $(abspath $(target))/stage
 bus         = org.stargrey.Greylist1
 units       = $(notdir $(wildcard systemd/stargrey*.socket systemd/stargrey*.service systemd/stargrey*.timer))
 pages       = $(wildcard man/*.[1578])
-scripts     = .ci/run .ci/dist tests/unpack tests/milter-greylist tests/sendmail man/recipes debian/crates debian/stargrey.postrm debian/tests/smoke \
+scripts     = .ci/run .ci/dist tests/unpack tests/milter-greylist tests/sendmail tests/valkey man/recipes debian/crates debian/stargrey.postrm debian/tests/smoke \
 	debian/stargrey.postinst $(addprefix tests/system/,block deps image packages run lib deb rpm cargo_vendor.prov i386) $(wildcard tests/system/claims/*)
 
 help: ## Show this help
@@ -112,6 +112,7 @@ check-deps: ## Install what the checks need (Debian, as root)
 check-rust: ## Format, lints, tests, documentation
 	tests/spf-suite $(target)
 	tests/milter-greylist $(target)
+	tests/valkey $(target)
 	tests/sendmail $(target)
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings

@@ -596,6 +596,7 @@ fn a_test_ends_early_only_after_it_has_said_that_it_shows_nothing() {
         "Browser::find(",
         "Network::new(",
         "Networked::start(",
+        "unpacked(",
         "tests/it/sendmail/",
     ];
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");

@@ -18,6 +18,7 @@ use stargrey::service::clock::monotonic;
 use tempfile::TempDir;
 
 use crate::bus::harness::{Bus, THERE};
+use crate::support::unpacked::unpacked;
 use crate::support::{Daemon, TestClock, rcpt};
 
 /// How long a test waits before it fails.
@@ -33,6 +34,7 @@ pub(crate) const PAGE: &str = include_str!("../../man/stargrey-shared.7");
 pub(crate) struct Redis {
     pub(crate) directory: TempDir,
     pub(crate) port: u16,
+    program: PathBuf,
     more: Vec<String>,
     child: Option<Child>,
 }
@@ -61,6 +63,10 @@ impl Redis {
 
     /// A server with more options, which may name files in its directory.
     pub(crate) fn with(more: &dyn Fn(&Path) -> Vec<String>) -> Self {
+        Self::of_program("redis-server".into(), more)
+    }
+
+    fn of_program(program: PathBuf, more: &dyn Fn(&Path) -> Vec<String>) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("stargrey-redis-")
             .tempdir()
@@ -77,6 +83,7 @@ impl Redis {
         let mut server = Self {
             directory,
             port,
+            program,
             more,
             child: None,
         };
@@ -85,7 +92,7 @@ impl Redis {
     }
 
     pub(crate) fn run(&mut self) {
-        let child = Command::new("redis-server")
+        let child = Command::new(&self.program)
             .args(["--port", &self.port.to_string()])
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--unixsocket")
@@ -98,7 +105,7 @@ impl Redis {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("redis-server is installed (make check-deps)");
+            .expect("the server is installed (make check-deps)");
         self.child = Some(child);
         wait_for("the server", || self.cli(&["ping"]).contains("PONG"));
     }
@@ -166,17 +173,13 @@ pub(crate) struct Site {
 
 impl Site {
     fn start() -> Self {
-        Self::with(
-            &|redis: &Redis| format!("unix:{}", redis.socket().display()),
-            "",
-        )
+        Self::by(Redis::start())
     }
 
-    /// A site whose hosts have this in their secret.
-    fn with(url: &dyn Fn(&Redis) -> String, login: &str) -> Self {
-        let redis = Redis::start();
-        let url = url(&redis);
-        Self::of(redis, &url, login, &[])
+    /// A site that shares by this server.
+    fn by(server: Redis) -> Self {
+        let url = format!("unix:{}", server.socket().display());
+        Self::of(server, &url, "", &[])
     }
 
     /// A site whose hosts have this in their secret, and more options.
@@ -262,9 +265,13 @@ const HEADER: &str = "PREPEND X-Greylist: delayed 300 seconds";
 
 #[test]
 fn a_retry_at_another_host_passes_with_the_user_of_the_manual_page_over_tcp() {
-    let url = |redis: &Redis| format!("redis://127.0.0.1:{}/0", redis.port);
+    retry_elsewhere(Redis::start());
+}
+
+fn retry_elsewhere(server: Redis) {
+    let url = format!("redis://127.0.0.1:{}/0", server.port);
     let login = "user = stargrey\npassword = CHANGE-THIS\n";
-    let site = Site::with(&url, login);
+    let site = Site::of(server, &url, login, &[]);
     assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
     site.wait_for_keys(4);
     site.clock.advance(300);
@@ -275,9 +282,10 @@ fn a_retry_at_another_host_passes_with_the_user_of_the_manual_page_over_tcp() {
         lines.any(|at| at.contains(line) && at.ends_with(", host=mx1.example"))
     });
     assert_eq!(site.ask(1, "ann@sender.example"), "DUNNO");
-    let dump = site.redis.cli(&["keys", "*"]);
+    // Quoted, because there are bytes of all kinds in the names.
+    let dump = site.redis.cli(&["--no-raw", "keys", "*"]);
     assert!(
-        dump.lines().all(|key| key.starts_with("stargrey:")),
+        dump.lines().all(|key| key.contains(") \"stargrey:")),
         "{dump}"
     );
     let refused = site.redis.cli(&["acl", "log"]);
@@ -303,7 +311,27 @@ fn a_client_that_has_proved_itself_at_one_host_passes_at_another() {
 
 #[test]
 fn whatever_happens_to_the_server_mail_goes_on_and_is_shared_again_afterwards() {
-    let mut site = Site::start();
+    trouble(Redis::start());
+}
+
+#[test]
+fn hosts_share_by_valkey_as_they_do_by_redis() {
+    let test = "shared_records::hosts_share_by_valkey_as_they_do_by_redis";
+    let Some(directory) = unpacked("valkey", test) else {
+        return;
+    };
+    let start = || {
+        let server = Redis::of_program(directory.join("run"), &|_| Vec::new());
+        let about = server.cli(&["info", "server"]);
+        assert!(about.contains("server_name:valkey"), "{about}");
+        server
+    };
+    retry_elsewhere(start());
+    trouble(start());
+}
+
+fn trouble(server: Redis) {
+    let mut site = Site::by(server);
     let mut number = 0;
     let longest = |site: &Site, number: &mut u32| {
         let mut longest = Duration::ZERO;
