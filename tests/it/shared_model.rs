@@ -175,6 +175,7 @@ fn run(option: &str, mut check: impl FnMut(Mail, &str, (u64, u64))) {
         let log = host.daemon.log();
         log.matches("are not shared with").count()
     });
+    assert!(cuts.iter().all(|cuts| *cuts > 0), "{cuts:?}");
 
     for host in [0, 1] {
         allow(&redis, host);

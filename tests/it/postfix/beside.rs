@@ -127,7 +127,7 @@ fn by_the_recipe_with_postscreen_it_refuses_whom_lists_have_and_the_daemon_greyl
     let told = words.filter_map(|word| word.strip_prefix("--dnsbl-sites="));
     assert_eq!((sites, told.filter(same).count()), (3, 3), "the same sites");
     // A new client waits for less long.
-    let Some(on) = Networked::start(test, recipe, "postscreen_greet_wait = 1s\n") else {
+    let Some(on) = Networked::start(test, recipe, "postscreen_greet_wait = 4s\n") else {
         return;
     };
     let refused = on.attempt(LISTED).to_string();

@@ -61,7 +61,7 @@ pub(super) struct Tally {
 impl Tally {
     /// The longest that a request may take.
     pub(super) fn limit(&self) -> Duration {
-        DEADLINE + self.longest_alone + Duration::from_millis(250)
+        DEADLINE + self.longest_alone + Duration::from_secs(1)
     }
 }
 
