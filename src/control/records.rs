@@ -126,6 +126,8 @@ impl Control {
             ..filter.clone()
         };
         if let Some(act) = self.act(What::Forget(for_all)) {
+            // What is refused here is nothing for the other hosts.
+            self.page(filter.clone(), false, Vec::new(), 1).await?;
             let noted = act.clone();
             let adding = self.change_journal(move |journal| journal.add(noted));
             let is_whole = adding.await?;

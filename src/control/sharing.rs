@@ -92,7 +92,11 @@ impl Control {
                 what: What::Forget(filter),
                 ..
             }) => {
-                self.forget_selected(filter).await?;
+                match self.forget_selected(filter).await {
+                    // Nothing can be selected among hashes: the act is from before `--privacy`, or of a host that had none.
+                    Ok(_) | Err(ControlError::Hashed) => {}
+                    Err(error) => return Err(error),
+                }
             }
             Some(Act {
                 what: What::Put(_) | What::Remove(..),

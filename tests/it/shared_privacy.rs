@@ -116,6 +116,41 @@ fn hosts_with_one_privacy_key_share_their_records_and_forget_together() {
 }
 
 #[test]
+fn what_cannot_be_selected_among_hashes_is_refused_and_holds_up_no_host() {
+    let site = Site::start();
+    let key = site.key("a");
+    let hosts = ["mx1.example", "mx2.example"].map(|name| site.host(name, Some(&key)));
+    for host in &hosts {
+        is_sharing(&host.daemon);
+    }
+    let keys = site.redis.keys();
+    assert!(ask(&hosts[0], "ann@sender.example").starts_with(GREYLISTED));
+    site.redis.wait_for_keys(keys + 1);
+    // The second host has no record yet, and does not know that the first has hashes.
+    let cases = [
+        (0, ["forget", "--client", CLIENT], false),
+        (0, ["forget", "--sender", "bob@sender.example"], false),
+        (1, ["forget", "--sender", "bob@sender.example"], true),
+    ];
+    for (host, arguments, is_done) in cases {
+        let output = hosts[host].bus.ctl(&arguments).output().unwrap();
+        assert_eq!(output.stderr.is_empty(), is_done, "{host} {output:?}");
+    }
+    for (host, entry) in ["one.friend.example", "two.friend.example"]
+        .iter()
+        .enumerate()
+    {
+        assert_eq!(hosts[host].ctl(&["allow", "client", entry]).0, 0);
+        wait_for(entry, || {
+            hosts[1 - host].ctl(&["list", "client"]).1.contains(entry)
+        });
+    }
+    for host in &hosts {
+        is_sharing(&host.daemon);
+    }
+}
+
+#[test]
 fn a_host_with_another_privacy_key_or_none_shares_nothing_and_says_what_differs() {
     let site = Site::start();
     let (key, other) = (site.key("a"), site.key("b"));
