@@ -93,7 +93,7 @@ impl Control {
                 ..
             }) => {
                 match self.forget_selected(filter).await {
-                    // Nothing can be selected among hashes: the act is from before `--privacy`, or of a host that had none.
+                    // Nothing can be selected among hashes. The act is from before `--privacy`, or of a host without records.
                     Ok(_) | Err(ControlError::Hashed) => {}
                     Err(error) => return Err(error),
                 }

@@ -85,7 +85,7 @@ pub(super) fn start(
         params: *params,
         compares_clocks: settings.process.time == TimeSource::System,
     };
-    let shared = Shared::with_privacy(&key, me, server.as_ref(), privacy);
+    let shared = Shared::new(&key, me, server.as_ref(), privacy);
     let started = control.share(shared, server);
     started.map_err(|source| Failure::System {
         what: "starting threads",

@@ -1,7 +1,8 @@
 //! Shell patterns, as fnmatch(3) reads them without flags, in the C locale.
 //!
 //! `*` stands for any text, `?` for a byte, `[…]` for one of several bytes, and a backslash takes the meaning of the byte
-//! after it. A pattern may come from a stranger: the time is at most the product of both lengths.
+//! after it. A pattern may come from a stranger: the time is at most the product of both lengths,
+//! after one reading of the pattern.
 
 use super::ere::set::ByteSet;
 

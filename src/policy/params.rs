@@ -97,7 +97,8 @@ pub struct Params {
     pub s25r: Option<s25r::Rules>,
     /// The uses of SPF.
     pub spf: SpfUse,
-    /// What becomes of those that no suspicion check matches; `None`: what [`RulesetParts::unmatched`](super::RulesetParts::unmatched) says.
+    /// What becomes of clients that no suspicion check matches; `None`: what
+    /// [`RulesetParts::unmatched`](super::RulesetParts::unmatched) says.
     pub unmatched: Option<Unmatched>,
     /// The tarpit, if there is one.
     pub tarpit: Option<Tarpit>,

@@ -59,7 +59,7 @@ pub struct RulesetParts {
 }
 
 /// Everything a decision follows: its parts, and the list of checks that these make. The parts can be read as its own
-/// fields; who changes them makes the list anew, see [`Self::change`].
+/// fields; [`Self::change`] changes them and makes the list anew.
 #[derive(Debug)]
 pub struct Ruleset {
     parts: RulesetParts,

@@ -16,10 +16,7 @@ pub struct MessageRules {
 
 /// What is needed of a message at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a question of its own"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "independent of each other")]
 pub struct MessageNeeds {
     /// Whether anything is asked about it.
     pub decision: bool,

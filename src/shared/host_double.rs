@@ -48,7 +48,7 @@ impl HostDouble {
             compares_clocks: false,
         };
         Self {
-            shared: Shared::new(&[7; 32], me, &network),
+            shared: Shared::new(&[7; 32], me, &network, None),
             network,
             state: Arc::default(),
         }

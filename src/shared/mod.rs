@@ -149,15 +149,10 @@ pub struct Me {
 }
 
 impl Shared {
-    /// The records that the site with this `secret` shares. Nothing is asked or published before [`Self::start`].
+    /// The records that the site with this `secret` shares; with `privacy`, the databases of its hosts have hashes by that
+    /// key in place of keys. Nothing is asked or published before [`Self::start`].
     #[must_use]
-    pub fn new(secret: &[u8; KEY_LENGTH], me: Me, server: &dyn Server) -> Self {
-        Self::with_privacy(secret, me, server, None)
-    }
-
-    /// The same for hosts whose databases have hashes by this key of `--privacy` in place of keys.
-    #[must_use]
-    pub fn with_privacy(
+    pub fn new(
         secret: &[u8; KEY_LENGTH],
         me: Me,
         server: &dyn Server,

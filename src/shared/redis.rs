@@ -1,7 +1,8 @@
 //! Redis and Valkey.
 //!
 //! The only commands are `GETRANGE`, `TIME` and one script that compares and sets; a user needs no others (see
-//! stargrey-shared(7)), and sentinels are asked for the address of the primary. There is one connection, which is pipelined: a pool of them was three times as slow.
+//! stargrey-shared(7)), and sentinels are asked for the address of the primary. There is one connection, which is
+//! pipelined: a pool of them was three times as slow.
 //!
 //! No more is read of a value than a host of the site can have written, so that whoever can write to the server cannot
 //! use up the memory of the hosts.
@@ -76,37 +77,47 @@ impl fmt::Display for Place {
 
 /// A server of Redis or Valkey.
 pub struct Redis {
-    place: Place,
+    address: String,
     access: Access,
-    sentinels: Option<Sentinels>,
+    route: Route,
+}
+
+/// The way to the server.
+enum Route {
+    Tcp(String, u16),
+    Unix(PathBuf),
+    Sentinels(Sentinels),
 }
 
 impl Redis {
     /// The server at `place`.
     #[must_use]
     pub fn new(place: Place, access: Access) -> Self {
-        let sentinels = match &place {
-            Place::Tcp(..) | Place::Unix(_) => None,
-            Place::Sentinel(hosts, name) => Some(Sentinels::new(hosts, name, &access)),
+        let address = place.to_string();
+        let route = match place {
+            Place::Tcp(host, port) => Route::Tcp(host, port),
+            Place::Unix(path) => Route::Unix(path),
+            Place::Sentinel(hosts, name) => Route::Sentinels(Sentinels::new(hosts, name, &access)),
         };
         Self {
-            place,
+            address,
             access,
-            sentinels,
+            route,
         }
     }
 
     fn wire(&self) -> Pending<Wire> {
         let access = self.access.clone();
-        match (&self.sentinels, self.place.clone()) {
-            (Some(sentinels), _) => sentinels.connect(access),
-            (None, Place::Tcp(host, port)) => {
+        match &self.route {
+            Route::Tcp(host, port) => {
+                let (host, port) = (host.clone(), *port);
                 Box::pin(async move { access.connect(&host, port).await })
             }
-            (None, Place::Unix(path)) => Box::pin(async move { access.connect_unix(&path).await }),
-            (None, Place::Sentinel(_, name)) => {
-                Box::pin(async move { Err(ServerError::NoPrimary(name)) })
+            Route::Unix(path) => {
+                let path = path.clone();
+                Box::pin(async move { access.connect_unix(&path).await })
             }
+            Route::Sentinels(sentinels) => sentinels.connect(access),
         }
     }
 }
@@ -121,21 +132,21 @@ impl Server for Redis {
     }
 
     fn has_moved(&self) -> Pending<bool> {
-        match &self.sentinels {
-            Some(sentinels) => sentinels.have_another(),
-            None => Box::pin(async { Ok(false) }),
+        match &self.route {
+            Route::Sentinels(sentinels) => sentinels.have_another(),
+            Route::Tcp(..) | Route::Unix(_) => Box::pin(async { Ok(false) }),
         }
     }
 
     fn address(&self) -> String {
-        self.place.to_string()
+        self.address.clone()
     }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis")
-            .field("place", &self.place)
+            .field("address", &self.address)
             .finish_non_exhaustive()
     }
 }

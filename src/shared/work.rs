@@ -312,7 +312,7 @@ impl Work {
             Ok(written) => written,
             Err(error) => {
                 let error = self.of_primary(&error).await;
-                // Records can be asked for all the same.
+                // Records can still be read.
                 if error.is_of_writes() {
                     self.shared.link.unavailable(&error.to_string());
                     return Ok(());

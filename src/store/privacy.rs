@@ -36,7 +36,7 @@ pub enum PrivacyError {
     WrongKey(PathBuf),
 }
 
-/// Why there is no key of `--privacy`.
+/// Why the key of `--privacy` cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It is missing, or no key.

@@ -8,15 +8,13 @@ use std::path::Path;
 use nix::sys::statvfs::statvfs;
 
 use super::lmdb::LmdbOpener;
+use super::privacy::FILE as KEY;
 use super::privacy::PrivacyError;
 use super::restore::{BackupDefect, Fill, RestoreError, StagedBackup, at, clear};
 use super::{OpenError, Opener, StoreError, unclean};
 
 /// Disk space needed besides the copy, in bytes: opening it writes a few pages.
 const MARGIN: u64 = 1 << 20;
-
-/// The key of `--privacy`.
-const KEY: &str = "privacy.key";
 
 /// Copies a backup and checks that the copy is complete, of this architecture, of a known format and of the right mode
 /// and key, and that all its pages and records can be read.

@@ -404,8 +404,10 @@ fn delayedreject_puts_off_the_deferral_of_the_null_sender_for_that_message_alone
         let refused = ("refused@example.org", "551 5.7.1 Go away!");
         send("", &[passed, refused, (new, "continue")], deferral);
         // For the client it is accepted, and it counts as that.
-        let third = ("third@example.org", refused.1);
-        send("", &[passed, (new, "continue"), third], deferral);
+        let third = "third@example.org";
+        let (first, again) = ((new, "continue"), (new, "continue"));
+        send("", &[passed, first, (third, refused.1)], deferral);
+        send("", &[first, again, (third, "continue")], deferral);
         send("a@b.example", &[passed, (new, deferral)], "continue");
         // The message after it is judged for itself.
         send("", &[passed], "continue");

@@ -117,7 +117,7 @@ impl Session {
         let mut judged = self.judge(Stage::Recipient, &recipient, macros).await;
         match (judged.refusal.take(), &mut self.transaction) {
             (Some(refusal), Some(transaction)) if judged.is_put_off => {
-                transaction.put_off(refusal);
+                transaction.put_off(recipient, refusal);
                 Status::Continue
             }
             (Some(refusal), _) => refuse(&refusal, reply),

@@ -51,8 +51,8 @@ pub(super) struct Transaction {
     pub(super) recipients: Vec<(Vec<u8>, bool)>,
     /// The refusal of all recipients at the end of the message: one of them has to wait.
     pub(super) put_off: Option<Refusal>,
-    /// How many recipients were accepted that have to wait.
-    put_off_count: usize,
+    /// The recipients that were accepted although they have to wait.
+    waiting: Vec<Vec<u8>>,
     /// Fields that rules add to the header.
     pub(super) headers: Vec<AddedHeader>,
     /// Changes of the header that tables want, in the order in which they can be made.
@@ -83,7 +83,7 @@ impl Transaction {
             sender,
             recipients: Vec::new(),
             put_off: None,
-            put_off_count: 0,
+            waiting: Vec::new(),
             headers: Vec::new(),
             edits: Vec::new(),
             fate: MessageFate::Delivered,
@@ -110,14 +110,16 @@ impl Transaction {
     }
 
     /// A recipient is accepted now, and refused at the end with the message.
-    pub(super) fn put_off(&mut self, refusal: Refusal) {
+    pub(super) fn put_off(&mut self, recipient: Vec<u8>, refusal: Refusal) {
         self.put_off.get_or_insert(refusal);
-        self.put_off_count = self.put_off_count.saturating_add(1);
+        if !self.waiting.contains(&recipient) {
+            self.waiting.push(recipient);
+        }
     }
 
-    /// How many recipients the client has been told are accepted.
+    /// How many recipients have been accepted towards the client, each counted once.
     pub(super) fn accepted(&self) -> usize {
-        self.recipients.len().saturating_add(self.put_off_count)
+        self.recipients.len().saturating_add(self.waiting.len())
     }
 
     /// The message gets these fields in its header, each once.

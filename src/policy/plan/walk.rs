@@ -245,8 +245,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Replies what a table says, unless DNS lists let the client pass before. Who is exempt from waiting is not looked
-    /// up.
+    /// Replies what a table says, unless DNS lists let the client pass before. An exempt client is not looked up.
     fn reply(&mut self, settled: Settled, trace: &mut impl Trace) -> End {
         let rules = self.rules;
         let mut checks = rules.checks().iter();
@@ -268,8 +267,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Refuses as a rule says, unless DNS lists let the client pass before. Who is exempt from waiting is not exempt from
-    /// that.
+    /// Refuses as a rule says, unless DNS lists let the client pass before. An exemption does not prevent the refusal.
     fn refuse(&mut self, rule: EntryRef, trace: &mut impl Trace) -> Option<End> {
         let lookups = if self.exempt.is_some() {
             Vec::new()

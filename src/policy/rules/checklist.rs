@@ -1,20 +1,20 @@
 //! The list of checks that the options make, in the order in which they are asked.
 //!
-//! | check | those of whom it holds | listed |
+//! | check | what follows if it holds | listed |
 //! | --- | --- | --- |
-//! | the client, recipient and sender lists | pass | always |
+//! | the client, recipient and sender lists | the attempt passes | always |
 //! | the client access tables | what the entry says | if there are tables |
-//! | authenticated, own machine, own networks, not opted in | are exempt from waiting | each with its option |
+//! | authenticated, own machine, own networks, not opted in | the client is exempt from waiting | each with its option, own machine always |
 //! | the rules of `greylist.conf` | what the rule says | if there are any |
-//! | exempt | pass | always |
-//! | S25R | are suspicious | with `--s25r` |
-//! | SPF | are excused | where SPF excuses from one of the above |
-//! | the DNS allow threshold | pass | with `--dnsbl-allowlist-threshold` |
-//! | the DNS reject threshold | are refused | with `--dnsbl-reject-threshold` |
-//! | the DNS threshold | are suspicious | with `--dnsbl-sites` |
-//! | something is missing | depend on lookups | if one of the above can lack anything |
-//! | suspicious | are greylisted | if one of the above can make suspicious |
-//! | excused from a rule | pass | with such rules that SPF excuses from |
+//! | exempt | the attempt passes | always |
+//! | S25R | the client is suspicious | with `--s25r` |
+//! | SPF | the client is excused | where SPF excuses from one of the above |
+//! | the DNS allow threshold | the attempt passes | with `--dnsbl-allowlist-threshold` |
+//! | the DNS reject threshold | the client is refused | with `--dnsbl-reject-threshold` |
+//! | the DNS threshold | the client is suspicious | with `--dnsbl-sites` |
+//! | something is missing | it is looked up | if one of the above can lack anything |
+//! | suspicious | the records decide | if one of the above can make suspicious |
+//! | excused from a rule | the attempt passes | with rules from which SPF may excuse |
 //! | always | the default | always |
 //!
 //! What can pass or refuse comes before anybody waits, so being suspicious is only remembered, and so is an exemption: it
@@ -41,26 +41,26 @@ pub(in crate::policy) enum Condition {
     ClientAccess,
     /// The client has authenticated itself.
     Authenticated,
-    /// The client is the machine of the mail server, which a milter is told about.
+    /// The client is the mail server's own machine. Only a milter sees it.
     OwnMachine,
-    /// The client is in a network of one's own.
+    /// The client is in one of `own_networks`.
     OwnNetwork,
     /// The recipient is not among those that are greylisted. At DATA it is not looked at: of several Postfix names none.
     NotOptedIn,
-    /// A rule of `greylist.conf` matches, of one whom no table has made suspicious. At DATA, of several recipients the
-    /// mail server names none: there is nothing to ask rules about.
+    /// A rule of `greylist.conf` matches. Asked only while the client is not suspicious, and not at DATA: of several
+    /// recipients the mail server names none there.
     FileRule,
     /// An exemption from waiting applies.
     Exempt,
-    /// The name matches S25R and is no exception, of one whom nothing else has made suspicious.
+    /// The name matches S25R and is no exception. Asked only while the client is not suspicious.
     S25r,
     /// SPF passes, where it excuses from what has made the client suspicious.
     SpfPass,
     /// The DNS lists let the client pass.
     DnsAllowed,
-    /// The DNS lists refuse the client. Whoever has come as far as DATA is not refused.
+    /// The DNS lists refuse the client. At DATA they do not.
     DnsRejected,
-    /// The DNS lists make the client suspicious, whom nothing else has.
+    /// The DNS lists make the client suspicious. Asked only while it is not.
     DnsListed,
     /// Something was missing for one of the checks before.
     Lacking,
@@ -72,22 +72,22 @@ pub(in crate::policy) enum Condition {
     Always,
 }
 
-/// What becomes of those of whom a check holds.
+/// What follows when a check holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::policy) enum Consequence {
-    /// They pass.
+    /// The attempt passes.
     Pass(Reason),
-    /// They are exempt from waiting.
+    /// The client is exempt from waiting.
     Exempt(Reason),
-    /// They pass for the reason that they are exempt, unless it is not known yet whether a rule refuses them.
+    /// The attempt passes because the client is exempt, unless a rule may still refuse it.
     PassExempt,
     /// What the entry or the rule says.
     AsWritten,
-    /// They are suspicious.
+    /// The client is suspicious.
     Suspect,
-    /// They are no longer suspicious.
+    /// The client is no longer suspicious.
     Excuse,
-    /// They are refused, in the words of the DNS lists.
+    /// The client is refused, in the words of the DNS lists.
     Refuse,
     /// What is missing is looked up.
     LookUp,
@@ -104,7 +104,7 @@ pub(in crate::policy) enum Consequence {
 pub(in crate::policy) struct Check {
     /// What it asks.
     pub(in crate::policy) condition: Condition,
-    /// What becomes of those of whom that holds.
+    /// What follows if that holds.
     pub(in crate::policy) consequence: Consequence,
 }
 

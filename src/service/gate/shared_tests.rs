@@ -65,7 +65,7 @@ impl Host {
             params,
             compares_clocks,
         };
-        let shared = Shared::new(&SECRET, me, &network);
+        let shared = Shared::new(&SECRET, me, &network, None);
         let control = Control::new(internals);
         control.share(shared, Box::new(network.clone())).unwrap();
         Self {

@@ -96,7 +96,7 @@ impl Witness {
             params: Params::default(),
             compares_clocks: false,
         };
-        let shared = Shared::new(key, me, &server);
+        let shared = Shared::new(key, me, &server, None);
         let state = Arc::new(State {
             now: Timestamp::from_seconds(now),
             journal: Mutex::default(),
