@@ -4,6 +4,7 @@
 //! and call them with mutated seeds, which needs no other toolchain.
 
 mod milter_session;
+mod spf;
 
 use std::io::BufRead;
 use std::path::Path;
@@ -28,12 +29,13 @@ use stargrey::store::schema;
 use stargrey::types::{ClientIp, HeaderText};
 
 pub use milter_session::milter_session;
+pub use spf::spf;
 
 /// A target: its name, and what it does with some bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their seeds.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 16] = [
     ("decoder", decoder),
     ("client_list", client_list),
     ("address_list", address_list),
@@ -45,6 +47,7 @@ pub const TARGETS: [Target; 15] = [
     ("greylist_conf", greylist_conf),
     ("dns_sites", dns_sites),
     ("dns_reply", dns_reply),
+    ("spf", spf),
     ("spamd_answer", spamd_answer),
     ("message", message),
     ("message_checks", message_checks),

@@ -170,6 +170,11 @@ fn replies_of_name_servers() {
 }
 
 #[test]
+fn spf_records() {
+    fuzz("spf");
+}
+
+#[test]
 fn messages() {
     fuzz("message");
 }
