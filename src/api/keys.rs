@@ -210,6 +210,12 @@ pub const FATE_DISCARDED: &str = "discarded";
 pub const FATE_HELD: &str = "held";
 /// `fate`: it is refused, for now or for good.
 pub const FATE_REFUSED: &str = "refused";
+/// The action for the recipient of an explained message: the word of the log.
+pub const RECIPIENT_ACTION: &str = "recipient_action";
+/// The reason for it: the word of the journal's field.
+pub const RECIPIENT_REASON: &str = "recipient_reason";
+/// The reply to the recipient of an explained message; empty if it is accepted.
+pub const RECIPIENT_REPLY: &str = "recipient_reply";
 /// The score of an explained message in points.
 pub const SCORE: &str = "score";
 /// The header fields that an explained message gets.

@@ -45,6 +45,10 @@ pub trait Monitor {
     #[zbus(property)]
     fn unreachable_rules(&self) -> zbus::Result<u64>;
 
+    /// How many slow replies of the milter in a row the mail server has not waited for.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn milter_timeouts(&self) -> zbus::Result<u64>;
+
     /// How spamd fares: `ok` or `away`; empty without spamd.
     #[zbus(property(emits_changed_signal = "false"))]
     fn spamd_state(&self) -> zbus::Result<String>;

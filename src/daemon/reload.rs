@@ -28,6 +28,8 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
         Ok(loaded) if loaded.errors.is_empty() && loaded.table_errors.is_empty() => {
             report(&loaded);
             let filter = scores::filter(&settings.spam, loaded.conf.as_ref());
+            // A message that begins between this and the new lists has the old rules and the new filter: at worst it gets no
+            // score, as if spamd did not answer.
             gate.set_spam_filter(filter);
             let params = loaded.conf.map(|conf| conf.params);
             gate.set_lists(loaded.lists, params);

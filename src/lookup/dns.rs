@@ -151,7 +151,7 @@ impl Resolver for Dns {
                 evaluator.is_near_mx(&question, bits, &dns).await
             }),
             // It is not in DNS.
-            Lookup::Score => Box::pin(ready(Answer::SILENT)),
+            Lookup::Score | Lookup::BodyText(_) => Box::pin(ready(Answer::SILENT)),
         }
     }
 }

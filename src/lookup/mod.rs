@@ -401,7 +401,7 @@ impl Table {
         match lookup {
             Lookup::DnsList(..) | Lookup::DnsListText(..) => self.cache.find(lookup, now),
             Lookup::Spf(_) | Lookup::SenderMx(..) => self.evaluations.find(lookup, now),
-            Lookup::Score => None,
+            Lookup::Score | Lookup::BodyText(_) => None,
         }
     }
 
@@ -414,8 +414,8 @@ impl Table {
             Lookup::Spf(_) | Lookup::SenderMx(..) => {
                 self.evaluations.insert(lookup, finding, until);
             }
-            // A score belongs to one message.
-            Lookup::Score => {}
+            // They belong to one message.
+            Lookup::Score | Lookup::BodyText(_) => {}
         }
     }
 

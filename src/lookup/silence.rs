@@ -64,7 +64,7 @@ impl Silence {
             Lookup::Spf(question) | Lookup::SenderMx(question, _) => {
                 return self.domains.find(question.organization(), now).is_none();
             }
-            Lookup::Score => return false,
+            Lookup::Score | Lookup::BodyText(_) => return false,
         };
         let Some(health) = self.zones.get_mut(zone) else {
             return true;
@@ -98,7 +98,7 @@ impl Silence {
         let zone = match lookup {
             Lookup::DnsList(zone, _) => zone.clone(),
             // A list without texts is not silent.
-            Lookup::DnsListText(..) | Lookup::Score => return None,
+            Lookup::DnsListText(..) | Lookup::Score | Lookup::BodyText(_) => return None,
             Lookup::Spf(question) | Lookup::SenderMx(question, _) => {
                 if *finding == Finding::NoAnswer {
                     let domain = question.organization().clone();

@@ -81,7 +81,9 @@ impl Resolver for Gated {
                 }
                 Lookup::Spf(_) => Finding::Spf(SpfFinding::NotPassed(SpfResult::Softfail)),
                 Lookup::SenderMx(question, _) => Finding::SenderMx(is_even(question.client())),
-                Lookup::Score => panic!("it is asked with the message in hand"),
+                Lookup::Score | Lookup::BodyText(_) => {
+                    panic!("it is asked with the message in hand")
+                }
             };
             Answer {
                 finding,

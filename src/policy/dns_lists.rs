@@ -358,7 +358,8 @@ impl DnsLists {
                     | Finding::Text(_)
                     | Finding::Spf(_)
                     | Finding::SenderMx(_)
-                    | Finding::Score(_),
+                    | Finding::Score(_)
+                    | Finding::BodyText(_),
                 ) => ZoneAnswer::Silent,
                 Some(Finding::Addresses(addresses)) => self.answer(number, addresses),
             };

@@ -34,6 +34,8 @@ pub enum Lookup {
     SenderMx(SpfQuestion, u8),
     /// What a spam filter says of the message. It is asked with the message in hand.
     Score,
+    /// Whether a line of the message's body has this text. A large body is searched with the message in hand.
+    BodyText(Box<str>),
 }
 
 /// The source that caused a lookup, by which lookups are limited.
@@ -50,6 +52,19 @@ pub enum LookupSource {
 }
 
 impl Lookup {
+    /// The text that is looked for in the body, if that is what it asks.
+    #[must_use]
+    pub fn body_text(&self) -> Option<&str> {
+        match self {
+            Self::BodyText(text) => Some(text),
+            Self::DnsList(..)
+            | Self::DnsListText(..)
+            | Self::Spf(_)
+            | Self::SenderMx(..)
+            | Self::Score => None,
+        }
+    }
+
     /// Its source.
     #[must_use]
     pub fn source(&self) -> LookupSource {
@@ -59,7 +74,7 @@ impl Lookup {
             Self::Spf(question) | Self::SenderMx(question, _) => {
                 LookupSource::Network(question.network())
             }
-            Self::Score => LookupSource::Message,
+            Self::Score | Self::BodyText(_) => LookupSource::Message,
         }
     }
 }
@@ -79,6 +94,8 @@ pub enum Finding {
     SenderMx(bool),
     /// What a spam filter says of the message.
     Score(Arc<SpamScore>),
+    /// Whether the text is in the body.
+    BodyText(bool),
     /// No answer in time, or an error.
     NoAnswer,
 }
@@ -95,6 +112,7 @@ impl Finding {
             | Self::Spf(_)
             | Self::SenderMx(_)
             | Self::Score(_)
+            | Self::BodyText(_)
             | Self::NoAnswer => None,
         }
     }
@@ -141,6 +159,7 @@ impl Evidence {
             | Finding::Absent
             | Finding::SenderMx(_)
             | Finding::Score(_)
+            | Finding::BodyText(_)
             | Finding::NoAnswer => None,
         })
     }
@@ -155,6 +174,7 @@ impl Evidence {
             | Finding::Addresses(_)
             | Finding::Text(_)
             | Finding::Absent
+            | Finding::BodyText(_)
             | Finding::NoAnswer => None,
         }
     }

@@ -54,7 +54,9 @@ fn settle(
                         let listing = [[127, 0, 0, 2].into()];
                         (lookup, Finding::Addresses(listing.into()))
                     }
-                    Lookup::SenderMx(..) | Lookup::Score => panic!("no rule asks for it"),
+                    Lookup::SenderMx(..) | Lookup::Score | Lookup::BodyText(_) => {
+                        panic!("no rule asks for it")
+                    }
                 });
                 evidence.add(found.collect::<Vec<_>>());
             }

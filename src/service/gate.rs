@@ -17,6 +17,7 @@ use super::message::{MessageDecision, MessageRequest};
 use super::message_memory::MemoryShare;
 use super::message_rules::MessageRules;
 use super::milter_messages::{GivenFields, MilterMessage};
+use super::milter_timeouts::MilterTimeouts;
 use super::pause::PauseSwitch;
 use super::pipeline::{Basis, Decision, Mode};
 use super::rule_state::RuleState;
@@ -32,7 +33,7 @@ use crate::policy::{Attempt, Lists, Params, Pause, Ruleset};
 use crate::shared::{self, Administration, Server, Shared};
 use crate::store::{Opener, PrivacyError};
 use crate::types::sync::{Mutex, RwLock};
-use crate::types::{Reply, ReplyText, Timestamp};
+use crate::types::{Reply, ReplyText, Span, Timestamp};
 
 /// Why a gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +110,7 @@ impl Gate {
             rule_state: RuleState::default(),
             milter_messages: Arc::default(),
             message_memory: Arc::default(),
+            milter_timeouts: MilterTimeouts::default(),
             sleeps,
             stats,
             queue: sender,
@@ -201,6 +203,17 @@ impl Gate {
     #[must_use]
     pub fn memory_share(&self) -> MemoryShare {
         self.0.message_memory.share()
+    }
+
+    /// A mail server has waited for a reply of the milter that has taken this long, or has closed the session before.
+    pub fn note_milter_reply(&self, has_waited: bool, time: Span) {
+        self.0.milter_timeouts.note_reply(has_waited, time);
+    }
+
+    /// How many slow replies of the milter in a row the mail server has not waited for.
+    #[must_use]
+    pub fn milter_timeouts(&self) -> u64 {
+        self.0.milter_timeouts.in_a_row()
     }
 
     /// Whether half of the sleeps run that may run at once. A mail server does not tell a milter that it is short of
@@ -407,6 +420,8 @@ pub(crate) mod tests;
 
 #[cfg(test)]
 mod clock_tests;
+#[cfg(test)]
+mod content_tests;
 #[cfg(test)]
 mod explain_message_tests;
 #[cfg(test)]

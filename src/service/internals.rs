@@ -10,6 +10,7 @@ use super::last_clients::LastClients;
 use super::live_rules::LiveRules;
 use super::message_memory::MessageMemory;
 use super::milter_messages::MilterMessages;
+use super::milter_timeouts::MilterTimeouts;
 use super::pause::PauseSwitch;
 use super::rule_state::RuleState;
 use super::sleeps::Sleeps;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(super) rule_state: RuleState,
     pub(super) milter_messages: Arc<MilterMessages>,
     pub(super) message_memory: Arc<MessageMemory>,
+    pub(super) milter_timeouts: MilterTimeouts,
     pub(crate) sleeps: Arc<Sleeps>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) queue: SyncSender<Message>,

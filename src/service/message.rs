@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::internals::Inner;
-use super::message_findings::{cause, examine, note_findings, note_steps, replied};
+use super::message_content::Content;
+use super::message_findings::{cause, note_findings, note_steps, replied};
 use super::message_rules::MessageRules;
 use super::pipeline::{Context, Decision, Mode, PAUSED};
 use super::stats::MessageEnd;
@@ -28,6 +29,10 @@ use crate::types::{AddedHeader, HeaderText, Reply, ReplyText};
 
 /// How long the other hosts are asked about the recipients of a message.
 const SHARED_SECONDS: Duration = Duration::from_secs(1);
+
+/// How often a large body may be searched for the values of properties, each of which may depend on what the search before
+/// has found.
+const MOST_SEARCHES: usize = 32;
 
 /// A message with its transaction.
 #[derive(Debug, Clone, Copy)]
@@ -107,12 +112,14 @@ impl Inner {
             keys: self.instance_cache.keys(request.attempt),
             mode,
         };
-        let (findings, in_body) = examine(&rules, request.message).await;
+        let mut kept = Content::new(request.message, &self.message_memory);
+        let (findings, in_body) = kept.examine(&rules).await;
         note_steps(&rules, &findings, trace);
         if mode == Mode::Commit {
             note_findings(&rules, &findings, request.attempt, now);
         }
-        let decided = self.decide_message(request, (findings, in_body), &context, trace);
+        let asked = (request, &mut kept);
+        let decided = self.decide_message(asked, (findings, in_body), &context, trace);
         let Decided {
             outcome,
             reply,
@@ -151,7 +158,7 @@ impl Inner {
     /// What tables, rules and records say. A table that settles the message has the only say.
     async fn decide_message(
         &self,
-        request: &MessageRequest<'_>,
+        (request, kept): (&MessageRequest<'_>, &mut Content<'_>),
         (findings, in_body): (Findings, Option<BodyMatches>),
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
@@ -174,20 +181,17 @@ impl Inner {
             Some((Settlement::Hold(text), _)) => fate = MessageFate::Held(text),
             None => {}
         }
-        let about = MessageAttempt {
-            attempt: request.attempt,
-            recipients: request.recipients,
-            has_open: !request.open.is_empty(),
-            message: request.message,
-        };
+        let about = about(request, request.message);
         let mut evidence = self.evidence(&counted(request), context);
         // The rule that has let a recipient pass says nothing about the message.
         evidence.earlier_pass = None;
         evidence.body = in_body.map(Arc::new);
         self.ask_filter(request, (&about, &mut evidence), context, trace)
             .await;
+        let planned = self.plan_message((request, kept), &mut evidence, context, trace);
+        let planned = planned.await;
         let asked = (request, findings.greylists);
-        let decided = self.judge_content(asked, (&about, &mut evidence), context, trace);
+        let decided = self.judge_content(asked, (&about, &evidence), (planned, context), trace);
         let (outcome, reply, effects) = decided.await;
         Decided {
             effects,
@@ -231,12 +235,11 @@ impl Inner {
     async fn judge_content(
         &self,
         (request, by_table): (&MessageRequest<'_>, Option<EntryRef>),
-        (about, evidence): (&MessageAttempt<'_>, &mut Evidence),
-        context: &Context<'_>,
+        (about, evidence): (&MessageAttempt<'_>, &Evidence),
+        (planned, context): (MessageOutcome, &Context<'_>),
         trace: &mut (impl Trace + Send),
     ) -> (Outcome, Reply, Effects) {
         let (rules, now) = (context.rules, context.now);
-        let planned = self.plan_message((about, evidence), context, trace).await;
         let MessageOutcome {
             verdict,
             reason,
@@ -288,31 +291,49 @@ impl Inner {
     /// Plans, and looks up what the rules for messages need.
     async fn plan_message(
         &self,
-        (about, evidence): (&MessageAttempt<'_>, &mut Evidence),
+        (request, kept): (&MessageRequest<'_>, &mut Content<'_>),
+        evidence: &mut Evidence,
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) -> MessageOutcome {
         let lookups = self.lookups();
         let deadline = Instant::now() + lookups.timeout();
-        for _ in 0..ROUNDS {
-            match policy::plan_message(about, evidence, context.rules, trace) {
+        let (mut rounds, mut searches) = (0..ROUNDS, 0..MOST_SEARCHES);
+        loop {
+            let about = about(request, kept.message());
+            let planned = policy::plan_message(&about, evidence, context.rules, trace);
+            kept.count();
+            let missing = match planned {
                 MessagePlan::Settled(outcome) => return *outcome,
-                MessagePlan::Ask(missing) => {
-                    let findings = match context.mode {
-                        Mode::Look { looks_up: false } => lookups.cached(&missing),
-                        Mode::Look { looks_up: true } | Mode::Commit => {
-                            lookups.ask(&missing, deadline).await
-                        }
-                    };
-                    if findings.is_empty() {
-                        break;
-                    }
-                    evidence.add(findings);
+                MessagePlan::Ask(missing) => missing,
+            };
+            // What is looked up may depend on what is in the body.
+            if let Some(findings) = kept.search(&missing).await {
+                evidence.add(findings);
+                if searches.next().is_none() {
+                    break;
                 }
+                continue;
             }
+            if rounds.next().is_none() {
+                break;
+            }
+            let findings = match context.mode {
+                Mode::Look { looks_up: false } => lookups.cached(&missing),
+                Mode::Look { looks_up: true } | Mode::Commit => {
+                    lookups.ask(&missing, deadline).await
+                }
+            };
+            if findings.is_empty() {
+                break;
+            }
+            evidence.add(findings);
         }
         evidence.close();
-        match policy::plan_message(about, evidence, context.rules, trace) {
+        let about = about(request, kept.message());
+        let planned = policy::plan_message(&about, evidence, context.rules, trace);
+        kept.count();
+        match planned {
             MessagePlan::Settled(outcome) => *outcome,
             // Nothing is missing in evidence that is closed.
             MessagePlan::Ask(_) => MessageOutcome {
@@ -402,6 +423,16 @@ impl MessageDecision {
             report: None,
             score: None,
         }
+    }
+}
+
+/// The message of a request, as rules are asked about it.
+fn about<'a>(request: &MessageRequest<'a>, message: &'a Message) -> MessageAttempt<'a> {
+    MessageAttempt {
+        attempt: request.attempt,
+        recipients: request.recipients,
+        has_open: !request.open.is_empty(),
+        message,
     }
 }
 

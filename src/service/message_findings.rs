@@ -1,10 +1,6 @@
-//! What tables want done with a message, at its end: their search, their hits, their lines in the log.
+//! What tables want done with a message, at its end: their hits, their lines in the log.
 
-use std::sync::Arc;
-
-use crate::policy::body_matches::BodyMatches;
 use crate::policy::checks::{Findings, Settlement};
-use crate::policy::message::{LARGE, Message};
 use crate::policy::{
     Attempt, Because, Cause, EntryRef, Outcome, Reason, Ruleset, Severity, Step, Trace, Verdict,
 };
@@ -110,23 +106,4 @@ pub(super) const fn cause(entry: EntryRef) -> Cause {
         | ListName::ClientAccess
         | ListName::GreylistConf => Cause::Header,
     }
-}
-
-/// What the tables want done with a message, and what the rules have to know of a large body. Decoding and searching
-/// that would hold up other connections.
-pub(super) async fn examine(
-    rules: &Arc<Ruleset>,
-    message: &Arc<Message>,
-) -> (Findings, Option<BodyMatches>) {
-    let needs_lines = !rules.lists.checks.body.is_empty() || rules.lists.chain.needs().body;
-    let is_large = needs_lines && message.body().is_some_and(|body| body.len() > LARGE);
-    if !is_large {
-        return (rules.lists.checks.examine(message), None);
-    }
-    let (rules, message) = (Arc::clone(rules), Arc::clone(message));
-    let examined = tokio::task::spawn_blocking(move || {
-        let found = rules.lists.chain.search_body(&message);
-        (rules.lists.checks.examine(&message), found)
-    });
-    examined.await.unwrap_or_default()
 }

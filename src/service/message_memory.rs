@@ -3,17 +3,25 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use tokio::sync::Semaphore;
+
 use crate::types::Timestamp;
 
 /// Most bytes of all messages together.
 pub(crate) const MOST_IN_ALL: usize = 256 << 20;
 
+/// Most large bodies that are decoded at once. The others wait: more threads than processors bring nothing, and each may
+/// take some twenty times the size of its body for a moment.
+const MOST_DECODED: usize = 4;
+
 /// How much of it is taken.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MessageMemory {
     taken: AtomicUsize,
     /// The minute of the last warning.
     warned: AtomicU64,
+    /// Places for large bodies that are being decoded.
+    decoders: Arc<Semaphore>,
 }
 
 /// The bytes of one message; dropping this gives them back. The default has a memory to itself.
@@ -23,7 +31,22 @@ pub struct MemoryShare {
     bytes: usize,
 }
 
+impl Default for MessageMemory {
+    fn default() -> Self {
+        Self {
+            taken: AtomicUsize::default(),
+            warned: AtomicU64::default(),
+            decoders: Arc::new(Semaphore::new(MOST_DECODED)),
+        }
+    }
+}
+
 impl MessageMemory {
+    /// Places for large bodies that are being decoded.
+    pub(crate) const fn decoders(&self) -> &Arc<Semaphore> {
+        &self.decoders
+    }
+
     /// The share of a message, empty so far.
     pub(crate) fn share(self: &Arc<Self>) -> MemoryShare {
         MemoryShare {
@@ -47,6 +70,12 @@ impl MemoryShare {
         true
     }
 
+    /// How many bytes it has.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Gives so many bytes back, at most those that it has.
     pub fn give_back(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
@@ -59,6 +88,14 @@ impl MemoryShare {
     pub fn may_warn(&self, now: Timestamp) -> bool {
         let minute = now.seconds() / 60;
         self.memory.warned.swap(minute, Ordering::Relaxed) != minute
+    }
+}
+
+#[cfg(test)]
+impl MessageMemory {
+    /// How much is taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 }
 

@@ -316,6 +316,7 @@ fn a_message_is_explained_as_it_would_be_decided_at_its_end() {
         let (code, text) = on.ctl(&words);
         assert_eq!(code, 0, "{text}");
         assert_eq!(line(&text, "The message"), next, "{text}");
+        assert!(line(&text, "At RCPT").starts_with("accepted; "), "{text}");
         assert!(
             line(&text, "Because").ends_with(&format!("({reason})")),
             "{text}"

@@ -99,6 +99,7 @@ async fn score(spamd: &Spamd, text: &str) -> Option<SpamScore> {
         | Finding::Text(_)
         | Finding::Absent
         | Finding::SenderMx(_)
+        | Finding::BodyText(_)
         | Finding::Spf(_)) => panic!("{other:?}"),
     }
 }

@@ -3,21 +3,21 @@
 use super::rows::{with_client, with_sleep, with_triplet};
 use crate::api::{
     ACTION, Dict, FATE, FATE_DELIVERED, FATE_DISCARDED, FATE_HELD, FATE_REFUSED, FIELDS, LENGTH,
-    MISSING, PASSES_AT, REASON, REPLY, RESULT, RESULT_CONTINUES, RESULT_COUNTED, RESULT_EXCEPTION,
-    RESULT_HUNG_UP, RESULT_MATCH, RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_REJECTS,
-    RESULT_SLEEPING, RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES_MISSING,
-    Row as Writing, SCORE, STEP, STEP_AUTHENTICATED, STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS,
-    STEP_CLIENT_WHITELIST, STEP_DNS_LIST, STEP_DNS_LISTS, STEP_GREYLIST_CONF,
-    STEP_GREYLIST_RECIPIENTS, STEP_OWN_NETWORK, STEP_PAUSE, STEP_RECIPIENT,
-    STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SCORE, STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT,
-    STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, UNTIL,
+    MISSING, PASSES_AT, REASON, RECIPIENT_ACTION, RECIPIENT_REASON, RECIPIENT_REPLY, REPLY, RESULT,
+    RESULT_CONTINUES, RESULT_COUNTED, RESULT_EXCEPTION, RESULT_HUNG_UP, RESULT_MATCH,
+    RESULT_NO_MATCH, RESULT_PASSED, RESULT_PASSES, RESULT_REJECTS, RESULT_SLEEPING,
+    RESULT_SUSPICIOUS, RESULT_UNKNOWN, RESULT_WAITING, RETRIES_MISSING, Row as Writing, SCORE,
+    STEP, STEP_AUTHENTICATED, STEP_AUTO_WHITELIST, STEP_CLIENT_ACCESS, STEP_CLIENT_WHITELIST,
+    STEP_DNS_LIST, STEP_DNS_LISTS, STEP_GREYLIST_CONF, STEP_GREYLIST_RECIPIENTS, STEP_OWN_NETWORK,
+    STEP_PAUSE, STEP_RECIPIENT, STEP_RECIPIENT_WHITELIST, STEP_S25R, STEP_SCORE,
+    STEP_SENDER_WHITELIST, STEP_SPF, STEP_TARPIT, STEP_TRIPLET, STEP_UNMATCHED, TEXT, TIME, UNTIL,
 };
 use crate::control::{Explained, Explanation, MessageExplanation, StepResult};
 use crate::policy::{ListName, Remaining, Step, Verdict};
 use crate::protocol::milter::Answer;
 use crate::protocol::{self, policy::Style};
 use crate::service::MessageFate;
-use crate::types::Timestamp;
+use crate::types::{Reply, ReplyText, Timestamp};
 
 /// The outcome of an explained request.
 pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) -> Dict {
@@ -56,6 +56,7 @@ pub(super) fn from_explanation(explanation: &Explanation, enhanced_codes: bool) 
 pub(super) fn from_message_explanation(explained: &MessageExplanation) -> Dict {
     let MessageExplanation {
         explanation,
+        at_recipient: (at_recipient, recipient_reply),
         fate,
         score,
         fields,
@@ -67,24 +68,32 @@ pub(super) fn from_message_explanation(explained: &MessageExplanation) -> Dict {
         MessageFate::Discarded => FATE_DISCARDED,
         MessageFate::Held(_) => FATE_HELD,
     };
-    let reply = match protocol::milter::answer(&explanation.reply, &explanation.greylist_action) {
-        Answer::Refuse(refusal) | Answer::Sleep(_, Some(refusal)) => {
-            // On the wire a % is doubled.
-            let text = refusal.lines.join(" ").replace("%%", "%");
-            format!("{} {} {text}", refusal.code, refusal.enhanced)
-        }
-        Answer::Accept | Answer::AcceptWithField(_) | Answer::Sleep(_, None) => String::new(),
-    };
+    let reply = |reply| reply_of_milter(reply, &explanation.greylist_action);
     let mut row = from_explanation(explanation, true);
     let fields = if is_refused { &[] } else { fields.as_slice() };
     let more = Writing::new()
-        .with(REPLY, reply)
+        .with(RECIPIENT_ACTION, at_recipient.verdict.action().word())
+        .with(RECIPIENT_REASON, at_recipient.reason.word())
+        .with(RECIPIENT_REPLY, reply(recipient_reply))
+        .with(REPLY, reply(&explanation.reply))
         .with(FATE, fate)
         .with_some(SCORE, score.as_deref())
         .with(FIELDS, fields.to_vec())
         .build();
     row.extend(more);
     row
+}
+
+/// What a milter would reply; nothing if it accepts.
+fn reply_of_milter(reply: &Reply, greylist_action: &ReplyText) -> String {
+    match protocol::milter::answer(reply, greylist_action) {
+        Answer::Refuse(refusal) | Answer::Sleep(_, Some(refusal)) => {
+            // On the wire a % is doubled.
+            let text = refusal.lines.join(" ").replace("%%", "%");
+            format!("{} {} {text}", refusal.code, refusal.enhanced)
+        }
+        Answer::Accept | Answer::AcceptWithField(_) | Answer::Sleep(_, None) => String::new(),
+    }
 }
 
 /// A step of the decision, with the record that it found.

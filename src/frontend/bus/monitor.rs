@@ -139,6 +139,11 @@ impl Monitor {
     }
 
     #[zbus(property(emits_changed_signal = "false"))]
+    fn milter_timeouts(&self) -> u64 {
+        self.gate.milter_timeouts()
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
     fn spamd_state(&self) -> &'static str {
         match self.gate.is_spamd_away() {
             None => "",

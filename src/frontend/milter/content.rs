@@ -7,6 +7,9 @@ use crate::types::Timestamp;
 /// Bytes up to which parts of a body are put together: mail servers send no longer ones.
 const PART: usize = 64 << 10;
 
+/// Bytes that a field takes besides its name and value: their places, and what the allocator adds to each.
+const FIELD: usize = size_of::<HeaderField>() + 2 * 16;
+
 /// What is kept of a message.
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is about another part")]
@@ -52,7 +55,7 @@ impl Content {
         if !self.keeps_header || self.is_header_cut {
             return;
         }
-        if has_room && self.share.take(bytes) {
+        if has_room && self.share.take(bytes.saturating_add(FIELD)) {
             self.header_bytes = total;
             self.fields.push(HeaderField {
                 name: name.into(),

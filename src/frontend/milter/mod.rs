@@ -21,8 +21,9 @@ mod callbacks;
 mod client;
 mod content;
 mod edits;
+mod macros;
 mod negotiation;
-mod report;
+mod patience;
 mod session;
 mod stream;
 mod transaction;
@@ -34,6 +35,7 @@ use indymilter::Config;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
+use self::patience::{Noticing, Patience};
 use super::policy::{ConnectionEnd, until_shutdown};
 use super::registry::{Activity, CloseReason, Registration, Registry};
 use crate::service::Gate;
@@ -54,6 +56,8 @@ struct Connection {
     /// Whether a message is under way.
     is_busy: watch::Sender<bool>,
     shutdown: watch::Receiver<bool>,
+    /// Whether the mail server waits for slow replies.
+    patience: Arc<Patience>,
 }
 
 impl Connection {
@@ -112,13 +116,19 @@ pub(super) async fn serve_milter<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let timeouts = gate.clone();
+    let patience = Patience::new(move |has_waited, time| {
+        timeouts.note_milter_reply(has_waited, time);
+    });
     let connection = Arc::new(Connection {
         gate,
         log_decisions,
         registration,
         is_busy: watch::Sender::new(false),
         shutdown,
+        patience: Arc::new(patience),
     });
+    let stream = Noticing::new(stream, Arc::clone(&connection.patience));
     let (listener, mut ended) = stream::one(stream);
     let callbacks = callbacks::new(&connection);
     let config = Config {

@@ -7,17 +7,19 @@ use std::time::Duration;
 use indymilter::{
     ActionError, ContextActions, EomActions, Macros, SetErrorReply, SmtpReply, SocketInfo, Status,
 };
+use tokio::time::Instant;
 
 use super::Connection;
 use super::client::Client;
 use super::content::Content;
 use super::edits;
-use super::report::{self, ReportField};
+use super::macros::{borrowed, named};
 use super::transaction::{Judged, Transaction};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
-use crate::policy::{Attempt, Ruleset, Stage, Verdict};
+use crate::policy::{Attempt, Stage, Verdict};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded, internal};
+use crate::service::report::{self, ReportField};
 use crate::service::{
     GivenFields, MessageDecision, MessageFate, MessageRequest, MilterSession, journal,
 };
@@ -163,6 +165,7 @@ impl Session {
             ..self.attempt(client, transaction, macros)
         };
         let gate = &self.connection.gate;
+        let begun = Instant::now();
         let decision = gate.judge_in(&transaction.message, &attempt).await;
         journal::record(&attempt, &decision, self.connection.log_decisions);
         let (rules, verdict) = (&decision.rules, decision.outcome.verdict);
@@ -175,6 +178,7 @@ impl Session {
                 (then, None)
             }
         };
+        self.connection.patience.replies_after(begun.elapsed());
         let about = rules.lists.chain.about_messages();
         let is_bounce = transaction.sender.is_empty();
         let waits = matches!(verdict, Verdict::Defer { .. } | Verdict::Tarpit { .. });
@@ -264,10 +268,12 @@ impl Session {
         let Some(mut transaction) = self.transaction.take() else {
             return Status::Continue;
         };
+        let begun = Instant::now();
         let refusal = match transaction.put_off.take() {
             Some(refusal) => Some(refusal),
             None => self.judge_message(&mut transaction, macros).await,
         };
+        self.connection.patience.replies_after(begun.elapsed());
         let status = if let Some(refusal) = refusal {
             refuse(&refusal, reply)
         } else {
@@ -356,27 +362,6 @@ impl Session {
         self.transaction = None;
         self.connection.set_busy(false);
     }
-}
-
-/// The macros of the mail server by their names without braces, if there are rules that may ask for them.
-fn named(rules: &Ruleset, macros: &Macros) -> Vec<(String, Vec<u8>)> {
-    let chain = &rules.lists.chain;
-    if chain.is_empty() && !chain.has_message_rules() {
-        return Vec::new();
-    }
-    let all = macros.to_hash_map().into_iter();
-    let named = all.map(|(name, value)| {
-        let name = name.to_string_lossy();
-        let name = name.trim_start_matches('{').trim_end_matches('}');
-        (name.to_owned(), value.into_bytes())
-    });
-    named.collect()
-}
-
-/// Macros as an attempt has them.
-fn borrowed(named: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
-    let named = named.iter();
-    named.map(|(name, value)| (&**name, &**value)).collect()
 }
 
 /// Edits the header.

@@ -2,10 +2,10 @@
 
 use super::content::Content;
 use super::edits::Edit;
-use super::report::ReportField;
 use crate::policy::Ruleset;
 use crate::policy::message::Message;
 use crate::protocol::milter::Refusal;
+use crate::service::report::ReportField;
 use crate::service::{MessageFate, MilterMessage};
 use crate::types::AddedHeader;
 

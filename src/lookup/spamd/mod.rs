@@ -26,12 +26,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufWriter};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::LEFT_OUT;
+use crate::policy::message::Message;
 use crate::policy::spam::SpamScore;
 use crate::policy::{Finding, MessageAttempt};
 use crate::types::Timestamp;
@@ -176,24 +177,24 @@ impl Spamd {
             return Finding::NoAnswer;
         }
         let limit = inner.settings.timeout;
-        let asked = timeout(limit, inner.exchange(&head, body)).await;
+        let asked = timeout(limit, inner.exchange(&head, about.message)).await;
         inner.note(asked.unwrap_or(Err(Failure::Timeout(limit))))
     }
 }
 
 impl Inner {
     /// Sends a message and reads the answer.
-    async fn exchange(&self, head: &[u8], body: &[u8]) -> Result<SpamScore, Failure> {
+    async fn exchange(&self, head: &[u8], message: &Message) -> Result<SpamScore, Failure> {
         // The semaphore is never closed.
         let _place = self.room.acquire().await;
         match &self.settings.address {
             SpamdAddress::Unix(path) => {
                 let stream = UnixStream::connect(path).await?;
-                exchange(stream, head, body).await
+                exchange(stream, head, message).await
             }
             SpamdAddress::Inet(host, port) => {
                 let stream = TcpStream::connect((&**host, *port)).await?;
-                exchange(stream, head, body).await
+                exchange(stream, head, message).await
             }
         }
     }
@@ -223,10 +224,16 @@ impl Inner {
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     head: &[u8],
-    body: &[u8],
+    message: &Message,
 ) -> Result<SpamScore, Failure> {
-    stream.write_all(head).await?;
-    stream.write_all(body).await?;
+    let mut writer = BufWriter::new(&mut stream);
+    writer.write_all(head).await?;
+    for field in request::fields(message) {
+        writer.write_all(&field).await?;
+    }
+    writer.write_all(request::END_OF_HEADER).await?;
+    writer.write_all(message.body().unwrap_or_default()).await?;
+    writer.flush().await?;
     let mut answer = Vec::new();
     let mut part = [0; 4096];
     loop {

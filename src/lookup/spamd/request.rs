@@ -4,24 +4,33 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use crate::policy::message::HeaderField;
+use crate::policy::message::{HeaderField, Message};
 use crate::policy::{Attempt, MessageAttempt};
 use crate::types::{ClientIp, Timestamp};
+
+/// What follows the fields.
+pub(super) const END_OF_HEADER: &[u8] = b"\r\n";
 
 /// The longest name or address of a stranger in a header field, in bytes.
 const MOST_FOREIGN: usize = 256;
 
-/// The bytes before the body, with the exact length of the whole. `None` if the body was not kept.
+/// The bytes before the fields of the message's header, with the exact length of the whole. `None` if the body was not kept.
 pub(super) fn head(about: &MessageAttempt<'_>, host: &str, now: Timestamp) -> Option<Vec<u8>> {
     let body = about.message.body()?;
-    let mut header = received(about, host, now).into_bytes();
-    for field in about.message.fields() {
-        write_field(field, &mut header);
-    }
-    header.extend_from_slice(b"\r\n");
-    let length = header.len().saturating_add(body.len());
-    let command = format!("SYMBOLS SPAMC/1.5\r\nContent-length: {length}\r\nUser: nobody\r\n\r\n");
-    Some([command.as_bytes(), &header].concat())
+    let received = received(about, host, now);
+    let fields = fields(about.message).map(|field| field.len());
+    let length = fields
+        .fold(received.len(), usize::saturating_add)
+        .saturating_add(END_OF_HEADER.len())
+        .saturating_add(body.len());
+    let head =
+        format!("SYMBOLS SPAMC/1.5\r\nContent-length: {length}\r\nUser: nobody\r\n\r\n{received}");
+    Some(head.into_bytes())
+}
+
+/// The fields of the header as they are sent, one by one: all of them together may be as much as many messages may keep.
+pub(super) fn fields(message: &Message) -> impl Iterator<Item = Vec<u8>> {
+    message.fields().iter().map(field)
 }
 
 /// The fields that the mail server would put before the others. SpamAssassin finds the client's address in the first
@@ -83,8 +92,8 @@ fn word(bytes: &[u8]) -> String {
 }
 
 /// A field, with its folds as lines.
-fn write_field(field: &HeaderField, out: &mut Vec<u8>) {
-    out.extend_from_slice(&field.name);
+fn field(field: &HeaderField) -> Vec<u8> {
+    let mut out = field.name.to_vec();
     out.extend_from_slice(b": ");
     let mut lines = field.value.split(|byte| *byte == b'\n');
     let mut write = |line: &[u8]| {
@@ -95,12 +104,12 @@ fn write_field(field: &HeaderField, out: &mut Vec<u8>) {
     for line in lines {
         write(line);
     }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::message::Message;
 
     fn message() -> Message {
         let field = |name: &str, value: &str| HeaderField {
@@ -120,7 +129,10 @@ mod tests {
             message: &message,
         };
         let now = Timestamp::from_seconds(1_795_000_000);
-        String::from_utf8(head(&about, "mx.test", now).unwrap()).unwrap()
+        let mut sent = head(&about, "mx.test", now).unwrap();
+        sent.extend(fields(&message).flatten());
+        sent.extend_from_slice(END_OF_HEADER);
+        String::from_utf8(sent).unwrap()
     }
 
     #[test]

@@ -35,6 +35,7 @@ async fn ask(spamd: &Spamd, message: &Message) -> Option<i64> {
         | Finding::Text(_)
         | Finding::Absent
         | Finding::SenderMx(_)
+        | Finding::BodyText(_)
         | Finding::Spf(_)) => panic!("{other:?}"),
     }
 }

@@ -126,6 +126,7 @@ async fn result(test: &Value, zone: &Zone) -> SpfResult {
         | Finding::Text(_)
         | Finding::SenderMx(_)
         | Finding::Score(_)
+        | Finding::BodyText(_)
         | Finding::Absent => {
             panic!("no finding of SPF")
         }

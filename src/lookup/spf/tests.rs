@@ -97,6 +97,7 @@ async fn found(evaluator: &Evaluator, table: &Table, client: &str) -> Option<Spf
         | Finding::Text(_)
         | Finding::SenderMx(_)
         | Finding::Score(_)
+        | Finding::BodyText(_)
         | Finding::Absent) => panic!("{other:?}"),
     }
 }
@@ -139,6 +140,7 @@ async fn a_client_is_near_a_mail_server_of_the_domain_or_not_or_nobody_knows() {
             | Finding::Text(_)
             | Finding::Spf(_)
             | Finding::Score(_)
+            | Finding::BodyText(_)
             | Finding::Absent) => panic!("{other:?}"),
         };
         assert_eq!(got, want, "{client} {bits}");

@@ -9,7 +9,7 @@ use super::statements::Statements;
 use super::test::{Content, Test};
 use crate::policy::body_matches::BodyMatches;
 use crate::policy::message::Message;
-use crate::policy::{Cause, Entries, TooLarge};
+use crate::policy::{Cause, Entries, Finding, TooLarge};
 
 /// Rules in their order, with everything compiled that they ask.
 #[derive(Debug, Default)]
@@ -338,6 +338,12 @@ impl Chain {
         let lists = self.lists.iter().flat_map(|list| &list.asks);
         let texts = clauses.chain(lists).filter_map(Ask::body_text);
         super::content::search(message, &self.sets, texts)
+    }
+
+    /// Searches the body of a message for a text that a rule needs; [`Finding::NoAnswer`] if it was not kept.
+    #[must_use]
+    pub fn search_body_text(message: &Message, text: &str) -> Finding {
+        super::content::search_text(message, text).map_or(Finding::NoAnswer, Finding::BodyText)
     }
 
     /// The keyword of a clause of the rule of this number, by the clause's number from 0, and whether it is negated.

@@ -77,9 +77,7 @@ impl<'a> ContentReader<'a> {
                 })
             }
             AskContent::BodyProperty(name) => {
-                self.message.body_lines().map_or(Truth::Unknown, |lines| {
-                    contains_property(properties, name, lines).into()
-                })
+                self.body_has_property((properties, name), evidence, lacking)
             }
             AskContent::Dkim(wanted) => {
                 let found = dkim(self.message, self.authserv_ids);
@@ -108,6 +106,43 @@ impl<'a> ContentReader<'a> {
         }
     }
 
+    /// Whether a line of the body has the value of a property. A large body, which was searched beforehand for what is
+    /// known then, is searched for the value like it.
+    fn body_has_property(
+        &self,
+        (properties, name): (&Properties, &str),
+        evidence: &Evidence,
+        lacking: &mut Vec<Lookup>,
+    ) -> Truth {
+        if self.message.body().is_none() {
+            return Truth::Unknown;
+        }
+        let Some(value) = value_of(properties, name) else {
+            return Truth::False;
+        };
+        if evidence.body.is_none() {
+            let mut lines = self.message.body_lines().into_iter().flatten();
+            return contain(&mut lines, value).into();
+        }
+        let lookup = Lookup::BodyText(value.into());
+        match evidence.find(&lookup) {
+            Some(Finding::BodyText(is_there)) => (*is_there).into(),
+            Some(
+                Finding::Addresses(_)
+                | Finding::Text(_)
+                | Finding::Spf(_)
+                | Finding::SenderMx(_)
+                | Finding::Score(_)
+                | Finding::Absent
+                | Finding::NoAnswer,
+            ) => Truth::Unknown,
+            None => {
+                lacking.push(lookup);
+                Truth::Unknown
+            }
+        }
+    }
+
     /// The texts of the header's fields.
     fn header_texts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let message: &'a Message = self.message;
@@ -125,6 +160,7 @@ fn score<'e>(evidence: &'e Evidence, lacking: &mut Vec<Lookup>) -> Option<&'e Sp
             | Finding::Spf(_)
             | Finding::SenderMx(_)
             | Finding::Absent
+            | Finding::BodyText(_)
             | Finding::NoAnswer,
         ) => None,
         None => {
@@ -155,14 +191,23 @@ pub(super) fn search<'t>(
     Some(BodyMatches::new(matching(&sets.bodies, again()), texts))
 }
 
-/// Whether one of these lines has the value of a property. One that is not set, or is empty, is nowhere.
+/// Searches the lines of a body for this text; unknown if it was not kept.
+pub(super) fn search_text(message: &Message, text: &str) -> Option<bool> {
+    message.body_lines().map(|lines| contain(lines, text))
+}
+
+/// The value of a property. One that is not set, or is empty, is nowhere.
+fn value_of<'p>(properties: &'p Properties, name: &str) -> Option<&'p str> {
+    properties.get(name).filter(|value| !value.is_empty())
+}
+
+/// Whether one of these lines has the value of a property.
 fn contains_property<'t>(
     properties: &Properties,
     name: &str,
     lines: impl Iterator<Item = &'t [u8]>,
 ) -> bool {
-    let value = properties.get(name).filter(|value| !value.is_empty());
-    value.is_some_and(|value| contain(lines, value))
+    value_of(properties, name).is_some_and(|value| contain(lines, value))
 }
 
 /// Whether one of these lines has a text, or an expression matches it.

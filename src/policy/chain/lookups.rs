@@ -32,7 +32,8 @@ impl Search<'_, '_> {
                 | Finding::Text(_)
                 | Finding::Spf(_)
                 | Finding::SenderMx(_)
-                | Finding::Score(_),
+                | Finding::Score(_)
+                | Finding::BodyText(_),
             )
             | None => Truth::Unknown,
         }
@@ -68,6 +69,7 @@ impl Search<'_, '_> {
                 | Finding::Text(_)
                 | Finding::SenderMx(_)
                 | Finding::Score(_)
+                | Finding::BodyText(_)
                 | Finding::Absent
                 | Finding::NoAnswer,
             )
@@ -92,6 +94,7 @@ impl Search<'_, '_> {
                 | Finding::Text(_)
                 | Finding::Spf(_)
                 | Finding::Score(_)
+                | Finding::BodyText(_)
                 | Finding::Absent
                 | Finding::NoAnswer,
             )

@@ -457,3 +457,51 @@ fn a_body_that_was_searched_beforehand_answers_as_its_lines_do_and_is_not_read_a
     }
     assert_eq!(chain.search_body(&message(&[], None)), None);
 }
+
+#[test]
+fn the_value_of_a_property_is_looked_for_in_a_searched_body_by_the_caller() {
+    let parts = Parts {
+        message: vec![rule(
+            vec![is(Test::BodyProperty("word".into()))],
+            Action::Pass,
+        )],
+        ..Parts::default()
+    };
+    let chain = Chain::new(parts).unwrap();
+    for (value, body, want) in [
+        (Some("casino"), Some("the casino\r\n"), Some(0)),
+        (Some("casino"), Some("hello\r\n"), None),
+        (Some("casino"), None, None),
+        (Some(""), Some("hello\r\n"), None),
+        (None, Some("hello\r\n"), None),
+    ] {
+        let message = self::message(&[("Subject", "x")], body.map(str::as_bytes));
+        let mut evidence = Evidence::default();
+        if let Some(value) = value {
+            evidence.properties.set("word", value);
+        }
+        let decisive = |message: &Message, evidence: &Evidence| {
+            let subject = subject(&ATTEMPT, message);
+            match chain.find(&subject, evidence).0 {
+                Found::Rule(number, _) => Ok(Some(number)),
+                Found::Nothing => Ok(None),
+                Found::Lacks(lookups) => Err(lookups),
+            }
+        };
+        assert_eq!(
+            decisive(&message, &evidence),
+            Ok(want),
+            "{value:?} {body:?}"
+        );
+        evidence.body = chain.search_body(&message).map(Arc::new);
+        let unread = message.undecoded();
+        if let Err(lookups) = decisive(&unread, &evidence) {
+            let texts: Vec<_> = lookups.iter().map(Lookup::body_text).collect();
+            assert_eq!(texts, [value], "{body:?}");
+            let finding = Chain::search_body_text(&message, value.unwrap());
+            evidence.add(lookups.into_iter().map(|lookup| (lookup, finding.clone())));
+        }
+        assert_eq!(decisive(&unread, &evidence), Ok(want), "{value:?} {body:?}");
+        assert!(!unread.is_decoded(), "{value:?} {body:?}");
+    }
+}

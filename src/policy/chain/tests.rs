@@ -511,7 +511,8 @@ fn oracle(rules: &[Vec<Clause>], findings: &[Finding]) -> Option<u32> {
             | Finding::Text(_)
             | Finding::Spf(_)
             | Finding::SenderMx(_)
-            | Finding::Score(_) => Truth::Unknown,
+            | Finding::Score(_)
+            | Finding::BodyText(_) => Truth::Unknown,
         }
     };
     let decides = |clauses: &Vec<Clause>| {

@@ -45,7 +45,9 @@ pub(super) fn lines(header: &[HeaderField], body: &[u8]) -> Lines {
     let header = PartHeader::new(fields, Kind::Text);
     reader.names(&header);
     reader.content(&header, body, Depth::default());
-    reader.lines
+    let mut lines = reader.lines;
+    lines.0.shrink_to_fit();
+    lines
 }
 
 /// Lines of at most [`MAX_LINE`] bytes, each with a newline behind it.
@@ -73,6 +75,11 @@ impl Lines {
             .strip_suffix(b"\n")
             .map(|text| text.split(|byte| *byte == b'\n'));
         text.into_iter().flatten()
+    }
+
+    /// How much memory they take.
+    pub(super) const fn bytes(&self) -> usize {
+        self.0.capacity()
     }
 
     /// Adds the lines of a text.

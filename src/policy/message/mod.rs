@@ -1,7 +1,8 @@
 //! A message, as far as a front end has kept it, and what a reader of it may see.
 //!
-//! What is encoded is decoded when it is first asked for, and once. That takes a millisecond for some hundred kilobytes:
-//! ask for the lines of a body above [`LARGE`] bytes on a thread for such work.
+//! What is encoded is decoded when it is first asked for, and once. That takes a millisecond for some hundred kilobytes, and
+//! several times the memory: ask for the lines of a body above [`LARGE`] bytes on a thread for such work, and of a
+//! [`Message::undecoded`] one, which takes them along when it goes.
 
 mod authentication;
 mod body;
@@ -10,7 +11,7 @@ mod mime;
 mod transfer;
 mod words;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 pub use authentication::{DkimResult, dkim};
 
@@ -47,8 +48,8 @@ pub struct HeaderField {
 /// A message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
-    fields: Vec<HeaderField>,
-    body: Option<Vec<u8>>,
+    fields: Arc<Vec<HeaderField>>,
+    body: Option<Arc<Vec<u8>>>,
     size: u64,
     is_size_unknown: bool,
     is_header_unknown: bool,
@@ -68,10 +69,10 @@ struct HeaderText {
 impl Message {
     /// A message with this header and body, and this number of bytes in all. The body is `None` if it was not kept.
     #[must_use]
-    pub const fn new(fields: Vec<HeaderField>, body: Option<Vec<u8>>, size: u64) -> Self {
+    pub fn new(fields: Vec<HeaderField>, body: Option<Vec<u8>>, size: u64) -> Self {
         Self {
-            fields,
-            body,
+            fields: Arc::new(fields),
+            body: body.map(Arc::new),
             size,
             is_size_unknown: false,
             is_header_unknown: false,
@@ -100,6 +101,37 @@ impl Message {
         }
     }
 
+    /// The same message, nothing of which is decoded yet. Header and body are not copied.
+    #[must_use]
+    pub fn undecoded(&self) -> Self {
+        Self {
+            fields: Arc::clone(&self.fields),
+            body: self.body.clone(),
+            size: self.size,
+            is_size_unknown: self.is_size_unknown,
+            is_header_unknown: self.is_header_unknown,
+            header_texts: OnceLock::new(),
+            lines: OnceLock::new(),
+        }
+    }
+
+    /// How much memory its decoded forms take, in bytes.
+    #[must_use]
+    pub fn decoded_bytes(&self) -> usize {
+        let texts = self.header_texts.get().map_or(0, |texts| {
+            let bytes = texts.iter().map(HeaderText::bytes);
+            bytes.fold(0, usize::saturating_add)
+        });
+        let lines = self.lines.get().map_or(0, Lines::bytes);
+        texts.saturating_add(lines)
+    }
+
+    /// Whether its body is so large that it is to be decoded on a thread for such work.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.body().is_some_and(|body| body.len() > LARGE)
+    }
+
     /// Whether the header was too long to be kept.
     #[must_use]
     pub const fn is_header_unknown(&self) -> bool {
@@ -125,11 +157,9 @@ impl Message {
     /// `more`, line ends counted as CR LF.
     #[must_use]
     pub fn received(bytes: &[u8], more: u64) -> Self {
-        let Self {
-            fields, body, size, ..
-        } = Self::parse(bytes);
-        let body = body.unwrap_or_default();
-        let size = size.saturating_add(more);
+        let parsed = Self::parse(bytes);
+        let (fields, body) = (parsed.fields(), parsed.body().unwrap_or_default());
+        let size = parsed.size.saturating_add(more);
         let lengths = fields.iter();
         let lengths = lengths.map(|field| field.name.len().saturating_add(field.value.len()));
         let header = bytes.len().saturating_sub(body.len());
@@ -140,10 +170,15 @@ impl Message {
         }
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let length = length
-            .saturating_add(bare_newlines(&body))
+            .saturating_add(bare_newlines(body))
             .saturating_add(more);
         let is_kept = usize::try_from(length).is_ok_and(|length| length <= MAX_BODY);
-        Self::new(fields, is_kept.then(|| with_cr_lf(&body)), size)
+        let body = is_kept.then(|| Arc::new(with_cr_lf(body)));
+        Self {
+            body,
+            size,
+            ..parsed
+        }
     }
 
     /// The fields of the header, from the top.
@@ -155,7 +190,7 @@ impl Message {
     /// The body as it came; `None` if it was not kept.
     #[must_use]
     pub fn body(&self) -> Option<&[u8]> {
-        self.body.as_deref()
+        self.body.as_ref().map(|body| body.as_slice())
     }
 
     /// The size of header and body, in bytes, lines ending with CR LF; `None` if the body was not sent.
@@ -186,14 +221,14 @@ impl Message {
     /// text, of HTML its source and its text; the fields of the parts' headers, and the names of attachments. `None` if
     /// the body was not kept.
     pub fn body_lines(&self) -> Option<impl Iterator<Item = &[u8]>> {
-        let body = self.body.as_deref()?;
+        let body = self.body()?;
         let lines = self.lines.get_or_init(|| body::lines(&self.fields, body));
         Some(lines.iter())
     }
 
     /// Whether the body was decoded.
     #[cfg(test)]
-    pub(super) fn is_decoded(&self) -> bool {
+    pub(crate) fn is_decoded(&self) -> bool {
         self.lines.get().is_some()
     }
 }
@@ -244,6 +279,13 @@ impl HeaderText {
         let raw = text(&field.name, &value);
         let decoded = decoded_text(&field.name, &value, &raw);
         Self { raw, decoded }
+    }
+
+    /// How much memory it takes.
+    fn bytes(&self) -> usize {
+        let decoded = self.decoded.as_ref().map_or(0, String::capacity);
+        let texts = self.raw.capacity().saturating_add(decoded);
+        texts.saturating_add(size_of::<Self>())
     }
 }
 

@@ -50,6 +50,7 @@ impl Parts<'_> {
                     | Finding::Text(_)
                     | Finding::SenderMx(_)
                     | Finding::Score(_)
+                    | Finding::BodyText(_)
                     | Finding::Addresses(_),
                 ) => SpfResult::Temperror,
             },

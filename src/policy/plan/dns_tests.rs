@@ -40,7 +40,10 @@ fn planned(
                     let finding = match &lookup {
                         Lookup::DnsList(..) => Finding::Addresses(Arc::from([address])),
                         Lookup::DnsListText(..) => text.clone(),
-                        Lookup::Spf(_) | Lookup::SenderMx(..) | Lookup::Score => {
+                        Lookup::Spf(_)
+                        | Lookup::SenderMx(..)
+                        | Lookup::Score
+                        | Lookup::BodyText(_) => {
                             panic!("only lists are asked")
                         }
                     };

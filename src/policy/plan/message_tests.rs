@@ -58,7 +58,10 @@ fn settled(rules: &Ruleset, has_open: bool, spf: &Finding) -> (MessageOutcome, V
                     let finding = match &lookup {
                         Lookup::Score => score(),
                         Lookup::Spf(_) => spf.clone(),
-                        Lookup::DnsList(..) | Lookup::DnsListText(..) | Lookup::SenderMx(..) => {
+                        Lookup::DnsList(..)
+                        | Lookup::DnsListText(..)
+                        | Lookup::SenderMx(..)
+                        | Lookup::BodyText(_) => {
                             panic!("no rule asks for it")
                         }
                     };

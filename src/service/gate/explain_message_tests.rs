@@ -17,7 +17,9 @@ use crate::policy::checks::tests::checks;
 use crate::policy::message::Message;
 use crate::policy::{OnStoreFailure, Reason, Step};
 use crate::service::clock::tests::ManualClock;
+use crate::service::report::{self, ReportField};
 use crate::service::{MessageDecision, MessageRequest};
+use crate::types::{HeaderText, ReplyText};
 
 fn rule(text: &str, tests: Vec<(bool, Test)>, action: Action) -> Rule {
     let clauses = tests.into_iter();
@@ -166,15 +168,41 @@ fn message(subject: &str, body: &str, score: Option<u32>) -> Arc<Message> {
     Arc::new(Message::received(text.as_bytes(), 0))
 }
 
-/// What a milter would have got, after its recipient was accepted; `None` if it was not.
+/// What was decided on a recipient and its message.
+struct Judged {
+    accepted: Decision,
+    message: MessageDecision,
+}
+
+/// The field about greylisting that a decision brings.
+fn field(decision: &Decision, own: Option<&HeaderText>) -> Option<ReportField> {
+    let given = if let Reply::AddHeader(field) = &decision.reply {
+        Some(field.clone())
+    } else {
+        None
+    };
+    report::field(decision, own, given)
+}
+
+impl Judged {
+    /// The field about greylisting that the message gets.
+    fn field(&self) -> Option<ReplyText> {
+        let at_recipient = field(&self.accepted, self.accepted.report.as_ref());
+        let at_end = field(&self.message.decision, self.message.report.as_ref());
+        let field = ReportField::or(at_recipient, at_end);
+        field.as_ref().and_then(ReportField::line).cloned()
+    }
+}
+
+/// What a milter would have got, after its recipient was accepted; the decision about the recipient if it was not.
 async fn judged(
     gate: &Gate,
     attempt: &Attempt<'_>,
     message: &Arc<Message>,
-) -> Option<MessageDecision> {
+) -> Result<Judged, Decision> {
     let accepted = gate.judge(attempt, None).await;
     if accepted.outcome.verdict.is_refusal() {
-        return None;
+        return Err(accepted);
     }
     let recipients: Vec<&[u8]> = attempt.recipient.into_iter().collect();
     let of_message = Attempt {
@@ -189,7 +217,8 @@ async fn judged(
         message,
         is_own: accepted.rules.is_own(attempt),
     };
-    Some(gate.judge_message(&request).await)
+    let message = gate.judge_message(&request).await;
+    Ok(Judged { accepted, message })
 }
 
 async fn play(on_store_failure: OnStoreFailure, events: &[Event]) -> Result<(), TestCaseError> {
@@ -227,10 +256,22 @@ async fn play(on_store_failure: OnStoreFailure, events: &[Event]) -> Result<(), 
                 let before = everything(&gate, &control).await;
                 let explained = control.explain_message(&attempt, &message, true).await;
                 prop_assert_eq!(&everything(&gate, &control).await, &before, "{:?}", event);
-                let Some(judged) = judged(&gate, &attempt, &message).await else {
+                let judged = judged(&gate, &attempt, &message).await;
+                let at_recipient = match &judged {
+                    Ok(judged) => &judged.accepted,
+                    Err(decision) => decision,
+                };
+                let is_known = is_known || at_recipient.outcome.reason != Reason::StoreFailure;
+                if is_known {
+                    let (got, reply) = &explained.at_recipient;
+                    let want = at_recipient.outcome;
+                    prop_assert_eq!((got.verdict, got.reason), (want.verdict, want.reason));
+                    prop_assert_eq!(reply, &at_recipient.reply);
+                }
+                let Ok(judged) = judged else {
                     continue;
                 };
-                if is_known || judged.decision.outcome.reason != Reason::StoreFailure {
+                if is_known && judged.message.decision.outcome.reason != Reason::StoreFailure {
                     same(&explained, &judged)?;
                 }
             }
@@ -240,18 +281,23 @@ async fn play(on_store_failure: OnStoreFailure, events: &[Event]) -> Result<(), 
 }
 
 /// Checks that what was explained is what was decided.
-fn same(explained: &MessageExplanation, judged: &MessageDecision) -> Result<(), TestCaseError> {
+fn same(explained: &MessageExplanation, both: &Judged) -> Result<(), TestCaseError> {
+    let judged = &both.message;
     let (got, want) = (explained.explanation.outcome, judged.decision.outcome);
     prop_assert_eq!((got.verdict, got.reason), (want.verdict, want.reason));
     prop_assert_eq!((got.because, got.suspicion), (want.because, want.suspicion));
     prop_assert_eq!(&explained.explanation.reply, &judged.decision.reply);
     prop_assert_eq!(&explained.fate, &judged.fate);
     prop_assert_eq!(explained.score.is_some(), judged.score.is_some());
-    let has_report = explained
+    let field = both.field();
+    let about = explained
         .fields
-        .iter()
-        .any(|field| field.ends_with(": told"));
-    prop_assert_eq!(has_report, judged.report.is_some());
+        .first()
+        .filter(|field| field.starts_with("X: "));
+    prop_assert_eq!(
+        about.map(String::as_str),
+        field.as_ref().map(ReplyText::as_str)
+    );
     Ok(())
 }
 

@@ -79,6 +79,7 @@ fn anybody_sees_the_properties() {
         ("UnreachableRules", "t 0"),
         ("DnsLists", "a{ss} 0"),
         ("SpamdState", "s \"\""),
+        ("MilterTimeouts", "t 0"),
         ("Lookups", "a{st} 2 \"cache_entries\" 0 \"under_way\" 0"),
         ("Delay", "t 300"),
         ("RetryWindow", "t 172800"),

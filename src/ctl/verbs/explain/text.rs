@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::ExplainedAttempt;
 use crate::api::{
     ACTION, COUNTED, Dict, FATE, FATE_DISCARDED, FATE_HELD, FIELDS, FIRST, FromRow, LAST, LENGTH,
-    MAILS, MISSING, ORDERED, PASSED, PASSES_AT, REASON, REPLY, RESULT, RESULT_HUNG_UP,
-    RESULT_PASSED, RESULT_SLEEPING, RESULT_UNKNOWN, RESULT_WAITING, RETRIES, RETRIES_MISSING,
-    SCORE, SOURCE, STEP, STEP_TARPIT, STEP_TRIPLET, TEXT, TIME, UNTIL,
+    MAILS, MISSING, ORDERED, PASSED, PASSES_AT, REASON, RECIPIENT_ACTION, RECIPIENT_REASON,
+    RECIPIENT_REPLY, REPLY, RESULT, RESULT_HUNG_UP, RESULT_PASSED, RESULT_SLEEPING, RESULT_UNKNOWN,
+    RESULT_WAITING, RETRIES, RETRIES_MISSING, SCORE, SOURCE, STEP, STEP_TARPIT, STEP_TRIPLET, TEXT,
+    TIME, UNTIL,
 };
 use crate::ctl::json;
 use crate::ctl::render::{Cell, KeyValues, Style, ago, span};
@@ -119,6 +120,7 @@ fn key_values(
             address(question.recipient(), question.recipient.is_none()),
         )
         .with_some("State", state(result, steps, view))
+        .with_some("At RCPT", at_recipient(result))
         .with(next, Cell::new(said).styled(style))
         .with("Because", format!("{} ({reason})", because(reason, result)))
         .with_some("Decided by", result.text(SOURCE).or(result.text(TEXT)))
@@ -127,6 +129,23 @@ fn key_values(
         .with_some("Header", (!fields.is_empty()).then(|| fields.join("\n")))
         .with_some(replied, result.text(REPLY).filter(|text| !text.is_empty()))
         .with_some("Note", note(question))
+}
+
+/// What the recipient of a message gets: action, reason, reply.
+fn at_recipient(result: &Dict) -> Option<Cell> {
+    let action = result.text(RECIPIENT_ACTION)?;
+    let reason = result.text(RECIPIENT_REASON).unwrap_or_default();
+    let (said, style) = match answer(action, reason) {
+        ("passes", style) => ("accepted", style),
+        (said, style) => (said, style),
+    };
+    let mut text = format!("{said}; {} ({reason})", meaning(reason));
+    let reply = result.text(RECIPIENT_REPLY).filter(|text| !text.is_empty());
+    if let Some(reply) = reply {
+        text.push_str(": ");
+        text.push_str(reply);
+    }
+    Some(Cell::new(text).styled(style))
 }
 
 /// The client, and whether its name is verified.

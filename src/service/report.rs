@@ -1,11 +1,13 @@
 //! The header field that says what greylisting has done with a message.
+//!
+//! Each recipient brings one, and the decision at the end of the message; the message gets one of them.
 
-use crate::service::Decision;
+use super::Decision;
 use crate::types::{HeaderText, ReplyText};
 
 /// What is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ReportField {
+pub enum ReportField {
     /// This line.
     Line(ReplyText),
     /// Nothing: the message was delayed, which the rules do not want to be said.
@@ -16,7 +18,8 @@ pub(super) enum ReportField {
 
 impl ReportField {
     /// The line that the message gets.
-    pub(super) const fn line(&self) -> Option<&ReplyText> {
+    #[must_use]
+    pub const fn line(&self) -> Option<&ReplyText> {
         match self {
             Self::Line(line) | Self::NotDelayed(line) => Some(line),
             Self::Unsaid => None,
@@ -33,7 +36,8 @@ impl ReportField {
     }
 
     /// The field of two that the message gets: the first one, unless the other counts more.
-    pub(super) fn or(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+    #[must_use]
+    pub fn or(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) if other.rank() > one.rank() => Some(other),
             (one, other) => one.or(other),
@@ -42,7 +46,8 @@ impl ReportField {
 }
 
 /// The field for a decision; `own` is the text that a rule has for it, and `given` what the reply brings.
-pub(super) fn field(
+#[must_use]
+pub fn field(
     decision: &Decision,
     own: Option<&HeaderText>,
     given: Option<ReplyText>,

@@ -1,0 +1,136 @@
+//! The content of a message while it is decided at its end: what is decoded of it, and how a large body is searched.
+//!
+//! Decoded, a message takes several times its size. What stays until the decision counts in the memory of all messages;
+//! if there is no room for it, it is decoded again when it is needed. Large bodies are decoded and searched on threads for
+//! such work, a few at a time, and nothing decoded of them stays.
+
+use std::sync::Arc;
+
+use super::message_memory::{MemoryShare, MessageMemory};
+use crate::policy::body_matches::BodyMatches;
+use crate::policy::chain::Chain;
+use crate::policy::checks::Findings;
+use crate::policy::message::Message;
+use crate::policy::{Finding, Lookup, Ruleset};
+
+/// A message with what is decoded of it.
+#[derive(Debug)]
+pub(super) struct Content<'a> {
+    message: Message,
+    memory: &'a Arc<MessageMemory>,
+    /// For what is decoded.
+    share: MemoryShare,
+}
+
+impl<'a> Content<'a> {
+    /// A message, nothing of which is decoded yet.
+    pub(super) fn new(message: &Message, memory: &'a Arc<MessageMemory>) -> Self {
+        Self {
+            message: message.undecoded(),
+            memory,
+            share: memory.share(),
+        }
+    }
+
+    /// The message. After it was read, [`Content::count`] is to be called.
+    pub(super) const fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Counts what was decoded. If there is no room for that, it is thrown away.
+    pub(super) fn count(&mut self) {
+        let more = self.message.decoded_bytes();
+        let more = more.saturating_sub(self.share.bytes());
+        if !self.share.take(more) {
+            self.message = self.message.undecoded();
+            self.share = self.memory.share();
+        }
+    }
+
+    /// What the tables want done with it, and what the rules have to know of a large body.
+    pub(super) async fn examine(
+        &mut self,
+        rules: &Arc<Ruleset>,
+    ) -> (Findings, Option<BodyMatches>) {
+        let needs_lines = !rules.lists.checks.body.is_empty() || rules.lists.chain.needs().body;
+        if needs_lines && self.message.is_large() {
+            let rules = Arc::clone(rules);
+            let lists = move |message: &Message| {
+                let found = rules.lists.chain.search_body(message);
+                (rules.lists.checks.examine(message), found)
+            };
+            return self.read_apart(lists).await;
+        }
+        let findings = rules.lists.checks.examine(&self.message);
+        self.count();
+        (findings, None)
+    }
+
+    /// Searches a large body for texts that rules need, if there are such among these lookups; `None` if there are none.
+    pub(super) async fn search(&self, lookups: &[Lookup]) -> Option<Vec<(Lookup, Finding)>> {
+        let texts = lookups.iter().filter_map(Lookup::body_text);
+        let texts: Vec<Box<str>> = texts.map(Into::into).collect();
+        if texts.is_empty() {
+            return None;
+        }
+        let search = move |message: &Message| {
+            let found = texts.into_iter().map(|text| {
+                let finding = Chain::search_body_text(message, &text);
+                (Lookup::BodyText(text), finding)
+            });
+            found.collect()
+        };
+        Some(self.read_apart(search).await)
+    }
+
+    /// Reads the message on a thread for such work, when its turn has come. What is decoded for that goes at once.
+    async fn read_apart<T: Default + Send + 'static>(
+        &self,
+        read: impl FnOnce(&Message) -> T + Send + 'static,
+    ) -> T {
+        // The semaphore is never closed.
+        let place = Arc::clone(self.memory.decoders()).acquire_owned().await;
+        let message = self.message.undecoded();
+        let reading = tokio::task::spawn_blocking(move || {
+            let result = read(&message);
+            drop((message, place));
+            result
+        });
+        reading.await.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message_memory::MOST_IN_ALL;
+    use super::*;
+
+    #[test]
+    fn what_is_decoded_counts_while_there_is_room_and_goes_when_there_is_none() {
+        let text = "Subject: =?utf-8?q?caf=C3=A9?=\n\nhello\n";
+        let message = Message::received(text.as_bytes(), 0);
+        let memory = Arc::<MessageMemory>::default();
+        let mut content = Content::new(&message, &memory);
+        let read = |content: &Content<'_>| content.message().header_texts().count();
+        assert_eq!(read(&content), 2);
+        content.count();
+        let header = memory.taken();
+        assert!(header > "Subject: =?utf-8?q?caf=C3=A9?=".len(), "{header}");
+        content.count();
+        assert_eq!(memory.taken(), header, "nothing more was decoded");
+        content.message().body_lines().unwrap().count();
+        content.count();
+        let all = memory.taken();
+        assert!(all >= header + "hello\n".len(), "{all}");
+
+        let mut other = memory.share();
+        assert!(other.take(MOST_IN_ALL - all));
+        let mut second = Content::new(&message, &memory);
+        assert_eq!(read(&second), 2);
+        second.count();
+        assert_eq!(second.message().decoded_bytes(), 0);
+        assert_eq!(read(&second), 2, "it is decoded again");
+        drop((content, second, other));
+        assert_eq!(memory.taken(), 0);
+    }
+}
