@@ -11,6 +11,7 @@ mod export;
 mod import;
 mod lists;
 mod metrics;
+mod milter_state;
 mod moved;
 mod network;
 mod pause;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::statistics::{self, Counters};
-use super::{Answer, shared_state, spamd_state};
+use super::{Answer, milter_state, shared_state, spamd_state};
 use crate::api::{
     DNS_LIST_ERROR, DNS_LIST_OK, DNS_LIST_SILENT, Dict, FromRow, LOOKUPS, LOOKUPS_CACHED,
     LOOKUPS_UNDER_WAY, MONITOR, SINCE, STORE_OK,
@@ -21,9 +21,6 @@ use crate::types::{Span, counted};
 
 /// The text for a value that the daemon does not know or does not send.
 const UNKNOWN: &str = "unknown";
-
-/// How many replies of the milter in a row a mail server does not wait for by chance.
-const MANY_TIMEOUTS: u64 = 3;
 
 /// Days of which the effect is shown.
 const EFFECT_DAYS: u64 = 7;
@@ -61,7 +58,7 @@ fn answer(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &
         && shared_state::is_ok(properties)
         && list_errors(properties) == 0
         && unreachable_rules(properties) == 0
-        && milter(properties).is_none()
+        && milter_state::is_ok(properties)
         && spamd_state::is_ok(properties)
         && dns_lists(properties)
             .values()
@@ -86,7 +83,7 @@ fn text(properties: &Dict, statistics: &Dict, effect: Option<&Effect>, view: &Vi
         .with("Lists", lists(properties))
         .with_some("DNS lists", shown_dns_lists(properties))
         .with_some("spamd", spamd_state::shown(properties))
-        .with_some("Milter", milter(properties))
+        .with_some("Milter", milter_state::shown(properties))
         .with_some("Lookups", lookups(properties, statistics))
         .with("Triplets", triplets(properties))
         .with("Clients", format!("{clients} auto-whitelisted"))
@@ -118,17 +115,6 @@ fn list_errors(properties: &Dict) -> u64 {
 /// Entries of the access lists that can never match.
 fn unreachable_rules(properties: &Dict) -> u64 {
     properties.number("UnreachableRules").unwrap_or_default()
-}
-
-/// That the mail server does not wait for the milter, and what to do, if it is so.
-fn milter(properties: &Dict) -> Option<Cell> {
-    let timeouts = properties.number("MilterTimeouts").unwrap_or_default();
-    (timeouts >= MANY_TIMEOUTS).then(|| {
-        let text = format!(
-            "the mail server did not wait for the last {timeouts} slow replies; raise its timeout, see stargrey-milter(7)"
-        );
-        Cell::new(text).styled(style(false))
-    })
 }
 
 /// How suspicious clients are treated, and which clients are suspicious.
@@ -388,21 +374,6 @@ Requests: 4711 (2000 greylisted, 300 tarpitted, 11 refused, 2400 passed) since
         );
         assert_eq!(format!("\n{}", answer.text), want);
         assert_eq!(answer.code, exit::OK);
-    }
-
-    #[test]
-    fn a_mail_server_that_does_not_wait_for_the_milter_is_shown_from_the_third_time_on() {
-        for (timeouts, is_shown) in [(0_u64, false), (2, false), (3, true), (70, true)] {
-            let properties = row("ok").with("MilterTimeouts", timeouts).build();
-            let answer = answer(&properties, &statistics(), None, &View::of_80_columns());
-            let want = format!(
-                "Milter: the mail server did not wait for the last {timeouts} slow replies"
-            );
-            assert_eq!(answer.text.contains(&want), is_shown, "{}", answer.text);
-            assert_eq!(answer.text.contains("Milter:"), is_shown, "{}", answer.text);
-            let code = if is_shown { exit::NO } else { exit::OK };
-            assert_eq!(answer.code, code, "{timeouts}");
-        }
     }
 
     #[test]
