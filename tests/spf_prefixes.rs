@@ -90,7 +90,13 @@ fn no_prefix_ends_the_program() {
         let sender = Sender::new("a@example.com").expect("a sender");
         let client = client.parse().expect("an address");
         let config = Config::default();
-        let evaluated = at_once(evaluate_sender(&Names(record), &config, client, &sender, None));
+        let evaluated = at_once(evaluate_sender(
+            &Names(record),
+            &config,
+            client,
+            &sender,
+            None,
+        ));
         let result = evaluated.spf_result;
         assert!(matches!(result, SpfResult::Fail(_)), "{record}: {result:?}");
     }
