@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::internals::Inner;
 use super::pipeline::Context;
+use super::sharing::waits;
 use super::sleeps::decide;
 use super::state::CommitError;
 use super::worker::{Message, PendingRequest, QUEUE};
-use crate::policy::{self, Attempt, Case, Outcome, Session, StoredRecords, Trace};
+use crate::policy::{self, Attempt, Case, Changes, Outcome, Session, StoredRecords, Trace};
 
 /// How long a request waits for its commit, in seconds. Postfix's timeout is 100 s by default.
 const COMMIT_SECONDS: u64 = 20;
@@ -34,18 +35,62 @@ fn deadline() -> Instant {
 }
 
 impl Inner {
-    /// Decides on the records, and writes durable changes before returning.
+    /// Decides on the records, and writes durable changes before returning. If the mail would have to wait, the case gets
+    /// what other hosts know, and it is decided again.
     pub(super) async fn commit(
         &self,
-        case: &Case,
+        case: &mut Case,
         context: &Context<'_>,
     ) -> Result<Outcome, CommitError> {
-        match self.begin_commit(case, self.session(context), context)? {
+        let passed = match self.shared.get() {
+            None => None,
+            Some(shared) => {
+                let passed = self.begin_pass(case, context)?;
+                if passed.is_none() {
+                    // On the heap, so that a connection's task does not grow.
+                    case.shared = Box::pin(shared.ask(case)).await;
+                }
+                passed
+            }
+        };
+        let begun = match passed {
+            Some(begun) => begun,
+            None => self.begin_commit(case, self.session(context), context)?,
+        };
+        match begun {
             Commit::Done(outcome) => Ok(outcome),
             Commit::Asked(answered, stored) => {
                 self.committed((case, &stored), answered, deadline()).await
             }
         }
+    }
+
+    /// Decides on the records of this host alone, if the mail passes by them: it reads them once, as without other hosts.
+    /// `None` if the mail would have to wait; nothing is changed then.
+    fn begin_pass(
+        &self,
+        case: &Case,
+        context: &Context<'_>,
+    ) -> Result<Option<Commit>, CommitError> {
+        let (session, rules) = (self.session(context), context.rules);
+        let mut stored = self.stored(case)?;
+        let mut has_passed = true;
+        let outcome = self.write_behind.decide(case, &mut stored, |stored| {
+            let facts = case.facts(stored, session, &rules.params);
+            let outcome = case.decide(&facts, session, rules, &mut ());
+            has_passed = !waits(outcome.verdict);
+            let changes = if has_passed {
+                outcome.changes
+            } else {
+                Changes::NONE
+            };
+            Outcome { changes, ..outcome }
+        });
+        if !has_passed {
+            return Ok(None);
+        }
+        self.begun(case, (stored, outcome), session, context)
+            .map(Some)
     }
 
     /// Decides on the records of all recipients of a message. What must be durable is handed to the writer thread at once,
@@ -121,14 +166,28 @@ impl Inner {
         });
         if outcome.changes.durable {
             // The writer thread reserves a place itself.
-            drop(place);
+            place = None;
+        }
+        let begun = self.begun(case, (stored, outcome), session, context)?;
+        if let Some(place) = place {
+            place.settle(&outcome, now);
+        }
+        Ok(begun)
+    }
+
+    /// What follows a decision: if a change must be durable, the writer thread is asked; else other hosts are told.
+    fn begun(
+        &self,
+        case: &Case,
+        (stored, outcome): (StoredRecords, Outcome),
+        session: Session,
+        context: &Context<'_>,
+    ) -> Result<Commit, CommitError> {
+        if outcome.changes.durable {
             let answered = self.ask_writer(case, session, context)?;
             return Ok(Commit::Asked(answered, Box::new(stored)));
         }
         self.publish(case, &stored, &outcome);
-        if let Some(place) = place {
-            place.settle(&outcome, now);
-        }
         Ok(Commit::Done(outcome))
     }
 

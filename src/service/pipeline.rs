@@ -227,13 +227,13 @@ impl Inner {
             Plan::Settled(outcome) => (outcome, None),
             Plan::Replied(outcome, reply) => (outcome, Some(reply)),
             // After `look_up`, no evidence is missing: it was closed.
-            Plan::Ask(_, case) | Plan::Case(case) => {
-                let case = self.with_shared(case, &context).await;
+            Plan::Ask(_, mut case) | Plan::Case(mut case) => {
                 let decided = match mode {
                     Mode::Look { .. } => {
+                        case = self.with_shared(case, &context).await;
                         self.preview((&case, self.session(&context)), &context, trace)
                     }
-                    Mode::Commit => self.commit(&case, &context).await,
+                    Mode::Commit => self.commit(&mut case, &context).await,
                 };
                 let outcome = decided.unwrap_or_else(|_| policy::without_store(&case, &rules));
                 if mode == Mode::Commit {

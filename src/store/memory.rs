@@ -27,6 +27,9 @@ use crate::types::{Prefix, Timestamp};
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     pub(super) tables: Arc<Mutex<Tables>>,
+    /// How often the records of a case were read.
+    #[cfg(test)]
+    pub(crate) reads: Arc<std::sync::atomic::AtomicU64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -320,6 +323,9 @@ impl Records for Transaction<'_> {
 
 impl Reader for MemoryStore {
     fn facts(&self, case: &Case) -> Result<StoredRecords, StoreError> {
+        #[cfg(test)]
+        self.reads
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Transaction::on(&mut self.tables()).facts(case)
     }
 

@@ -15,6 +15,7 @@ impl MemoryStore {
         let tables = self.tables.lock().clone();
         Self {
             tables: Arc::new(Mutex::new(tables)),
+            reads: Arc::default(),
         }
     }
 }
