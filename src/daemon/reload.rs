@@ -10,6 +10,7 @@ use crate::service::Gate;
 /// Reloads the lists. If there is any error the old lists stay active, and the errors are returned.
 pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier) -> ReloadResult {
     notifier.reloading();
+    gate.reload_shared();
     let (files, lookup, asking) = (
         settings.lists.clone(),
         settings.lookup.clone(),

@@ -3,31 +3,88 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use crate::config::{Settings, SharedPlace, TimeSource};
+use crate::config::{Settings, SharedPlace, SharedSettings, StoreSettings, TimeSource};
 use crate::control::Control;
 use crate::policy::Params;
 use crate::shared::{
     Access, Connection, KEY_LENGTH, Me, Pending, Place, Redis, Server, ServerError, Shared, Tls,
 };
 use crate::store::PrivacyKey;
+use crate::types::sync::Mutex;
 
-/// The key of a site that is never connected to.
-const NO_KEY: [u8; KEY_LENGTH] = [0; KEY_LENGTH];
-
-/// A server that is not connected to, because a file that it needs cannot be used.
-struct Unusable {
+/// A server whose files, the secret among them, are read before it is connected to for the first time, and after each
+/// reload. Mail is not delayed by what only the other hosts need: as long as a file cannot be used, connecting fails, and is
+/// tried again.
+struct FromFiles {
     place: Place,
-    why: String,
+    options: SharedSettings,
+    database: StoreSettings,
+    shared: Shared,
+    /// The server, and how often there had been a reload when the files were read.
+    server: Mutex<Option<(u64, Arc<Redis>)>>,
 }
 
-impl Server for Unusable {
+/// What the files say.
+struct Files {
+    key: [u8; KEY_LENGTH],
+    privacy: Option<PrivacyKey>,
+    access: Access,
+}
+
+impl FromFiles {
+    /// The server, when its files can be used.
+    fn server(&self) -> Result<Arc<Redis>, ServerError> {
+        let reloads = self.shared.reloads();
+        let mut server = self.server.lock();
+        if let Some((_, server)) = server.as_ref().filter(|(read, _)| *read == reloads) {
+            return Ok(Arc::clone(server));
+        }
+        let Files {
+            key,
+            privacy,
+            access,
+        } = self.read().map_err(|why| {
+            ServerError::Other(format!("{why}; it is read again every few seconds"))
+        })?;
+        self.shared.unlock(&key, privacy);
+        let read = Arc::new(Redis::new(self.place.clone(), access));
+        *server = Some((reloads, Arc::clone(&read)));
+        Ok(read)
+    }
+
+    fn read(&self) -> Result<Files, String> {
+        let options = &self.options;
+        let secret = options.read_secret().map_err(|error| error.to_string())?;
+        let ca = options.read_ca().map_err(|error| error.to_string())?;
+        let tls = || ca.map_or_else(Tls::of_system, |ca| Tls::Authorities(Arc::new(ca)));
+        let database = &self.database;
+        let privacy = (database.privacy).then(|| PrivacyKey::of_database(&database.directory));
+        Ok(Files {
+            key: secret.key,
+            privacy: privacy.transpose().map_err(|error| error.to_string())?,
+            access: Access {
+                database: options.database,
+                user: secret.user,
+                password: secret.password,
+                tls: options.uses_tls.then(tls),
+            },
+        })
+    }
+}
+
+impl Server for FromFiles {
     fn connect(&self) -> Pending<Arc<dyn Connection>> {
-        let error = ServerError::Other(self.why.clone());
-        Box::pin(async move { Err(error) })
+        match self.server() {
+            Ok(server) => server.connect(),
+            Err(error) => Box::pin(async move { Err(error) }),
+        }
     }
 
     fn has_moved(&self) -> Pending<bool> {
-        Box::pin(async { Ok(false) })
+        match &*self.server.lock() {
+            Some((_, server)) => server.has_moved(),
+            None => Box::pin(async { Ok(false) }),
+        }
     }
 
     fn address(&self) -> String {
@@ -49,44 +106,20 @@ pub(super) fn start(
         SharedPlace::Unix(path) => Place::Unix(path.clone()),
         SharedPlace::Sentinel(hosts, name) => Place::Sentinel(hosts.clone(), name.clone()),
     };
-    let files = options.read_secret().and_then(|secret| {
-        let ca = options.read_ca()?;
-        let tls = ca.map_or(Tls::System, |authorities| {
-            Tls::Authorities(Arc::new(authorities))
-        });
-        Ok((secret, options.uses_tls.then_some(tls)))
-    });
-    let database = &settings.store;
-    let privacy = (database.privacy).then(|| PrivacyKey::of_database(&database.directory));
-    let (privacy, missing) = match privacy.transpose() {
-        Ok(privacy) => (privacy, None),
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let server = missing.map_or_else(|| files.map_err(|error| error.to_string()), Err);
-    let server = server.map(|(secret, tls)| {
-        let access = Access {
-            database: options.database,
-            user: secret.user,
-            password: secret.password,
-            tls,
-        };
-        (secret.key, Redis::new(place.clone(), access))
-    });
-    let (key, server): (_, Box<dyn Server>) = match server {
-        Ok((key, server)) => (key, Box::new(server)),
-        // Mail is not delayed by what only the other hosts need; what administrators do waits in the database.
-        Err(error) => {
-            let why = format!("{error}; mend that and restart stargreyd");
-            (NO_KEY, Box::new(Unusable { place, why }))
-        }
-    };
     let me = Me {
         name: options.hostname.clone(),
         params: *params,
         compares_clocks: settings.process.time == TimeSource::System,
     };
-    let shared = Shared::new(&key, me, server.as_ref(), privacy);
-    let started = control.share(shared, server);
+    let shared = Shared::new(me, place.to_string());
+    let server = FromFiles {
+        place,
+        options: options.clone(),
+        database: settings.store.clone(),
+        shared: shared.clone(),
+        server: Mutex::default(),
+    };
+    let started = control.share(shared, Box::new(server));
     started.map_err(|source| Failure::System {
         what: "starting threads",
         source,

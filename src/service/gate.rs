@@ -293,6 +293,13 @@ impl Gate {
         shared.start(server, local, administration)
     }
 
+    /// Has the files that the connection to the shared server needs read again before the next one.
+    pub(crate) fn reload_shared(&self) {
+        if let Some(shared) = self.0.shared.get() {
+            shared.reload();
+        }
+    }
+
     /// How records are shared with the other hosts; `None` if they are not.
     #[must_use]
     pub fn shared_status(&self) -> Option<shared::Status> {

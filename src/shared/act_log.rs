@@ -13,7 +13,7 @@ use super::seal::{Kind, Name, Opened};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, read_hosts};
 use super::task::{Work, within};
-use crate::policy::ListName;
+use crate::policy::{ListName, Params};
 use crate::types::Timestamp;
 
 /// Acts that are read at a time.
@@ -74,7 +74,7 @@ impl Work {
         }
         let done = journal.done;
         if !self
-            .catch_up(connection, reader, (head.cursor, done, restarts))
+            .catch_up(connection, reader, (head.cursor, done, restarts), state.now)
             .await?
             || !is_member && !self.join(reader, done, restarts).await
         {
@@ -116,7 +116,9 @@ impl Work {
         connection: &dyn Connection,
         reader: &mut LogReader,
         (head, mut done, restarts): (Cursor, Cursor, u64),
+        now: Timestamp,
     ) -> Result<bool, ServerError> {
+        let mut has_missed = false;
         let is_member = done.epoch == head.epoch;
         while reader.read.number < head.number {
             let first = reader.read.number.saturating_add(1);
@@ -135,6 +137,12 @@ impl Work {
                 if let Some(act) = &act {
                     self.shared.note_forgotten(act);
                     reader.note(act);
+                }
+                if is_member && is_new && value.is_none() && !has_missed {
+                    has_missed = self.skip_older(now).await;
+                    if !has_missed {
+                        return Ok(false);
+                    }
                 }
                 if is_new {
                     // A host that joins is a member when it has carried out all.
@@ -158,9 +166,19 @@ impl Work {
         Ok(true)
     }
 
+    /// This host was away for longer than the log has deletions. What it has not sent yet may have been deleted elsewhere,
+    /// so only what is seen from now on is sent. Yields whether that was noted.
+    async fn skip_older(&self, now: Timestamp) -> bool {
+        let noted = self.local.set_sent_until(self.local.sent_until(), now);
+        let is_noted = noted.await;
+        drop(self.shared.queue.take(|_| {}));
+        self.shared.restart_pass();
+        is_noted
+    }
+
     /// The act in a value; `None` if this version cannot read it.
     fn read_act(&self, name: &Name, value: &[u8]) -> Option<Act> {
-        match self.shared.seal.open(name, value) {
+        match self.shared.seal().open(name, value) {
             Opened::Body(body) => Act::decode(body),
             Opened::Unknown | Opened::Forged => None,
         }
@@ -244,7 +262,10 @@ impl Work {
                 ..head.cursor
             };
             let writes = vec![
-                self.write(self.name_of(next), None, &body),
+                Write {
+                    lifetime: lifetime(act, &self.shared.params),
+                    ..self.write(self.name_of(next), None, &body)
+                },
                 self.write(self.head_name(), head.value, &next.encode()),
             ];
             let written = within(connection.write(writes)).await?;
@@ -258,7 +279,7 @@ impl Work {
 
     /// The head of the log, which is made if there is none. The hosts are read with it.
     async fn head(&self, connection: &dyn Connection) -> Result<Head, ServerError> {
-        let (name, hosts) = (self.head_name(), self.shared.seal.name(Kind::Hosts, b""));
+        let (name, hosts) = (self.head_name(), self.shared.seal().name(Kind::Hosts, b""));
         let mut values = within(connection.get(vec![name, hosts])).await?.into_iter();
         let (value, known) = (values.next().flatten(), values.next().flatten());
         let known = self.shared.body(&hosts, known.as_deref());
@@ -300,7 +321,7 @@ impl Work {
 
     fn write(&self, name: Name, read: Option<Vec<u8>>, body: &[u8]) -> Write {
         Write {
-            value: Some(self.shared.seal.close(&name, body)),
+            value: Some(self.shared.seal().close(&name, body)),
             name,
             read,
             lifetime: LIFETIME,
@@ -308,18 +329,33 @@ impl Work {
     }
 
     fn head_name(&self) -> Name {
-        self.shared.seal.name(Kind::Head, b"")
+        self.shared.seal().name(Kind::Head, b"")
     }
 
     fn name_of(&self, cursor: Cursor) -> Name {
-        self.shared.seal.name(Kind::Act, &cursor.encode())
+        self.shared.seal().name(Kind::Act, &cursor.encode())
     }
 }
 
-/// How long the server keeps an act: as long as a record can live.
+/// How long the server keeps what was done about an entry: as long as a record can live.
 const LIFETIME: Duration = Duration::from_secs(400 * 86_400);
 
+/// How long it keeps a deletion at least.
+const FORGET_LIFETIME: Duration = Duration::from_secs(90 * 86_400);
+
 const _: () = assert!(LIFETIME.as_secs() > HOST_LIFETIME.as_secs());
+
+/// How long the server keeps an act. A deletion is kept no longer than the records that it was about can be there: its filter
+/// is there as it was written, whatever `--privacy` says.
+fn lifetime(act: &Act, params: &Params) -> Duration {
+    match act.what {
+        What::Put(_) | What::Remove(..) => LIFETIME,
+        What::Forget(_) => {
+            let of_records = Duration::from_secs(params.max_age.seconds());
+            FORGET_LIFETIME.max(of_records).min(LIFETIME)
+        }
+    }
+}
 
 impl LogReader {
     /// Begins to read from the beginning, if it has not begun, has begun long ago, or `head` is that of another epoch.
@@ -345,5 +381,36 @@ impl LogReader {
             What::Forget(_) => return,
         };
         self.entries.insert(entry, act.time);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Filter, Host};
+    use crate::types::Span;
+
+    #[test]
+    fn a_deletion_is_on_the_server_for_90_days_or_as_long_as_records_can_be() {
+        let act = |what| Act {
+            host: Host(7),
+            time: Timestamp::default(),
+            what,
+        };
+        let forget = act(What::Forget(Filter::default()));
+        let remove = act(What::Remove(ListName::Client, "mx.example".to_owned()));
+        for (what, act, max_age, want) in [
+            ("a deletion", &forget, 35, 90),
+            ("a deletion, records live longer", &forget, 120, 120),
+            ("a deletion, records live for ever", &forget, 36_500, 400),
+            ("a removal", &remove, 35, 400),
+        ] {
+            let params = Params {
+                max_age: Span::from_days(max_age),
+                ..Params::default()
+            };
+            let days = lifetime(act, &params).as_secs() / 86_400;
+            assert_eq!(days, want, "{what}");
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::acts::{Act, Journal, Step};
 use super::double::Double;
 use super::local::{Administration, Change, Local, LocalState};
 use super::record::{Key, Record};
+use super::server::Server;
 use super::task::Work;
 use super::{Me, Shared};
 use crate::policy::{Added, Client, ClientKey, Params};
@@ -47,8 +48,10 @@ impl HostDouble {
             params: Params::default(),
             compares_clocks: false,
         };
+        let shared = Shared::new(me, network.address());
+        shared.unlock(&[7; 32], None);
         Self {
-            shared: Shared::new(&[7; 32], me, &network, None),
+            shared,
             network,
             state: Arc::default(),
         }

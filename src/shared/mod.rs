@@ -54,8 +54,8 @@ mod work;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use tokio::runtime;
@@ -81,7 +81,7 @@ use publish::Published;
 use queue::Queue;
 use record::Stored;
 use seal::{Kind, Opened, Seal};
-use site::{KnownHost, Site, read_hosts};
+use site::{Identity, KnownHost, read_hosts};
 use task::Work;
 
 /// Seconds of a day.
@@ -92,10 +92,11 @@ const DAY: u64 = 86_400;
 pub struct Shared(Arc<Inner>);
 
 pub(crate) struct Inner {
-    seal: Seal,
+    /// Who the host is when the files of the site have been read, and before that, when nothing is asked or sent.
+    unlocked: OnceLock<Identity>,
+    locked: Identity,
     me: Host,
     name: Arc<str>,
-    site: Site,
     link: Link,
     queue: Queue,
     /// Keys that are being published.
@@ -114,6 +115,8 @@ pub(crate) struct Inner {
     restarts_pass: AtomicBool,
     /// How often the database was replaced by a backup.
     restarts: AtomicU64,
+    /// How often files were to be read again.
+    reloads: AtomicU64,
     /// The random number of this process, and whether the server has it.
     process: u64,
     has_written_name: AtomicBool,
@@ -149,22 +152,16 @@ pub struct Me {
 }
 
 impl Shared {
-    /// The records that the site with this `secret` shares; with `privacy`, the databases of its hosts have hashes by that
-    /// key in place of keys. Nothing is asked or published before [`Self::start`].
+    /// The records of a site, by the server with this address. Nothing is asked or published before [`Self::start`], or
+    /// before [`Self::unlock`].
     #[must_use]
-    pub fn new(
-        secret: &[u8; KEY_LENGTH],
-        me: Me,
-        server: &dyn Server,
-        privacy: Option<PrivacyKey>,
-    ) -> Self {
-        let site = Site::new(&me.params).with_privacy(privacy.as_ref());
+    pub fn new(me: Me, address: String) -> Self {
         Self(Arc::new(Inner {
-            seal: Seal::new(secret).with_privacy(privacy),
+            unlocked: OnceLock::new(),
+            locked: Identity::new(&[0; KEY_LENGTH], &me.params, None),
             me: Host::of(&me.name),
             name: me.name.into(),
-            site,
-            link: Link::new(server.address()),
+            link: Link::new(address),
             queue: Queue::default(),
             in_flight: AtomicUsize::new(0),
             hosts: RwLock::default(),
@@ -175,6 +172,7 @@ impl Shared {
             wants_pass: AtomicBool::new(false),
             restarts_pass: AtomicBool::new(false),
             restarts: AtomicU64::new(0),
+            reloads: AtomicU64::new(0),
             process: random(),
             has_written_name: AtomicBool::new(false),
             acts_lost: AtomicU64::new(0),
@@ -190,6 +188,14 @@ impl Shared {
             learned: AtomicU64::new(0),
             has_logged: AtomicBool::new(false),
         }))
+    }
+
+    /// The records are those of the site with this `secret`; with `privacy`, the databases of its hosts have hashes by that
+    /// key in place of keys. Only the first call counts, and no connection is made before it.
+    pub fn unlock(&self, secret: &[u8; KEY_LENGTH], privacy: Option<PrivacyKey>) {
+        let shared = &self.0;
+        let identity = || Identity::new(secret, &shared.params, privacy);
+        shared.unlocked.get_or_init(identity);
     }
 
     /// Starts the thread of the background task, which ends when `local` says so.
@@ -222,8 +228,9 @@ impl Shared {
         let shared = &self.0;
         shared.asked.fetch_add(1, Ordering::Relaxed);
         let keys: Vec<Key> = keys_of(case).collect();
-        let names = keys.iter().map(|key| key.name(&shared.seal));
-        let hosts = shared.seal.name(Kind::Hosts, b"");
+        let seal = shared.seal();
+        let names = keys.iter().map(|key| key.name(seal));
+        let hosts = seal.name(Kind::Hosts, b"");
         let names: Vec<Name> = names.chain([hosts]).collect();
         let values = shared.link.ask(names.clone()).await?;
         shared.answered.fetch_add(1, Ordering::Relaxed);
@@ -323,6 +330,17 @@ impl Shared {
         self.0.restarts()
     }
 
+    /// Has the files that a connection needs read again before the next one.
+    pub fn reload(&self) {
+        self.0.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often they were to be read again.
+    #[must_use]
+    pub fn reloads(&self) -> u64 {
+        self.0.reloads.load(Ordering::Relaxed)
+    }
+
     /// The name of a host.
     #[must_use]
     pub fn host(&self, host: Host) -> Arc<str> {
@@ -331,10 +349,18 @@ impl Shared {
 }
 
 impl Inner {
+    fn identity(&self) -> &Identity {
+        self.unlocked.get().unwrap_or(&self.locked)
+    }
+
+    fn seal(&self) -> &Seal {
+        &self.identity().seal
+    }
+
     /// Reads a value of the server. A forged one is logged once.
     fn read(&self, key: &Key, name: &Name, value: Option<&[u8]>) -> Stored {
         let mut is_forged = false;
-        let stored = key.read(&self.seal, name, value, &mut is_forged);
+        let stored = key.read(self.seal(), name, value, &mut is_forged);
         if is_forged && !self.has_logged.swap(true, Ordering::Relaxed) {
             log::warn!(
                 "the shared server has a record that no host with this --shared-secret has written; ignoring this and others"
@@ -345,7 +371,7 @@ impl Inner {
             let params = &self.params;
             forgotten
                 .iter()
-                .any(|act| act.has_forgotten(key, record, params, self.seal.privacy()))
+                .any(|act| act.has_forgotten(key, record, params, self.seal().privacy()))
         };
         match stored {
             Stored::Known(record, _) if is_forgotten(&record) => Stored::Absent,
@@ -381,7 +407,7 @@ impl Inner {
 
     /// Refuses a value of the site that a later version has written: it must not be overwritten.
     fn expect_known(&self, name: &Name, value: Option<&[u8]>) -> Result<(), ServerError> {
-        match value.map(|value| self.seal.open(name, value)) {
+        match value.map(|value| self.seal().open(name, value)) {
             Some(Opened::Unknown) => Err(ServerError::Other(
                 "a host with a later version of stargreyd has written there; upgrade this one"
                     .to_owned(),
@@ -392,7 +418,7 @@ impl Inner {
 
     /// The body of a value, if a host of this version has written it.
     fn body<'v>(&self, name: &Name, value: Option<&'v [u8]>) -> Option<&'v [u8]> {
-        match self.seal.open(name, value?) {
+        match self.seal().open(name, value?) {
             Opened::Body(body) => Some(body),
             Opened::Unknown | Opened::Forged => None,
         }

@@ -52,7 +52,7 @@ pub(super) async fn publish(
     let (now, params) = (state.now, &state.params);
     let items = keys.into_iter().zip(records).filter_map(|(key, own)| {
         let own = own.filter(|own| !own.is_expired(now, params))?;
-        let name = key.name(&shared.seal);
+        let name = key.name(shared.seal());
         let read = None;
         Some(Item {
             key,
@@ -135,7 +135,7 @@ impl Inner {
         Some(Write {
             name: item.name,
             read: item.read.clone(),
-            value: Some(record.value(publisher.unwrap_or(self.me), &self.seal, &item.name)),
+            value: Some(record.value(publisher.unwrap_or(self.me), self.seal(), &item.name)),
             lifetime: record.lifetime(now, params),
         })
     }

@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use super::acts::Cursor;
+use super::seal::{KEY_LENGTH, Seal};
 use crate::policy::{CountBy, Host, Params};
 use crate::store::PrivacyKey;
 use crate::types::Timestamp;
@@ -28,6 +29,25 @@ const MOST_HOSTS: usize = 64;
 
 /// Longest name of a host, in bytes.
 const LONGEST_NAME: usize = 253;
+
+/// How a host makes keys and values, and what it must have in common with the others.
+pub(super) struct Identity {
+    pub(super) seal: Seal,
+    pub(super) site: Site,
+}
+
+impl Identity {
+    pub(super) fn new(
+        secret: &[u8; KEY_LENGTH],
+        params: &Params,
+        privacy: Option<PrivacyKey>,
+    ) -> Self {
+        Self {
+            site: Site::new(params).with_privacy(privacy.as_ref()),
+            seal: Seal::new(secret).with_privacy(privacy),
+        }
+    }
+}
 
 /// How a host makes records.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -261,7 +261,7 @@ impl Work {
     /// Compares the clock and the options with those of the site.
     async fn check(&self, connection: &dyn Connection, state: LocalState) -> Result<(), Unfit> {
         self.check_clock(within(connection.time()).await?, state)?;
-        let seal = &self.shared.seal;
+        let seal = self.shared.seal();
         let (site, hosts) = (seal.name(Kind::Site, b""), seal.name(Kind::Hosts, b""));
         let mut values = within(connection.get(vec![site, hosts])).await?.into_iter();
         let (old_site, old_hosts) = (values.next().flatten(), values.next().flatten());
@@ -271,7 +271,7 @@ impl Work {
         let known = read_hosts(known.unwrap_or_default());
         self.shared.set_hosts(known.clone());
         let body = self.shared.body(&site, old_site.as_deref());
-        if let Some(differs) = body.and_then(|body| self.shared.site.difference(body)) {
+        if let Some(differs) = body.and_then(|body| self.shared.identity().site.difference(body)) {
             let (option, ours, theirs, host) = differs;
             return Err(Unfit::Differs {
                 option,
@@ -303,7 +303,7 @@ impl Work {
             read,
             lifetime,
         };
-        let site_body = self.shared.site.body(self.shared.me);
+        let site_body = self.shared.identity().site.body(self.shared.me);
         let writes = vec![
             write(site, old_site, site_body, SITE_LIFETIME),
             write(hosts, old_hosts, hosts_with(known, me), HOST_LIFETIME),

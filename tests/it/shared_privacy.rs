@@ -1,6 +1,7 @@
 //! Hosts whose databases have hashes in place of addresses (`--privacy`), with shared records.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use stargrey::ctl::verbs;
@@ -37,6 +38,15 @@ impl Site {
 
     /// A host with this file as its key of `--privacy`, or without one.
     fn host(&self, name: &str, key: Option<&Path>) -> OnBus {
+        self.host_with(name, key.is_some(), |file| {
+            if let Some(key) = key {
+                fs::copy(key, file).unwrap();
+            }
+        })
+    }
+
+    /// A host with or without `--privacy`; `make` puts something at the path of the key.
+    fn host_with(&self, name: &str, is_private: bool, make: impl FnOnce(&Path)) -> OnBus {
         let daemon = Daemon::prepare();
         let database = daemon.path().join("db");
         fs::create_dir(&database).unwrap();
@@ -44,8 +54,8 @@ impl Site {
         let name = format!("--hostname={name}");
         let clock = self.clock.option();
         let mut more = vec![name.as_str(), &clock];
-        if let Some(key) = key {
-            fs::copy(key, database.join("privacy.key")).unwrap();
+        make(&database.join("privacy.key"));
+        if is_private {
             more.push("--privacy");
         }
         let options = options(&url, &self.secret, &more);
@@ -102,6 +112,17 @@ fn hosts_with_one_privacy_key_share_their_records_and_forget_together() {
         RECIPIENT,
     ];
     assert_eq!(hosts[0].ctl(&one).0, 0);
+    // The filter is there as it was written, but no longer than the records can be.
+    let script = format!(
+        "for _, name in ipairs(redis.call('KEYS', '*')) do \
+           if string.find(redis.call('GET', name), '{ann}', 1, true) then \
+             return math.ceil(redis.call('PTTL', name) / 86400000) \
+           end \
+         end"
+    );
+    wait_for("the filter", || {
+        site.redis.cli(&["eval", &script, "0"]).trim() == "90"
+    });
     wait_for("forgotten", || {
         hosts[1].ctl(&["status"]).1.contains("Triplets: 1 (")
     });
@@ -180,4 +201,29 @@ fn a_host_with_another_privacy_key_or_none_shares_nothing_and_says_what_differs(
         site.clock.advance(300);
         assert!(ask(&host, sender).starts_with("PREPEND"), "{name}: alone");
     }
+}
+
+#[test]
+fn a_host_whose_privacy_key_comes_after_its_start_shares_from_then_on() {
+    let site = Site::start();
+    let key = site.key("a");
+    let first = site.host("mx1.example", Some(&key));
+    is_sharing(&first.daemon);
+    // It cannot be read, but is not missing either: then the database would make one.
+    let mut file = PathBuf::new();
+    let late = site.host_with("mx2.example", true, |path| {
+        symlink(path, path).unwrap();
+        path.clone_into(&mut file);
+    });
+    let has_said = |line: &str| line.contains("privacy.key: ") && line.contains("is read again");
+    late.daemon
+        .log_until(|log| last_state(log).is_some_and(has_said));
+    fs::rename(&key, &file).unwrap();
+    is_sharing(&late.daemon);
+    let ann = "ann@sender.example";
+    let keys = site.redis.keys();
+    assert!(ask(&first, ann).starts_with(GREYLISTED));
+    site.redis.wait_for_keys(keys + 1);
+    site.clock.advance(300);
+    assert!(ask(&late, ann).starts_with("PREPEND"), "a retry");
 }

@@ -510,13 +510,15 @@ fn a_value_that_is_too_long_or_no_text_counts_as_absent_and_is_replaced() {
 }
 
 #[test]
-fn a_host_whose_secret_cannot_be_read_decides_alone_and_says_so() {
+fn a_host_whose_secret_cannot_be_read_decides_alone_and_says_so_until_it_can() {
+    let server = Redis::start();
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
-    let host = Daemon::start(&options("unix:/run/stargrey-no-redis", &secret, &[]));
+    let url = format!("unix:{}", server.socket().display());
+    let host = Daemon::start(&options(&url, &secret, &[]));
     host.log_until(|log| {
         last_state(log).is_some_and(|line| {
-            line.contains("--shared-secret: ") && line.contains("restart stargreyd")
+            line.contains("--shared-secret: ") && line.contains("it is read again")
         })
     });
     let mail = rcpt(
@@ -526,6 +528,9 @@ fn a_host_whose_secret_cannot_be_read_decides_alone_and_says_so() {
         "joe@x.example",
     );
     assert!(host.ask(&mail).starts_with(GREYLISTED));
+    let key = verbs::shared_key().unwrap().text;
+    private_file(directory.path(), "secret", &key);
+    is_sharing(&host);
 }
 
 #[test]

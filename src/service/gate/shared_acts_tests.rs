@@ -1,5 +1,7 @@
 //! Acts of administrators at gates that share their records: what the log loses, and who cannot read it.
 
+use std::sync::atomic::Ordering;
+
 use super::shared_tests::{CLIENTS, Host, SECRET, site};
 use super::tests::defer;
 use crate::policy::{Filter, Reason};
@@ -88,6 +90,35 @@ async fn acts_that_cannot_be_read_are_counted_and_the_next_ones_carried_out() {
 }
 
 #[tokio::test]
+async fn mail_that_passes_reads_the_records_once_and_does_not_ask_the_server() {
+    let store = MemoryStore::new();
+    let host = Host::on(&store, "mx1.example", &Double::default(), |_| {}, false);
+    host.wait_for("connected", |status| status.failure.is_none());
+    assert_eq!(host.judge("a@b", "1").await.1, Reason::New);
+    host.clock.advance(300);
+    assert_eq!(host.judge("a@b", "2").await.1, Reason::TripletFound);
+    host.settle();
+    let reads = || store.reads.load(Ordering::Relaxed);
+    let cases = [
+        ("known", "a@b", Reason::TripletFound, 1, 0),
+        (
+            "new: read again with what the others know, and to publish it",
+            "c@d",
+            Reason::New,
+            3,
+            1,
+        ),
+    ];
+    for (what, sender, want, want_reads, want_asked) in cases {
+        let before = (reads(), host.status().asked);
+        assert_eq!(host.judge(sender, what).await.1, want, "{what}");
+        host.settle();
+        assert_eq!(reads() - before.0, want_reads, "{what}");
+        assert_eq!(host.status().asked - before.1, want_asked, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn a_host_with_an_older_database_carries_out_its_own_acts_again() {
     let server = Double::default();
     let alone = |host: &Host| host.wait_for("connected", |status| status.failure.is_none());
@@ -129,4 +160,32 @@ async fn of_two_hosts_with_one_name_one_does_not_share_and_says_so() {
     drop(other);
     one.clock.advance(200);
     one.wait_for("connected", |status| status.failure.is_none());
+}
+
+#[tokio::test]
+async fn a_host_that_was_away_for_longer_than_the_log_sends_nothing_older_than_its_return() {
+    for (is_lost, want) in [(false, Reason::TripletFound), (true, Reason::New)] {
+        let (server, one, two) = site();
+        two.settle();
+        cut_off(&two);
+        assert_eq!(two.judge("a@b", "1").await.1, Reason::New);
+        add(&one, "mx.friend.example").await;
+        one.settle();
+        if is_lost {
+            server.lose_those(has("mx.friend.example"));
+        }
+        for host in [&one, &two] {
+            host.clock.advance(300);
+        }
+        heal(&two);
+        two.settle();
+        assert_eq!(one.judge("a@b", "2").await.1, want, "{is_lost}");
+        // What is seen after its return is sent.
+        assert_eq!(two.judge("c@d", "3").await.1, Reason::New);
+        two.settle();
+        for host in [&one, &two] {
+            host.clock.advance(300);
+        }
+        assert_eq!(one.judge("c@d", "4").await.1, Reason::TripletFound);
+    }
 }

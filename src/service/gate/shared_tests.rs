@@ -65,7 +65,8 @@ impl Host {
             params,
             compares_clocks,
         };
-        let shared = Shared::new(&SECRET, me, &network, None);
+        let shared = Shared::new(me, network.address());
+        shared.unlock(&SECRET, None);
         let control = Control::new(internals);
         control.share(shared, Box::new(network.clone())).unwrap();
         Self {

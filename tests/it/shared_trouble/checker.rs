@@ -8,7 +8,7 @@ use serde_json::Value;
 use stargrey::policy::{Added, Case, ClientKey, Params, TripletKey};
 use stargrey::shared::{
     Access, Act, Administration, Change, Journal, Key, Local, LocalState, Me, Place, Record, Redis,
-    Shared, Step,
+    Server, Shared, Step,
 };
 use stargrey::types::sync::Mutex;
 use stargrey::types::{Prefix, Timestamp};
@@ -96,7 +96,8 @@ impl Witness {
             params: Params::default(),
             compares_clocks: false,
         };
-        let shared = Shared::new(key, me, &server, None);
+        let shared = Shared::new(me, server.address());
+        shared.unlock(key, None);
         let state = Arc::new(State {
             now: Timestamp::from_seconds(now),
             journal: Mutex::default(),
