@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use tokio::time::Instant;
 
 use super::*;
 use crate::policy::chain::{Action, Chain, Parts, Rule, Terms, Treatment};
@@ -18,12 +19,17 @@ use crate::policy::{
 use crate::service::Start;
 use crate::service::clock::Clock;
 use crate::service::clock::tests::ManualClock;
+use crate::shared::double::{Behaviour, Double};
+use crate::shared::{Me, Server, Shared};
 use crate::store::lmdb::{Durability, LmdbOpener};
 use crate::store::memory::MemoryStore;
 use crate::store::{Lock, Locked, Opener, Page, Row, RowKey, StagedBackup};
 use crate::types::{Prefix, Span, Timestamp};
 
 const START: u64 = 1_800_000_000;
+
+/// How long something may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Site {
     store: MemoryStore,
@@ -1074,4 +1080,51 @@ async fn other_options_than_those_of_the_last_start_are_a_change() {
         control.note_options([digest; 32]).await.unwrap();
         assert_eq!(changes(), want, "{digest}");
     }
+}
+
+#[tokio::test]
+async fn what_other_hosts_do_not_know_yet_outlives_a_restore() {
+    let parent = tempfile::tempdir().unwrap();
+    let db = parent.path().join("db");
+    let Start {
+        gate,
+        internals,
+        worker,
+    } = on_disk(&db);
+    let network = Double::default();
+    network.set(Behaviour::IsCutOff);
+    let me = Me {
+        name: "mx1.example".to_owned(),
+        params: Params::default(),
+        compares_clocks: false,
+    };
+    let shared = Shared::new(me, network.address());
+    shared.unlock(&[7; 32], None);
+    let control = Control::new(internals);
+    control.share(shared, Box::new(network.clone())).unwrap();
+    let file = parent.path().join("copy");
+    let copied = control.backup(File::create(&file).unwrap()).await;
+    copied.unwrap();
+    let entry = "mx.friend.example";
+    let adding = control.add_entry(ListName::Client, entry, "", None);
+    adding.await.unwrap();
+
+    let staged = Arc::new(StagedBackup::unchecked(&db, &fs::read(&file).unwrap()));
+    control.put_in_place(&staged).await.unwrap();
+    let has_entry = || {
+        control
+            .list_entries()
+            .iter()
+            .any(|known| known.pattern == entry)
+    };
+    assert!(!has_entry(), "it is the backup");
+    network.set(Behaviour::Replies);
+    let begun = Instant::now();
+    while !has_entry() {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", gate.shared_status());
+        network.wait(PATIENCE);
+    }
+    assert_eq!(network.values().len(), 4, "site, hosts, head, act");
+    drop((gate, control, staged));
+    worker.join().unwrap();
 }

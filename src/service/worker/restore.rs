@@ -6,7 +6,8 @@ use tokio::sync::oneshot;
 
 use super::{Health, Worker};
 use crate::service::clock::monotonic;
-use crate::store::{OpenError, RestoreError, StagedBackup};
+use crate::shared::{Act, Journal};
+use crate::store::{Commit, Note, OpenError, RequestError, RestoreError, StagedBackup, StoreError};
 use crate::types::Timestamp;
 
 /// A request to replace the database by a backup.
@@ -36,6 +37,7 @@ impl Worker {
         // The old database gets the counters up to now.
         self.flush_counters();
         self.with_writer(|writer| writer.sync());
+        let acts = self.unsent_acts();
         // During a read, LMDB keeps the database open and cannot open another at the same path.
         if !self.shared.state.take_reader() {
             return Err(RestoreError::InUse);
@@ -51,6 +53,7 @@ impl Worker {
         let opened = self.open();
         let opened = match (placed, opened) {
             (Ok(()), Ok(())) => {
+                self.keep_acts(acts);
                 let synced = self.in_store(|| staged.sync());
                 synced.or_else(|error| self.roll_back(staged, error))
             }
@@ -67,6 +70,46 @@ impl Worker {
             self.try_again(monotonic());
         }
         Ok(())
+    }
+
+    /// What administrators did here and the shared server does not know yet. The backup does not have it.
+    fn unsent_acts(&self) -> Vec<Act> {
+        let note = self.shared.state.read(|reader| reader.note(Note::Acts));
+        match note {
+            Ok(note) => Journal::decode(note.as_deref()).pending,
+            Err(StoreError::Closed) => Vec::new(),
+            Err(error) => {
+                log::warn!(
+                    "what administrators did here and other hosts do not know yet cannot be kept: {error}"
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    /// Adds acts to those that wait in the database for the shared server.
+    fn keep_acts(&mut self, acts: Vec<Act>) {
+        if acts.is_empty() {
+            return;
+        }
+        self.with_writer(|writer| {
+            let added = writer.run(
+                &mut |records| {
+                    let mut journal = Journal::decode(records.note(Note::Acts)?.as_deref());
+                    for act in &acts {
+                        if !journal.pending.contains(act) {
+                            journal.add(act.clone());
+                        }
+                    }
+                    Ok(records.put_note(Note::Acts, Some(&journal.encode()))?)
+                },
+                Commit::Keep,
+            );
+            match added {
+                Err(RequestError::Store(error)) => Err(error),
+                Ok(()) | Err(RequestError::Refused(_)) => Ok(()),
+            }
+        });
     }
 
     /// Puts the old database back and opens it.
