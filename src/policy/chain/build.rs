@@ -343,7 +343,8 @@ impl Chain {
     /// Searches the body of a message for a text that a rule needs; [`Finding::NoAnswer`] if it was not kept.
     #[must_use]
     pub fn search_body_text(message: &Message, text: &str) -> Finding {
-        super::content::search_text(message, text).map_or(Finding::NoAnswer, Finding::BodyText)
+        let is_there = message.body_contains(text);
+        is_there.map_or(Finding::NoAnswer, Finding::BodyText)
     }
 
     /// The keyword of a clause of the rule of this number, by the clause's number from 0, and whether it is negated.

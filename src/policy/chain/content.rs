@@ -58,23 +58,16 @@ impl<'a> ContentReader<'a> {
             return Truth::Unknown;
         }
         match ask {
-            AskContent::Header(text) => {
-                let matched = || matching(&self.sets.headers, self.header_texts());
-                holds(text, self.header_texts(), &self.in_header, matched).into()
-            }
+            AskContent::Header(text) => self.header_has(text).into(),
             AskContent::HeaderProperty(name) => {
-                contains_property(properties, name, self.header_texts()).into()
+                let value = value_of(properties, name);
+                value.is_some_and(|value| self.is_in_header(value)).into()
             }
             AskContent::Body(text) => {
                 let searched = evidence.body.as_deref();
-                if let Some(found) = searched.and_then(|searched| found(text, searched)) {
-                    return found.into();
-                }
-                self.message.body_lines().map_or(Truth::Unknown, |lines| {
-                    let again = || self.message.body_lines().into_iter().flatten();
-                    let matched = || matching(&self.sets.bodies, again());
-                    holds(text, lines, &self.in_body, matched).into()
-                })
+                let found = searched.and_then(|searched| found(text, searched));
+                let has = found.or_else(|| self.body_has(text));
+                has.map_or(Truth::Unknown, Truth::from)
             }
             AskContent::BodyProperty(name) => {
                 self.body_has_property((properties, name), evidence, lacking)
@@ -121,8 +114,8 @@ impl<'a> ContentReader<'a> {
             return Truth::False;
         };
         if evidence.body.is_none() {
-            let mut lines = self.message.body_lines().into_iter().flatten();
-            return contain(&mut lines, value).into();
+            let has = self.message.body_contains(value);
+            return has.map_or(Truth::Unknown, Truth::from);
         }
         let lookup = Lookup::BodyText(value.into());
         match evidence.find(&lookup) {
@@ -147,6 +140,35 @@ impl<'a> ContentReader<'a> {
     fn header_texts(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let message: &'a Message = self.message;
         message.header_texts().map(|(_, text)| text)
+    }
+
+    /// Whether a field of the header has a text, or an expression matches it.
+    fn header_has(&self, text: &Text) -> bool {
+        match text {
+            Text::Is(text) | Text::Folds(text, _) => self.is_in_header(text),
+            Text::Matches(number) => {
+                let matched = || matching(&self.sets.headers, self.header_texts());
+                self.in_header.get_or_init(matched).get(*number) == Some(&true)
+            }
+        }
+    }
+
+    /// Whether a line of the body has a text, or an expression matches it; `None` if the body was not kept.
+    fn body_has(&self, text: &Text) -> Option<bool> {
+        match text {
+            Text::Is(text) | Text::Folds(text, _) => self.message.body_contains(text),
+            Text::Matches(number) => self.message.body_lines().map(|lines| {
+                let matched = || matching(&self.sets.bodies, lines);
+                self.in_body.get_or_init(matched).get(*number) == Some(&true)
+            }),
+        }
+    }
+
+    /// Whether a field of the header has a text.
+    fn is_in_header(&self, text: &str) -> bool {
+        let finder = memmem::Finder::new(text.as_bytes());
+        self.header_texts()
+            .any(|field| finder.find(field).is_some())
     }
 }
 
@@ -184,16 +206,10 @@ pub(super) fn search<'t>(
     sets: &Sets,
     texts: impl Iterator<Item = &'t str>,
 ) -> Option<BodyMatches> {
-    let again = || message.body_lines().into_iter().flatten();
-    message.body()?;
-    let texts = texts.map(|text| (text.into(), contain(again(), text)));
-    let texts = texts.collect();
-    Some(BodyMatches::new(matching(&sets.bodies, again()), texts))
-}
-
-/// Searches the lines of a body for this text; unknown if it was not kept.
-pub(super) fn search_text(message: &Message, text: &str) -> Option<bool> {
-    message.body_lines().map(|lines| contain(lines, text))
+    let texts = texts.map(|text| Some((text.into(), message.body_contains(text)?)));
+    let texts = texts.collect::<Option<_>>()?;
+    let matching = matching(&sets.bodies, message.body_lines()?);
+    Some(BodyMatches::new(matching, texts))
 }
 
 /// The value of a property. One that is not set, or is empty, is nowhere.
@@ -201,38 +217,13 @@ fn value_of<'p>(properties: &'p Properties, name: &str) -> Option<&'p str> {
     properties.get(name).filter(|value| !value.is_empty())
 }
 
-/// Whether one of these lines has the value of a property.
-fn contains_property<'t>(
-    properties: &Properties,
-    name: &str,
-    lines: impl Iterator<Item = &'t [u8]>,
-) -> bool {
-    value_of(properties, name).is_some_and(|value| contain(lines, value))
-}
-
-/// Whether one of these lines has a text, or an expression matches it.
-fn holds<'t>(
-    text: &Text,
-    lines: impl Iterator<Item = &'t [u8]>,
-    cell: &OnceCell<Vec<bool>>,
-    matches: impl FnOnce() -> Vec<bool>,
-) -> bool {
-    match text {
-        Text::Is(text) | Text::Folds(text, _) => contain(lines, text),
-        Text::Matches(number) => cell.get_or_init(matches).get(*number) == Some(&true),
-    }
-}
-
-/// Whether one of these lines has the text.
-fn contain<'t>(mut lines: impl Iterator<Item = &'t [u8]>, text: &str) -> bool {
-    let finder = memmem::Finder::new(text.as_bytes());
-    lines.any(|line| finder.find(line).is_some())
-}
-
 /// Which expressions match one of these lines, by their numbers.
 fn matching<'t>(set: &ExpressionSet, lines: impl Iterator<Item = &'t [u8]>) -> Vec<bool> {
     let mut matched = Vec::new();
-    for line in lines {
+    if set.is_empty() {
+        return matched;
+    }
+    for line in lines.filter(|line| set.is_match(line)) {
         for number in set.matches(line).iter() {
             if matched.len() <= number {
                 matched.resize(number.saturating_add(1), false);

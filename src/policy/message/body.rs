@@ -23,7 +23,7 @@ use std::borrow::Cow;
 
 use mail_parser::decoders::html::html_to_text;
 
-use super::charset::to_utf8;
+use super::charset::{into_utf8, to_utf8};
 use super::mime::{Encoding, Kind, PartHeader, split_header, split_line};
 use super::{HeaderField, MAX_LINE};
 
@@ -71,10 +71,20 @@ impl Lines {
     /// The lines.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let text = self.0.as_bytes();
-        let text = text
-            .strip_suffix(b"\n")
-            .map(|text| text.split(|byte| *byte == b'\n'));
-        text.into_iter().flatten()
+        let mut begin = 0;
+        memchr::memchr_iter(b'\n', text).map(move |end| {
+            let line = text.get(begin..end);
+            begin = end.saturating_add(1);
+            line.unwrap_or_default()
+        })
+    }
+
+    /// Whether one of the lines has a text. All are searched at once: a text without a newline is in one line.
+    pub(super) fn contain(&self, text: &[u8]) -> bool {
+        if text.is_empty() {
+            return !self.0.is_empty();
+        }
+        !text.contains(&b'\n') && memchr::memmem::find(self.0.as_bytes(), text).is_some()
     }
 
     /// How much memory they take.
@@ -84,17 +94,31 @@ impl Lines {
 
     /// Adds the lines of a text.
     fn add(&mut self, text: &str) {
-        for line in text.lines() {
-            let mut rest = line;
-            while rest.len() > MAX_LINE {
-                let mut ends = (0..=MAX_LINE).rev();
-                let end = ends.find(|end| rest.is_char_boundary(*end));
-                let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
-                self.push(piece);
-                rest = behind;
-            }
-            self.push(rest);
+        // With a newline at the end, and one more for each line that is too long.
+        let breaks = text.len().div_ceil(MAX_LINE).saturating_add(1);
+        self.0.reserve(text.len().saturating_add(breaks));
+        let mut rest = text;
+        while let Some(end) = memchr::memchr(b'\n', rest.as_bytes()) {
+            let (line, behind) = rest.split_at(end);
+            self.line(line.strip_suffix('\r').unwrap_or(line));
+            rest = behind.strip_prefix('\n').unwrap_or(behind);
         }
+        if !rest.is_empty() {
+            self.line(rest);
+        }
+    }
+
+    /// Adds a line, in pieces if it is too long.
+    fn line(&mut self, line: &str) {
+        let mut rest = line;
+        while rest.len() > MAX_LINE {
+            let mut ends = (0..=MAX_LINE).rev();
+            let end = ends.find(|end| rest.is_char_boundary(*end));
+            let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
+            self.push(piece);
+            rest = behind;
+        }
+        self.push(rest);
     }
 
     fn push(&mut self, line: &str) {
@@ -110,7 +134,7 @@ impl Reader {
         for (name, value) in &fields {
             let text = super::text(name, value);
             let decoded = super::decoded_text(name, value, &text);
-            let text = decoded.unwrap_or_else(|| to_utf8(None, &text));
+            let text = decoded.map_or_else(|| to_utf8(None, &text), Cow::Owned);
             self.lines.add(&text);
         }
         let fields = fields.iter().map(|(name, value)| (*name, Cow::from(value)));
@@ -203,12 +227,17 @@ impl Reader {
     }
 
     /// The text of a part. If it is encoded and broken, its lines as they are are added.
-    fn decoded(&mut self, header: &PartHeader, charset: Option<&[u8]>, content: &[u8]) -> String {
+    fn decoded<'c>(
+        &mut self,
+        header: &PartHeader,
+        charset: Option<&[u8]>,
+        content: &'c [u8],
+    ) -> Cow<'c, str> {
         let (bytes, is_clean) = header.encoding.decode(content);
         if !is_clean && header.encoding == Encoding::Base64 {
             self.lines.add(&to_utf8(None, content));
         }
-        to_utf8(charset, &bytes)
+        into_utf8(charset, bytes)
     }
 }
 

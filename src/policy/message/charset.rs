@@ -4,6 +4,8 @@
 //! declared as. Bytes without a declared character set, or with one that is unknown or plainly wrong, are UTF-8, or
 //! EUC-JP or `Shift_JIS` if they are valid in it.
 
+use std::borrow::Cow;
+
 use mail_parser::decoders::charsets::map::charset_decoder;
 
 /// The escape character, which begins a sequence of ISO-2022-JP.
@@ -22,16 +24,31 @@ const INVALID: char = char::REPLACEMENT_CHARACTER;
 const MAX_NAME: usize = 64;
 
 /// The text as UTF-8; bytes that are invalid become U+FFFD.
-pub(super) fn to_utf8(charset: Option<&[u8]>, bytes: &[u8]) -> String {
+pub(super) fn to_utf8<'b>(charset: Option<&[u8]>, bytes: &'b [u8]) -> Cow<'b, str> {
     if bytes.is_empty() {
-        return String::new();
+        return Cow::Borrowed("");
     }
     if is_iso_2022_jp(bytes) {
-        return decode(b"iso-2022-jp", &tidy(bytes)).unwrap_or_default();
+        return Cow::Owned(decode(b"iso-2022-jp", &tidy(bytes)).unwrap_or_default());
     }
     match charset.map(name) {
-        Some(name) if !is_guessed(&name) => decode(&name, bytes).unwrap_or_else(|| guess(bytes)),
+        Some(name) if !is_guessed(&name) => {
+            decode(&name, bytes).map_or_else(|| guess(bytes), Cow::Owned)
+        }
         Some(_) | None => guess(bytes),
+    }
+}
+
+/// The same of bytes that may be no longer needed.
+pub(super) fn into_utf8<'b>(charset: Option<&[u8]>, bytes: Cow<'b, [u8]>) -> Cow<'b, str> {
+    let bytes = match bytes {
+        Cow::Borrowed(bytes) => return to_utf8(charset, bytes),
+        Cow::Owned(bytes) => bytes,
+    };
+    match to_utf8(charset, &bytes) {
+        Cow::Owned(text) => Cow::Owned(text),
+        // They are valid as they are.
+        Cow::Borrowed(_) => Cow::Owned(String::from_utf8(bytes).unwrap_or_default()),
     }
 }
 
@@ -41,17 +58,16 @@ pub(super) fn count_invalid(text: &str) -> usize {
 }
 
 /// The text of bytes of an unknown character set.
-fn guess(bytes: &[u8]) -> String {
+fn guess(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     // Shift_JIS is nearly never valid as EUC-JP; the other way round, much of EUC-JP is half-width katakana.
     let mut clean = ["euc-jp", "shift_jis"]
         .into_iter()
         .filter_map(|name| decode(name.as_bytes(), bytes).filter(|text| count_invalid(text) == 0));
-    clean
-        .next()
-        .unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+    let clean = clean.next().map(Cow::Owned);
+    clean.unwrap_or_else(|| String::from_utf8_lossy(bytes))
 }
 
 /// The text, if the character set is known.
@@ -209,7 +225,11 @@ mod tests {
             ("an unknown name", Some("x-klingon"), "é".as_bytes(), "é"),
         ];
         for (name, charset, bytes, want) in cases {
-            assert_eq!(to_utf8(charset.map(str::as_bytes), bytes), want, "{name}");
+            let charset = charset.map(str::as_bytes);
+            assert_eq!(to_utf8(charset, bytes), want, "{name}");
+            for bytes in [Cow::Borrowed(bytes), Cow::Owned(bytes.to_vec())] {
+                assert_eq!(into_utf8(charset, bytes), want, "{name}");
+            }
         }
         assert_eq!(to_utf8(Some(b"iso-2022-jp"), b""), "");
         let long = vec![b'x'; 10_000];

@@ -197,7 +197,7 @@ struct Value {
 impl Value {
     fn text(&self) -> String {
         match &self.charset {
-            Some(charset) => to_utf8(Some(charset), &self.bytes),
+            Some(charset) => to_utf8(Some(charset), &self.bytes).into_owned(),
             None => decoded(&self.bytes),
         }
     }

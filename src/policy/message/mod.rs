@@ -221,9 +221,19 @@ impl Message {
     /// text, of HTML its source and its text; the fields of the parts' headers, and the names of attachments. `None` if
     /// the body was not kept.
     pub fn body_lines(&self) -> Option<impl Iterator<Item = &[u8]>> {
+        self.lines().map(Lines::iter)
+    }
+
+    /// Whether one of [`Self::body_lines`] has a text; `None` if the body was not kept.
+    pub fn body_contains(&self, text: &str) -> Option<bool> {
+        let lines = self.lines()?;
+        Some(lines.contain(text.as_bytes()))
+    }
+
+    /// The lines of the body, decoded when they are first asked for.
+    fn lines(&self) -> Option<&Lines> {
         let body = self.body()?;
-        let lines = self.lines.get_or_init(|| body::lines(&self.fields, body));
-        Some(lines.iter())
+        Some(self.lines.get_or_init(|| body::lines(&self.fields, body)))
     }
 
     /// Whether the body was decoded.

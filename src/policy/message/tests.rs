@@ -154,9 +154,37 @@ fn a_long_line_is_several() {
 }
 
 #[test]
+fn a_body_has_a_text_if_one_of_its_lines_has_it() {
+    let cases: [(&str, &str, bool); 13] = [
+        ("one\r\ntwo\r\n", "one", true),
+        ("one\r\ntwo\r\n", "two", true),
+        ("one\r\ntwo", "wo", true),
+        ("one\r\ntwo", "", true),
+        ("one\r\ntwo", "three", false),
+        ("one\r\ntwo", "onetwo", false),
+        ("one\r\ntwo", "e\ntw", false),
+        ("one\r\ntwo", "\n", false),
+        ("one\r\ntwo", "e\r", false),
+        ("o\rne\r\r\ntwo", "o\rne\r", true),
+        ("one\r", "e\r", true),
+        ("\r\n", "", true),
+        ("", "", false),
+    ];
+    for (body, text, want) in cases {
+        let body = Some(body.as_bytes().to_vec());
+        let message = Message::new(Vec::new(), body.clone(), 0);
+        assert_eq!(message.body_contains(text), Some(want), "{body:?} {text:?}");
+        let mut lines = message.body_lines().unwrap();
+        let is_in_line = lines.any(|line| String::from_utf8_lossy(line).contains(text));
+        assert_eq!(is_in_line, want, "{body:?} {text:?}");
+    }
+}
+
+#[test]
 fn a_body_that_was_not_kept_has_no_lines() {
     let message = Message::new(Vec::new(), None, 1 << 30);
     assert!(message.body_lines().is_none());
+    assert_eq!(message.body_contains(""), None);
     assert!(
         Message::new(Vec::new(), Some(Vec::new()), 0)
             .body_lines()

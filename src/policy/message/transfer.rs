@@ -1,27 +1,69 @@
 //! Content transfer encodings, read as leniently as mail clients do: what is broken must not hide a text.
 
+/// What a byte of base64 that has no value is: padding, white space, or none of base64's.
+const PADDING: u8 = 64;
+const BLANK: u8 = 65;
+const FOREIGN: u8 = 66;
+
+/// The values of the characters of base64.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a byte is less than the length, and the compiler evaluates it"
+)]
+const VALUES: [u8; 256] = {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut values = [FOREIGN; 256];
+    let (mut digits, mut value) = (DIGITS.as_slice(), 0);
+    while let [digit, others @ ..] = digits {
+        values[*digit as usize] = value;
+        (digits, value) = (others, value + 1);
+    }
+    let mut blanks: &[u8] = b" \t\r\n";
+    while let [blank, others @ ..] = blanks {
+        values[*blank as usize] = BLANK;
+        blanks = others;
+    }
+    values[b'=' as usize] = PADDING;
+    values
+};
+
+/// The value of a character.
+fn value(byte: u8) -> u8 {
+    VALUES.get(usize::from(byte)).copied().unwrap_or(FOREIGN)
+}
+
 /// The bytes of a base64 text, and whether it has only characters of base64 and white space. Others are skipped; after a
 /// padding another text may begin.
 pub(super) fn base64(text: &[u8]) -> (Vec<u8>, bool) {
     let mut bytes = Vec::with_capacity(text.len().div_ceil(4).saturating_mul(3));
     let mut is_clean = true;
     let (mut bits, mut held) = (0_u32, 0_u32);
-    for byte in text {
-        let value = match byte {
-            b'A'..=b'Z' => byte.wrapping_sub(b'A'),
-            b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
-            b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
-            b'+' => 62,
-            b'/' => 63,
-            b'=' => {
+    let mut rest = text;
+    loop {
+        // Nearly always whole groups follow.
+        if held == 0 {
+            while let Some((group, behind)) = rest.split_first_chunk()
+                && let Some(group) = whole_group(*group)
+            {
+                bytes.extend_from_slice(&group);
+                rest = behind;
+            }
+        }
+        let Some((byte, behind)) = rest.split_first() else {
+            return (bytes, is_clean);
+        };
+        rest = behind;
+        let value = match value(*byte) {
+            PADDING => {
                 (bits, held) = (0, 0);
                 continue;
             }
-            b' ' | b'\t' | b'\r' | b'\n' => continue,
-            _ => {
+            BLANK => continue,
+            FOREIGN => {
                 is_clean = false;
                 continue;
             }
+            value => value,
         };
         bits = ((bits << 6) | u32::from(value)) & 0xffff;
         held = held.wrapping_add(6);
@@ -30,7 +72,17 @@ pub(super) fn base64(text: &[u8]) -> (Vec<u8>, bool) {
             bytes.push(u8::try_from((bits >> held) & 0xff).unwrap_or_default());
         }
     }
-    (bytes, is_clean)
+}
+
+/// The bytes of four characters of base64, if all of them have a value.
+fn whole_group(group: [u8; 4]) -> Option<[u8; 3]> {
+    let values = group.map(value);
+    let [a, b, c, d] = values.map(u32::from);
+    if (a | b | c | d) >= u32::from(PADDING) {
+        return None;
+    }
+    let [_, bytes @ ..] = ((a << 18) | (b << 12) | (c << 6) | d).to_be_bytes();
+    Some(bytes)
 }
 
 /// The bytes of a quoted-printable text. A `=` that begins nothing is itself.
@@ -119,6 +171,10 @@ mod tests {
             ("=", "", true),
             ("Q", "", true),
             ("", "", true),
+            ("QUJDREVG", "ABCDEF", true),
+            ("QUJDREVGRw==QUJD", "ABCDEFGABC", true),
+            ("QUJ!DREVG", "ABCDEF", false),
+            ("QUJDRE\nVGQUI=", "ABCDEFAB", true),
         ] {
             let (bytes, clean) = base64(text.as_bytes());
             assert_eq!(
