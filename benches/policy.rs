@@ -81,6 +81,8 @@ mod milter_session;
 mod name_server;
 #[path = "policy/null.rs"]
 mod null;
+#[path = "policy/null_milter.rs"]
+mod null_milter;
 #[path = "policy/orders.rs"]
 mod orders;
 #[path = "../tests/peers/mod.rs"]
@@ -113,6 +115,7 @@ use std::time::Duration;
 
 use cells::{Cell, Field, Pace};
 use null::NULL;
+use null_milter::NULL_MILTER;
 use server::Place;
 
 /// Numbers of concurrent connections.
@@ -180,6 +183,9 @@ fn main() -> io::Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let [NULL, socket, delay, record @ ..] = words.as_slice() {
         return null::be_null(socket.as_ref(), delay, record);
+    }
+    if let [NULL_MILTER, socket, steps, kind] = words.as_slice() {
+        return null_milter::be_null(socket.as_ref(), steps, kind);
     }
     // cargo bench says --bench; as a test there is nothing to be done.
     if !arguments.iter().any(|argument| argument == "--bench") {

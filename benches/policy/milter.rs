@@ -4,6 +4,9 @@
 //! `tests/milter-greylist`; where it could not be fetched, stargreyd is measured alone. It has its defaults: it writes
 //! its database every ten minutes, while stargreyd has each new triplet on the disk before it replies.
 //!
+//! Null milters in the same run, which let everything pass, show what the protocol and the load generator allow: one with
+//! nothing but the library that stargreyd speaks the protocol with, and a bare one.
+//!
 //! *Decisions*: the mail server opens a session, sends one recipient in each message, and ends the session. Known clients
 //! have triplets that have passed; new ones have another address in each session, and are deferred. Sessions of ten messages
 //! show the decision, those of one message also the start of a session, which is a connection and four replies.
@@ -16,6 +19,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +29,8 @@ use tokio::task::JoinSet;
 
 use crate::cells::Pace;
 use crate::milter_session::MilterSession;
-use crate::server::{Place, Server, Start};
+use crate::null_milter::OF_LIBRARY;
+use crate::server::{Place, Server, Start, own_cpu};
 use crate::spread::{Spread, float};
 use crate::targets::OF_MILTER_GREYLIST;
 use crate::verdict::Bound;
@@ -72,8 +77,18 @@ enum Clients {
     New,
 }
 
+/// The servers.
+struct Peers {
+    own: Arc<Peer>,
+    /// The library's, and the bare one.
+    null: [Arc<Peer>; 2],
+    /// milter-greylist, if it is there.
+    other: Option<Arc<Peer>>,
+}
+
 /// A server and what was asked of it.
 struct Peer {
+    name: &'static str,
     server: Server,
     milter: PathBuf,
     /// How many sessions were opened.
@@ -100,19 +115,27 @@ struct Sample {
     p99: f64,
     /// Microseconds of the server's CPU time for one. milter-greylist has a thread for each session.
     cpu: f64,
+    /// How busy the load generator's thread was, in per cent.
+    load: f64,
 }
+
+/// The figures that are compared, with their bounds beside milter-greylist's.
+type Figure = (&'static str, Bound, fn(&Sample) -> f64);
+const FIGURES: [Figure; 2] = [
+    ("a second", Bound::Least(OF_MILTER_GREYLIST), |one| one.rate),
+    ("CPU", Bound::None, |one| one.cpu),
+];
 
 /// Measures and prints.
 pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
     let mut out = io::stdout();
-    let (own, theirs) = peers(place, "plain", "")?;
-    if theirs.is_none() {
+    let peers = Peers::start(place, "plain", "").await?;
+    if peers.other.is_none() {
         writeln!(
             out,
             "NOT PROVEN  milter-greylist is missing: tests/milter-greylist"
         )?;
     }
-    let both = (&own, theirs.as_ref());
     for clients in [Clients::Known, Clients::New] {
         for messages in MESSAGES {
             for sessions in SESSIONS {
@@ -122,24 +145,16 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
                     messages,
                     body: None,
                 };
-                compare(both, load, rhythm, &mut out).await?;
+                peers.compare(load, rhythm, &mut out).await?;
             }
         }
     }
-    deliver(both, "not looked at", rhythm, &mut out).await?;
-    drop((own, theirs));
-    let (own, theirs) = peers(place, "body", BODY_RULE)?;
-    deliver((&own, theirs.as_ref()), "searched", rhythm, &mut out).await?;
-    drop((own, theirs));
+    peers.deliver("not looked at", rhythm, &mut out).await?;
+    drop(peers);
+    let peers = Peers::start(place, "body", BODY_RULE).await?;
+    peers.deliver("searched", rhythm, &mut out).await?;
+    drop(peers);
     memory(place, &mut out).await
-}
-
-/// Both servers with these access lists besides the common ones.
-fn peers(place: &Place, name: &str, lists: &str) -> io::Result<(Arc<Peer>, Option<Arc<Peer>>)> {
-    let lists = format!("{LISTS}{lists}");
-    let other = Server::milter_greylist(place, &format!("{name}-other"), &lists)?;
-    let other = other.map(|server| Peer::new(server.socket.clone(), server));
-    Ok((stargreyd(place, name, &lists)?, other))
 }
 
 fn stargreyd(place: &Place, name: &str, lists: &str) -> io::Result<Arc<Peer>> {
@@ -155,88 +170,86 @@ fn stargreyd(place: &Place, name: &str, lists: &str) -> io::Result<Arc<Peer>> {
         options: &options.each_ref().map(String::as_str),
         ..Start::default()
     };
-    Ok(Peer::new(milter, Server::stargreyd(place, &start)?))
+    Ok(Peer::new(
+        "stargreyd",
+        milter,
+        Server::stargreyd(place, &start)?,
+    ))
 }
 
-/// Decisions of both, in turn.
-async fn compare(
-    (own, theirs): (&Arc<Peer>, Option<&Arc<Peer>>),
-    load: Load,
-    pace: Pace,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let peers: Vec<&Arc<Peer>> = [Some(own), theirs].into_iter().flatten().collect();
-    if load.clients == Clients::Known {
-        for peer in &peers {
-            peer.make_known().await?;
+impl Peers {
+    /// Starts them; stargreyd and milter-greylist have these access lists besides the common ones.
+    async fn start(place: &Place, name: &str, lists: &str) -> io::Result<Self> {
+        let lists = format!("{LISTS}{lists}");
+        let own = stargreyd(place, name, &lists)?;
+        let other = Server::milter_greylist(place, &format!("{name}-other"), &lists)?;
+        let session = MilterSession::open(&own.milter, "localhost", "127.0.0.1").await?;
+        let steps = session.step_bits();
+        session.quit().await?;
+        let null = |kind| {
+            let name = format!("{name}-{kind}");
+            Server::null_milter(place, (&name, kind), steps)
+        };
+        let peer = |name, server: Server| Peer::new(name, server.socket.clone(), server);
+        Ok(Self {
+            own,
+            null: [
+                peer("bare indymilter", null(OF_LIBRARY)?),
+                peer("null milter", null("bare")?),
+            ],
+            other: other.map(|server| peer("milter-greylist", server)),
+        })
+    }
+
+    /// Decisions of all, in turn; null milters know nobody as new.
+    async fn compare(&self, load: Load, pace: Pace, out: &mut impl Write) -> io::Result<()> {
+        let is_known = load.clients == Clients::Known;
+        let null = self.null.iter().filter(|_| is_known);
+        let own = iter::once(&self.own);
+        let peers: Vec<&Arc<Peer>> = own.chain(&self.other).chain(null).collect();
+        if load.clients == Clients::Known {
+            for peer in &peers {
+                peer.make_known().await?;
+            }
         }
-    }
-    let mut rounds = Vec::new();
-    for _ in 0..pace.rounds {
-        let mut round = Vec::new();
-        for peer in &peers {
-            round.push(peer.spell(load, pace.spell).await?);
+        let mut samples: Vec<Vec<Sample>> = peers.iter().map(|_| Vec::new()).collect();
+        for _ in 0..pace.rounds {
+            for (peer, samples) in peers.iter().zip(&mut samples) {
+                samples.push(peer.spell(load, pace.spell).await?);
+            }
         }
-        rounds.push(round);
+        writeln!(out, "{}:", load.name())?;
+        let own = samples.first().map_or(&[][..], Vec::as_slice);
+        for (peer, others) in peers.iter().zip(&samples).skip(1) {
+            let is_bound = peer.name == "milter-greylist" && load.body.is_none();
+            for (what, bound, get) in FIGURES {
+                let bound = if is_bound { bound } else { Bound::None };
+                let ratios = own.iter().zip(others);
+                let ratios: Vec<f64> = ratios.map(|(own, other)| get(own) / get(other)).collect();
+                let name = format!("{what}, of {}", peer.name);
+                writeln!(out, "{}", bound.of_ratios(&name, &ratios))?;
+            }
+        }
+        for (peer, samples) in peers.iter().zip(&samples) {
+            writeln!(out, "      {}", peer.row(samples))?;
+        }
+        Ok(())
     }
-    if theirs.is_some() {
-        let (bound, what) = match load.body {
-            None => (Bound::Least(OF_MILTER_GREYLIST), "decisions"),
-            Some(_) => (Bound::None, "messages"),
-        };
-        let name = format!("{}, {what}/s of milter-greylist", load.name());
-        let ratios = ratios(&rounds, |sample| sample.rate);
-        writeln!(out, "{}", bound.of_ratios(&name, &ratios))?;
-    }
-    for (at, peer) in ["stargreyd", "milter-greylist"]
-        .into_iter()
-        .enumerate()
-        .take(peers.len())
-    {
-        let median = |get: fn(&Sample) -> f64| {
-            let samples = rounds.iter().filter_map(|round| round.get(at)).map(get);
-            Spread::of(samples).map_or(f64::NAN, |spread| spread.median)
-        };
-        let (rate, p99, cpu) = (
-            median(|one| one.rate),
-            median(|one| one.p99),
-            median(|one| one.cpu),
-        );
-        writeln!(
-            out,
-            "      {peer:<16} {rate:>9.0} a second, p99 {p99:>7.2} ms, CPU {cpu:>7.1} µs"
-        )?;
-    }
-    Ok(())
-}
 
-/// The ratios of stargreyd's figures to the other's.
-fn ratios(rounds: &[Vec<Sample>], get: fn(&Sample) -> f64) -> Vec<f64> {
-    let ratio = |round: &Vec<Sample>| match round.as_slice() {
-        [own, other] => Some(get(own) / get(other)),
-        _ => None,
-    };
-    rounds.iter().filter_map(ratio).collect()
-}
-
-/// Whole messages of each size.
-async fn deliver(
-    both: (&Arc<Peer>, Option<&Arc<Peer>>),
-    how: &str,
-    pace: Pace,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    for (name, size) in SIZES {
-        writeln!(out, "messages of {name}, body {how}:")?;
-        let load = Load {
-            clients: Clients::Known,
-            sessions: SENDING,
-            messages: 1,
-            body: Some(size),
-        };
-        compare(both, load, pace, out).await?;
+    /// Whole messages of each size.
+    async fn deliver(&self, how: &str, pace: Pace, out: &mut impl Write) -> io::Result<()> {
+        for (name, size) in SIZES {
+            writeln!(out, "messages of {name}, body {how}:")?;
+            let load = Load {
+                clients: Clients::Known,
+                sessions: SENDING,
+                messages: 1,
+                body: Some(size),
+            };
+            self.compare(load, pace, out).await?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Memory of messages under way.
@@ -324,8 +337,9 @@ impl Load {
 }
 
 impl Peer {
-    fn new(milter: PathBuf, server: Server) -> Arc<Self> {
+    fn new(name: &'static str, milter: PathBuf, server: Server) -> Arc<Self> {
         Arc::new(Self {
+            name,
             server,
             milter,
             sessions: AtomicUsize::new(0),
@@ -341,6 +355,19 @@ impl Peer {
         };
         let (high, low) = (100 + number / 100 % 100, 100 + number % 100);
         (name, format!("{block}.{high}.{low}.25"))
+    }
+
+    /// The medians of samples.
+    fn row(&self, samples: &[Sample]) -> String {
+        let median = |get: fn(&Sample) -> f64| {
+            Spread::of(samples.iter().map(get)).map_or(f64::NAN, |spread| spread.median)
+        };
+        let (rate, p99) = (median(|one| one.rate), median(|one| one.p99));
+        let (cpu, load) = (median(|one| one.cpu), median(|one| one.load));
+        format!(
+            "{:<16} {rate:>9.0} a second, p99 {p99:>7.2} ms, CPU {cpu:>7.1} µs, load generator busy {load:>3.0} %",
+            self.name
+        )
     }
 
     /// Lets the triplets of known clients pass.
@@ -362,7 +389,7 @@ impl Peer {
     /// One spell of load.
     async fn spell(self: &Arc<Self>, load: Load, length: Duration) -> io::Result<Sample> {
         let body = Arc::new(load.body.map(body));
-        let before = self.server.cpu_with_ended()?;
+        let (before, own_before) = (self.server.cpu_with_ended()?, own_cpu());
         let begun = Instant::now();
         let mut asking = JoinSet::new();
         for _ in 0..load.sessions {
@@ -381,6 +408,7 @@ impl Peer {
         }
         let elapsed = begun.elapsed().as_secs_f64();
         let cpu = self.server.cpu_with_ended()?.saturating_sub(before);
+        let own = own_cpu().saturating_sub(own_before);
         waits.sort_unstable();
         let count = float(waits.len() as u64);
         let p99 = waits.get(waits.len() * 99 / 100).copied();
@@ -388,6 +416,7 @@ impl Peer {
             rate: count / elapsed,
             p99: p99.unwrap_or_default().as_secs_f64() * 1e3,
             cpu: cpu.as_secs_f64() * 1e6 / count,
+            load: own.as_secs_f64() / elapsed * 100.0,
         })
     }
 

@@ -54,6 +54,7 @@ const FIELDS: [(&str, &str); 8] = [
 pub(crate) struct MilterSession {
     stream: UnixStream,
     steps: Steps,
+    step_bits: u32,
     /// What is to be written.
     output: Vec<u8>,
     /// What was read, from the next packet on.
@@ -67,13 +68,16 @@ impl MilterSession {
         stream.write_all(&negotiation(VERSION)).await?;
         let mut input = Vec::new();
         let (letter, length) = packet(&mut stream, &mut input).await?;
-        let steps = input.get(HEAD..length).unwrap_or_default();
-        let steps = Steps::chosen(VERSION, steps).filter(|_| letter == b'O');
+        let chosen = input.get(HEAD..length).unwrap_or_default();
+        let bits = chosen.get(8..).and_then(<[u8]>::first_chunk);
+        let step_bits = bits.map_or(0, |bits| u32::from_be_bytes(*bits));
+        let steps = Steps::chosen(VERSION, chosen).filter(|_| letter == b'O');
         let steps = steps.ok_or(io::ErrorKind::InvalidData)?;
         input.drain(..length);
         let mut session = Self {
             stream,
             steps,
+            step_bits,
             output: Vec::new(),
             input,
         };
@@ -89,6 +93,11 @@ impl MilterSession {
         session.accepted(&CONNECT, &client).await?;
         session.accepted(&HELO, &[name.as_bytes(), b"\0"]).await?;
         Ok(session)
+    }
+
+    /// The bits of what the milter has negotiated.
+    pub(crate) const fn step_bits(&self) -> u32 {
+        self.step_bits
     }
 
     /// A message of this sender begins.

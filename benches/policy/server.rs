@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::null::NULL;
+use crate::null_milter::NULL_MILTER;
 use crate::peers;
 
 /// How long a server may take to be ready.
@@ -108,6 +109,18 @@ impl Server {
         let delay = delay.as_millis().to_string();
         command.arg(NULL).arg(place.socket(name)).arg(delay);
         command.args(record);
+        Self::notified(command, place, name, PathBuf::new())
+    }
+
+    /// Starts a milter that lets everything pass and negotiates these steps.
+    pub(crate) fn null_milter(
+        place: &Place,
+        (name, kind): (&str, &str),
+        steps: u32,
+    ) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.arg(NULL_MILTER).arg(place.socket(name));
+        command.args([&steps.to_string(), kind]);
         Self::notified(command, place, name, PathBuf::new())
     }
 
