@@ -97,6 +97,27 @@ fn each_message_of_a_session_is_decided_for_itself_whatever_became_of_the_one_be
 }
 
 #[test]
+fn a_mail_server_waits_only_for_replies_that_something_depends_on() {
+    let about_body = "dacl blacklist body \"spam\"\n";
+    let targrey = ["--tarpit=10", "--targrey"];
+    for (options, lists, waits) in [
+        (&[][..], "", "MR"),
+        (&targrey[..], "", "MRT"),
+        (&[][..], about_body, "MRB"),
+    ] {
+        let site = Site::start(options, &format!("{lists}racl greylist default\n"));
+        assert_eq!(site.session(6).waits_after(), waits, "{options:?} {lists}");
+        // The version that Postfix speaks with milter_protocol=2 offers no more.
+        let waits = if lists.is_empty() {
+            "CHMRTL"
+        } else {
+            "CHMRTLB"
+        };
+        assert_eq!(site.session(2).waits_after(), waits, "{options:?} {lists}");
+    }
+}
+
+#[test]
 fn a_message_is_deferred_for_the_recipient_that_has_to_wait_and_passes_when_all_have_waited() {
     let lists = "racl whitelist rcpt covered@example.org\nracl whitelist default\n\
                  dacl greylist header \"casino\" delay 1h msg \"%R for you\"\n\

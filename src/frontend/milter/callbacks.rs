@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::sync::Arc;
 
-use indymilter::{Callbacks, Context, EomContext, NegotiateContext, SocketInfo, Status};
+use indymilter::{Callbacks, Context, EomContext, NegotiateContext, ProtoOpts, SocketInfo, Status};
 
 use super::session::Session;
 use super::{Connection, negotiation};
@@ -21,16 +21,22 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
             },
         )
         .on_connect(|context, name, socket: SocketInfo| {
-            on(context, |session| session.connect(&name, &socket));
-            Box::pin(async { Status::Continue })
+            let status = on(context, ProtoOpts::NOREPLY_CONNECT, |session| {
+                session.connect(&name, &socket);
+            });
+            Box::pin(async move { status })
         })
         .on_helo(|context, name| {
-            on(context, |session| session.helo(&name));
-            Box::pin(async { Status::Continue })
+            let status = on(context, ProtoOpts::NOREPLY_HELO, |session| {
+                session.helo(&name)
+            });
+            Box::pin(async move { status })
         })
         .on_mail(|context, arguments| {
-            on(context, |session| session.mail(&arguments));
-            Box::pin(async { Status::Continue })
+            let status = on(context, ProtoOpts::NOREPLY_MAIL, |session| {
+                session.mail(&arguments);
+            });
+            Box::pin(async move { status })
         })
         .on_rcpt(|context, arguments: Vec<CString>| {
             Box::pin(async move {
@@ -44,15 +50,18 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
         })
         .on_data(|context| {
             Box::pin(async move {
-                if let Some(session) = &mut context.data {
-                    session.data(&context.macros).await;
-                }
-                Status::Continue
+                let Some(session) = &mut context.data else {
+                    return Status::Continue;
+                };
+                session.data(&context.macros).await;
+                session.carry_on(ProtoOpts::NOREPLY_DATA)
             })
         })
         .on_header(|context, name, value| {
-            on(context, |session| session.header(&name, &value));
-            Box::pin(async { Status::Continue })
+            let status = on(context, ProtoOpts::NOREPLY_HEADER, |session| {
+                session.header(&name, &value);
+            });
+            Box::pin(async move { status })
         })
         .on_eoh(|_| Box::pin(async { Status::Continue }))
         .on_body(|context, bytes| {
@@ -77,19 +86,32 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
             })
         })
         .on_abort(|context| {
-            on(context, Session::abort);
+            abort(context);
             Box::pin(async { Status::Continue })
         })
         .on_close(|context| {
-            on(context, Session::abort);
+            abort(context);
             Box::pin(async { Status::Continue })
         })
         .on_unknown(|_, _| Box::pin(async { Status::Continue }))
 }
 
-/// Does something with the session, which there is after the negotiation.
-fn on(context: &mut Context<Session>, act: impl FnOnce(&mut Session)) {
+/// Does something with the session, which there is after the negotiation, and lets the mail server go on.
+fn on(
+    context: &mut Context<Session>,
+    no_reply: ProtoOpts,
+    act: impl FnOnce(&mut Session),
+) -> Status {
+    let Some(session) = &mut context.data else {
+        return Status::Continue;
+    };
+    act(session);
+    session.carry_on(no_reply)
+}
+
+/// The message ends, if there is one.
+fn abort(context: &mut Context<Session>) {
     if let Some(session) = &mut context.data {
-        act(session);
+        session.abort();
     }
 }

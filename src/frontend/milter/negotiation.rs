@@ -14,6 +14,13 @@ const AT_CONNECT: &str = "j {daemon_name} {daemon_addr} {if_name} v _ {client_ad
 /// the certificate is verified, which Postfix does not say because it sends no others.
 const AT_HELO: &str = "{tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer} {verify}";
 
+/// The commands that need no reply: nothing is refused before RCPT, and at most the rest of a body is declined after it. Each
+/// reply is a turn of the mail server and of this daemon. MAIL has one although nothing is refused there: Postfix writes a
+/// command without a reply only with the next one, and its policy requests about the message must find it here.
+const WITHOUT_REPLY: ProtoOpts = ProtoOpts::NOREPLY_CONNECT
+    .union(ProtoOpts::NOREPLY_HELO)
+    .union(ProtoOpts::NOREPLY_HEADER);
+
 /// Asks for what the session needs.
 pub(super) fn negotiate(
     context: &mut NegotiateContext<Session>,
@@ -26,14 +33,14 @@ pub(super) fn negotiate(
     if !session.wants_body() {
         unwanted |= ProtoOpts::NO_BODY;
     }
-    context.requested_opts = options & unwanted;
+    let mut without_reply = WITHOUT_REPLY;
+    if !session.waits_at_data() {
+        without_reply |= ProtoOpts::NOREPLY_DATA;
+    }
+    context.requested_opts = options & (unwanted | without_reply);
     // Milter protocol 6. An older mail server sends what its own configuration says.
     let sends_macros = actions.contains(Actions::REQUEST_MACROS);
-    session.negotiated(
-        !context.requested_opts.contains(ProtoOpts::NO_BODY),
-        context.requested_opts.contains(ProtoOpts::SKIP),
-        sends_macros,
-    );
+    session.negotiated(context.requested_opts, sends_macros);
     if sends_macros {
         for (stage, names) in [
             (MacroStage::Connect, AT_CONNECT),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indymilter::{
-    ActionError, ContextActions, EomActions, Macros, SetErrorReply, SmtpReply, SocketInfo, Status,
+    ActionError, ContextActions, EomActions, Macros, ProtoOpts, SetErrorReply, SmtpReply,
+    SocketInfo, Status,
 };
 use tokio::time::Instant;
 
@@ -34,10 +35,8 @@ pub(super) struct Session {
     /// The client; `None` for a process of the mail server's own machine.
     client: Option<Client>,
     helo: Option<Vec<u8>>,
-    /// Whether the mail server sends the body.
-    gets_body: bool,
-    /// Whether the rest of a body can be declined.
-    may_skip: bool,
+    /// What was negotiated: commands that the mail server does not send, or that are not replied to.
+    options: ProtoOpts,
     /// Whether the mail server sends the macros that are asked for.
     sends_macros: bool,
     transaction: Option<Transaction>,
@@ -50,8 +49,7 @@ impl Session {
             connection,
             client: None,
             helo: None,
-            gets_body: false,
-            may_skip: false,
+            options: ProtoOpts::empty(),
             sends_macros: false,
             transaction: None,
         }
@@ -63,12 +61,25 @@ impl Session {
         needs.body || needs.size
     }
 
-    /// What was negotiated: whether the body is sent, whether the rest of it can be declined, and whether the macros that
-    /// are asked for are sent.
-    pub(super) const fn negotiated(&mut self, gets_body: bool, may_skip: bool, sends_macros: bool) {
-        self.gets_body = gets_body;
-        self.may_skip = may_skip;
+    /// Whether the reply to DATA may come late.
+    pub(super) fn waits_at_data(&self) -> bool {
+        let rules = self.connection.gate.message_rules().rules;
+        rules.params.is_targrey()
+    }
+
+    /// What was negotiated, and whether the macros that are asked for are sent.
+    pub(super) const fn negotiated(&mut self, options: ProtoOpts, sends_macros: bool) {
+        self.options = options;
         self.sends_macros = sends_macros;
+    }
+
+    /// What lets the mail server go on after a command, which it does by itself if it was told that there is `no_reply`.
+    pub(super) const fn carry_on(&self, no_reply: ProtoOpts) -> Status {
+        if self.options.contains(no_reply) {
+            Status::Noreply
+        } else {
+            Status::Continue
+        }
     }
 
     pub(super) fn connect(&mut self, name: &CStr, socket: &SocketInfo) {
@@ -100,7 +111,8 @@ impl Session {
             ours.extend(SPAM_HEADERS);
         }
         ours.extend(rules.lists.chain.added_names().iter().map(|name| &**name));
-        let content = Content::new(gate.memory_share(), needs, self.gets_body);
+        let gets_body = !self.options.contains(ProtoOpts::NO_BODY);
+        let content = Content::new(gate.memory_share(), needs, gets_body);
         let names = ours.iter().map(|name| name.to_ascii_lowercase().into());
         let transaction = Transaction::new(message, sender, names.collect(), content);
         self.transaction = Some(transaction);
@@ -251,7 +263,7 @@ impl Session {
         let is_wanted = transaction.is_some_and(|transaction| {
             transaction.put_off.is_none() && transaction.content.body(bytes)
         });
-        if is_wanted || !self.may_skip {
+        if is_wanted || !self.options.contains(ProtoOpts::SKIP) {
             Status::Continue
         } else {
             Status::Skip

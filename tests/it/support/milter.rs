@@ -50,6 +50,14 @@ impl MilterSession {
         })
     }
 
+    /// The letters of the commands after which the mail server waits for a reply.
+    pub(crate) fn waits_after(&self) -> String {
+        let all = [CONNECT, HELO, MAIL, RCPT, DATA, HEADER, END_OF_HEADER, BODY];
+        let waits = |command: &&Command| self.steps.has(command) && self.steps.has_reply(command);
+        let waits = all.iter().filter(waits);
+        waits.map(|command| char::from(command.letter)).collect()
+    }
+
     /// A client with this name, or `[ADDRESS]`, connects.
     pub(crate) fn connect(&mut self, name: &str, address: IpAddr) -> io::Result<MilterReply> {
         let family = if address.is_ipv4() { b'4' } else { b'6' };
