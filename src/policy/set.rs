@@ -9,8 +9,6 @@
 //! that grows with the square of the number of expressions, and with many sets it is of no use. An expression that can
 //! begin with any byte, and comes first, ends the collection at once.
 
-use std::iter;
-
 use regex::bytes::{RegexSet, RegexSetBuilder, SetMatches};
 
 /// Most expressions of a set. Collecting their literals takes a tenth of a second.
@@ -32,8 +30,9 @@ pub(super) struct ExpressionSet {
 /// The expressions that match a subject.
 #[derive(Debug)]
 pub(super) struct Matches {
-    first: SetMatches,
-    others: Vec<SetMatches>,
+    first: Option<SetMatches>,
+    /// Those of the other sets of which one matches, with the number of each set.
+    others: Vec<(usize, SetMatches)>,
     ahead: usize,
 }
 
@@ -80,10 +79,21 @@ impl ExpressionSet {
 
     /// Those that match.
     pub(super) fn matches(&self, subject: &[u8]) -> Matches {
-        let others = self.others.iter();
+        if self.others.is_empty() {
+            return Matches {
+                first: Some(self.first.matches(subject)),
+                others: Vec::new(),
+                ahead: self.ahead,
+            };
+        }
+        // Most sets have none. Making room for what matches takes as long as finding that out.
+        let of = |set: &RegexSet| set.is_match(subject).then(|| set.matches(subject));
+        let others = (1..).zip(&self.others);
         Matches {
-            first: self.first.matches(subject),
-            others: others.map(|set| set.matches(subject)).collect(),
+            first: of(&self.first),
+            others: others
+                .filter_map(|(number, set)| Some((number, of(set)?)))
+                .collect(),
             ahead: self.ahead,
         }
     }
@@ -93,8 +103,12 @@ impl Matches {
     /// Whether the expression of this number matches.
     pub(super) fn matched(&self, number: usize) -> bool {
         let set = match number / PART {
-            0 => Some(&self.first),
-            others => self.others.get(others.saturating_sub(1)),
+            0 => self.first.as_ref(),
+            wanted => {
+                let mut others = self.others.iter();
+                let found = others.find(|(number, _)| *number == wanted);
+                found.map(|(_, set)| set)
+            }
         };
         let place = (number % PART).saturating_add(self.ahead);
         set.is_some_and(|set| set.matched(place))
@@ -102,13 +116,13 @@ impl Matches {
 
     /// The numbers of those that match, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        let sets = iter::once(&self.first).chain(&self.others);
-        let firsts = (0..).step_by(PART);
-        firsts.zip(sets).flat_map(move |(first, set): (usize, _)| {
+        let first = self.first.iter().map(|set| (0, set));
+        let others = self.others.iter().map(|(number, set)| (*number, set));
+        first.chain(others).flat_map(move |(number, set)| {
             let places = set.iter();
             places.filter_map(move |place| {
                 let place = place.checked_sub(self.ahead)?;
-                Some(first.saturating_add(place))
+                Some(number.saturating_mul(PART).saturating_add(place))
             })
         })
     }

@@ -66,6 +66,11 @@ pub trait Trace {
     /// Takes a step.
     fn note(&mut self, step: Step);
 
+    /// Whether it listens to clauses of rules. If it does, no rule is left out whose clauses cannot hold.
+    fn wants_clauses(&self) -> bool {
+        true
+    }
+
     /// Takes what rules do besides deciding.
     fn note_effects(&mut self, effects: Effects);
 
@@ -75,6 +80,10 @@ pub trait Trace {
 
 impl Trace for () {
     fn restart(&mut self) {}
+
+    fn wants_clauses(&self) -> bool {
+        false
+    }
 
     fn note_effects(&mut self, _: Effects) {}
 

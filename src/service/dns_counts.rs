@@ -31,6 +31,10 @@ impl Trace for LookupTrace {
         self.effects = None;
     }
 
+    fn wants_clauses(&self) -> bool {
+        false
+    }
+
     fn note_effects(&mut self, effects: Effects) {
         if effects != Effects::default() {
             self.effects = Some(Box::new(effects));

@@ -139,6 +139,10 @@ impl<T: Trace> Trace for SpfTrace<'_, T> {
         self.steps.note(step);
     }
 
+    fn wants_clauses(&self) -> bool {
+        self.steps.wants_clauses()
+    }
+
     fn note_effects(&mut self, effects: Effects) {
         self.steps.note_effects(effects);
     }

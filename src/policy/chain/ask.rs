@@ -2,6 +2,7 @@
 
 use super::effects::Effect;
 use super::format::Format;
+use super::index::{Index, Key, Part};
 use super::networks::Networks;
 use super::rule::Action;
 use super::test::{Clause, Content, MacroPattern, Pattern, PropertyPattern, Test};
@@ -32,6 +33,9 @@ pub(super) struct Compiled {
 pub(super) struct List {
     pub(super) networks: Networks,
     pub(super) asks: Vec<Ask>,
+    pub(super) index: Option<Index>,
+    /// Whether testing it may count for a rate limit.
+    counts: bool,
 }
 
 /// A test with the number of its expression in place of the expression.
@@ -61,7 +65,73 @@ pub(super) enum Ask {
     Unknown,
 }
 
+impl Compiled {
+    /// What a clause asks that is tested before anything is counted, and holds for few attempts.
+    pub(super) fn key(&self, lists: &[List]) -> Option<Key<'_>> {
+        let clauses = self.clauses.iter();
+        let harmless = clauses.take_while(|(_, ask)| !ask.counts(lists));
+        let keys = harmless.filter_map(|(negated, ask)| ask.key().filter(|_| !negated));
+        keys.min_by_key(Key::is_expression)
+    }
+}
+
 impl Ask {
+    /// What it asks, if it holds for few attempts.
+    fn key(&self) -> Option<Key<'_>> {
+        match self {
+            Self::Network(network) => Some(Key::Network(*network)),
+            Self::Domain(name) => Some(Key::Domain(name)),
+            Self::Suffix(end) => Some(Key::Suffix(end)),
+            Self::Name(number) => Some(Key::Expression(Part::Name, *number)),
+            Self::Helo(text) => Some(text.key(Part::Helo)),
+            Self::Sender(text) => Some(text.key(Part::Sender)),
+            Self::RawSender(text) => Some(text.key(Part::RawSender)),
+            Self::Recipient(text) => Some(text.key(Part::Recipient)),
+            Self::AuthenticatedAs(text) => Some(text.key(Part::User)),
+            Self::Certificate(text) => Some(text.key(Part::Certificate)),
+            Self::HeloIs(_)
+            | Self::DnsList(..)
+            | Self::Spf(_)
+            | Self::SenderMx(_)
+            | Self::Time(_)
+            | Self::RateLimit(_)
+            | Self::Property(..)
+            | Self::Macro(..)
+            | Self::RecipientCount(..)
+            | Self::Content(_)
+            | Self::AnyOf(_)
+            | Self::Unknown => None,
+        }
+    }
+
+    /// Whether testing it may count for a rate limit.
+    fn counts(&self, lists: &[List]) -> bool {
+        match self {
+            Self::RateLimit(_) => true,
+            Self::AnyOf(number) => lists.get(*number).is_some_and(|list| list.counts),
+            Self::Network(_)
+            | Self::Domain(_)
+            | Self::Suffix(_)
+            | Self::Name(_)
+            | Self::Helo(_)
+            | Self::HeloIs(_)
+            | Self::Sender(_)
+            | Self::RawSender(_)
+            | Self::Recipient(_)
+            | Self::AuthenticatedAs(_)
+            | Self::DnsList(..)
+            | Self::Spf(_)
+            | Self::SenderMx(_)
+            | Self::Time(_)
+            | Self::Property(..)
+            | Self::Certificate(_)
+            | Self::Macro(..)
+            | Self::RecipientCount(..)
+            | Self::Content(_)
+            | Self::Unknown => false,
+        }
+    }
+
     /// The text that it wants in a line of the body, if that is what it asks.
     pub(super) fn body_text(&self) -> Option<&str> {
         if let Self::Content(AskContent::Body(Text::Is(text))) = self {
@@ -138,6 +208,17 @@ pub(super) enum Text {
     Matches(usize),
 }
 
+impl Text {
+    /// What it asks of this part.
+    fn key(&self, part: Part) -> Key<'_> {
+        match self {
+            Self::Is(text) => Key::Text(part, [text.as_bytes(); 2]),
+            Self::Folds(text, folded) => Key::Text(part, [text.as_bytes(), folded]),
+            Self::Matches(number) => Key::Expression(part, *number),
+        }
+    }
+}
+
 /// The expressions of all rules, by what they are asked about.
 #[derive(Debug, Default)]
 pub(super) struct Expressions {
@@ -204,16 +285,19 @@ impl Expressions {
         })
     }
 
-    pub(super) fn list(&mut self, tests: Vec<Test>) -> Result<List, TooLarge> {
+    /// A list, which comes behind these.
+    pub(super) fn list(&mut self, tests: Vec<Test>, lists: &[List]) -> Result<List, TooLarge> {
         let mut list = List::default();
         for test in tests {
             if let Test::Network(network) = test {
                 list.networks.insert(network);
             } else {
                 let ask = self.ask(test)?;
+                list.counts |= ask.counts(lists);
                 list.asks.push(ask);
             }
         }
+        list.index = Index::new((0..).zip(list.asks.iter().map(Ask::key)));
         Ok(list)
     }
 

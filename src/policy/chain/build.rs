@@ -3,6 +3,7 @@
 use super::ask::{Ask, Compiled, Expressions, List, Sets};
 use super::effects::{Effect, RateLimit, RateUnit};
 use super::format::Format;
+use super::index::Index;
 use super::render::RuleName;
 use super::rule::{Action, Bounds, Fallback, Rule};
 use super::statements::Statements;
@@ -46,6 +47,7 @@ pub(super) struct Section {
     /// The number of the first rule.
     pub(super) first: u32,
     pub(super) rules: Vec<Compiled>,
+    pub(super) index: Option<Index>,
     pub(super) fallback: Option<CompiledFallback>,
 }
 
@@ -142,8 +144,16 @@ impl Section {
         (place == self.rules.len()).then_some(&fallback.action)
     }
 
+    /// The same with an index, if that helps. Rules that never match are not in it.
+    fn indexed(mut self, lists: &[List]) -> Self {
+        let rules = (0..).zip(&self.rules);
+        let reachable = rules.filter(|(_, rule)| !rule.is_unreachable);
+        self.index = Index::new(reachable.map(|(place, rule)| (place, rule.key(lists))));
+        self
+    }
+
     /// The rule of this number.
-    fn rule(&self, number: u32) -> Option<&Compiled> {
+    pub(super) fn rule(&self, number: u32) -> Option<&Compiled> {
         self.rules
             .get(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
@@ -205,6 +215,7 @@ impl Sources {
         Ok(Section {
             first,
             rules: compiled,
+            index: None,
             fallback,
         })
     }
@@ -225,12 +236,18 @@ impl Chain {
         let asks_time = tests.clone().any(|test| matches!(test, Test::Time(_)));
         let mut needs = Needs::of(tests);
         needs.size |= parts.rates.iter().any(|rate| rate.unit == RateUnit::Bytes);
-        let lists = parts.lists.into_iter();
-        let lists = lists.map(|tests| expressions.list(tests));
-        let lists = lists.collect::<Result<_, _>>()?;
+        let mut lists = Vec::with_capacity(parts.lists.len());
+        for tests in parts.lists {
+            let list = expressions.list(tests, &lists)?;
+            lists.push(list);
+        }
         let mut sources = Sources::default();
-        let recipient = sources.section(parts.rules, parts.fallback, &mut expressions)?;
-        let message = sources.section(parts.message, parts.message_fallback, &mut expressions)?;
+        let mut section = |rules, fallback| -> Result<Section, TooLarge> {
+            let section = sources.section(rules, fallback, &mut expressions)?;
+            Ok(section.indexed(&lists))
+        };
+        let recipient = section(parts.rules, parts.fallback)?;
+        let message = section(parts.message, parts.message_fallback)?;
         let added = recipient.effects().chain(message.effects());
         let mut added_names: Vec<Box<str>> = added
             .filter_map(|effect| match effect {

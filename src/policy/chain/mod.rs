@@ -17,8 +17,10 @@ mod build;
 mod content;
 mod effects;
 mod format;
+mod index;
 mod lookups;
 mod networks;
+mod part_matches;
 mod render;
 mod rule;
 mod search;
@@ -42,6 +44,8 @@ pub use subject::Subject;
 pub use test::{Clause, MacroPattern, Pattern, PropertyPattern, Test};
 pub use truth::Truth;
 
+#[cfg(test)]
+mod index_tests;
 #[cfg(test)]
 pub(in crate::policy) mod message_tests;
 #[cfg(test)]

@@ -1,17 +1,19 @@
 //! The search for the rule that decides.
 
-use std::cell::OnceCell;
+use std::ops::ControlFlow;
 
-use super::ask::{Ask, AskMacro, AskProperty, Text};
-use super::build::Chain;
+use super::ask::{Ask, AskMacro, AskProperty, Compiled, List, Text};
+use super::build::{Chain, Section};
 use super::content::ContentReader;
 use super::effects::{Effects, RateUnit};
+use super::index::Part;
+use super::part_matches::PartMatches;
 use super::rule::Action;
 use super::subject::Subject;
 use super::truth::Truth;
 use crate::policy::glob;
 use crate::policy::properties::{Properties, count};
-use crate::policy::set::{ExpressionSet, Matches};
+use crate::policy::set::Matches;
 use crate::policy::{Evidence, Lookup};
 
 /// What the search has found.
@@ -29,15 +31,25 @@ impl Chain {
     /// The first rule that matches, and what rules do besides, if that rule is known.
     #[must_use]
     pub fn find(&self, subject: &Subject<'_>, evidence: &Evidence) -> (Found<'_>, Effects) {
-        self.find_heard(subject, evidence, &mut |_, _, _| {})
+        self.search((subject, evidence), true, &mut |_, _, _| {})
     }
 
-    /// The same; `heard` is called with each clause that was tested: the number of its rule, its own from 0, and whether
-    /// it holds, its negation included.
+    /// The same, one rule after the other; `heard` is called with each clause that was tested: the number of its rule,
+    /// its own from 0, and whether it holds, its negation included.
     pub fn find_heard(
         &self,
         subject: &Subject<'_>,
         evidence: &Evidence,
+        heard: &mut impl FnMut(u32, usize, Truth),
+    ) -> (Found<'_>, Effects) {
+        self.search((subject, evidence), false, heard)
+    }
+
+    /// The same, with or without the indexes.
+    pub(super) fn search(
+        &self,
+        (subject, evidence): (&Subject<'_>, &Evidence),
+        is_indexed: bool,
         heard: &mut impl FnMut(u32, usize, Truth),
     ) -> (Found<'_>, Effects) {
         if let Some(number) = evidence.earlier_pass.filter(|_| self.is_sticky)
@@ -55,13 +67,8 @@ impl Chain {
             properties: evidence.properties.clone(),
             of_message: evidence.properties.clone(),
             effects: Effects::default(),
-            names: OnceCell::new(),
-            helos: OnceCell::new(),
-            senders: OnceCell::new(),
-            raw_senders: OnceCell::new(),
-            recipients: OnceCell::new(),
-            users: OnceCell::new(),
-            certificates: OnceCell::new(),
+            is_indexed,
+            matches: PartMatches::default(),
             content: content
                 .map(|(message, _)| ContentReader::new(message, &self.sets, &self.authserv_ids)),
         };
@@ -91,13 +98,8 @@ pub(super) struct Search<'c, 'a> {
     /// Those of the message.
     pub(super) of_message: Properties,
     pub(super) effects: Effects,
-    names: OnceCell<Vec<Matches>>,
-    helos: OnceCell<Vec<Matches>>,
-    senders: OnceCell<Vec<Matches>>,
-    raw_senders: OnceCell<Vec<Matches>>,
-    recipients: OnceCell<Vec<Matches>>,
-    users: OnceCell<Vec<Matches>>,
-    certificates: OnceCell<Vec<Matches>>,
+    is_indexed: bool,
+    matches: PartMatches,
     content: Option<ContentReader<'a>>,
 }
 
@@ -108,27 +110,8 @@ impl<'c> Search<'c, '_> {
             Some(_) => &self.chain.message,
         };
         let mut lacking = Vec::new();
-        let rules = (section.first..).zip(&section.rules);
-        for (number, rule) in rules.filter(|(_, rule)| !rule.is_unreachable) {
-            let before = lacking.len();
-            match self.all((number, &rule.clauses), &mut lacking, heard) {
-                Truth::False => lacking.truncate(before),
-                Truth::Unknown => {}
-                // What it does is done when it is known that the search comes as far as this.
-                Truth::True if !lacking.is_empty() => match rule.action {
-                    Action::Continue => {}
-                    Action::Pass | Action::Greylist(_) | Action::Refuse(_) => break,
-                },
-                Truth::True => {
-                    self.apply(&rule.effects, Some(number));
-                    match rule.action {
-                        Action::Continue => self.effects.continued.push(number),
-                        Action::Pass | Action::Greylist(_) | Action::Refuse(_) => {
-                            return Found::Rule(number, &rule.action);
-                        }
-                    }
-                }
-            }
+        if let Some(found) = self.rules(section, &mut lacking, heard) {
+            return found;
         }
         if !lacking.is_empty() {
             return Found::Lacks(once(lacking));
@@ -137,6 +120,79 @@ impl<'c> Search<'c, '_> {
             self.apply(&fallback.effects, fallback.number);
         }
         Found::Nothing
+    }
+
+    /// Tests the rules that may match, in their order, until one decides; `None` if that is not known, or none does.
+    fn rules(
+        &mut self,
+        section: &'c Section,
+        lacking: &mut Vec<Lookup>,
+        heard: &mut impl FnMut(u32, usize, Truth),
+    ) -> Option<Found<'c>> {
+        let index = section.index.as_ref().filter(|_| self.is_indexed);
+        let Some(mut candidates) = index.and_then(|index| index.candidates(self.subject)) else {
+            let mut rules = (section.first..).zip(&section.rules);
+            let end = rules.try_for_each(|rule| self.rule(rule, lacking, heard));
+            return end.break_value().flatten();
+        };
+        while let Some(place) = candidates.next(self.subject, |part| self.matches(part)) {
+            let number = section.first.saturating_add(place);
+            let rule = section.rule(number)?;
+            if let ControlFlow::Break(end) = self.rule((number, rule), lacking, heard) {
+                return end;
+            }
+        }
+        None
+    }
+
+    /// Tests a rule. The search ends with the rule if it decides, and with nothing if it would decide but for what is
+    /// lacking.
+    fn rule(
+        &mut self,
+        (number, rule): (u32, &'c Compiled),
+        lacking: &mut Vec<Lookup>,
+        heard: &mut impl FnMut(u32, usize, Truth),
+    ) -> ControlFlow<Option<Found<'c>>> {
+        if rule.is_unreachable {
+            return ControlFlow::Continue(());
+        }
+        let before = lacking.len();
+        match self.all((number, &rule.clauses), lacking, heard) {
+            Truth::False => lacking.truncate(before),
+            Truth::Unknown => {}
+            // What it does is done when it is known that the search comes as far as this.
+            Truth::True if !lacking.is_empty() => match rule.action {
+                Action::Continue => {}
+                Action::Pass | Action::Greylist(_) | Action::Refuse(_) => {
+                    return ControlFlow::Break(None);
+                }
+            },
+            Truth::True => {
+                self.apply(&rule.effects, Some(number));
+                match rule.action {
+                    Action::Continue => self.effects.continued.push(number),
+                    Action::Pass | Action::Greylist(_) | Action::Refuse(_) => {
+                        return ControlFlow::Break(Some(Found::Rule(number, &rule.action)));
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The expressions that match a part.
+    fn matches(&self, part: Part) -> &[Matches] {
+        self.matches.of(part, &self.chain.sets, self.subject)
+    }
+
+    /// Whether a text is one of these, or an expression matches the part that they are.
+    fn holds(&self, text: &Text, part: Part, texts: &[&[u8]]) -> Truth {
+        let is = |wanted: &[u8]| texts.iter().any(|text| text.eq_ignore_ascii_case(wanted));
+        match text {
+            Text::Is(text) => is(text.as_bytes()).into(),
+            Text::Folds(text, folded) => (is(text.as_bytes()) || is(folded)).into(),
+            Text::Matches(number) => any(self.matches(part), *number),
+        }
     }
 
     /// Whether all clauses of a rule hold; what is missing for that is added.
@@ -166,18 +222,11 @@ impl<'c> Search<'c, '_> {
             Ask::Network(network) => network.contains(subject.client).into(),
             Ask::Domain(name) => is_within(&subject.name, name.as_bytes()).into(),
             Ask::Suffix(text) => ends_with(&subject.name, text.as_bytes()).into(),
-            Ask::Name(number) => any(
-                self.names
-                    .get_or_init(|| vec![self.chain.sets.names.matches(&subject.name)]),
-                *number,
-            ),
-            Ask::Helo(text) => {
-                let Some(helo) = subject.helo else {
-                    return Truth::Unknown;
-                };
-                let matches = || vec![self.chain.sets.helos.matches(helo)];
-                holds(text, &[helo], &self.helos, matches)
-            }
+            Ask::Name(number) => any(self.matches(Part::Name), *number),
+            Ask::Helo(text) => match subject.helo {
+                Some(helo) => self.holds(text, Part::Helo, &[helo]),
+                None => Truth::Unknown,
+            },
             Ask::HeloIs(format) => {
                 let Some(helo) = subject.helo else {
                     return Truth::Unknown;
@@ -186,26 +235,15 @@ impl<'c> Search<'c, '_> {
                 helo.eq_ignore_ascii_case(&wanted).into()
             }
             Ask::Sender(text) => {
-                let folded = &*subject.folded_sender;
-                let matches = || bracketed(&self.chain.sets.senders, &[subject.sender, folded]);
-                holds(text, &[subject.sender, folded], &self.senders, matches)
+                let senders = [subject.sender, &*subject.folded_sender];
+                self.holds(text, Part::Sender, &senders)
             }
-            Ask::RawSender(text) => {
-                let matches = || bracketed(&self.chain.sets.raw_senders, &[subject.sender]);
-                holds(text, &[subject.sender], &self.raw_senders, matches)
-            }
-            Ask::Recipient(text) => {
-                let recipients = subject.recipients();
-                let matches = || bracketed(&self.chain.sets.recipients, recipients);
-                holds(text, recipients, &self.recipients, matches)
-            }
-            Ask::AuthenticatedAs(text) => {
-                let Some(user) = subject.user else {
-                    return Truth::False;
-                };
-                let matches = || vec![self.chain.sets.users.matches(user)];
-                holds(text, &[user], &self.users, matches)
-            }
+            Ask::RawSender(text) => self.holds(text, Part::RawSender, &[subject.sender]),
+            Ask::Recipient(text) => self.holds(text, Part::Recipient, subject.recipients()),
+            Ask::AuthenticatedAs(text) => match subject.user {
+                Some(user) => self.holds(text, Part::User, &[user]),
+                None => Truth::False,
+            },
             Ask::DnsList(zone, answers) => self.dns_list(zone, *answers, lacking),
             Ask::Spf(result) => self.spf(*result, lacking),
             Ask::SenderMx(bits) => self.sender_mx(*bits, lacking),
@@ -273,11 +311,33 @@ impl<'c> Search<'c, '_> {
             return Truth::True;
         }
         let before = lacking.len();
+        let one = self.one(number, list, lacking);
+        if one == Truth::True {
+            lacking.truncate(before);
+        }
+        one
+    }
+
+    /// Whether a test of a list holds.
+    fn one(&mut self, number: usize, list: &'c List, lacking: &mut Vec<Lookup>) -> Truth {
         let mut one = Truth::False;
-        for ask in &list.asks {
+        let index = list.index.as_ref().filter(|_| self.is_indexed);
+        let Some(mut candidates) = index.and_then(|index| index.candidates(self.subject)) else {
+            for ask in &list.asks {
+                one = one.or(self.ask(ask, number, lacking));
+                if one == Truth::True {
+                    break;
+                }
+            }
+            return one;
+        };
+        while let Some(place) = candidates.next(self.subject, |part| self.matches(part)) {
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
+            let Some(ask) = list.asks.get(place) else {
+                break;
+            };
             one = one.or(self.ask(ask, number, lacking));
             if one == Truth::True {
-                lacking.truncate(before);
                 break;
             }
         }
@@ -289,10 +349,7 @@ impl<'c> Search<'c, '_> {
         match self.subject.certificate {
             None => Truth::Unknown,
             Some(b"") => Truth::False,
-            Some(certificate) => {
-                let matches = || vec![self.chain.sets.certificates.matches(certificate)];
-                holds(wanted, &[certificate], &self.certificates, matches)
-            }
+            Some(certificate) => self.holds(wanted, Part::Certificate, &[certificate]),
         }
     }
 
@@ -330,33 +387,6 @@ impl<'c> Search<'c, '_> {
             None => Truth::Unknown,
         }
     }
-}
-
-/// Whether a text is one of these, or an expression matches.
-fn holds(
-    text: &Text,
-    subjects: &[&[u8]],
-    cell: &OnceCell<Vec<Matches>>,
-    matches: impl FnOnce() -> Vec<Matches>,
-) -> Truth {
-    let is = |text: &[u8]| {
-        let mut subjects = subjects.iter();
-        subjects.any(|subject| subject.eq_ignore_ascii_case(text))
-    };
-    match text {
-        Text::Is(text) => is(text.as_bytes()).into(),
-        Text::Folds(text, folded) => (is(text.as_bytes()) || is(folded)).into(),
-        Text::Matches(number) => any(cell.get_or_init(matches), *number),
-    }
-}
-
-/// What matches each of these, and each of these in angle brackets.
-fn bracketed(set: &ExpressionSet, subjects: &[&[u8]]) -> Vec<Matches> {
-    let both = subjects.iter().flat_map(|subject| {
-        let brackets = [b"<", *subject, b">"].concat();
-        [set.matches(subject), set.matches(&brackets)]
-    });
-    both.collect()
 }
 
 /// Whether the expression of this number is among them.

@@ -67,10 +67,13 @@ pub fn plan_message(
         return nothing(Effects::default());
     };
     subject.place = Some((rules.texts.host(), rules.texts.zone()));
-    let mut heard = |rule, clause, truth: Truth| {
-        trace.note(Step::Clause(EntryRef::of_rule(rule), clause, truth.known()));
+    let (found, effects) = if trace.wants_clauses() {
+        chain.find_heard(&subject, evidence, &mut |rule, clause, truth: Truth| {
+            trace.note(Step::Clause(EntryRef::of_rule(rule), clause, truth.known()));
+        })
+    } else {
+        chain.find(&subject, evidence)
     };
-    let (found, effects) = chain.find_heard(&subject, evidence, &mut heard);
     let (action, entry) = match found {
         Found::Rule(number, action) => (action, Some(EntryRef::of_rule(number))),
         Found::Lacks(lookups) => return MessagePlan::Ask(lookups),
