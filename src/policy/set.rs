@@ -9,6 +9,8 @@
 //! that grows with the square of the number of expressions, and with many sets it is of no use. An expression that can
 //! begin with any byte, and comes first, ends the collection at once.
 
+use std::iter;
+
 use regex::bytes::{RegexSet, RegexSetBuilder, SetMatches};
 
 /// Most expressions of a set. Collecting their literals takes a tenth of a second.

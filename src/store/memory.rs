@@ -29,7 +29,7 @@ pub struct MemoryStore {
     pub(super) tables: Arc<Mutex<Tables>>,
     /// How often the records of a case were read.
     #[cfg(test)]
-    pub(crate) reads: Arc<std::sync::atomic::AtomicU64>,
+    pub(crate) reads: Arc<Mutex<u64>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -71,14 +71,12 @@ impl Tables {
             });
             rows.push((u8::from(record.is_passed()), key.as_bytes(), row));
         }
-        for (key, record) in self.clients.iter().filter(|_| scope.clients) {
-            let record = *record;
+        for (key, &record) in self.clients.iter().filter(|_| scope.clients) {
             let key_of = key.identity().map(RowKey::Plain);
             let row = key_of.map(|key| Row::Client { key, record });
             rows.push((2, key.as_bytes(), row));
         }
-        for (key, record) in self.sleeps.iter().filter(|_| scope.sleeps) {
-            let record = *record;
+        for (key, &record) in self.sleeps.iter().filter(|_| scope.sleeps) {
             let key_of = key.network().map(RowKey::Plain);
             let row = key_of.map(|key| Row::Sleep { key, record });
             rows.push((3, key.as_bytes(), row));
@@ -91,9 +89,7 @@ impl Tables {
         rows.sort_by(|(a, a_key, _), (b, b_key, _)| (a, a_key).cmp(&(b, b_key)));
         rows
     }
-}
 
-impl Tables {
     /// The key and the record that `key` has or refers to.
     fn under<'k>(&'k self, key: &'k TripletKey) -> Option<(&'k TripletKey, Triplet)> {
         if let Some(record) = self.triplets.get(key) {
@@ -324,8 +320,7 @@ impl Records for Transaction<'_> {
 impl Reader for MemoryStore {
     fn facts(&self, case: &Case) -> Result<StoredRecords, StoreError> {
         #[cfg(test)]
-        self.reads
-            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (*self.reads.lock() += 1);
         Transaction::on(&mut self.tables()).facts(case)
     }
 

@@ -10,8 +10,16 @@ use super::{Connection, negotiation};
 
 /// The callbacks. All are there, because a missing one asks the mail server for something that an old one does not have.
 pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
+    with_content(with_envelope(Callbacks::new(), connection))
+}
+
+/// Adds those up to the recipients of a message.
+fn with_envelope(
+    callbacks: Callbacks<Session>,
+    connection: &Arc<Connection>,
+) -> Callbacks<Session> {
     let begin = Arc::clone(connection);
-    Callbacks::new()
+    callbacks
         .on_negotiate(
             move |context: &mut NegotiateContext<Session>, actions, options| {
                 let mut session = Session::new(Arc::clone(&begin));
@@ -28,7 +36,7 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
         })
         .on_helo(|context, name| {
             let status = on(context, ProtoOpts::NOREPLY_HELO, |session| {
-                session.helo(&name)
+                session.helo(&name);
             });
             Box::pin(async move { status })
         })
@@ -48,6 +56,20 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
                     .await
             })
         })
+        .on_abort(|context| {
+            abort(context);
+            Box::pin(async { Status::Continue })
+        })
+        .on_close(|context| {
+            abort(context);
+            Box::pin(async { Status::Continue })
+        })
+        .on_unknown(|_, _| Box::pin(async { Status::Continue }))
+}
+
+/// Adds those from DATA to the end of a message.
+fn with_content(callbacks: Callbacks<Session>) -> Callbacks<Session> {
+    callbacks
         .on_data(|context| {
             Box::pin(async move {
                 let Some(session) = &mut context.data else {
@@ -85,15 +107,6 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
                 }
             })
         })
-        .on_abort(|context| {
-            abort(context);
-            Box::pin(async { Status::Continue })
-        })
-        .on_close(|context| {
-            abort(context);
-            Box::pin(async { Status::Continue })
-        })
-        .on_unknown(|_, _| Box::pin(async { Status::Continue }))
 }
 
 /// Does something with the session, which there is after the negotiation, and lets the mail server go on.

@@ -53,7 +53,7 @@ impl Worker {
         let opened = self.open();
         let opened = match (placed, opened) {
             (Ok(()), Ok(())) => {
-                self.keep_acts(acts);
+                self.keep_acts(&acts);
                 let synced = self.in_store(|| staged.sync());
                 synced.or_else(|error| self.roll_back(staged, error))
             }
@@ -88,7 +88,7 @@ impl Worker {
     }
 
     /// Adds acts to those that wait in the database for the shared server.
-    fn keep_acts(&mut self, acts: Vec<Act>) {
+    fn keep_acts(&mut self, acts: &[Act]) {
         if acts.is_empty() {
             return;
         }
@@ -96,7 +96,7 @@ impl Worker {
             let added = writer.run(
                 &mut |records| {
                     let mut journal = Journal::decode(records.note(Note::Acts)?.as_deref());
-                    for act in &acts {
+                    for act in acts {
                         if !journal.pending.contains(act) {
                             journal.add(act.clone());
                         }
