@@ -1,6 +1,5 @@
 //! Acts of administrators at gates that share their records: what the log loses, and who cannot read it.
 
-
 use super::shared_tests::{CLIENTS, Host, SECRET, site};
 use super::tests::defer;
 use crate::policy::{Filter, Reason};
