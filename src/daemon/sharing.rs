@@ -12,6 +12,10 @@ use crate::shared::{
 use crate::store::PrivacyKey;
 use crate::types::sync::Mutex;
 
+/// Why a host that has been given another key does not connect.
+const NEW_KEY: &str =
+    "the key of --shared-secret or privacy.key is another one since a reload: restart stargreyd";
+
 /// A server whose files, the secret among them, are read before it is connected to for the first time, and after each
 /// reload. Mail is not delayed by what only the other hosts need: as long as a file cannot be used, connecting fails, and is
 /// tried again.
@@ -43,10 +47,21 @@ impl FromFiles {
             key,
             privacy,
             access,
-        } = self.read().map_err(|why| {
-            ServerError::Other(format!("{why}; it is read again every few seconds"))
-        })?;
-        self.shared.unlock(&key, privacy);
+        } = match (self.read(), &mut *server) {
+            (Ok(files), _) => files,
+            (Err(why), Some((read, known))) => {
+                log::warn!("--shared: {why}; what was read before the reload goes on to be used");
+                *read = reloads;
+                return Ok(Arc::clone(known));
+            }
+            (Err(why), None) => {
+                let why = format!("{why}; it is read again every few seconds");
+                return Err(ServerError::Other(why));
+            }
+        };
+        if !self.shared.unlock(&key, privacy) {
+            return Err(ServerError::Other(NEW_KEY.to_owned()));
+        }
         let read = Arc::new(Redis::new(self.place.clone(), access));
         *server = Some((reloads, Arc::clone(&read)));
         Ok(read)

@@ -142,9 +142,10 @@ impl Evidence {
     #[must_use]
     pub fn find(&self, lookup: &Lookup) -> Option<&Finding> {
         let found = self.found.iter().find(|(known, _)| known == lookup);
+        let is_closed = self.is_closed && lookup.body_text().is_none();
         match found {
             Some((_, finding)) => Some(finding),
-            None => self.is_closed.then_some(&Finding::NoAnswer),
+            None => is_closed.then_some(&Finding::NoAnswer),
         }
     }
 
@@ -188,9 +189,16 @@ impl Evidence {
         }
     }
 
-    /// Ends the lookups of the request: missing evidence counts as [`Finding::NoAnswer`].
+    /// Ends the lookups of the request: missing evidence counts as [`Finding::NoAnswer`], but for what is found in the
+    /// message itself.
     pub const fn close(&mut self) {
         self.is_closed = true;
+    }
+
+    /// Whether the lookups have ended.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.is_closed
     }
 }
 

@@ -17,7 +17,7 @@ use super::message::{MessageDecision, MessageRequest};
 use super::message_memory::MemoryShare;
 use super::message_rules::MessageRules;
 use super::milter_messages::{GivenFields, MilterMessage};
-use super::milter_timeouts::MilterTimeouts;
+use super::milter_timeouts::{Awaited, MilterTimeouts};
 use super::pause::PauseSwitch;
 use super::pipeline::{Basis, Decision, Mode};
 use super::rule_state::RuleState;
@@ -206,8 +206,9 @@ impl Gate {
     }
 
     /// A mail server has waited for a reply of the milter that has taken this long, or has closed the session before.
-    pub fn note_milter_reply(&self, has_waited: bool, time: Span) {
-        self.0.milter_timeouts.note_reply(has_waited, time);
+    pub fn note_milter_reply(&self, awaited: Awaited, has_waited: bool, time: Span) {
+        let timeouts = &self.0.milter_timeouts;
+        timeouts.note_reply(awaited, has_waited, time);
     }
 
     /// How many slow replies of the milter in a row the mail server has not waited for.

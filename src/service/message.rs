@@ -30,10 +30,6 @@ use crate::types::{AddedHeader, HeaderText, Reply, ReplyText};
 /// How long the other hosts are asked about the recipients of a message.
 const SHARED_SECONDS: Duration = Duration::from_secs(1);
 
-/// How often a large body may be searched for the values of properties, each of which may depend on what the search before
-/// has found.
-const MOST_SEARCHES: usize = 32;
-
 /// A message with its transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageRequest<'a> {
@@ -113,7 +109,7 @@ impl Inner {
             mode,
         };
         let mut kept = Content::new(request.message, &self.message_memory);
-        let (findings, in_body) = kept.examine(&rules).await;
+        let (findings, in_body) = kept.examine(&rules, now).await;
         note_steps(&rules, &findings, trace);
         if mode == Mode::Commit {
             note_findings(&rules, &findings, request.attempt, now);
@@ -190,6 +186,7 @@ impl Inner {
             .await;
         let planned = self.plan_message((request, kept), &mut evidence, context, trace);
         let planned = planned.await;
+        kept.forget_decoded();
         let asked = (request, findings.greylists);
         let decided = self.judge_content(asked, (&about, &evidence), (planned, context), trace);
         let (outcome, reply, effects) = decided.await;
@@ -297,8 +294,8 @@ impl Inner {
         trace: &mut (impl Trace + Send),
     ) -> MessageOutcome {
         let lookups = self.lookups();
-        let deadline = Instant::now() + lookups.timeout();
-        let (mut rounds, mut searches) = (0..ROUNDS, 0..MOST_SEARCHES);
+        let mut deadline = Instant::now() + lookups.timeout();
+        let mut rounds = 0..ROUNDS;
         loop {
             let about = about(request, kept.message());
             let planned = policy::plan_message(&about, evidence, context.rules, trace);
@@ -307,41 +304,34 @@ impl Inner {
                 MessagePlan::Settled(outcome) => return *outcome,
                 MessagePlan::Ask(missing) => missing,
             };
-            // What is looked up may depend on what is in the body.
-            if let Some(findings) = kept.search(&missing).await {
+            // What is looked up may depend on what is in the body. Lookups have their time all the same.
+            let begun = Instant::now();
+            if let Some(findings) = kept.search(&missing, context.now).await {
                 evidence.add(findings);
-                if searches.next().is_none() {
-                    break;
-                }
+                deadline += begun.elapsed();
                 continue;
             }
-            if rounds.next().is_none() {
-                break;
+            if evidence.is_closed() {
+                // Nothing else is missing in evidence that is closed.
+                return MessageOutcome {
+                    verdict: MessageVerdict::Pass,
+                    reason: Reason::NotSuspicious,
+                    because: Because::Request,
+                    effects: Effects::default(),
+                };
             }
-            let findings = match context.mode {
-                Mode::Look { looks_up: false } => lookups.cached(&missing),
-                Mode::Look { looks_up: true } | Mode::Commit => {
+            let findings = match (rounds.next(), context.mode) {
+                (None, _) => Vec::new(),
+                (Some(_), Mode::Look { looks_up: false }) => lookups.cached(&missing),
+                (Some(_), Mode::Look { looks_up: true } | Mode::Commit) => {
                     lookups.ask(&missing, deadline).await
                 }
             };
             if findings.is_empty() {
-                break;
+                evidence.close();
+            } else {
+                evidence.add(findings);
             }
-            evidence.add(findings);
-        }
-        evidence.close();
-        let about = about(request, kept.message());
-        let planned = policy::plan_message(&about, evidence, context.rules, trace);
-        kept.count();
-        match planned {
-            MessagePlan::Settled(outcome) => *outcome,
-            // Nothing is missing in evidence that is closed.
-            MessagePlan::Ask(_) => MessageOutcome {
-                verdict: MessageVerdict::Pass,
-                reason: Reason::NotSuspicious,
-                because: Because::Request,
-                effects: Effects::default(),
-            },
         }
     }
 

@@ -2,9 +2,13 @@
 //!
 //! Decoded, a message takes several times its size. What stays until the decision counts in the memory of all messages;
 //! if there is no room for it, it is decoded again when it is needed. Large bodies are decoded and searched on threads for
-//! such work, a few at a time, and nothing decoded of them stays.
+//! such work, a few at a time, and nothing decoded of them stays. A message does not wait for that longer than
+//! [`PATIENCE`]; then its body counts as one that was not kept.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 
 use super::message_memory::{MemoryShare, MessageMemory};
 use crate::policy::body_matches::BodyMatches;
@@ -12,6 +16,14 @@ use crate::policy::chain::Chain;
 use crate::policy::checks::Findings;
 use crate::policy::message::Message;
 use crate::policy::{Finding, Lookup, Ruleset};
+use crate::types::Timestamp;
+
+/// How long a message waits for its turns to be decoded, in all.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a large body may be searched for the values of properties, each of which may depend on what the search before
+/// has found.
+const MOST_SEARCHES: usize = 32;
 
 /// A message with what is decoded of it.
 #[derive(Debug)]
@@ -20,6 +32,9 @@ pub(super) struct Content<'a> {
     memory: &'a Arc<MessageMemory>,
     /// For what is decoded.
     share: MemoryShare,
+    /// How long it may wait yet.
+    patience: Duration,
+    searches: usize,
 }
 
 impl<'a> Content<'a> {
@@ -29,6 +44,8 @@ impl<'a> Content<'a> {
             message: message.undecoded(),
             memory,
             share: memory.share(),
+            patience: PATIENCE,
+            searches: 0,
         }
     }
 
@@ -42,15 +59,21 @@ impl<'a> Content<'a> {
         let more = self.message.decoded_bytes();
         let more = more.saturating_sub(self.share.bytes());
         if !self.share.take(more) {
-            self.message = self.message.undecoded();
-            self.share = self.memory.share();
+            self.forget_decoded();
         }
+    }
+
+    /// Throws away what was decoded.
+    pub(super) fn forget_decoded(&mut self) {
+        self.message = self.message.undecoded();
+        self.share = self.memory.share();
     }
 
     /// What the tables want done with it, and what the rules have to know of a large body.
     pub(super) async fn examine(
         &mut self,
         rules: &Arc<Ruleset>,
+        now: Timestamp,
     ) -> (Findings, Option<BodyMatches>) {
         let needs_lines = !rules.lists.checks.body.is_empty() || rules.lists.chain.needs().body;
         if needs_lines && self.message.is_large() {
@@ -59,7 +82,9 @@ impl<'a> Content<'a> {
                 let found = rules.lists.chain.search_body(message);
                 (rules.lists.checks.examine(message), found)
             };
-            return self.read_apart(lists).await;
+            if let Some(found) = self.read_apart(lists, now).await {
+                return found;
+            }
         }
         let findings = rules.lists.checks.examine(&self.message);
         self.count();
@@ -67,36 +92,70 @@ impl<'a> Content<'a> {
     }
 
     /// Searches a large body for texts that rules need, if there are such among these lookups; `None` if there are none.
-    pub(super) async fn search(&self, lookups: &[Lookup]) -> Option<Vec<(Lookup, Finding)>> {
+    pub(super) async fn search(
+        &mut self,
+        lookups: &[Lookup],
+        now: Timestamp,
+    ) -> Option<Vec<(Lookup, Finding)>> {
         let texts = lookups.iter().filter_map(Lookup::body_text);
         let texts: Vec<Box<str>> = texts.map(Into::into).collect();
         if texts.is_empty() {
             return None;
         }
-        let search = move |message: &Message| {
-            let found = texts.into_iter().map(|text| {
-                let finding = Chain::search_body_text(message, &text);
-                (Lookup::BodyText(text), finding)
-            });
-            found.collect()
-        };
-        Some(self.read_apart(search).await)
+        self.searches = self.searches.saturating_add(1);
+        if self.searches > MOST_SEARCHES {
+            self.give_up(now);
+        } else if self.message.is_large() {
+            let texts = texts.clone();
+            let search = move |message: &Message| {
+                let found = texts.into_iter().map(|text| {
+                    let finding = Chain::search_body_text(message, &text);
+                    (Lookup::BodyText(text), finding)
+                });
+                found.collect()
+            };
+            if let Some(found) = self.read_apart(search, now).await {
+                return Some(found);
+            }
+        }
+        let texts = texts.into_iter().map(Lookup::BodyText);
+        Some(texts.map(|text| (text, Finding::NoAnswer)).collect())
     }
 
-    /// Reads the message on a thread for such work, when its turn has come. What is decoded for that goes at once.
+    /// Reads the message on a thread for such work, when its turn has come. What is decoded for that goes at once. `None` if
+    /// it has waited too long, and its body is not known any more.
     async fn read_apart<T: Default + Send + 'static>(
-        &self,
+        &mut self,
         read: impl FnOnce(&Message) -> T + Send + 'static,
-    ) -> T {
+        now: Timestamp,
+    ) -> Option<T> {
+        let begun = Instant::now();
+        let place = Arc::clone(self.memory.decoders()).acquire_owned();
         // The semaphore is never closed.
-        let place = Arc::clone(self.memory.decoders()).acquire_owned().await;
+        let Ok(Ok(place)) = timeout(self.patience, place).await else {
+            self.give_up(now);
+            return None;
+        };
+        self.patience = self.patience.saturating_sub(begun.elapsed());
         let message = self.message.undecoded();
         let reading = tokio::task::spawn_blocking(move || {
             let result = read(&message);
             drop((message, place));
             result
         });
-        reading.await.unwrap_or_default()
+        Some(reading.await.unwrap_or_default())
+    }
+
+    /// The body is not looked at any more.
+    fn give_up(&mut self, now: Timestamp) {
+        self.message = self.message.undecoded().without_body();
+        self.share = self.memory.share();
+        if self.share.may_warn(now) {
+            log::warn!(
+                "large messages come faster than their bodies can be searched: one or more were not searched for what \
+                 tables and rules say about the body"
+            );
+        }
     }
 }
 

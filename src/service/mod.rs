@@ -50,6 +50,7 @@ pub use message::{MessageDecision, MessageFate, MessageRequest};
 pub use message_memory::MemoryShare;
 pub use message_rules::{MessageNeeds, MessageRules};
 pub use milter_messages::{GivenFields, MilterMessage};
+pub use milter_timeouts::Awaited;
 pub use pipeline::Decision;
 pub use spam_filter::SpamFilter;
 pub use state::Status;

@@ -252,6 +252,10 @@ impl Work {
         let Some(body) = act.encode() else {
             return Ok(true);
         };
+        let params = self
+            .local
+            .state()
+            .map_or(self.shared.params, |state| state.params);
         for _ in 0..TRIES {
             let head = self.head(connection).await?;
             if at.is_some_and(|at| at != head.cursor) {
@@ -263,7 +267,7 @@ impl Work {
             };
             let writes = vec![
                 Write {
-                    lifetime: lifetime(act, &self.shared.params),
+                    lifetime: lifetime(act, &params),
                     ..self.write(self.name_of(next), None, &body)
                 },
                 self.write(self.head_name(), head.value, &next.encode()),
@@ -351,7 +355,8 @@ fn lifetime(act: &Act, params: &Params) -> Duration {
     match act.what {
         What::Put(_) | What::Remove(..) => LIFETIME,
         What::Forget(_) => {
-            let of_records = Duration::from_secs(params.max_age.seconds());
+            let of_records = params.max_age.max(params.retry_window);
+            let of_records = Duration::from_secs(of_records.seconds());
             FORGET_LIFETIME.max(of_records).min(LIFETIME)
         }
     }
@@ -399,14 +404,16 @@ mod tests {
         };
         let forget = act(What::Forget(Filter::default()));
         let remove = act(What::Remove(ListName::Client, "mx.example".to_owned()));
-        for (what, act, max_age, want) in [
-            ("a deletion", &forget, 35, 90),
-            ("a deletion, records live longer", &forget, 120, 120),
-            ("a deletion, records live for ever", &forget, 36_500, 400),
-            ("a removal", &remove, 35, 400),
+        for (what, act, max_age, window, want) in [
+            ("a deletion", &forget, 35, 2, 90),
+            ("a deletion, records live longer", &forget, 120, 2, 120),
+            ("a deletion, so do waiting ones", &forget, 35, 200, 200),
+            ("a deletion, records live for ever", &forget, 36_500, 2, 400),
+            ("a removal", &remove, 35, 2, 400),
         ] {
             let params = Params {
                 max_age: Span::from_days(max_age),
+                retry_window: Span::from_days(window),
                 ..Params::default()
             };
             let days = lifetime(act, &params).as_secs() / 86_400;

@@ -191,11 +191,14 @@ impl Shared {
     }
 
     /// The records are those of the site with this `secret`; with `privacy`, the databases of its hosts have hashes by that
-    /// key in place of keys. Only the first call counts, and no connection is made before it.
-    pub fn unlock(&self, secret: &[u8; KEY_LENGTH], privacy: Option<PrivacyKey>) {
+    /// key in place of keys. No connection is made before the first call, and others change nothing. Yields whether these
+    /// keys are those of the first call.
+    pub fn unlock(&self, secret: &[u8; KEY_LENGTH], privacy: Option<PrivacyKey>) -> bool {
         let shared = &self.0;
-        let identity = || Identity::new(secret, &shared.params, privacy);
-        shared.unlocked.get_or_init(identity);
+        let identity = Identity::new(secret, &shared.params, privacy);
+        let (hosts, site) = (identity.seal.name(Kind::Hosts, b""), identity.site.clone());
+        let first = shared.unlocked.get_or_init(|| identity);
+        first.seal.name(Kind::Hosts, b"") == hosts && first.site == site
     }
 
     /// Starts the thread of the background task, which ends when `local` says so.

@@ -117,8 +117,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let timeouts = gate.clone();
-    let patience = Patience::new(move |has_waited, time| {
-        timeouts.note_milter_reply(has_waited, time);
+    let patience = Patience::new(move |awaited, has_waited, time| {
+        timeouts.note_milter_reply(awaited, has_waited, time);
     });
     let connection = Arc::new(Connection {
         gate,

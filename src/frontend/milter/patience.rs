@@ -13,17 +13,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::service::Awaited;
 use crate::types::Span;
 
 /// A reply is slow from this time on, in seconds: Sendmail's timeout. That of Postfix is 30 s.
 const SLOW: u64 = 10;
 
-/// Whether the mail server has waited for a slow reply, and how long that took.
-type Note = dyn Fn(bool, Span) + Send + Sync;
+/// Which reply was slow, whether the mail server has waited for it, and how long that took.
+type Note = dyn Fn(Awaited, bool, Span) + Send + Sync;
 
 /// The slow reply of a connection that no command has followed yet.
 pub(super) struct Patience {
-    /// How long it took, in seconds; 0 if there is none.
+    /// How long it took, in seconds, twice, and one more if it is that to the end of a message; 0 if there is none.
     pending: AtomicU64,
     note: Box<Note>,
 }
@@ -36,8 +37,8 @@ pub(super) struct Noticing<S> {
 }
 
 impl Patience {
-    /// `note` is told whether the mail server has waited for a slow reply, and how long that took.
-    pub(super) fn new(note: impl Fn(bool, Span) + Send + Sync + 'static) -> Self {
+    /// `note` is told which reply was slow, whether the mail server has waited for it, and how long that took.
+    pub(super) fn new(note: impl Fn(Awaited, bool, Span) + Send + Sync + 'static) -> Self {
         Self {
             pending: AtomicU64::new(0),
             note: Box::new(note),
@@ -45,10 +46,12 @@ impl Patience {
     }
 
     /// A reply has taken this long, and is to be written now.
-    pub(super) fn replies_after(&self, time: Duration) {
+    pub(super) fn replies_after(&self, awaited: Awaited, time: Duration) {
         let seconds = time.as_secs();
         if seconds >= SLOW {
-            self.pending.store(seconds, Ordering::Relaxed);
+            let is_message = u64::from(awaited == Awaited::Message);
+            let pending = seconds.saturating_mul(2) | is_message;
+            self.pending.store(pending, Ordering::Relaxed);
         }
     }
 
@@ -57,8 +60,12 @@ impl Patience {
         if self.pending.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let seconds = self.pending.swap(0, Ordering::Relaxed);
-        (self.note)(has_waited, Span::from_seconds(seconds));
+        let pending = self.pending.swap(0, Ordering::Relaxed);
+        let awaited = match pending % 2 {
+            0 => Awaited::Command,
+            _ => Awaited::Message,
+        };
+        (self.note)(awaited, has_waited, Span::from_seconds(pending / 2));
     }
 }
 
@@ -152,25 +159,29 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_reply_that_no_command_follows_was_too_slow() {
+        use Awaited::{Command, Message};
         use Meanwhile::{Closes, ClosesAfterwards, Waits};
-        for (seconds, meanwhile, want) in [
-            (9, Waits, None),
-            (9, Closes, None),
-            (10, Waits, Some((true, 10))),
-            (65, Waits, Some((true, 65))),
-            (65, Closes, Some((false, 65))),
-            (65, ClosesAfterwards, Some((false, 65))),
+        for (awaited, seconds, meanwhile, want) in [
+            (Command, 9, Waits, None),
+            (Message, 9, Closes, None),
+            (Message, 10, Waits, Some((true, 10))),
+            (Command, 65, Waits, Some((true, 65))),
+            (Command, 65, Closes, Some((false, 65))),
+            (Message, 65, ClosesAfterwards, Some((false, 65))),
         ] {
             let told = Arc::<Mutex<Vec<(bool, Span)>>>::default();
             let list = Arc::clone(&told);
-            let patience = Patience::new(move |waited, span| list.lock().push((waited, span)));
+            let patience = Patience::new(move |of, waited, span| {
+                assert_eq!(of, awaited);
+                list.lock().push((waited, span));
+            });
             let patience = Arc::new(patience);
             let (mut client, server) = tokio::io::duplex(64);
             let mut server = Noticing::new(server, Arc::clone(&patience));
             client.write_all(b"RCPT").await.unwrap();
             let mut command = [0; 4];
             server.read_exact(&mut command).await.unwrap();
-            patience.replies_after(Duration::from_secs(seconds));
+            patience.replies_after(awaited, Duration::from_secs(seconds));
             match meanwhile {
                 Waits => {
                     server.write_all(b"c").await.unwrap();

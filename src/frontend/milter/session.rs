@@ -22,7 +22,7 @@ use crate::policy::{Attempt, Stage, Verdict};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded, internal};
 use crate::service::report::{self, ReportField};
 use crate::service::{
-    GivenFields, MessageDecision, MessageFate, MessageRequest, MilterSession, journal,
+    Awaited, GivenFields, MessageDecision, MessageFate, MessageRequest, MilterSession, journal,
 };
 use crate::types::Span;
 
@@ -190,7 +190,8 @@ impl Session {
                 (then, None)
             }
         };
-        self.connection.patience.replies_after(begun.elapsed());
+        let patience = &self.connection.patience;
+        patience.replies_after(Awaited::Command, begun.elapsed());
         let about = rules.lists.chain.about_messages();
         let is_bounce = transaction.sender.is_empty();
         let waits = matches!(verdict, Verdict::Defer { .. } | Verdict::Tarpit { .. });
@@ -285,7 +286,8 @@ impl Session {
             Some(refusal) => Some(refusal),
             None => self.judge_message(&mut transaction, macros).await,
         };
-        self.connection.patience.replies_after(begun.elapsed());
+        let patience = &self.connection.patience;
+        patience.replies_after(Awaited::Message, begun.elapsed());
         let status = if let Some(refusal) = refusal {
             refuse(&refusal, reply)
         } else {

@@ -170,16 +170,13 @@ impl Index {
         self.sources.push(source);
     }
 
-    /// The tests that may hold for this subject; `None`: any of them, because a part is not known.
-    pub(super) fn candidates(&self, subject: &Subject<'_>) -> Option<Candidates<'_>> {
-        let mut kinds = self.sources.iter().map(|source| source.kind);
-        kinds
-            .all(|kind| kind.is_known(subject))
-            .then_some(Candidates {
-                always: &self.always,
-                sources: &self.sources,
-                found: Vec::new(),
-            })
+    /// The tests that may hold for an attempt.
+    pub(super) const fn candidates(&self) -> Candidates<'_> {
+        Candidates {
+            always: self.always.as_slice(),
+            sources: self.sources.as_slice(),
+            found: Vec::new(),
+        }
     }
 }
 
@@ -246,6 +243,10 @@ impl Source {
         (subject, matches): (&Subject<'_>, &impl Fn(Part) -> &'m [Matches]),
         found: &mut Vec<u32>,
     ) {
+        if !self.kind.is_known(subject) {
+            found.extend(self.places.iter().map(|(_, place)| *place));
+            return;
+        }
         match self.kind {
             Kind::Networks => {
                 for length in &self.lengths {

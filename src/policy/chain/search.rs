@@ -129,12 +129,12 @@ impl<'c> Search<'c, '_> {
         lacking: &mut Vec<Lookup>,
         heard: &mut impl FnMut(u32, usize, Truth),
     ) -> Option<Found<'c>> {
-        let index = section.index.as_ref().filter(|_| self.is_indexed);
-        let Some(mut candidates) = index.and_then(|index| index.candidates(self.subject)) else {
+        let Some(index) = section.index.as_ref().filter(|_| self.is_indexed) else {
             let mut rules = (section.first..).zip(&section.rules);
             let end = rules.try_for_each(|rule| self.rule(rule, lacking, heard));
             return end.break_value().flatten();
         };
+        let mut candidates = index.candidates();
         while let Some(place) = candidates.next(self.subject, |part| self.matches(part)) {
             let number = section.first.saturating_add(place);
             let rule = section.rule(number)?;
@@ -321,8 +321,7 @@ impl<'c> Search<'c, '_> {
     /// Whether a test of a list holds.
     fn one(&mut self, number: usize, list: &'c List, lacking: &mut Vec<Lookup>) -> Truth {
         let mut one = Truth::False;
-        let index = list.index.as_ref().filter(|_| self.is_indexed);
-        let Some(mut candidates) = index.and_then(|index| index.candidates(self.subject)) else {
+        let Some(index) = list.index.as_ref().filter(|_| self.is_indexed) else {
             for ask in &list.asks {
                 one = one.or(self.ask(ask, number, lacking));
                 if one == Truth::True {
@@ -331,6 +330,7 @@ impl<'c> Search<'c, '_> {
             }
             return one;
         };
+        let mut candidates = index.candidates();
         while let Some(place) = candidates.next(self.subject, |part| self.matches(part)) {
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             let Some(ask) = list.asks.get(place) else {

@@ -101,6 +101,16 @@ impl Message {
         }
     }
 
+    /// The same if its body was not kept.
+    #[must_use]
+    pub fn without_body(self) -> Self {
+        Self {
+            body: None,
+            lines: OnceLock::new(),
+            ..self
+        }
+    }
+
     /// The same message, nothing of which is decoded yet. Header and body are not copied.
     #[must_use]
     pub fn undecoded(&self) -> Self {

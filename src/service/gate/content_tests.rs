@@ -1,5 +1,7 @@
 //! The gate and large bodies, which are decoded and searched elsewhere.
 
+use tokio::time::Instant;
+
 use super::message_tests::entry;
 use super::tests::rules;
 use super::*;
@@ -8,10 +10,12 @@ use crate::policy::chain::{
     Test,
 };
 use crate::policy::message::{LARGE, Message};
-use crate::policy::{OnStoreFailure, Reason};
+use crate::policy::{OnStoreFailure, Reason, Zone};
 use crate::service::MessageRequest;
 use crate::service::clock::tests::ManualClock;
+use crate::service::message_memory::MessageMemory;
 use crate::store::memory::MemoryStore;
+use crate::types::Prefix;
 
 fn rule(test: Test, effects: Vec<Effect>, action: Action) -> Rule {
     Rule {
@@ -64,7 +68,12 @@ fn lists() -> Lists {
 
 /// A message with a large body that ends with these lines.
 fn message(end: &str) -> Arc<Message> {
-    let filling = "nothing to see here\n".repeat(LARGE / 20 + 1);
+    after(LARGE / 20 + 1, end)
+}
+
+/// A message with a body that ends with these lines, after so many others.
+fn after(lines: usize, end: &str) -> Arc<Message> {
+    let filling = "nothing to see here\n".repeat(lines);
     let text = format!("Subject: x\n\n{filling}{end}");
     Arc::new(Message::received(text.as_bytes(), 0))
 }
@@ -79,14 +88,34 @@ fn attempt(client_name: &str) -> Attempt<'_> {
     }
 }
 
+/// A gate with these lists, and its memory.
+fn started(lists: Lists) -> (Start, Arc<MessageMemory>) {
+    let mut rules = rules(OnStoreFailure::Defer);
+    rules.change(|parts| parts.lists = Arc::new(lists));
+    let clock = ManualClock::at(1_800_000_000);
+    let start = Gate::start(rules, Box::new(MemoryStore::default()), clock).unwrap();
+    let memory = Arc::clone(&start.gate.0.message_memory);
+    (start, memory)
+}
+
+/// Why a message without open recipients is decided as it is.
+async fn reason(gate: &Gate, message: &Arc<Message>) -> Reason {
+    let of_message = attempt("mx.example");
+    let request = MessageRequest {
+        rules: &gate.message_rules(),
+        attempt: &of_message,
+        recipients: &[b"c@d"],
+        open: &[],
+        message,
+        is_own: false,
+    };
+    let decided = gate.judge_message(&request).await.decision;
+    decided.outcome.reason
+}
+
 #[tokio::test]
 async fn a_large_body_is_searched_for_values_of_properties_without_holding_up_other_clients() {
-    let mut rules = rules(OnStoreFailure::Defer);
-    rules.change(|parts| parts.lists = Arc::new(lists()));
-    let clock = ManualClock::at(1_800_000_000);
-    let store = Box::new(MemoryStore::default());
-    let Start { gate, worker, .. } = Gate::start(rules, store, clock).unwrap();
-    let memory = Arc::clone(&gate.0.message_memory);
+    let (Start { gate, worker, .. }, memory) = started(lists());
     for (end, want) in [
         ("the casino\nmalware\n", Reason::RulePass),
         ("the casino\n", Reason::NotSuspicious),
@@ -119,6 +148,54 @@ async fn a_large_body_is_searched_for_values_of_properties_without_holding_up_ot
         assert_eq!(decided.outcome.reason, want, "{end}");
         assert!(!content.is_decoded(), "{end}: nothing stays decoded");
         assert_eq!(memory.taken(), 0, "{end}");
+    }
+    drop(gate);
+    worker.join().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_ten_seconds_for_its_search_and_then_goes_on_without_its_body() {
+    let (Start { gate, worker, .. }, memory) = started(lists());
+    let content = message("the casino\nmalware\n");
+    let busy = Arc::clone(memory.decoders());
+    let places = u32::try_from(busy.available_permits()).unwrap();
+    let places = busy.acquire_many(places).await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(reason(&gate, &content).await, Reason::NotSuspicious);
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    assert_eq!(memory.taken(), 0);
+    drop(places);
+    assert_eq!(reason(&gate, &content).await, Reason::RulePass);
+    drop(gate);
+    worker.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_large_body_is_searched_for_values_as_a_small_one_when_a_dns_list_has_not_answered() {
+    let zone = Zone::parse("bl.example").unwrap();
+    let listed = Test::DnsList(zone, Prefix::parse("127.0.0.0/8").unwrap());
+    let subject = Test::Header(Pattern::Text("Subject".into()));
+    let message = vec![
+        rule(listed, Vec::new(), Action::Continue),
+        rule(subject, vec![set("first", "casino")], Action::Continue),
+        rule(Test::BodyProperty("first".into()), Vec::new(), Action::Pass),
+    ];
+    let parts = Parts {
+        message,
+        ..Parts::default()
+    };
+    let (Start { gate, worker, .. }, _) = started(Lists {
+        chain: Chain::new(parts).unwrap(),
+        ..Lists::default()
+    });
+    for lines in [1, LARGE / 20 + 1] {
+        for (end, want) in [
+            ("the casino\n", Reason::RulePass),
+            ("the end\n", Reason::NotSuspicious),
+        ] {
+            let content = after(lines, end);
+            assert_eq!(reason(&gate, &content).await, want, "{lines} {end}");
+        }
     }
     drop(gate);
     worker.join().unwrap();
