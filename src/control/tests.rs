@@ -1099,7 +1099,7 @@ async fn what_other_hosts_do_not_know_yet_outlives_a_restore() {
         compares_clocks: false,
     };
     let shared = Shared::new(me, network.address());
-    shared.unlock(&[7; 32], None);
+    assert!(shared.unlock(&[7; 32], None));
     let control = Control::new(internals);
     control.share(shared, Box::new(network.clone())).unwrap();
     let file = parent.path().join("copy");

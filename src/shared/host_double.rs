@@ -49,7 +49,7 @@ impl HostDouble {
             compares_clocks: false,
         };
         let shared = Shared::new(me, network.address());
-        shared.unlock(&[7; 32], None);
+        assert!(shared.unlock(&[7; 32], None));
         Self {
             shared,
             network,

@@ -193,6 +193,7 @@ impl Shared {
     /// The records are those of the site with this `secret`; with `privacy`, the databases of its hosts have hashes by that
     /// key in place of keys. No connection is made before the first call, and others change nothing. Yields whether these
     /// keys are those of the first call.
+    #[must_use]
     pub fn unlock(&self, secret: &[u8; KEY_LENGTH], privacy: Option<PrivacyKey>) -> bool {
         let shared = &self.0;
         let identity = Identity::new(secret, &shared.params, privacy);

@@ -66,7 +66,7 @@ impl Host {
             compares_clocks,
         };
         let shared = Shared::new(me, network.address());
-        shared.unlock(&SECRET, None);
+        assert!(shared.unlock(&SECRET, None));
         let control = Control::new(internals);
         control.share(shared, Box::new(network.clone())).unwrap();
         Self {

@@ -97,7 +97,7 @@ impl Witness {
             compares_clocks: false,
         };
         let shared = Shared::new(me, server.address());
-        shared.unlock(key, None);
+        assert!(shared.unlock(key, None));
         let state = Arc::new(State {
             now: Timestamp::from_seconds(now),
             journal: Mutex::default(),
