@@ -534,6 +534,35 @@ fn a_host_whose_secret_cannot_be_read_decides_alone_and_says_so_until_it_can() {
 }
 
 #[test]
+fn what_was_read_before_a_reload_goes_on_but_another_key_wants_a_restart() {
+    let server = Redis::start();
+    let directory = tempfile::tempdir().unwrap();
+    let key = || verbs::shared_key().unwrap().text;
+    let secret = private_file(directory.path(), "secret", &key());
+    let url = format!("unix:{}", server.socket().display());
+    let mut host = Daemon::start(&options(&url, &secret, &[]));
+    is_sharing(&host);
+    fs::remove_file(&secret).unwrap();
+    host.reload();
+    let disconnect = || server.cli(&["client", "kill", "type", "normal"]);
+    disconnect();
+    host.log_until(|log| log.contains("what was read before the reload goes on to be used"));
+    let keys = server.keys();
+    let mail = rcpt(
+        "mx.sender.example",
+        "203.0.113.7",
+        "a@b.example",
+        "joe@x.example",
+    );
+    assert!(host.ask(&mail).starts_with(GREYLISTED));
+    server.wait_for_keys(keys + 1);
+    private_file(directory.path(), "secret", &key());
+    host.reload();
+    disconnect();
+    host.log_until(|log| last_state(log).is_some_and(|line| line.contains("restart stargreyd")));
+}
+
+#[test]
 fn a_secret_that_everybody_may_read_or_that_has_no_key_is_refused_with_78() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
