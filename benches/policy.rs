@@ -13,12 +13,13 @@
 //! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them |
 //! | `milter` | the milter beside Debian's milter-greylist: decisions, messages, memory of messages under way |
 //! | `shared` | records shared by Redis: new triplets, mail that passes, the server's CPU time |
+//! | `shared-instructions` | the instructions of a request with and without shared records, by Valgrind |
 //! | `shared-scale` | the time in which ten million records are sent to an empty Redis, and their memory there |
 //! | `scale` | the effect of ten million triplets and of idle connections |
 //! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
-//! `lookups`, `rules`, `milter`, `shared`, `shared-scale`, `scale` and `expiry` are not in `make bench`: they take six, one,
-//! five, three, five, ten and thirty minutes, the last three also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
+//! `lookups`, `rules`, `milter`, `shared`, `shared-instructions`, `shared-scale`, `scale` and `expiry` are not in `make
+//! bench`: they take six, one, five, three, one, five, ten and thirty minutes, the last three also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
 //!
@@ -67,6 +68,8 @@ mod chores;
 mod expiry;
 #[path = "policy/fill.rs"]
 mod fill;
+#[path = "policy/instructions.rs"]
+mod instructions;
 #[path = "policy/journal.rs"]
 mod journal;
 #[path = "policy/load.rs"]
@@ -173,6 +176,7 @@ enum Part {
     Milter,
     MilterMemory,
     Shared,
+    SharedInstructions,
     SharedScale,
     Scale,
     Expiry,
@@ -208,6 +212,7 @@ fn main() -> io::Result<()> {
             ("milter", _) => wish.part = Some(Part::Milter),
             ("milter-memory", _) => wish.part = Some(Part::MilterMemory),
             ("shared", _) => wish.part = Some(Part::Shared),
+            ("shared-instructions", _) => wish.part = Some(Part::SharedInstructions),
             ("shared-scale", _) => wish.part = Some(Part::SharedScale),
             ("scale", _) => wish.part = Some(Part::Scale),
             ("expiry", _) => wish.part = Some(Part::Expiry),
@@ -266,6 +271,7 @@ async fn measure(wish: &Wish) -> io::Result<()> {
         Some(Part::Milter) => milter::measure(&place, rhythm).await,
         Some(Part::MilterMemory) => milter::memory(&place, &mut io::stdout()).await,
         Some(Part::Shared) => shared::measure(&place, rhythm).await,
+        Some(Part::SharedInstructions) => instructions::measure(&place).await,
         Some(Part::SharedScale) => shared::scale(&place, is_quick),
         Some(Part::Scale) => scale::measure(&place, rhythm, is_quick).await,
         Some(Part::Expiry) => expiry::measure(&place, rhythm, is_quick).await,

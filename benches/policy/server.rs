@@ -1,6 +1,7 @@
 //! The servers, each in a separate process, so that the system counts its CPU time.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
@@ -54,6 +55,14 @@ pub(crate) struct Start<'a> {
     pub(crate) bus: Option<&'a str>,
     /// Whether it logs each decision to the journal.
     pub(crate) is_telling: bool,
+    /// What is run in place of stargreyd, and runs it.
+    pub(crate) program: Option<&'a Path>,
+}
+
+/// stargreyd. Another program than the one that was built with this one is measured when `STARGREYD` names it.
+pub(crate) fn program() -> OsString {
+    let program = env::var_os("STARGREYD");
+    program.unwrap_or(env!("CARGO_BIN_EXE_stargreyd").into())
 }
 
 impl Place {
@@ -124,12 +133,11 @@ impl Server {
         Self::notified(command, place, name, PathBuf::new())
     }
 
-    /// Starts stargreyd. Another program than the one that was built with this one is measured when `STARGREYD`
-    /// names it.
+    /// Starts stargreyd.
     pub(crate) fn stargreyd(place: &Place, start: &Start<'_>) -> io::Result<Self> {
         let database = place.disk(start.name);
-        let program = env::var_os("STARGREYD");
-        let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_stargreyd").into()));
+        let program = start.program.map_or_else(program, Into::into);
+        let mut command = Command::new(program);
         let list =
             |of: &str, file: &str| format!("--whitelist-{of}={}", place.disk(file).display());
         command

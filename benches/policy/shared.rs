@@ -2,7 +2,8 @@
 //!
 //! stargreyd without `--shared` is measured beside one that is connected by a unix socket and one by TCP, each with a
 //! server of Redis to itself. After each spell of new triplets the next one waits until they have been published, and the
-//! CPU time of that is counted. Passing traffic does not ask the server.
+//! CPU time of that is counted. Passing traffic does not ask the server: its spells are short, and take turns forwards and
+//! backwards, so that other load on the machine meets all alike; the CPU time of a request is compared, too.
 //!
 //! *Scale*: a database with many triplets joins an empty server, which gets them in the background; that takes hours for ten
 //! million, so the rate of the first ones is measured. Memory is measured with as many keys and values of the same
@@ -25,10 +26,13 @@ use crate::cells::{Pace, Peer};
 use crate::fill::{self, Crowd};
 use crate::server::{Place, Server, Start};
 use crate::spread::{Spread, float};
-use crate::targets::{SHARED_NEW, SHARED_PASSING, SHARED_TRANSFER};
+use crate::targets::{SHARED_CPU, SHARED_NEW, SHARED_PASSING, SHARED_TRANSFER};
 use crate::verdict::Bound;
 
 const CONNECTIONS: usize = 100;
+
+/// Short spells of passing traffic in a round.
+const SLICES: u32 = 8;
 
 /// Keys of a site without records.
 const OF_SITE: u64 = 3;
@@ -48,7 +52,7 @@ const TRANSFER: Duration = Duration::from_secs(20);
 const BATCH: usize = 10_000;
 
 /// A server of Redis.
-struct Redis {
+pub(crate) struct Redis {
     server: Server,
     port: u16,
     client: redis::Connection,
@@ -106,12 +110,13 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
             redis: Some(redis),
         });
     }
-    for (work, bound) in [
-        ("listed by name", SHARED_PASSING),
-        ("known", SHARED_PASSING),
-        ("new", SHARED_NEW),
+    for (work, bound, slices) in [
+        ("listed by name", SHARED_PASSING, SLICES),
+        ("auto-whitelisted", SHARED_PASSING, SLICES),
+        ("known", SHARED_PASSING, SLICES),
+        ("new", SHARED_NEW, 1),
     ] {
-        compare(&mut sites, (work, bound), rhythm, &mut out).await?;
+        compare(&mut sites, (work, bound, slices), rhythm, &mut out).await?;
     }
     Ok(())
 }
@@ -119,17 +124,13 @@ pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
 /// One kind of work at all sites, in turn.
 async fn compare(
     sites: &mut [Site],
-    (work, bound): (&str, f64),
+    (work, bound, slices): (&str, f64, u32),
     pace: Pace,
     out: &mut impl Write,
 ) -> io::Result<()> {
     let mut rounds = Vec::new();
     for _ in 0..pace.rounds {
-        let mut round = Vec::new();
-        for site in sites.iter_mut() {
-            round.push(site.turn(work, pace.spell).await?);
-        }
-        rounds.push(round);
+        rounds.push(round(sites, (work, slices), pace.spell).await?);
     }
     for (at, name) in ["without", "unix socket", "TCP"].into_iter().enumerate() {
         let all = || rounds.iter().filter_map(|round| round.get(at));
@@ -141,6 +142,12 @@ async fn compare(
             let ratios: Vec<f64> = rounds.iter().filter_map(ratio).collect();
             let name = format!("{CONNECTIONS} × {work}, {name}, requests/s of those without");
             writeln!(out, "{}", Bound::Least(bound).of_ratios(&name, &ratios))?;
+            if slices > 1 {
+                let ratio = |round: &Vec<Turn>| Some(round.get(at)?.own / round.first()?.own);
+                let ratios: Vec<f64> = rounds.iter().filter_map(ratio).collect();
+                let name = name.replace("requests/s", "CPU time");
+                writeln!(out, "{}", SHARED_CPU.of_ratios(&name, &ratios))?;
+            }
         }
         writeln!(
             out,
@@ -154,6 +161,42 @@ async fn compare(
         )?;
     }
     Ok(())
+}
+
+/// One spell of each site in so many slices, which take turns.
+async fn round(
+    sites: &mut [Site],
+    (work, slices): (&str, u32),
+    spell: Duration,
+) -> io::Result<Vec<Turn>> {
+    let mut turns = vec![Vec::new(); sites.len()];
+    for slice in 0..slices {
+        let mut order: Vec<_> = sites.iter_mut().zip(&mut turns).collect();
+        if slice % 2 == 1 {
+            order.reverse();
+        }
+        for (site, turns) in order {
+            turns.push(site.turn(work, spell / slices).await?);
+        }
+    }
+    Ok(turns.iter().map(|turns| Turn::mean(turns)).collect())
+}
+
+impl Turn {
+    /// The mean of each figure.
+    fn mean(turns: &[Self]) -> Self {
+        let mean = |get: fn(&Self) -> f64| {
+            turns.iter().map(get).sum::<f64>() / float(turns.len().max(1) as u64)
+        };
+        Self {
+            rate: mean(|turn| turn.rate),
+            p99: mean(|turn| turn.p99),
+            own: mean(|turn| turn.own),
+            server: mean(|turn| turn.server),
+            behind: mean(|turn| turn.behind),
+            published: mean(|turn| turn.published),
+        }
+    }
 }
 
 impl Site {
@@ -186,7 +229,7 @@ impl Site {
 
 impl Redis {
     /// Starts one, without a file.
-    fn start(place: &Place, name: &str) -> io::Result<Self> {
+    pub(crate) fn start(place: &Place, name: &str) -> io::Result<Self> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = free.local_addr()?.port();
         drop(free);
@@ -209,7 +252,7 @@ impl Redis {
     }
 
     /// The options of a host that shares by it.
-    fn options(&self, place: &Place, is_unix: bool) -> io::Result<[String; 2]> {
+    pub(crate) fn options(&self, place: &Place, is_unix: bool) -> io::Result<[String; 2]> {
         let secret: PathBuf = place.disk(&format!("secret-{}", self.port));
         let key = verbs::shared_key().map_err(|error| io::Error::other(error.to_string()))?;
         fs::write(&secret, key.text)?;

@@ -61,6 +61,9 @@ pub(crate) const OF_MILTER_GREYLIST: f64 = 5.0;
 pub(crate) const SHARED_NEW: f64 = 0.6;
 pub(crate) const SHARED_PASSING: f64 = 0.98;
 
+/// The CPU time of a request of mail that passes, of that without.
+pub(crate) const SHARED_CPU: Bound = Bound::Most(1.02);
+
 /// Records a second that a host sends in the background. More than 500 are not sent, and a step is begun late.
 pub(crate) const SHARED_TRANSFER: f64 = 450.0;
 
