@@ -61,9 +61,12 @@ impl MemoryShare {
     #[must_use]
     pub fn take(&mut self, bytes: usize) -> bool {
         let taken = &self.memory.taken;
-        let before = taken.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > MOST_IN_ALL {
-            taken.fetch_sub(bytes, Ordering::Relaxed);
+        let with_these = |taken: usize| {
+            let sum = taken.checked_add(bytes);
+            sum.filter(|sum| *sum <= MOST_IN_ALL)
+        };
+        let relaxed = Ordering::Relaxed;
+        if taken.fetch_update(relaxed, relaxed, with_these).is_err() {
             return false;
         }
         self.bytes = self.bytes.saturating_add(bytes);
