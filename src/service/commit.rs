@@ -175,7 +175,7 @@ impl Inner {
         Ok(begun)
     }
 
-    /// What follows a decision: if a change must be durable, the writer thread is asked; else other hosts are told.
+    /// Begins what follows a decision: the writer thread is asked if a change must be durable; otherwise other hosts are told.
     fn begun(
         &self,
         case: &Case,

@@ -304,7 +304,7 @@ impl Inner {
                 MessagePlan::Settled(outcome) => return *outcome,
                 MessagePlan::Ask(missing) => missing,
             };
-            // What is looked up may depend on what is in the body. Lookups have their time all the same.
+            // What is looked up may depend on what is in the body. The search takes no time from the lookups.
             let begun = Instant::now();
             if let Some(findings) = kept.search(&missing, context.now).await {
                 evidence.add(findings);

@@ -112,14 +112,16 @@ impl MilterTimeouts {
         }
     }
 
-    /// How many replies of a kind in a row the mail server has not waited for: of the kind with more of them.
+    /// How many replies of a kind in a row the mail server has not waited for, of the kind with more of them; 0 if they are too
+    /// few to tell.
     pub(crate) fn in_a_row(&self) -> u64 {
         let in_a_row = [Awaited::Command, Awaited::Message].map(|awaited| {
             let mut state = self.of(awaited).lock();
             state.end_row(monotonic());
             state.in_a_row
         });
-        in_a_row.into_iter().max().unwrap_or_default()
+        let most = in_a_row.into_iter().max();
+        most.filter(|most| *most >= MANY).unwrap_or_default()
     }
 }
 
@@ -219,13 +221,18 @@ mod tests {
     fn commands_and_ends_of_messages_have_timeouts_of_their_own() {
         let timeouts = MilterTimeouts::default();
         let reply = |awaited, waits| timeouts.note_reply(awaited, waits, Span::ZERO);
-        reply(Awaited::Command, CLOSES);
-        reply(Awaited::Message, CLOSES);
-        reply(Awaited::Message, CLOSES);
-        assert_eq!(timeouts.in_a_row(), 2);
-        reply(Awaited::Message, WAITS);
-        assert_eq!(timeouts.in_a_row(), 1);
-        reply(Awaited::Command, WAITS);
-        assert_eq!(timeouts.in_a_row(), 0);
+        for (awaited, waits, want) in [
+            (Awaited::Command, CLOSES, 0),
+            (Awaited::Message, CLOSES, 0),
+            (Awaited::Message, CLOSES, 0),
+            (Awaited::Command, WAITS, 0),
+            (Awaited::Message, CLOSES, 3),
+            (Awaited::Command, CLOSES, 3),
+            (Awaited::Message, CLOSES, 4),
+            (Awaited::Message, WAITS, 0),
+        ] {
+            reply(awaited, waits);
+            assert_eq!(timeouts.in_a_row(), want, "{awaited:?}, {waits}");
+        }
     }
 }

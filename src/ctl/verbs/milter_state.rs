@@ -3,17 +3,14 @@
 use crate::api::{Dict, FromRow};
 use crate::ctl::render::{Cell, Style};
 
-/// How many replies in a row a mail server does not wait for by chance.
-const MANY: u64 = 3;
-
-/// How many slow replies in a row it has not waited for.
+/// How many slow replies in a row it has not waited for; 0 if they are too few to tell.
 fn timeouts(properties: &Dict) -> u64 {
     properties.number("MilterTimeouts").unwrap_or_default()
 }
 
 /// Whether it waits, as far as is known.
 pub(super) fn is_ok(properties: &Dict) -> bool {
-    timeouts(properties) < MANY
+    timeouts(properties) == 0
 }
 
 /// That it does not wait, and what to do; nothing if it does.
@@ -36,14 +33,12 @@ mod tests {
     use crate::ctl::view::View;
 
     #[test]
-    fn a_mail_server_that_does_not_wait_is_shown_from_the_third_time_on() {
+    fn a_mail_server_that_does_not_wait_is_shown() {
         let of = |timeouts: u64| Row::new().with("MilterTimeouts", timeouts).build();
-        for timeouts in 0..3 {
-            let properties = of(timeouts);
-            assert!(is_ok(&properties), "{timeouts}");
-            assert!(shown(&properties).is_none(), "{timeouts}");
+        for properties in [of(0), Row::new().build()] {
+            assert!(is_ok(&properties), "{properties:?}");
+            assert!(shown(&properties).is_none(), "{properties:?}");
         }
-        assert!(is_ok(&Row::new().build()), "an older daemon");
         for timeouts in [3, 70] {
             let properties = of(timeouts);
             assert!(!is_ok(&properties), "{timeouts}");

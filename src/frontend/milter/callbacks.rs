@@ -13,7 +13,7 @@ pub(super) fn new(connection: &Arc<Connection>) -> Callbacks<Session> {
     with_content(with_envelope(Callbacks::new(), connection))
 }
 
-/// Adds those up to the recipients of a message.
+/// Adds those up to the recipients of a message, and those that end it early.
 fn with_envelope(
     callbacks: Callbacks<Session>,
     connection: &Arc<Connection>,
@@ -41,10 +41,11 @@ fn with_envelope(
             Box::pin(async move { status })
         })
         .on_mail(|context, arguments| {
-            let status = on(context, ProtoOpts::NOREPLY_MAIL, |session| {
+            // Always with a reply: see `negotiation`.
+            if let Some(session) = &mut context.data {
                 session.mail(&arguments);
-            });
-            Box::pin(async move { status })
+            }
+            Box::pin(async { Status::Continue })
         })
         .on_rcpt(|context, arguments: Vec<CString>| {
             Box::pin(async move {
@@ -67,7 +68,7 @@ fn with_envelope(
         .on_unknown(|_, _| Box::pin(async { Status::Continue }))
 }
 
-/// Adds those from DATA to the end of a message.
+/// Adds those from DATA to the end of a message that is sent as a whole.
 fn with_content(callbacks: Callbacks<Session>) -> Callbacks<Session> {
     callbacks
         .on_data(|context| {

@@ -7,7 +7,6 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,17 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::service::Awaited;
 use crate::types::Span;
+use crate::types::sync::Mutex;
 
-/// A reply is slow from this time on, in seconds: Sendmail's timeout. That of Postfix is 30 s.
-const SLOW: u64 = 10;
+/// A reply is slow from this time on: Sendmail's timeout. That of Postfix is 30 s.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// Which reply was slow, whether the mail server has waited for it, and how long that took.
 type Note = dyn Fn(Awaited, bool, Span) + Send + Sync;
 
 /// The slow reply of a connection that no command has followed yet.
 pub(super) struct Patience {
-    /// How long it took, in seconds, twice, and one more if it is that to the end of a message; 0 if there is none.
-    pending: AtomicU64,
+    /// Which it is, and how long it took.
+    pending: Mutex<Option<(Awaited, Span)>>,
     note: Box<Note>,
 }
 
@@ -37,35 +37,28 @@ pub(super) struct Noticing<S> {
 }
 
 impl Patience {
-    /// `note` is told which reply was slow, whether the mail server has waited for it, and how long that took.
+    /// A connection without a slow reply so far. `note` gets each one, and whether the mail server has waited for it.
     pub(super) fn new(note: impl Fn(Awaited, bool, Span) + Send + Sync + 'static) -> Self {
         Self {
-            pending: AtomicU64::new(0),
+            pending: Mutex::default(),
             note: Box::new(note),
         }
     }
 
     /// A reply has taken this long, and is to be written now.
     pub(super) fn replies_after(&self, awaited: Awaited, time: Duration) {
-        let seconds = time.as_secs();
-        if seconds >= SLOW {
-            let is_message = u64::from(awaited == Awaited::Message);
-            let pending = seconds.saturating_mul(2) | is_message;
-            self.pending.store(pending, Ordering::Relaxed);
+        if time >= SLOW {
+            let time = Span::from_seconds(time.as_secs());
+            *self.pending.lock() = Some((awaited, time));
         }
     }
 
     /// What becomes of a slow reply, if there is one, is known.
     fn settle(&self, has_waited: bool) {
-        if self.pending.load(Ordering::Relaxed) == 0 {
-            return;
+        let pending = self.pending.lock().take();
+        if let Some((awaited, time)) = pending {
+            (self.note)(awaited, has_waited, time);
         }
-        let pending = self.pending.swap(0, Ordering::Relaxed);
-        let awaited = match pending % 2 {
-            0 => Awaited::Command,
-            _ => Awaited::Message,
-        };
-        (self.note)(awaited, has_waited, Span::from_seconds(pending / 2));
     }
 }
 
@@ -144,7 +137,6 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::types::sync::Mutex;
 
     /// What a mail server does while a reply is made.
     #[derive(Debug, Clone, Copy)]
