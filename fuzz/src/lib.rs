@@ -234,9 +234,9 @@ pub fn greylist_conf(bytes: &[u8]) {
     let authserv_ids = ["mx.example.org".into()];
     for has_milter in [false, true] {
         let purpose = greylist_conf::Purpose {
-            has_text: false,
             has_milter,
             authserv_ids: &authserv_ids,
+            ..greylist_conf::Purpose::PLAIN
         };
         match greylist_conf::compile(path, &conf, purpose) {
             (Some(chain), _) => decide_by(&chain, bytes),

@@ -130,7 +130,7 @@ fn rules() -> Ruleset {
     assert!(findings.errors.is_empty(), "{:?}", findings.errors);
     let purpose = greylist_conf::Purpose {
         has_milter: true,
-        ..greylist_conf::Purpose::default()
+        ..greylist_conf::Purpose::PLAIN
     };
     let (chain, findings) = greylist_conf::compile(path, &conf, purpose);
     assert!(findings.errors.is_empty(), "{:?}", findings.errors);

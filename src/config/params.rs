@@ -13,10 +13,10 @@ use crate::types::{Prefix, Span};
 const TARGREY_SLEEP: u64 = 125;
 
 /// Minimum client timeout for the reply to RCPT, in seconds (RFC 5321, 4.5.3.2.3).
-const RCPT_TIMEOUT: u64 = 300;
+pub(super) const RCPT_TIMEOUT: u64 = 300;
 
 /// Length of a sleep in seconds from which on it may end later than Postfix waits for a milter: 30 s by default.
-const MILTER_TIMEOUT: u64 = 25;
+pub(super) const MILTER_TIMEOUT: u64 = 25;
 
 /// Actions that Postfix accepts after a sleep in one reply.
 const AFTER_SLEEP: [&str; 3] = ["DEFER_IF_PERMIT", "DEFER", "REJECT"];
@@ -80,6 +80,11 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         },
         unmatched: unmatched(options, found),
         tarpit: tarpit(options, found),
+        tarpit_limit: found.take(
+            "--tarpit-limit",
+            value::number(&options.tarpit_limit, 0, 100_000),
+            0,
+        ),
         on_store_failure: found.take("--on-store-failure", on_store_failure, OnStoreFailure::Pass),
     }
 }
@@ -128,18 +133,11 @@ fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
         None if options.targrey => TARGREY_SLEEP,
         None => return None,
     };
-    let limit = found.take("--tarpit-limit", tarpit_limit(options), 0);
     let scheme = found.take("--greylist-action", scheme(options), Scheme::Deferring);
     Some(Tarpit {
         length: Span::from_seconds(length),
         scheme,
-        limit,
     })
-}
-
-/// How many clients may wait for their reply at once.
-pub(super) fn tarpit_limit(options: &Options) -> Result<u32, String> {
-    value::number(&options.tarpit_limit, 0, 100_000)
 }
 
 /// What a sleep leads to; an error if the reply cannot follow a sleep.
@@ -188,7 +186,7 @@ pub(super) fn warn_of_ineffective(options: &Options, params: &Params, found: &mu
                 "is 300 seconds or more: mail servers may stop waiting for the reply, and many will",
             );
         }
-        if tarpit.limit == 0 {
+        if params.tarpit_limit == 0 {
             found.warn("--tarpit-limit", "is 0: no client will ever be tarpitted");
         }
         if options.exim {

@@ -353,8 +353,8 @@ async fn what_is_explained_is_what_is_answered_and_changes_nothing() {
             tarpit: scheme.map(|scheme| Tarpit {
                 length: Span::from_seconds(65),
                 scheme,
-                limit: 3,
             }),
+            tarpit_limit: 3,
             ..Params::default()
         });
         for n in 0_u64..1000 {
@@ -439,7 +439,6 @@ async fn forgetting_takes_what_the_filter_names_and_nothing_else() {
         tarpit: Some(Tarpit {
             length: Span::from_seconds(1),
             scheme: Scheme::Targrey,
-            limit: 50,
         }),
         ..Params::default()
     });

@@ -113,6 +113,12 @@ impl LiveFacts {
         self.triplet.record
     }
 
+    /// Whether the client has hung up in its last sleep.
+    #[must_use]
+    pub fn has_hung_up(&self, now: Timestamp) -> bool {
+        self.sleep.is_some_and(|sleep| sleep.has_hung_up(now))
+    }
+
     /// Merges the records of other hosts that have not expired.
     fn learn(
         &mut self,

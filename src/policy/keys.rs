@@ -19,7 +19,7 @@
 //! word become `#`. All but SRS is Postgrey 1.37's.
 
 use super::identity::Identity;
-use crate::types::Prefix;
+use crate::types::{ClientIp, Prefix};
 
 /// Identifies a triplet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -139,6 +139,12 @@ impl ClientKey {
         let mut key = Vec::with_capacity(identity.room());
         identity.write(&mut key);
         Self(key)
+    }
+
+    /// The key of a client by its address alone.
+    #[must_use]
+    pub fn of_address(client: ClientIp) -> Self {
+        Self::new(client.network(32, 128))
     }
 
     /// The key with these bytes.

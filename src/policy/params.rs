@@ -55,15 +55,13 @@ pub enum Scheme {
     Targrey,
 }
 
-/// The tarpit, as the options set it.
+/// A tarpit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tarpit {
     /// Length of a sleep; at least a second.
     pub length: Span,
     /// What it leads to.
     pub scheme: Scheme,
-    /// Maximum number of running sleeps.
-    pub limit: u32,
 }
 
 /// The parameters.
@@ -100,8 +98,10 @@ pub struct Params {
     /// What becomes of clients that no suspicion check matches; `None`: what
     /// [`RulesetParts::unmatched`](super::RulesetParts::unmatched) says.
     pub unmatched: Option<Unmatched>,
-    /// The tarpit, if there is one.
+    /// The tarpit of all clients that wait, if there is one.
     pub tarpit: Option<Tarpit>,
+    /// Maximum number of running sleeps; 0: nobody sleeps.
+    pub tarpit_limit: u32,
     /// What to answer while the store is unavailable.
     pub on_store_failure: OnStoreFailure,
 }
@@ -126,6 +126,7 @@ impl Default for Params {
             spf: SpfUse::default(),
             unmatched: None,
             tarpit: None,
+            tarpit_limit: 50,
             on_store_failure: OnStoreFailure::Pass,
         }
     }

@@ -101,7 +101,7 @@ impl<'a> Parts<'a> {
             .ok_or_else(|| pass(Reason::AddressUnparsable, Because::Request))?;
         let is_data = match attempt.stage {
             Stage::Recipient => false,
-            Stage::Data if rules.params.is_targrey() => true,
+            Stage::Data if rules.is_targrey() => true,
             Stage::Data | Stage::Other => return Err(pass(Reason::OtherState, Because::Request)),
         };
         Ok(Self {

@@ -185,7 +185,20 @@ impl Ruleset {
         Terms {
             delay: bounds.greatest.delay.map(|delay| delay.max(params.delay)),
             max_age: bounds.least.max_age.map(|age| age.min(params.max_age)),
+            tarpit: None,
         }
+    }
+
+    /// Whether any client may be made to sleep.
+    #[must_use]
+    pub fn has_tarpit(&self) -> bool {
+        self.params.tarpit.is_some() || self.lists.chain.bounds().longest_sleep.is_some()
+    }
+
+    /// Whether it makes a difference for any client that it hangs up in the tarpit.
+    #[must_use]
+    pub fn is_targrey(&self) -> bool {
+        self.params.is_targrey() || self.lists.chain.bounds().is_targrey
     }
 
     /// The numbers by which records are removed: no rule would still use one that has expired by these.

@@ -139,7 +139,6 @@ fn for_the_names_of_a_triplet_spf_is_asked_once_and_only_if_the_client_would_wai
         params.tarpit = Some(Tarpit {
             length: crate::types::Span::from_seconds(125),
             scheme: Scheme::Targrey,
-            limit: 50,
         });
     });
     let data = Attempt {

@@ -51,6 +51,12 @@ impl Sleep {
         now.since(self.seen) > params.retry_window
     }
 
+    /// Whether the client has hung up: the sleep is over, and the record is still there.
+    #[must_use]
+    pub fn has_hung_up(self, now: Timestamp) -> bool {
+        self.left(self.ordered, now) == Span::ZERO
+    }
+
     /// The remaining time at `now` of a sleep ordered at `ordered`; the whole sleep if that is in the future (the clock
     /// was set back), so that no client counts as hung up for that.
     fn left(self, ordered: Timestamp, now: Timestamp) -> Span {
@@ -108,7 +114,7 @@ pub(super) fn order(
             },
         };
     }
-    let hung_up = record.filter(|sleep| sleep.left(sleep.ordered, now) == Span::ZERO);
+    let hung_up = record.filter(|sleep| sleep.has_hung_up(now));
     if let (Scheme::Targrey, Some(sleep)) = (tarpit.scheme, hung_up) {
         let is_due = now.since(sleep.seen) >= SEEN_INTERVAL;
         return Ordered {

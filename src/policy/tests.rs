@@ -694,7 +694,6 @@ fn where_greylisting_is_opt_in_only_listed_recipients_are_greylisted() {
         params.tarpit = Some(Tarpit {
             length: Span::from_seconds(125),
             scheme: Scheme::Targrey,
-            limit: 50,
         });
     });
     let data = Attempt {

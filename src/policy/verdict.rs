@@ -121,6 +121,19 @@ impl Verdict {
         }
     }
 
+    /// How long the client sleeps, if it does.
+    #[must_use]
+    pub const fn sleep(self) -> Option<Span> {
+        match self {
+            Self::Tarpit { length, .. } => Some(length),
+            Self::Pass
+            | Self::PassWithHeader { .. }
+            | Self::Defer { .. }
+            | Self::Reply(_)
+            | Self::Unavailable => None,
+        }
+    }
+
     /// The verdict without its details, as the log has it.
     #[must_use]
     pub const fn action(self) -> Action {

@@ -222,7 +222,7 @@ impl Gate {
     #[must_use]
     pub fn is_tarpit_half_full(&self) -> bool {
         let rules = self.rules();
-        self.0.sleeps.is_half_full(&rules.params, self.0.now())
+        self.0.sleeps.is_half_full(&rules, self.0.now())
     }
 
     /// What a message that begins now is decided by.

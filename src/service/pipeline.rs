@@ -23,11 +23,11 @@ use super::state::CommitError;
 use super::worker::Message;
 use crate::policy::chain::Effects;
 use crate::policy::{
-    self, Attempt, Because, Case, Evidence, Expiry, Lookup, OnStoreFailure, Outcome, Plan, ROUNDS,
-    Reason, Ruleset, Session, SpfResult, Step, StoredRecords, Trace, Verdict,
+    self, Attempt, Because, Case, ClientKey, Evidence, Expiry, Lookup, OnStoreFailure, Outcome,
+    Plan, ROUNDS, Reason, Ruleset, Session, SpfResult, Stage, Step, StoredRecords, Trace, Verdict,
 };
 use crate::store::StoreError;
-use crate::types::{AddedHeader, HeaderText, Reply, Timestamp};
+use crate::types::{AddedHeader, ClientIp, HeaderText, Reply, Timestamp};
 
 /// The outcome of every request while greylisting is paused. Nothing is looked up or recorded for it.
 pub(super) const PAUSED: Outcome = Outcome::new(Verdict::Pass, Reason::Paused, Because::Request);
@@ -360,7 +360,29 @@ impl Inner {
             let state = self.instance_cache.message_state(keys, context.now);
             evidence.earlier_pass = state.passed_by;
         }
+        if chain.bounds().is_targrey && attempt.stage == Stage::Recipient {
+            evidence.has_hung_up = Some(self.has_hung_up(attempt, context));
+        }
         evidence
+    }
+
+    /// Whether the client has hung up in its last sleep. One that has slept for this message is still there, and while
+    /// the store is unavailable nobody counts as gone.
+    fn has_hung_up(&self, attempt: &Attempt<'_>, context: &Context<'_>) -> bool {
+        let Some(client) = attempt.client_address.and_then(ClientIp::parse) else {
+            return false;
+        };
+        let session = self.session(context);
+        if session.tarpitted.is_some() {
+            return false;
+        }
+        let case = Case {
+            sleep: Some(ClientKey::of_address(client)),
+            ..Case::of(None, None)
+        };
+        self.stored(&case)
+            .map(|stored| case.facts(&stored, session, &context.rules.params))
+            .is_ok_and(|facts| facts.has_hung_up(context.now))
     }
 
     /// Looks up the missing evidence until the plan is complete, the rounds are used up, or the deadline has passed.
@@ -446,7 +468,7 @@ impl Inner {
             tarpitted: state.sleep,
             is_known: state.known_triplet,
             is_at_end: false,
-            has_room: self.sleeps.has_room(&context.rules.params, context.now),
+            has_room: self.sleeps.has_room(context.rules, context.now),
             now: context.now,
             expiry: context.expiry,
         }
@@ -471,6 +493,6 @@ impl Inner {
             entry.hits.note(now);
         }
         self.stats.count(outcome);
-        self.sleeps.watch(&rules.params, attempt.stage, outcome);
+        self.sleeps.watch(rules, attempt.stage, outcome);
     }
 }

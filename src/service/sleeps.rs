@@ -9,9 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::policy::{
-    Case, LiveFacts, Outcome, Params, Ruleset, Session, Stage, Tarpit, Trace, Verdict,
-};
+use crate::policy::{Case, LiveFacts, Outcome, Ruleset, Session, Stage, Trace, Verdict};
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Span, Timestamp};
 
@@ -42,24 +40,22 @@ pub(crate) struct Reserved<'a>(&'a Sleeps);
 
 impl Sleeps {
     /// Whether another sleep may begin. Costs nothing without a tarpit.
-    pub(crate) fn has_room(&self, params: &Params, now: Timestamp) -> bool {
-        params
-            .tarpit
-            .is_some_and(|tarpit| self.lock().has_room(tarpit, now))
+    pub(crate) fn has_room(&self, rules: &Ruleset, now: Timestamp) -> bool {
+        rules.has_tarpit() && self.lock().has_room(rules.params.tarpit_limit, now)
     }
 
     /// Whether half of the sleeps that may run at once do. Costs nothing without a tarpit.
-    pub(crate) fn is_half_full(&self, params: &Params, now: Timestamp) -> bool {
-        params.tarpit.is_some_and(|tarpit| {
-            let limit = usize::try_from(tarpit.limit).unwrap_or(usize::MAX);
+    pub(crate) fn is_half_full(&self, rules: &Ruleset, now: Timestamp) -> bool {
+        rules.has_tarpit() && {
+            let limit = usize::try_from(rules.params.tarpit_limit).unwrap_or(usize::MAX);
             self.running(now).saturating_mul(2) >= limit
-        })
+        }
     }
 
-    /// Reserves a place; `None` if the limit is reached, or without a tarpit.
-    pub(crate) fn reserve(&self, params: &Params, now: Timestamp) -> Option<Reserved<'_>> {
+    /// Reserves a place; `None` if this many sleeps are running.
+    pub(crate) fn reserve(&self, limit: u32, now: Timestamp) -> Option<Reserved<'_>> {
         let mut table = self.lock();
-        if !table.has_room(params.tarpit?, now) {
+        if !table.has_room(limit, now) {
             return None;
         }
         table.reserved = table.reserved.saturating_add(1);
@@ -74,8 +70,8 @@ impl Sleeps {
     }
 
     /// Counts requests under taRgrey; logs one warning if there is never a DATA request.
-    pub(crate) fn watch(&self, params: &Params, stage: Stage, outcome: &Outcome) {
-        if !params.is_targrey() || self.is_settled.load(Ordering::Relaxed) {
+    pub(crate) fn watch(&self, rules: &Ruleset, stage: Stage, outcome: &Outcome) {
+        if !rules.is_targrey() || self.is_settled.load(Ordering::Relaxed) {
             return;
         }
         match (stage, outcome.verdict) {
@@ -84,8 +80,13 @@ impl Sleeps {
                 let before = self.passed.fetch_add(1, Ordering::Relaxed);
                 if before.saturating_add(1) == PATIENCE {
                     self.is_settled.store(true, Ordering::Relaxed);
+                    let what = if rules.params.is_targrey() {
+                        "--targrey"
+                    } else {
+                        "tarpit in an access list"
+                    };
                     log::warn!(
-                        "--targrey: {PATIENCE} recipients have passed and Postfix has never sent a DATA request; \
+                        "{what}: {PATIENCE} recipients have passed and Postfix has never sent a DATA request; \
                          without the policy service in smtpd_data_restrictions no client survives the tarpit"
                     );
                 }
@@ -100,9 +101,9 @@ impl Sleeps {
 }
 
 impl Table {
-    fn has_room(&mut self, tarpit: Tarpit, now: Timestamp) -> bool {
+    fn has_room(&mut self, limit: u32, now: Timestamp) -> bool {
         self.forget(now);
-        let limit = usize::try_from(tarpit.limit).unwrap_or(usize::MAX);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.running.len().saturating_add(self.reserved) < limit
     }
 
@@ -141,7 +142,7 @@ pub(super) fn decide<'a>(
     if !matches!(outcome.verdict, Verdict::Tarpit { .. }) {
         return (outcome, None);
     }
-    let place = sleeps.reserve(&rules.params, session.now);
+    let place = sleeps.reserve(rules.params.tarpit_limit, session.now);
     if place.is_some() {
         return (outcome, place);
     }
@@ -152,19 +153,11 @@ pub(super) fn decide<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Because, Reason, Scheme, Then};
+    use crate::policy::{Because, Reason, Then};
 
     #[test]
     fn a_place_is_held_until_the_sleep_is_over_or_was_not_ordered() {
         let length = Span::from_seconds(60);
-        let params = Params {
-            tarpit: Some(Tarpit {
-                length,
-                scheme: Scheme::Deferring,
-                limit: 2,
-            }),
-            ..Params::default()
-        };
         let at = |seconds: u64| Timestamp::from_seconds(1000 + seconds);
         let outcome = |verdict| Outcome::new(verdict, Reason::New, Because::Triplet);
         let sleep = outcome(Verdict::Tarpit {
@@ -172,18 +165,15 @@ mod tests {
             then: Then::Pass,
         });
         let sleeps = Sleeps::default();
-        let first = sleeps.reserve(&params, at(0)).unwrap();
-        let second = sleeps.reserve(&params, at(0)).unwrap();
-        assert!(sleeps.reserve(&params, at(0)).is_none(), "reserved");
+        let first = sleeps.reserve(2, at(0)).unwrap();
+        let second = sleeps.reserve(2, at(0)).unwrap();
+        assert!(sleeps.reserve(2, at(0)).is_none(), "reserved");
         first.settle(&sleep, at(0));
         second.settle(&outcome(Verdict::Pass), at(0));
         assert_eq!(sleeps.running(at(0)), 1);
-        sleeps
-            .reserve(&params, at(59))
-            .unwrap()
-            .settle(&sleep, at(59));
-        assert!(sleeps.reserve(&params, at(59)).is_none(), "running");
-        assert!(sleeps.reserve(&params, at(60)).is_some(), "over");
-        assert!(sleeps.reserve(&params, at(10)).is_some(), "clock set back");
+        sleeps.reserve(2, at(59)).unwrap().settle(&sleep, at(59));
+        assert!(sleeps.reserve(2, at(59)).is_none(), "running");
+        assert!(sleeps.reserve(2, at(60)).is_some(), "over");
+        assert!(sleeps.reserve(2, at(10)).is_some(), "clock set back");
     }
 }

@@ -116,7 +116,6 @@ fn ruleset((is_targrey, by_domain): (bool, bool), retry_count: u32) -> Ruleset {
     let tarpit = Tarpit {
         length: Span::from_seconds(125),
         scheme: Scheme::Targrey,
-        limit: 50,
     };
     let params = Params {
         ipv4_bits: 32,

@@ -124,6 +124,14 @@ const DIFFERENCES: &[Difference] = &[
         shown: Asked(("sender", "a@b.example"), PASS),
     },
     Difference {
+        name: "tarpit in an entry that greylists defers at RCPT, not at DATA",
+        text: "nospf\nracl greylist addr 203.0.113.7 tarpit 10s\nracl whitelist default\n",
+        shown: Asked(
+            ("client_address", "203.0.113.7"),
+            "SLEEP 10, DEFER_IF_PERMIT",
+        ),
+    },
+    Difference {
         name: "A bad file at a reload does not end the daemon",
         text: "nospf\nracl blacklist default\n",
         shown: Reloaded("racl blacklist\n", REFUSED),

@@ -4,6 +4,7 @@
 //! only a milter can answer is not known without one, so that its entry never matches; that is a warning.
 
 mod clause;
+mod tarpit;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::policy::chain::{
     self, Chain, Effect, Fallback, Format, Parts, Piece, Refusal, Rule, Statements, Terms,
     Treatment,
 };
-use crate::policy::{Entry as Source, TooLarge};
+use crate::policy::{Entry as Source, Scheme, Tarpit, TooLarge};
 use crate::types::Span;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
@@ -28,7 +29,7 @@ const DEFERRAL: [&str; 2] = [
 ];
 
 /// What a file is compiled for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Purpose<'a> {
     /// Whether an option has the text for those that wait.
     pub has_text: bool,
@@ -36,6 +37,21 @@ pub struct Purpose<'a> {
     pub has_milter: bool,
     /// What the mail servers are called whose `Authentication-Results` count.
     pub authserv_ids: &'a [Box<str>],
+    /// What the sleep of a client that waits leads to; an error if the reply to such a client cannot follow one.
+    pub scheme: Result<Scheme, &'a str>,
+    /// Whether Exim asks, which makes nobody sleep.
+    pub is_exim: bool,
+}
+
+impl Purpose<'_> {
+    /// Without options, for the policy service.
+    pub const PLAIN: Self = Self {
+        has_text: false,
+        has_milter: false,
+        authserv_ids: &[],
+        scheme: Ok(Scheme::Deferring),
+        is_exim: false,
+    };
 }
 
 /// Makes rules of a file without errors. Nothing comes of it if there are errors.
@@ -56,8 +72,7 @@ pub fn compile(
         file: path.into(),
         conf,
         text: (!purpose.has_text).then(|| Format::parse(text).0),
-        has_milter: purpose.has_milter,
-        authserv_ids: purpose.authserv_ids,
+        purpose,
         findings: Diagnostics::default(),
     };
     let made = compiler.compile();
@@ -71,15 +86,14 @@ struct Compiler<'a> {
     conf: &'a GreylistConf,
     /// The text for those that wait, unless the entry has another.
     text: Option<Format>,
-    has_milter: bool,
-    authserv_ids: &'a [Box<str>],
+    purpose: Purpose<'a>,
     findings: Diagnostics,
 }
 
 impl Compiler<'_> {
     fn compile(&mut self) -> Option<Chain> {
         let (rules, default) = self.rules(&self.conf.recipient);
-        let (message, message_fallback) = if self.has_milter {
+        let (message, message_fallback) = if self.purpose.has_milter {
             self.rules(&self.conf.message)
         } else {
             for entry in &self.conf.message {
@@ -89,7 +103,7 @@ impl Compiler<'_> {
             }
             (Vec::new(), None)
         };
-        let held_back = if self.has_milter {
+        let held_back = if self.purpose.has_milter {
             0
         } else {
             self.conf.message.len()
@@ -121,7 +135,7 @@ impl Compiler<'_> {
             },
             is_sticky: globals.multi_racl.is_none(),
             held_back,
-            authserv_ids: self.authserv_ids.to_vec(),
+            authserv_ids: self.purpose.authserv_ids.to_vec(),
             message,
             message_fallback,
         };
@@ -139,8 +153,10 @@ impl Compiler<'_> {
     fn rules(&mut self, entries: &[Entry]) -> (Vec<Rule>, Option<Fallback>) {
         let (mut rules, mut default) = (Vec::new(), None);
         for entry in entries {
-            let action = self.action(entry);
-            let (clauses, mut effects) = self.clauses(entry);
+            let tarpit = self.tarpit(entry);
+            let action = self.action(entry, tarpit);
+            let (mut clauses, mut effects) = self.clauses(entry);
+            clauses.extend(tarpit::test(entry, tarpit));
             effects.extend(self.values(entry));
             if !entry.is_default() {
                 rules.push(Rule {
@@ -167,7 +183,7 @@ impl Compiler<'_> {
     fn check_never_evaluated(&mut self, entry: &Entry) {
         for clause in &entry.clauses {
             if let ClauseKind::Test(Test::Dkim(_)) | ClauseKind::Not(Test::Dkim(_)) = clause.kind
-                && self.authserv_ids.is_empty()
+                && self.purpose.authserv_ids.is_empty()
             {
                 self.error(clause.at, clause::DKIM);
             }
@@ -189,12 +205,16 @@ impl Compiler<'_> {
     }
 
     /// What an entry does.
-    fn action(&mut self, entry: &Entry) -> chain::Action {
+    fn action(&mut self, entry: &Entry, tarpit: Option<Tarpit>) -> chain::Action {
         let values = &entry.values;
         self.warn_of_empty_tokens(entry);
+        let mut treatment = self.treatment(values);
+        treatment.terms.tarpit = tarpit;
         match entry.action {
+            // Those pass who do not hang up, which is how taRgrey greylists.
+            Action::Whitelist if tarpit.is_some() => chain::Action::Greylist(treatment),
             Action::Whitelist => chain::Action::Pass,
-            Action::Greylist => chain::Action::Greylist(self.treatment(values)),
+            Action::Greylist => chain::Action::Greylist(treatment),
             Action::Blacklist => {
                 let times = [("delay", values.delay), ("autowhite", values.auto_white)];
                 for (name, value) in times {
@@ -218,6 +238,7 @@ impl Compiler<'_> {
             terms: Terms {
                 delay: span(values.delay),
                 max_age: span(values.auto_white),
+                tarpit: None,
             },
             code: values.code.map(|code| code.value.number()),
             enhanced_code: values.enhanced_code.as_ref().map(|code| code.value.clone()),
@@ -247,7 +268,9 @@ impl Compiler<'_> {
         let is_score = |piece: &Piece| *piece == Piece::Token(chain::FormatToken::SpamScore);
         let headers = values.headers.iter();
         let mut unscored = headers.filter(|header| {
-            self.has_milter && !is_scored && header.value.value.pieces().iter().any(is_score)
+            self.purpose.has_milter
+                && !is_scored
+                && header.value.value.pieces().iter().any(is_score)
         });
         if let Some(header) = unscored.next() {
             let text = "%Hs is empty in a racl entry: a message is scored at its end; write dacl";
@@ -263,7 +286,7 @@ impl Compiler<'_> {
         let is_refused = entry.action == Action::Blacklist;
         for (name, at) in [("addheader", header), ("report", report)] {
             match at {
-                Some(at) if !self.has_milter => {
+                Some(at) if !self.purpose.has_milter => {
                     self.warn(at, format!("{name} has no effect without a milter"));
                 }
                 Some(at) if is_refused => {
@@ -279,7 +302,7 @@ impl Compiler<'_> {
             self.warn(at, text);
         }
         let mut effects = Vec::new();
-        if self.has_milter && !is_refused {
+        if self.purpose.has_milter && !is_refused {
             effects.extend(values.headers.iter().map(|header| {
                 Effect::Header(chain::HeaderFormat {
                     name: header.value.name.clone(),
@@ -315,13 +338,7 @@ impl Compiler<'_> {
                     effects.push(Effect::Log(format.clone()));
                     continue;
                 }
-                ClauseKind::Tarpit(_) => {
-                    self.error(
-                        clause.at,
-                        "tarpit for one entry is not supported; use the option --tarpit or --targrey",
-                    );
-                    continue;
-                }
+                ClauseKind::Tarpit(_) => continue,
             };
             let test = self.test(clause.at, test);
             clauses.push(chain::Clause { negated, test });

@@ -37,8 +37,8 @@ pub(super) struct OfOptions {
     pub(super) given: Given,
     /// What a sleep leads to, if the file asks for one and no option does; an error if the reply cannot follow it.
     scheme: Result<Scheme, String>,
-    /// How many clients may wait for their reply at once.
-    tarpit_limit: u32,
+    /// Whether Exim asks, which makes nobody sleep.
+    is_exim: bool,
     /// Whether a milter evaluates the file, too.
     has_milter: bool,
     /// What the mail servers are called whose `Authentication-Results` count.
@@ -52,7 +52,7 @@ impl OfOptions {
             params: params::read(options, &mut Diagnostics::default()),
             given: Given::new(options),
             scheme: params::scheme(options),
-            tarpit_limit: params::tarpit_limit(options).unwrap_or_default(),
+            is_exim: options.exim,
             has_milter: has_milter_socket || !options.milter.is_empty(),
             authserv_ids: spam::authserv_ids(options, &mut Diagnostics::default()),
         }
@@ -66,6 +66,12 @@ impl OfOptions {
             has_text: self.given.text,
             has_milter: self.has_milter,
             authserv_ids: &self.authserv_ids,
+            scheme: self
+                .scheme
+                .as_ref()
+                .map(|scheme| *scheme)
+                .map_err(|error| &**error),
+            is_exim: self.is_exim,
         }
     }
 }
@@ -127,7 +133,6 @@ pub(super) fn read(
         (stated.value > Span::ZERO).then_some(Tarpit {
             length: stated.value,
             scheme: *scheme.ok()?,
-            limit: options.tarpit_limit,
         })
     });
     complain(path, conf, (&params, given), found);

@@ -345,8 +345,8 @@ fn debians_text_is_used_unless_an_option_has_one() {
 fn a_tarpit_is_what_targrey_would_make_of_the_options() {
     let tarpit = |args: &[&str]| {
         let settings = Settings::new(&parse(args).unwrap(), &environment()).unwrap();
-        let tarpit = settings.params.tarpit;
-        tarpit.map(|tarpit| (tarpit.length.seconds(), tarpit.scheme, tarpit.limit))
+        let (tarpit, limit) = (settings.params.tarpit, settings.params.tarpit_limit);
+        tarpit.map(|tarpit| (tarpit.length.seconds(), tarpit.scheme, limit))
     };
     let cases: [(&[&str], _); 10] = [
         (&[], None),

@@ -123,9 +123,12 @@ fn column(
     }
     let mut unjudged = Vec::new();
     let mut rules = rules(settings, loaded);
-    if rules.params.tarpit.is_some() {
-        rules.change(|parts| parts.params.tarpit = None);
-        let text = "--tarpit: a log does not show who would hang up; greylisted instead";
+    if rules.has_tarpit() {
+        rules.change(|parts| {
+            parts.params.tarpit = None;
+            parts.params.tarpit_limit = 0;
+        });
+        let text = "tarpit: a log does not show who would hang up; greylisted instead";
         unjudged.push(text.to_owned());
     }
     if !rules.lists.chain.is_empty() {

@@ -64,7 +64,7 @@ impl Session {
     /// Whether the reply to DATA may come late.
     pub(super) fn waits_at_data(&self) -> bool {
         let rules = self.connection.gate.message_rules().rules;
-        rules.params.is_targrey()
+        rules.is_targrey()
     }
 
     /// What was negotiated, and whether the macros that are asked for are sent.
@@ -152,7 +152,7 @@ impl Session {
             return;
         };
         // Otherwise DATA is no moment of a decision.
-        if !transaction.rules().params.is_targrey() || transaction.put_off.is_some() {
+        if !transaction.rules().is_targrey() || transaction.put_off.is_some() {
             return;
         }
         let recipient = transaction.only_recipient().to_owned();

@@ -61,6 +61,7 @@ pub(super) enum Ask {
     Macro(Box<str>, AskMacro),
     RecipientCount(Operator, Number),
     Content(AskContent),
+    Tarpit,
     AnyOf(usize),
     Unknown,
 }
@@ -99,6 +100,7 @@ impl Ask {
             | Self::Macro(..)
             | Self::RecipientCount(..)
             | Self::Content(_)
+            | Self::Tarpit
             | Self::AnyOf(_)
             | Self::Unknown => None,
         }
@@ -128,6 +130,7 @@ impl Ask {
             | Self::Macro(..)
             | Self::RecipientCount(..)
             | Self::Content(_)
+            | Self::Tarpit
             | Self::Unknown => false,
         }
     }
@@ -164,6 +167,7 @@ impl Ask {
             Self::Content(AskContent::Dkim(_)) => "dkim",
             Self::Content(AskContent::Size(..)) => "msgsize",
             Self::Content(AskContent::Spam | AskContent::Score(..)) => "spamd",
+            Self::Tarpit => "tarpit",
             Self::AnyOf(_) => "list",
             Self::Unknown => "clause",
         }
@@ -324,6 +328,7 @@ impl Expressions {
             Test::Spf(result) => Ask::Spf(result),
             Test::SenderMx(bits) => Ask::SenderMx(bits),
             Test::Time(schedule) => Ask::Time(schedule),
+            Test::Tarpit => Ask::Tarpit,
             Test::AnyOf(number) => Ask::AnyOf(number),
             Test::RateLimit(number) => Ask::RateLimit(number),
             Test::Property(name, PropertyPattern::Text(format)) => {

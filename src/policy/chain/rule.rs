@@ -3,7 +3,7 @@
 use super::effects::Effect;
 use super::format::Format;
 use super::test::Clause;
-use crate::policy::{Entry, Params};
+use crate::policy::{Entry, Params, Scheme, Tarpit};
 use crate::types::Span;
 
 /// A rule.
@@ -71,13 +71,16 @@ pub struct Fallback {
     pub id: Option<Box<str>>,
 }
 
-/// How long those wait whom a rule greylists, and how long their records are kept; `None` is what applies to everybody.
+/// How long those wait whom a rule greylists, for the reply and in all, and how long their records are kept; `None` is what
+/// applies to everybody.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
     /// How long a new triplet waits.
     pub delay: Option<Span>,
     /// How long a triplet that has passed is kept.
     pub max_age: Option<Span>,
+    /// The tarpit.
+    pub tarpit: Option<Tarpit>,
 }
 
 impl Terms {
@@ -87,18 +90,23 @@ impl Terms {
         Params {
             delay: self.delay.unwrap_or(params.delay),
             max_age: self.max_age.unwrap_or(params.max_age),
+            tarpit: self.tarpit.or(params.tarpit),
             ..*params
         }
     }
 }
 
-/// The least and greatest terms that rules set. What no rule sets is `None`.
+/// The least and greatest times that rules set, and their tarpits. What no rule sets is `None`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Bounds {
-    /// The least of each.
+    /// The least times.
     pub least: Terms,
-    /// The greatest of each.
+    /// The greatest times.
     pub greatest: Terms,
+    /// The longest sleep.
+    pub longest_sleep: Option<Span>,
+    /// Whether a rule depends on who hangs up in its tarpit.
+    pub is_targrey: bool,
 }
 
 impl Bounds {
@@ -112,11 +120,18 @@ impl Bounds {
             least: Terms {
                 delay: bounds.least.delay.into_iter().chain(terms.delay).min(),
                 max_age: bounds.least.max_age.into_iter().chain(terms.max_age).min(),
+                tarpit: None,
             },
             greatest: Terms {
                 delay: bounds.greatest.delay.max(terms.delay),
                 max_age: bounds.greatest.max_age.max(terms.max_age),
+                tarpit: None,
             },
+            longest_sleep: bounds
+                .longest_sleep
+                .max(terms.tarpit.map(|tarpit| tarpit.length)),
+            is_targrey: bounds.is_targrey
+                || (terms.tarpit).is_some_and(|tarpit| tarpit.scheme == Scheme::Targrey),
         })
     }
 }

@@ -261,6 +261,10 @@ impl<'c> Search<'c, '_> {
             Ask::Content(ask) => self.content.as_ref().map_or(Truth::Unknown, |content| {
                 content.ask(ask, (&self.properties, self.evidence), lacking)
             }),
+            Ask::Tarpit => self
+                .evidence
+                .has_hung_up
+                .map_or(Truth::Unknown, |has_hung_up| (!has_hung_up).into()),
             Ask::AnyOf(number) if *number < limit => self.list(*number, lacking),
             Ask::AnyOf(_) | Ask::Unknown => Truth::Unknown,
         }

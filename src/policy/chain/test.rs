@@ -105,6 +105,8 @@ pub enum Test {
     Spam,
     /// Its score, in thousandths, compares so. A property has points.
     SpamScore(Operator, Number),
+    /// The client has not hung up in its last sleep.
+    Tarpit,
     /// One of the tests in the list of this number.
     AnyOf(usize),
     /// What no front end can tell.
@@ -152,6 +154,7 @@ impl Test {
             | Self::Certificate(_)
             | Self::Macro(..)
             | Self::RecipientCount(..)
+            | Self::Tarpit
             | Self::AnyOf(_)
             | Self::Unknown => None,
         }

@@ -58,7 +58,9 @@ impl Parts<'_> {
             client: params.auto_whitelist.map(|_| ClientKey::new(counted)),
             triplet,
             others,
-            sleep: params.is_targrey().then(|| ClientKey::new(address)),
+            sleep: rules
+                .is_targrey()
+                .then(|| ClientKey::of_address(self.client)),
             suspicion,
             terms: rules.terms(suspicion),
             asks_known: false,

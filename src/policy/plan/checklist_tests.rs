@@ -157,7 +157,7 @@ fn action(number: u8) -> Action {
         _ => Action::Greylist(Treatment {
             terms: Terms {
                 delay: (number == 3).then_some(Span::from_seconds(600)),
-                max_age: None,
+                ..Terms::default()
             },
             ..Treatment::default()
         }),
@@ -215,8 +215,8 @@ impl Drawn {
                 params.tarpit = self.option(5).then_some(Tarpit {
                     length: Span::from_seconds(65),
                     scheme: Scheme::Targrey,
-                    limit: 1,
                 });
+                params.tarpit_limit = 1;
                 params.unmatched = self.unmatched.map(|passes| {
                     if passes {
                         Unmatched::Pass

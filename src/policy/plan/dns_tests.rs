@@ -217,7 +217,6 @@ fn who_has_come_as_far_as_data_is_not_refused() {
         params.tarpit = Some(Tarpit {
             length: Span::from_seconds(125),
             scheme: Scheme::Targrey,
-            limit: 50,
         });
     });
     rules.change(|parts| parts.dns_lists = lists(Some(1), None));

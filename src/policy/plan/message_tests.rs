@@ -17,7 +17,7 @@ fn greylist() -> Action {
     Action::Greylist(Treatment {
         terms: Terms {
             delay: Some(Span::from_seconds(600)),
-            max_age: None,
+            ..Terms::default()
         },
         text: Some(written("score %Hs, wait")),
         ..Treatment::default()
@@ -99,7 +99,7 @@ fn a_message_passes_is_refused_or_waits_by_the_first_rule_that_matches() {
     let waits = |number, cause| {
         let terms = Terms {
             delay: Some(Span::from_seconds(600)),
-            max_age: None,
+            ..Terms::default()
         };
         MessageVerdict::Greylist(Suspicion::Message(entry(number), cause), terms)
     };

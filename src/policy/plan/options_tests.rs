@@ -106,8 +106,8 @@ proptest! {
                 params.tarpit = is_data.then_some(Tarpit {
                     length: Span::from_seconds(65),
                     scheme: Scheme::Targrey,
-                    limit: 1,
                 });
+                params.tarpit_limit = 1;
             },
             |lists| if has_tables {
                 lists.access = access(&[("^bad", "greylist"), ("^told", "REJECT no"), ("^mx", "OK")]);

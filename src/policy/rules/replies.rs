@@ -218,6 +218,7 @@ impl Ruleset {
             enhanced_code,
             elapsed: outcome.waited.or(waits).unwrap_or_default(),
             remaining: remaining.map_or(Span::ZERO, |left| left.try_again_in(self.params.delay)),
+            tarpit: outcome.verdict.sleep().unwrap_or_default(),
             ..self.token_values(attempt, rule, now)
         };
         let lines = lines.iter().map(|format| values.reply_text(format));

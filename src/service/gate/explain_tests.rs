@@ -129,8 +129,8 @@ fn open(options: Options, store: &Faulty, clock: &Arc<ManualClock>) -> Start {
             tarpit: options.scheme.map(|scheme| Tarpit {
                 length: Span::from_seconds(65),
                 scheme,
-                limit: 2,
             }),
+            tarpit_limit: 2,
             ..parts.params
         };
     });

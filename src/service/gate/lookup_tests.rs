@@ -29,19 +29,28 @@ impl Site {
         Self::with(timeout, None, MemoryStore::new())
     }
 
-    fn with(timeout: Duration, tarpit: Option<Tarpit>, store: impl Opener + 'static) -> Self {
+    fn with(
+        timeout: Duration,
+        tarpit: Option<(Tarpit, u32)>,
+        store: impl Opener + 'static,
+    ) -> Self {
         Self::of(timeout, tarpit, store, Thresholds::default())
     }
 
     fn of(
         timeout: Duration,
-        tarpit: Option<Tarpit>,
+        tarpit: Option<(Tarpit, u32)>,
         store: impl Opener + 'static,
         thresholds: Thresholds,
     ) -> Self {
         let clock = ManualClock::at(0);
         let mut rules = rules(OnStoreFailure::Defer);
-        rules.change(|parts| parts.params.tarpit = tarpit);
+        if let Some((tarpit, limit)) = tarpit {
+            rules.change(|parts| {
+                parts.params.tarpit = Some(tarpit);
+                parts.params.tarpit_limit = limit;
+            });
+        }
         rules.change(|parts| {
             parts.dns_lists = Arc::new(DnsLists::parse(&["list.example"], thresholds).unwrap());
         });
@@ -139,9 +148,8 @@ async fn known_mail_waits_for_no_lookup_at_data_either() {
     let targrey = Tarpit {
         length: Span::from_seconds(125),
         scheme: Scheme::Targrey,
-        limit: 5,
     };
-    let site = Site::with(LONG, Some(targrey), MemoryStore::new());
+    let site = Site::with(LONG, Some((targrey, 5)), MemoryStore::new());
     let data = Attempt {
         stage: Stage::Data,
         ..attempt("192.0.2.2")
@@ -165,9 +173,8 @@ async fn an_unknown_client_is_looked_up_although_the_tarpit_would_let_it_pass() 
     let starpit = Tarpit {
         length: Span::from_seconds(65),
         scheme: Scheme::Delaying,
-        limit: 0,
     };
-    let site = Site::with(LONG, Some(starpit), MemoryStore::new());
+    let site = Site::with(LONG, Some((starpit, 0)), MemoryStore::new());
     site.resolver.answer(1);
     assert_eq!(site.ask("192.0.2.3").await.0, Reason::NotSuspicious);
     assert_eq!(site.gate.status().figures.unwrap().waiting, 0);

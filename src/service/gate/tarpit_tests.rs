@@ -3,12 +3,15 @@
 use jiff::tz::TimeZone;
 
 use super::*;
+use crate::policy::chain::{
+    Action, Chain, Clause, Format, Parts, Refusal, Rule, Terms, Test, Treatment,
+};
 use crate::policy::{Lists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Texts, s25r};
 use crate::protocol::{self, policy::Style};
 use crate::service::clock::tests::ManualClock;
 use crate::store::memory::MemoryStore;
 use crate::store::{Halves, OpenError, StoreError};
-use crate::types::Span;
+use crate::types::{Prefix, Span};
 
 /// What happens in a scene.
 #[derive(Debug, Clone, Copy)]
@@ -42,11 +45,10 @@ const ONE: &str = "192.0.2.7";
 const NEIGHBOUR: &str = "192.0.2.8";
 const OTHER: &str = "198.51.100.1";
 
-const fn tarpit(seconds: u64, scheme: Scheme, limit: u32) -> Tarpit {
+const fn tarpit(seconds: u64, scheme: Scheme) -> Tarpit {
     Tarpit {
         length: Span::from_seconds(seconds),
         scheme,
-        limit,
     }
 }
 
@@ -55,13 +57,73 @@ fn rules(params: Params) -> Ruleset {
     Ruleset::new(params, Lists::default(), texts)
 }
 
-/// Plays a scene from second 0 on.
+/// Rules of an access list: clients in the network of [`ONE`] pass if they do not hang up and are refused otherwise; who else
+/// has this address sleeps before the deferral.
+fn rules_with_tarpits(tarpit_limit: u32) -> Ruleset {
+    let network = |text| Clause {
+        negated: false,
+        test: Test::Network(Prefix::parse(text).unwrap()),
+    };
+    let rule = |clauses, action| Rule {
+        clauses,
+        effects: Vec::new(),
+        action,
+        entry: crate::policy::Entry::in_file(&std::path::Path::new("f").into(), 1, "x"),
+        id: None,
+    };
+    let greylist = |seconds, scheme| {
+        Action::Greylist(Treatment {
+            terms: Terms {
+                tarpit: Some(tarpit(seconds, scheme)),
+                ..Terms::default()
+            },
+            ..Treatment::default()
+        })
+    };
+    let stays = Clause {
+        negated: false,
+        test: Test::Tarpit,
+    };
+    let refusal = Refusal {
+        code: 551,
+        enhanced_code: "5.7.1".into(),
+        text: Format::parse("Go away!").0,
+    };
+    let own = || network("192.0.2.0/24");
+    let chain = Chain::new(Parts {
+        rules: vec![
+            rule(vec![own(), stays], greylist(20, Scheme::Targrey)),
+            rule(vec![own()], Action::Refuse(refusal)),
+            rule(vec![network(OTHER)], greylist(10, Scheme::Deferring)),
+        ],
+        ..Parts::default()
+    });
+    let mut all = rules(Params {
+        tarpit_limit,
+        auto_whitelist: Some(2),
+        ..Params::default()
+    });
+    all.change(|parts| {
+        parts.lists = Arc::new(Lists {
+            chain: chain.unwrap(),
+            ..Lists::default()
+        });
+    });
+    all
+}
+
+/// Plays a scene with these options from second 0 on.
 async fn play(name: &str, params: Params, rows: &[Row]) {
+    play_by(name, &|| rules(params), rows).await;
+}
+
+/// Plays a scene from second 0 on.
+async fn play_by(name: &str, rules: &(dyn Fn() -> Ruleset + Sync), rows: &[Row]) {
     let store = MemoryStore::new();
     let clock = ManualClock::at(0);
     let start = || {
         let clock: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        Gate::start(rules(params), Box::new(store.clone()), clock).unwrap()
+        Gate::start(rules(), Box::new(store.clone()), clock).unwrap()
     };
     let mut started = start();
     let mut now = 0;
@@ -97,7 +159,7 @@ async fn play(name: &str, params: Params, rows: &[Row]) {
 
 fn targrey(change: impl FnOnce(&mut Params)) -> Params {
     let mut params = Params {
-        tarpit: Some(tarpit(125, Scheme::Targrey, 50)),
+        tarpit: Some(tarpit(125, Scheme::Targrey)),
         auto_whitelist: Some(2),
         ..Params::default()
     };
@@ -200,7 +262,7 @@ async fn targrey_scenes_with_others_about() {
         (10, Rcpt,   ONE, "2", "b@x", "SLEEP 125", "new"),
         (20, Stress, ONE, "3", "c@x", DELAY, "new"),
     ]).await;
-    play("no more sleep than the limit allows", targrey(|params| params.tarpit = Some(tarpit(125, Scheme::Targrey, 1))), &[
+    play("no more sleep than the limit allows", targrey(|params| params.tarpit_limit = 1), &[
         (0,   Rcpt, ONE,   "1", "a@x", "SLEEP 125", "new"),
         (124, Rcpt, OTHER, "2", "b@x", DELAY, "new"),
         (125, Rcpt, OTHER, "3", "c@x", "SLEEP 125", "new"),
@@ -226,7 +288,7 @@ async fn targrey_scenes_with_others_about() {
 #[rustfmt::skip]
 async fn tarpit_scenes() {
     let with = |scheme, change: fn(&mut Params)| {
-        let mut params = Params { tarpit: Some(tarpit(65, scheme, 50)), ..Params::default() };
+        let mut params = Params { tarpit: Some(tarpit(65, scheme)), ..Params::default() };
         change(&mut params);
         params
     };
@@ -254,6 +316,49 @@ async fn tarpit_scenes() {
         (110, Stress, ONE, "3", "c@x", "DUNNO", "new"),
         (400, Rcpt,   ONE, "4", "a@x", "PREPEND X: 400", "triplet-found"),
     ]).await;
+}
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn scenes_of_entries_with_a_tarpit() {
+    play_by("who stays passes, and who hangs up comes to the next entry", &|| rules_with_tarpits(50), &[
+        (0,   Rcpt, ONE,       "1", "a@x", "SLEEP 20", "new"),
+        (20,  Rcpt, ONE,       "1", "b@x", "DUNNO", "tarpitted"),
+        (21,  Data, ONE,       "1", "a@x", "DUNNO", "tarpit-survived"),
+        (30,  Rcpt, ONE,       "2", "a@x", "SLEEP 20", "early-retry"),
+        (49,  Rcpt, ONE,       "3", "c@x", "SLEEP 20", "new"),
+        (51,  Rcpt, ONE,       "4", "c@x", "551 Go away!", "rule-reject"),
+        (51,  Rcpt, NEIGHBOUR, "5", "c@x", "SLEEP 20", "early-retry"),
+        (60,  Anew, ONE,       "6", "c@x", "551 Go away!", "rule-reject"),
+        (71,  Data, ONE,       "3", "c@x", "DUNNO", "tarpit-survived"),
+        (72,  Rcpt, ONE,       "7", "d@x", "SLEEP 20", "new"),
+        (330, Rcpt, ONE,       "8", "a@x", "551 Go away!", "rule-reject"),
+    ]).await;
+    play_by("an entry that greylists has its own sleep", &|| rules_with_tarpits(50), &[
+        (0,   Rcpt, OTHER, "1", "a@x", "SLEEP 10, DEFER_IF_PERMIT", "new"),
+        (300, Rcpt, OTHER, "2", "a@x", "PREPEND X: 300", "triplet-found"),
+    ]).await;
+    play_by("without room nobody sleeps, and nobody is refused for it", &|| rules_with_tarpits(0), &[
+        (0,   Rcpt, ONE,   "1", "a@x", DELAY, "new"),
+        (0,   Rcpt, OTHER, "2", "a@x", DELAY, "new"),
+        (300, Rcpt, ONE,   "3", "a@x", "PREPEND X: 300", "triplet-found"),
+    ]).await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_unavailable_nobody_has_hung_up() {
+    let clock: Arc<dyn Clock> = ManualClock::at(0);
+    let rules = rules_with_tarpits(50);
+    let Start { gate, .. } = Gate::start(rules, Box::new(Untouchable), clock).unwrap();
+    let attempt = Attempt {
+        client_address: Some(ONE.as_bytes()),
+        client_name: Some(b"mx.example.org"),
+        sender: Some(b"a@b"),
+        recipient: Some(b"c@d"),
+        ..Attempt::default()
+    };
+    let reason = gate.judge(&attempt, None).await.outcome.reason;
+    assert_eq!(reason, Reason::StoreFailure);
 }
 
 /// A store that nobody may open.

@@ -258,6 +258,40 @@ fn who_hangs_up_in_the_sleep_of_the_milter_is_greylisted() {
     site.daemon.log_until(|log| log.contains("tarpit=hung-up"));
 }
 
+#[test]
+fn in_the_tarpit_of_an_entry_who_stays_passes_and_who_hangs_up_comes_to_the_next_entry() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let text = format!(
+        "nospf\nracl whitelist addr 203.0.113.0/24 tarpit {SLEEP}s\nracl blacklist addr 203.0.113.0/24\n\
+         racl whitelist default\n"
+    );
+    fs::write(file.path(), text).expect("a file");
+    let conf = format!("--greylist-conf={}", file.path().display());
+    let site = Site::with_milter(MILTER, &[&conf]);
+    let stays = Peer::new("mx.stays.example", "203.0.113.7");
+    let leaves = Peer::new("mx.leaves.example", "203.0.113.8");
+    let mut session = site.session(Line::Documented, stays);
+    session.mail(SENDER);
+    let (reply, time) = timed(|| session.rcpt(ANNA));
+    assert_accepted(&reply);
+    assert!(time.as_secs() >= SLEEP, "{time:?}");
+    site.clock.advance(SLEEP);
+    deliver(&mut session);
+    site.postfix.message("anna");
+
+    let mut session = site.session(Line::Documented, leaves);
+    session.mail(SENDER);
+    session.say(&format!("RCPT TO:<{ANNA}>"));
+    site.daemon.log_until(|log| {
+        let sleeps = log.lines().filter(|line| line.contains("action=tarpit"));
+        sleeps.count() == 2
+    });
+    drop(session);
+    site.clock.advance(60);
+    let again = site.attempt(leaves, SENDER, ANNA).to_string();
+    assert!(again.starts_with("551 5.7.1"), "{again}");
+}
+
 /// Tables for messages: one line for each action.
 const HEADER_CHECKS: &str = "\
 /^Subject: cheap/ REJECT 100% cheap, %r

@@ -32,7 +32,7 @@ impl Compiler<'_> {
             Test::Spf(result) => chain::Test::Spf(*result),
             Test::Time(schedule) => chain::Test::Time(*schedule),
             Test::TlsSubject(text) => chain::Test::Certificate(pattern(text)),
-            Test::Dkim(_) if self.authserv_ids.is_empty() => {
+            Test::Dkim(_) if self.purpose.authserv_ids.is_empty() => {
                 self.error(at, DKIM);
                 chain::Test::Unknown
             }
@@ -54,7 +54,7 @@ impl Compiler<'_> {
             Test::SenderMx(bits) => chain::Test::SenderMx(*bits),
             Test::RateLimit(number) => {
                 let unit = self.conf.rate_limits.get(*number).map(|limit| limit.unit);
-                if self.has_milter || unit == Some(RateUnit::Recipients) {
+                if self.purpose.has_milter || unit == Some(RateUnit::Recipients) {
                     chain::Test::RateLimit(*number)
                 } else {
                     self.only_milter(at, "a ratelimit of session or data")
@@ -109,7 +109,7 @@ impl Compiler<'_> {
             | Test::Time(_)
             | Test::Property(..) => ("this", chain::Test::Unknown),
         };
-        if self.has_milter {
+        if self.purpose.has_milter {
             return test;
         }
         self.only_milter(at, name)

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::{Purpose, compile, parse};
 use crate::policy::chain::{Action, Chain, Found, LocalTime, Subject};
-use crate::policy::{Attempt, Evidence};
+use crate::policy::{Attempt, Evidence, Scheme};
 use crate::types::Span;
 
 const S25R: &str = include_str!("../../../../fuzz/seeds/greylist_conf/s25r");
@@ -13,7 +13,7 @@ const LEGACY: &str = include_str!("../../../../fuzz/seeds/greylist_conf/legacy")
 
 /// The rules of a text in a policy server, with errors and warnings.
 fn compiled(text: &str) -> (Option<Chain>, Vec<String>, Vec<String>) {
-    compiled_for(Purpose::default(), text)
+    compiled_for(Purpose::PLAIN, text)
 }
 
 /// The rules of a text, with errors and warnings.
@@ -158,14 +158,108 @@ fn an_entry_never_loses_a_clause() {
             "f:1:15: a network of 0 bits is every client there is; use 1 or more",
         ),
         (
-            "racl whitelist addr 192.0.2.1 tarpit 65s",
-            "f:1:31: tarpit for one entry is not supported; use the option --tarpit or --targrey",
+            "racl whitelist addr 192.0.2.1 tarpit 25h",
+            "f:1:31: tarpit is longer than a day",
+        ),
+        (
+            "racl blacklist addr 192.0.2.1 tarpit 65s",
+            "f:1:31: tarpit has no meaning in an entry that blacklists",
+        ),
+        (
+            "racl continue addr 192.0.2.1 tarpit 65s",
+            "f:1:30: tarpit has no meaning in an entry that decides nothing",
         ),
     ] {
         let (rules, errors, _) = compiled(text);
         assert!(rules.is_none(), "{text}");
         assert_eq!(errors, [want], "{text}");
     }
+}
+
+#[test]
+fn an_entry_has_a_tarpit_of_its_own() {
+    let lets_pass = "racl whitelist addr 192.0.2.1 tarpit 65s";
+    let delays = "racl greylist addr 192.0.2.1 tarpit 5s";
+    let plain = Purpose::PLAIN;
+    let milter = Purpose {
+        has_milter: true,
+        ..plain
+    };
+    let exim = Purpose {
+        is_exim: true,
+        ..plain
+    };
+    let targrey = Purpose {
+        scheme: Ok(Scheme::Targrey),
+        ..plain
+    };
+    for (purpose, text, want, asks, warning) in [
+        (plain, lets_pass, Some((65, Scheme::Targrey)), true, ""),
+        (plain, delays, Some((5, Scheme::Deferring)), false, ""),
+        (targrey, delays, Some((5, Scheme::Targrey)), false, ""),
+        (
+            plain,
+            "racl greylist addr 192.0.2.1 tarpit 0",
+            None,
+            false,
+            "f:1:30: tarpit 0 ",
+        ),
+        (
+            plain,
+            "racl whitelist addr 192.0.2.1 tarpit 0",
+            None,
+            false,
+            "f:1:31: tarpit 0 ",
+        ),
+        (
+            milter,
+            lets_pass,
+            Some((65, Scheme::Targrey)),
+            true,
+            "f:1:31: tarpit is 25 seconds",
+        ),
+        (
+            exim,
+            delays,
+            Some((5, Scheme::Deferring)),
+            false,
+            "f:1:30: tarpit needs Postfix",
+        ),
+        (
+            plain,
+            "racl greylist addr 192.0.2.1 tarpit 5m",
+            Some((300, Scheme::Deferring)),
+            false,
+            "f:1:30: tarpit is 300 seconds or more",
+        ),
+    ] {
+        let (rules, errors, warnings) = compiled_for(purpose, text);
+        let rules = rules.unwrap_or_else(|| panic!("{text}: {errors:?}"));
+        let tarpit = match rules.action(0) {
+            Some(Action::Greylist(treatment)) => treatment.terms.tarpit,
+            Some(Action::Pass) => None,
+            other => panic!("{text}: {other:?}"),
+        };
+        let tarpit = tarpit.map(|tarpit| (tarpit.length.seconds(), tarpit.scheme));
+        assert_eq!(tarpit, want, "{text}");
+        let clause = rules.clause(0, 1).map(|(word, _)| word);
+        assert_eq!(clause, asks.then_some("tarpit"), "{text}");
+        let expected = usize::from(!warning.is_empty());
+        let found = warnings.iter().filter(|found| found.starts_with(warning));
+        assert_eq!(
+            (found.count(), warnings.len()),
+            (expected, expected),
+            "{warnings:?}"
+        );
+    }
+    let coded = Purpose {
+        scheme: Err("\"450\" cannot follow a sleep"),
+        ..plain
+    };
+    let (rules, errors, _) = compiled_for(coded, delays);
+    assert!(rules.is_none());
+    assert_eq!(errors, ["f:1:30: \"450\" cannot follow a sleep"]);
+    assert!(compiled_for(coded, lets_pass).0.is_some());
 }
 
 #[test]

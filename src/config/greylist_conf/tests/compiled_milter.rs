@@ -9,9 +9,8 @@ use crate::policy::message::Message;
 use crate::policy::{Attempt, Evidence, Finding, Lookup, MessageAttempt, SpamScore};
 
 const MILTER: Purpose<'_> = Purpose {
-    has_text: false,
     has_milter: true,
-    authserv_ids: &[],
+    ..Purpose::PLAIN
 };
 
 /// The line of the entry that decides on a message with this header, body and score, 0 if none does.
@@ -212,7 +211,7 @@ fn what_a_trusted_server_says_of_signatures_decides_and_what_others_say_does_not
     );
     let without = Purpose {
         authserv_ids: &ids,
-        ..Purpose::default()
+        ..Purpose::PLAIN
     };
     let (_, errors, warnings) = compiled_for(without, text);
     assert_eq!((errors.len(), warnings.len()), (0, 3), "{warnings:?}");
