@@ -71,6 +71,7 @@ pub(super) fn read(options: &Options, found: &mut Diagnostics) -> Params {
         // Zero means the default, as in taRgrey.
         retry_count: found.take("--retry-count", retry_count, 1).max(1),
         exempt_authenticated: !options.no_authenticated,
+        exempt_certified: false,
         recipients_opt_in: !options.greylist_recipients.is_empty(),
         s25r: s25r(options, found),
         spf: SpfUse {

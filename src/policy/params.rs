@@ -89,6 +89,8 @@ pub struct Params {
     pub retry_count: u32,
     /// Whether authenticated clients are exempt.
     pub exempt_authenticated: bool,
+    /// Whether clients with a verified certificate are, as in milter-greylist.
+    pub exempt_certified: bool,
     /// Whether only the recipients of [`Lists::greylist_recipients`](super::Lists::greylist_recipients) are greylisted.
     pub recipients_opt_in: bool,
     /// The rules of S25R that apply, if any.
@@ -121,6 +123,7 @@ impl Default for Params {
             auto_whitelist_delay: Span::from_hours(1),
             retry_count: 1,
             exempt_authenticated: true,
+            exempt_certified: false,
             recipients_opt_in: false,
             s25r: None,
             spf: SpfUse::default(),

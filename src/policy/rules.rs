@@ -134,8 +134,18 @@ impl Ruleset {
             let is_local = attempt.milter_message.is_some() && client.is_loopback();
             is_local || own.any(|network| network.contains(client))
         };
-        let is_authenticated = attempt.user.is_some() && self.params.exempt_authenticated;
-        is_authenticated || client.is_some_and(is_ours)
+        self.is_authenticated(attempt) || client.is_some_and(is_ours)
+    }
+
+    /// Whether an attempt comes from an authenticated client that is exempt for that.
+    pub(super) fn is_authenticated(&self, attempt: &Attempt<'_>) -> bool {
+        let has_certificate = || {
+            attempt
+                .certificate
+                .is_some_and(|subject| !subject.is_empty())
+        };
+        (self.params.exempt_authenticated && attempt.user.is_some())
+            || (self.params.exempt_certified && has_certificate())
     }
 
     /// An entry that decided.

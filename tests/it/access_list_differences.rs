@@ -6,6 +6,7 @@ use std::fs;
 
 use crate::access_list_files::{checked, start};
 use crate::dns_lists::ListServer;
+use crate::milter::{Site, text as text_of};
 use crate::support::rcpt;
 
 /// The refusal of an entry that says no more.
@@ -25,6 +26,9 @@ struct Difference {
 /// What a client does besides sending from `eve@sender.example` to `joe@example.org`: an attribute and its value.
 type Attribute = (&'static str, &'static str);
 
+/// The sender and the recipient of a message, and the replies to RCPT and to its end.
+type Sending = (&'static str, &'static str, &'static str, &'static str);
+
 enum Shown {
     /// A client with this attribute gets this reply.
     Asked(Attribute, &'static str),
@@ -34,11 +38,13 @@ enum Shown {
     Whitelisted(&'static str),
     /// The exit status of `--check`, and the begin of each finding.
     Checked(i32, &'static [&'static str]),
+    /// These messages, sent in one session to a milter, get these replies.
+    Sent(&'static [Sending]),
     /// A reload of this file is refused, and the reply stays.
     Reloaded(&'static str, &'static str),
 }
 
-use Shown::{Asked, Checked, Reloaded, Retried, Whitelisted};
+use Shown::{Asked, Checked, Reloaded, Retried, Sent, Whitelisted};
 
 const DIFFERENCES: &[Difference] = &[
     Difference {
@@ -88,6 +94,11 @@ const DIFFERENCES: &[Difference] = &[
         ),
     },
     Difference {
+        name: "from holds for the sender as Postgrey folds it, too",
+        text: "nospf\nracl blacklist from eve@sender.example\nracl whitelist default\n",
+        shown: Asked(("sender", "eve+news@sender.example"), REFUSED),
+    },
+    Difference {
         name: "A DNS list that does not answer is not known, and neither is its negation",
         text: "nospf\ndnsrbl \"away\" elsewhere.example 127.0.0.0/8\nracl blacklist not dnsrbl \"away\"\nracl whitelist default\n",
         shown: Asked(("client_address", "203.0.113.7"), PASS),
@@ -96,6 +107,21 @@ const DIFFERENCES: &[Difference] = &[
         name: "An entry with a clause that is not supported is an error, never an entry without it",
         text: "racl whitelist geoip \"CH\"\n",
         shown: Checked(78, &["error: 1:16: "]),
+    },
+    Difference {
+        name: "set, rset and log stand behind the tests of their entry",
+        text: "racl continue set $n+=1 addr 192.0.2.1\n",
+        shown: Checked(78, &["error: 1:15: set, rset and log"]),
+    },
+    Difference {
+        name: "What an entry with continue says about the reply is not kept for the entries after it",
+        text: "nospf\nracl continue addr 203.0.113.7 msg \"kept\"\nracl blacklist default\n",
+        shown: Asked(("client_address", "203.0.113.7"), REFUSED),
+    },
+    Difference {
+        name: "The reply to those that wait is that of -greylist-action, unless the entry has code or ecode",
+        text: "nospf\nracl greylist default msg \"wait\"\n",
+        shown: Asked(("sender", "a@b.example"), "DEFER_IF_PERMIT 4.2.0 wait"),
     },
     Difference {
         name: "A code of another class than its action is refused",
@@ -117,6 +143,20 @@ const DIFFERENCES: &[Difference] = &[
                 "warning: 2:1: this is never evaluated",
             ],
         ),
+    },
+    Difference {
+        name: "Without an answer of spamd a message has no score, and neither does it wait",
+        text: "nospf\nspamdsock unix \"/run/nobody\"\ndacl greylist spamd > 5\n\
+               dacl greylist not spamd > 5\nracl whitelist default\n",
+        shown: Sent(&[("a@b.example", "joe@example.org", "continue", "continue")]),
+    },
+    Difference {
+        name: "delayedreject puts off the reply to one message",
+        text: "delayedreject\nnospf\nracl whitelist rcpt joe@example.org\nracl greylist default msg \"wait\"\n",
+        shown: Sent(&[
+            ("", "ann@example.org", "continue", "450 4.2.0 wait"),
+            ("a@b.example", "joe@example.org", "continue", "continue"),
+        ]),
     },
     Difference {
         name: "tarpit as a statement leaves the whitelisted alone",
@@ -167,6 +207,18 @@ fn every_difference_from_milter_greylist_is_there() {
                 clock.advance(3600);
                 let got = daemon.ask(&attempt(second));
                 assert!(got.starts_with("PREPEND X-Greylist: "), "{name}: {got}");
+            }
+            Sent(messages) => {
+                let site = Site::start(&[], text);
+                let mut session = site.session(6);
+                for (sender, recipient, at_once, at_the_end) in messages {
+                    session.mail(sender).unwrap();
+                    let reply = session.rcpt(recipient).unwrap();
+                    assert_eq!(text_of(&reply), *at_once, "{name}: {recipient}");
+                    let (_, last) = session.message(&[("Subject", "x")], b"x\r\n").unwrap();
+                    assert_eq!(text_of(&last), *at_the_end, "{name}: {recipient}");
+                    session.abort().unwrap();
+                }
             }
             Whitelisted(want) => {
                 let list = tempfile::NamedTempFile::new().unwrap();

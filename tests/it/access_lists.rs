@@ -166,6 +166,9 @@ fn an_exemption_from_waiting_is_none_from_a_refusal() {
         daemon.ask(&attributes)
     };
     assert_eq!(ask("bad.example", "joe"), "551 5.7.1 Go away!");
+    let mut certified = rcpt("x.example", "203.0.113.7", "a@c.example", "a@b.example");
+    certified.push(("ccert_subject", "mx.client.example"));
+    assert_eq!(daemon.ask(&certified), "DUNNO");
     assert_eq!(ask("good.example", "joe"), "DUNNO");
     assert_ne!(ask("good.example", ""), "DUNNO");
     let text = "noauth\nnospf\nracl whitelist auth \"jane\"\nracl greylist default\n";
@@ -175,7 +178,8 @@ fn an_exemption_from_waiting_is_none_from_a_refusal() {
         attributes.push(("sasl_username", user));
         daemon.ask(&attributes)
     };
-    assert_eq!(ask("Jane"), "DUNNO");
+    assert_eq!(ask("jane"), "DUNNO");
+    assert_ne!(ask("Jane"), "DUNNO", "case counts");
     assert_ne!(ask("joe"), "DUNNO");
 }
 

@@ -14,7 +14,7 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const DAY: u64 = 1_800_000_000;
 
 /// A daemon with a milter socket, and its clock.
-struct Site {
+pub(crate) struct Site {
     daemon: Daemon,
     clock: TestClock,
     socket: PathBuf,
@@ -22,7 +22,7 @@ struct Site {
 
 impl Site {
     /// Starts it with these options, and with this text as its access lists.
-    fn start(options: &[&str], lists: &str) -> Self {
+    pub(crate) fn start(options: &[&str], lists: &str) -> Self {
         let mut daemon = Daemon::prepare();
         let clock = TestClock::at(daemon.path(), DAY);
         let socket = daemon.path().join("milter");
@@ -43,7 +43,7 @@ impl Site {
     }
 
     /// A session with the client of these tests.
-    fn session(&self, version: u32) -> MilterSession {
+    pub(crate) fn session(&self, version: u32) -> MilterSession {
         let mut session = MilterSession::open(&self.socket, version).unwrap();
         session.connect("mx.example", CLIENT).unwrap();
         session.helo("mx.example").unwrap();
@@ -51,7 +51,8 @@ impl Site {
     }
 }
 
-fn text(reply: &MilterReply) -> &str {
+/// The reply as a text.
+pub(crate) fn text(reply: &MilterReply) -> &str {
     match reply {
         MilterReply::Text(text) => text,
         MilterReply::Continue => "continue",

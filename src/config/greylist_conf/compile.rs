@@ -30,11 +30,14 @@ const DEFERRAL: [&str; 2] = [
 
 /// What a file is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Purpose<'a> {
     /// Whether an option has the text for those that wait.
     pub has_text: bool,
     /// Whether a milter evaluates it, too.
     pub has_milter: bool,
+    /// Whether an option names a source of scores; the file may, too.
+    pub has_score: bool,
     /// What the mail servers are called whose `Authentication-Results` count.
     pub authserv_ids: &'a [Box<str>],
     /// What the sleep of a client that waits leads to; an error if the reply to such a client cannot follow one.
@@ -48,6 +51,7 @@ impl Purpose<'_> {
     pub const PLAIN: Self = Self {
         has_text: false,
         has_milter: false,
+        has_score: false,
         authserv_ids: &[],
         scheme: Ok(Scheme::Deferring),
         is_exim: false,
@@ -317,10 +321,25 @@ impl Compiler<'_> {
         effects
     }
 
+    /// What an entry does stands behind what it tests: milter-greylist does it when it comes to it, even if a test behind it
+    /// does not hold.
+    fn check_order(&mut self, entry: &Entry) {
+        let mut clauses = entry.clauses.iter();
+        let is_done = |kind: &ClauseKind| matches!(kind, ClauseKind::Set(_) | ClauseKind::Log(_));
+        let is_test = |kind: &ClauseKind| matches!(kind, ClauseKind::Test(_) | ClauseKind::Not(_));
+        if let Some(clause) = clauses.find(|clause| is_done(&clause.kind))
+            && clauses.any(|clause| is_test(&clause.kind))
+        {
+            let text = "set, rset and log stand behind all tests of an entry: they are done only if the entry matches";
+            self.error(clause.at, text);
+        }
+    }
+
     /// The clauses of an entry that are tests, and the effects of the others.
     fn clauses(&mut self, entry: &Entry) -> (Vec<chain::Clause>, Vec<Effect>) {
         let mut clauses = Vec::with_capacity(entry.clauses.len());
         let mut effects = Vec::new();
+        self.check_order(entry);
         for clause in &entry.clauses {
             let (test, negated) = match &clause.kind {
                 ClauseKind::Test(test) => (test, false),

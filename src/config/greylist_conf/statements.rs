@@ -41,6 +41,8 @@ pub(super) struct OfOptions {
     is_exim: bool,
     /// Whether a milter evaluates the file, too.
     has_milter: bool,
+    /// Whether an option names a source of scores.
+    has_score: bool,
     /// What the mail servers are called whose `Authentication-Results` count.
     authserv_ids: Vec<Box<str>>,
 }
@@ -54,6 +56,7 @@ impl OfOptions {
             scheme: params::scheme(options),
             is_exim: options.exim,
             has_milter: has_milter_socket || !options.milter.is_empty(),
+            has_score: options.spamd.is_some() || options.score_header.is_some(),
             authserv_ids: spam::authserv_ids(options, &mut Diagnostics::default()),
         }
     }
@@ -65,6 +68,7 @@ impl OfOptions {
         Purpose {
             has_text: self.given.text,
             has_milter: self.has_milter,
+            has_score: self.has_score,
             authserv_ids: &self.authserv_ids,
             scheme: self
                 .scheme
@@ -104,6 +108,7 @@ pub(super) fn read(
     let mut params = options.params;
     params.spf.excuses_rules = globals.no_spf.is_none();
     params.exempt_authenticated &= globals.no_auth.is_none();
+    params.exempt_certified = params.exempt_authenticated;
     set(&mut params.delay, globals.delay, given.delay);
     set(
         &mut params.retry_window,
@@ -241,6 +246,7 @@ fn warn_of_ineffective(path: &Path, globals: &Globals, has_milter: bool, found: 
 /// The defaults in force that milter-greylist has otherwise.
 pub(super) fn defaults(globals: &Globals, given: Given, params: &Params) -> String {
     let bits = |bits: u8| format!("/{bits}");
+    let threshold = params.auto_whitelist.unwrap_or_default();
     let all = [
         (
             globals.delay.is_none() && !given.delay,
@@ -261,6 +267,14 @@ pub(super) fn defaults(globals: &Globals, given: Given, params: &Params) -> Stri
         (
             globals.ipv6_bits.is_none() && !given.ipv6_bits,
             ("subnetmatch6", bits(params.ipv6_bits), "/128"),
+        ),
+        (
+            globals.lazy_auto_white.is_none() && !given.auto_whitelist,
+            ("auto-whitelist-clients", threshold.to_string(), "none"),
+        ),
+        (
+            globals.report.is_none(),
+            ("report", "delays".to_owned(), "all"),
         ),
     ];
     let differ = all.into_iter().filter(|(is_ours, _)| *is_ours);

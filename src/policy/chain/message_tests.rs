@@ -391,15 +391,20 @@ fn what_only_some_front_ends_tell_is_unknown_to_the_others() {
         ..ATTEMPT
     };
     for (test, want) in [
-        (pattern(text("forged")), [Unknown, False, True]),
+        (pattern(text("FORGED")), [Unknown, False, True]),
+        (pattern(text("forged")), [Unknown, False, False]),
         (pattern(text("forge")), [Unknown, False, False]),
         (pattern(matches("^forge")), [Unknown, False, True]),
         (unset(), [Unknown, True, False]),
         (count(3), [Unknown, False, True]),
         (count(0), [Unknown, True, True]),
         (
-            certificate(text("mail.example.net")),
+            certificate(text("Mail.example.net")),
             [Unknown, False, True],
+        ),
+        (
+            certificate(text("mail.example.net")),
+            [Unknown, False, False],
         ),
         (certificate(matches("example")), [Unknown, False, True]),
     ] {

@@ -195,6 +195,14 @@ impl<'c> Search<'c, '_> {
         }
     }
 
+    /// Whether a text is this one, in the same case, or an expression matches the part that it is.
+    fn is_exactly(&self, wanted: &Text, part: Part, text: &[u8]) -> Truth {
+        match wanted {
+            Text::Is(wanted) | Text::Folds(wanted, _) => (text == wanted.as_bytes()).into(),
+            Text::Matches(number) => any(self.matches(part), *number),
+        }
+    }
+
     /// Whether all clauses of a rule hold; what is missing for that is added.
     fn all(
         &mut self,
@@ -241,7 +249,7 @@ impl<'c> Search<'c, '_> {
             Ask::RawSender(text) => self.holds(text, Part::RawSender, &[subject.sender]),
             Ask::Recipient(text) => self.holds(text, Part::Recipient, subject.recipients()),
             Ask::AuthenticatedAs(text) => match subject.user {
-                Some(user) => self.holds(text, Part::User, &[user]),
+                Some(user) => self.is_exactly(text, Part::User, user),
                 None => Truth::False,
             },
             Ask::DnsList(zone, answers) => self.dns_list(zone, *answers, lacking),
@@ -299,9 +307,7 @@ impl<'c> Search<'c, '_> {
         let value = found.next().map(|(_, value)| *value);
         let holds = match wanted {
             AskMacro::Unset => value.is_none(),
-            AskMacro::Is(text) => {
-                value.is_some_and(|value| value.eq_ignore_ascii_case(text.as_bytes()))
-            }
+            AskMacro::Is(text) => value == Some(text.as_bytes()),
             AskMacro::Matches(set) => value.is_some_and(|value| set.matches(value).matched(0)),
         };
         holds.into()
@@ -353,7 +359,7 @@ impl<'c> Search<'c, '_> {
         match self.subject.certificate {
             None => Truth::Unknown,
             Some(b"") => Truth::False,
-            Some(certificate) => self.holds(wanted, Part::Certificate, &[certificate]),
+            Some(certificate) => self.is_exactly(wanted, Part::Certificate, certificate),
         }
     }
 

@@ -40,7 +40,7 @@ pub enum PropertyPattern {
 /// What a macro must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MacroPattern {
-    /// It has this value, in any case, or one that matches.
+    /// It has this value, or one that matches. Case counts in a text.
     Is(Pattern),
     /// It has none.
     Unset,
@@ -67,7 +67,7 @@ pub enum Test {
     RawSender(Pattern),
     /// The recipient; likewise.
     Recipient(Pattern),
-    /// The name as which the client has authenticated itself.
+    /// The name as which the client has authenticated itself. Case counts in a text.
     AuthenticatedAs(Pattern),
     /// A DNS list has the client, with an answer in this network.
     DnsList(Zone, Prefix),
@@ -83,9 +83,9 @@ pub enum Test {
     Property(Box<str>, PropertyPattern),
     /// The property is a number that compares so.
     Compare(Box<str>, Operator, Number),
-    /// The subject of the client's verified certificate.
+    /// The subject of the client's verified certificate. Likewise.
     Certificate(Pattern),
-    /// A macro of the mail server, by its name without braces.
+    /// A macro of the mail server, by its name without braces. Likewise.
     Macro(Box<str>, MacroPattern),
     /// So many recipients were accepted before; at the end of the message, so many in all.
     RecipientCount(Operator, Number),

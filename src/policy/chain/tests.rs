@@ -175,7 +175,8 @@ fn what_is_known_of_an_attempt_is_tested() {
         (ATTEMPT, Test::Recipient(text("jane@example.com")), true),
         (ATTEMPT, Test::Recipient(matches("^jane@.*m>?$")), true),
         (ATTEMPT, Test::AuthenticatedAs(text("joe")), false),
-        (authenticated, Test::AuthenticatedAs(text("JOE")), true),
+        (authenticated, Test::AuthenticatedAs(text("joe")), true),
+        (authenticated, Test::AuthenticatedAs(text("JOE")), false),
         (authenticated, Test::AuthenticatedAs(text("jo")), false),
         (authenticated, Test::AuthenticatedAs(matches("^j")), true),
         (

@@ -413,7 +413,7 @@ impl Parts<'_> {
         rules: &Ruleset,
         trace: &mut impl Trace,
     ) -> Result<Option<Suspicion>, Settled> {
-        if self.attempt.user.is_some() && rules.params.exempt_authenticated {
+        if rules.is_authenticated(self.attempt) {
             trace.note(Step::Authenticated);
             return Err(pass(Reason::Authenticated, Because::Request));
         }

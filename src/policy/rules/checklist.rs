@@ -172,7 +172,7 @@ fn exemptions(parts: &RulesetParts) -> Vec<Check> {
             Consequence::AsWritten,
         ),
         (
-            params.exempt_authenticated,
+            params.exempt_authenticated || params.exempt_certified,
             Condition::Authenticated,
             exempt(Reason::Authenticated),
         ),

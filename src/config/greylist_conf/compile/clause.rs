@@ -110,6 +110,13 @@ impl Compiler<'_> {
             | Test::Property(..) => ("this", chain::Test::Unknown),
         };
         if self.purpose.has_milter {
+            let is_score = matches!(test, chain::Test::Spam | chain::Test::SpamScore(..));
+            let has_score = self.purpose.has_score || self.conf.globals.spamd_socket.is_some();
+            if is_score && !has_score {
+                let text = "spamd is never known, because nothing gives a score: spamdsock, --spamd or --score-header";
+                self.warn(at, text);
+                return chain::Test::Unknown;
+            }
             return test;
         }
         self.only_milter(at, name)

@@ -158,6 +158,14 @@ fn an_entry_never_loses_a_clause() {
             "f:1:15: a network of 0 bits is every client there is; use 1 or more",
         ),
         (
+            "racl continue set $x=1 addr 192.0.2.1",
+            "f:1:15: set, rset and log stand behind all tests of an entry: they are done only if the entry matches",
+        ),
+        (
+            "racl greylist addr 192.0.2.1 log \"%i\" not from a@b.example",
+            "f:1:30: set, rset and log stand behind all tests of an entry: they are done only if the entry matches",
+        ),
+        (
             "racl whitelist addr 192.0.2.1 tarpit 25h",
             "f:1:31: tarpit is longer than a day",
         ),

@@ -10,6 +10,7 @@ use crate::policy::{Attempt, Evidence, Finding, Lookup, MessageAttempt, SpamScor
 
 const MILTER: Purpose<'_> = Purpose {
     has_milter: true,
+    has_score: true,
     ..Purpose::PLAIN
 };
 
@@ -135,6 +136,25 @@ fn with_a_milter_macros_and_counts_decide_at_rcpt_too() {
         };
         assert_eq!(found, want);
     }
+}
+
+#[test]
+fn without_a_source_of_scores_a_test_of_the_score_never_matches_and_that_is_said() {
+    let unscored = Purpose {
+        has_score: false,
+        ..MILTER
+    };
+    let text = "dacl blacklist spamd\ndacl greylist not spamd > 5\ndacl whitelist default\n";
+    let (rules, _, warnings) = compiled_for(unscored, text);
+    assert_eq!(rules.expect("rules").unreachable(), 2);
+    let said = |line, column| format!("f:{line}:{column}: spamd is never known");
+    for (warning, said) in warnings.iter().zip([said(1, 16), said(2, 15)]) {
+        assert!(warning.starts_with(&said), "{warning}");
+    }
+    assert_eq!(warnings.len(), 2);
+    let (rules, _, warnings) = compiled_for(unscored, &format!("spamdsock unix \"/s\"\n{text}"));
+    assert_eq!(rules.expect("rules").unreachable(), 0);
+    assert_eq!(warnings, Vec::<String>::new());
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl<'a> Walk<'a> {
             Condition::SenderListed => self.is_listed(ListName::Sender, trace),
             Condition::ClientAccess => self.access(trace),
             Condition::Authenticated => {
-                let holds = self.parts.attempt.user.is_some();
+                let holds = self.rules.is_authenticated(self.parts.attempt);
                 noted(holds, Step::Authenticated, trace)
             }
             Condition::OwnMachine => {
