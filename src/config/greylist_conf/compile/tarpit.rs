@@ -1,8 +1,8 @@
 //! The tarpit of an entry.
 
-use super::super::super::params::{MILTER_TIMEOUT, RCPT_TIMEOUT};
 use super::super::ast::{Action, ClauseKind, Entry, EntryStage, Position};
 use super::Compiler;
+use crate::config::params::{MILTER_TIMEOUT, RCPT_TIMEOUT};
 use crate::policy::chain::{self, Test};
 use crate::policy::{Scheme, Tarpit};
 use crate::types::Span;

@@ -1,5 +1,7 @@
 //! Every token of the grammar (milter-greylist 4.6.4, `conf_yacc.y`) with what becomes of it.
 
+use super::super::Purpose;
+use super::compiled::compiled_for;
 use super::read;
 
 /// What becomes of a token. Each has exactly one of these.
@@ -90,7 +92,7 @@ const TOKENS: &[(&str, Class, &str)] = &[
     ("OPENLIST", Honoured, "list \"k\" addr { 192.0.2.1 }"),
     ("CLOSELIST", Honoured, "list \"k\" addr { 192.0.2.1 }"),
     ("BLACKLIST", Honoured, "racl blacklist addr 192.0.2.1"),
-    ("FLUSHADDR", Honoured, "racl blacklist addr 192.0.2.1 flushaddr"),
+    ("FLUSHADDR", Accepted, "racl blacklist addr 192.0.2.1 flushaddr"),
     ("CODE", Honoured, "racl blacklist addr 192.0.2.1 code \"550\""),
     ("ECODE", Honoured, "racl blacklist addr 192.0.2.1 ecode \"5.7.1\""),
     ("MSG", Honoured, "racl blacklist addr 192.0.2.1 msg \"x\""),
@@ -165,7 +167,7 @@ const TOKENS: &[(&str, Class, &str)] = &[
     ("NOLOG", Honoured, "racl whitelist addr 192.0.2.1 nolog"),
     ("LDAPBINDDN", LDAP, "ldapconf \"ldap://x\" timeout 2s binddn \"x\" bindpw \"y\""),
     ("LDAPBINDPW", LDAP, "ldapconf \"ldap://x\" timeout 2s binddn \"x\" bindpw \"y\""),
-    ("TARPIT", Honoured, "racl whitelist addr 192.0.2.1 tarpit 65s"),
+    ("TARPIT", Honoured, "racl whitelist addr 192.0.2.1 tarpit 5s"),
     ("TARPIT_SCOPE", Accepted, "tarpit_scope session"),
     ("SESSION", Honoured, "ratelimit \"r\" session 10 / 1h"),
     ("COMMAND", Accepted, "racl whitelist addr 192.0.2.1 tarpit_scope command"),
@@ -213,8 +215,22 @@ fn every_token_of_the_grammar_has_exactly_one_class() {
 #[test]
 fn every_token_is_treated_as_its_class_says() {
     let prelude_lines = PRELUDE.lines().count();
+    let authserv_ids = ["mx".into()];
+    let purpose = Purpose {
+        has_milter: true,
+        has_score: true,
+        authserv_ids: &authserv_ids,
+        ..Purpose::PLAIN
+    };
     for (name, class, example) in TOKENS {
-        let (conf, errors, warnings) = read(format!("{PRELUDE}{example}\n"));
+        let text = format!("{PRELUDE}{example}\n");
+        let (conf, mut errors, mut warnings) = read(&text);
+        if *class != Refused {
+            let (_, more_errors, more_warnings) = compiled_for(purpose, &text);
+            let place = |text: String| text.replacen("f:", "", 1);
+            errors.extend(more_errors.into_iter().map(place));
+            warnings.extend(more_warnings.into_iter().map(place));
+        }
         let last = format!("{}:", prelude_lines + example.lines().count());
         match class {
             Honoured => {
