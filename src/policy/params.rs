@@ -66,6 +66,10 @@ pub struct Tarpit {
 
 /// The parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub struct Params {
     /// How long an unknown triplet is deferred; at least 0 seconds.
     pub delay: Span,

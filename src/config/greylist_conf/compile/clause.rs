@@ -113,8 +113,8 @@ impl Compiler<'_> {
             let is_score = matches!(test, chain::Test::Spam | chain::Test::SpamScore(..));
             let has_score = self.purpose.has_score || self.conf.globals.spamd_socket.is_some();
             if is_score && !has_score {
-                let text = "spamd is never known, because nothing gives a score: spamdsock, --spamd or --score-header";
-                self.warn(at, text);
+                let message = "spamd is never known, because nothing gives a score: spamdsock, --spamd or --score-header";
+                self.warn(at, message);
                 return chain::Test::Unknown;
             }
             return test;

@@ -260,13 +260,18 @@ fn an_entry_has_a_tarpit_of_its_own() {
             "{warnings:?}"
         );
     }
+}
+
+#[test]
+fn a_deferral_that_cannot_follow_a_sleep_is_an_error_at_the_tarpit() {
     let coded = Purpose {
         scheme: Err("\"450\" cannot follow a sleep"),
-        ..plain
+        ..Purpose::PLAIN
     };
-    let (rules, errors, _) = compiled_for(coded, delays);
+    let (rules, errors, _) = compiled_for(coded, "racl greylist addr 192.0.2.1 tarpit 5s");
     assert!(rules.is_none());
     assert_eq!(errors, ["f:1:30: \"450\" cannot follow a sleep"]);
+    let lets_pass = "racl whitelist addr 192.0.2.1 tarpit 5s";
     assert!(compiled_for(coded, lets_pass).0.is_some());
 }
 
