@@ -1,6 +1,14 @@
 //! A delivery attempt, independent of the front end.
 
+use std::fmt;
+
 use super::message::Message;
+
+/// The macros that a mail server has sent by now. Rules ask for the few that they name.
+pub trait MailServerMacros: fmt::Debug + Sync {
+    /// The value of the macro with this name, which is without braces; `None` if it was not sent.
+    fn value(&self, name: &str) -> Option<&[u8]>;
+}
 
 /// The stage of the SMTP session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,7 +23,7 @@ pub enum Stage {
 }
 
 /// An attempt. Attributes that the front end does not have are `None`; addresses are raw bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Attempt<'a> {
     /// The stage of the session.
     pub stage: Stage,
@@ -39,8 +47,8 @@ pub struct Attempt<'a> {
     pub user: Option<&'a [u8]>,
     /// The subject of its verified certificate (TLS); empty if it has none.
     pub certificate: Option<&'a [u8]>,
-    /// The macros of the mail server, by their names without braces.
-    pub macros: Option<&'a [(&'a str, &'a [u8])]>,
+    /// The macros of the mail server.
+    pub macros: Option<&'a dyn MailServerMacros>,
     /// How many recipients of the message were accepted before.
     pub accepted: Option<usize>,
     /// The client's port, as text.
@@ -80,5 +88,13 @@ impl<'a> MessageAttempt<'a> {
             [recipient] => recipient,
             _ => b"",
         }
+    }
+}
+
+/// Macros that are all known beforehand: names and values.
+impl<V: AsRef<[u8]> + fmt::Debug + Sync, const N: usize> MailServerMacros for [(&str, V); N] {
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        let mut sent = self.iter().filter(|(sent, _)| *sent == name);
+        sent.next().map(|(_, value)| value.as_ref())
     }
 }

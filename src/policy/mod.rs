@@ -65,7 +65,7 @@ mod why;
 mod zone;
 
 pub use access::{AccessTables, Severity};
-pub use attempt::{Attempt, MessageAttempt, Stage};
+pub use attempt::{Attempt, MailServerMacros, MessageAttempt, Stage};
 pub use chain::Terms;
 pub use dead::Dead;
 pub use decide::LiveFacts;

@@ -14,7 +14,7 @@ use super::Connection;
 use super::client::Client;
 use super::content::Content;
 use super::edits;
-use super::macros::{borrowed, named};
+use super::macros::SentMacros;
 use super::transaction::{Judged, Transaction};
 use crate::frontend::policy::until_shutdown;
 use crate::policy::spam::SPAM_HEADERS;
@@ -168,12 +168,11 @@ impl Session {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
             return Judged::own();
         };
-        let named = named(transaction.rules(), macros);
-        let named = borrowed(&named);
+        let sent = SentMacros(macros);
         let attempt = Attempt {
             stage,
             recipient: Some(recipient),
-            macros: Some(&named),
+            macros: Some(&sent),
             ..self.attempt(client, transaction, macros)
         };
         let gate = &self.connection.gate;
@@ -325,10 +324,9 @@ impl Session {
             return None;
         }
         let message = Arc::new(transaction.content.message());
-        let named = named(transaction.rules(), macros);
-        let named = borrowed(&named);
+        let sent = SentMacros(macros);
         let attempt = Attempt {
-            macros: Some(&named),
+            macros: Some(&sent),
             ..self.attempt(client, transaction, macros)
         };
         let recipients = &transaction.recipients;

@@ -379,13 +379,13 @@ fn what_only_some_front_ends_tell_is_unknown_to_the_others() {
     let certificate = |value| Test::Certificate(value);
     let silent = ATTEMPT;
     let bare = Attempt {
-        macros: Some(&[("j", b"mx.test")]),
+        macros: Some(&[("j", "mx.test")]),
         certificate: Some(b""),
         accepted: Some(0),
         ..ATTEMPT
     };
     let full = Attempt {
-        macros: Some(&[("j", b"mx.test"), ("client_resolve", b"FORGED")]),
+        macros: Some(&[("j", "mx.test"), ("client_resolve", "FORGED")]),
         certificate: Some(b"Mail.example.net"),
         accepted: Some(3),
         ..ATTEMPT

@@ -18,9 +18,9 @@ use jiff::fmt::strtime::{BrokenDownTime, Config, PosixCustom};
 use jiff::tz::TimeZone;
 
 use super::format::{Format, FormatToken as Token, Piece, TimePart};
-use crate::policy::SpfResult;
 use crate::policy::properties::Properties;
 use crate::policy::spam::tenths;
+use crate::policy::{MailServerMacros, SpfResult};
 use crate::types::{ClientIp, HeaderText, Prefix, ReplyText, Span, Timestamp};
 
 /// The longest text of a reply, in bytes. A line of SMTP has 512 (RFC 5321, 4.5.3.1.5); in front of the text, the mail
@@ -71,8 +71,8 @@ pub struct TokenValues<'a> {
     pub dns_lists: &'a [&'a str],
     /// The properties, while rules are evaluated.
     pub properties: Option<&'a Properties>,
-    /// The macros of the mail server, as far as they are known.
-    pub macros: &'a [(&'a str, &'a [u8])],
+    /// The macros of the mail server, if the front end has them.
+    pub macros: Option<&'a dyn MailServerMacros>,
     /// The score of a spam filter, in thousandths, if it was asked.
     pub score: Option<i64>,
 }
@@ -234,8 +234,8 @@ impl TokenValues<'_> {
             "mail_addr" => Value::Foreign(self.sender),
             "rcpt_addr" => Value::Foreign(self.recipient),
             _ => {
-                let mut known = self.macros.iter().filter(|(known, _)| *known == name);
-                Value::Foreign(known.next().map_or(b"", |(_, value)| value))
+                let sent = self.macros.and_then(|macros| macros.value(name));
+                Value::Foreign(sent.unwrap_or_default())
             }
         }
     }

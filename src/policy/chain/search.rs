@@ -303,8 +303,7 @@ impl<'c> Search<'c, '_> {
         let Some(macros) = self.subject.macros else {
             return Truth::Unknown;
         };
-        let mut found = macros.iter().filter(|(known, _)| *known == name);
-        let value = found.next().map(|(_, value)| *value);
+        let value = macros.value(name);
         let holds = match wanted {
             AskMacro::Unset => value.is_none(),
             AskMacro::Is(text) => value == Some(text.as_bytes()),

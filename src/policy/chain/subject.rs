@@ -8,11 +8,11 @@ use super::render::TokenValues;
 use crate::policy::keys::fold_sender;
 use crate::policy::message::Message;
 use crate::policy::schedule::LocalTime;
-use crate::policy::{Attempt, MessageAttempt};
+use crate::policy::{Attempt, MailServerMacros, MessageAttempt};
 use crate::types::ClientIp;
 
 /// An attempt as rules see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Subject<'a> {
     /// The client's address.
     pub client: ClientIp,
@@ -31,7 +31,7 @@ pub struct Subject<'a> {
     /// The subject of its verified certificate, empty if it has none, if the front end says so.
     pub certificate: Option<&'a [u8]>,
     /// The macros of the mail server, if the front end has them.
-    pub macros: Option<&'a [(&'a str, &'a [u8])]>,
+    pub macros: Option<&'a dyn MailServerMacros>,
     /// How many recipients were accepted before, if the front end says so; at the end of the message, how many in all.
     pub accepted: Option<usize>,
     /// Whether it is known which session it belongs to.
@@ -63,7 +63,7 @@ impl<'a> Subject<'a> {
             helo: self.helo.unwrap_or_default(),
             sender: self.sender,
             recipient: self.recipient,
-            macros: self.macros.unwrap_or_default(),
+            macros: self.macros,
             host: self.place.map_or("", |(host, _)| host),
             ..TokenValues::default()
         }

@@ -261,7 +261,7 @@ impl Ruleset {
             sender: attempt.sender.unwrap_or_default(),
             recipient: attempt.recipient.unwrap_or_default(),
             queue_id: attempt.queue_id.unwrap_or_default(),
-            macros: attempt.macros.unwrap_or_default(),
+            macros: attempt.macros,
             now: Some((now, self.texts.zone())),
             host: self.texts.host(),
             local_address: self.lists.chain.about_messages().local_address,

@@ -98,7 +98,7 @@ fn with_a_milter_macros_and_counts_decide_at_rcpt_too() {
         client_name: Some(b"x.example"),
         sender: Some(b"a@b.example"),
         recipient: Some(b"c@d.example"),
-        macros: Some(&[]),
+        macros: Some(&[("j", "mx.example")]),
         accepted: Some(0),
         ..Attempt::default()
     };

@@ -40,7 +40,7 @@ fn with_values(test: impl FnOnce(TokenValues<'_>)) {
         spf: Some(SpfResult::Softfail),
         dns_lists: &["bl one", "bl two"],
         properties: None,
-        macros: &[("client_resolve", b"FORGED")],
+        macros: Some(&[("client_resolve", b"FORGED")]),
         score: Some(-1_290),
     });
 }
@@ -303,7 +303,7 @@ proptest! {
             spf: Some(SpfResult::Fail),
             dns_lists: &[&name, &name],
             properties: None,
-            macros: &[("client_resolve", &chosen)],
+            macros: Some(&[("client_resolve", &chosen)]),
             score: Some(-1_290),
         };
         for now in [values.now, Some((NOW, &zone))] {
