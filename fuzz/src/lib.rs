@@ -266,7 +266,7 @@ fn decide_by(chain: &Chain, bytes: &[u8]) {
         value: word.into(),
     };
     let size = u64::try_from(bytes.len()).expect("a size");
-    let message = MailMessage::new(vec![field], Some(bytes.to_vec()), size);
+    let message = MailMessage::new(vec![field], Some(bytes.to_vec().into()), size);
     let about = MessageAttempt {
         attempt: &attempt,
         recipients: &[word, b"jane@example.com"],

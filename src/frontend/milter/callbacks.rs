@@ -91,7 +91,7 @@ fn with_content(callbacks: Callbacks<Session>) -> Callbacks<Session> {
             let status = context
                 .data
                 .as_mut()
-                .map_or(Status::Continue, |session| session.body(&bytes));
+                .map_or(Status::Continue, |session| session.body(bytes.into()));
             Box::pin(async move { status })
         })
         .on_eom(|context: &mut EomContext<Session>| {

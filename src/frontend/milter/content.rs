@@ -1,11 +1,8 @@
 //! What is kept of a message until its end: nothing that no rule asks for, and not more than its share.
 
-use crate::policy::message::{HeaderField, MAX_BODY, MAX_FIELDS, MAX_HEADER, Message};
+use crate::policy::message::{Body, HeaderField, MAX_BODY, MAX_FIELDS, MAX_HEADER, Message};
 use crate::service::{MemoryShare, MessageNeeds};
 use crate::types::Timestamp;
-
-/// Bytes up to which parts of a body are put together: mail servers send no longer ones.
-const PART: usize = 64 << 10;
 
 /// Bytes that a field takes besides its name and value: their places, and what the allocator adds to each.
 const FIELD: usize = size_of::<HeaderField>() + 2 * 16;
@@ -18,10 +15,8 @@ pub(super) struct Content {
     keeps_header: bool,
     fields: Vec<HeaderField>,
     header_bytes: usize,
-    /// In parts: a body that grew in one piece would take up to twice its length. `None`: it is not asked for, or there
-    /// was no room.
-    body: Option<Vec<Vec<u8>>>,
-    body_bytes: usize,
+    /// `None`: it is not asked for, or there was no room.
+    body: Option<Body>,
     /// Whether header or body were too long.
     is_cut: bool,
     is_header_cut: bool,
@@ -40,7 +35,7 @@ impl Content {
             keeps_header: needs.header,
             counts_size: needs.size,
             gets_body,
-            body: (needs.body && gets_body).then(Vec::new),
+            body: (needs.body && gets_body).then(Body::default),
             ..Self::default()
         }
     }
@@ -67,24 +62,18 @@ impl Content {
     }
 
     /// A part of the body. Returns whether more of it is wanted.
-    pub(super) fn body(&mut self, bytes: &[u8]) -> bool {
+    pub(super) fn body(&mut self, bytes: Vec<u8>) -> bool {
         self.add(bytes.len());
         let Some(body) = &mut self.body else {
             return self.counts_size;
         };
-        let total = self.body_bytes.saturating_add(bytes.len());
+        let total = body.length().saturating_add(bytes.len());
         if total <= MAX_BODY && self.share.take(bytes.len()) {
-            self.body_bytes = total;
-            match body.last_mut() {
-                Some(last) if last.len().saturating_add(bytes.len()) <= PART => {
-                    last.extend_from_slice(bytes);
-                }
-                _ => body.push(bytes.to_vec()),
-            }
+            body.push(bytes);
             return true;
         }
-        self.share.give_back(self.body_bytes);
-        (self.body, self.body_bytes) = (None, 0);
+        self.share.give_back(body.length());
+        self.body = None;
         self.is_cut = true;
         self.counts_size
     }
@@ -109,8 +98,7 @@ impl Content {
         let fields = std::mem::take(&mut self.fields);
         // The empty line between header and body.
         let size = self.size.saturating_add(2);
-        let body = self.body.take().map(|parts| parts.concat());
-        let message = Message::new(fields, body, size);
+        let message = Message::new(fields, self.body.take(), size);
         let message = if self.gets_body {
             message
         } else {
@@ -142,7 +130,7 @@ mod tests {
     fn nothing_is_kept_that_nobody_asks_for() {
         let mut content = kept(false, false, false);
         content.field(b"Subject", b"x");
-        assert!(!content.body(b"hello\r\n"));
+        assert!(!content.body(b"hello\r\n".to_vec()));
         let message = content.message();
         assert!(message.fields().is_empty());
         assert_eq!(message.body(), None);
@@ -159,27 +147,22 @@ mod tests {
         for (gets_body, want) in [(true, Some(14)), (false, None)] {
             let mut content = Content::new(MemoryShare::default(), needs, gets_body);
             content.field(b"Subject", b"x");
-            content.body(b"");
+            content.body(Vec::new());
             let message = content.message();
             assert_eq!(message.size(), want, "{gets_body}");
         }
     }
 
     #[test]
-    fn a_body_is_kept_whole_and_in_few_parts_whatever_parts_it_comes_in() {
-        let long = b"abcdefg\r\n".repeat(20_000);
-        for length in [1, 7, 1000, PART - 1, PART, PART + 1, long.len()] {
-            let mut content = kept(true, true, false);
-            assert!(content.body(b""));
-            let mut parts = long.chunks(length);
-            assert!(parts.all(|part| content.body(part)), "{length}");
-            let count = content.body.as_ref().map_or(0, Vec::len);
-            assert!(
-                count <= 2 * (long.len() / PART + 1),
-                "{length}: {count} parts"
-            );
-            assert_eq!(content.message().body(), Some(&*long), "{length}");
+    fn a_body_is_kept_whole() {
+        let mut content = kept(true, true, false);
+        assert!(content.body(Vec::new()));
+        let parts = [vec![b'x'; 65_535], b"\r\n".to_vec(), vec![b'y'; 65_535]];
+        for part in &parts {
+            assert!(content.body(part.clone()));
         }
+        let message = content.message();
+        assert!(*message.body().unwrap().bytes() == *parts.concat());
     }
 
     #[test]
@@ -190,7 +173,7 @@ mod tests {
         }
         let part = vec![b'x'; 60_000];
         for _ in 0..20 {
-            content.body(&part);
+            content.body(part.clone());
         }
         assert!(content.is_cut);
         let message = content.message();
@@ -200,7 +183,7 @@ mod tests {
         let mut content = kept(true, true, true);
         content.field(b"X", &vec![b'y'; MAX_HEADER]);
         content.field(b"X", b"y");
-        assert!(content.body(b"hello"));
+        assert!(content.body(b"hello".to_vec()));
         let message = content.message();
         // What comes behind a field that has no room would have another number.
         assert!(message.fields().is_empty() && message.is_header_unknown());

@@ -258,7 +258,7 @@ impl Session {
     }
 
     /// Takes a part of the body.
-    pub(super) fn body(&mut self, bytes: &[u8]) -> Status {
+    pub(super) fn body(&mut self, bytes: Vec<u8>) -> Status {
         let transaction = self.transaction.as_mut();
         let is_wanted = transaction.is_some_and(|transaction| {
             transaction.put_off.is_none() && transaction.content.body(bytes)

@@ -166,7 +166,7 @@ impl Spamd {
         let Some(body) = about.message.body() else {
             return Finding::NoAnswer;
         };
-        let size = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        let size = u64::try_from(body.length()).unwrap_or(u64::MAX);
         if about.message.size().unwrap_or_default().max(size) > inner.settings.most_size {
             return Finding::NoAnswer;
         }
@@ -232,7 +232,9 @@ async fn exchange(
         writer.write_all(&field).await?;
     }
     writer.write_all(request::END_OF_HEADER).await?;
-    writer.write_all(message.body().unwrap_or_default()).await?;
+    for part in message.body().iter().flat_map(|body| body.parts()) {
+        writer.write_all(part).await?;
+    }
     writer.flush().await?;
     let mut answer = Vec::new();
     let mut part = [0; 4096];

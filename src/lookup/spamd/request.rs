@@ -22,7 +22,7 @@ pub(super) fn head(about: &MessageAttempt<'_>, host: &str, now: Timestamp) -> Op
     let length = fields
         .fold(received.len(), usize::saturating_add)
         .saturating_add(END_OF_HEADER.len())
-        .saturating_add(body.len());
+        .saturating_add(body.length());
     let head =
         format!("SYMBOLS SPAMC/1.5\r\nContent-length: {length}\r\nUser: nobody\r\n\r\n{received}");
     Some(head.into_bytes())
@@ -117,7 +117,7 @@ mod tests {
             value: value.as_bytes().into(),
         };
         let fields = vec![field("Subject", "a\n\tb\r\n c"), field("X", "")];
-        Message::new(fields, Some(b"body\r\n".to_vec()), 0)
+        Message::new(fields, Some(b"body\r\n".to_vec().into()), 0)
     }
 
     fn rendered(attempt: &Attempt<'_>, recipients: &[&[u8]]) -> String {

@@ -2,7 +2,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::*;
 use crate::policy::Attempt;
-use crate::policy::message::Message;
+use crate::policy::message::{Body, Message};
 
 const ANSWER: &[u8] =
     b"SPAMD/1.1 0 EX_OK\r\nContent-length: 5\r\nSpam: True ; 15.3 / 5.0\r\n\r\nGTUBE";
@@ -41,7 +41,7 @@ async fn ask(spamd: &Spamd, message: &Message) -> Option<i64> {
 }
 
 fn message(body: &[u8]) -> Message {
-    Message::new(Vec::new(), Some(body.to_vec()), 0)
+    Message::new(Vec::new(), Some(body.to_vec().into()), 0)
 }
 
 /// Reads a request up to the end of the message that it promises.
@@ -159,7 +159,7 @@ async fn a_large_message_and_one_that_was_not_kept_are_not_asked_about() {
     let spamd = Spamd::new(settings(address, PATIENT));
     for (message, is_asked) in [
         (message(&[b'x'; 1001]), false),
-        (Message::new(Vec::new(), Some(Vec::new()), 1001), false),
+        (Message::new(Vec::new(), Some(Body::default()), 1001), false),
         (Message::new(Vec::new(), None, 10), false),
         (message(&[b'x'; 1000]), true),
     ] {

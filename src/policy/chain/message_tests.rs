@@ -17,7 +17,8 @@ pub(in crate::policy) fn message(header: &[(&str, &str)], body: Option<&[u8]>) -
         name: name.as_bytes().into(),
         value: value.as_bytes().into(),
     });
-    Message::new(fields.collect(), body.map(<[u8]>::to_vec), 2048)
+    let body = body.map(|body| body.to_vec().into());
+    Message::new(fields.collect(), body, 2048)
 }
 
 fn subject<'a>(attempt: &'a Attempt<'a>, message: &'a Message) -> Subject<'a> {

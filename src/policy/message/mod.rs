@@ -8,12 +8,14 @@ mod authentication;
 mod body;
 mod charset;
 mod mime;
+mod raw_body;
 mod transfer;
 mod words;
 
 use std::sync::{Arc, OnceLock};
 
 pub use authentication::{DkimResult, dkim};
+pub use raw_body::Body;
 
 use body::Lines;
 use words::{decoded, unfold};
@@ -49,7 +51,7 @@ pub struct HeaderField {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message {
     fields: Arc<Vec<HeaderField>>,
-    body: Option<Arc<Vec<u8>>>,
+    body: Option<Arc<Body>>,
     size: u64,
     is_size_unknown: bool,
     is_header_unknown: bool,
@@ -69,7 +71,7 @@ struct HeaderText {
 impl Message {
     /// A message with this header and body, and this number of bytes in all. The body is `None` if it was not kept.
     #[must_use]
-    pub fn new(fields: Vec<HeaderField>, body: Option<Vec<u8>>, size: u64) -> Self {
+    pub fn new(fields: Vec<HeaderField>, body: Option<Body>, size: u64) -> Self {
         Self {
             fields: Arc::new(fields),
             body: body.map(Arc::new),
@@ -139,7 +141,7 @@ impl Message {
     /// Whether its body is so large that it is to be decoded on a thread for such work.
     #[must_use]
     pub fn is_large(&self) -> bool {
-        self.body().is_some_and(|body| body.len() > LARGE)
+        self.body().is_some_and(|body| body.length() > LARGE)
     }
 
     /// Whether the header was too long to be kept.
@@ -159,7 +161,7 @@ impl Message {
         let (fields, body) = mime::split_header(text);
         let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let size = size.saturating_add(bare_newlines(text));
-        Self::new(owned(fields), Some(body.to_vec()), size)
+        Self::new(owned(fields), Some(body.to_vec().into()), size)
     }
 
     /// The message in a file as a milter would have got and kept it: the lines of its body end with CR LF, and what is
@@ -168,7 +170,8 @@ impl Message {
     #[must_use]
     pub fn received(bytes: &[u8], more: u64) -> Self {
         let parsed = Self::parse(bytes);
-        let (fields, body) = (parsed.fields(), parsed.body().unwrap_or_default());
+        let body = parsed.body().map(Body::bytes).unwrap_or_default();
+        let fields = parsed.fields();
         let size = parsed.size.saturating_add(more);
         let lengths = fields.iter();
         let lengths = lengths.map(|field| field.name.len().saturating_add(field.value.len()));
@@ -180,10 +183,10 @@ impl Message {
         }
         let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
         let length = length
-            .saturating_add(bare_newlines(body))
+            .saturating_add(bare_newlines(&body))
             .saturating_add(more);
         let is_kept = usize::try_from(length).is_ok_and(|length| length <= MAX_BODY);
-        let body = is_kept.then(|| Arc::new(with_cr_lf(body)));
+        let body = is_kept.then(|| Arc::new(with_cr_lf(&body).into()));
         Self {
             body,
             size,
@@ -199,8 +202,8 @@ impl Message {
 
     /// The body as it came; `None` if it was not kept.
     #[must_use]
-    pub fn body(&self) -> Option<&[u8]> {
-        self.body.as_ref().map(|body| body.as_slice())
+    pub fn body(&self) -> Option<&Body> {
+        self.body.as_deref()
     }
 
     /// The size of header and body, in bytes, lines ending with CR LF; `None` if the body was not sent.
@@ -243,7 +246,8 @@ impl Message {
     /// The lines of the body, decoded when they are first asked for.
     fn lines(&self) -> Option<&Lines> {
         let body = self.body()?;
-        Some(self.lines.get_or_init(|| body::lines(&self.fields, body)))
+        let lines = || body::lines(&self.fields, &body.bytes());
+        Some(self.lines.get_or_init(lines))
     }
 
     /// Whether the body was decoded.
