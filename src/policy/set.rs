@@ -68,9 +68,11 @@ impl ExpressionSet {
         })
     }
 
-    /// Whether there is no expression.
-    pub(super) fn is_empty(&self) -> bool {
-        self.first.is_empty()
+    /// How many expressions there are.
+    pub(super) fn len(&self) -> usize {
+        let sets = iter::once(&self.first).chain(&self.others);
+        let all = sets.map(|set| set.len().saturating_sub(self.ahead));
+        all.fold(0, usize::saturating_add)
     }
 
     /// Whether one of them matches: quicker than asking which, if most often none does.
@@ -142,6 +144,7 @@ mod tests {
             let texts: Vec<String> = (0..count).map(|number| format!("x{number}y")).collect();
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
             let set = ExpressionSet::new(&texts, SIZE, |builder| builder.unicode(false)).unwrap();
+            assert_eq!(set.len(), count);
             for (subject, want) in [
                 ("x0y".to_owned(), Some(0)),
                 (format!("x{}y", count - 1), Some(count - 1)),

@@ -219,17 +219,21 @@ fn value_of<'p>(properties: &'p Properties, name: &str) -> Option<&'p str> {
 
 /// Which expressions match one of these lines, by their numbers.
 fn matching<'t>(set: &ExpressionSet, lines: impl Iterator<Item = &'t [u8]>) -> Vec<bool> {
-    let mut matched = Vec::new();
-    if set.is_empty() {
-        return matched;
-    }
-    for line in lines.filter(|line| set.is_match(line)) {
+    let mut matched = vec![false; set.len()];
+    let mut left = set.len();
+    // Most lines match nothing, and it is quicker to find that out first.
+    let mut lines = lines.filter(|line| set.is_match(line));
+    while left > 0
+        && let Some(line) = lines.next()
+    {
+        // One that is alone needs no second search, and no further line is needed when all have matched.
+        if let [alone] = matched.as_mut_slice() {
+            (*alone, left) = (true, 0);
+            continue;
+        }
         for number in set.matches(line).iter() {
-            if matched.len() <= number {
-                matched.resize(number.saturating_add(1), false);
-            }
-            if let Some(place) = matched.get_mut(number) {
-                *place = true;
+            if let Some(place) = matched.get_mut(number).filter(|place| !**place) {
+                (*place, left) = (true, left.saturating_sub(1));
             }
         }
     }

@@ -465,6 +465,40 @@ fn a_body_that_was_searched_beforehand_answers_as_its_lines_do_and_is_not_read_a
 }
 
 #[test]
+fn each_expression_that_matches_a_line_is_found_whatever_others_match() {
+    for (body, want) in [
+        ("", [false, false, false]),
+        ("hello\r\n", [false, false, false]),
+        ("hello\r\nthe casino\r\n", [true, false, false]),
+        ("you win\r\nagain\r\na casino\r\n", [true, true, false]),
+        ("win win\r\nwin\r\nlast\r\n", [false, true, true]),
+        ("a casino: win at last\r\ncasino\r\n", [true, true, true]),
+        ("last\r\nwin\r\ncasino\r\nlast\r\n", [true, true, true]),
+    ] {
+        let message = message(&[("Subject", "x")], Some(body.as_bytes()));
+        let searched = |expressions: &[&str]| {
+            let rules = expressions.iter().map(|expression| {
+                let test = Test::Body(matches(expression));
+                rule(vec![is(test)], Action::Pass)
+            });
+            let parts = Parts {
+                message: rules.collect(),
+                ..Parts::default()
+            };
+            let chain = Chain::new(parts).unwrap();
+            chain.search_body(&message).unwrap()
+        };
+        let expressions = ["casino", "win", "last$"];
+        let all = searched(&expressions);
+        for (number, want) in want.into_iter().enumerate() {
+            assert_eq!(all.matches(number), want, "{body:?} {number}");
+            let alone = searched(&expressions[number..=number]);
+            assert_eq!(alone.matches(0), want, "{body:?} {number} alone");
+        }
+    }
+}
+
+#[test]
 fn the_value_of_a_property_is_looked_for_in_a_searched_body_by_the_caller() {
     let parts = Parts {
         message: vec![rule(
