@@ -35,7 +35,7 @@ use indymilter::Config;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use self::patience::{Noticing, Patience};
+use self::patience::Patience;
 use super::policy::{ConnectionEnd, until_shutdown};
 use super::registry::{Activity, CloseReason, Registration, Registry};
 use crate::service::Gate;
@@ -128,8 +128,7 @@ where
         shutdown,
         patience: Arc::new(patience),
     });
-    let stream = Noticing::new(stream, Arc::clone(&connection.patience));
-    let (listener, mut ended) = stream::one(stream);
+    let (listener, mut ended) = stream::one(stream, Arc::clone(&connection.patience));
     let callbacks = callbacks::new(&connection);
     let config = Config {
         max_connections: 1,
