@@ -255,6 +255,25 @@ fn rules_see_the_macros_of_the_mail_server() {
 }
 
 #[test]
+fn of_two_forms_of_a_macro_the_usual_one_counts_whichever_comes_last() {
+    let lists = "sm_macro \"long\" \"first_last\" \"usual\"\nsm_macro \"short\" \"{n}\" \"usual\"\n\
+                 racl blacklist sm_macro \"long\" sm_macro \"short\" msg \"usual\"\n\
+                 racl whitelist default\n";
+    let site = Site::start(&[], lists);
+    let usual = [("{first_last}", "usual"), ("n", "usual")];
+    let other = [("first_last", "other"), ("{n}", "other")];
+    for stages in [[&usual, &other], [&other, &usual]] {
+        let mut session = MilterSession::open(&site.socket, 6).unwrap();
+        session.macros(b'C', stages[0]).unwrap();
+        session.connect("mx.example", CLIENT).unwrap();
+        session.macros(b'M', stages[1]).unwrap();
+        session.mail("a@b.example").unwrap();
+        let reply = session.rcpt("c@d.example").unwrap();
+        assert_eq!(text(&reply), "551 5.7.1 usual", "{stages:?}");
+    }
+}
+
+#[test]
 fn a_certificate_is_known_to_rules_only_if_the_mail_server_has_verified_it() {
     let lists = "racl blacklist tls \"/CN=friend\" msg \"verified\"\nracl whitelist default\n";
     let site = Site::start(&[], lists);

@@ -1,18 +1,39 @@
 //! The macros of a mail server, as rules name them: without braces.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::sync::OnceLock;
 
 use indymilter::Macros;
 
 use crate::policy::MailServerMacros;
 
-/// The macros that the mail server has sent by now. Nothing is copied: rules ask for the few that they name.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SentMacros<'a>(pub(super) &'a Macros);
+/// The macros that the mail server has sent by now. Rules ask for the few that they name.
+#[derive(Debug)]
+pub(super) struct SentMacros<'a> {
+    sent: &'a Macros,
+    /// A copy, made when a rule asks for a name of one letter: [`Macros::get`] does not distinguish their forms.
+    copy: OnceLock<HashMap<CString, CString>>,
+}
+
+impl<'a> SentMacros<'a> {
+    pub(super) const fn new(sent: &'a Macros) -> Self {
+        Self {
+            sent,
+            copy: OnceLock::new(),
+        }
+    }
+}
 
 impl MailServerMacros for SentMacros<'_> {
     fn value(&self, name: &str) -> Option<&[u8]> {
-        value(name, |sent| self.0.get(sent))
+        value(name, |form| {
+            if is_long(name) {
+                return self.sent.get(form);
+            }
+            let copy = self.copy.get_or_init(|| self.sent.to_hash_map());
+            copy.get(form).map(CString::as_c_str)
+        })
     }
 }
 
@@ -21,7 +42,7 @@ impl MailServerMacros for SentMacros<'_> {
 fn value<'m>(name: &str, sent: impl Fn(&CStr) -> Option<&'m CStr>) -> Option<&'m [u8]> {
     let bare = CString::new(name).ok()?;
     let braced = CString::new(format!("{{{name}}}")).ok()?;
-    let (usual, other) = if name.chars().nth(1).is_some() {
+    let (usual, other) = if is_long(name) {
         (braced, bare)
     } else {
         (bare, braced)
@@ -30,10 +51,13 @@ fn value<'m>(name: &str, sent: impl Fn(&CStr) -> Option<&'m CStr>) -> Option<&'m
     value.map(CStr::to_bytes)
 }
 
+/// Whether a name has several letters.
+fn is_long(name: &str) -> bool {
+    name.chars().nth(1).is_some()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use super::*;
 
     #[test]

@@ -168,7 +168,7 @@ impl Session {
         let (Some(client), Some(transaction)) = (&self.client, &self.transaction) else {
             return Judged::own();
         };
-        let sent = SentMacros(macros);
+        let sent = SentMacros::new(macros);
         let attempt = Attempt {
             stage,
             recipient: Some(recipient),
@@ -324,7 +324,7 @@ impl Session {
             return None;
         }
         let message = Arc::new(transaction.content.message());
-        let sent = SentMacros(macros);
+        let sent = SentMacros::new(macros);
         let attempt = Attempt {
             macros: Some(&sent),
             ..self.attempt(client, transaction, macros)
