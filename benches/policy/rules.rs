@@ -110,7 +110,7 @@ fn loaded(text: &str) -> io::Result<(Chain, Duration)> {
     let path = Path::new("greylist.conf");
     let begun = Instant::now();
     let (conf, _) = parse(path, text.as_bytes());
-    let (chain, findings) = compile(path, &conf, Purpose::default());
+    let (chain, findings) = compile(path, &conf, Purpose::PLAIN);
     let taken = begun.elapsed();
     match chain {
         Some(chain) => Ok((chain, taken)),
