@@ -1,7 +1,11 @@
 //! The organizational domain of a host: the domain that its owner has registered, by the public suffix list.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
 
 /// Maximum length of a domain name, in bytes (RFC 1035, 2.3.4).
 const MOST_BYTES: usize = 253;
@@ -60,6 +64,19 @@ pub(super) fn is_label(label: &[u8]) -> bool {
     (1..=63).contains(&label.len()) && !has_hyphen && label.iter().all(is_inner)
 }
 
+/// A mail domain or HELO name as DNS has it, in lower case: labels beyond ASCII become A-labels, as RFC 8616, 4 wants it for
+/// SPF, and by the mapping of UTS 46, as Postfix has it. The result is not always a host name. `None` if the name is not
+/// ASCII and cannot be converted.
+pub(super) fn for_dns(name: &str) -> Option<String> {
+    if name.is_ascii() {
+        return Some(name.to_ascii_lowercase());
+    }
+    // Which characters, hyphens and lengths are valid, `is_host_name` says, for names in ASCII too.
+    let (any, hyphens, length) = (AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore);
+    let converted = Uts46::new().to_ascii(name.as_bytes(), any, hyphens, length);
+    converted.ok().map(Cow::into_owned)
+}
+
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -106,6 +123,46 @@ mod tests {
             let domain = Domain::of(name.as_bytes());
             assert_eq!(domain.as_ref().map(Domain::as_str), want, "{name:?}");
         }
+    }
+
+    #[test]
+    fn a_name_beyond_ascii_is_converted_or_there_is_none() {
+        let (most, more) = ("\u{fc}".repeat(57), "\u{fc}".repeat(5_000));
+        for (name, want) in [
+            ("B\u{fc}cher.Example", Some("xn--bcher-kva.example")),
+            ("bu\u{308}cher.example", Some("xn--bcher-kva.example")),
+            (
+                "xn--bcher-kva.\u{440}\u{444}",
+                Some("xn--bcher-kva.xn--p1ai"),
+            ),
+            ("b\u{fc}cher\u{3002}example", Some("xn--bcher-kva.example")),
+            (
+                "_spf.b\u{fc}cher.example.",
+                Some("_spf.xn--bcher-kva.example."),
+            ),
+            ("\u{ff45}xample.com", Some("example.com")),
+            ("fa\u{df}.example", Some("xn--fa-hia.example")),
+            // ASCII is as it is, even if it is not valid.
+            ("XN--\x7f@[.example", Some("xn--\x7f@[.example")),
+            // Characters that map to others remain visible to the check of host names.
+            ("a\u{ff20}b.example", Some("a@b.example")),
+            ("a\u{2100}b.example", Some("aa/cb.example")),
+            ("", Some("")),
+            // Invalid A-labels, unassigned and forbidden characters, right-to-left beside left-to-right, a lone mark.
+            ("xn--\u{fc}.example", None),
+            ("\u{fc}.xn--a.example", None),
+            ("a\u{e000}.example", None),
+            ("a\u{200b}\u{fffd}.example", None),
+            ("\u{5d0}a.example", None),
+            ("\u{308}.example", None),
+            (&more, None),
+        ] {
+            let got = for_dns(name);
+            assert_eq!(got.as_deref(), want, "{}", name.escape_unicode());
+        }
+        // Too long for a label only once it is converted.
+        let long = for_dns(&format!("{most}{most}.example"));
+        assert!(long.is_none_or(|long| !is_host_name(long.as_bytes())));
     }
 
     #[test]

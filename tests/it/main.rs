@@ -20,6 +20,7 @@ mod explain;
 mod fuzz;
 mod idle;
 mod importing;
+mod international;
 mod list_watch;
 mod listening;
 mod log_readers;

@@ -5,6 +5,7 @@ use super::smtp::{Peer, Session};
 use super::{SENDER, Site, assert_accepted, assert_one_header};
 use crate::access_list_files::S25R;
 use crate::dns_lists::ListServer;
+use crate::international;
 
 const ANNA: &str = "anna@example.org";
 
@@ -124,5 +125,20 @@ fn a_refusal_and_a_deferral_reach_the_client_with_the_codes_and_texts_of_the_ent
         } else {
             assert_accepted(&reply);
         }
+    }
+}
+
+#[test]
+fn the_mail_servers_of_a_domain_that_postfix_has_in_utf8_are_found() {
+    let lists = ListServer::serving(international::ZONES);
+    let site = start(
+        "nospf\nracl whitelist mx /24\nracl greylist default\n",
+        &lists,
+    );
+    for (address, passes) in [("198.51.100.9", true), ("203.0.113.9", false)] {
+        let mut session = site.session(Line::Documented, Peer::new("mail.other.example", address));
+        let mail = session.command("MAIL FROM:<eva@b\u{fc}cher.example.com> SMTPUTF8");
+        assert!(mail.is_good(), "{mail}");
+        assert_eq!(session.rcpt(ANNA).is_good(), passes, "{address}");
     }
 }
