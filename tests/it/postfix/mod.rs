@@ -12,6 +12,7 @@ mod checked;
 mod contents;
 mod filters;
 pub(crate) mod milter;
+mod patience;
 pub(crate) mod recipes;
 mod replayed;
 mod replies;

@@ -60,6 +60,8 @@ pub(super) enum Line {
     Table,
     /// In the list of clients, where [`Table`](Self::Table) has its table.
     Clients,
+    /// Not at all, and for the milter there is less time than in main.cf.
+    Hasty,
 }
 
 impl Line {
@@ -104,6 +106,10 @@ impl Line {
                 "n - - smtpd
   -o { smtpd_client_restrictions = check_policy_service unix:stargrey/policy }
   -o { smtpd_recipient_restrictions = reject_unauth_destination }"
+            }
+            Self::Hasty => {
+                "n - - smtpd
+  -o { smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=2s } }"
             }
         }
     }
