@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::journal::note;
+use super::journal::{OwnAct, note};
 use super::{Control, ControlError};
 use crate::policy::{Added, Entry, ListName, Source};
 use crate::service::live_rules::{Addition, has_ended, is_open};
 use crate::service::pattern::{network_of_host, never_matches, normal};
-use crate::shared::{Act, What};
+use crate::shared::What;
 use crate::store::{Commit, Records, RequestError, StoreError};
 use crate::types::{Span, Timestamp};
 
@@ -246,9 +246,9 @@ impl Control {
 
 /// Notes in the journal what an administrator has done, if the other hosts are to do it too.
 /// Yields whether all acts have found room in it.
-fn note_act(records: &mut dyn Records, act: Option<&Act>) -> Result<bool, RequestError> {
-    match act {
-        Some(act) => Ok(note(records, |journal| journal.add(act.clone()))?),
+fn note_act(records: &mut dyn Records, own: Option<&OwnAct>) -> Result<bool, RequestError> {
+    match own {
+        Some(own) => Ok(note(records, |journal| journal.add(own.act.clone()))?),
         None => Ok(true),
     }
 }

@@ -4,21 +4,41 @@ use super::{Control, ControlError};
 use crate::shared::{Act, Journal, Shared, Step, What};
 use crate::store::{Commit, Note, Records, StoreError, StoreRefusal};
 
+/// What an administrator does here.
+#[derive(Debug, Clone)]
+pub(super) struct OwnAct {
+    pub(super) act: Act,
+    /// How often the database had been replaced by a backup before.
+    restarts: u64,
+}
+
 impl Control {
     /// What an administrator does here, for the journal; `None` if nothing is shared.
-    pub(super) fn act(&self, what: What) -> Option<Act> {
+    pub(super) fn act(&self, what: What) -> Option<OwnAct> {
         let shared = self.0.shared.get()?;
-        Some(Act {
-            host: shared.me(),
-            time: self.0.now(),
-            what,
+        Some(OwnAct {
+            act: Act {
+                host: shared.me(),
+                time: self.0.now(),
+                what,
+            },
+            restarts: shared.restarts(),
         })
     }
 
-    /// Has an act appended to the log of the site; `is_whole` if all acts that wait for that have found room.
-    pub(super) fn acted(&self, act: Option<&Act>, is_whole: bool) {
-        if let (Some(act), Some(shared)) = (act, self.0.shared.get()) {
-            shared.note_act(act);
+    /// Has an act that the database has carried out appended to the log of the site; `is_whole` if all acts that wait for
+    /// that have found room.
+    pub(super) fn acted(&self, own: Option<&OwnAct>, is_whole: bool) {
+        if let (Some(own), Some(shared)) = (own, self.0.shared.get()) {
+            shared.note_carried_out(&own.act, own.restarts);
+            self.append(own, is_whole);
+        }
+    }
+
+    /// The same for an act that the database may not have carried out.
+    pub(super) fn append(&self, own: &OwnAct, is_whole: bool) {
+        if let Some(shared) = self.0.shared.get() {
+            shared.note_act(&own.act);
             if !is_whole {
                 shared.note_lost();
             }

@@ -33,7 +33,7 @@ fn selects(filter: &Filter, row: &Row) -> bool {
             filter.wants_triplet(parts, record)
         }
         Row::Client { record, .. } => filter.wants_client(record),
-        Row::Sleep { .. } => true,
+        Row::Sleep { record, .. } => filter.wants_sleep(record),
     }
 }
 
@@ -125,15 +125,24 @@ impl Control {
             begun_by,
             ..filter.clone()
         };
-        if let Some(act) = self.act(What::Forget(for_all)) {
-            // What is refused here is nothing for the other hosts.
-            self.page(filter.clone(), false, Vec::new(), 1).await?;
-            let noted = act.clone();
-            let adding = self.change_journal(move |journal| journal.add(noted));
-            let is_whole = adding.await?;
-            self.acted(Some(&act), is_whole);
+        let Some(own) = self.act(What::Forget(for_all)) else {
+            return self.forget_selected(filter).await;
+        };
+        // What is refused here is nothing for the other hosts.
+        self.page(filter.clone(), false, Vec::new(), 1).await?;
+        let noted = own.act.clone();
+        let adding = self.change_journal(move |journal| journal.add(noted));
+        let is_whole = adding.await?;
+        if let Some(shared) = self.0.shared.get() {
+            shared.note_forgotten(&own.act);
         }
-        self.forget_selected(filter).await
+        let removed = self.forget_selected(filter).await;
+        match removed {
+            Ok(_) => self.acted(Some(&own), is_whole),
+            // The rest is deleted when this host reads the act in the log.
+            Err(_) => self.append(&own, is_whole),
+        }
+        removed
     }
 
     /// Deletes the records that a filter selects; all of them if it is empty.

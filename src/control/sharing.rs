@@ -9,7 +9,9 @@ use crate::policy::Added;
 use crate::service::internals::Inner;
 use crate::service::live_rules::Addition;
 use crate::service::pattern::normal;
-use crate::shared::{Act, Administration, Change, Journal, Server, Shared, Step, What};
+use crate::shared::{
+    Act, Administration, Change, Journal, JournalChange, Server, Shared, Step, What,
+};
 use crate::store::{Commit, Note, RequestError, StoreError};
 
 /// The administration of the gate, for the acts of other hosts. Does not keep the gate alive.
@@ -47,11 +49,10 @@ impl Administration for LocalAdministration {
         })
     }
 
-    fn appended(&self, act: Act) -> Change {
+    fn change(&self, change: JournalChange) -> Change {
         let control = self.control();
         Box::pin(async move {
             let Some(control) = control else { return false };
-            let change = move |journal: &mut Journal| journal.pending.retain(|other| *other != act);
             control.change_journal(change).await.is_ok()
         })
     }
@@ -191,9 +192,12 @@ impl Control {
         }
     }
 
-    /// The removal of this entry, if it is there.
+    /// The removal of this entry, or of an equivalent one, if it is there.
     fn removal(&self, list: crate::types::ListName, text: &str) -> EntryChange {
-        let known = self.0.live_rules.find(list, text, None);
+        // An expression has one spelling, so it need not be compiled.
+        let meant = (!text.starts_with('/')).then(|| normal(list, text));
+        let meaning = meant.and_then(Result::ok).map(|(_, meaning)| meaning);
+        let known = self.0.live_rules.find(list, text, meaning.as_ref());
         known.map_or(EntryChange::None, EntryChange::Remove)
     }
 

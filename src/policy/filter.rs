@@ -5,6 +5,7 @@ use super::identity::Identity;
 use super::keys::{ClientKey, TripletKey, TripletParts};
 use super::params::{CountBy, Params};
 use super::rules::Ruleset;
+use super::tarpit::Sleep;
 use super::{Client, names};
 use crate::types::{ClientIp, Prefix, Timestamp};
 
@@ -32,7 +33,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// Waiting triplets that were retried at least once.
     pub retrying: bool,
-    /// Only records that have begun by this time: triplets that were first seen, and clients that were last counted.
+    /// Only what was selected at this time already: triplets that were first seen by then, and had passed or been retried
+    /// by then if that is asked for; clients that were last counted, and sleeps that were ordered.
     pub begun_by: Option<Timestamp>,
 }
 
@@ -125,7 +127,9 @@ impl Filter {
         };
         let by_record = self.state.is_none_or(|wanted| wanted == state)
             && (retried || !self.retrying)
-            && self.begun_by.is_none_or(|time| record.first() <= time);
+            && self
+                .begun_by
+                .is_none_or(|time| self.was_wanted(record, time));
         let Some(parts) = parts else {
             return by_record;
         };
@@ -135,6 +139,22 @@ impl Filter {
             && (self.sender.as_ref()).is_none_or(|sender| sender_of(sender) == parts.key())
             && (self.recipient.as_ref())
                 .is_none_or(|recipient| recipient.eq_ignore_ascii_case(&parts.recipient))
+    }
+
+    /// Whether a triplet that it selects now was selected at `time` already. One that was retried since counts as one that
+    /// was not: how often it had been retried by then is not known.
+    fn was_wanted(&self, record: &Triplet, time: Timestamp) -> bool {
+        let was_so = match record {
+            Triplet::Waiting { last, .. } => !self.retrying || *last <= time,
+            Triplet::Passed { passed, .. } => self.state.is_none() || *passed <= time,
+        };
+        was_so && record.first() <= time
+    }
+
+    /// Whether it selects a sleep by its record.
+    #[must_use]
+    pub fn wants_sleep(&self, record: &Sleep) -> bool {
+        self.begun_by.is_none_or(|time| record.ordered <= time)
     }
 
     /// Whether it selects a client by its record.
@@ -206,6 +226,57 @@ impl Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Span;
+
+    #[test]
+    fn a_selection_of_an_earlier_time_has_what_was_selected_then_and_none_of_what_came_later() {
+        let at = Timestamp::from_seconds;
+        let waiting = |last| Triplet::Waiting {
+            first: at(100),
+            last: at(last),
+            retries: 1,
+            counted: 0,
+            why: None,
+        };
+        let passed = |passed| Triplet::Passed {
+            first: at(100),
+            passed: at(passed),
+            last: at(900),
+            mails: 3,
+        };
+        let sleep = Sleep {
+            ordered: at(100),
+            length: Span::from_seconds(60),
+            seen: at(900),
+        };
+        let filter = |state, retrying, time| Filter {
+            state,
+            retrying,
+            begun_by: Some(at(time)),
+            ..Filter::default()
+        };
+        let (is_waiting, has_passed) = (Some(State::Waiting), Some(State::Passed));
+        let triplets = [
+            ("begun before", None, false, 100, waiting(900), true),
+            ("begun later", None, false, 99, waiting(900), false),
+            ("passed later", None, false, 100, passed(500), true),
+            ("waiting", is_waiting, false, 100, waiting(900), true),
+            ("not any more", is_waiting, false, 100, passed(500), false),
+            ("retried before", None, true, 400, waiting(400), true),
+            ("retried later", None, true, 399, waiting(400), false),
+            ("passed before", has_passed, false, 500, passed(500), true),
+            ("passed since", has_passed, false, 499, passed(500), false),
+        ];
+        for (what, state, retrying, time, record, want) in triplets {
+            let is_selected = filter(state, retrying, time).wants_triplet(None, &record);
+            assert_eq!(is_selected, want, "{what}");
+        }
+        for (time, want) in [(100, true), (99, false)] {
+            let is_selected = filter(None, false, time).wants_sleep(&sleep);
+            assert_eq!(is_selected, want, "a sleep, {time}");
+        }
+        assert!(Filter::default().wants_sleep(&sleep));
+    }
 
     #[test]
     fn an_identity_has_itself_and_the_networks_inside_it() {

@@ -1,6 +1,6 @@
 //! Keeping up with the log of acts: carry out what is new, and append what this host has done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::seal::{Kind, Name, Opened};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, read_hosts};
 use super::task::{Work, within};
-use crate::policy::{ListName, Params};
+use crate::policy::{Host, ListName, Params};
 use crate::types::Timestamp;
 
 /// Acts that are read at a time.
@@ -31,12 +31,16 @@ const REREAD: Duration = Duration::from_secs(86_400);
 pub(super) struct LogReader {
     /// The last act that was read.
     read: Cursor,
+    /// The removals and deletions of this host that are in the log.
+    own: HashSet<Vec<u8>>,
     /// The entries that acts have been about, each with the time of the last one.
     entries: HashMap<(ListName, String), Timestamp>,
     /// Whether the log has all entries of this host.
     is_complete: bool,
     /// When it was begun to be read.
     begun: Option<Instant>,
+    /// Whether the journal has acts that the log may still lose.
+    has_appended: bool,
     /// Whether all acts have been carried out that were there at the beginning.
     pub(super) has_caught_up: bool,
 }
@@ -59,7 +63,8 @@ impl Work {
         let head = self.head(connection).await?;
         reader.begin(head.cursor);
         let has_acts = self.shared.has_acts.load(Ordering::Relaxed);
-        if reader.read == head.cursor && reader.is_complete && !has_acts {
+        let is_quiet = reader.is_complete && !has_acts && !reader.has_appended;
+        if reader.read == head.cursor && is_quiet {
             return Ok(true);
         }
         let restarts = self.shared.restarts();
@@ -70,6 +75,9 @@ impl Work {
         // The server has come back with an older state. Its numbers would be given a second time.
         if is_member && head.cursor.number < journal.done.number {
             self.begin_epoch(connection, head.value).await?;
+            return Ok(false);
+        }
+        if !is_member && !journal.appended.is_empty() && !self.append_all_again().await {
             return Ok(false);
         }
         let done = journal.done;
@@ -84,7 +92,7 @@ impl Work {
         // Some may have been dropped.
         reader.is_complete &= journal.pending.len() < MOST_ACTS;
         if self.shared.has_acts.swap(false, Ordering::Relaxed) {
-            let appended = self.append_pending(connection).await;
+            let appended = self.append_pending(connection, reader, state).await;
             if !matches!(appended, Ok(true)) {
                 self.shared.has_acts.store(true, Ordering::Relaxed);
             }
@@ -93,21 +101,12 @@ impl Work {
         if !reader.is_complete {
             reader.is_complete = self.complete(connection, reader, state).await?;
         }
-        Ok(true)
-    }
-
-    /// Appends the acts of this host.
-    async fn append_pending(&self, connection: &dyn Connection) -> Result<bool, ServerError> {
         let Some(journal) = self.administration.journal() else {
             return Ok(false);
         };
-        for act in journal.pending {
-            let is_appended = self.append(connection, &act, &mut None).await?;
-            if !is_appended || !self.administration.appended(act).await {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        reader.has_appended = !journal.appended.is_empty();
+        self.keep_appended(connection, reader, (&journal, state))
+            .await
     }
 
     /// Reads the acts up to `head`, and carries out those after `done`, or all if that is of another epoch.
@@ -136,7 +135,7 @@ impl Work {
                 let act = act.flatten();
                 if let Some(act) = &act {
                     self.shared.note_forgotten(act);
-                    reader.note(act);
+                    reader.note(act, self.shared.me);
                 }
                 if is_member && is_new && value.is_none() && !has_missed {
                     has_missed = self.skip_older(now).await;
@@ -235,22 +234,24 @@ impl Work {
                 time: entry.added,
                 what: What::Put(entry),
             };
-            if !self.append(connection, &act, &mut head).await? {
+            if self.append(connection, &act, &mut head).await?.is_none() {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Appends an act; yields whether that was possible. With a head, only if that is still the log's, and it is moved on.
-    async fn append(
+    /// Appends an act; yields the end of the log before and after that, if it was possible. With a head, only if that is
+    /// still the log's, and it is moved on.
+    pub(super) async fn append(
         &self,
         connection: &dyn Connection,
         act: &Act,
         at: &mut Option<Cursor>,
-    ) -> Result<bool, ServerError> {
+    ) -> Result<Option<(Cursor, Cursor)>, ServerError> {
         let Some(body) = act.encode() else {
-            return Ok(true);
+            // The journal takes none that is too long.
+            return Ok(Some(<(Cursor, Cursor)>::default()));
         };
         let params = self
             .local
@@ -259,7 +260,7 @@ impl Work {
         for _ in 0..TRIES {
             let head = self.head(connection).await?;
             if at.is_some_and(|at| at != head.cursor) {
-                return Ok(false);
+                return Ok(None);
             }
             let next = Cursor {
                 number: head.cursor.number.saturating_add(1),
@@ -275,10 +276,10 @@ impl Work {
             let written = within(connection.write(writes)).await?;
             if written.iter().all(|written| *written == Written::Done) {
                 *at = at.map(|_| next);
-                return Ok(true);
+                return Ok(Some((head.cursor, next)));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The head of the log, which is made if there is none. The hosts are read with it.
@@ -379,20 +380,36 @@ impl LogReader {
         }
     }
 
-    fn note(&mut self, act: &Act) {
-        let entry = match &act.what {
-            What::Put(entry) => (entry.list, entry.text.clone()),
-            What::Remove(list, text) => (*list, text.clone()),
-            What::Forget(_) => return,
-        };
-        self.entries.insert(entry, act.time);
+    fn note(&mut self, act: &Act, me: Host) {
+        if act.host == me {
+            self.note_appended(act);
+        }
+        if let Some((list, text)) = act.entry() {
+            self.entries.insert((list, text.to_owned()), act.time);
+        }
+    }
+
+    /// Notes that the log has an act of this host.
+    pub(super) fn note_appended(&mut self, act: &Act) {
+        match act.what {
+            What::Put(_) => {}
+            What::Remove(..) | What::Forget(_) => self.own.extend(act.encode()),
+        }
+    }
+
+    /// Whether the log has an act of this host, or a later one about the same entry.
+    pub(super) fn has(&self, act: &Act) -> bool {
+        let entry = act.entry().map(|(list, text)| (list, text.to_owned()));
+        let last = entry.and_then(|entry| self.entries.get(&entry));
+        let is_outdated = last.is_some_and(|time| *time >= act.time);
+        is_outdated || act.encode().is_none_or(|act| self.own.contains(&act))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Filter, Host};
+    use crate::policy::Filter;
     use crate::types::Span;
 
     #[test]

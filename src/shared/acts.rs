@@ -1,8 +1,10 @@
 //! The acts of administrators, which all hosts carry out: entries added and removed, records forgotten.
 //!
 //! They are a log, not records: a removal that was merged would be undone by the record of a host that has not heard of it.
-//! Each host carries out all acts in their order, its own included, so all end with the same entries. Its own are done a
-//! second time, which changes nothing, unless its database has been replaced by a backup.
+//! Each host carries out all acts in their order, so all end with the same entries. Its own are done when they are
+//! appended. They are done a second time if another host's come before them in the log, if the daemon has ended before it
+//! noted that they were done, or if the database has been replaced by a backup. So a deletion is of what it selected at its
+//! time ([`Filter::begun_by`]): nothing that has come or has passed since is deleted, however often it is done.
 //!
 //! # On the server
 //!
@@ -18,7 +20,10 @@
 //! # In the database
 //!
 //! ```text
-//! journal = epoch:8 number:8 *field  ; the last act that was carried out; the acts that are not in the log yet
+//! journal = epoch:8 number:8 *field  ; the last act that was carried out, and acts of this host
+//! field   =/ length:2 act            ; it is not in the log yet
+//!         =/ length:2 act time:8     ; it was appended then, and may be lost if a replica takes over; the first octet
+//!                                    ; of its what has %x80 added
 //! ```
 
 use crate::policy::{Added, Client, ClientKey, Filter, Host, ListName, Params, State, Triplet};
@@ -35,6 +40,10 @@ const LONGEST_ACT: usize = 65_535;
 const PUT: u8 = 1;
 const REMOVE: u8 = 2;
 const FORGET: u8 = 3;
+
+/// Where an act has the octet that says what was done, and what is added there to one that was appended.
+const AT_WHAT: usize = 12;
+const IS_APPENDED: u8 = 0x80;
 
 const HAS_CLIENT: u8 = 1;
 const HAS_SENDER: u8 = 2;
@@ -92,6 +101,8 @@ pub struct Journal {
     pub done: Cursor,
     /// Acts of this host that are not in the log yet.
     pub pending: Vec<Act>,
+    /// Removals and deletions of this host that are in the log, and when they were appended; while it may lose them.
+    pub appended: Vec<(Act, Timestamp)>,
 }
 
 impl Cursor {
@@ -109,7 +120,7 @@ impl Cursor {
 
 impl Act {
     /// The list and the text of the entry that it is about, if it is about one.
-    fn entry(&self) -> Option<(ListName, &str)> {
+    pub(super) fn entry(&self) -> Option<(ListName, &str)> {
         match &self.what {
             What::Put(entry) => Some((entry.list, &entry.text)),
             What::Remove(list, text) => Some((*list, text)),
@@ -228,12 +239,19 @@ impl Journal {
         let Some((done, mut rest)) = bytes.and_then(Cursor::read) else {
             return Self::default();
         };
-        let mut pending = Vec::new();
+        let (mut pending, mut appended) = (Vec::new(), Vec::new());
         while let Some((act, more)) = field(rest) {
-            pending.extend(Act::decode(act));
+            match read_appended(act) {
+                Some(act) => appended.push(act),
+                None => pending.extend(Act::decode(act)),
+            }
             rest = more;
         }
-        Self { done, pending }
+        Self {
+            done,
+            pending,
+            appended,
+        }
     }
 
     /// Its bytes.
@@ -242,6 +260,17 @@ impl Journal {
         let mut out = self.done.encode();
         for act in self.pending.iter().filter_map(Act::encode) {
             // An act that is too long is not in the journal.
+            put_field(&mut out, &act);
+        }
+        for (act, at) in &self.appended {
+            let Some(mut act) = act.encode() else {
+                continue;
+            };
+            if let Some(what) = act.get_mut(AT_WHAT) {
+                *what |= IS_APPENDED;
+            }
+            act.extend_from_slice(&at.seconds().to_be_bytes());
+            // One that is too long for the time, too, is not kept.
             put_field(&mut out, &act);
         }
         out
@@ -256,6 +285,8 @@ impl Journal {
         }
         if act.entry().is_some() {
             self.pending.retain(|older| older.entry() != act.entry());
+            self.appended
+                .retain(|(older, _)| older.entry() != act.entry());
         }
         self.pending.push(act);
         if self.pending.len() <= MOST_ACTS {
@@ -282,8 +313,44 @@ impl Journal {
             return false;
         }
         self.pending.retain(|own| !about(own));
+        self.appended.retain(|(own, _)| !about(own) || own == act);
         true
     }
+
+    /// Notes that an act was appended. An addition is not kept, because entries that the log does not have are appended by
+    /// and by.
+    pub(super) fn note_appended(&mut self, act: &Act, now: Timestamp) {
+        self.pending.retain(|other| other != act);
+        self.appended.retain(|(other, _)| other != act);
+        match act.what {
+            What::Put(_) => {}
+            What::Remove(..) | What::Forget(_) => {
+                let excess = self.appended.len().saturating_sub(MOST_ACTS - 1);
+                self.appended.drain(..excess);
+                self.appended.push((act.clone(), now));
+            }
+        }
+    }
+
+    /// Has all acts appended again that are kept for that, because the log has begun anew.
+    pub(super) fn reopen(&mut self) {
+        let appended = std::mem::take(&mut self.appended);
+        let pending = std::mem::take(&mut self.pending);
+        let appended = appended.into_iter().map(|(act, _)| act);
+        for act in appended.chain(pending) {
+            self.add(act);
+        }
+    }
+}
+
+/// The act in a field of the journal that was appended, and when.
+fn read_appended(field: &[u8]) -> Option<(Act, Timestamp)> {
+    let what = field.get(AT_WHAT).filter(|what| **what >= IS_APPENDED)?;
+    let (act, time) = field.split_last_chunk()?;
+    let mut act = act.to_vec();
+    *act.get_mut(AT_WHAT)? = what & !IS_APPENDED;
+    let time = Timestamp::from_seconds(u64::from_be_bytes(*time));
+    Some((Act::decode(&act)?, time))
 }
 
 /// The filter of a deletion at `time`.
@@ -408,6 +475,7 @@ mod tests {
                 number: 6,
             },
             pending: acts.to_vec(),
+            appended: acts[1..].iter().map(|act| (act.clone(), at(9))).collect(),
         };
         assert_eq!(Journal::decode(Some(&journal.encode())), journal);
         assert_eq!(Journal::decode(Some(b"?")), Journal::default());
@@ -439,6 +507,50 @@ mod tests {
             "the database is that of a backup"
         );
         assert!(journal.pending.is_empty());
+    }
+
+    #[test]
+    fn a_removal_or_deletion_that_was_appended_is_kept_until_a_later_act_about_the_same_entry() {
+        let everything = act(12, What::Forget(Filter::default()));
+        let appended = || {
+            let mut journal = Journal::default();
+            for act in [
+                put(10, "b.example"),
+                remove(11, "a.example"),
+                everything.clone(),
+            ] {
+                journal.add(act.clone());
+                journal.note_appended(&act, at(20));
+                journal.note_appended(&act, at(21));
+            }
+            journal
+        };
+        let kept = [
+            (remove(11, "a.example"), at(21)),
+            (everything.clone(), at(21)),
+        ];
+        let mut journal = appended();
+        assert_eq!(
+            (&journal.pending[..], &journal.appended[..]),
+            (&[][..], &kept[..])
+        );
+        assert!(journal.admits(&remove(11, "a.example")), "itself");
+        assert_eq!(journal.appended, kept);
+        assert!(journal.admits(&put(10, "a.example")), "later in the log");
+        assert_eq!(journal.appended, kept[1..]);
+        let mut journal = appended();
+        journal.add(put(30, "a.example"));
+        assert_eq!(journal.appended, kept[1..]);
+
+        let mut journal = appended();
+        journal.add(remove(30, "c.example"));
+        journal.reopen();
+        let want = [remove(11, "a.example"), everything, remove(30, "c.example")];
+        assert_eq!(
+            (&journal.pending[..], &journal.appended[..]),
+            (&want[..], &[][..])
+        );
+        assert!(!journal.admits(&put(10, "a.example")), "ours came later");
     }
 
     #[test]

@@ -101,6 +101,11 @@ impl Double {
         self.values.lock().values_mut().for_each(change);
     }
 
+    /// Has these values and no others, as after a failover.
+    pub(crate) fn set_values(&self, values: HashMap<Name, Vec<u8>>) {
+        *self.values.lock() = values;
+    }
+
     /// All values.
     pub(crate) fn values(&self) -> HashMap<Name, Vec<u8>> {
         self.values.lock().clone()

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::acts::{Act, Journal, Step};
 use super::double::Double;
-use super::local::{Administration, Change, Local, LocalState};
+use super::local::{Administration, Change, JournalChange, Local, LocalState};
 use super::record::{Key, Record};
 use super::server::Server;
 use super::task::Work;
@@ -33,7 +33,7 @@ pub(super) struct State {
     pub(super) records: Mutex<Vec<(Key, Record)>>,
     pub(super) journal: Mutex<Journal>,
     pub(super) refuses_acts: AtomicBool,
-    sent_until: Mutex<Timestamp>,
+    pub(super) sent_until: Mutex<Timestamp>,
     has_ended: AtomicBool,
 }
 
@@ -171,8 +171,8 @@ impl Administration for State {
         Box::pin(async move { is_done })
     }
 
-    fn appended(&self, act: Act) -> Change {
-        self.journal.lock().pending.retain(|other| *other != act);
+    fn change(&self, change: JournalChange) -> Change {
+        change(&mut self.journal.lock());
         Box::pin(async { true })
     }
 }

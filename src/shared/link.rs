@@ -1,8 +1,8 @@
 //! The link to the server: the connection while it works, and why there is none.
 //!
-//! It is also the circuit breaker. After [`MOST_STRIKES`] requests without a reply, or one error, the connection is
-//! dropped, and no request is sent until the background task has a new one that works. So a mail waits at most
-//! [`DEADLINE`] once for a server that hangs.
+//! It is also the circuit breaker. After two requests without a reply, four whose reply is [`SLOW`], or one error, the
+//! connection is dropped, and no request is sent until the background task has a new one that works. So a mail waits at
+//! most [`DEADLINE`] once for a server that hangs, and few mails wait for one that is slow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -21,8 +21,14 @@ pub const DEADLINE: Duration = Duration::from_millis(300);
 /// How many requests may wait for the records of other hosts at the same time.
 pub const MOST_ASKED: usize = 1000;
 
-/// Consecutive requests without a reply after which the connection is dropped.
-const MOST_STRIKES: u32 = 2;
+/// Time after which a reply is slow.
+const SLOW: Duration = Duration::from_millis(100);
+
+const _: () = assert!(SLOW.as_millis() * 3 == DEADLINE.as_millis());
+
+/// Strikes after which the connection is dropped. A slow reply is one, none is two, and one that is not slow takes one
+/// away.
+const MOST_STRIKES: u32 = 4;
 
 pub(super) struct Link {
     address: String,
@@ -61,8 +67,13 @@ impl Link {
         let begun = Instant::now();
         match timeout(DEADLINE, connection.get(names)).await {
             Ok(Ok(values)) => {
-                self.strikes.store(0, Ordering::Relaxed);
-                self.note_latency(begun.elapsed());
+                let took = begun.elapsed();
+                self.note_latency(took);
+                if took > SLOW {
+                    self.failed(&connection, &ServerError::Slow(SLOW));
+                } else {
+                    self.take_strike();
+                }
                 Some(values)
             }
             Ok(Err(error)) => {
@@ -76,11 +87,19 @@ impl Link {
         }
     }
 
+    /// A reply has come soon enough.
+    fn take_strike(&self) {
+        let less = |strikes: u32| strikes.checked_sub(1);
+        // Without strikes there is none to take.
+        let _ = (self.strikes).fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
     /// Notes an error of this connection, and drops it unless reading may go on.
     pub(super) fn failed(&self, connection: &Arc<dyn Connection>, error: &ServerError) {
-        if let ServerError::Slow(_) = error {
-            let strikes = self.strikes.fetch_add(1, Ordering::Relaxed);
-            if strikes.saturating_add(1) < MOST_STRIKES {
+        if let ServerError::Slow(time) = error {
+            let more = if *time < DEADLINE { 1 } else { 2 };
+            let strikes = self.strikes.fetch_add(more, Ordering::Relaxed);
+            if strikes.saturating_add(more) < MOST_STRIKES {
                 return;
             }
         }
@@ -149,5 +168,67 @@ impl Link {
             before.saturating_mul(7).saturating_add(took).div_euclid(8)
         };
         self.latency.store(mean, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::server::{Pending, Write, Written};
+    use super::*;
+    use crate::types::Timestamp;
+
+    /// A server that replies after this many milliseconds.
+    struct Slow(AtomicU64);
+
+    impl Connection for Slow {
+        fn get(&self, _: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
+            let takes = Duration::from_millis(self.0.load(Ordering::Relaxed));
+            Box::pin(async move {
+                tokio::time::sleep(takes).await;
+                Ok(Vec::new())
+            })
+        }
+
+        fn write(&self, _: Vec<Write>) -> Pending<Vec<Written>> {
+            Box::pin(async { Err(ServerError::ReadOnly) })
+        }
+
+        fn time(&self) -> Pending<Timestamp> {
+            Box::pin(async { Err(ServerError::ReadOnly) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_slow_with_each_reply_is_not_asked_for_long() {
+        let cases: [(&str, &[u64], u64); 6] = [
+            ("quick", &[90], 0),
+            ("slow", &[290], 4),
+            ("silent", &[400], 2),
+            ("slow now and then", &[290, 90], 0),
+            ("silent now and then", &[400, 90], 5),
+            ("silent, then slow", &[400, 290, 290], 3),
+        ];
+        for (what, takes, want) in cases {
+            let link = Link::new("double".to_owned());
+            let server = Arc::new(Slow(AtomicU64::new(0)));
+            link.connected(Arc::clone(&server) as Arc<dyn Connection>);
+            let mut asked = 0;
+            for takes in takes.iter().cycle().take(30) {
+                if link.connection().is_some() {
+                    server.0.store(*takes, Ordering::Relaxed);
+                    let known = link.ask(Vec::new()).await;
+                    assert_eq!(known.is_some(), *takes < 300, "{what}");
+                    asked += 1;
+                }
+            }
+            let is_dropped = link.connection().is_none();
+            assert_eq!(
+                (is_dropped, asked),
+                (want > 0, if want > 0 { want } else { 30 }),
+                "{what}"
+            );
+        }
     }
 }

@@ -21,6 +21,9 @@ pub struct LocalState {
 /// A change of the host's records to wait for.
 pub type Change = Pin<Box<dyn Future<Output = bool> + Send>>;
 
+/// A change of the journal.
+pub type JournalChange = Box<dyn FnOnce(&mut Journal) + Send>;
+
 /// The host.
 pub trait Local: Send + Sync {
     /// Its state; `None` when the daemon ends.
@@ -61,6 +64,6 @@ pub trait Administration: Send + Sync {
     /// the database has been replaced by a backup.
     fn carry_out(&self, act: Option<Act>, step: Option<Step>) -> Change;
 
-    /// Notes that an act of this host is in the log.
-    fn appended(&self, act: Act) -> Change;
+    /// Changes the journal.
+    fn change(&self, change: JournalChange) -> Change;
 }

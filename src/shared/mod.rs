@@ -38,6 +38,7 @@ pub(crate) mod double;
 mod host_double;
 mod link;
 mod local;
+mod own_acts;
 mod pass;
 mod publish;
 mod queue;
@@ -64,7 +65,7 @@ pub use self::redis::{Place, Redis};
 pub use access::Access;
 pub use acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
 pub use link::{DEADLINE, MOST_ASKED};
-pub use local::{Administration, Change, Local, LocalState};
+pub use local::{Administration, Change, JournalChange, Local, LocalState};
 pub use queue::MOST_QUEUED;
 pub use record::{Key, Record};
 pub use seal::{KEY_LENGTH, Name};
@@ -125,6 +126,8 @@ pub(crate) struct Inner {
     acts_skipped: AtomicU64,
     /// The deletions of records.
     forgotten: RwLock<Vec<Act>>,
+    /// Acts of this host that its database has carried out.
+    carried_out: Mutex<Vec<Act>>,
     params: Params,
     /// Whether the clock is compared with the server's: not if it is a test's.
     compares_clocks: bool,
@@ -178,6 +181,7 @@ impl Shared {
             acts_lost: AtomicU64::new(0),
             acts_skipped: AtomicU64::new(0),
             forgotten: RwLock::default(),
+            carried_out: Mutex::default(),
             params: me.params,
             compares_clocks: me.compares_clocks,
             apart: AtomicU64::new(0),
@@ -303,26 +307,10 @@ impl Shared {
         self.0.me
     }
 
-    /// Notes an act that an administrator has done here: it is appended to the log, and records that it has deleted
-    /// are not asked for any more.
-    pub fn note_act(&self, act: &Act) {
-        self.0.note_forgotten(act);
-        self.0.has_acts.store(true, Ordering::Relaxed);
-        self.0.queue.wake.notify_one();
-    }
-
-    /// Notes that an act which was done here cannot be appended.
-    pub fn note_lost(&self) {
-        if self.0.acts_lost.fetch_add(1, Ordering::Relaxed) == 0 {
-            log::warn!(
-                "more than {MOST_ACTS} acts of administrators wait for the shared server, or one is too long for it; other hosts will not carry out all"
-            );
-        }
-    }
-
     /// Begins anew with what the database has now, which was replaced by a backup.
     pub fn restart(&self) {
         self.0.restarts.fetch_add(1, Ordering::Relaxed);
+        self.0.carried_out.lock().clear();
         self.0.restart_pass();
         self.0.link.disconnect();
         self.0.link.lost.notify_one();
@@ -479,18 +467,6 @@ impl Inner {
     /// Whether that is to be done, once.
     fn restarts_pass(&self) -> bool {
         self.restarts_pass.swap(false, Ordering::Relaxed)
-    }
-
-    /// Remembers a deletion of records.
-    fn note_forgotten(&self, act: &Act) {
-        if let What::Forget(_) = act.what {
-            let mut forgotten = self.forgotten.write();
-            if !forgotten.contains(act) {
-                let excess = forgotten.len().saturating_sub(MOST_ACTS - 1);
-                forgotten.drain(..excess);
-                forgotten.push(act.clone());
-            }
-        }
     }
 
     fn set_apart(&self, apart: Span) {

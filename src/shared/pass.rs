@@ -8,15 +8,20 @@ use tokio::time::Instant;
 
 use super::local::LocalState;
 use super::server::{Connection, ServerError};
-use super::task::{IDLE, Work};
-use crate::types::Timestamp;
+use super::site::KnownHost;
+use super::task::{IDLE, KEPT, MARGIN, Work};
+use crate::types::{Span, Timestamp};
 
 /// Records of a step; there is one in [`IDLE`] at most.
 const MOST_RECORDS: usize = 500;
 
+/// By how much what the server knows of this host may be older than what was sent to it: it is told each minute.
+const OLDER: Span = Span::from_seconds(120);
+
 /// A pass over the records that were seen since `since`. It outlives a connection: it goes on where it was.
 #[derive(Debug)]
 pub(super) struct Pass {
+    /// When it began; a change that was made then may be older by its clock.
     began: Timestamp,
     since: Timestamp,
     after: Vec<u8>,
@@ -31,12 +36,31 @@ impl Work {
     pub(super) fn begin_pass(&self, state: LocalState) -> Pass {
         self.shared.wants_pass.store(false, Ordering::Relaxed);
         Pass {
-            began: state.now,
+            began: state.now.before(MARGIN),
             since: self.local.sent_until(),
             after: Vec::new(),
             dropped: self.shared.queue.dropped(),
             stepped: None,
         }
+    }
+
+    /// Has all records sent again that a server cannot have, because it has come back with an older state: what it knows of
+    /// this host is older than what was sent to it. Yields whether that was noted.
+    pub(super) async fn expect_sent(&self, known: &[KnownHost]) -> bool {
+        let sent_until = self.local.sent_until();
+        let mut known = known.iter();
+        let Some(me) = known.find(|known| known.host == self.shared.me) else {
+            return true;
+        };
+        if me.seen.after(OLDER) >= sent_until {
+            return true;
+        }
+        log::info!(
+            "the shared server has an older state than before; what it may lack is sent again"
+        );
+        self.shared.restart_pass();
+        let until = me.seen.before(KEPT);
+        self.local.set_sent_until(sent_until, until).await
     }
 
     /// One step of a pass, if it is time for one. The last one ends it if all that was queued is sent, too: what is left
@@ -70,7 +94,8 @@ impl Work {
         if running.dropped != self.shared.queue.dropped() {
             *pass = Some(self.begin_pass(state));
         } else if is_page_sent && is_all_sent {
-            let noted = self.local.set_sent_until(running.since, running.began);
+            let until = running.began.max(running.since);
+            let noted = self.local.set_sent_until(running.since, until);
             if noted.await {
                 *pass = None;
             }
@@ -109,7 +134,7 @@ mod tests {
             tokio::time::advance(IDLE).await;
         }
         assert!(pass.is_none());
-        assert_eq!(host.state.noted(), NOW);
+        assert_eq!(host.state.noted(), NOW.before(MARGIN));
     }
 
     #[tokio::test(start_paused = true)]
@@ -133,7 +158,11 @@ mod tests {
             let stepping = work.step(&connection, &mut pass, (state, is_all_sent));
             stepping.await.unwrap();
             assert_eq!(pass.is_none(), is_over, "{what}");
-            let noted = if is_over { NOW } else { Timestamp::default() };
+            let noted = if is_over {
+                NOW.before(MARGIN)
+            } else {
+                Timestamp::default()
+            };
             assert_eq!(host.state.noted(), noted, "{what}");
             tokio::time::advance(IDLE).await;
         }

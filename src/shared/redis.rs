@@ -234,8 +234,77 @@ impl ServerError {
             ("MISCONF", Self::DiskFailed),
             ("NOREPLICAS", Self::NoReplicas),
             ("NOPERM", Self::NoPermission(text.to_owned())),
+            // What Redis 7 says of the user, instead of a code.
+            (
+                "The user executing the script",
+                Self::NoPermission(text.to_owned()),
+            ),
+            ("ACL failure in script", Self::NoPermission(text.to_owned())),
+            ("LOADING", Self::Loading),
         ];
         let found = codes.into_iter().find(|(code, _)| text.contains(code));
         found.map_or_else(|| Self::Other(text.to_owned()), |(_, error)| error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_the_server_is_told_from_the_others() {
+        let no_permission = |error: &ServerError| matches!(error, ServerError::NoPermission(_));
+        let cases: [(&str, &dyn Fn(&ServerError) -> bool); 12] = [
+            (
+                "NOPERM User stargrey has no permissions to run the 'evalsha' command",
+                &no_permission,
+            ),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: 70b0, on @user_script:9.",
+                &no_permission,
+            ),
+            (
+                "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+                &no_permission,
+            ),
+            (
+                "ERR ACL failure in script: User stargrey has no permissions to run the 'set' command script: 70b0, on @user_script:9.",
+                &no_permission,
+            ),
+            ("NOAUTH Authentication required.", &|error| {
+                *error == ServerError::NotAuthenticated
+            }),
+            (
+                "WRONGPASS invalid username-password pair or user is disabled.",
+                &|error| *error == ServerError::NotAuthenticated,
+            ),
+            ("LOADING Redis is loading the dataset in memory", &|error| {
+                *error == ServerError::Loading
+            }),
+            (
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+                &|error| *error == ServerError::DiskFailed,
+            ),
+            ("NOREPLICAS Not enough good replicas to write.", &|error| {
+                *error == ServerError::NoReplicas
+            }),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'.",
+                &|error| *error == ServerError::Full,
+            ),
+            (
+                "READONLY You can't write against a read only replica.",
+                &|error| *error == ServerError::ReadOnly,
+            ),
+            ("ERR unknown", &|error| {
+                matches!(error, ServerError::Other(_))
+            }),
+        ];
+        for (text, is_so) in cases {
+            let reply = redis::parse_redis_value(format!("-{text}\r\n").as_bytes());
+            let error = reply.and_then(redis::Value::extract_error).unwrap_err();
+            let error = ServerError::from(error);
+            assert!(is_so(&error), "{text}: {error:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::seal::{Kind, Name};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, KnownHost, SITE_LIFETIME, hosts_with, read_hosts};
 use super::status::AWAY;
-use super::task::{IDLE, Work, within};
+use super::task::{IDLE, MARGIN, Work, within};
 use crate::types::{Span, Timestamp};
 
 /// How long keys are gathered before they are published.
@@ -104,7 +104,7 @@ impl Work {
         state: LocalState,
     ) -> Result<Option<()>, Unfit> {
         let link = &self.shared.link;
-        self.check(connection.as_ref(), state).await?;
+        let mut takes_writes = self.check(connection.as_ref(), state).await?;
         let mut checked = Instant::now();
         let restarts = self.shared.restarts();
         let mut reader = LogReader::default();
@@ -115,8 +115,9 @@ impl Work {
             let Some(state) = self.local.state() else {
                 return Ok(None);
             };
-            if checked.elapsed() >= CHECK || self.shared.has_caught_up() {
-                self.check(connection.as_ref(), state).await?;
+            let is_due = checked.elapsed() >= CHECK || !takes_writes;
+            if self.shared.has_caught_up() || is_due {
+                takes_writes = self.check(connection.as_ref(), state).await?;
                 checked = Instant::now();
             }
             let kept = self.round(&connection, &mut reader, pass, state).await;
@@ -129,7 +130,10 @@ impl Work {
             }
             match &kept {
                 Err(error) if !is_serving => return Err(error.clone().into()),
-                Err(error) => link.failed(&connection, &self.of_primary(error).await),
+                Err(error) => {
+                    takes_writes &= !error.is_of_writes();
+                    link.failed(&connection, &self.of_primary(error).await);
+                }
                 Ok(_) => {}
             }
             let current = link.connection();
@@ -140,7 +144,10 @@ impl Work {
             let is_up_to_date = matches!(kept, Ok(true));
             match kept {
                 Ok(true) => {
-                    link.works();
+                    // With nothing to publish a round succeeds, whether or not the server takes writes.
+                    if takes_writes {
+                        link.works();
+                    }
                     undone = 0;
                 }
                 Ok(false) => undone = undone.saturating_add(1),
@@ -192,7 +199,7 @@ impl Work {
         let noted = self.local.sent_until();
         if state.now.since(noted) >= NOTE {
             // A change that was made meanwhile is in the queue, but may be older by its clock.
-            let until = state.now.before(WARN_APART);
+            let until = state.now.before(MARGIN);
             self.local.set_sent_until(noted, until).await;
         }
     }
@@ -258,8 +265,9 @@ impl Work {
         failure.map_or(Ok(is_all_sent), Err)
     }
 
-    /// Compares the clock and the options with those of the site.
-    async fn check(&self, connection: &dyn Connection, state: LocalState) -> Result<(), Unfit> {
+    /// Compares the clock and the options with those of the site, and tells the site of this host. Yields whether the
+    /// server takes writes.
+    async fn check(&self, connection: &dyn Connection, state: LocalState) -> Result<bool, Unfit> {
         self.check_clock(within(connection.time()).await?, state)?;
         let seal = self.shared.seal();
         let (site, hosts) = (seal.name(Kind::Site, b""), seal.name(Kind::Hosts, b""));
@@ -290,6 +298,9 @@ impl Work {
         {
             return Err(Unfit::SameName(Arc::clone(&self.shared.name)));
         }
+        if !self.expect_sent(&known).await {
+            log::debug!("the database has been replaced by a backup meanwhile");
+        }
         let me = KnownHost {
             host: self.shared.me,
             process: self.shared.process,
@@ -315,7 +326,7 @@ impl Work {
                 // Records can still be read.
                 if error.is_of_writes() {
                     self.shared.link.unavailable(&error.to_string());
-                    return Ok(());
+                    return Ok(false);
                 }
                 return Err(error.into());
             }
@@ -328,7 +339,7 @@ impl Work {
             log::debug!("another host has written at the same time; the next round repeats it");
             self.shared.check_again();
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What an error of the server means: one that takes no writes may have been the primary once.

@@ -30,6 +30,12 @@ pub(crate) const BEGIN: u64 = 1_800_000_000;
 /// The page with the ACL.
 pub(crate) const PAGE: &str = include_str!("../../man/stargrey-shared.7");
 
+/// The lines of the manual page that begin so.
+pub(crate) fn page_lines(begin: &str) -> Vec<&'static str> {
+    let lines = PAGE.lines().filter(|line| line.starts_with(begin));
+    lines.collect()
+}
+
 /// A server with a port and a socket; killed when dropped.
 pub(crate) struct Redis {
     pub(crate) directory: TempDir,
@@ -72,12 +78,12 @@ impl Redis {
             .tempdir()
             .unwrap();
         let port = free_port();
-        // The user of the manual page, and the tests' own.
-        let acl = PAGE.lines().find(|line| line.starts_with("user stargrey "));
-        let users = format!(
-            "{}\nuser default on nopass ~* &* +@all\n",
-            acl.expect("the page has the ACL")
-        );
+        // The users of the manual page, and the tests' own.
+        let mut users = page_lines("user ");
+        users.retain(|line| !line.starts_with("user default "));
+        assert_eq!(users.len(), 3, "the page has the ACL");
+        users.push("user default on nopass ~* &* +@all\n");
+        let users = users.join("\n");
         fs::write(directory.path().join("users"), users).unwrap();
         let more = more(directory.path());
         let mut server = Self {

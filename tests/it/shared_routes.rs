@@ -12,7 +12,7 @@ use stargrey::service::clock::monotonic;
 use tempfile::TempDir;
 
 use crate::shared_records::{
-    GREYLISTED, Redis, Site, free_port, is_sharing, last_state, options, wait_for,
+    GREYLISTED, Redis, Site, free_port, is_sharing, last_state, options, page_lines, wait_for,
 };
 use crate::support::{Daemon, rcpt, remark};
 
@@ -198,10 +198,14 @@ impl Sentinel {
     fn with(port: u16, options: &str, (primary, quorum): (u16, u32)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("sentinel.conf");
-        let text = format!(
-            "{options}bind 127.0.0.1\nsentinel monitor mail 127.0.0.1 {primary} {quorum}\n\
-             sentinel down-after-milliseconds mail 500\nsentinel failover-timeout mail 3000\n"
-        );
+        // The lines of the manual page, with the addresses of the tests, and less patience.
+        let lines = page_lines("sentinel ").join("\n");
+        assert_eq!(lines.lines().count(), 4, "the page has them");
+        let lines = lines
+            .replace("192.0.2.1 6379 2", &format!("127.0.0.1 {primary} {quorum}"))
+            .replace("mail 5000", "mail 500");
+        let text =
+            format!("{options}bind 127.0.0.1\n{lines}\nsentinel failover-timeout mail 3000\n");
         fs::write(&file, text).unwrap();
         let child = Command::new("redis-server")
             .arg(&file)
@@ -284,6 +288,17 @@ pub(crate) fn failover(primary: &Redis) -> Failover {
     let of_primary = primary.port.to_string();
     let replica =
         Redis::with(&|_| vec!["--replicaof".to_owned(), format!("127.0.0.1 {of_primary}")]);
+    // Each logs in at the other, as the manual page says.
+    for line in page_lines("master") {
+        let (option, value) = line.split_once(' ').expect("a value");
+        for server in [primary, &replica] {
+            server.cli(&["config", "set", option, value]);
+        }
+    }
+    assert_eq!(
+        replica.cli(&["config", "get", "masteruser"]),
+        "masteruser\nreplica\n"
+    );
     wait_for("the replica", || {
         replica
             .cli(&["info", "replication"])

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use super::{Answer, bare, network, shown, triplets};
+use super::{Answer, bare, network, shared_state, shown, triplets};
 use crate::api::{
-    CLIENTS, DOMAIN, Dict, EVERYTHING, FromRow, RECIPIENT, Row, SENDER, SLEEPS, STATE,
+    CLIENTS, DOMAIN, Dict, EVERYTHING, FromRow, MONITOR, RECIPIENT, Row, SENDER, SLEEPS, STATE,
     STATE_PASSED, STATE_WAITING, TRIPLETS,
 };
 use crate::ctl::args::{Forget, State};
@@ -101,7 +101,10 @@ pub(super) async fn forget(session: &Session, options: &Forget) -> Result<Answer
             *sum += forgotten.number(key).unwrap_or_default();
         }
     }
-    Ok(answer(removed, &session.view))
+    // They are deleted, whether or not that is known.
+    let properties = session.properties(MONITOR).await.unwrap_or_default();
+    let is_shared = shared_state::is_on(&properties);
+    Ok(answer(removed, is_shared, &session.view))
 }
 
 /// What `Forget` counts.
@@ -121,21 +124,26 @@ fn filter(of_client: Row, options: &Forget) -> Dict {
         .build()
 }
 
-/// The message about the deleted records.
-fn answer(removed: [u64; REMOVED.len()], view: &View) -> Answer {
+/// The message about the records that were deleted at this host; those of other hosts are not counted.
+fn answer(removed: [u64; REMOVED.len()], is_shared: bool, view: &View) -> Answer {
     let [triplets, clients, sleeps] = removed;
     let is_any = triplets > 0 || clients > 0 || sleeps > 0;
+    let (here, follow) = if is_shared {
+        (" at this host", "; the other hosts follow")
+    } else {
+        ("", "")
+    };
     let text = if view.json {
         json::shown(&serde_json::json!({ TRIPLETS: triplets, CLIENTS: clients, SLEEPS: sleeps }))
     } else if is_any {
         format!(
-            "Deleted: {}, {}, {}.\n",
+            "Deleted{here}: {}, {}, {}{follow}.\n",
             counted(triplets, "triplet", "triplets"),
             counted(clients, "client", "clients"),
             counted(sleeps, "sleep", "sleeps")
         )
     } else {
-        "No matching records.\n".to_owned()
+        format!("No matching records{here}{follow}.\n")
     };
     let code = if is_any { exit::OK } else { exit::NO };
     Answer { text, code }
@@ -152,16 +160,31 @@ mod tests {
     #[test]
     fn what_was_forgotten_is_counted() {
         let view = View::of_80_columns();
-        let some = answer([2, 1, 0], &view);
+        let some = answer([2, 1, 0], false, &view);
         assert_eq!(
             some,
             Answer::yes("Deleted: 2 triplets, 1 client, 0 sleeps.\n")
         );
         assert_eq!(
-            answer([0, 0, 0], &view),
+            answer([0, 0, 0], false, &view),
             Answer::no("No matching records.\n")
         );
-        let json = answer([2, 1, 0], &View::of_json());
+        let of_site = [
+            (
+                [2, 1, 0],
+                Answer::yes(
+                    "Deleted at this host: 2 triplets, 1 client, 0 sleeps; the other hosts follow.\n",
+                ),
+            ),
+            (
+                [0, 0, 0],
+                Answer::no("No matching records at this host; the other hosts follow.\n"),
+            ),
+        ];
+        for (removed, want) in of_site {
+            assert_eq!(answer(removed, true, &view), want);
+        }
+        let json = answer([2, 1, 0], true, &View::of_json());
         let want = "{\n  \"clients\": 1,\n  \"sleeps\": 0,\n  \"triplets\": 2\n}\n";
         assert_eq!(json, Answer::yes(want));
     }

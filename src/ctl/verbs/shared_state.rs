@@ -20,6 +20,12 @@ pub(super) fn is_ok(properties: &Dict) -> bool {
     )
 }
 
+/// Whether there are other hosts of the site, which do what is done here.
+pub(super) fn is_on(properties: &Dict) -> bool {
+    let state = properties.text("SharedState");
+    state.is_some_and(|state| state != SHARED_OFF)
+}
+
 /// How records are shared with the other hosts of the site, if they are.
 pub(super) fn shown(properties: &Dict) -> Option<Cell> {
     let state = properties

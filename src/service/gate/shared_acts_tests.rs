@@ -2,7 +2,8 @@
 
 use super::shared_tests::{CLIENTS, Host, SECRET, site};
 use super::tests::defer;
-use crate::policy::{Filter, Reason};
+use crate::policy::{Filter, Reason, State};
+use crate::shared::HostState;
 use crate::shared::double::{Behaviour, Double};
 use crate::store::memory::MemoryStore;
 
@@ -141,6 +142,171 @@ async fn a_host_with_an_older_database_carries_out_its_own_acts_again() {
     alone(&after);
     after.await_entry("mx.friend.example", false);
     assert_eq!(after.judge("a@b", "2").await, (defer(300), Reason::New));
+}
+
+#[tokio::test]
+async fn what_a_host_has_deleted_is_not_deleted_again_when_it_reads_that_in_the_log() {
+    let passed = Filter {
+        state: Some(State::Passed),
+        ..Filter::default()
+    };
+    let retrying = Filter {
+        retrying: true,
+        ..Filter::default()
+    };
+    let cases = [
+        ("passed since", &passed, false, 300, Reason::TripletFound),
+        ("retried since", &retrying, false, 20, Reason::EarlyRetry),
+        // Its own act is carried out after the other one.
+        (
+            "passed, and another act",
+            &passed,
+            true,
+            300,
+            Reason::TripletFound,
+        ),
+        (
+            "retried, and another act",
+            &retrying,
+            true,
+            20,
+            Reason::EarlyRetry,
+        ),
+    ];
+    for (what, filter, is_another, after, want) in cases {
+        let (_, one, two) = site();
+        assert_eq!(one.judge("a@b", "1").await.1, Reason::New, "{what}");
+        one.settle();
+        cut_off(&one);
+        let forgotten = one.control.forget(filter.clone(), false).await.unwrap();
+        assert_eq!(forgotten.triplets, 0, "{what}");
+        if is_another {
+            add(&two, "mx.friend.example").await;
+            two.settle();
+        }
+        one.clock.advance(after);
+        assert_eq!(one.judge("a@b", "2").await.1, want, "{what}");
+        heal(&one);
+        one.settle();
+        assert_eq!(one.judge("a@b", "3").await.1, want, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_imported_after_all_were_deleted_stay() {
+    let (_, one, two) = site();
+    assert_eq!(one.judge("a@b", "1").await.1, Reason::New);
+    let page = one.control.page(Filter::default(), true, Vec::new(), 10);
+    let rows = page.await.unwrap().rows;
+    assert_eq!(rows.len(), 1);
+    cut_off(&one);
+    one.clock.advance(10);
+    let everything = one.control.forget(Filter::default(), true).await;
+    assert_eq!(everything.unwrap().triplets, 1);
+    one.control.import(rows, false).await.unwrap();
+    heal(&one);
+    one.settle();
+    assert_eq!(one.judge("a@b", "2").await.1, Reason::EarlyRetry);
+    one.wait_for("the other has done it", |status| {
+        let mut hosts = status.hosts.iter();
+        hosts.all(|(_, state)| *state == HostState::Ok)
+    });
+    two.settle();
+}
+
+#[tokio::test]
+async fn what_a_failover_loses_of_the_acts_of_a_host_is_done_at_all_hosts_all_the_same() {
+    let (server, one, two) = site();
+    add(&one, "mx.friend.example").await;
+    two.await_entry("mx.friend.example", true);
+    assert_eq!(one.judge("a@b", "1").await.1, Reason::New);
+    one.settle();
+    for host in [&one, &two] {
+        host.clock.advance(300);
+        assert_eq!(host.judge("a@b", "2").await.1, Reason::TripletFound);
+        host.settle();
+    }
+    let replica = server.values();
+    cut_off(&two);
+    one.clock.advance(1);
+    let removing = one.control.remove_entry(CLIENTS, "mx.friend.example");
+    removing.await.unwrap();
+    let everything = one.control.forget(Filter::default(), true).await;
+    assert_eq!(everything.unwrap().triplets, 1);
+    one.settle();
+    cut_off(&one);
+    server.set_values(replica);
+    for host in [&one, &two] {
+        host.clock.advance(5);
+        heal(host);
+    }
+    two.await_entry("mx.friend.example", false);
+    for host in [&one, &two, &one, &two] {
+        host.settle();
+        assert!(!host.has_entry("mx.friend.example"));
+    }
+    assert_eq!(two.judge("a@b", "3").await, (defer(300), Reason::New));
+}
+
+#[tokio::test]
+async fn records_that_a_server_has_lost_by_an_older_state_are_sent_again() {
+    let (server, one, two) = site();
+    one.settle();
+    let older = server.values();
+    for host in [&one, &two] {
+        host.clock.advance(300);
+    }
+    assert_eq!(one.judge("a@b", "1").await.1, Reason::New);
+    one.settle();
+    for host in [&one, &two] {
+        host.clock.advance(300);
+        // It notes that all was sent.
+        host.settle();
+        cut_off(host);
+    }
+    server.set_values(older);
+    for host in [&one, &two] {
+        heal(host);
+        host.settle();
+    }
+    assert_eq!(two.judge("a@b", "2").await.1, Reason::TripletFound);
+}
+
+#[tokio::test]
+async fn a_host_with_nothing_to_send_says_that_the_server_takes_no_writes() {
+    let (_, one, _) = site();
+    cut_off(&one);
+    one.network.set(Behaviour::IsFull);
+    let is_full = |status: &crate::shared::Status| {
+        let why = status.failure.as_deref().unwrap_or_default();
+        why.contains("OOM")
+    };
+    one.wait_for("full", is_full);
+    let rounds = one.network.reads();
+    while one.network.reads() < rounds + 20 {
+        one.network.wait(std::time::Duration::from_secs(20));
+        assert!(is_full(&one.status()), "{:?}", one.status());
+    }
+    heal(&one);
+}
+
+#[tokio::test]
+async fn a_removal_is_of_an_entry_that_another_host_has_written_in_another_way() {
+    let store = MemoryStore::new();
+    let server = Double::default();
+    let alone = Host::on(&store, "mx3.example", &Double::default(), |_| {}, false);
+    add(&alone, "192.0.2").await;
+    drop(alone);
+    let one = Host::new("mx1.example", &server, |_| {});
+    add(&one, "192.0.2.0/24").await;
+    one.settle();
+    let three = Host::on(&store, "mx3.example", &server, |_| {}, false);
+    three.settle();
+    assert!(three.has_entry("192.0.2"), "it keeps its text");
+    one.clock.advance(10);
+    let removing = one.control.remove_entry(CLIENTS, "192.0.2.0/24");
+    removing.await.unwrap();
+    three.await_entry("192.0.2", false);
 }
 
 #[tokio::test]

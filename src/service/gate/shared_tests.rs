@@ -145,6 +145,12 @@ async fn a_retry_at_another_host_passes_and_that_host_remembers_it() {
     for host in [&one, &two] {
         host.clock.advance(300);
     }
+    let again = attempt("x", "a@b", "2", "joe@c");
+    let explained = two.control.explain(&again, true).await;
+    let because = explained.because.as_deref();
+    assert_eq!(because, Some("a record of mx1.example"));
+    let mut steps = explained.steps.iter();
+    assert!(steps.any(|step| step.text.ends_with("; known from mx1.example")));
     let retry = two.decide("a@b", "2").await;
     let waited = Span::from_seconds(300);
     let want = (Verdict::PassWithHeader { waited }, Reason::TripletFound);

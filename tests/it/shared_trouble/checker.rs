@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use stargrey::policy::{Added, Case, ClientKey, Params, TripletKey};
 use stargrey::shared::{
-    Access, Act, Administration, Change, Journal, Key, Local, LocalState, Me, Place, Record, Redis,
-    Server, Shared, Step,
+    Access, Act, Administration, Change, Journal, JournalChange, Key, Local, LocalState, Me, Place,
+    Record, Redis, Server, Shared, Step,
 };
 use stargrey::types::sync::Mutex;
 use stargrey::types::{Prefix, Timestamp};
@@ -83,7 +83,7 @@ impl Administration for State {
         done(true)
     }
 
-    fn appended(&self, _: Act) -> Change {
+    fn change(&self, _: JournalChange) -> Change {
         done(true)
     }
 }

@@ -101,7 +101,7 @@ impl Lost {
         match self {
             Self::None => "nothing",
             Self::All => "all",
-            Self::Last => "some",
+            Self::Last => "less than half",
         }
     }
 }
@@ -208,6 +208,14 @@ impl Pair {
         }
         for host in &hosts {
             is_sharing(&host.daemon);
+        }
+        for (host, other) in hosts.iter().zip(["mx2.example", "mx1.example"]) {
+            wait_for("the Monitor has the other host", || {
+                let (_, status) = host.ctl_json(&["status"]);
+                status["shared_state"] == "ok"
+                    && status["shared_hosts"][other] == "ok"
+                    && status["shared"]["asked"] == 0
+            });
         }
         Self {
             servers,
