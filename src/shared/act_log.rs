@@ -101,9 +101,6 @@ impl Work {
         if !reader.is_complete {
             reader.is_complete = self.complete(connection, reader, state).await?;
         }
-        let Some(journal) = self.administration.journal() else {
-            return Ok(false);
-        };
         reader.has_appended = !journal.appended.is_empty();
         self.keep_appended(connection, reader, (&journal, state))
             .await

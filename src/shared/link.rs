@@ -91,7 +91,9 @@ impl Link {
     fn take_strike(&self) {
         let less = |strikes: u32| strikes.checked_sub(1);
         // Without strikes there is none to take.
-        let _ = (self.strikes).fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        (self.strikes)
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .ok();
     }
 
     /// Notes an error of this connection, and drops it unless reading may go on.

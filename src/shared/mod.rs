@@ -121,6 +121,8 @@ pub(crate) struct Inner {
     /// The random number of this process, and whether the server has it.
     process: u64,
     has_written_name: AtomicBool,
+    /// When the server was last told that this host is there, in seconds; 0 if not by this process.
+    told: AtomicU64,
     /// Acts of this host that there was no room for, and acts of the log that cannot be read.
     acts_lost: AtomicU64,
     acts_skipped: AtomicU64,
@@ -178,6 +180,7 @@ impl Shared {
             reloads: AtomicU64::new(0),
             process: random(),
             has_written_name: AtomicBool::new(false),
+            told: AtomicU64::new(0),
             acts_lost: AtomicU64::new(0),
             acts_skipped: AtomicU64::new(0),
             forgotten: RwLock::default(),

@@ -130,14 +130,14 @@ impl Work {
         let settled = state.now.before(KEPT);
         let mut is_any_settled = false;
         for (act, at) in &journal.appended {
-            if !reader.has(act) {
-                log::debug!("an act of an administrator is appended again");
-                let again = (act.clone(), state);
-                if !self.append_own(connection, reader, again).await? {
-                    return Ok(false);
-                }
-            } else {
+            if reader.has(act) {
                 is_any_settled |= *at <= settled;
+                continue;
+            }
+            log::debug!("an act of an administrator is appended again");
+            let again = (act.clone(), state);
+            if !self.append_own(connection, reader, again).await? {
+                return Ok(false);
             }
         }
         if is_any_settled {

@@ -45,21 +45,28 @@ impl Work {
     }
 
     /// Has all records sent again that a server cannot have, because it has come back with an older state: what it knows of
-    /// this host is older than what was sent to it. Yields whether that was noted.
+    /// this host is older than what it was told, or than what was sent before the daemon was started. Yields whether that
+    /// was noted.
     pub(super) async fn expect_sent(&self, known: &[KnownHost]) -> bool {
         let sent_until = self.local.sent_until();
-        let mut known = known.iter();
-        let Some(me) = known.find(|known| known.host == self.shared.me) else {
+        let mut hosts = known.iter();
+        let Some(me) = hosts.find(|known| known.host == self.shared.me) else {
             return true;
         };
-        if me.seen.after(OLDER) >= sent_until {
+        let told = Timestamp::from_seconds(self.shared.told.load(Ordering::Relaxed));
+        let known = if told == Timestamp::default() {
+            sent_until
+        } else {
+            told
+        };
+        if me.seen.after(OLDER) >= known {
             return true;
         }
         log::info!(
             "the shared server has an older state than before; what it may lack is sent again"
         );
         self.shared.restart_pass();
-        let until = me.seen.before(KEPT);
+        let until = me.seen.before(KEPT).min(sent_until);
         self.local.set_sent_until(sent_until, until).await
     }
 

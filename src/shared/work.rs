@@ -334,6 +334,8 @@ impl Work {
         let is_done = |written: Option<&Written>| written == Some(&Written::Done);
         if is_done(written.last()) {
             self.shared.has_written_name.store(true, Ordering::Relaxed);
+            let told = state.now.seconds();
+            self.shared.told.store(told, Ordering::Relaxed);
         }
         if written.iter().any(|written| *written != Written::Done) {
             log::debug!("another host has written at the same time; the next round repeats it");

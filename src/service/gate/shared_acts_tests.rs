@@ -257,8 +257,11 @@ async fn records_that_a_server_has_lost_by_an_older_state_are_sent_again() {
         host.clock.advance(300);
     }
     assert_eq!(one.judge("a@b", "1").await.1, Reason::New);
-    one.settle();
+    // The server is told of them when they connect.
     for host in [&one, &two] {
+        cut_off(host);
+        heal(host);
+        host.settle();
         host.clock.advance(300);
         // It notes that all was sent.
         host.settle();
