@@ -333,7 +333,7 @@ fn a_primary_that_takes_no_writes_is_left_when_the_sentinels_have_made_another_o
     );
     assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
 
-    // Replica and sentinels, which log in as the default user, are cut off from the primary; the hosts are not.
+    // Replica and sentinels, which have their own users, are cut off from the primary; the hosts are not.
     let admin = "acl setuser admin on nopass ~* &* +@all";
     let as_admin = ["--user", "admin", "--pass", "any", "--no-auth-warning"];
     let cli = |prefix: &[&str], command: &str| {
@@ -341,8 +341,11 @@ fn a_primary_that_takes_no_writes_is_left_when_the_sentinels_have_made_another_o
         site.redis.cli(&[prefix, &words].concat())
     };
     assert_eq!(cli(&[], admin).trim(), "OK");
-    assert_eq!(cli(&as_admin, "acl setuser default off").trim(), "OK");
-    cli(&as_admin, "client kill user default");
+    for user in ["default", "replica", "sentinel"] {
+        let off = format!("acl setuser {user} off");
+        assert_eq!(cli(&as_admin, &off).trim(), "OK");
+        cli(&as_admin, &format!("client kill user {user}"));
+    }
     let is_primary = || replica.cli(&["role"]).starts_with("master");
     wait_for("the new primary", is_primary);
     let role = cli(&as_admin, "role");
