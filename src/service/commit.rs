@@ -29,6 +29,9 @@ enum Commit {
     Asked(Answered, Box<StoredRecords>),
 }
 
+/// What is known of a message apart from the records, when a decision on them begins.
+type SessionOf = fn(&Inner, &Context<'_>) -> Session;
+
 /// The end of a wait that begins now.
 fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(COMMIT_SECONDS)
@@ -42,27 +45,29 @@ impl Inner {
         case: &mut Case,
         context: &Context<'_>,
     ) -> Result<Outcome, CommitError> {
-        let passed = match self.shared.get() {
-            None => None,
-            Some(shared) => {
-                let passed = self.begin_pass(case, context)?;
-                if passed.is_none() {
-                    // On the heap, so that a connection's task does not grow.
-                    case.shared = Box::pin(shared.ask(case)).await;
-                }
-                passed
+        let begun = self.begin(case, Self::session, None, context).await?;
+        self.ended(case, begun, deadline()).await
+    }
+
+    /// Begins a decision on the records. If the mail would have to wait by those of this host, the case gets what other hosts
+    /// know, unless the time to ask them is over, and it is decided again.
+    async fn begin(
+        &self,
+        case: &mut Case,
+        session: SessionOf,
+        until: Option<Instant>,
+        context: &Context<'_>,
+    ) -> Result<Commit, CommitError> {
+        if let Some(shared) = self.shared.get()
+            && until.is_none_or(|until| Instant::now() < until)
+        {
+            if let Some(begun) = self.begin_pass(case, session(self, context), context)? {
+                return Ok(begun);
             }
-        };
-        let begun = match passed {
-            Some(begun) => begun,
-            None => self.begin_commit(case, self.session(context), context)?,
-        };
-        match begun {
-            Commit::Done(outcome) => Ok(outcome),
-            Commit::Asked(answered, stored) => {
-                self.committed((case, &stored), answered, deadline()).await
-            }
+            // On the heap, so that a connection's task does not grow.
+            case.shared = Box::pin(shared.ask(case)).await;
         }
+        self.begin_commit(case, session(self, context), context)
     }
 
     /// Decides on the records of this host alone, if the mail passes by them: it reads them once, as without other hosts.
@@ -70,9 +75,10 @@ impl Inner {
     fn begin_pass(
         &self,
         case: &Case,
+        session: Session,
         context: &Context<'_>,
     ) -> Result<Option<Commit>, CommitError> {
-        let (session, rules) = (self.session(context), context.rules);
+        let rules = context.rules;
         let mut stored = self.stored(case)?;
         let mut has_passed = true;
         let outcome = self.write_behind.decide(case, &mut stored, |stored| {
@@ -93,27 +99,25 @@ impl Inner {
             .map(Some)
     }
 
-    /// Decides on the records of all recipients of a message. What must be durable is handed to the writer thread at once,
-    /// before any answer is waited for.
+    /// Decides on the records of all recipients of a message, as [`commit`](Self::commit) does on those of one. What must be
+    /// durable is handed to the writer thread at once, before any of its answers is waited for.
     pub(super) async fn commit_all(
         &self,
-        cases: &[(Attempt<'_>, Case)],
+        cases: &mut [(Attempt<'_>, Case)],
+        until: Instant,
         context: &Context<'_>,
     ) -> Vec<Outcome> {
-        let session = self.session_at_end(context);
-        let begun = cases
-            .iter()
-            .map(|(_, case)| self.begin_commit(case, session, context));
-        let begun: Vec<_> = begun.collect();
+        let mut begun = Vec::with_capacity(cases.len());
+        for (_, case) in &mut *cases {
+            let until = Some(until);
+            begun.push(self.begin(case, Self::session_at_end, until, context).await);
+        }
         // One for all: on a stalled disk each would wait for its end.
         let deadline = deadline();
         let mut outcomes = Vec::with_capacity(cases.len());
         for ((_, case), begun) in cases.iter().zip(begun) {
             let decided = match begun {
-                Ok(Commit::Done(outcome)) => Ok(outcome),
-                Ok(Commit::Asked(answered, stored)) => {
-                    self.committed((case, &stored), answered, deadline).await
-                }
+                Ok(begun) => self.ended(case, begun, deadline).await,
                 Err(error) => Err(error),
             };
             let without = |_| policy::without_store(case, context.rules);
@@ -218,6 +222,21 @@ impl Inner {
             Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
         }
         Ok(answered)
+    }
+
+    /// The outcome, when the writer thread has made it, if it is asked.
+    async fn ended(
+        &self,
+        case: &Case,
+        begun: Commit,
+        deadline: Instant,
+    ) -> Result<Outcome, CommitError> {
+        match begun {
+            Commit::Done(outcome) => Ok(outcome),
+            Commit::Asked(answered, stored) => {
+                self.committed((case, &stored), answered, deadline).await
+            }
+        }
     }
 
     /// Waits for the writer thread.

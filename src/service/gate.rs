@@ -443,6 +443,8 @@ mod names_tests;
 #[cfg(test)]
 mod shared_acts_tests;
 #[cfg(test)]
+mod shared_reads_tests;
+#[cfg(test)]
 mod shared_tests;
 #[cfg(test)]
 mod tarpit_tests;

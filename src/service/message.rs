@@ -272,14 +272,16 @@ impl Inner {
         let mut cases: Vec<_> = cases.collect();
         // All of them together wait no longer than a message with one recipient may.
         let until = Instant::now() + SHARED_SECONDS;
-        for (_, case) in &mut cases {
-            if Instant::now() < until {
-                *case = self.with_shared(case.clone(), context).await;
-            }
-        }
         let outcomes = match context.mode {
-            Mode::Commit => self.commit_all(&cases, context).await,
-            Mode::Look { .. } => self.preview_all(&cases, context, trace),
+            Mode::Commit => self.commit_all(&mut cases, until, context).await,
+            Mode::Look { .. } => {
+                for (_, case) in &mut cases {
+                    if Instant::now() < until {
+                        *case = self.with_shared(case.clone(), context).await;
+                    }
+                }
+                self.preview_all(&cases, context, trace)
+            }
         };
         let (outcome, reply) = self.combine(&cases, &outcomes, (about, evidence), context);
         (outcome, reply, effects)

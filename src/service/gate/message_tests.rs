@@ -31,7 +31,7 @@ pub(super) fn entry(text: &str) -> Entry {
 }
 
 /// Lists whose rules for messages make one with `casino` in its header wait.
-fn lists() -> Lists {
+pub(super) fn lists() -> Lists {
     let parts = Parts {
         message: vec![rule("casino", Action::Greylist(Treatment::default()))],
         ..Parts::default()
@@ -42,7 +42,7 @@ fn lists() -> Lists {
     }
 }
 
-fn message(subject: &str) -> Message {
+pub(super) fn message(subject: &str) -> Message {
     let field = HeaderField {
         name: b"Subject".as_slice().into(),
         value: subject.as_bytes().into(),
@@ -50,7 +50,7 @@ fn message(subject: &str) -> Message {
     Message::new(vec![field], None, 100)
 }
 
-fn attempt<'a>() -> Attempt<'a> {
+pub(super) fn attempt<'a>() -> Attempt<'a> {
     Attempt {
         client_address: Some(b"192.0.2.7"),
         client_name: Some(b"mx.example"),

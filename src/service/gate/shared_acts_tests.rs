@@ -89,35 +89,6 @@ async fn acts_that_cannot_be_read_are_counted_and_the_next_ones_carried_out() {
 }
 
 #[tokio::test]
-async fn mail_that_passes_reads_the_records_once_and_does_not_ask_the_server() {
-    let store = MemoryStore::new();
-    let host = Host::on(&store, "mx1.example", &Double::default(), |_| {}, false);
-    host.wait_for("connected", |status| status.failure.is_none());
-    assert_eq!(host.judge("a@b", "1").await.1, Reason::New);
-    host.clock.advance(300);
-    assert_eq!(host.judge("a@b", "2").await.1, Reason::TripletFound);
-    host.settle();
-    let reads = || *store.reads.lock();
-    let cases = [
-        ("known", "a@b", Reason::TripletFound, 1, 0),
-        (
-            "new: read again with what the others know, and to publish it",
-            "c@d",
-            Reason::New,
-            3,
-            1,
-        ),
-    ];
-    for (what, sender, want, want_reads, want_asked) in cases {
-        let before = (reads(), host.status().asked);
-        assert_eq!(host.judge(sender, what).await.1, want, "{what}");
-        host.settle();
-        assert_eq!(reads() - before.0, want_reads, "{what}");
-        assert_eq!(host.status().asked - before.1, want_asked, "{what}");
-    }
-}
-
-#[tokio::test]
 async fn a_host_with_an_older_database_carries_out_its_own_acts_again() {
     let server = Double::default();
     let alone = |host: &Host| host.wait_for("connected", |status| status.failure.is_none());
