@@ -1,4 +1,5 @@
-//! Reload by SIGHUP or over D-Bus: all list files and tables, or none; and the name servers of resolv.conf.
+//! Reload by SIGHUP or over D-Bus: all list files and tables, and what the connection to a shared server needs, or none
+//! of them; and the name servers of resolv.conf.
 
 use super::lookups;
 use super::notify::Notifier;
@@ -10,7 +11,6 @@ use crate::service::Gate;
 /// Reloads the lists. If there is any error the old lists stay active, and the errors are returned.
 pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier) -> ReloadResult {
     notifier.reloading();
-    gate.reload_shared();
     let (files, lookup, asking) = (
         settings.lists.clone(),
         settings.lookup.clone(),
@@ -34,6 +34,7 @@ pub(super) async fn reload(gate: &Gate, settings: &Settings, notifier: &Notifier
             gate.set_spam_filter(filter);
             let params = loaded.conf.map(|conf| conf.params);
             gate.set_lists(loaded.lists, params);
+            gate.reload_shared();
             gate.set_list_errors(0);
             Ok(())
         }

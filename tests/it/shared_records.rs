@@ -569,6 +569,38 @@ fn what_was_read_before_a_reload_goes_on_but_another_key_wants_a_restart() {
 }
 
 #[test]
+fn a_refused_reload_reads_nothing_of_the_shared_server_again_and_the_next_one_does() {
+    let server = Redis::start();
+    let directory = tempfile::tempdir().unwrap();
+    let key = || verbs::shared_key().unwrap().text;
+    let secret = private_file(directory.path(), "secret", &key());
+    let url = format!("unix:{}", server.socket().display());
+    let mut host = Daemon::start(&options(&url, &secret, &[]));
+    is_sharing(&host);
+    let disconnect = || server.cli(&["client", "kill", "type", "normal"]);
+    let list = host.path().join("whitelist_clients");
+    fs::write(&list, "not a host\n").unwrap();
+    private_file(directory.path(), "secret", &key());
+    host.reload();
+    host.log_until(|log| log.contains("keeping the old lists"));
+    let keys = server.keys();
+    disconnect();
+    let mail = rcpt(
+        "mx.sender.example",
+        "203.0.113.7",
+        "a@b.example",
+        "joe@x.example",
+    );
+    assert!(host.ask(&mail).starts_with(GREYLISTED));
+    // It shares by the old key: only who has that can connect.
+    server.wait_for_keys(keys + 1);
+    fs::write(&list, "").unwrap();
+    host.reload();
+    disconnect();
+    host.log_until(|log| last_state(log).is_some_and(|line| line.contains("restart stargreyd")));
+}
+
+#[test]
 fn a_secret_that_everybody_may_read_or_that_has_no_key_is_refused_with_78() {
     let directory = tempfile::tempdir().unwrap();
     let secret = directory.path().join("secret");
