@@ -74,7 +74,7 @@ impl Control {
             sleeps: all_kinds,
             identity: filter.of_triplets(&params),
         };
-        let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
+        let asks_for_text = asks_for_text(&filter);
         let page = self
             .read(move |reader| reader.page(&scope, &after, most, &|row| selects(&filter, row)))
             .await?;
@@ -120,6 +120,8 @@ impl Control {
         let Some(filter) = filter.resolved(&self.0.rules()) else {
             return Ok(Removed::default());
         };
+        // What is refused here is nothing for the other hosts.
+        self.check_selectable(&filter).await?;
         let begun_by = Some(self.0.now());
         let for_all = Filter {
             begun_by,
@@ -128,8 +130,6 @@ impl Control {
         let Some(own) = self.act(What::Forget(for_all)) else {
             return self.forget_selected(filter).await;
         };
-        // What is refused here is nothing for the other hosts.
-        self.page(filter.clone(), false, Vec::new(), 1).await?;
         let noted = own.act.clone();
         let adding = self.change_journal(move |journal| journal.add(noted));
         let is_whole = adding.await?;
@@ -143,6 +143,28 @@ impl Control {
             Err(_) => self.append(&own, is_whole),
         }
         removed
+    }
+
+    /// Checks that a filter can be applied to the triplets. Under `--privacy` all of them are hashed, so one is read: then
+    /// it must name a whole triplet, or no address at all.
+    async fn check_selectable(&self, filter: &Filter) -> Result<(), ControlError> {
+        let params = self.0.rules().params;
+        if filter.key(&params).is_some() {
+            return Ok(());
+        }
+        let scope = Scope {
+            triplets: true,
+            clients: false,
+            sleeps: false,
+            identity: filter.of_triplets(&params),
+        };
+        let page = self
+            .read(move |reader| reader.page(&scope, &[], 1, &|_| true))
+            .await?;
+        if asks_for_text(filter) && page.rows.iter().any(is_hashed) {
+            return Err(ControlError::Hashed);
+        }
+        Ok(())
     }
 
     /// Deletes the records that a filter selects; all of them if it is empty.
@@ -209,8 +231,7 @@ impl Control {
                     reader.page(&scope, &from, most, &|row| selects(&wanted, row))
                 })
                 .await?;
-            let asks_for_text = filter.sender.is_some() || filter.recipient.is_some();
-            if asks_for_text && page.rows.iter().any(is_hashed) {
+            if asks_for_text(&filter) && page.rows.iter().any(is_hashed) {
                 return Err(ControlError::Hashed);
             }
             let rows = page.rows;
@@ -293,6 +314,11 @@ impl Control {
         self.0.state.whitelisted.store(count, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Whether a filter names addresses of mail.
+const fn asks_for_text(filter: &Filter) -> bool {
+    filter.sender.is_some() || filter.recipient.is_some()
 }
 
 const fn is_hashed(row: &Row) -> bool {

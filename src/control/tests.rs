@@ -963,16 +963,78 @@ async fn counters_are_kept_by_the_hour_and_can_be_set_to_zero() {
 
 /// A gate with a database on disk.
 fn on_disk(db: &Path) -> Start {
+    on_disk_with(db, false)
+}
+
+fn on_disk_with(db: &Path, privacy: bool) -> Start {
     let lock = Lock::take(db, None).unwrap();
     let opener = LmdbOpener {
         directory: db.to_owned(),
         max_size: 1 << 27,
         durability: Durability::Data,
-        privacy: false,
+        privacy,
         retry_window: Params::default().retry_window,
     };
     let opener = Locked::new(opener, Some(lock), Duration::ZERO);
     Site::open_with(Box::new(opener), &ManualClock::at(0), Params::default())
+}
+
+#[tokio::test]
+async fn a_filter_that_cannot_be_applied_to_hashes_is_refused_whatever_else_it_has() {
+    let parent = tempfile::tempdir().unwrap();
+    let Start {
+        gate,
+        internals,
+        worker,
+    } = on_disk_with(&parent.path().join("db"), true);
+    let control = Control::new(internals);
+    let waits = gate.judge(&attempt("mx", "a@x", "1"), None).await;
+    assert_eq!(waits.outcome.reason, Reason::New);
+    let client = Some(Prefix::parse("192.0.2.7/32").unwrap().into());
+    let filter = |client: &Option<Identity>, recipient: Option<&str>, state| Filter {
+        client: client.clone(),
+        sender: Some(b"a@b".to_vec()),
+        recipient: recipient.map(Into::into),
+        state,
+        ..Filter::default()
+    };
+    let cases = [
+        ("sender", filter(&None, None, None), None),
+        (
+            "and a state that no record has",
+            filter(&None, None, Some(State::Passed)),
+            None,
+        ),
+        (
+            "both addresses",
+            filter(&None, Some("a@x"), Some(State::Passed)),
+            None,
+        ),
+        (
+            "a triplet with another state",
+            filter(&client, Some("a@x"), Some(State::Passed)),
+            Some(0),
+        ),
+        (
+            "a triplet",
+            filter(&client, Some("a@x"), Some(State::Waiting)),
+            Some(1),
+        ),
+        (
+            "there is nothing left that is hashed",
+            filter(&None, None, None),
+            Some(0),
+        ),
+    ];
+    for (name, filter, want) in cases {
+        match (control.forget(filter, false).await, want) {
+            (Ok(removed), Some(want)) => assert_eq!(removed.triplets, want, "{name}"),
+            (Err(ControlError::Hashed), None) => {}
+            (other, _) => panic!("{name}: {other:?} instead of {want:?}"),
+        }
+    }
+    drop((gate, control));
+    worker.join().unwrap();
 }
 
 #[tokio::test]
