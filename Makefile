@@ -189,7 +189,7 @@ fuzz: ## Feed malformed input to each parser, for SECONDS=60
 		STARGREY_FUZZ_SECONDS=$(SECONDS) STARGREY_FUZZ_SEED=$(SEED) cargo test --release --test it fuzz:: -- --nocapture; \
 	fi
 
-bench: ## Speed, compared with a null server, Postgrey and bare LMDB: QUICK=1, PART='known 100', journal, chores, lookups, rules, milter, milter-memory, shared, shared-instructions, shared-scale, scale or expiry
+bench: ## Speed, compared with a null server, Postgrey and bare LMDB: QUICK=1, PART='known 100', journal, chores, lookups, rules, builds (with STARGREYD_BEFORE=FILE), milter, milter-memory, shared, shared-instructions, shared-scale, scale or expiry
 	$(if $(filter milter,$(PART)),tests/milter-greylist $(target))
 	cargo bench --bench policy -- $(if $(QUICK),quick) $(PART)
 

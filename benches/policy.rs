@@ -11,6 +11,7 @@
 //! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
 //! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists; the selective recipe |
 //! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them |
+//! | `builds` | another build of stargreyd, which `STARGREYD_BEFORE` names, beside this one |
 //! | `milter` | the milter beside Debian's milter-greylist: decisions, messages, memory of messages under way |
 //! | `shared` | records shared by Redis: new triplets, mail that passes, the server's CPU time |
 //! | `shared-instructions` | the instructions of a request with and without shared records, by Valgrind |
@@ -18,8 +19,9 @@
 //! | `scale` | the effect of ten million triplets and of idle connections |
 //! | `expiry` | five of ten million triplets expire: latency meanwhile, rates and file size afterwards |
 //!
-//! `lookups`, `rules`, `milter`, `shared`, `shared-instructions`, `shared-scale`, `scale` and `expiry` are not in `make
-//! bench`: they take six, one, five, three, one, five, ten and thirty minutes, the last three also some gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
+//! `lookups`, `rules`, `builds`, `milter`, `shared`, `shared-instructions`, `shared-scale`, `scale` and `expiry` are not in
+//! `make bench`: they take six, one, five, five, four, two, five, ten and thirty minutes, the last three also some
+//! gigabytes of the disk. A quick run has a tenth of their triplets. The header of each file describes its part.
 //!
 //! # What is measured
 //!
@@ -58,6 +60,8 @@
 mod bare;
 #[path = "policy/bare_dns.rs"]
 mod bare_dns;
+#[path = "policy/builds.rs"]
+mod builds;
 #[path = "policy/bus.rs"]
 mod bus;
 #[path = "policy/cells.rs"]
@@ -173,6 +177,7 @@ enum Part {
     Chores,
     Lookups,
     Rules,
+    Builds,
     Milter,
     MilterMemory,
     Shared,
@@ -209,6 +214,7 @@ fn main() -> io::Result<()> {
             ("chores", _) => wish.part = Some(Part::Chores),
             ("lookups", _) => wish.part = Some(Part::Lookups),
             ("rules", _) => wish.part = Some(Part::Rules),
+            ("builds", _) => wish.part = Some(Part::Builds),
             ("milter", _) => wish.part = Some(Part::Milter),
             ("milter-memory", _) => wish.part = Some(Part::MilterMemory),
             ("shared", _) => wish.part = Some(Part::Shared),
@@ -268,6 +274,7 @@ async fn measure(wish: &Wish) -> io::Result<()> {
         Some(Part::Chores) => chores::measure(&place, rhythm, is_quick).await,
         Some(Part::Lookups) => lookups::measure(&place, rhythm).await,
         Some(Part::Rules) => rules::measure(rhythm),
+        Some(Part::Builds) => builds::measure(&place, rhythm).await,
         Some(Part::Milter) => milter::measure(&place, rhythm).await,
         Some(Part::MilterMemory) => milter::memory(&place, &mut io::stdout()).await,
         Some(Part::Shared) => shared::measure(&place, rhythm).await,

@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -19,9 +20,10 @@ use crate::shared::Redis;
 use crate::spread::float;
 use crate::targets::SHARED_CPU;
 use crate::verdict::Bound;
+use crate::work::{self, Work};
 
-/// How long each work is done.
-const SPELL: Duration = Duration::from_secs(4);
+/// How long each work is done: twice the time between two flushes of the write-behind buffer, so that each work has as many.
+const SPELL: Duration = Duration::from_secs(10);
 
 /// How long a host may take to share, and to publish what the preparations have made.
 const REST: Duration = Duration::from_secs(3);
@@ -39,8 +41,8 @@ pub(crate) async fn measure(place: &Place) -> io::Result<()> {
     let redis = Redis::start(place, "redis")?;
     let shared = redis.options(place, true)?;
     let shared = shared.each_ref().map(String::as_str);
-    let alone = counts(place, "alone", &[]).await?;
-    let together = counts(place, "together", &shared).await?;
+    let alone = with_options(place, "alone", &[]).await?;
+    let together = with_options(place, "together", &shared).await?;
     for (((work, bound), alone), together) in WORKS.into_iter().zip(alone).zip(together) {
         let name = format!("{work}, with --shared, instructions of those without");
         writeln!(out, "{}", bound.of_figure(&name, together / alone))?;
@@ -49,20 +51,37 @@ pub(crate) async fn measure(place: &Place) -> io::Result<()> {
     Ok(())
 }
 
-/// The instructions of a request of each work.
-async fn counts(place: &Place, name: &str, options: &[&str]) -> io::Result<Vec<f64>> {
-    let files = place.directory(&format!("{name}-calls"))?;
-    let wrapper = wrapper(&files)?;
+/// The instructions of a request of each work, with more options.
+async fn with_options(place: &Place, name: &str, more: &[&str]) -> io::Result<Vec<f64>> {
+    let options = [&["--policy-test-time"], more].concat();
     let start = Start {
         name,
-        options: &[&["--policy-test-time"], options].concat(),
-        program: Some(&wrapper),
+        options: &options,
         ..Start::default()
     };
-    let peer = Peer::prepared(Server::stargreyd(place, &start)?).await?;
+    let works = WORKS.map(|(work, _)| work);
+    counts(place, &start, work::preparations(), &works).await
+}
+
+/// The instructions of a request of each work, at a server that is started so and has seen these others.
+pub(crate) async fn counts(
+    place: &Place,
+    start: &Start<'_>,
+    preparations: Vec<Arc<Work>>,
+    works: &[&str],
+) -> io::Result<Vec<f64>> {
+    let files = place.directory(&format!("{}-calls", start.name))?;
+    let counted = start.program.map_or_else(program, Into::into);
+    let wrapper = wrapper(&files, Path::new(&counted))?;
+    let start = Start {
+        program: Some(&wrapper),
+        ..*start
+    };
+    let server = Server::stargreyd(place, &start)?;
+    let peer = Peer::prepared_by(server, preparations).await?;
     thread::sleep(REST);
     let mut counts = Vec::new();
-    for (work, _) in WORKS {
+    for work in works {
         control(&peer.server, "--instr=on")?;
         control(&peer.server, "--zero")?;
         let before = dumps(&files)?;
@@ -80,14 +99,14 @@ async fn counts(place: &Place, name: &str, options: &[&str]) -> io::Result<Vec<f
     Ok(counts)
 }
 
-/// A program that runs stargreyd under callgrind.
-fn wrapper(files: &Path) -> io::Result<PathBuf> {
+/// A program that runs this one, a stargreyd, under callgrind.
+fn wrapper(files: &Path, program: &Path) -> io::Result<PathBuf> {
     let script = files.join("stargreyd");
     let text = format!(
         "#!/bin/sh\nexec valgrind --quiet --tool=callgrind --instr-atstart=no --separate-threads=yes \
          --callgrind-out-file='{}/calls' '{}' \"$@\"\n",
         files.display(),
-        Path::new(&program()).display()
+        program.display()
     );
     fs::write(&script, text)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;

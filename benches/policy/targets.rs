@@ -61,6 +61,10 @@ pub(crate) const OF_MILTER_GREYLIST: f64 = 5.0;
 pub(crate) const SHARED_NEW: f64 = 0.6;
 pub(crate) const SHARED_PASSING: f64 = 0.98;
 
+/// A build against another one: requests a second, and what a request costs.
+pub(crate) const BUILD_RATE: Bound = Bound::Least(0.97);
+pub(crate) const BUILD_COST: Bound = Bound::Most(1.03);
+
 /// The CPU time of a request of mail that passes, of that without.
 pub(crate) const SHARED_CPU: Bound = Bound::Most(1.02);
 
