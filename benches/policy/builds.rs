@@ -44,7 +44,7 @@ const PARTS: [(&str, &[&str], &[&str]); 2] = [
 ];
 
 /// Measures and prints.
-pub(crate) async fn measure(place: &Place, pace: Pace) -> io::Result<()> {
+pub(crate) async fn measure(place: &Place, rhythm: Pace) -> io::Result<()> {
     let before = env::var_os(BEFORE)
         .ok_or_else(|| io::Error::other(format!("{BEFORE} names no other build of stargreyd")))?;
     let now = program();
@@ -67,7 +67,7 @@ pub(crate) async fn measure(place: &Place, pace: Pace) -> io::Result<()> {
             peers.push(Peer::prepared_by(server, prepared()).await?);
         }
         for work in works {
-            compare(&peers, work, pace, &mut out).await?;
+            compare(&peers, work, rhythm, &mut out).await?;
         }
         drop(peers);
         let mut counts = Vec::new();
