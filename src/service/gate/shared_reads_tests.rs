@@ -66,11 +66,12 @@ async fn a_message_at_its_end_reads_the_records_of_recipients_that_pass_once() {
     host.clock.advance(300);
     assert_eq!(judge(2, &[known]).await, Reason::TripletFound);
     let reads = || *store.reads.lock();
-    let cases: [(&str, &[&[u8]], Reason, u64, u64); 2] = [
-        ("known", &[known], Reason::TripletFound, 1, 0),
+    let (one, both) = ([known], [known, new]);
+    let cases = [
+        ("known", &one[..], Reason::TripletFound, 1, 0),
         (
             "one new besides: read again with what the others know, and to publish it",
-            &[known, new],
+            &both[..],
             Reason::New,
             1 + 3,
             1,
