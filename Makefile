@@ -97,7 +97,7 @@ install: ## Install all files: DESTDIR, prefix, profile …
 		install -D -m 644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit; \
 	done
 	$(call lay,README.md SECURITY.md,$(docdir))
-	man/recipes man/stargrey.7 $(DESTDIR)$(docdir)/examples
+	for page in man/stargrey.7 man/stargrey-milter.7; do man/recipes $$page $(DESTDIR)$(docdir)/examples || exit; done
 	$(call lay,$(wildcard doc/examples/*),$(docdir)/examples/prometheus)
 	@[ -n "$(DESTDIR)" ] || echo 'Next: systemd-sysusers && systemctl daemon-reload && systemctl enable --now stargrey.socket'
 

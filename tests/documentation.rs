@@ -530,6 +530,80 @@ fn the_options_of_every_recipe_are_taken() {
 }
 
 #[test]
+fn the_overview_names_every_recipe_of_the_milter_and_each_exempts_own_networks() {
+    let overview = source("man/stargrey.7");
+    let named: Vec<&str> = items(section(&overview, "THE MILTER"))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let recipes = recipes();
+    let first = recipes.iter().position(|recipe| recipe.name == "Milter");
+    let recipes = &recipes[first.expect("the recipe for the milter")..];
+    let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
+    assert_eq!(named, names);
+    for recipe in recipes {
+        assert!(
+            recipe.options.starts_with("--own-networks=10.0.0.0/8,"),
+            "{}: {}",
+            recipe.name,
+            recipe.options
+        );
+    }
+}
+
+#[test]
+fn each_old_line_of_main_cf_has_a_new_one_that_the_recipe_has() {
+    let page = source("man/stargrey-milter.7");
+    let heading = "Recipe: Lists, S25R, header and body rules";
+    let text = subsection(&page, heading);
+    let (_, shown) = text.split_once("\n.Bd -literal").expect("an old main.cf");
+    let old = display(shown);
+    let recipes = recipes();
+    let mut recipes = recipes.iter();
+    let recipe = recipes.find(|recipe| heading.ends_with(&recipe.name));
+    let mut wanted: Vec<&str> = recipe.expect("the recipe").options.split(' ').collect();
+    wanted.retain(|option| !option.is_empty());
+    let mut told = Vec::new();
+    let rows = rows_of_page(text);
+    for row in &rows {
+        let line = row[0].replace("\\:", "");
+        let line = line.split(", the table").next().expect("a first part");
+        assert!(old.contains(line), "{line}");
+        let options = row[1].trim_start_matches("\\fB").trim_end_matches("\\fR");
+        told.extend(options.split(' '));
+    }
+    assert_eq!(rows.len(), 6, "of {old}");
+    told.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn the_recipes_of_both_pages_are_written_as_files_of_their_names() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for page in ["man/stargrey.7", "man/stargrey-milter.7"] {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let status = Command::new(root.join("man/recipes"))
+            .args([root.join(page).as_path(), directory.path()])
+            .status();
+        assert!(status.expect("the script runs").success());
+    }
+    for recipe in recipes() {
+        let word = |c: char| c.is_ascii_alphanumeric().then_some(c).unwrap_or(' ');
+        let words: String = recipe.name.to_lowercase().chars().map(word).collect();
+        let words: Vec<&str> = words.split_whitespace().collect();
+        let files = directory.path().join(words.join("-"));
+        for (name, text) in &recipe.files {
+            let written = fs::read_to_string(files.join(name)).expect(name);
+            assert_eq!(&written, text, "{}: {name}", recipe.name);
+        }
+        let options = fs::read_to_string(files.join("options")).expect("options");
+        let options = options.replace("\\\n", " ");
+        assert_eq!(options.trim(), format!("OPTIONS=\"{}\"", recipe.options));
+    }
+}
+
+#[test]
 fn all_options_that_the_overview_shows_are_taken() {
     let mut shown = 0;
     let page = source("man/stargrey.7")
