@@ -130,7 +130,8 @@ fn record_with(
     }
 }
 
-/// Logs a decision about a message, unless it passes as its recipients have. Its recipient is named if it has only one.
+/// Logs a decision about a message, unless it passes as its recipients have and has no score. Its recipient is named if it
+/// has only one.
 pub fn record_message(
     attempt: &Attempt<'_>,
     recipients: &[&[u8]],
@@ -142,7 +143,7 @@ pub fn record_message(
         decision.outcome.reason,
         Reason::NotSuspicious | Reason::Paused
     ) && decision.outcome.verdict == Verdict::Pass;
-    if is_nothing {
+    if is_nothing && judged.score.is_none() {
         return;
     }
     let recipient = match recipients {
