@@ -165,7 +165,8 @@ pub const LISTS: &str = "lists";
 pub const DNS_LISTS: &str = "dns_lists";
 /// Lookups by result.
 pub const LOOKUPS: &str = "lookups";
-/// Messages that a milter has decided on at their end: `passed`, `greylisted`, `refused`, `discarded`, `held`.
+/// Messages that a milter has decided on at their end: `passed`, `greylisted`, `refused`, `discarded`, `held`; and, of
+/// these, those whose header or body was not searched: `unsearched`.
 pub const MESSAGES: &str = "messages";
 /// Counters by SPF result: `pass`, `fail` …
 pub const SPF: &str = "spf";

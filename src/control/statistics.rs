@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Control, ControlError};
 use crate::policy::{ListName, Reason, SpfResult, s25r};
-use crate::service::{MessageEnd, Totals};
+use crate::service::Totals;
 use crate::types::Timestamp;
 
 /// The counters since the start or the last reset.
@@ -26,7 +26,7 @@ pub struct Statistics {
     pub lookups: Vec<(&'static str, u64)>,
     /// By SPF result.
     pub spf: Vec<(&'static str, u64)>,
-    /// Messages, by what became of them at their end.
+    /// Messages, by what became of them at their end, and those that were not searched.
     pub messages: Vec<(&'static str, u64)>,
 }
 
@@ -67,9 +67,7 @@ impl Control {
             spf: SpfResult::ALL
                 .map(|result| (result.word(), counts.of_spf(result)))
                 .to_vec(),
-            messages: MessageEnd::ALL
-                .map(|end| (end.word(), counts.of_messages(end)))
-                .to_vec(),
+            messages: counts.messages(),
         }
     }
 

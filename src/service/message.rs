@@ -144,6 +144,9 @@ impl Inner {
         }
         if mode == Mode::Commit {
             self.note_message((&outcome, &decision.fate), &context);
+            if kept.is_unsearched(request.rules.needs()) {
+                self.stats.count_unsearched();
+            }
             let message = context.keys.map(|keys| keys.message);
             let about = (&counted(request), message);
             self.rule_state.apply(&rules, about, effects, now);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::message_memory::{MemoryShare, MessageMemory};
+use super::message_rules::MessageNeeds;
 use crate::policy::body_matches::BodyMatches;
 use crate::policy::chain::Chain;
 use crate::policy::checks::Findings;
@@ -52,6 +53,14 @@ impl<'a> Content<'a> {
     /// The message. After it was read, [`Content::count`] is to be called.
     pub(super) const fn message(&self) -> &Message {
         &self.message
+    }
+
+    /// Whether header or body are needed and were not kept, or not searched in time. A body that the mail server has not sent
+    /// does not count.
+    pub(super) fn is_unsearched(&self, needs: MessageNeeds) -> bool {
+        let message = &self.message;
+        let is_body_unknown = needs.body && message.body().is_none() && message.size().is_some();
+        (needs.header && message.is_header_unknown()) || is_body_unknown
     }
 
     /// Counts what was decoded. If there is no room for that, it is thrown away.

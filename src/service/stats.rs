@@ -26,6 +26,7 @@ pub(crate) struct Stats {
     spf: [AtomicU64; SpfResult::ALL.len()],
     changes: [AtomicU64; Change::WORDS.len()],
     messages: [AtomicU64; MessageEnd::ALL.len()],
+    unsearched: AtomicU64,
     /// The counters at the last reset, and its time.
     zero: Mutex<(Timestamp, Counts)>,
 }
@@ -43,7 +44,11 @@ pub struct Counts {
     spf: [u64; SpfResult::ALL.len()],
     changes: [u64; Change::WORDS.len()],
     messages: [u64; MessageEnd::ALL.len()],
+    unsearched: u64,
 }
+
+/// The name, beside the ends of messages, of those of whose header or body nothing was known.
+const UNSEARCHED: &str = "unsearched";
 
 /// What became of a message at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,6 +182,7 @@ impl Stats {
             spf: Default::default(),
             changes: Default::default(),
             messages: Default::default(),
+            unsearched: AtomicU64::default(),
             zero: Mutex::new((now, Counts::default())),
         }
     }
@@ -206,6 +212,11 @@ impl Stats {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         self.count_list(outcome);
+    }
+
+    /// Counts a message of whose header or body nothing was known when it was decided on.
+    pub(crate) fn count_unsearched(&self) {
+        self.unsearched.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts for the list whose entry has decided.
@@ -275,6 +286,7 @@ impl Stats {
             spf: self.spf.each_ref().map(read),
             changes: self.changes.each_ref().map(read),
             messages: self.messages.each_ref().map(read),
+            unsearched: read(&self.unsearched),
         }
     }
 }
@@ -328,6 +340,14 @@ impl Counts {
         self.messages.get(end as usize).copied().unwrap_or_default()
     }
 
+    /// The counters of messages: by what became of them, and of those that were not searched.
+    #[must_use]
+    pub fn messages(&self) -> Vec<(&'static str, u64)> {
+        let ends = MessageEnd::ALL.map(|end| (end.word(), self.of_messages(end)));
+        let unsearched = (UNSEARCHED, self.unsearched);
+        ends.into_iter().chain([unsearched]).collect()
+    }
+
     /// The difference to earlier counters.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
@@ -357,6 +377,7 @@ impl Counts {
             spf: less(&self.spf, &before.spf),
             changes: less(&self.changes, &before.changes),
             messages: less(&self.messages, &before.messages),
+            unsearched: self.unsearched.saturating_sub(before.unsearched),
         }
     }
 
@@ -377,9 +398,8 @@ impl Counts {
             SpfResult::ALL.map(|result| (format!("spf:{}", result.word()), self.of_spf(result)));
         let changes = Change::WORDS.into_iter().zip(self.changes);
         let changes = changes.map(|(word, count)| (format!("change:{word}"), count));
-        let messages = MessageEnd::ALL;
-        let messages =
-            messages.map(|end| (format!("message:{}", end.word()), self.of_messages(end)));
+        let messages = self.messages().into_iter();
+        let messages = messages.map(|(word, count)| (format!("message:{word}"), count));
         let all = reasons
             .into_iter()
             .chain(messages)

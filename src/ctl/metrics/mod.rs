@@ -275,7 +275,7 @@ fn counters(out: &mut Exposition, statistics: &Dict) {
         (
             MESSAGES,
             ("messages", "end"),
-            "Messages decided on at their end, by what became of them.",
+            "Messages decided on at their end, by what became of them; unsearched are some of these.",
         ),
     ];
     for (key, group, help) in groups {

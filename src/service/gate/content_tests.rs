@@ -200,3 +200,29 @@ async fn a_large_body_is_searched_for_values_as_a_small_one_when_a_dns_list_has_
     drop(gate);
     worker.join().unwrap();
 }
+
+#[tokio::test]
+async fn a_message_whose_header_or_body_is_not_known_is_counted_and_one_that_was_not_sent_is_not() {
+    let (Start { gate, worker, .. }, _memory) = started(lists());
+    let whole = || Message::received(b"Subject: x\n\nhello\n", 0);
+    let messages = [
+        ("whole", whole(), 0),
+        ("no body", whole().without_body(), 1),
+        ("no header", whole().without_body().with_unknown_header(), 2),
+        ("not sent", whole().without_body().with_unknown_size(), 2),
+    ];
+    for (name, message, want) in messages {
+        reason(&gate, &Arc::new(message)).await;
+        let counts = gate.status().counts;
+        let counted = counts.messages().into_iter();
+        let unsearched: u64 = counted
+            .filter(|(word, _)| *word == "unsearched")
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(unsearched, want, "{name}");
+        let in_history = counts.by_name().get("message:unsearched").copied();
+        assert_eq!(in_history.unwrap_or_default(), want, "{name}");
+    }
+    drop(gate);
+    worker.join().unwrap();
+}
