@@ -4,16 +4,23 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
+use super::beside::SMTPD;
 use super::filters::{Bayes, BayesMilter, Rspamd};
 use super::milter::{JAPANESE, unfolded};
-use super::recipes::{recipe, replaced, start};
+use super::recipes::{recipe, replaced, start, start_wired};
+use super::server::Line;
 use super::smtp::Peer;
-use super::{OTHER, Site, assert_one_header};
+use super::{OTHER, Site, assert_accepted, assert_one_header, eventually};
 use crate::access_list_files::S25R;
+use crate::dns_lists::ListServer;
 use crate::manual::{self, Recipe, files_shown};
 use crate::spamd::{GTUBE, Server};
+use crate::support::network::Network;
 
 const ANNA: &str = "anna@example.org";
 const BEN: &str = "ben@example.org";
@@ -117,9 +124,76 @@ fn by_the_recipe_of_s25r_or_spamassassin_either_makes_a_mail_wait_and_all_have_t
     assert!(spam.contains("X-Spam-Flag: YES"), "{spam}");
 }
 
+/// The list of the recipe with lists: a client is on it, and one of the documentation's networks.
+const LISTS: [(&str, &str, &str); 1] = [(
+    "bl.spamcop.net",
+    "ip4set",
+    ":127.0.0.2:Listed by cop\n192.0.2.3\n",
+)];
+const LISTED: Peer = Peer::new("mail.listed.example", "192.0.2.3");
+
+/// The recipe with lists and tables, and the server of its list.
+fn with_lists() -> (Recipe, ListServer) {
+    let server = ListServer::serving(&LISTS);
+    let mut recipe = recipe("Lists, S25R, header and body rules");
+    recipe.options = format!("{} --resolver={}", recipe.options, server.address);
+    (recipe, server)
+}
+
+/// A body in ISO-2022-JP and base64 that says that there are free samples.
+const SAMPLES: &str = "Content-Type: text/plain; charset=iso-2022-jp\r\n\
+    Content-Transfer-Encoding: base64\r\n\r\nGyRCTDVOQSU1JXMlVyVrGyhCCg==\r\n.";
+
+/// What [`JAPANESE`] says, as it is.
+const UNENCODED: &str = "Content-Type: text/plain; charset=utf-8\r\n\r\n出会い系\r\n.";
+
+/// What the recipe with lists replaces, run by Postfix alone in this network. Lines of tables that are new are not there.
+fn as_it_was(network: Network) -> Site {
+    let page = manual::source("man/stargrey-milter.7");
+    let heading = "\n.Ss Recipe: Lists, S25R, header and body rules\n";
+    let (_, text) = page.split_once(heading).expect("the recipe");
+    let (_, text) = text.split_once(".Bd -literal").expect("an old main.cf");
+    let mut recipe = recipe("Lists, S25R, header and body rules");
+    recipe.options.clear();
+    recipe.files[0].1 = manual::display(text);
+    for (_, table) in &mut recipe.files[1..] {
+        let is_old = |line: &&str| !line.contains("GREYLIST") && !line.contains("  450 ");
+        let lines = table.lines().filter(is_old);
+        *table = lines.map(|line| format!("{line}\n")).collect();
+    }
+    let rejections = "/^[^.]*[0-9][^0-9.]+[0-9]/ 450 be patient\n".to_owned();
+    recipe.files.push(("rejections".to_owned(), rejections));
+    start_wired(&recipe, |wiring| wiring.within(network, SMTPD))
+}
+
+#[test]
+fn the_lines_that_the_recipe_with_tables_replaces_do_not_see_what_is_encoded() {
+    let test = "the_lines_that_the_recipe_with_tables_replaces_do_not_see_what_is_encoded";
+    let Some(network) = Network::new(test) else {
+        return;
+    };
+    let _server = ListServer::within(&network, &LISTS);
+    let site = as_it_was(network);
+    let refused = site.send(OTHER, ANNA, UNENCODED).to_string();
+    assert!(refused.starts_with("550 5.7.1 "), "{refused}");
+    site.deliver_now(ANNA, JAPANESE);
+    let subject = "Subject: =?ISO-2022-JP?B?GyRCTCQ+NUJ6OS05cBsoQg==?=\r\n\r\nhello\r\n.";
+    site.deliver_now(ANNA, subject);
+    let spammer = Peer::new("mail7.spammer.example", "203.0.113.9");
+    for (peer, want) in [
+        (LISTED, "554 5.7.1 "),
+        (LINE, "450 4.7.1 "),
+        (spammer, "554 5.7.1 "),
+    ] {
+        let reply = site.attempt(peer, super::SENDER, ANNA).to_string();
+        assert!(reply.starts_with(want), "{reply}");
+    }
+}
+
 #[test]
 fn by_the_recipe_of_header_and_body_rules_tables_of_postfix_see_what_is_encoded() {
-    let site = start(&recipe("Lists, S25R, header and body rules"));
+    let (recipe, _server) = with_lists();
+    let site = start(&recipe);
     let end = |peer, message: &str| site.send(peer, ANNA, message).to_string();
     let rejected = end(
         OTHER,
@@ -130,8 +204,12 @@ fn by_the_recipe_of_header_and_body_rules_tables_of_postfix_see_what_is_encoded(
     assert_eq!(later, "450 4.7.1 please try again later");
     let frame = end(OTHER, "Subject: x\r\n\r\n<iframe src=\"cid:x\">\r\n.");
     assert!(frame.starts_with("550 5.7.1 "), "{frame}");
+    for spam in [UNENCODED, JAPANESE] {
+        let refused = end(OTHER, spam);
+        assert!(refused.starts_with("550 5.7.1 "), "{refused}");
+    }
     let waits = "450 4.2.0 Greylisted, please try again in 300 seconds";
-    site.wait_at_end(BEN, JAPANESE, waits);
+    site.wait_at_end(BEN, SAMPLES, waits);
     // The lists of clients.
     let friend = Peer::new("220-139-165-188.friend.example", "203.0.113.8");
     let listed = Peer::new("220-139-165-188.dynamic.example.net", "198.51.100.66");
@@ -142,8 +220,13 @@ fn by_the_recipe_of_header_and_body_rules_tables_of_postfix_see_what_is_encoded(
     let spammer = Peer::new("mail7.spammer.example", "203.0.113.9");
     let reply = site.attempt(spammer, super::SENDER, ANNA).to_string();
     assert_eq!(reply, "554 5.7.1 no mail from here");
+    let reply = site.attempt(LISTED, super::SENDER, ANNA).to_string();
+    let blocked = "550 5.7.1 Client host [192.0.2.3] blocked using bl.spamcop.net; Listed by cop";
+    assert_eq!(reply, blocked);
     let reply = site.attempt(LINE, super::SENDER, ANNA).to_string();
     assert_eq!(reply, waits);
+    let own = Peer::new("220-139-165-188.dynamic.example.net", "10.1.2.3");
+    assert_accepted(&site.attempt(own, super::SENDER, ANNA));
 }
 
 #[test]
@@ -224,57 +307,103 @@ fn a_header_rule_about_the_field_of_a_bayesian_filter_does_the_same() {
     site.wait_at_end(BEN, &spam, waits);
 }
 
+/// The address of a user of the host.
+const LOCAL: &str = "joe@local.example";
+
+/// The numbers of that user and its group: those of `nobody`.
+const OWNER: &str = "65534:65534";
+
+/// The home of that user, where the filter of the recipe sorts mail, and the filter's rules, in a directory that is removed
+/// with this.
+struct Home {
+    directory: TempDir,
+}
+
+impl Home {
+    /// Makes the user, and puts the rules where they belong, for programs in this network alone. The rules are those of the page; replaced is the
+    /// filter's database, which is trained.
+    fn within(network: &Network) -> Self {
+        let page = manual::source("man/stargrey-milter.7");
+        let (_, text) = page.split_once(".Pa /etc/maildroprc :\n").expect("a file");
+        let directory = tempfile::tempdir().unwrap();
+        let home = Self { directory };
+        let database = home.path("database");
+        for name in ["new", "cur", "tmp"] {
+            fs::create_dir_all(home.path("home/Maildir").join(name)).unwrap();
+            fs::create_dir_all(home.path("home/Maildir/.Junk").join(name)).unwrap();
+        }
+        fs::create_dir(&database).unwrap();
+        Bayes::Bogofilter.train(&database);
+        let owned = Command::new("chown")
+            .args(["-R", OWNER])
+            .arg(home.path(""))
+            .status();
+        assert!(owned.unwrap().success());
+        let database = database.to_str().unwrap();
+        let rules = replaced(&manual::display(text), "/var/lib/bogofilter", database);
+        let place = home.path("home").display().to_string();
+        let users = fs::read_to_string("/etc/passwd").unwrap();
+        let users = format!("{users}joe:x:{OWNER}:Joe:{place}:/bin/sh\n");
+        for (name, text) in [("maildroprc", rules), ("passwd", users)] {
+            let file = home.path(name);
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+            let theirs = Path::new("/etc").join(name);
+            let mut mount = network.command("mount");
+            let mounted = mount.arg("--bind").args([&file, &theirs]).status();
+            assert!(mounted.unwrap().success(), "{} is there", theirs.display());
+        }
+        home
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The only message that comes into a folder, which is taken out.
+    fn take(&self, folder: &str) -> String {
+        let new = self.path(folder).join("new");
+        let file = eventually(&format!("a message in {folder}"), || {
+            Some(fs::read_dir(&new).unwrap().next()?.unwrap().path())
+        });
+        let message = fs::read_to_string(&file).unwrap();
+        fs::remove_file(file).unwrap();
+        message
+    }
+}
+
 #[test]
 fn by_the_recipe_with_a_filter_behind_greylisting_it_sorts_what_was_let_through() {
-    let page = manual::source("man/stargrey-milter.7");
-    let (_, text) = page.split_once(".Pa /etc/maildroprc :\n").expect("a file");
-    let rules = manual::display(text);
-    let site = start(&recipe("A Bayesian filter behind greylisting"));
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path();
-    let database = path.join("database");
-    let folders = ["new", "cur", "tmp"].map(|name| format!("Maildir/{name}"));
-    let junk = folders
-        .clone()
-        .map(|name| name.replace("Maildir", "Maildir/.Junk"));
-    for name in folders.iter().chain(&junk) {
-        fs::create_dir_all(path.join(name)).unwrap();
-    }
-    fs::create_dir(&database).unwrap();
-    Bayes::Bogofilter.train(&database);
-    let rules = replaced(&rules, "/var/lib/bogofilter", database.to_str().unwrap());
-    // The test has no home.
-    let rules = rules.replace("$HOME", path.to_str().unwrap());
-    let file = path.join("maildroprc");
-    fs::write(&file, rules).unwrap();
-    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let test = "by_the_recipe_with_a_filter_behind_greylisting_it_sorts_what_was_let_through";
+    let Some(network) = Network::new(test) else {
+        return;
+    };
+    let home = Home::within(&network);
+    let mut recipe = recipe("A Bayesian filter behind greylisting");
+    recipe.files[0].1 += "mydestination = local.example\nalias_maps =\n";
+    let services = format!("{SMTPD}local unix - n n - - local\n");
+    let site = start_wired(&recipe, |wiring| wiring.within(network, &services));
 
     let greylisted = "450 4.2.0 Greylisted, please try again in 300 seconds";
-    let forged = "X-Bogosity: Ham, tests=bogofilter, spamicity=0.000000\r\n";
-    for (recipient, text, folder) in [
-        (
-            ANNA,
-            "Discount replica watches, cheap casino pills.",
-            &junk[0],
-        ),
-        (
-            BEN,
-            "Dear Anna, we discuss the report on Monday.",
-            &folders[0],
-        ),
+    let forged = "X-Bogosity: Ham, tests=forged\r\n";
+    let (spam, ham) = ("home/Maildir/.Junk", "home/Maildir");
+    for (sender, text, folder) in [
+        ("eve", "Discount replica watches, cheap casino pills.", spam),
+        ("joe", "Dear Anna, we discuss the report on Monday.", ham),
     ] {
-        let message = format!("{forged}{}", letter(text));
-        let delivered = site.wait_at_rcpt(LINE, recipient, &message, greylisted);
-        let delivery = path.join("message");
-        fs::write(&delivery, delivered).unwrap();
-        let status = Command::new("maildrop")
-            .arg(&file)
-            .stdin(fs::File::open(delivery).unwrap())
-            .status()
-            .expect("maildrop is there (make check-deps installs it)");
-        assert!(status.success(), "{status}");
-        let sorted: Vec<_> = fs::read_dir(path.join(folder)).unwrap().collect();
-        assert_eq!(sorted.len(), 1, "{text}");
+        let sender = format!("{sender}@stranger.example");
+        let reply = site.attempt(LINE, &sender, LOCAL).to_string();
+        assert_eq!(reply, greylisted);
+        site.clock.advance(301);
+        let mut session = site.session(Line::Documented, LINE);
+        assert_accepted(&session.attempt(&sender, LOCAL));
+        assert!(session.command("DATA").is_good());
+        let queued = session.command(&format!("{forged}{}", letter(text)));
+        assert!(queued.is_good(), "{queued}");
+        let message = home.take(folder);
+        assert!(message.contains("X-Greylist: delayed 301 "), "{message}");
+        assert_eq!(message.matches("X-Bogosity: ").count(), 1, "{message}");
+        assert!(!message.contains("forged"), "{message}");
     }
 }
 
@@ -291,7 +420,7 @@ const BROKEN: [&str; 7] = [
 
 #[test]
 fn a_message_of_30_megabytes_and_broken_ones_pass_and_nothing_is_injected_into_a_header() {
-    let mut recipe = recipe("Lists, S25R, header and body rules");
+    let (mut recipe, _server) = with_lists();
     recipe.files[0].1 += "message_size_limit = 0\nvirtual_mailbox_limit = 0\n";
     let (name, table) = &mut recipe.files[2];
     assert_eq!(name, "header_checks");

@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use super::recipes::{recipe, start, timed};
+use super::recipes::{recipe, start, start_wired, timed};
 use super::server::{Line, Postfix, Wiring};
-use super::smtp::{Peer, Reply, Session};
+use super::smtp::{NOBODY, Peer, Reply, Session};
 use super::{
-    SENDER, STRANGER, Site, assert_accepted, assert_deferred, assert_one_header, greylist_headers,
+    SENDER, STRANGER, Site, assert_accepted, assert_deferred, assert_one_header, eventually,
+    greylist_headers,
 };
+use crate::manual;
+use crate::support::network::Network;
 
 const ANNA: &str = "anna@example.org";
 const BEN: &str = "ben@example.org";
@@ -19,7 +22,7 @@ smtpd_milters = { unix:stargrey/milter, default_action=accept, command_timeout=3
 ";
 
 /// A message with header fields that somebody else has written under our name.
-pub(crate) const FORGED: &str = "From: <eve@stranger.example>\r\nX-Greylist: forged 1\r\nSubject: hello\r\nx-greylist: forged 2\r\nX-Other: stays\r\nX-GREYLIST: forged 3\r\n\r\nhello\r\n.";
+pub(crate) const FORGED: &str = "From: <eve@stranger.example>\r\nX-Greylist: forged 1\r\nSubject: hello\r\nx-greylist: forged 2\r\nX-Other: stays\r\nX-Judged: forged\r\nX-GREYLIST: forged 3\r\n\r\nhello\r\n.";
 
 impl Site {
     /// Postfix with these lines of main.cf, and the daemon with a milter socket.
@@ -130,7 +133,12 @@ fn a_message_about_which_both_are_asked_is_decided_once_and_the_milter_writes_it
 
 #[test]
 fn own_users_never_wait_whatever_their_names() {
-    let own = ["--own-networks=203.0.113.0/24", "--s25r"];
+    let directory = tempfile::tempdir().unwrap();
+    let conf = directory.path().join("greylist.conf");
+    let text = "nospf\ndacl whitelist default addheader \"X-Judged: ours\"\n";
+    fs::write(&conf, text).unwrap();
+    let conf = format!("--greylist-conf={}", conf.display());
+    let own = ["--own-networks=203.0.113.0/24", "--s25r", &conf];
     let mut site = Site::with_milter(MILTER, &own);
     let line = |address| Peer::new("dsl-12-34-56-78.isp.example", address);
     let local = line("127.0.0.1");
@@ -144,8 +152,16 @@ fn own_users_never_wait_whatever_their_names() {
         let server = site.postfix.address(Line::Documented);
         let mut session = Session::authenticated(server, peer, user);
         assert_eq!(session.attempt(SENDER, ANNA).is_good(), passes, "{user}");
+        if passes {
+            // What they write under our name is theirs.
+            deliver(&mut session);
+            let message = site.postfix.message("anna");
+            assert_eq!(greylist_headers(&message).len(), 3, "{user}: {message}");
+            assert!(message.contains("X-Judged: forged"), "{user}: {message}");
+        }
     }
-    let decisions = site.decisions(ANNA);
+    let mut decisions = site.decisions(ANNA);
+    decisions.retain(|line| !line.contains("recipients="));
     for (decision, (.., reason)) in decisions.iter().zip(peers) {
         assert!(
             decision.contains(&format!("reason={reason},")),
@@ -190,6 +206,7 @@ fn a_message_under_way_is_finished_at_the_end_of_the_daemon_and_a_killed_daemon_
         301,
         site.clock.now(),
     );
+    assert_eq!(site.postfix.left("anna"), 0, "it has come once");
     assert!(site.daemon.stopped().success());
 
     // Without a milter the documented default action lets mail pass.
@@ -198,6 +215,7 @@ fn a_message_under_way_is_finished_at_the_end_of_the_daemon_and_a_killed_daemon_
     assert_accepted(&session.rcpt(BEN));
     deliver(&mut session);
     site.postfix.message("ben");
+    assert_eq!(site.postfix.left("ben"), 0);
 
     site.daemon.start_again();
     let mut session = site.session(Line::Documented, STRANGER);
@@ -206,6 +224,57 @@ fn a_message_under_way_is_finished_at_the_end_of_the_daemon_and_a_killed_daemon_
     site.daemon.kill();
     deliver(&mut session);
     site.postfix.message("anna");
+    assert_eq!(site.postfix.left("anna"), 0, "it has come once");
+}
+
+#[test]
+fn by_the_recipe_what_users_submit_is_not_asked_about_and_networks_can_be_left_out_of_all_milters()
+{
+    let test = "by_the_recipe_what_users_submit_is_not_asked_about_and_networks_can_be_left_out_of_all_milters";
+    let Some(network) = Network::new(test) else {
+        return;
+    };
+    let mut recipe = recipe("Milter");
+    let (name, services) = recipe.files.remove(1);
+    assert_eq!(name, "master.cf");
+    let page = manual::source("man/stargrey-milter.7");
+    let (_, maps) = page
+        .split_once("exempts networks from all milters")
+        .and_then(|(_, text)| text.split_once(".Bd -literal"))
+        .expect("a line");
+    recipe.files[0].1 += &manual::display(maps);
+    recipe.options = "--own-networks=192.168.0.0/16".to_owned();
+    let mut site = start_wired(&recipe, |wiring| wiring.within(network, &services));
+    let attempt = |port, address| {
+        let local = "127.0.0.1".parse().unwrap();
+        let stream = site.postfix.network().connect(local, port).unwrap();
+        let peer = Peer::new("dsl-12-34-56-78.isp.example", address);
+        Session::introduced(stream, peer, NOBODY).attempt(SENDER, ANNA)
+    };
+    assert_accepted(&attempt(587, "192.0.2.7"));
+    assert_accepted(&attempt(25, "10.1.2.3"));
+    assert!(!attempt(25, "192.0.2.7").is_good());
+    assert_accepted(&attempt(25, "192.168.1.2"));
+    let decisions = site.decisions(ANNA);
+    let [stranger, own] = &decisions[..] else {
+        panic!("of the two others nothing is said: {decisions:#?}");
+    };
+    assert!(stranger.contains("reason=new,"), "{stranger}");
+    assert!(own.contains("reason=own network,"), "{own}");
+}
+
+#[test]
+fn by_a_recipe_with_s25r_machines_of_the_own_networks_never_wait() {
+    let mut site = start(&recipe("Milter and S25R"));
+    for address in ["10.1.2.3", "192.168.1.2"] {
+        let machine = Peer::new("dsl-12-34-56-78.isp.example", address);
+        assert_accepted(&site.attempt(machine, SENDER, ANNA));
+    }
+    let decisions = site.decisions(ANNA);
+    assert_eq!(decisions.len(), 2, "{decisions:#?}");
+    for decision in decisions {
+        assert!(decision.contains("reason=own network,"), "{decision}");
+    }
 }
 
 /// The length of a sleep, in seconds.
@@ -297,6 +366,7 @@ const HEADER_CHECKS: &str = "\
 /^Subject: cheap/ REJECT 100% cheap, %r
 /^Subject: later/ 450 4.7.1 not now
 /^Subject: lost/ DISCARD
+/^Subject: held/ HOLD
 /^X-Old: (.*)$/ REPLACE X-New: $1
 /^X-Secret:/ IGNORE
 /^X-Marked:/ PREPEND X-Mark: here
@@ -347,6 +417,13 @@ fn tables_for_messages_refuse_change_and_greylist_what_they_match_decoded() {
     assert_eq!(deferred, "450 4.7.1 not now");
     let lost = send("Subject: lost\r\n\r\nhello\r\n.");
     assert!(lost.starts_with("250"), "{lost}");
+    assert_eq!(site.postfix.queued("hold"), 0);
+    let held = send("Subject: held\r\n\r\nhello\r\n.");
+    assert!(held.starts_with("250"), "{held}");
+    eventually("a message on hold", || {
+        (site.postfix.queued("hold") == 1).then_some(())
+    });
+    assert_eq!(site.postfix.left("anna"), 0, "neither was delivered");
     let changed =
         "X-A: 1\r\nX-Old: value\r\nX-Secret: key\r\nX-Marked: yes\r\nX-Z: 2\r\n\r\nhello\r\n.";
     let changed = send(changed);

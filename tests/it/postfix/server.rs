@@ -268,6 +268,22 @@ impl Postfix {
         text
     }
 
+    /// How many messages are left in a mailbox once Postfix has nothing to deliver any more.
+    pub(super) fn left(&self, mailbox: &str) -> usize {
+        let waiting = ["maildrop", "incoming", "active", "deferred"];
+        eventually("an empty queue", || {
+            let files = waiting.iter().map(|queue| self.queued(queue));
+            (files.sum::<usize>() == 0).then_some(())
+        });
+        let new = self.path().join("mail").join(mailbox).join("new");
+        fs::read_dir(new).map_or(0, Iterator::count)
+    }
+
+    /// How many files are in a queue, hashed or not.
+    pub(super) fn queued(&self, queue: &str) -> usize {
+        files_below(&self.path().join("queue").join(queue))
+    }
+
     fn path(&self) -> &Path {
         self.directory.path()
     }
@@ -366,6 +382,16 @@ pub(crate) fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) 
         thread::park_timeout(PAUSE);
     }
     panic!("{what}: not within {:?}", PAUSE * TRIES);
+}
+
+/// How many files are in a directory and those below it; none where there is no directory.
+fn files_below(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files_below(&entry.path()),
+        _ => 1,
+    });
+    files.sum()
 }
 
 /// A free port of an address that hardly anybody else uses.
