@@ -532,7 +532,7 @@ fn the_options_of_every_recipe_are_taken() {
 #[test]
 fn the_overview_names_every_recipe_of_the_milter_and_each_exempts_own_networks() {
     let overview = source("man/stargrey.7");
-    let named: Vec<&str> = items(section(&overview, "THE MILTER"))
+    let shown: Vec<&str> = items(section(&overview, "THE MILTER"))
         .into_iter()
         .map(|(name, _)| name)
         .collect();
@@ -540,7 +540,7 @@ fn the_overview_names_every_recipe_of_the_milter_and_each_exempts_own_networks()
     let first = recipes.iter().position(|recipe| recipe.name == "Milter");
     let recipes = &recipes[first.expect("the recipe for the milter")..];
     let names: Vec<&str> = recipes.iter().map(|recipe| recipe.name.as_str()).collect();
-    assert_eq!(named, names);
+    assert_eq!(shown, names);
     for recipe in recipes {
         assert!(
             recipe.options.starts_with("--own-networks=10.0.0.0/8,"),
@@ -589,9 +589,9 @@ fn the_recipes_of_both_pages_are_written_as_files_of_their_names() {
         assert!(status.expect("the script runs").success());
     }
     for recipe in recipes() {
-        let word = |c: char| c.is_ascii_alphanumeric().then_some(c).unwrap_or(' ');
-        let words: String = recipe.name.to_lowercase().chars().map(word).collect();
-        let words: Vec<&str> = words.split_whitespace().collect();
+        let name = recipe.name.to_lowercase();
+        let words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
         let files = directory.path().join(words.join("-"));
         for (name, text) in &recipe.files {
             let written = fs::read_to_string(files.join(name)).expect(name);
