@@ -310,8 +310,8 @@ fn a_header_rule_about_the_field_of_a_bayesian_filter_does_the_same() {
 /// The address of a user of the host.
 const LOCAL: &str = "joe@local.example";
 
-/// The numbers of that user and its group: those of `nobody`.
-const OWNER: &str = "65534:65534";
+/// The numbers of that user and its group. maildrop asks for the home of the number, which nobody else may have.
+const OWNER: &str = "61234:65534";
 
 /// The home of that user, where the filter of the recipe sorts mail, and the filter's rules, in a directory that is removed
 /// with this.
