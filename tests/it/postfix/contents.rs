@@ -158,8 +158,8 @@ fn as_it_was(network: Network) -> Site {
     recipe.files[0].1 = manual::display(text);
     for (_, table) in &mut recipe.files[1..] {
         let is_old = |line: &&str| !line.contains("GREYLIST") && !line.contains("  450 ");
-        let lines = table.lines().filter(is_old);
-        *table = lines.map(|line| format!("{line}\n")).collect();
+        let lines: Vec<&str> = table.lines().filter(is_old).collect();
+        *table = lines.join("\n") + "\n";
     }
     let rejections = "/^[^.]*[0-9][^0-9.]+[0-9]/ 450 be patient\n".to_owned();
     recipe.files.push(("rejections".to_owned(), rejections));
