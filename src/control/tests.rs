@@ -68,9 +68,17 @@ impl Site {
         Gate::start(rules, opener, clock).unwrap()
     }
 
-    /// As after a kill: the old one is not asked to write anything.
+    /// As after a kill: the new one reads what is stored by now. The old one has ended before the test goes on, so that it
+    /// does nothing at a later time of the clock.
     fn restart(&mut self) {
-        self.start = Self::open(&self.store, &self.clock, self.params);
+        let next = Self::open(&self.store, &self.clock, self.params);
+        let Start {
+            gate,
+            internals,
+            worker,
+        } = std::mem::replace(&mut self.start, next);
+        drop((gate, internals));
+        worker.join().unwrap();
     }
 
     fn control(&self) -> Control {
