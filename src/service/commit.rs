@@ -1,5 +1,6 @@
 //! Decisions on records, committed: by the caller if nothing must be durable before the reply, else by the writer thread.
 
+use std::iter;
 use std::sync::Arc;
 use std::sync::mpsc::TrySendError;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::internals::Inner;
-use super::pipeline::Context;
+use super::pipeline::{Context, Mode};
 use super::sharing::waits;
 use super::sleeps::decide;
 use super::state::CommitError;
@@ -29,9 +30,6 @@ enum Commit {
     Asked(Answered, Box<StoredRecords>),
 }
 
-/// What is known of a message apart from the records, when a decision on them begins.
-type SessionOf = fn(&Inner, &Context<'_>) -> Session;
-
 /// The end of a wait that begins now.
 fn deadline() -> Instant {
     Instant::now() + Duration::from_secs(COMMIT_SECONDS)
@@ -45,29 +43,21 @@ impl Inner {
         case: &mut Case,
         context: &Context<'_>,
     ) -> Result<Outcome, CommitError> {
-        let begun = self.begin(case, Self::session, None, context).await?;
-        self.ended(case, begun, deadline()).await
-    }
-
-    /// Begins a decision on the records. If the mail would have to wait by those of this host, the case gets what other hosts
-    /// know, unless the time to ask them is over, and it is decided again.
-    async fn begin(
-        &self,
-        case: &mut Case,
-        session: SessionOf,
-        until: Option<Instant>,
-        context: &Context<'_>,
-    ) -> Result<Commit, CommitError> {
-        if let Some(shared) = self.shared.get()
-            && until.is_none_or(|until| Instant::now() < until)
-        {
-            if let Some(begun) = self.begin_pass(case, session(self, context), context)? {
-                return Ok(begun);
+        let mut pending = Vec::new();
+        let mut passed = None;
+        if let Some(shared) = self.shared.get() {
+            passed = self.begin_pass(case, self.session(context), &mut pending, context)?;
+            if passed.is_none() {
+                // On the heap, so that a connection's task does not grow.
+                case.shared = Box::pin(shared.ask(case)).await;
             }
-            // On the heap, so that a connection's task does not grow.
-            case.shared = Box::pin(shared.ask(case)).await;
         }
-        self.begin_commit(case, session(self, context), context)
+        let begun = match passed {
+            Some(begun) => begun,
+            None => self.begin_commit(case, self.session(context), &mut pending, context)?,
+        };
+        self.submit(pending)?;
+        self.ended(case, begun, deadline()).await
     }
 
     /// Decides on the records of this host alone, if the mail passes by them: it reads them once, as without other hosts.
@@ -76,6 +66,7 @@ impl Inner {
         &self,
         case: &Case,
         session: Session,
+        pending: &mut Vec<PendingRequest>,
         context: &Context<'_>,
     ) -> Result<Option<Commit>, CommitError> {
         let rules = context.rules;
@@ -95,22 +86,39 @@ impl Inner {
         if !has_passed {
             return Ok(None);
         }
-        self.begun(case, (stored, outcome), session, context)
+        self.begun(case, (stored, outcome), (session, pending), context)
             .map(Some)
     }
 
-    /// Decides on the records of all recipients of a message, as [`commit`](Self::commit) does on those of one. What must be
-    /// durable is handed to the writer thread at once, before any of its answers is waited for.
+    /// Decides on the records of all recipients of a message, as [`commit`](Self::commit) does on those of one: other hosts
+    /// are asked about all together, and what must be durable is written in one transaction.
     pub(super) async fn commit_all(
         &self,
         cases: &mut [(Attempt<'_>, Case)],
-        until: Instant,
         context: &Context<'_>,
     ) -> Vec<Outcome> {
-        let mut begun = Vec::with_capacity(cases.len());
-        for (_, case) in &mut *cases {
-            let until = Some(until);
-            begun.push(self.begin(case, Self::session_at_end, until, context).await);
+        let session = self.session_at_end(context);
+        let mut pending = Vec::new();
+        let mut passed: Vec<Option<Result<Commit, CommitError>>> = Vec::new();
+        if self.shared.get().is_some() {
+            let all = cases.iter();
+            passed.extend(all.map(|(_, case)| {
+                self.begin_pass(case, session, &mut pending, context)
+                    .transpose()
+            }));
+            let waiting = cases.iter_mut().zip(&passed);
+            let waiting = waiting.filter(|(_, passed)| passed.is_none());
+            self.learn_all(waiting.map(|((_, case), _)| case).collect())
+                .await;
+        }
+        let passed = passed.into_iter().chain(iter::repeat_with(|| None));
+        let begun = cases.iter().zip(passed).map(|((_, case), passed)| {
+            passed.unwrap_or_else(|| self.begin_commit(case, session, &mut pending, context))
+        });
+        let begun: Vec<_> = begun.collect();
+        // An answer that nobody was asked for does not come, which is as if the store had failed.
+        if let Err(error) = self.submit(pending) {
+            log::debug!("the end of a message: {error}");
         }
         // One for all: on a stalled disk each would wait for its end.
         let deadline = deadline();
@@ -126,14 +134,35 @@ impl Inner {
         outcomes
     }
 
-    /// What [`commit_all`](Self::commit_all) would decide.
-    pub(super) fn preview_all(
+    /// Adds to these cases what other hosts know, if there are any.
+    async fn learn_all(&self, mut cases: Vec<&mut Case>) {
+        let Some(shared) = self.shared.get().filter(|_| !cases.is_empty()) else {
+            return;
+        };
+        let asked: Vec<&Case> = cases.iter().map(|case| &**case).collect();
+        // On the heap, so that a connection's task does not grow.
+        let known = Box::pin(shared.ask_all(&asked)).await;
+        for (case, known) in cases.iter_mut().zip(known) {
+            case.shared = known;
+        }
+    }
+
+    /// What [`commit_all`](Self::commit_all) would decide. Other hosts are asked only if lookups are sent.
+    pub(super) async fn preview_all(
         &self,
-        cases: &[(Attempt<'_>, Case)],
+        cases: &mut [(Attempt<'_>, Case)],
         context: &Context<'_>,
-        trace: &mut impl Trace,
+        trace: &mut (impl Trace + Send),
     ) -> Vec<Outcome> {
         let session = self.session_at_end(context);
+        if context.mode == (Mode::Look { looks_up: true }) {
+            let all = cases.iter_mut().map(|(_, case)| case);
+            let waiting = all.filter(|case| {
+                let previewed = self.preview((case, session), context, &mut ());
+                previewed.is_ok_and(|outcome| waits(outcome.verdict))
+            });
+            self.learn_all(waiting.collect()).await;
+        }
         let outcomes = cases.iter().map(|(_, case)| {
             let previewed = self.preview((case, session), context, trace);
             previewed.unwrap_or_else(|_| policy::without_store(case, context.rules))
@@ -156,6 +185,7 @@ impl Inner {
         &self,
         case: &Case,
         session: Session,
+        pending: &mut Vec<PendingRequest>,
         context: &Context<'_>,
     ) -> Result<Commit, CommitError> {
         let (now, rules) = (context.now, context.rules);
@@ -172,56 +202,53 @@ impl Inner {
             // The writer thread reserves a place itself.
             place = None;
         }
-        let begun = self.begun(case, (stored, outcome), session, context)?;
+        let begun = self.begun(case, (stored, outcome), (session, pending), context)?;
         if let Some(place) = place {
             place.settle(&outcome, now);
         }
         Ok(begun)
     }
 
-    /// Begins what follows a decision: the writer thread is asked if a change must be durable; otherwise other hosts are told.
+    /// Begins what follows a decision: if a change must be durable, a request to the writer thread, which decides again inside
+    /// its transaction, is added to those that are `pending`; otherwise other hosts are told.
     fn begun(
         &self,
         case: &Case,
         (stored, outcome): (StoredRecords, Outcome),
-        session: Session,
+        (session, pending): (Session, &mut Vec<PendingRequest>),
         context: &Context<'_>,
     ) -> Result<Commit, CommitError> {
-        if outcome.changes.durable {
-            let answered = self.ask_writer(case, session, context)?;
-            return Ok(Commit::Asked(answered, Box::new(stored)));
+        if !outcome.changes.durable {
+            self.publish(case, &stored, &outcome);
+            return Ok(Commit::Done(outcome));
         }
-        self.publish(case, &stored, &outcome);
-        Ok(Commit::Done(outcome))
-    }
-
-    /// Makes the writer thread decide again, inside its transaction.
-    fn ask_writer(
-        &self,
-        case: &Case,
-        session: Session,
-        context: &Context<'_>,
-    ) -> Result<Answered, CommitError> {
         if self.state.is_stalled() {
             return Err(CommitError::Slow(COMMIT_SECONDS));
         }
         let (answer, answered) = oneshot::channel();
-        let request = Box::new(PendingRequest {
+        pending.push(PendingRequest {
             case: case.clone(),
             session,
             rules: Arc::clone(context.rules),
             answer,
         });
-        match self.queue.try_send(Message::PendingRequest(request)) {
-            Ok(()) => {}
+        Ok(Commit::Asked(answered, Box::new(stored)))
+    }
+
+    /// Hands requests to the writer thread, which commits them together.
+    fn submit(&self, pending: Vec<PendingRequest>) -> Result<(), CommitError> {
+        if pending.is_empty() {
+            return Ok(());
+        }
+        match self.queue.try_send(Message::PendingRequests(pending)) {
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(_)) => {
                 let error = CommitError::Busy(QUEUE);
                 self.state.stall(&error);
-                return Err(error);
+                Err(error)
             }
-            Err(TrySendError::Disconnected(_)) => return Err(CommitError::Closed),
+            Err(TrySendError::Disconnected(_)) => Err(CommitError::Closed),
         }
-        Ok(answered)
     }
 
     /// The outcome, when the writer thread has made it, if it is asked.

@@ -6,7 +6,6 @@
 //! cannot be refused one by one any more, one that must wait defers the message for all.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -26,9 +25,6 @@ use crate::policy::{
     Suspicion, Trace, Verdict,
 };
 use crate::types::{AddedHeader, HeaderText, Reply, ReplyText};
-
-/// How long the other hosts are asked about the recipients of a message.
-const SHARED_SECONDS: Duration = Duration::from_secs(1);
 
 /// A message with its transaction.
 #[derive(Debug, Clone, Copy)]
@@ -273,18 +269,9 @@ impl Inner {
             Some((attempt, case))
         });
         let mut cases: Vec<_> = cases.collect();
-        // All of them together wait no longer than a message with one recipient may.
-        let until = Instant::now() + SHARED_SECONDS;
         let outcomes = match context.mode {
-            Mode::Commit => self.commit_all(&mut cases, until, context).await,
-            Mode::Look { .. } => {
-                for (_, case) in &mut cases {
-                    if Instant::now() < until {
-                        *case = self.with_shared(case.clone(), context).await;
-                    }
-                }
-                self.preview_all(&cases, context, trace)
-            }
+            Mode::Commit => self.commit_all(&mut cases, context).await,
+            Mode::Look { .. } => self.preview_all(&mut cases, context, trace).await,
         };
         let (outcome, reply) = self.combine(&cases, &outcomes, (about, evidence), context);
         (outcome, reply, effects)

@@ -35,6 +35,8 @@ pub(crate) struct Double {
     behaviour: Arc<Mutex<Behaviour>>,
     /// Replies to reads over this network.
     reads: Arc<AtomicUsize>,
+    /// The most values that were asked for together.
+    most: Arc<AtomicUsize>,
     /// The thread that waits for what happens on this network.
     waiter: Arc<Mutex<Option<Thread>>>,
 }
@@ -45,6 +47,7 @@ impl Double {
         Self {
             behaviour: Arc::default(),
             reads: Arc::default(),
+            most: Arc::default(),
             waiter: Arc::default(),
             ..self.clone()
         }
@@ -57,6 +60,11 @@ impl Double {
     /// How often this network was read over.
     pub(crate) fn reads(&self) -> usize {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// How many values were asked for together, at most.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// Waits for the next request over this network, or for so long.
@@ -162,6 +170,7 @@ impl Server for Double {
 impl Connection for Double {
     fn get(&self, names: Vec<Name>) -> Pending<Vec<Option<Vec<u8>>>> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        self.most.fetch_max(names.len(), Ordering::Relaxed);
         self.reply(false, move |server| {
             let values = server.values.lock();
             let read = |name: &Name| values.get(name).map(|value| cut(name, value));

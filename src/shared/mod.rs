@@ -236,44 +236,37 @@ impl Shared {
 
     /// The records that the other hosts have of a case; `None` if there are none, or they are not there in time.
     pub async fn ask(&self, case: &Case) -> Option<Box<SharedRecords>> {
+        self.ask_all(&[case]).await.pop().flatten()
+    }
+
+    /// The same for each of these cases, which are asked about together: they wait no longer than one.
+    pub async fn ask_all(&self, cases: &[&Case]) -> Vec<Option<Box<SharedRecords>>> {
         let shared = &self.0;
-        shared.asked.fetch_add(1, Ordering::Relaxed);
-        let keys: Vec<Key> = keys_of(case).collect();
+        let count = u64::try_from(cases.len()).unwrap_or(u64::MAX);
+        shared.asked.fetch_add(count, Ordering::Relaxed);
+        let keys: Vec<Vec<Key>> = cases.iter().map(|case| keys_of(case).collect()).collect();
         let seal = shared.seal();
-        let names = keys.iter().map(|key| key.name(seal));
+        let names = keys.iter().flatten().map(|key| key.name(seal));
         let hosts = seal.name(Kind::Hosts, b"");
         let names: Vec<Name> = names.chain([hosts]).collect();
-        let values = shared.link.ask(names.clone()).await?;
-        shared.answered.fetch_add(1, Ordering::Relaxed);
-        let mut found = SharedRecords::default();
-        let mut triplets = found.triplets.iter_mut();
-        for ((key, name), value) in keys.iter().zip(&names).zip(&values) {
-            let known = match shared.read(key, name, value.as_deref()) {
-                Stored::Known(record, host) => Some((record, host)),
-                Stored::Absent | Stored::Unknown => None,
-            };
-            match (key, known) {
-                (Key::Client(_), Some((Record::Client(client), host))) => {
-                    found.client = Some((client, host));
-                }
-                (Key::Triplet(_), known) => {
-                    let (Some(place), Some((Record::Triplet(triplet), host))) =
-                        (triplets.next(), known)
-                    else {
-                        continue;
-                    };
-                    *place = Some((triplet, host));
-                }
-                (Key::Client(_), _) => {}
-            }
+        let Some(values) = shared.link.ask(names.clone()).await else {
+            return cases.iter().map(|_| None).collect();
+        };
+        shared.answered.fetch_add(count, Ordering::Relaxed);
+        let mut stored = names.iter().zip(&values);
+        let found = keys.iter().map(|keys| shared.found(keys, &mut stored));
+        let found: Vec<_> = found.collect();
+        let all = found.iter().flatten();
+        let publishers = all.flat_map(|found| {
+            let triplets = found.triplets.iter().flatten().map(|(_, host)| *host);
+            triplets.chain(found.client.map(|(_, host)| host))
+        });
+        let publishers: Vec<_> = publishers.collect();
+        if !publishers.is_empty() {
+            let body = values.last().and_then(Option::as_deref);
+            shared.learn_names(publishers.into_iter(), &hosts, body);
         }
-        if found == SharedRecords::default() {
-            return None;
-        }
-        let publishers = found.triplets.iter().flatten().map(|(_, host)| *host);
-        let publishers = publishers.chain(found.client.map(|(_, host)| host));
-        shared.learn_names(publishers, &hosts, values.last()?.as_deref());
-        Some(Box::new(found))
+        found
     }
 
     /// Has the changes of a decision published, if other hosts have to know them: all that are durable, others only when
@@ -350,6 +343,38 @@ impl Inner {
 
     fn seal(&self) -> &Seal {
         &self.identity().seal
+    }
+
+    /// What is stored under these keys, whose values come next; `None` if it is nothing.
+    fn found<'a>(
+        &self,
+        keys: &[Key],
+        stored: &mut impl Iterator<Item = (&'a Name, &'a Option<Vec<u8>>)>,
+    ) -> Option<Box<SharedRecords>> {
+        let mut found = SharedRecords::default();
+        let mut triplets = found.triplets.iter_mut();
+        // The keys first: an iterator that ends first takes no value of the next keys.
+        for (key, (name, value)) in keys.iter().zip(stored) {
+            let known = match self.read(key, name, value.as_deref()) {
+                Stored::Known(record, host) => Some((record, host)),
+                Stored::Absent | Stored::Unknown => None,
+            };
+            match (key, known) {
+                (Key::Client(_), Some((Record::Client(client), host))) => {
+                    found.client = Some((client, host));
+                }
+                (Key::Triplet(_), known) => {
+                    let (Some(place), Some((Record::Triplet(triplet), host))) =
+                        (triplets.next(), known)
+                    else {
+                        continue;
+                    };
+                    *place = Some((triplet, host));
+                }
+                (Key::Client(_), _) => {}
+            }
+        }
+        (found != SharedRecords::default()).then(|| Box::new(found))
     }
 
     /// Reads a value of the server. A forged one is logged once.
@@ -472,8 +497,9 @@ impl Inner {
         self.restarts_pass.swap(false, Ordering::Relaxed)
     }
 
-    fn set_apart(&self, apart: Span) {
-        self.apart.store(apart.seconds(), Ordering::Relaxed);
+    /// Notes how far the clocks are apart; returns how far they were.
+    fn set_apart(&self, apart: Span) -> Span {
+        Span::from_seconds(self.apart.swap(apart.seconds(), Ordering::Relaxed))
     }
 
     fn note_published(&self, published: Published) {

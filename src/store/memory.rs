@@ -30,6 +30,9 @@ pub struct MemoryStore {
     /// How often the records of a case were read.
     #[cfg(test)]
     pub(crate) reads: Arc<Mutex<u64>>,
+    /// How many transactions have changed a triplet.
+    #[cfg(test)]
+    pub(crate) changes: Arc<Mutex<u64>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -412,6 +415,13 @@ impl Writer for MemoryStore {
         let mut tables = self.tables();
         let mut transaction = Transaction::on(&mut tables);
         let ran = body(&mut transaction);
+        #[cfg(test)]
+        {
+            let mut replaced = transaction.replaced.iter();
+            if replaced.any(|old| matches!(old, Replaced::Triplet(..))) {
+                *self.changes.lock() += 1;
+            }
+        }
         match end {
             Commit::Keep if ran.is_ok() => {}
             Commit::Keep | Commit::Discard => transaction.undo(),

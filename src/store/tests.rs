@@ -16,6 +16,7 @@ impl MemoryStore {
         Self {
             tables: Arc::new(Mutex::new(tables)),
             reads: Arc::default(),
+            changes: Arc::default(),
         }
     }
 }

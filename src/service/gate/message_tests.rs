@@ -202,6 +202,32 @@ async fn the_recipients_of_a_message_wait_together_no_longer_than_one_for_a_disk
 }
 
 #[tokio::test]
+async fn the_recipients_of_a_message_are_written_in_one_transaction() {
+    let clock = ManualClock::at(1_800_000_000);
+    let mut rules = rules(OnStoreFailure::Defer);
+    rules.change(|parts| parts.lists = Arc::new(lists()));
+    let store = MemoryStore::default();
+    let opener = Box::new(store.clone());
+    let Start { gate, worker, .. } = Gate::start(rules, opener, clock).unwrap();
+    let all: Vec<String> = (0..1000).map(|number| format!("{number}@x")).collect();
+    let all: Vec<&[u8]> = all.iter().map(String::as_bytes).collect();
+    let content = Arc::new(message("casino"));
+    let request = MessageRequest {
+        rules: &gate.message_rules(),
+        attempt: &attempt(),
+        recipients: &all,
+        open: &all,
+        message: &content,
+        is_own: false,
+    };
+    let decided = gate.judge_message(&request).await.decision;
+    assert_eq!(decided.outcome.reason, Reason::New);
+    drop(gate);
+    worker.join().unwrap();
+    assert_eq!(*store.changes.lock(), 1);
+}
+
+#[tokio::test]
 async fn a_message_is_counted_once_and_not_as_a_request() {
     let clock = ManualClock::at(1_800_000_000);
     let mut rules = rules(OnStoreFailure::Defer);

@@ -67,6 +67,8 @@ async fn a_message_at_its_end_reads_the_records_of_recipients_that_pass_once() {
     assert_eq!(judge(2, &[known]).await, Reason::TripletFound);
     let reads = || *store.reads.lock();
     let (one, both) = ([known], [known, new]);
+    let many: Vec<String> = (0..40).map(|number| format!("{number}@x")).collect();
+    let many: Vec<&[u8]> = many.iter().map(String::as_bytes).collect();
     let cases = [
         ("known", &one[..], Reason::TripletFound, 1, 0),
         (
@@ -76,6 +78,13 @@ async fn a_message_at_its_end_reads_the_records_of_recipients_that_pass_once() {
             1 + 3,
             1,
         ),
+        (
+            "many new: asked about together",
+            &many[..],
+            Reason::New,
+            3 * 40,
+            40,
+        ),
     ];
     for ((what, open, want, want_reads, want_asked), number) in cases.into_iter().zip(3..) {
         let before = (reads(), host.status().asked);
@@ -83,4 +92,6 @@ async fn a_message_at_its_end_reads_the_records_of_recipients_that_pass_once() {
         assert_eq!(reads() - before.0, want_reads, "{what}");
         assert_eq!(host.status().asked - before.1, want_asked, "{what}");
     }
+    // Each triplet has one name, and the client and the table of hosts are asked for besides.
+    assert_eq!(host.network.most(), 40 * 2 + 1);
 }

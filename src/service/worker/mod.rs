@@ -196,7 +196,7 @@ impl Worker {
         let others = std::iter::from_fn(|| queue.try_recv().ok());
         for message in std::iter::once(first).chain(others.take(BATCH - 1)) {
             match message {
-                Message::PendingRequest(work) => batch.push(*work),
+                Message::PendingRequests(work) => batch.extend(work),
                 Message::AdminTask(task) => tasks.push(*task),
                 Message::Restore(restore) => restores.push(*restore),
                 Message::ReadFailed(error) => self.fail(&error),

@@ -21,8 +21,8 @@ pub(crate) struct PendingRequest {
 
 /// A message.
 pub(crate) enum Message {
-    /// Decide and commit.
-    PendingRequest(Box<PendingRequest>),
+    /// Decide and commit, in one transaction.
+    PendingRequests(Vec<PendingRequest>),
     /// Run an admin task.
     AdminTask(Box<AdminTask>),
     /// Replace the database by a backup.
