@@ -127,12 +127,27 @@ impl Control {
         })
     }
 
+    /// Whether the entry of an act was added here after the act.
+    fn has_newer(&self, act: &Act) -> bool {
+        let known = match &act.what {
+            What::Put(entry) => self.removal(entry.list, &entry.text),
+            What::Remove(list, text) => self.removal(*list, text),
+            What::Forget(_) => EntryChange::None,
+        };
+        match known {
+            EntryChange::Remove(entry) => entry.added > act.time,
+            EntryChange::Put(_) | EntryChange::None => false,
+        }
+    }
+
     /// Adds or removes an entry, and notes that in the same transaction.
     async fn carry_out_on_entry(&self, act: Act, step: Option<Step>) -> Result<(), ControlError> {
         let _alone = self.0.adding.lock().await;
         let journal = self.read(|reader| reader.note(Note::Acts)).await?;
         let is_admitted = Journal::decode(journal.as_deref()).admits(&act);
-        let change = if is_admitted {
+        // A host that joins reads acts from before what has been done here since.
+        let is_outdated = step.is_none() && self.has_newer(&act);
+        let change = if is_admitted && !is_outdated {
             self.prepare(&act).await?
         } else {
             EntryChange::None

@@ -394,6 +394,11 @@ impl LogReader {
         }
     }
 
+    /// Whether the log has an act of this host.
+    pub(super) fn has_own(&self, act: &Act) -> bool {
+        act.encode().is_some_and(|act| self.own.contains(&act))
+    }
+
     /// Whether the log has an act of this host, or a later one about the same entry.
     pub(super) fn has(&self, act: &Act) -> bool {
         let entry = act.entry().map(|(list, text)| (list, text.to_owned()));

@@ -332,8 +332,8 @@ impl Journal {
         }
     }
 
-    /// Has all acts appended again that are kept for that, because the log has begun anew.
-    pub(super) fn reopen(&mut self) {
+    /// Has all acts appended again that are kept for that, because the log has begun anew or the database is replaced.
+    pub fn reopen(&mut self) {
         let appended = std::mem::take(&mut self.appended);
         let pending = std::mem::take(&mut self.pending);
         let appended = appended.into_iter().map(|(act, _)| act);

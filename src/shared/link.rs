@@ -1,8 +1,9 @@
 //! The link to the server: the connection while it works, and why there is none.
 //!
-//! It is also the circuit breaker. After two requests without a reply, four whose reply is [`SLOW`], or one error, the
-//! connection is dropped, and no request is sent until the background task has a new one that works. So a mail waits at
-//! most [`DEADLINE`] once for a server that hangs, and few mails wait for one that is slow.
+//! It is also the circuit breaker. After two requests without a reply, or one error, the connection is dropped, and no request
+//! is sent until the background task has a new one that works. So a mail waits at most [`DEADLINE`] once for a server that
+//! hangs. After four replies that were [`SLOW`] in a row, the server is not asked for [`REST`], so that few mails wait for one
+//! that is slow; what is published goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -22,18 +23,25 @@ pub const DEADLINE: Duration = Duration::from_millis(300);
 pub const MOST_ASKED: usize = 1000;
 
 /// Time after which a reply is slow.
-const SLOW: Duration = Duration::from_millis(100);
+const SLOW: Duration = Duration::from_millis(200);
 
-const _: () = assert!(SLOW.as_millis() * 3 == DEADLINE.as_millis());
+/// How long a server is not asked whose replies are slow.
+const REST: Duration = Duration::from_secs(60);
 
-/// Strikes after which the connection is dropped. A slow reply is one, none is two, and one that is not slow takes one
-/// away.
+/// Strikes after which the connection is dropped. No reply is two, and one that is not slow takes one away.
 const MOST_STRIKES: u32 = 4;
+
+/// Slow replies in a row after which the server is not asked for a while.
+const MOST_SLOW: u32 = 4;
 
 pub(super) struct Link {
     address: String,
     connection: RwLock<Option<Arc<dyn Connection>>>,
     strikes: AtomicU32,
+    /// The slow replies since the last one that was not.
+    slow: AtomicU32,
+    /// When it was found slow; it is not asked for [`REST`] from then on.
+    rests_since: Mutex<Option<Instant>>,
     slots: Semaphore,
     failure: Mutex<Option<String>>,
     /// Notified when the connection is dropped.
@@ -48,6 +56,8 @@ impl Link {
             address,
             connection: RwLock::default(),
             strikes: AtomicU32::new(0),
+            slow: AtomicU32::new(0),
+            rests_since: Mutex::default(),
             slots: Semaphore::new(MOST_ASKED),
             failure: Mutex::new(Some("connecting".to_owned())),
             lost: Notify::new(),
@@ -63,17 +73,15 @@ impl Link {
     /// The values of these keys; `None` if the server is not available, or too slow.
     pub(super) async fn ask(&self, names: Vec<Name>) -> Option<Vec<Option<Vec<u8>>>> {
         let connection = self.connection()?;
+        let rests_since = *self.rests_since.lock();
+        if rests_since.is_some_and(|since| since.elapsed() < REST) {
+            return None;
+        }
         let _slot = self.slots.try_acquire().ok()?;
         let begun = Instant::now();
         match timeout(DEADLINE, connection.get(names)).await {
             Ok(Ok(values)) => {
-                let took = begun.elapsed();
-                self.note_latency(took);
-                if took > SLOW {
-                    self.failed(&connection, &ServerError::Slow(SLOW));
-                } else {
-                    self.take_strike();
-                }
+                self.note_reply(begun.elapsed());
                 Some(values)
             }
             Ok(Err(error)) => {
@@ -87,21 +95,37 @@ impl Link {
         }
     }
 
-    /// A reply has come soon enough.
-    fn take_strike(&self) {
-        let less = |strikes: u32| strikes.checked_sub(1);
-        // Without strikes there is none to take.
-        (self.strikes)
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
-            .ok();
+    /// A reply has come that took so long. What is logged is said once, until one is not slow.
+    fn note_reply(&self, took: Duration) {
+        self.note_latency(took);
+        if took <= SLOW {
+            self.slow.store(0, Ordering::Relaxed);
+            let less = |strikes: u32| strikes.checked_sub(1);
+            // Without strikes there is none to take.
+            (self.strikes)
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+                .ok();
+            return;
+        }
+        let slow = self.slow.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if slow.is_multiple_of(MOST_SLOW) {
+            *self.rests_since.lock() = Some(Instant::now());
+        }
+        if slow == MOST_SLOW {
+            log::warn!(
+                "replies of {} take more than {} ms; after {MOST_SLOW} of them no mail waits for another one for {} s",
+                self.address,
+                SLOW.as_millis(),
+                REST.as_secs(),
+            );
+        }
     }
 
     /// Notes an error of this connection, and drops it unless reading may go on.
     pub(super) fn failed(&self, connection: &Arc<dyn Connection>, error: &ServerError) {
-        if let ServerError::Slow(time) = error {
-            let more = if *time < DEADLINE { 1 } else { 2 };
-            let strikes = self.strikes.fetch_add(more, Ordering::Relaxed);
-            if strikes.saturating_add(more) < MOST_STRIKES {
+        if let ServerError::Slow(_) = error {
+            let strikes = self.strikes.fetch_add(2, Ordering::Relaxed);
+            if strikes.saturating_add(2) < MOST_STRIKES {
                 return;
             }
         }
@@ -204,33 +228,36 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_is_slow_with_each_reply_is_not_asked_for_long() {
-        let cases: [(&str, &[u64], u64); 6] = [
-            ("quick", &[90], 0),
-            ("slow", &[290], 4),
-            ("silent", &[400], 2),
-            ("slow now and then", &[290, 90], 0),
-            ("silent now and then", &[400, 90], 5),
-            ("silent, then slow", &[400, 290, 290], 3),
+        // How long the replies take, in milliseconds; how many of thirty requests are sent; whether the connection is kept.
+        let cases: [(&str, &[u64], u32, bool); 6] = [
+            ("quick", &[90], 30, true),
+            ("far away", &[190], 30, true),
+            ("slow", &[290], 4, true),
+            ("slow now and then", &[290, 90], 30, true),
+            ("silent", &[400], 2, false),
+            ("silent now and then", &[400, 90], 5, false),
         ];
-        for (what, takes, want) in cases {
+        for (what, takes, want, is_kept) in cases {
             let link = Link::new("double".to_owned());
             let server = Arc::new(Slow(AtomicU64::new(0)));
             link.connected(Arc::clone(&server) as Arc<dyn Connection>);
             let mut asked = 0;
             for takes in takes.iter().cycle().take(30) {
-                if link.connection().is_some() {
-                    server.0.store(*takes, Ordering::Relaxed);
-                    let known = link.ask(Vec::new()).await;
-                    assert_eq!(known.is_some(), *takes < 300, "{what}");
-                    asked += 1;
-                }
+                server.0.store(*takes, Ordering::Relaxed);
+                let begun = Instant::now();
+                let known = link.ask(Vec::new()).await;
+                let waited = begun.elapsed();
+                assert_eq!(known.is_some(), !waited.is_zero() && *takes < 300, "{what}");
+                asked += u32::from(!waited.is_zero());
             }
-            let is_dropped = link.connection().is_none();
             assert_eq!(
-                (is_dropped, asked),
-                (want > 0, if want > 0 { want } else { 30 }),
+                (asked, link.connection().is_some()),
+                (want, is_kept),
                 "{what}"
             );
+            tokio::time::advance(REST).await;
+            server.0.store(90, Ordering::Relaxed);
+            assert_eq!(link.ask(Vec::new()).await.is_some(), is_kept, "{what}");
         }
     }
 }

@@ -82,6 +82,17 @@ impl Work {
             return Ok(false);
         };
         for act in journal.pending {
+            // The reply to an attempt before was lost.
+            if reader.has_own(&act) {
+                let now = state.now;
+                let noted = self.administration.change(Box::new(move |journal| {
+                    journal.note_appended(&act, now);
+                }));
+                if !noted.await {
+                    return Ok(false);
+                }
+                continue;
+            }
             if !self.append_own(connection, reader, (act, state)).await? {
                 return Ok(false);
             }

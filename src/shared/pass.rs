@@ -18,6 +18,9 @@ const MOST_RECORDS: usize = 500;
 /// By how much what the server knows of this host may be older than what was sent to it: it is told each minute.
 const OLDER: Span = Span::from_seconds(120);
 
+/// In place of the time that the server was told: it has an older state, and everything is sent again already.
+const KNOWN_TO_BE_OLDER: u64 = u64::MAX;
+
 /// A pass over the records that were seen since `since`. It outlives a connection: it goes on where it was.
 #[derive(Debug)]
 pub(super) struct Pass {
@@ -50,23 +53,24 @@ impl Work {
     pub(super) async fn expect_sent(&self, known: &[KnownHost]) -> bool {
         let sent_until = self.local.sent_until();
         let mut hosts = known.iter();
-        let Some(me) = hosts.find(|known| known.host == self.shared.me) else {
-            return true;
-        };
+        let me = hosts.find(|known| known.host == self.shared.me);
+        let seen = me.map_or(Timestamp::default(), |me| me.seen);
         let told = Timestamp::from_seconds(self.shared.told.load(Ordering::Relaxed));
-        let known = if told == Timestamp::default() {
-            sent_until
-        } else {
-            told
+        let is_older = match told.seconds() {
+            0 => seen.after(OLDER) < sent_until,
+            KNOWN_TO_BE_OLDER => false,
+            _ => seen < told,
         };
-        if me.seen.after(OLDER) >= known {
+        if !is_older {
             return true;
         }
+        // Once is enough, however long the server takes no writes.
+        self.shared.told.store(KNOWN_TO_BE_OLDER, Ordering::Relaxed);
         log::info!(
             "the shared server has an older state than before; what it may lack is sent again"
         );
         self.shared.restart_pass();
-        let until = me.seen.before(KEPT).min(sent_until);
+        let until = seen.before(KEPT).min(sent_until);
         self.local.set_sent_until(sent_until, until).await
     }
 

@@ -363,11 +363,11 @@ impl Work {
         if !self.shared.compares_clocks {
             return Ok(());
         }
-        self.shared.set_apart(apart);
+        let before = self.shared.set_apart(apart);
         if apart.seconds() > state.params.delay.seconds().div_euclid(2).max(1) {
             return Err(Unfit::Apart(apart));
         }
-        if apart > WARN_APART {
+        if apart > WARN_APART && before <= WARN_APART {
             log::warn!("this host's clock is {apart} apart from that of the shared server");
         }
         Ok(())

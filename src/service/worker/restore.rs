@@ -76,7 +76,11 @@ impl Worker {
     fn unsent_acts(&self) -> Vec<Act> {
         let note = self.shared.state.read(|reader| reader.note(Note::Acts));
         match note {
-            Ok(note) => Journal::decode(note.as_deref()).pending,
+            Ok(note) => {
+                let mut journal = Journal::decode(note.as_deref());
+                journal.reopen();
+                journal.pending
+            }
             Err(StoreError::Closed) => Vec::new(),
             Err(error) => {
                 log::warn!(
