@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::registry::{Activity, CloseReason, Registration};
 use super::wake_gated::WakeGated;
 use crate::policy::{Attempt, Stage};
-use crate::protocol::policy::{DecodeError, Decoder, Request, Style, write_reply};
+use crate::protocol::policy::{DecodeError, Decoder, Request, Style, decoded, write_reply};
 use crate::service::{Gate, journal};
 use crate::types::Timestamp;
 
@@ -133,7 +133,9 @@ where
 /// Decides one request and appends the reply to `out`. Postfix 2.3 and later send `etrn_domain`, empty or not, and
 /// accept an enhanced status code in the reply.
 async fn answer(request: &Request<'_>, out: &mut Vec<u8>, gate: &Gate, options: ConnectionOptions) {
-    let attempt = attempt(request);
+    let certificate = request.ccert_subject.and_then(decoded);
+    let mut attempt = attempt(request);
+    attempt.certificate = certificate.as_deref().or(attempt.certificate);
     let time = request
         .policy_test_time
         .filter(|_| options.requests_bring_time)

@@ -202,7 +202,7 @@ impl Ruleset {
     /// Whether any client may be made to sleep.
     #[must_use]
     pub fn has_tarpit(&self) -> bool {
-        self.params.tarpit.is_some() || self.lists.chain.bounds().longest_sleep.is_some()
+        self.params.tarpit.is_some() || self.lists.chain.bounds().has_tarpit
     }
 
     /// Whether it makes a difference for any client that it hangs up in the tarpit.

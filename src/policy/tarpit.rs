@@ -20,6 +20,9 @@
 //! | sleep runs       | DATA                     | pass                              | unchanged   |
 //! | sleep is over    | DATA                     | pass, counted as survived         | none        |
 //!
+//! A rule that lets those pass who stay does not match a client of which it is certain that it has hung up; the record is as
+//! above, and until that is certain, the client is greylisted.
+//!
 //! There is no room while Postfix is under stress or too many sleeps are running, because each occupies an smtpd
 //! process. A message that has slept does not sleep again: its other recipients pass. A sleep ordered in the future
 //! (the clock was set back) counts as running at a recipient and as over at DATA, so that no client suffers from the
@@ -32,6 +35,10 @@ use crate::types::{Reason, Span, Timestamp};
 
 /// Minimum time between two updates of last seen for a client that has hung up (taRgrey 0.31).
 const SEEN_INTERVAL: Span = Span::from_seconds(300);
+
+/// How long after the end of its sleep a client may still be there without having said so: it has other recipients to name
+/// first, and times are whole seconds.
+const GRACE: Span = Span::from_seconds(60);
 
 /// The record of a tarpitted client under taRgrey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +58,11 @@ impl Sleep {
         now.since(self.seen) > params.retry_window
     }
 
-    /// Whether the client has hung up: the sleep is over, and the record is still there.
+    /// Whether it is certain that the client has hung up: the sleep has been over for a minute, and the record is still there.
     #[must_use]
     pub fn has_hung_up(self, now: Timestamp) -> bool {
-        self.left(self.ordered, now) == Span::ZERO
+        let over = self.ordered.after(self.length).after(GRACE);
+        over <= now
     }
 
     /// The remaining time at `now` of a sleep ordered at `ordered`; the whole sleep if that is in the future (the clock
@@ -114,7 +122,7 @@ pub(super) fn order(
             },
         };
     }
-    let hung_up = record.filter(|sleep| sleep.has_hung_up(now));
+    let hung_up = record.filter(|sleep| sleep.left(sleep.ordered, now) == Span::ZERO);
     if let (Scheme::Targrey, Some(sleep)) = (tarpit.scheme, hung_up) {
         let is_due = now.since(sleep.seen) >= SEEN_INTERVAL;
         return Ordered {

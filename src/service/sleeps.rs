@@ -71,7 +71,10 @@ impl Sleeps {
 
     /// Counts requests under taRgrey; logs one warning if there is never a DATA request.
     pub(crate) fn watch(&self, rules: &Ruleset, stage: Stage, outcome: &Outcome) {
-        if !rules.is_targrey() || self.is_settled.load(Ordering::Relaxed) {
+        if !rules.is_targrey()
+            || rules.params.tarpit_limit == 0
+            || self.is_settled.load(Ordering::Relaxed)
+        {
             return;
         }
         match (stage, outcome.verdict) {

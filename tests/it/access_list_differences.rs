@@ -111,7 +111,7 @@ const DIFFERENCES: &[Difference] = &[
     Difference {
         name: "set, rset and log stand behind the tests of their entry",
         text: "racl continue set $n+=1 addr 192.0.2.1\n",
-        shown: Checked(78, &["error: 1:15: set, rset and log"]),
+        shown: Checked(78, &["error: 1:15: write set, rset and log"]),
     },
     Difference {
         name: "What an entry with continue says about the reply is not kept for the entries after it",
@@ -145,7 +145,7 @@ const DIFFERENCES: &[Difference] = &[
         ),
     },
     Difference {
-        name: "Without an answer of spamd a message has no score, and neither does it wait",
+        name: "Without an answer of spamd a message has no score, and is not greylisted for it",
         text: "nospf\nspamdsock unix \"/run/nobody\"\ndacl greylist spamd > 5\n\
                dacl greylist not spamd > 5\nracl whitelist default\n",
         shown: Sent(&[("a@b.example", "joe@example.org", "continue", "continue")]),

@@ -42,7 +42,7 @@ pub struct Purpose<'a> {
     pub authserv_ids: &'a [Box<str>],
     /// What the sleep of a client that waits leads to; an error if the reply to such a client cannot follow one.
     pub scheme: Result<Scheme, &'a str>,
-    /// Whether Exim asks, which makes nobody sleep.
+    /// Whether it is Exim that asks, which does not know SLEEP.
     pub is_exim: bool,
 }
 
@@ -212,13 +212,15 @@ impl Compiler<'_> {
     fn action(&mut self, entry: &Entry, tarpit: Option<Tarpit>) -> chain::Action {
         let values = &entry.values;
         self.warn_of_empty_tokens(entry);
-        let mut treatment = self.treatment(values);
-        treatment.terms.tarpit = tarpit;
+        let treatment = |mut treatment: Treatment| {
+            treatment.terms.tarpit = tarpit;
+            chain::Action::Greylist(treatment)
+        };
         match entry.action {
-            // Those pass who do not hang up, which is how taRgrey greylists.
-            Action::Whitelist if tarpit.is_some() => chain::Action::Greylist(treatment),
+            // Those pass who do not hang up, which is how taRgrey greylists. Values are for those that wait.
+            Action::Whitelist if tarpit.is_some() => treatment(self.treatment(&Values::default())),
             Action::Whitelist => chain::Action::Pass,
-            Action::Greylist => chain::Action::Greylist(treatment),
+            Action::Greylist => treatment(self.treatment(values)),
             Action::Blacklist => {
                 let times = [("delay", values.delay), ("autowhite", values.auto_white)];
                 for (name, value) in times {
@@ -330,7 +332,7 @@ impl Compiler<'_> {
         if let Some(clause) = clauses.find(|clause| is_done(&clause.kind))
             && clauses.any(|clause| is_test(&clause.kind))
         {
-            let text = "set, rset and log stand behind all tests of an entry: they are done only if the entry matches";
+            let text = "write set, rset and log behind all tests of the entry: they are done only if it matches";
             self.error(clause.at, text);
         }
     }

@@ -37,7 +37,7 @@ pub(super) struct OfOptions {
     pub(super) given: Given,
     /// What a sleep leads to, if the file asks for one and no option does; an error if the reply cannot follow it.
     scheme: Result<Scheme, String>,
-    /// Whether Exim asks, which makes nobody sleep.
+    /// Whether it is Exim that asks, which does not know SLEEP.
     is_exim: bool,
     /// Whether a milter evaluates the file, too.
     has_milter: bool,

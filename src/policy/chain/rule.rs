@@ -103,9 +103,9 @@ pub struct Bounds {
     pub least: Terms,
     /// The greatest times.
     pub greatest: Terms,
-    /// The longest sleep.
-    pub longest_sleep: Option<Span>,
-    /// Whether a rule depends on who hangs up in its tarpit.
+    /// Whether a rule has a tarpit of its own.
+    pub has_tarpit: bool,
+    /// Whether a tarpit of a rule depends on who hangs up in it.
     pub is_targrey: bool,
 }
 
@@ -127,9 +127,7 @@ impl Bounds {
                 max_age: bounds.greatest.max_age.max(terms.max_age),
                 tarpit: None,
             },
-            longest_sleep: bounds
-                .longest_sleep
-                .max(terms.tarpit.map(|tarpit| tarpit.length)),
+            has_tarpit: bounds.has_tarpit || terms.tarpit.is_some(),
             is_targrey: bounds.is_targrey
                 || (terms.tarpit).is_some_and(|tarpit| tarpit.scheme == Scheme::Targrey),
         })

@@ -83,9 +83,9 @@ pub enum Test {
     Property(Box<str>, PropertyPattern),
     /// The property is a number that compares so.
     Compare(Box<str>, Operator, Number),
-    /// The subject of the client's verified certificate. Likewise.
+    /// The subject of the client's verified certificate. Case counts in a text.
     Certificate(Pattern),
-    /// A macro of the mail server, by its name without braces. Likewise.
+    /// A macro of the mail server, by its name without braces.
     Macro(Box<str>, MacroPattern),
     /// So many recipients were accepted before; at the end of the message, so many in all.
     RecipientCount(Operator, Number),
@@ -105,7 +105,7 @@ pub enum Test {
     Spam,
     /// Its score, in thousandths, compares so. A property has points.
     SpamScore(Operator, Number),
-    /// The client has not hung up in its last sleep.
+    /// It is not certain that the client has hung up in its last sleep.
     Tarpit,
     /// One of the tests in the list of this number.
     AnyOf(usize),

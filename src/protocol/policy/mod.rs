@@ -23,4 +23,4 @@ mod request;
 
 pub use decode::{DecodeError, Decoder, MAX_ATTRIBUTES, MAX_LINE, MAX_REQUEST};
 pub use reply::{Style, action, write_reply};
-pub use request::{Attribute, Request};
+pub use request::{Attribute, Request, decoded};

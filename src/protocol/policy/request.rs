@@ -90,10 +90,33 @@ pub struct Request<'a> {
     pub stress: Option<&'a [u8]>,
     /// `sasl_username`: the login name of an authenticated client, else empty; Postfix 2.1 and later.
     pub sasl_username: Option<&'a [u8]>,
-    /// `ccert_subject`: the subject of the client's verified certificate, else empty; Postfix 2.2 and later.
+    /// `ccert_subject`: the subject of the client's verified certificate, else empty; Postfix 2.2 and later. Postfix 2.2.11 and
+    /// later encode it, see [`decoded`].
     pub ccert_subject: Option<&'a [u8]>,
     /// `policy_test_time`: seconds since the epoch; Postfix does not send it.
     pub policy_test_time: Option<&'a [u8]>,
+}
+
+/// The text behind an attribute in xtext (RFC 3461, 4), where `+` and two digits are a byte; `None` if it has no `+`, or not
+/// in this form.
+#[must_use]
+pub fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = text.split(|byte| *byte == b'+');
+    let mut decoded = parts.next()?.to_vec();
+    if decoded.len() == text.len() {
+        return None;
+    }
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        decoded.push(
+            u8::from_str_radix(digits, 16)
+                .ok()
+                .filter(|_| !digits.starts_with('+'))?,
+        );
+        decoded.extend_from_slice(rest);
+    }
+    Some(decoded)
 }
 
 impl<'a> Request<'a> {

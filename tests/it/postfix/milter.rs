@@ -356,7 +356,7 @@ fn in_the_tarpit_of_an_entry_who_stays_passes_and_who_hangs_up_comes_to_the_next
         sleeps.count() == 2
     });
     drop(session);
-    site.clock.advance(60);
+    site.clock.advance(120);
     let again = site.attempt(leaves, SENDER, ANNA).to_string();
     assert!(again.starts_with("551 5.7.1"), "{again}");
 }

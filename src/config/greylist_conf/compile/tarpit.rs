@@ -27,6 +27,7 @@ impl<'a> Compiler<'a> {
             }
             Ok(scheme) => {
                 self.warn_of_tarpit(at, length.seconds());
+                self.warn_of_reply(entry, scheme);
                 Some(Tarpit { length, scheme })
             }
             Err(error) => {
@@ -49,6 +50,20 @@ impl<'a> Compiler<'a> {
             Action::Greylist => self.purpose.scheme,
             Action::Blacklist => Err("tarpit has no meaning in an entry that blacklists"),
             Action::Continue => Err("tarpit has no meaning in an entry that decides nothing"),
+        }
+    }
+
+    /// Warns of a reply that a client does not get after its sleep.
+    fn warn_of_reply(&mut self, entry: &Entry, scheme: Scheme) {
+        let values = &entry.values;
+        let code = values.code.as_ref().map(|code| code.at);
+        let enhanced_code = values.enhanced_code.as_ref().map(|code| code.at);
+        let message = values.message.as_ref().map(|message| message.at);
+        let is_deferral = entry.action == Action::Greylist && scheme == Scheme::Deferring;
+        if let Some(at) = code.or(enhanced_code).or(message).filter(|_| is_deferral) {
+            let text = "the reply after the sleep of tarpit is that of --greylist-action and --greylist-text; code, ecode and msg \
+                        are for those that do not sleep";
+            self.warn(at, text);
         }
     }
 

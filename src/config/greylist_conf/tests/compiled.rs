@@ -159,11 +159,11 @@ fn an_entry_never_loses_a_clause() {
         ),
         (
             "racl continue set $x=1 addr 192.0.2.1",
-            "f:1:15: set, rset and log stand behind all tests of an entry: they are done only if the entry matches",
+            "f:1:15: write set, rset and log behind all tests of the entry: they are done only if it matches",
         ),
         (
             "racl greylist addr 192.0.2.1 log \"%i\" not from a@b.example",
-            "f:1:30: set, rset and log stand behind all tests of an entry: they are done only if the entry matches",
+            "f:1:30: write set, rset and log behind all tests of the entry: they are done only if it matches",
         ),
         (
             "racl whitelist addr 192.0.2.1 tarpit 25h",
