@@ -15,7 +15,7 @@ pub(super) enum Failure {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Wrong(Vec<Diagnostic>),
     /// There is nothing to listen on.
-    #[error("no socket: start stargrey.socket, or give --unix or --inet")]
+    #[error("no socket: start stargrey.socket or stargrey-milter.socket, or give --unix or --inet")]
     NoSocket,
     /// A socket is not available.
     #[error("{0}")]
