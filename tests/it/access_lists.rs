@@ -171,7 +171,8 @@ fn an_exemption_from_waiting_is_none_from_a_refusal() {
     assert_eq!(daemon.ask(&certified), "DUNNO");
     assert_eq!(ask("good.example", "joe"), "DUNNO");
     assert_ne!(ask("good.example", ""), "DUNNO");
-    let text = "noauth\nnospf\nracl whitelist auth \"jane\"\nracl greylist default\n";
+    let text = "noauth\nnospf\nracl whitelist auth \"jane\"\nracl whitelist tls \"Mail Relay 1\"\n\
+                racl greylist default\n";
     let (daemon, _clock) = start(text, &lists, &[]);
     let ask = |user| {
         let mut attributes = rcpt("x.example", "203.0.113.7", "a@c.example", "a@b.example");
@@ -180,6 +181,12 @@ fn an_exemption_from_waiting_is_none_from_a_refusal() {
     };
     assert_eq!(ask("jane"), "DUNNO");
     assert_ne!(ask("Jane"), "DUNNO", "case counts");
+    // As Postfix sends it.
+    for (subject, passes) in [("Mail+20Relay+201", true), ("Mail+20Relay+202", false)] {
+        let mut certified = rcpt("x.example", "203.0.113.7", "a@c.example", "a@b.example");
+        certified.push(("ccert_subject", subject));
+        assert_eq!(daemon.ask(&certified) == "DUNNO", passes, "{subject}");
+    }
     assert_ne!(ask("joe"), "DUNNO");
 }
 

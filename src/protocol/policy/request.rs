@@ -140,3 +140,26 @@ impl<'a> Request<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_in_xtext_is_decoded_and_any_other_is_left_as_it_is() {
+        for (text, want) in [
+            ("Mail+20Relay+201", Some("Mail Relay 1")),
+            ("a+2Bb+3Dc", Some("a+b=c")),
+            ("+C3+BC", Some("ü")),
+            ("mx.example", None),
+            ("", None),
+            ("a+", None),
+            ("a+2", None),
+            ("a+2G", None),
+            ("a++20", None),
+        ] {
+            let want = want.map(|want| want.as_bytes().to_vec());
+            assert_eq!(decoded(text.as_bytes()), want, "{text}");
+        }
+    }
+}
