@@ -3,6 +3,8 @@
 //! A transaction notes what it replaces, and puts it back if it does not commit: it costs what it changes, however many
 //! records there are.
 
+mod transaction;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -22,6 +24,7 @@ use crate::policy::{
 };
 use crate::types::sync::{Mutex, MutexGuard};
 use crate::types::{Prefix, Timestamp};
+use transaction::{Replaced, Transaction, swap};
 
 /// A store that is lost when the process ends.
 #[derive(Debug, Clone, Default)]
@@ -102,81 +105,6 @@ impl Tables {
         let record = *self.triplets.get(under)?;
         let leads = !record.is_passed() && record.first() <= *first;
         leads.then_some((under, record))
-    }
-}
-
-/// A transaction: the tables, and what it has replaced in them.
-struct Transaction<'t> {
-    tables: &'t mut Tables,
-    replaced: Vec<Replaced>,
-}
-
-/// What was under a key before a transaction changed it.
-enum Replaced {
-    Triplet(TripletKey, Option<Triplet>),
-    Name(TripletKey, Option<(TripletKey, Timestamp)>),
-    Client(ClientKey, Option<Client>),
-    Sleep(ClientKey, Option<Sleep>),
-    Entry(Vec<u8>, Option<Added>),
-    Hour([u8; 4], Option<Counters>),
-    Pause(Option<Pause>),
-    Note(Note, Option<Vec<u8>>),
-}
-
-/// Puts a value, or none, under a key; returns what was there.
-fn swap<K: Ord, V>(table: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
-    match value {
-        Some(value) => table.insert(key, value),
-        None => table.remove(&key),
-    }
-}
-
-impl<'t> Transaction<'t> {
-    const fn on(tables: &'t mut Tables) -> Self {
-        Self {
-            tables,
-            replaced: Vec::new(),
-        }
-    }
-
-    fn set_triplet(&mut self, key: &TripletKey, record: Option<Triplet>) -> Option<Triplet> {
-        let old = swap(&mut self.tables.triplets, key.clone(), record);
-        self.replaced.push(Replaced::Triplet(key.clone(), old));
-        old
-    }
-
-    fn set_client(&mut self, key: &ClientKey, record: Option<Client>) -> Option<Client> {
-        let old = swap(&mut self.tables.clients, key.clone(), record);
-        self.replaced.push(Replaced::Client(key.clone(), old));
-        old
-    }
-
-    fn set_sleep(&mut self, key: &ClientKey, record: Option<Sleep>) -> Option<Sleep> {
-        let old = swap(&mut self.tables.sleeps, key.clone(), record);
-        self.replaced.push(Replaced::Sleep(key.clone(), old));
-        old
-    }
-
-    fn set_entry(&mut self, key: Vec<u8>, entry: Option<Added>) -> bool {
-        let old = swap(&mut self.tables.entries, key.clone(), entry);
-        self.replaced.push(Replaced::Entry(key, old.clone()));
-        old.is_some()
-    }
-
-    /// Puts back what was replaced, the last first.
-    fn undo(self) {
-        for replaced in self.replaced.into_iter().rev() {
-            match replaced {
-                Replaced::Triplet(key, old) => drop(swap(&mut self.tables.triplets, key, old)),
-                Replaced::Name(key, old) => drop(swap(&mut self.tables.names, key, old)),
-                Replaced::Client(key, old) => drop(swap(&mut self.tables.clients, key, old)),
-                Replaced::Sleep(key, old) => drop(swap(&mut self.tables.sleeps, key, old)),
-                Replaced::Entry(key, old) => drop(swap(&mut self.tables.entries, key, old)),
-                Replaced::Hour(key, old) => drop(swap(&mut self.tables.history, key, old)),
-                Replaced::Pause(old) => self.tables.pause = old,
-                Replaced::Note(note, old) => drop(swap(&mut self.tables.notes, note, old)),
-            }
-        }
     }
 }
 
@@ -416,12 +344,7 @@ impl Writer for MemoryStore {
         let mut transaction = Transaction::on(&mut tables);
         let ran = body(&mut transaction);
         #[cfg(test)]
-        {
-            let mut replaced = transaction.replaced.iter();
-            if replaced.any(|old| matches!(old, Replaced::Triplet(..))) {
-                *self.changes.lock() += 1;
-            }
-        }
+        (*self.changes.lock() += u64::from(transaction.has_changed_a_triplet()));
         match end {
             Commit::Keep if ran.is_ok() => {}
             Commit::Keep | Commit::Discard => transaction.undo(),
