@@ -95,7 +95,7 @@ impl Link {
         }
     }
 
-    /// A reply has come that took so long. What is logged is said once, until one is not slow.
+    /// Notes how long a reply took. One line is logged when replies become slow, and none until one was quick again.
     fn note_reply(&self, took: Duration) {
         self.note_latency(took);
         if took <= SLOW {

@@ -62,7 +62,7 @@ impl Inner {
         }
     }
 
-    /// Whether the database of this host has carried out an act of its own; asked once.
+    /// Takes note of whether this host has carried out an act of its own already; later calls say that it has not.
     fn take_carried_out(&self, act: &Act) -> bool {
         let mut carried_out = self.carried_out.lock();
         let found = carried_out.iter().position(|other| other == act);

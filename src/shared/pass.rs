@@ -15,7 +15,7 @@ use crate::types::{Span, Timestamp};
 /// Records of a step; there is one in [`IDLE`] at most.
 const MOST_RECORDS: usize = 500;
 
-/// By how much what the server knows of this host may be older than what was sent to it: it is told each minute.
+/// How much older the time that the server has of this host may be than the last record sent: it is told each minute.
 const OLDER: Span = Span::from_seconds(120);
 
 /// In place of the time that the server was told: it has an older state, and everything is sent again already.
