@@ -378,7 +378,7 @@ impl Peer {
             let (name, address) = self.client(Clients::Known);
             let mut session = MilterSession::open(&self.milter, name, &address).await?;
             for number in 0..SENDERS {
-                decide(&mut session, Clients::Known, number).await?;
+                self.decide(&mut session, Clients::Known, number).await?;
                 session.abort().await?;
             }
             session.quit().await?;
@@ -431,7 +431,7 @@ impl Peer {
         let mut session = MilterSession::open(&self.milter, name, &address).await?;
         for number in 0..load.messages {
             let begun = Instant::now();
-            decide(&mut session, load.clients, number).await?;
+            self.decide(&mut session, load.clients, number).await?;
             if let Some(body) = body {
                 session.header().await?;
                 session.body(body).await?;
@@ -442,18 +442,24 @@ impl Peer {
         }
         session.quit().await
     }
-}
 
-/// MAIL and RCPT of a client's message with this number; another decision than the right one is an error.
-async fn decide(session: &mut MilterSession, clients: Clients, number: usize) -> io::Result<()> {
-    session
-        .mail(&format!("sender{}@known.example", number % SENDERS))
-        .await?;
-    let is_accepted = session.rcpt("bob@example.org").await?;
-    if is_accepted == (clients == Clients::Known) {
-        return Ok(());
+    /// MAIL and RCPT of a client's message with this number; another decision than the right one is an error.
+    async fn decide(
+        &self,
+        session: &mut MilterSession,
+        clients: Clients,
+        number: usize,
+    ) -> io::Result<()> {
+        session
+            .mail(&format!("sender{}@known.example", number % SENDERS))
+            .await?;
+        let is_accepted = session.rcpt("bob@example.org").await?;
+        if is_accepted == (clients == Clients::Known) {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "{}: a recipient was accepted: {is_accepted}",
+            self.name
+        )))
     }
-    Err(io::Error::other(format!(
-        "a recipient was accepted: {is_accepted}"
-    )))
 }
