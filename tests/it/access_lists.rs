@@ -499,6 +499,13 @@ fn a_delay_that_nobody_can_wait_for_is_an_error_wherever_it_is_said() {
             &["--retry-window=1h"],
             ":1:",
         ),
+        ("timeout 2m\nracl greylist default\n", &[], ":1:"),
+        ("racl greylist default\ntimeout 5m\n", &[], ":2:"),
+        (
+            "racl whitelist default\ndacl greylist body \"word\" delay 3d\n",
+            &["--milter=inet:127.0.0.1:9"],
+            ":2:",
+        ),
     ] {
         let daemon = Daemon::prepare();
         let file = daemon.path().join("greylist.conf");

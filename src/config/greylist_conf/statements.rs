@@ -7,7 +7,7 @@ use super::super::endpoint::Endpoint;
 use super::super::options::Options;
 use super::super::params;
 use super::super::spam;
-use super::ast::{Action, Globals, GreylistConf, Located, Position, SpamdSocket};
+use super::ast::{Action, Entry, Globals, GreylistConf, Located, Position, SpamdSocket};
 use super::compile::Purpose;
 use super::limits::MAX_ERRORS;
 use crate::policy::{Params, Scheme, Tarpit};
@@ -168,7 +168,8 @@ fn complain(
     let too_long = "the delay is not shorter than the time for which a triplet waits (timeout, --retry-window): \
                     nobody would ever pass";
     let globals = conf.globals.delay.filter(|_| !given.delay);
-    let entries = conf.recipient.iter().filter_map(|entry| entry.values.delay);
+    let entries = conf.recipient.iter().chain(&conf.message);
+    let entries = entries.filter_map(|entry| entry.values.delay);
     // What is wrong with the file alone was said when it was read.
     let is_said = |delay: &Located<Span>| {
         let timeout = conf.globals.timeout;
@@ -181,10 +182,12 @@ fn complain(
     for delay in wrong.take(MAX_ERRORS) {
         found.errors.extend(at(path, Some(delay), too_long));
     }
+    // What the file says about the delay was complained about above.
+    let is_of_file = conf.globals.delay.is_some() && !given.delay;
     if let Some(timeout) = conf
         .globals
         .timeout
-        .filter(|_| given.delay && !given.retry_window)
+        .filter(|_| !given.retry_window && !is_of_file && obeys_common_delay(conf))
         && params.delay >= timeout.value
     {
         found.errors.extend(at(path, Some(timeout), too_long));
@@ -203,6 +206,14 @@ fn complain(
         };
         found.warnings.push(warning);
     }
+}
+
+/// Whether somebody waits for as long as all do for whom no entry says otherwise.
+fn obeys_common_delay(conf: &GreylistConf) -> bool {
+    let mut entries = conf.recipient.iter().chain(&conf.message);
+    let has_default = conf.recipient.last().is_some_and(Entry::is_default);
+    !has_default
+        || entries.any(|entry| entry.action == Action::Greylist && entry.values.delay.is_none())
 }
 
 /// Where spamd listens, if the file says so.

@@ -36,6 +36,14 @@ pub(super) struct List {
     pub(super) index: Option<Index>,
     /// Whether testing it may count for a rate limit.
     counts: bool,
+    /// Whether no front end can answer any of its tests.
+    is_unknown: bool,
+}
+
+/// Whether no front end can answer a test.
+fn is_unknown(test: &Test, lists: &[List]) -> bool {
+    let is_unknown_list = |number: &usize| lists.get(*number).is_some_and(|list| list.is_unknown);
+    matches!(test, Test::Unknown) || matches!(test, Test::AnyOf(number) if is_unknown_list(number))
 }
 
 /// A test with the number of its expression in place of the expression.
@@ -273,8 +281,10 @@ impl Expressions {
         clauses: Vec<Clause>,
         effects: Vec<Effect>,
         action: Action,
+        lists: &[List],
     ) -> Result<Compiled, TooLarge> {
-        let is_unreachable = clauses.iter().any(|clause| clause.test == Test::Unknown);
+        let mut tests = clauses.iter().map(|clause| &clause.test);
+        let is_unreachable = tests.any(|test| is_unknown(test, lists));
         let cause = cause(&clauses);
         let clauses = clauses.into_iter().map(|clause| {
             let ask = self.ask(clause.test)?;
@@ -291,7 +301,10 @@ impl Expressions {
 
     /// A list, which comes behind these.
     pub(super) fn list(&mut self, tests: Vec<Test>, lists: &[List]) -> Result<List, TooLarge> {
-        let mut list = List::default();
+        let mut list = List {
+            is_unknown: !tests.is_empty() && tests.iter().all(|test| is_unknown(test, lists)),
+            ..List::default()
+        };
         for test in tests {
             if let Test::Network(network) = test {
                 list.networks.insert(network);

@@ -193,12 +193,13 @@ impl Sources {
         rules: Vec<Rule>,
         fallback: Option<Fallback>,
         expressions: &mut Expressions,
+        lists: &[List],
     ) -> Result<Section, TooLarge> {
         let first = self.next();
         let mut compiled = Vec::with_capacity(rules.len());
         for rule in rules {
             self.push(rule.entry, rule.id);
-            compiled.push(expressions.rule(rule.clauses, rule.effects, rule.action)?);
+            compiled.push(expressions.rule(rule.clauses, rule.effects, rule.action, lists)?);
         }
         let fallback = fallback.map(|fallback| {
             let number = self.next();
@@ -243,7 +244,7 @@ impl Chain {
         }
         let mut sources = Sources::default();
         let mut section = |rules, fallback| -> Result<Section, TooLarge> {
-            let section = sources.section(rules, fallback, &mut expressions)?;
+            let section = sources.section(rules, fallback, &mut expressions, &lists)?;
             Ok(section.indexed(&lists))
         };
         let recipient = section(parts.rules, parts.fallback)?;

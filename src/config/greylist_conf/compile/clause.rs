@@ -136,7 +136,7 @@ impl Compiler<'_> {
     }
 
     fn only_milter(&mut self, at: Position, name: &str) -> chain::Test {
-        let message = format!("{name} can be answered by a milter only: the entry never matches");
+        let message = format!("{name} can be answered by a milter only: it never matches");
         self.warn(at, message);
         chain::Test::Unknown
     }

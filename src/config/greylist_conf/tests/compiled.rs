@@ -344,6 +344,24 @@ fn what_only_a_milter_can_answer_is_warned_of_and_never_matches() {
 }
 
 #[test]
+fn an_entry_of_which_a_clause_or_a_whole_list_needs_a_milter_is_counted_as_unreachable() {
+    let macros = "sm_macro \"m\" \"{x}\" \"y\"\nlist \"l\" sm_macro { \"m\" }\n";
+    let both = "list \"b\" addr { 192.0.2.1 }\n";
+    for (entry, want) in [
+        ("racl whitelist sm_macro \"m\"", 1),
+        ("racl whitelist list \"l\"", 1),
+        ("racl whitelist not list \"l\"", 1),
+        ("racl whitelist list \"b\"", 0),
+        ("racl whitelist addr 192.0.2.1 list \"l\"", 1),
+        ("dacl greylist spamd", 1),
+        ("racl whitelist default", 0),
+    ] {
+        let (rules, _, _) = compiled(&format!("{macros}{both}{entry}\n"));
+        assert_eq!(rules.expect("rules").unreachable(), want, "{entry}");
+    }
+}
+
+#[test]
 fn a_pass_is_sticky_unless_the_file_says_multiracl() {
     for (text, want) in [("", 2), ("multiracl", 0)] {
         let rules = rules(&format!("{text}\nracl whitelist rcpt first@example.org\n"));
