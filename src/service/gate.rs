@@ -238,9 +238,12 @@ impl Gate {
         filter.as_ref().and_then(SpamFilter::is_away)
     }
 
-    /// Sets what scores messages.
+    /// Sets what scores messages. If it is the same as before, it is still known whether it answers.
     pub fn set_spam_filter(&self, filter: Option<SpamFilter>) {
-        *self.0.spam_filter.write() = filter;
+        let mut current = self.0.spam_filter.write();
+        if *current != filter {
+            *current = filter;
+        }
     }
 
     /// Decides on a message at its end.

@@ -5,7 +5,7 @@ use crate::policy::{Finding, MessageAttempt, SpamScore};
 use crate::types::Timestamp;
 
 /// A source of scores.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SpamFilter {
     /// spamd is asked, and what it says is written into the header.
     Spamd(Spamd),

@@ -72,6 +72,13 @@ pub struct Settings {
 #[derive(Debug, Clone)]
 pub struct Spamd(Arc<Inner>);
 
+/// Whether they are asked in the same way.
+impl PartialEq for Spamd {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.settings == other.0.settings
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
