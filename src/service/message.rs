@@ -39,7 +39,7 @@ pub struct MessageRequest<'a> {
     pub open: &'a [&'a [u8]],
     /// The message.
     pub message: &'a Arc<Message>,
-    /// Whether it comes from a user of one's own: it is not scored.
+    /// Whether it comes from a user of one's own: it is scored only for rules that need it, and nothing is added to it.
     pub is_own: bool,
 }
 
@@ -134,7 +134,7 @@ impl Inner {
         if let Some(score) = decision
             .score
             .as_ref()
-            .filter(|_| request.rules.writes_score())
+            .filter(|_| request.rules.writes_score() && !request.is_own)
         {
             decision.headers.extend(score.headers());
         }
@@ -198,7 +198,8 @@ impl Inner {
         }
     }
 
-    /// Asks what scores messages, if there is anything. Without lookups, spamd is not asked.
+    /// Asks what scores messages, if there is anything, and about mail of own users if a rule needs the score. Without
+    /// lookups, spamd is not asked.
     async fn ask_filter(
         &self,
         request: &MessageRequest<'_>,
@@ -206,9 +207,8 @@ impl Inner {
         context: &Context<'_>,
         trace: &mut (impl Trace + Send),
     ) {
-        if let Some(filter) = &request.rules.filter
-            && !request.is_own
-        {
+        let is_asked = !request.is_own || context.rules.lists.chain.needs().score;
+        if let Some(filter) = request.rules.filter.as_ref().filter(|_| is_asked) {
             let host = context.rules.texts.host();
             let finding =
                 if context.mode == (Mode::Look { looks_up: false }) && filter.writes_headers() {
@@ -227,7 +227,7 @@ impl Inner {
     }
 
     /// What the rules for messages and the score say, and the records of those recipients that wait for it. A table that
-    /// greylists has its say if no rule has.
+    /// greylists has its say if no rule but the default has.
     async fn judge_content(
         &self,
         (request, by_table): (&MessageRequest<'_>, Option<EntryRef>),
@@ -241,6 +241,7 @@ impl Inner {
             reason,
             because,
             effects,
+            is_undecided,
         } = planned;
         let suspicion = match verdict {
             MessageVerdict::Refuse(entry) => {
@@ -250,7 +251,7 @@ impl Inner {
                 return (outcome, reply, effects);
             }
             MessageVerdict::Greylist(suspicion, _) => Some(suspicion),
-            MessageVerdict::Pass if reason == Reason::NotSuspicious => by_table
+            MessageVerdict::Pass if is_undecided => by_table
                 .filter(|_| about.has_open)
                 .map(|entry| Suspicion::Message(entry, cause(entry))),
             MessageVerdict::Pass => None,
@@ -310,6 +311,7 @@ impl Inner {
                     reason: Reason::NotSuspicious,
                     because: Because::Request,
                     effects: Effects::default(),
+                    is_undecided: true,
                 };
             }
             let findings = match (rounds.next(), context.mode) {

@@ -119,6 +119,72 @@ fn a_mail_server_waits_only_for_replies_that_something_depends_on() {
 }
 
 #[test]
+fn a_table_greylists_what_the_access_lists_let_pass_by_their_default_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let table = directory.path().join("header_checks");
+    fs::write(&table, "/^Subject:.*casino/ GREYLIST\n").unwrap();
+    let option = format!("--header-checks=regexp:{}", table.display());
+    let friend = "dacl whitelist header \"friend\"\n";
+    for (of_messages, waits) in [
+        (String::new(), ["casino", "casino friend"].as_slice()),
+        (friend.to_owned(), &["casino"]),
+        (format!("{friend}dacl whitelist default\n"), &["casino"]),
+    ] {
+        let lists = format!("racl whitelist default\n{of_messages}");
+        let site = Site::start(&[&option], &lists);
+        for subject in ["hello", "casino", "casino friend"] {
+            let mut session = site.session(6);
+            session.mail("a@b.example").unwrap();
+            session.rcpt("ann@example.org").unwrap();
+            let (_, last) = session.message(&[("Subject", subject)], b"x\r\n").unwrap();
+            let is_deferred = text(&last).starts_with("45");
+            assert_eq!(is_deferred, waits.contains(&subject), "{lists}{subject}");
+        }
+    }
+}
+
+#[test]
+fn mail_of_own_users_is_refused_for_its_score_and_never_waits_for_it() {
+    let lists =
+        "racl whitelist default\ndacl blacklist spamd > 10 msg \"no\"\ndacl greylist spamd > 5\n";
+    for (own, wanted) in [
+        ("198.51.100.0/24", ["continue", "45", "551 5.7.1 no"]),
+        ("192.0.2.0/24", ["continue", "continue", "551 5.7.1 no"]),
+    ] {
+        let own = format!("--own-networks={own}");
+        let site = Site::start(&["--score-header=X-Spam-Score", &own], lists);
+        for (score, want) in ["1", "7", "12"].into_iter().zip(wanted) {
+            let mut session = site.session(6);
+            session.mail("a@b.example").unwrap();
+            session.rcpt("ann@example.org").unwrap();
+            let header = [("X-Spam-Score", score)];
+            let (_, last) = session.message(&header, b"x\r\n").unwrap();
+            assert!(text(&last).starts_with(want), "{own} {score}: {last:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reload_does_not_forget_that_spamd_does_not_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    let nobody = directory.path().join("spamd");
+    let option = format!("--spamd=unix:{}", nobody.display());
+    let mut site = Site::start(&[&option], "racl whitelist default\n");
+    for _ in 0..2 {
+        let mut session = site.session(6);
+        session.mail("a@b.example").unwrap();
+        session.rcpt("ann@example.org").unwrap();
+        let (_, last) = session.message(&[("Subject", "x")], b"x\r\n").unwrap();
+        assert_eq!(last, MilterReply::Continue);
+        session.quit().unwrap();
+        site.daemon.reload();
+    }
+    assert!(site.daemon.stop().success());
+    let log = site.daemon.log();
+    assert_eq!(log.matches("messages have no score").count(), 1, "{log}");
+}
+
+#[test]
 fn a_message_is_deferred_for_the_recipient_that_has_to_wait_and_passes_when_all_have_waited() {
     let lists = "racl whitelist rcpt covered@example.org\nracl whitelist default\n\
                  dacl greylist header \"casino\" delay 1h msg \"%R for you\"\n\

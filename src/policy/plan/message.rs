@@ -29,6 +29,8 @@ pub struct MessageOutcome {
     pub because: Because,
     /// What rules do besides.
     pub effects: Effects,
+    /// Whether it passes because no rule has decided, or by the default: a table may greylist it.
+    pub is_undecided: bool,
 }
 
 /// What becomes of a message.
@@ -52,13 +54,15 @@ pub fn plan_message(
 ) -> MessagePlan {
     trace.restart();
     let chain = &rules.lists.chain;
+    let outcome = |verdict, reason, because, effects| MessageOutcome {
+        verdict,
+        reason,
+        because,
+        effects,
+        is_undecided: reason == Reason::NotSuspicious,
+    };
     let settled = |verdict, reason, because, effects| {
-        MessagePlan::Settled(Box::new(MessageOutcome {
-            verdict,
-            reason,
-            because,
-            effects,
-        }))
+        MessagePlan::Settled(Box::new(outcome(verdict, reason, because, effects)))
     };
     let pass = |reason, because, effects| settled(MessageVerdict::Pass, reason, because, effects);
     let nothing = |effects| pass(Reason::NotSuspicious, Because::Request, effects);
@@ -74,6 +78,7 @@ pub fn plan_message(
     } else {
         chain.find(&subject, evidence)
     };
+    let is_default = matches!(found, Found::Nothing);
     let (action, entry) = match found {
         Found::Rule(number, action) => (action, Some(EntryRef::of_rule(number))),
         Found::Lacks(lookups) => return MessagePlan::Ask(lookups),
@@ -92,7 +97,10 @@ pub fn plan_message(
     let because = Because::Entry(entry);
     match action {
         Action::Continue => nothing(effects),
-        Action::Pass => pass(Reason::RulePass, because, effects),
+        Action::Pass => MessagePlan::Settled(Box::new(MessageOutcome {
+            is_undecided: is_default,
+            ..outcome(MessageVerdict::Pass, Reason::RulePass, because, effects)
+        })),
         Action::Refuse(_) => settled(
             MessageVerdict::Refuse(entry),
             Reason::MessageReply,
