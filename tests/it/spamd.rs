@@ -1,7 +1,8 @@
 //! spamd, SpamAssassin's server, asked as the daemon asks it.
 
+use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::support::program::wait_until_said;
 #[derive(Debug)]
 pub(crate) struct Server {
     directory: TempDir,
-    child: Child,
+    child: Option<Child>,
 }
 
 /// What spamd logs when it listens.
@@ -26,22 +27,19 @@ const STARTED: &str = "server started on";
 impl Server {
     pub(crate) fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let child = Command::new("/usr/sbin/spamd")
-            .args(["-L", "-x", "--max-children=1", "--syslog=stderr"])
-            .arg(format!(
-                "--socketpath={}",
-                directory.path().join("socket").display()
-            ))
-            .arg(format!("--helper-home-dir={}", directory.path().display()))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut server = Self { directory, child };
-        wait_until_said(&mut server.child, STARTED);
-        server
+        let child = Some(listening(directory.path()));
+        Self { directory, child }
+    }
+
+    /// Ends it, and its socket.
+    pub(crate) fn end(&mut self) {
+        self.kill();
+        fs::remove_file(self.socket()).unwrap();
+    }
+
+    /// Starts it again after its end.
+    pub(crate) fn start_again(&mut self) {
+        self.child = Some(listening(self.directory.path()));
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -58,19 +56,47 @@ impl Server {
     }
 
     /// Sends a signal to it and its children.
-    fn signal(&self, name: &str) {
-        let group = format!("-{}", self.child.id());
+    pub(crate) fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let group = format!("-{}", child.id());
         let status = Command::new("kill")
             .args([&format!("-{name}"), "--", &group])
             .status();
         assert!(status.unwrap().success());
     }
+
+    fn kill(&mut self) {
+        if self.child.is_some() {
+            self.signal("KILL");
+        }
+        if let Some(mut child) = self.child.take() {
+            child.wait().unwrap();
+        }
+    }
+}
+
+/// The program in a directory; returns when it listens there.
+fn listening(directory: &Path) -> Child {
+    let mut child = Command::new("/usr/sbin/spamd")
+        .args(["-L", "-x", "--max-children=1", "--syslog=stderr"])
+        .arg(format!(
+            "--socketpath={}",
+            directory.join("socket").display()
+        ))
+        .arg(format!("--helper-home-dir={}", directory.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    wait_until_said(&mut child, STARTED);
+    child
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.signal("KILL");
-        self.child.wait().unwrap();
+        self.kill();
     }
 }
 

@@ -80,28 +80,49 @@ fn with_spamd(mut recipe: Recipe, spamd: &Server) -> Recipe {
     recipe
 }
 
+/// What such a file has after that of S25R: who is asked, and what is spam.
+const BY_SCORE: &str = "spamdsock unix \"SOCKET\"\ndacl greylist spamd > 5 msg \"SpamAssasin\"\n";
+
+/// The recipe for greylist.conf with the file of S25R and spam by its score, as people have it: nothing in it is for the
+/// test but the socket. SPF, which it does not switch off, finds nothing at the server that is returned.
+fn with_s25r_and_spamd(spamd: &Server) -> (Recipe, ListServer) {
+    let server = ListServer::start();
+    let mut recipe = recipe("Milter for greylist.conf");
+    let theirs = "/etc/milter-greylist/greylist.conf";
+    let options = replaced(&recipe.options, theirs, "/etc/postfix/greylist.conf");
+    recipe.options = format!("{options} --resolver={}", server.address);
+    let socket = spamd.socket().display().to_string();
+    let file = S25R.to_owned() + &replaced(BY_SCORE, "SOCKET", &socket);
+    recipe.files.push(("greylist.conf".to_owned(), file));
+    (recipe, server)
+}
+
 #[test]
 fn a_file_with_s25r_and_spamd_makes_lines_wait_at_rcpt_and_spam_of_others_at_its_end() {
     let spamd = Server::start();
-    let mut recipe = recipe("Milter for greylist.conf");
-    let theirs = "/etc/milter-greylist/greylist.conf";
-    recipe.options = replaced(&recipe.options, theirs, "/etc/postfix/greylist.conf");
-    let messages = format!(
-        "spamdsock unix \"{}\"\ndacl greylist spamd > 5 msg \"SpamAssassin\"\ndacl whitelist default\n",
-        spamd.socket().display()
-    );
-    // SPF has no name server in a test.
-    let file = format!("nospf\n{S25R}{messages}");
-    recipe.files.push(("greylist.conf".to_owned(), file));
+    let (recipe, _server) = with_s25r_and_spamd(&spamd);
     let site = start(&recipe);
     let ham = site.deliver_now(ANNA, &letter("Shall we meet?"));
     assert!(ham.contains("X-Spam-Status: No, score="), "{ham}");
-    let spam = site.wait_at_end(BEN, &letter(GTUBE), "450 4.2.0 SpamAssassin");
+    let spam = site.wait_at_end(BEN, &letter(GTUBE), "450 4.2.0 SpamAssasin");
     assert!(spam.contains("X-Spam-Flag: YES"), "{spam}");
     // On milter-greylist such mail hung at its end, for ever.
-    let spam = site.wait_at_rcpt(NAMELESS, CARL, &letter(GTUBE), "450 4.2.0 S25R rule 0");
-    assert!(spam.contains("X-Spam-Flag: YES"), "{spam}");
+    let rule_0 = "450 4.2.0 S25R rule 0";
+    let forged = Peer {
+        name: None,
+        ..Peer::new("mail.liar.example", "203.0.113.8")
+    };
+    let nameless6 = Peer {
+        address: "IPV6:2001:db8::7",
+        ..NAMELESS
+    };
+    for peer in [NAMELESS, nameless6, forged] {
+        let spam = site.wait_at_rcpt(peer, CARL, &letter(GTUBE), rule_0);
+        assert!(spam.contains("X-Spam-Flag: YES"), "{peer:?}: {spam}");
+        assert_one_header(&spam, 301, site.clock.now());
+    }
     let ham = site.wait_at_rcpt(LINE, BEN, &letter("Me again."), "450 4.2.0 S25R rule 1");
+    assert!(ham.contains("X-Spam-Status: No, score="), "{ham}");
     assert_one_header(&ham, 301, site.clock.now());
     // Without spamd nobody waits at the end.
     drop(spamd);

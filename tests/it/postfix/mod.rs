@@ -7,6 +7,7 @@
 
 mod access_lists;
 mod allowed;
+mod away;
 mod beside;
 mod checked;
 mod contents;

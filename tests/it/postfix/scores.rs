@@ -100,7 +100,7 @@ fn spam_waits_at_its_end_and_what_is_delivered_has_its_score_and_no_forged_one()
 }
 
 /// A server at this socket that answers a request about [`GTUBE`] with this and hangs up.
-fn babble(socket: &Path, answer: &'static [u8]) {
+pub(super) fn babble(socket: &Path, answer: &'static [u8]) {
     let listener = UnixListener::bind(socket).unwrap();
     // It ends with the test program.
     thread::spawn(move || {

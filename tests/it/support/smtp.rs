@@ -104,6 +104,11 @@ impl Session {
         session
     }
 
+    /// Waits for replies for so long, and not as long as usual.
+    pub(crate) fn wait_for_up_to(&self, time: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
+    }
+
     /// One command, whatever the reply.
     pub(crate) fn command(&mut self, line: &str) -> Reply {
         self.say(line);
