@@ -247,7 +247,7 @@ fn spamd_that_does_not_answer_is_seen_in_the_status_and_keeps_no_mail() {
     assert!(
         actions
             .iter()
-            .any(|(letter, text)| *letter == 'm' && text.contains("x-spam-status")),
+            .any(|(letter, text)| *letter == 'm' && text.contains("X-Spam-Status")),
         "{actions:?}"
     );
     let (code, status) = on.ctl(&["status"]);

@@ -17,7 +17,6 @@ use super::edits;
 use super::macros::SentMacros;
 use super::transaction::{Judged, Transaction};
 use crate::frontend::policy::until_shutdown;
-use crate::policy::spam::SPAM_HEADERS;
 use crate::policy::{Attempt, Stage, Verdict};
 use crate::protocol::milter::{Answer, Field, Refusal, answer, folded, internal};
 use crate::service::report::{self, ReportField};
@@ -105,17 +104,9 @@ impl Session {
         self.transaction = None;
         let gate = &self.connection.gate;
         let message = gate.milter_message(client);
-        let (rules, needs) = (Arc::clone(&message.rules().rules), message.rules().needs());
-        let mut ours = vec![rules.texts.header_name(), "X-Greylist"];
-        if needs.writes_score {
-            ours.extend(SPAM_HEADERS);
-        }
-        ours.extend(rules.lists.chain.added_names().iter().map(|name| &**name));
         let gets_body = !self.options.contains(ProtoOpts::NO_BODY);
-        let content = Content::new(gate.memory_share(), needs, gets_body);
-        let names = ours.iter().map(|name| name.to_ascii_lowercase().into());
-        let transaction = Transaction::new(message, sender, names.collect(), content);
-        self.transaction = Some(transaction);
+        let content = Content::new(gate.memory_share(), message.rules().needs(), gets_body);
+        self.transaction = Some(Transaction::new(message, sender, content));
         self.connection.set_busy(true);
     }
 

@@ -4,6 +4,7 @@ use super::content::Content;
 use super::edits::Edit;
 use crate::policy::Ruleset;
 use crate::policy::message::Message;
+use crate::policy::spam::SPAM_HEADERS;
 use crate::protocol::milter::Refusal;
 use crate::service::report::ReportField;
 use crate::service::{MessageFate, MilterMessage};
@@ -65,19 +66,27 @@ pub(super) struct Transaction {
     pub(super) field: Option<ReportField>,
     /// Whether it comes from a user of one's own, whose header fields stay.
     pub(super) is_own: bool,
-    /// The names of header fields that only we write, in lower case, and how many of each the message has.
-    forged: Vec<(Box<str>, i32)>,
+    /// How many fields the message has of each of the [names](ours) that only we write; empty once they are removed with
+    /// the changes that tables want.
+    forged: Vec<i32>,
+}
+
+/// The names of header fields that only we write.
+fn ours(message: &MilterMessage) -> impl Iterator<Item = &str> {
+    let rules = &message.rules().rules;
+    let needs = message.rules().needs();
+    let of_scores = SPAM_HEADERS.into_iter().filter(move |_| needs.writes_score);
+    let added = rules.lists.chain.added_names();
+    [rules.texts.header_name(), "X-Greylist"]
+        .into_iter()
+        .chain(of_scores)
+        .chain(added.iter().map(|name| &**name))
 }
 
 impl Transaction {
-    /// A message. `ours` are the names of header fields that only we write, in lower case.
-    pub(super) fn new(
-        message: MilterMessage,
-        sender: Vec<u8>,
-        ours: Vec<Box<str>>,
-        content: Content,
-    ) -> Self {
-        let forged = ours.into_iter().map(|name| (name, 0));
+    /// A message.
+    pub(super) fn new(message: MilterMessage, sender: Vec<u8>, content: Content) -> Self {
+        let forged = vec![0; ours(&message).count()];
         Self {
             message,
             sender,
@@ -90,7 +99,7 @@ impl Transaction {
             content,
             field: None,
             is_own: false,
-            forged: forged.collect(),
+            forged,
         }
     }
 
@@ -138,7 +147,7 @@ impl Transaction {
 
     /// Counts a header field.
     pub(super) fn count(&mut self, name: &[u8]) {
-        let mut all = self.forged.iter_mut();
+        let mut all = ours(&self.message).zip(&mut self.forged);
         let ours = all.find(|(ours, _)| ours.as_bytes().eq_ignore_ascii_case(name));
         if let Some((_, count)) = ours {
             *count = count.saturating_add(1);
@@ -149,8 +158,8 @@ impl Transaction {
     pub(super) fn forged_in(&self, message: &Message) -> Vec<usize> {
         let fields = message.fields().iter().filter(|_| !self.is_own);
         let is_ours = |name: &[u8]| {
-            let mut ours = self.forged.iter();
-            ours.any(|(ours, _)| ours.as_bytes().eq_ignore_ascii_case(name))
+            let mut ours = ours(&self.message);
+            ours.any(|ours| ours.as_bytes().eq_ignore_ascii_case(name))
         };
         let numbered = fields.enumerate();
         let forged = numbered.filter(|(_, field)| is_ours(&field.name));
@@ -166,10 +175,11 @@ impl Transaction {
     /// The header fields that somebody else has written under a name of ours: name and number, from the last to the
     /// first, because Postfix numbers those behind a removed one anew.
     pub(super) fn forged(&self) -> impl Iterator<Item = (&str, i32)> {
-        let forged = self.forged.iter().filter(|_| !self.is_own);
+        let forged = ours(&self.message).zip(&self.forged);
+        let forged = forged.filter(|_| !self.is_own);
         forged.flat_map(|(name, count)| {
             let numbers = (1..=*count).rev();
-            numbers.map(move |number| (&**name, number))
+            numbers.map(move |number| (name, number))
         })
     }
 
