@@ -21,6 +21,7 @@ mod fuzz;
 mod idle;
 mod importing;
 mod international;
+mod journal;
 mod list_watch;
 mod listening;
 mod log_readers;
