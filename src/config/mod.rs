@@ -42,6 +42,6 @@ pub use replay::ReplaySettings;
 pub use settings::Settings;
 pub use shared::{SharedPlace, SharedSecret, SharedSettings};
 pub use sockets::SocketSettings;
-pub use spam::{SpamSettings, SpamSource};
+pub use spam::{SPAMD_SECONDS, SpamSettings, SpamSource};
 pub use store::{StoreSettings, SyncMode};
 pub use unit_options::{STATE_DIRECTORY, UnitOptions};

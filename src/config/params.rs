@@ -141,6 +141,15 @@ fn tarpit(options: &Options, found: &mut Diagnostics) -> Option<Tarpit> {
     })
 }
 
+impl Options {
+    /// The length of a sleep in the tarpit in seconds; 0 without a tarpit.
+    #[must_use]
+    pub fn tarpit_seconds(&self) -> u64 {
+        let tarpit = tarpit(self, &mut Diagnostics::default());
+        tarpit.map_or(0, |tarpit| tarpit.length.seconds())
+    }
+}
+
 /// What a sleep leads to; an error if the reply cannot follow a sleep.
 pub(super) fn scheme(options: &Options) -> Result<Scheme, String> {
     let action = &options.greylist_action;

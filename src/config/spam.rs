@@ -9,6 +9,10 @@ use crate::policy::message::MAX_BODY;
 /// The option that names mail servers.
 const TRUST_OPTION: &str = "--trust-authserv-id";
 
+/// How long a message waits for its score, in seconds. Postfix waits for a milter for 300 s at the end of a message,
+/// Sendmail for the ten minutes of the recipe.
+pub const SPAMD_SECONDS: u64 = 60;
+
 /// Default of `--spamd-max-size`, in bytes.
 const MAX_SIZE: usize = 500 << 10;
 

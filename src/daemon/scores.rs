@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use crate::config::{Endpoint, LoadedConf, SpamSettings, SpamSource};
+use crate::config::{Endpoint, LoadedConf, SPAMD_SECONDS, SpamSettings, SpamSource};
 use crate::lookup::spamd::{Settings, Spamd, SpamdAddress};
 use crate::service::SpamFilter;
-
-/// How long a message waits for its score. Postfix waits for a milter for 300 s at the end of a message, Sendmail for
-/// the ten minutes of the recipe.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The source, if there is one: that of an option, else spamd as the file says.
 pub(super) fn filter(settings: &SpamSettings, conf: Option<&LoadedConf>) -> Option<SpamFilter> {
@@ -23,7 +19,7 @@ pub(super) fn filter(settings: &SpamSettings, conf: Option<&LoadedConf>) -> Opti
     };
     Some(SpamFilter::Spamd(Spamd::new(Settings {
         address,
-        timeout: TIMEOUT,
+        timeout: Duration::from_secs(SPAMD_SECONDS),
         most_size: u64::try_from(settings.max_size).unwrap_or(u64::MAX),
     })))
 }

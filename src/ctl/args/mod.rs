@@ -70,7 +70,7 @@ pub enum Verb {
     ResetStatistics,
     /// Write counters and states for Prometheus; a stopped daemon is not started
     Metrics(Metrics),
-    /// Check whether Postfix calls the policy service, and whether the service replies
+    /// Check whether Postfix calls the policy service or the milter, and whether they reply
     CheckPostfix(CheckPostfix),
     /// Show which lines of the tables for messages match a message in a file
     TestMessage(TestMessage),
@@ -562,6 +562,10 @@ pub struct CheckPostfix {
     /// The policy service, as main.cf names it
     #[arg(default_value = "unix:stargrey/policy")]
     pub endpoint: String,
+
+    /// The milter, as main.cf names it
+    #[arg(long, value_name = "SOCKET", default_value = "unix:stargrey/milter")]
+    pub milter: String,
 
     /// Configuration directory of Postfix [default: that of postconf]
     #[arg(long, value_name = "DIR")]

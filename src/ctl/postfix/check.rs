@@ -1,9 +1,18 @@
 //! What each smtpd does with the mail of an unknown client, by its lists of restrictions.
 
-use std::path::Path;
-
 use super::restrictions::{self, Restriction};
 use super::settings::{Listener, Settings};
+
+/// The lists of restrictions, whenever they are evaluated.
+const LISTS: [&str; 7] = [
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_data_restrictions",
+    "smtpd_end_of_data_restrictions",
+];
 
 /// Whether the service is called at `RCPT TO` for unknown clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +30,8 @@ pub enum Reach {
 pub struct Report {
     /// Of the smtpd on port 25, and the least if there are several; of all where there is none.
     pub reach: Reach,
+    /// Whether a list names it at all.
+    pub is_named: bool,
     /// Sentences.
     pub findings: Vec<String>,
 }
@@ -30,7 +41,7 @@ pub struct Report {
 pub fn report(settings: &Settings, endpoint: &str) -> Report {
     let public = settings.listeners.iter().any(Listener::is_public);
     let mut findings = Vec::new();
-    let mut reach = None;
+    let (mut reach, mut is_named) = (None, false);
     for listener in &settings.listeners {
         let check = Check {
             settings,
@@ -38,6 +49,7 @@ pub fn report(settings: &Settings, endpoint: &str) -> Report {
             endpoint,
         };
         let (reached, found) = check.run();
+        is_named |= check.is_named();
         let name = &listener.name;
         findings.extend(found.into_iter().map(|text| format!("{name}: {text}")));
         if listener.is_public() || !public {
@@ -49,6 +61,7 @@ pub fn report(settings: &Settings, endpoint: &str) -> Report {
     }
     Report {
         reach: reach.unwrap_or(Reach::No),
+        is_named,
         findings,
     }
 }
@@ -126,7 +139,10 @@ impl Check<'_> {
     }
 
     fn run(&self) -> (Reach, Vec<String>) {
-        if let Some(fault) = self.beyond_the_chroot() {
+        let fault = self
+            .settings
+            .beyond_the_chroot(self.listener, self.endpoint);
+        if let Some(fault) = fault {
             return (Reach::No, vec![fault]);
         }
         let mut findings = self.early();
@@ -153,7 +169,7 @@ impl Check<'_> {
             if end.is_some_and(Restriction::refuses_all) {
                 findings.push(format!(
                     "{stage}{} refuses all other mail with `{word}`, including that of unknown clients",
-                    self.origin(stage)
+                    self.listener.origin(stage)
                 ));
                 break;
             }
@@ -175,20 +191,13 @@ impl Check<'_> {
         (Reach::No, findings)
     }
 
-    /// What is wrong with an absolute path.
-    fn beyond_the_chroot(&self) -> Option<String> {
-        let path = self.endpoint.strip_prefix("unix:/")?;
-        let queue = self.settings.queue_directory();
-        let inside = Path::new("/").join(path);
-        let inside = inside.strip_prefix(queue).ok();
-        let advice = inside.map_or_else(String::new, |path| {
-            format!("; write unix:{} in main.cf", path.display())
-        });
-        self.listener.is_chrooted.then(|| {
-            format!(
-                "smtpd is confined to {queue} (chroot in master.cf) and cannot open /{path}{advice}"
-            )
-        })
+    /// Whether a list or a class names the service, wherever it stands in it.
+    fn is_named(&self) -> bool {
+        let is_in = |parameter: &&str| {
+            let walk = self.walk(parameter);
+            walk.service.is_some() || walk.is_beyond
+        };
+        LISTS.iter().any(is_in) || self.class().is_some()
     }
 
     /// Findings on lists that are evaluated before there is a recipient.
@@ -213,7 +222,10 @@ impl Check<'_> {
     /// Findings on the list that calls the service.
     fn reached(&self, stage: &str, walk: &Walk, refuses_relaying: bool) -> Vec<String> {
         let endpoint = self.endpoint;
-        let mut said = vec![format!("{stage}{} calls {endpoint}", self.origin(stage))];
+        let mut said = vec![format!(
+            "{stage}{} calls {endpoint}",
+            self.listener.origin(stage)
+        )];
         if walk.permits_own() {
             said.push(format!(
                 "permit_mynetworks permits mail from mynetworks ({}) before that; such mail is not greylisted",
@@ -268,7 +280,7 @@ impl Check<'_> {
         };
         let mut said = vec![format!(
             "{stage}{} does not call {endpoint}: add check_policy_service {{ {endpoint}, timeout=10s, default_action=DUNNO }} {place}",
-            self.origin(stage)
+            self.listener.origin(stage)
         )];
         said.extend(others.iter().map(|other| {
             format!(
@@ -293,15 +305,6 @@ impl Check<'_> {
                 self.endpoint
             )
         })
-    }
-
-    /// The place of a list outside of main.cf.
-    fn origin(&self, stage: &str) -> &'static str {
-        if self.listener.overrides(stage) {
-            " (-o in master.cf)"
-        } else {
-            ""
-        }
     }
 
     /// The first restriction class that calls the service.
@@ -356,14 +359,7 @@ impl Check<'_> {
 
     /// Whether this is the endpoint that is asked about.
     fn is_wanted(&self, endpoint: &str) -> bool {
-        let place = |endpoint: &str| match endpoint.strip_prefix("unix:") {
-            Some(path) => {
-                let queue = Path::new(self.settings.queue_directory());
-                queue.join(path).display().to_string()
-            }
-            None => endpoint.replace("localhost:", "127.0.0.1:"),
-        };
-        place(endpoint) == place(self.endpoint)
+        self.settings.is_same_place(endpoint, self.endpoint)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checks that a policy service replies at an endpoint.
+//! Checks that a policy service or a milter replies at an endpoint.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,43 +15,85 @@ const MAX_REPLY_BYTES: u64 = 4096;
 /// A request without effect on the records: the client has only connected.
 const REQUEST: &[u8] = b"request=smtpd_access_policy\nprotocol_state=CONNECT\nclient_address=127.0.0.1\nclient_name=localhost\n\n";
 
+/// The first packet of a mail server: version 6 of the milter protocol, all actions and all steps.
+const NEGOTIATION: &[u8] = b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff";
+
+/// The last one.
+const QUIT: &[u8] = b"\0\0\0\x01Q";
+
+/// Who is expected to reply, for advice.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    /// What makes the packaged socket.
+    packaged: &'static str,
+    /// What makes somebody listen.
+    listens: &'static str,
+}
+
+const POLICY: Expected = Expected {
+    packaged: "`systemctl enable --now stargrey.socket` creates the packaged one",
+    listens: "`systemctl restart stargrey.socket`, or stargreyd with --unix or --inet",
+};
+
+const MILTER: Expected = Expected {
+    packaged: "stargrey-milter(7) shows how to switch the packaged one on",
+    listens: "switch it on as stargrey-milter(7) shows, or run stargreyd with --milter",
+};
+
 /// What is replied at an endpoint of main.cf, `unix:PATH` or `inet:HOST:PORT`: the action.
 ///
 /// # Errors
 ///
 /// A sentence.
 pub fn probe(endpoint: &str, queue_directory: &str) -> Result<String, String> {
+    asked(endpoint, queue_directory, ask, POLICY)
+}
+
+/// The version of the milter protocol that is spoken at a socket of main.cf. No message is begun.
+///
+/// # Errors
+///
+/// A sentence.
+pub fn probe_milter(socket: &str, queue_directory: &str) -> Result<String, String> {
+    asked(socket, queue_directory, negotiate, MILTER)
+}
+
+/// A stream in both directions.
+trait Duplex: Read + Write {}
+
+impl<S: Read + Write> Duplex for S {}
+
+/// Connects and asks.
+fn asked(
+    endpoint: &str,
+    queue_directory: &str,
+    ask: impl Fn(&mut dyn Duplex) -> io::Result<String>,
+    expected: Expected,
+) -> Result<String, String> {
     if let Some(path) = endpoint.strip_prefix("unix:") {
         let path = Path::new(queue_directory).join(path);
-        return match UnixStream::connect(&path).and_then(over_unix) {
-            Ok(action) => Ok(action),
-            Err(error) => Err(refused(&path.display().to_string(), &error)),
-        };
+        let replied = UnixStream::connect(&path).and_then(|mut stream| {
+            stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+            stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
+            ask(&mut stream)
+        });
+        return replied.map_err(|error| refused(&path.display().to_string(), &error, expected));
     }
     let place = endpoint.strip_prefix("inet:").unwrap_or(endpoint);
     let connected = place.to_socket_addrs().and_then(|mut addresses| {
         let address = addresses.next().ok_or(io::ErrorKind::NotFound)?;
         TcpStream::connect_timeout(&address, REPLY_TIMEOUT)
     });
-    connected
-        .and_then(over_tcp)
-        .map_err(|error| refused(place, &error))
-}
-
-fn over_unix(stream: UnixStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-    stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
-    ask(stream)
-}
-
-fn over_tcp(stream: TcpStream) -> io::Result<String> {
-    stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
-    stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
-    ask(stream)
+    let replied = connected.and_then(|mut stream| {
+        stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
+        ask(&mut stream)
+    });
+    replied.map_err(|error| refused(place, &error, expected))
 }
 
 /// Sends the request, and reads the action.
-fn ask(mut stream: impl Read + Write) -> io::Result<String> {
+fn ask(stream: &mut dyn Duplex) -> io::Result<String> {
     stream.write_all(REQUEST)?;
     let mut reply = Vec::new();
     let mut stream = stream.take(MAX_REPLY_BYTES);
@@ -70,20 +112,39 @@ fn ask(mut stream: impl Read + Write) -> io::Result<String> {
     }
 }
 
+/// Negotiates, and reads the version.
+fn negotiate(stream: &mut dyn Duplex) -> io::Result<String> {
+    stream.write_all(NEGOTIATION)?;
+    // Length, letter, version; what follows is not of interest.
+    let mut reply = [0; 9];
+    let other = || io::Error::other("the response is not that of a milter");
+    stream.read_exact(&mut reply).map_err(|error| {
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            other()
+        } else {
+            error
+        }
+    })?;
+    let [_, _, _, length, b'O', version @ ..] = reply else {
+        return Err(other());
+    };
+    // The reply of a milter is not longer than the limit of any reply.
+    let rest = u64::from(length).saturating_sub(5);
+    io::copy(&mut (&mut *stream).take(rest), &mut io::sink())?;
+    stream.write_all(QUIT)?;
+    Ok(u32::from_be_bytes(version).to_string())
+}
+
 /// Why there is no reply, with advice.
-fn refused(place: &str, error: &io::Error) -> String {
+fn refused(place: &str, error: &io::Error, expected: Expected) -> String {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the others speak for themselves"
     )]
     match error.kind() {
-        io::ErrorKind::NotFound => format!(
-            "{place} does not exist: `systemctl enable --now stargrey.socket` creates the packaged one"
-        ),
+        io::ErrorKind::NotFound => format!("{place} does not exist: {}", expected.packaged),
         io::ErrorKind::ConnectionRefused => {
-            format!(
-                "no server listens on {place}: `systemctl restart stargrey.socket`, or stargreyd with --unix or --inet"
-            )
+            format!("no server listens on {place}: {}", expected.listens)
         }
         io::ErrorKind::PermissionDenied => {
             format!("{place} cannot be opened by this user; try sudo")
@@ -128,8 +189,23 @@ mod tests {
             (b"", None),
         ];
         for (reply, want) in cases {
-            let got = ask(Peer(io::Cursor::new(reply))).ok();
+            let got = ask(&mut Peer(io::Cursor::new(reply))).ok();
             assert_eq!(got.as_deref(), want);
+        }
+    }
+
+    #[test]
+    fn only_the_reply_to_a_negotiation_is_one_of_a_milter() {
+        let cases: [(&[u8], Option<&str>); 5] = [
+            (b"\0\0\0\x0dO\0\0\0\x06\0\0\0\x11\0\0\0\0", Some("6")),
+            (b"\0\0\0\x0dO\0\0\0\x02", Some("2")),
+            (b"\0\0\0\x0dO\0\0\0", None),
+            (b"action=DUNNO\n\n", None),
+            (b"", None),
+        ];
+        for (reply, want) in cases {
+            let got = negotiate(&mut Peer(io::Cursor::new(reply))).ok();
+            assert_eq!(got.as_deref(), want, "{reply:?}");
         }
     }
 
@@ -139,5 +215,9 @@ mod tests {
         let said = probe("unix:stargrey/policy", directory.path().to_str().unwrap()).unwrap_err();
         assert!(said.contains("stargrey/policy does not exist"), "{said}");
         assert!(said.contains("stargrey.socket"), "{said}");
+        let queue = directory.path().to_str().unwrap();
+        let said = probe_milter("unix:stargrey/milter", queue).unwrap_err();
+        let want = "stargrey/milter does not exist: stargrey-milter(7) shows";
+        assert!(said.contains(want), "{said}");
     }
 }

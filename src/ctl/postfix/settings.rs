@@ -1,6 +1,7 @@
 //! main.cf and master.cf, as postconf prints them.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The settings of a Postfix.
 #[derive(Debug, Default)]
@@ -28,9 +29,13 @@ impl Listener {
         kind == "pass" || matches!(port, "smtp" | "25")
     }
 
-    /// Whether master.cf overrides a parameter.
-    pub(super) fn overrides(&self, parameter: &str) -> bool {
-        self.overrides.contains_key(parameter)
+    /// The place of a parameter outside of main.cf, for a sentence.
+    pub(super) fn origin(&self, parameter: &str) -> &'static str {
+        if self.overrides.contains_key(parameter) {
+            " (-o in master.cf)"
+        } else {
+            ""
+        }
     }
 }
 
@@ -89,6 +94,34 @@ impl Settings {
     #[must_use]
     pub fn queue_directory(&self) -> &str {
         self.main("queue_directory")
+    }
+
+    /// Whether two names of sockets lead to the same one.
+    pub(super) fn is_same_place(&self, one: &str, other: &str) -> bool {
+        let place = |socket: &str| match socket.strip_prefix("unix:") {
+            Some(path) => Path::new(self.queue_directory())
+                .join(path)
+                .display()
+                .to_string(),
+            None => socket.replace("localhost:", "127.0.0.1:"),
+        };
+        place(one) == place(other)
+    }
+
+    /// What is wrong with an absolute path, if an smtpd is confined to the queue directory.
+    pub(super) fn beyond_the_chroot(&self, listener: &Listener, socket: &str) -> Option<String> {
+        let path = socket.strip_prefix("unix:/")?;
+        let queue = self.queue_directory();
+        let inside = Path::new("/").join(path);
+        let inside = inside.strip_prefix(queue).ok();
+        let advice = inside.map_or_else(String::new, |path| {
+            format!("; write unix:{} in main.cf", path.display())
+        });
+        listener.is_chrooted.then(|| {
+            format!(
+                "smtpd is confined to {queue} (chroot in master.cf) and cannot open /{path}{advice}"
+            )
+        })
     }
 }
 

@@ -245,3 +245,203 @@ fn endpoints_are_the_same_when_they_lead_to_the_same_socket() {
         assert!(said.contains(text), "{written}: {said}");
     }
 }
+
+/// The socket of the milter, and the recipe.
+const SOCKET: &str = "unix:stargrey/milter";
+const MILTER: &str = "{ unix:stargrey/milter, default_action=accept, command_timeout=300s }";
+
+/// What is found of the milter in this main.cf, with the defaults of Postfix, and in this master.cf beside `smtp inet`.
+fn milter_found(main: &str, master: (&str, &str), sleep: u64) -> (bool, String) {
+    let main = main.replace("MILTER", MILTER);
+    let main = format!(
+        "queue_directory = /var/spool/postfix\nmilter_default_action = tempfail\nmilter_connect_timeout = 30s\n\
+         milter_command_timeout = 30s\nmilter_content_timeout = 300s\nreceive_override_options =\n\
+         smtpd_milter_maps =\nnon_smtpd_milters =\n{main}\n"
+    );
+    let fields = format!(
+        "smtp/inet/chroot = y\nsmtp/inet/command = smtpd\n{}",
+        master.0
+    );
+    let settings = Settings::read(&main, &fields, &master.1.replace("MILTER", MILTER));
+    let report = report_milter(&settings, SOCKET, sleep);
+    (report.is_reached, report.findings.join("\n"))
+}
+
+#[test]
+fn a_milter_by_the_recipe_needs_one_line_and_one_that_is_not_there_none() {
+    let calls = "smtp/inet: smtpd_milters calls unix:stargrey/milter".to_owned();
+    for (main, want) in [
+        ("smtpd_milters = MILTER", (true, calls.clone())),
+        (
+            "smtpd_milters = inet:127.0.0.1:11332, MILTER",
+            (true, calls.clone()),
+        ),
+        (
+            "smtpd_milters = inet:127.0.0.1:11332",
+            (false, String::new()),
+        ),
+        ("smtpd_milters =", (false, String::new())),
+    ] {
+        for sleep in [0, 125, 295] {
+            assert_eq!(milter_found(main, ("", ""), sleep), want, "{main}");
+        }
+    }
+}
+
+#[test]
+fn what_postfix_does_without_the_milter_and_how_long_it_waits_is_said() {
+    let bare = "smtpd_milters = unix:stargrey/milter";
+    let cases = [
+        (
+            bare.to_owned(),
+            0,
+            "Postfix defers all mail (milter_default_action = tempfail); better: { unix:stargrey/milter, default_action=accept, command_timeout=300s }",
+        ),
+        (
+            format!("{bare}\nmilter_default_action = shutdown"),
+            0,
+            "closes each session (milter_default_action = shutdown)",
+        ),
+        (
+            "smtpd_milters = { unix:stargrey/milter, {default_action = reject} }".to_owned(),
+            0,
+            "rejects all mail (default_action = reject)",
+        ),
+        (
+            bare.to_owned(),
+            65,
+            "Postfix waits 30s only (milter_command_timeout), but stargreyd sleeps 65 s in the tarpit: write command_timeout=300s into",
+        ),
+        (
+            "smtpd_milters = { unix:stargrey/milter, command_timeout=2m }".to_owned(),
+            125,
+            "Postfix waits 2m only (command_timeout), but stargreyd sleeps 125 s",
+        ),
+        (
+            "smtpd_milters = MILTER".to_owned(),
+            400,
+            "write command_timeout=405s into",
+        ),
+        (
+            format!("{bare}\nmilter_command_timeout = 5s"),
+            0,
+            "Postfix waits 5s only (milter_command_timeout), but lookups",
+        ),
+        (
+            format!("{bare}\nmilter_content_timeout = 1m"),
+            0,
+            "Postfix waits 1m only (milter_content_timeout), but a message may wait 60 s for spamd",
+        ),
+        (
+            format!("{bare}\nmilter_connect_timeout = 1"),
+            0,
+            "Postfix waits 1 only (milter_connect_timeout), but systemd may start stargreyd: write connect_timeout=30s",
+        ),
+        (
+            "smtpd_milters = MILTER\nsmtpd_milter_maps = cidr:/etc/m".to_owned(),
+            0,
+            "its tables are not checked (cidr:/etc/m)",
+        ),
+    ];
+    for (main, sleep, want) in cases {
+        let (is_reached, said) = milter_found(&main, ("", ""), sleep);
+        assert!(is_reached && said.contains(want), "{main}: {said}");
+    }
+    // Long enough without a sleep, and with a short one.
+    for sleep in [0, 25] {
+        let (_, said) = milter_found(bare, ("", ""), sleep);
+        assert!(!said.contains("waits"), "{sleep}: {said}");
+    }
+}
+
+#[test]
+fn a_milter_that_is_not_asked_is_said_to_be_so() {
+    let cases = [
+        (
+            "smtpd_milters = MILTER\nreceive_override_options = no_address_mappings,no_milters",
+            "receive_override_options has no_milters, so that no milter is called",
+        ),
+        (
+            "smtpd_milters = { unix:/var/spool/postfix/stargrey/milter, default_action=accept }",
+            "cannot open /var/spool/postfix/stargrey/milter; write unix:stargrey/milter",
+        ),
+        (
+            "smtpd_milters = unix:stargrey/policy",
+            "names unix:stargrey/policy, which is the socket of the policy service; that of the milter is unix:stargrey/milter",
+        ),
+        (
+            "smtpd_milters = unix:/run/stargrey-milter/milter",
+            "if stargreyd listens there: stargreyctl check-postfix --milter=unix:/run/stargrey-milter/milter",
+        ),
+        (
+            "non_smtpd_milters = MILTER",
+            "non_smtpd_milters names unix:stargrey/milter: mail of local programs",
+        ),
+    ];
+    for (main, want) in cases {
+        let (is_reached, said) = milter_found(main, ("", ""), 0);
+        assert!(!is_reached && said.contains(want), "{main}: {said}");
+    }
+}
+
+#[test]
+fn master_cf_counts_for_the_milter_too() {
+    let submission = "submission/inet/command = smtpd\n";
+    let second = "192.0.2.1:25/inet/command = smtpd\n";
+    let everywhere = "smtpd_milters = MILTER";
+    let cases = [
+        (
+            everywhere,
+            (submission, "submission/inet/smtpd_milters =\n"),
+            (true, None),
+        ),
+        (
+            everywhere,
+            (submission, ""),
+            (
+                true,
+                Some("submission/inet: smtpd_milters calls unix:stargrey/milter, too; "),
+            ),
+        ),
+        (
+            "",
+            (submission, "submission/inet/smtpd_milters = MILTER\n"),
+            (
+                false,
+                Some("smtp/inet: smtpd_milters does not name unix:stargrey/milter: add "),
+            ),
+        ),
+        (
+            everywhere,
+            (second, "192.0.2.1:25/inet/smtpd_milters =\n"),
+            (
+                false,
+                Some("192.0.2.1:25/inet: smtpd_milters (-o in master.cf) does not name"),
+            ),
+        ),
+        (
+            "",
+            ("", "smtp/inet/smtpd_milters = MILTER\n"),
+            (
+                true,
+                Some("smtp/inet: smtpd_milters (-o in master.cf) calls"),
+            ),
+        ),
+        (
+            "smtpd_milters = unix:stargrey/milter",
+            ("", "smtp/inet/milter_default_action = reject\n"),
+            (
+                true,
+                Some("(milter_default_action (-o in master.cf) = reject)"),
+            ),
+        ),
+    ];
+    for (main, master, (want, text)) in cases {
+        let (is_reached, said) = milter_found(main, master, 0);
+        assert_eq!(is_reached, want, "{main} {master:?}: {said}");
+        match text {
+            Some(text) => assert!(said.contains(text), "{main} {master:?}: {said}"),
+            None => assert_eq!(said.lines().count(), 1, "{main} {master:?}: {said}"),
+        }
+    }
+}

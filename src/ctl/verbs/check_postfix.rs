@@ -1,16 +1,19 @@
-//! `check-postfix`: whether Postfix calls the policy service. Uses postconf and the socket, not D-Bus.
+//! `check-postfix`: whether Postfix calls the policy service or the milter. Uses postconf, the options of the unit and the
+//! sockets, not D-Bus.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
 
 use super::Answer;
+use crate::config::{Options, UnitOptions};
 use crate::ctl::args::CheckPostfix;
 use crate::ctl::exit;
 use crate::ctl::failure::Failure;
 use crate::ctl::json;
-use crate::ctl::postfix::{Reach, Settings, probe, report};
+use crate::ctl::postfix::{Reach, Settings, probe, probe_milter, report, report_milter};
 
 /// Its path on every distribution; the `PATH` of an administrator may lack the directory.
 const POSTCONF: &str = "/usr/sbin/postconf";
@@ -27,36 +30,82 @@ pub fn run(options: &CheckPostfix, is_json: bool) -> Result<Answer, Failure> {
         &postconf(config, "-F")?,
         &postconf(config, "-Px")?,
     );
-    let endpoint = &options.endpoint;
-    let mut report = report(&settings, endpoint);
-    let probed = probe(endpoint, settings.queue_directory());
-    let is_answered = probed.is_ok();
-    report.findings.push(match probed {
-        Ok(action) => format!("{endpoint}: reply to a test request: {action}"),
-        Err(fault) => format!("{endpoint}: {fault}"),
+    let (endpoint, socket) = (&options.endpoint, &options.milter);
+    let queue = settings.queue_directory();
+    let policy = report(&settings, endpoint);
+    let milter = report_milter(&settings, socket, sleep());
+    let (mut findings, mut is_answered) = (Vec::new(), false);
+    // A host that has the milter needs no policy service.
+    if policy.is_named || !milter.is_reached {
+        findings.extend(policy.findings);
+        let probed = probe(endpoint, queue);
+        is_answered = probed.is_ok();
+        findings.push(match probed {
+            Ok(action) => format!("{endpoint}: reply to a test request: {action}"),
+            Err(fault) => format!("{endpoint}: {fault}"),
+        });
+    }
+    findings.extend(milter.findings);
+    let answers = milter.is_reached.then(|| {
+        let probed = probe_milter(socket, queue);
+        let answers = probed.is_ok();
+        findings.push(match probed {
+            Ok(version) => format!("{socket}: speaks version {version} of the milter protocol"),
+            Err(fault) => format!("{socket}: {fault}"),
+        });
+        answers
     });
-    let (sentence, code) = match report.reach {
-        Reach::Yes if is_answered => ("Postfix calls the policy service.", exit::OK),
-        Reach::Perhaps if is_answered => (
-            "Postfix calls the policy service if an access table says so.",
-            exit::OK,
+    let (sentence, code) = verdict((policy.reach, is_answered), answers);
+    let text = if is_json {
+        json::shown(&json!({
+            "reached": reached(policy.reach),
+            "answers": is_answered,
+            "milter_reached": milter.is_reached,
+            "milter_answers": answers.unwrap_or_default(),
+            "findings": findings,
+        }))
+    } else {
+        format!("{}\n{sentence}\n", findings.join("\n"))
+    };
+    Ok(Answer { text, code })
+}
+
+/// The last line, and the exit code: of whether the policy service is called and replies, and of whether the milter
+/// replies if it is called.
+const fn verdict(policy: (Reach, bool), milter: Option<bool>) -> (&'static str, u8) {
+    match (policy, milter) {
+        (_, Some(false)) => (
+            "Postfix calls the milter, but does not get a reply.",
+            exit::NO,
         ),
-        Reach::Yes | Reach::Perhaps => (
+        ((Reach::No, _), Some(true)) => ("Postfix calls the milter.", exit::OK),
+        ((Reach::Yes | Reach::Perhaps, false), _) => (
             "Postfix calls the policy service, but does not get a reply.",
             exit::NO,
         ),
-        Reach::No => ("Postfix does not call the policy service.", exit::NO),
-    };
-    let text = if is_json {
-        json::shown(&json!({
-            "reached": reached(report.reach),
-            "answers": is_answered,
-            "findings": report.findings,
-        }))
-    } else {
-        format!("{}\n{sentence}\n", report.findings.join("\n"))
-    };
-    Ok(Answer { text, code })
+        ((Reach::Yes, true), Some(true)) => {
+            ("Postfix calls the policy service and the milter.", exit::OK)
+        }
+        ((Reach::Perhaps, true), Some(true)) => (
+            "Postfix calls the milter, and the policy service if an access table says so.",
+            exit::OK,
+        ),
+        ((Reach::Yes, true), None) => ("Postfix calls the policy service.", exit::OK),
+        ((Reach::Perhaps, true), None) => (
+            "Postfix calls the policy service if an access table says so.",
+            exit::OK,
+        ),
+        ((Reach::No, _), None) => ("Postfix does not call the policy service.", exit::NO),
+    }
+}
+
+/// How long the daemon sleeps in the tarpit by the options of its unit, in seconds; 0 without one. What is wrong with the
+/// options is for `stargreyd --check` to say.
+fn sleep() -> u64 {
+    let program = OsString::from("stargreyd");
+    let words = [program].into_iter().chain(UnitOptions::read().options);
+    let options = Options::parse_line(words).ok();
+    options.map_or(0, |options| options.tarpit_seconds())
 }
 
 /// The word for it.
