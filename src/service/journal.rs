@@ -5,7 +5,7 @@
 //! ```text
 //! [QUEUEID: ]action=ACTION, reason=REASON[, delay=N][, client_name=…][, client_address=…]
 //!     [, sender=…][, recipient=…][, s25r=RULE][, dnsbl=WEIGHT][, entry=FILE:LINE][, dnsbl_silent=N][, spf=RESULT]
-//!     [, host=NAME][, tarpit=SECONDS|WHY NOT][, recipients=N][, score=POINTS]
+//!     [, host=NAME][, tarpit=SECONDS|WHY NOT][, recipients=N][, score=POINTS][, fate=held|discarded]
 //! ```
 //!
 //! Up to the recipient, the line is Postgrey's, so that tools that read its log work; additional fields follow. Empty
@@ -18,6 +18,8 @@ use std::path::Path;
 
 use log::{Level, Record};
 
+use super::message::end;
+use super::stats::MessageEnd;
 use super::{Decision, MessageDecision};
 use crate::policy::spam::tenths;
 use crate::policy::{
@@ -48,6 +50,7 @@ pub const FIELDS: &[&str] = &[
     "STARGREY_STAT",
     "STARGREY_RECIPIENTS",
     "STARGREY_SCORE",
+    "STARGREY_FATE",
 ];
 
 /// The target of decision records.
@@ -60,6 +63,32 @@ struct OfMessage {
     recipients: usize,
     /// Its score in points, with one decimal.
     score: Option<String>,
+    /// What becomes of it instead of being delivered, if it is accepted.
+    fate: Option<&'static str>,
+}
+
+impl OfMessage {
+    /// Names in the line, fields and values, in the order of the line.
+    fn shown(&self) -> impl Iterator<Item = (&'static str, &'static str, String)> {
+        let Self {
+            recipients,
+            score,
+            fate,
+        } = self;
+        let score = score.clone();
+        let fate = fate.map(str::to_owned);
+        [
+            (
+                "recipients",
+                "STARGREY_RECIPIENTS",
+                Some(recipients.to_string()),
+            ),
+            ("score", "STARGREY_SCORE", score),
+            ("fate", "STARGREY_FATE", fate),
+        ]
+        .into_iter()
+        .filter_map(|(name, field, value)| Some((name, field, value?)))
+    }
 }
 
 /// Logs a decision; a repeated request only at debug level. Without `each`, and if a rule says so, only a client that
@@ -82,15 +111,9 @@ fn record_with(
     if each && log::log_enabled!(target: TARGET, level) {
         let mut line = line(attempt, decision);
         let mut fields = fields(attempt, decision);
-        if let Some(OfMessage { recipients, score }) = message {
-            let score = score
-                .as_ref()
-                .map(|score| ("score", "STARGREY_SCORE", score.clone()));
-            let recipients = ("recipients", "STARGREY_RECIPIENTS", recipients.to_string());
-            for (name, field, value) in [recipients].into_iter().chain(score) {
-                line.extend([", ", name, "=", &value]);
-                fields.push((field, value));
-            }
+        for (name, field, value) in message.into_iter().flat_map(OfMessage::shown) {
+            line.extend([", ", name, "=", &value]);
+            fields.push((field, value));
         }
         log::logger().log(
             &Record::builder()
@@ -130,8 +153,8 @@ fn record_with(
     }
 }
 
-/// Logs a decision about a message, unless it passes as its recipients have and has no score. Its recipient is named if it
-/// has only one.
+/// Logs a decision about a message, unless it is delivered as its recipients have passed and has no score. Its recipient is
+/// named if it has only one.
 pub fn record_message(
     attempt: &Attempt<'_>,
     recipients: &[&[u8]],
@@ -143,7 +166,9 @@ pub fn record_message(
         decision.outcome.reason,
         Reason::NotSuspicious | Reason::Paused
     ) && decision.outcome.verdict == Verdict::Pass;
-    if is_nothing && judged.score.is_none() {
+    let end = end(&decision.outcome, &judged.fate);
+    let fate = matches!(end, MessageEnd::Discarded | MessageEnd::Held).then(|| end.word());
+    if is_nothing && judged.score.is_none() && fate.is_none() {
         return;
     }
     let recipient = match recipients {
@@ -157,6 +182,7 @@ pub fn record_message(
     let message = OfMessage {
         recipients: recipients.len(),
         score: judged.score.as_ref().map(|score| tenths(score.score)),
+        fate,
     };
     record_with(&attempt, (decision, Some(&message)), each);
 }

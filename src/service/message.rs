@@ -421,7 +421,7 @@ fn about<'a>(request: &MessageRequest<'a>, message: &'a Message) -> MessageAttem
 }
 
 /// What became of a message.
-const fn end(outcome: &Outcome, fate: &MessageFate) -> MessageEnd {
+pub(super) const fn end(outcome: &Outcome, fate: &MessageFate) -> MessageEnd {
     match (outcome.verdict, fate) {
         (Verdict::Reply(_) | Verdict::Unavailable, _) => MessageEnd::Refused,
         (verdict, _) if verdict.is_refusal() => MessageEnd::Greylisted,

@@ -22,6 +22,9 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const CONF: &str = "nospf\nracl whitelist default\ndacl blacklist header \"malware\" msg \"no\"\n\
                     dacl greylist spamd > 5\n";
 
+/// Messages of one subject are held, and of another thrown away.
+const TABLE: &str = "/^Subject: .*invoice/ HOLD\n/^Subject: .*lottery/ DISCARD\n";
+
 type Fields = BTreeMap<String, String>;
 
 /// The journal's socket, in a /run that only the daemon sees.
@@ -120,14 +123,21 @@ fn send(milter: &mut MilterSession, id: &str, (recipients, header): Sent) -> Mil
     last
 }
 
+/// A line of a file, from 1.
+#[derive(Clone, Copy)]
+enum Line {
+    OfLists(usize),
+    OfTable(usize),
+}
+
 /// A message, and its record.
 struct Case {
     name: &'static str,
     sent: Sent,
     /// How long after the message before, in seconds.
     later: u64,
-    /// The line of the file that decides.
-    entry: Option<usize>,
+    /// The line that decides: of the access lists, or of the table.
+    entry: Option<Line>,
     /// Fields that others do not have, or have otherwise.
     want: &'static [(&'static str, &'static str)],
 }
@@ -135,7 +145,7 @@ struct Case {
 const ANNA: &[&str] = &["anna@example.org"];
 const BOTH: &[&str] = &["anna@example.org", "ben@example.org"];
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case {
         name: "passes with a score",
         sent: (ANNA, &[("X-Score", "1.5")]),
@@ -153,7 +163,7 @@ const CASES: [Case; 5] = [
         name: "two recipients, who wait",
         sent: (BOTH, &[("X-Score", "7.5")]),
         later: 0,
-        entry: Some(4),
+        entry: Some(Line::OfLists(4)),
         want: &[
             ("ACTION", "greylist"),
             ("REASON", "new"),
@@ -166,7 +176,7 @@ const CASES: [Case; 5] = [
         name: "too early",
         sent: (BOTH, &[("X-Score", "7.5")]),
         later: 100,
-        entry: Some(4),
+        entry: Some(Line::OfLists(4)),
         want: &[
             ("ACTION", "greylist"),
             ("REASON", "early-retry"),
@@ -179,7 +189,7 @@ const CASES: [Case; 5] = [
         name: "have waited",
         sent: (BOTH, &[("X-Score", "7.5")]),
         later: 200,
-        entry: Some(4),
+        entry: Some(Line::OfLists(4)),
         want: &[
             ("ACTION", "pass"),
             ("REASON", "triplet-found"),
@@ -192,12 +202,38 @@ const CASES: [Case; 5] = [
         name: "refused, without a score",
         sent: (ANNA, &[("Subject", "malware")]),
         later: 0,
-        entry: Some(3),
+        entry: Some(Line::OfLists(3)),
         want: &[
             ("ACTION", "reject"),
             ("REASON", "message-reply"),
             ("RECIPIENTS", "1"),
             ("RECIPIENT", "anna@example.org"),
+        ],
+    },
+    Case {
+        name: "held",
+        sent: (ANNA, &[("Subject", "an invoice")]),
+        later: 0,
+        entry: None,
+        want: &[
+            ("ACTION", "pass"),
+            ("REASON", "not-suspicious"),
+            ("RECIPIENTS", "1"),
+            ("RECIPIENT", "anna@example.org"),
+            ("FATE", "held"),
+        ],
+    },
+    Case {
+        name: "discarded",
+        sent: (ANNA, &[("Subject", "a lottery")]),
+        later: 0,
+        entry: Some(Line::OfTable(2)),
+        want: &[
+            ("ACTION", "pass"),
+            ("REASON", "message-reply"),
+            ("RECIPIENTS", "1"),
+            ("RECIPIENT", "anna@example.org"),
+            ("FATE", "discarded"),
         ],
     },
 ];
@@ -218,12 +254,15 @@ fn a_record_about_a_message_has_its_fields_and_those_without_a_value_are_absent(
     let clock = TestClock::at(daemon.path(), 1_800_000_000);
     let conf = daemon.path().join("greylist.conf");
     let socket = daemon.path().join("milter");
+    let table = daemon.path().join("header_checks");
     fs::write(&conf, CONF).unwrap();
+    fs::write(&table, TABLE).unwrap();
     daemon.set_options(&[
         clock.option(),
         format!("--milter=unix:{}", socket.display()),
         format!("--greylist-conf={}", conf.display()),
         "--score-header=X-Score".to_owned(),
+        format!("--header-checks=regexp:{}", table.display()),
     ]);
     journal.tell_of(&mut daemon);
     let mut milter = MilterSession::open(&socket, 6).unwrap();
@@ -245,17 +284,24 @@ fn a_record_about_a_message_has_its_fields_and_those_without_a_value_are_absent(
         want.extend(of_all.iter().map(own));
         let line = &record["MESSAGE"];
         if let Some(entry) = case.entry {
-            let place = format!("{}:{entry}", conf.display());
-            let text = CONF.lines().nth(entry - 1).unwrap();
+            let (file, content, entry) = match entry {
+                Line::OfLists(entry) => (&conf, CONF, entry),
+                Line::OfTable(entry) => (&table, TABLE, entry),
+            };
+            let place = format!("{}:{entry}", file.display());
+            let text = content.lines().nth(entry - 1).unwrap();
             want.insert("BECAUSE".to_owned(), format!("{place}: {text}"));
             assert!(line.contains(&format!(", entry={place}")), "{name}: {line}");
         }
         assert_eq!(ours(&record), want, "{name}");
         let begin = format!("{id}: action={}, ", want["ACTION"]);
         assert!(line.starts_with(&begin), "{name}: {line}");
-        let score = want.get("SCORE");
-        let score = score.map_or_else(String::new, |score| format!(", score={score}"));
-        let end = format!(", recipients={}{score}", want["RECIPIENTS"]);
+        let shown = |name: &str, word: &str| {
+            let value = want.get(name);
+            value.map_or_else(String::new, |value| format!(", {word}={value}"))
+        };
+        let (score, fate) = (shown("SCORE", "score"), shown("FATE", "fate"));
+        let end = format!(", recipients={}{score}{fate}", want["RECIPIENTS"]);
         assert!(line.ends_with(&end), "{name}: {line}");
         assert_eq!(record["PRIORITY"], "5", "{name}");
         assert_eq!(record["SYSLOG_IDENTIFIER"], "stargrey", "{name}");
