@@ -205,7 +205,11 @@ impl Server {
             database.join("dump").display()
         );
         fs::write(&conf, files)?;
-        let command = peers::milter_greylist(&unpacked, &conf, &database.join("pid"));
+        let command = peers::milter_greylist(
+            Command::new(unpacked.join("run")),
+            &conf,
+            &database.join("pid"),
+        );
         Self::listening(command, place, name, database).map(Some)
     }
 

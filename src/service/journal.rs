@@ -126,9 +126,10 @@ fn record_with(
     }
     let is_counted = !decision.is_repeat && !decision.is_unlogged;
     if is_counted && attempt.stage == Stage::Recipient {
-        for line in decision
-            .rules
-            .statistics(attempt, &decision.outcome, decision.now)
+        for line in
+            decision
+                .rules
+                .statistics(attempt, (&decision.outcome, &decision.reply), decision.now)
         {
             log::logger().log(
                 &Record::builder()

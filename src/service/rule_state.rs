@@ -4,7 +4,7 @@
 //!
 //! 65,536 keys of rate limits, 4,096 messages, and 256 keys of each milter session under way, in memory; nothing outlives the
 //! process. When there is no more room, what is over makes room, and if nothing is, the oldest half; a session is not counted
-//! for further keys. A rate limit that is the same after a reload goes on.
+//! for further keys. After a reload, a rate limit goes on unless its name, unit, time or key has changed; its number may.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -105,7 +105,8 @@ impl RuleState {
         };
         let values = subject.token_values();
         let limits = chain.rates().iter().map(|rate| {
-            let limit = (&rate.name, rate.unit, rate.limit, rate.period);
+            // Without its number: whoever raises or lowers it means what has come already.
+            let limit = (&rate.name, rate.unit, rate.period);
             let key = (limit, values.bytes(&rate.key));
             (self.hashing.hash_one(key), rate.period)
         });

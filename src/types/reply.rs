@@ -151,6 +151,23 @@ pub enum Reply {
     Access(ReplyText),
 }
 
+impl Reply {
+    /// The text that the client gets, empty if there is no objection.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Greylist { text, .. }
+            | Self::Code(_, text)
+            | Self::Unavailable(text)
+            | Self::Sleep {
+                then: Some(text), ..
+            }
+            | Self::Access(text) => text.as_str(),
+            Self::Continue | Self::AddHeader(_) | Self::Sleep { then: None, .. } => "",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -66,6 +66,14 @@ const DIFFERENCES: &[Difference] = &[
         shown: Asked(("sasl_username", "joe"), REFUSED),
     },
     Difference {
+        name: "An SPF record that lets anybody send is no pass",
+        text: "racl greylist default\n",
+        shown: Asked(
+            ("sender", "a@anybody.example.com"),
+            "DEFER_IF_PERMIT 4.2.0 Greylisting in action, please come back in 00:05:00",
+        ),
+    },
+    Difference {
         name: "Host bits of a network are cleared",
         text: "nospf\nracl blacklist addr 203.0.113.1/24\nracl whitelist default\n",
         shown: Asked(("client_address", "203.0.113.200"), REFUSED),
@@ -127,6 +135,20 @@ const DIFFERENCES: &[Difference] = &[
         name: "A code of another class than its action is refused",
         text: "racl greylist addr 192.0.2.1 code \"550\"\n",
         shown: Checked(78, &["error: 1:"]),
+    },
+    Difference {
+        name: "rcptcount begins anew with each message",
+        text: "nospf\nracl blacklist rcpt last@example.org rcptcount > 0\nracl whitelist default\n",
+        shown: Sent(&[
+            ("a@b.example", "joe@example.org", "continue", "continue"),
+            ("a@b.example", "last@example.org", "continue", "continue"),
+        ]),
+    },
+    Difference {
+        name: "ratelimit counts a recipient once",
+        text: "nospf\nratelimit \"one\" rcpt 1 / 1h\nracl continue ratelimit \"one\"\n\
+               racl blacklist ratelimit \"one\"\nracl whitelist default\n",
+        shown: Asked(("sender", "a@b.example"), PASS),
     },
     Difference {
         name: "A list of time works",

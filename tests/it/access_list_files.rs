@@ -12,9 +12,15 @@ const START: u64 = 1_800_000_000;
 /// A file of `fuzz/seeds/greylist_conf`.
 macro_rules! seed {
     ($name:literal) => {
-        include_str!(concat!("../../fuzz/seeds/greylist_conf/", $name))
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/fuzz/seeds/greylist_conf/",
+            $name
+        ))
     };
 }
+
+pub(crate) use seed;
 
 /// The file of S25R.
 pub(crate) const S25R: &str = seed!("s25r");

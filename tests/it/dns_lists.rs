@@ -25,7 +25,7 @@ const LOOKS: u32 = 3000;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The zones of the tests, each a data set of rbldnsd and its lines.
-const ZONES: &[(&str, &str, &str)] = &[
+pub(crate) const ZONES: &[(&str, &str, &str)] = &[
     (
         "bad.example",
         "ip4set",

@@ -10,6 +10,7 @@
 
 mod access_list_differences;
 mod access_list_files;
+mod access_list_state;
 mod access_lists;
 mod bus;
 mod crash;

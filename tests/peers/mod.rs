@@ -24,18 +24,16 @@ pub(crate) fn postgrey(socket: &Path, database: &Path) -> Command {
     command
 }
 
-/// The command line of Debian's milter-greylist, as `tests/milter-greylist` has unpacked it in this directory; output is left
-/// to the caller.
-pub(crate) fn milter_greylist(unpacked: &Path, conf: &Path, pid: &Path) -> Command {
-    let mut command = Command::new(unpacked.join("run"));
-    command
-        .args(["-D", "-f"])
+/// The command line of Debian's milter-greylist, after what runs the program `run` that `tests/milter-greylist` has unpacked;
+/// output is left to the caller.
+pub(crate) fn milter_greylist(mut run: Command, conf: &Path, pid: &Path) -> Command {
+    run.args(["-D", "-f"])
         .arg(conf)
         .arg("-P")
         .arg(pid)
         .env("TZ", "UTC")
         .stdin(Stdio::null());
-    command
+    run
 }
 
 /// Starts dbus-daemon with this configuration file; returns when it can be connected to.

@@ -49,6 +49,8 @@ pub struct TokenValues<'a> {
     pub code: Option<u16>,
     /// The enhanced status code.
     pub enhanced_code: &'a str,
+    /// The text of the reply.
+    pub text: &'a str,
     /// How long the triplet has waited.
     pub elapsed: Span,
     /// How long it has to wait still.
@@ -174,8 +176,12 @@ impl TokenValues<'_> {
                 network.address().to_string()
             }),
             Token::Helo => Value::Foreign(self.helo),
-            Token::Code => own(self.code.map(|code| code.to_string()).unwrap_or_default()),
+            Token::Code => {
+                let refused = self.code.filter(|code| *code >= 400);
+                own(refused.map(|code| code.to_string()).unwrap_or_default())
+            }
             Token::EnhancedCode => own(self.enhanced_code),
+            Token::Message => own(self.text),
             Token::Status => own(self.status()),
             Token::DnsLists => own(self.dns_lists.join(", ")),
             Token::Macro(name) => self.macro_value(name),
@@ -198,8 +204,7 @@ impl TokenValues<'_> {
                 Value::Foreign(value.unwrap_or_default().as_bytes())
             }
             Token::SpamScore => own(self.score.map(tenths).unwrap_or_default()),
-            Token::Message
-            | Token::Header
+            Token::Header
             | Token::Group(_)
             | Token::Country
             | Token::Fingerprint

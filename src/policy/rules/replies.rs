@@ -15,8 +15,8 @@ use crate::types::{
 /// The codes of a deferral with a code of its own, unless the rule has others (milter-greylist).
 const DEFERRED: (u16, &str) = (451, "4.7.1");
 
-/// The codes that `stat` shows for those that pass and for those that are refused.
-const ACCEPTED: (u16, &str) = (250, "2.1.5");
+/// The codes that `stat` has for those that pass, of whom it shows none, and for those that are refused.
+const ACCEPTED: (u16, &str) = (250, "");
 const REFUSED: (u16, &str) = (551, "5.7.1");
 
 impl Ruleset {
@@ -184,11 +184,11 @@ impl Ruleset {
         })
     }
 
-    /// The lines that access lists have the log get about a decision.
+    /// The lines that access lists have the log get about a decision and its reply.
     pub fn statistics(
         &self,
         attempt: &Attempt<'_>,
-        outcome: &Outcome,
+        (outcome, reply): (&Outcome, &Reply),
         now: Timestamp,
     ) -> Vec<ReplyText> {
         let lines = self.lists.chain.statistics();
@@ -216,6 +216,7 @@ impl Ruleset {
         let values = TokenValues {
             code: Some(code),
             enhanced_code,
+            text: reply.text(),
             elapsed: outcome.waited.or(waits).unwrap_or_default(),
             remaining: remaining.map_or(Span::ZERO, |left| left.try_again_in(self.params.delay)),
             tarpit: outcome.verdict.sleep().unwrap_or_default(),

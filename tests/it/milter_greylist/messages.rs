@@ -103,7 +103,7 @@ fn in_minutes(text: &str) -> String {
 
 /// What a recipient or a message gets. The enhanced code of those that wait is Postgrey's here unless the entry has one,
 /// and a percent sign is written twice, as mail servers want it in a milter's reply.
-fn verdict(reply: &MilterReply) -> Verdict {
+pub(super) fn verdict(reply: &MilterReply) -> Verdict {
     match reply {
         MilterReply::Continue => Verdict::Passes,
         MilterReply::Text(text) => {
@@ -132,7 +132,7 @@ fn said(
 }
 
 /// A stargreyd with a milter socket, and this file after the lines that milter-greylist has before it.
-fn milter(conf: &str, options: &[String]) -> (Daemon, PathBuf) {
+pub(super) fn milter(conf: &str, options: &[String]) -> (Daemon, PathBuf) {
     let mut daemon = Daemon::prepare();
     let file = daemon.path().join("greylist.conf");
     fs::write(&file, format!("\n\n\n{conf}")).unwrap();

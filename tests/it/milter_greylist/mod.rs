@@ -12,6 +12,7 @@ use crate::support::{Client, Daemon, rcpt};
 
 mod generator;
 mod import;
+mod kinds;
 mod messages;
 mod peer;
 
@@ -46,17 +47,27 @@ fn timeless(text: &str) -> String {
 
 /// The session at a milter, up to its MAIL.
 fn begun(socket: &Path, version: u32, session: &Session) -> MilterSession {
+    begun_with(socket, version, session, &[])
+}
+
+/// The same; these macros come with MAIL.
+fn begun_with(
+    socket: &Path,
+    version: u32,
+    session: &Session,
+    macros: &[(&str, &str)],
+) -> MilterSession {
     let mut milter = MilterSession::open(socket, version).unwrap();
     let name = session
         .name
         .map_or(format!("[{}]", session.address), str::to_owned);
-    let before = [
-        milter
-            .connect(&name, session.address.parse().unwrap())
-            .unwrap(),
-        milter.helo(session.helo).unwrap(),
-        milter.mail(&session.sender).unwrap(),
-    ];
+    let connect = milter.connect(&name, session.address.parse().unwrap());
+    let helo = milter.helo(session.helo);
+    if !macros.is_empty() {
+        milter.macros(b'M', macros).unwrap();
+    }
+    let mail = milter.mail(&session.sender);
+    let before = [connect, helo, mail].map(Result::unwrap);
     assert!(
         before.iter().all(|reply| *reply == MilterReply::Continue),
         "{before:?}"

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::peers;
+use crate::support::network::Network;
 use crate::support::unpacked::unpacked;
 
 /// How often its start is looked for, [`PAUSE`] apart, before the test fails.
@@ -32,6 +33,17 @@ pub(super) fn program(test: &str) -> Option<PathBuf> {
 impl MilterGreylist {
     /// Starts it with this file, without the statements about its own files, and waits until it listens.
     pub(super) fn start(program: &Path, conf: &str) -> Self {
+        Self::start_by(Command::new(program.join("run")), conf)
+    }
+
+    /// The same in a network.
+    pub(super) fn start_within(network: &Network, program: &Path, conf: &str) -> Self {
+        let run = program.join("run");
+        Self::start_by(network.command(run.to_str().unwrap()), conf)
+    }
+
+    /// The same by a command that runs it.
+    fn start_by(command: Command, conf: &str) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("stargrey-milter-greylist-")
             .tempdir()
@@ -44,7 +56,7 @@ impl MilterGreylist {
         );
         fs::write(path("greylist.conf"), file).unwrap();
         let log = fs::File::create(path("log")).unwrap();
-        let child = peers::milter_greylist(program, &path("greylist.conf"), &path("pid"))
+        let child = peers::milter_greylist(command, &path("greylist.conf"), &path("pid"))
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

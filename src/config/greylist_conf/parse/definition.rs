@@ -127,7 +127,13 @@ impl Parser<'_> {
         let destination = self
             .required_text("a file or a command in quotation marks")?
             .into();
-        let format = self.format()?;
+        let format_at = self.scanner.position_of_next()?;
+        let text = self.required_text("a text in quotation marks")?;
+        // There these are the end of a line and a tab. A record of the log is one line.
+        let text = ["\\n", "\\t"]
+            .iter()
+            .fold(text, |text, escape| text.replace(escape, " "));
+        let format = self.formatted(format_at, text.trim_end());
         let message = "each line becomes a record of the log (STARGREY_STAT): stargrey writes no such file and \
                        never runs a program";
         self.warn(at, message);

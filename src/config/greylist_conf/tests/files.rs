@@ -117,7 +117,14 @@ fn the_command_of_stat_is_not_run_and_that_is_said() {
         &*conf.statistics[0].destination,
         "|cat >> /var/log/greylist.stat"
     );
-    assert_eq!(conf.statistics[0].format.pieces().len(), 20);
+    let format = &conf.statistics[0].format;
+    assert_eq!(format.pieces().len(), 19);
+    assert!(
+        format.text().ends_with("%Xm"),
+        "the end of the line is none of it"
+    );
+    let (conf, _, _) = read(r#"stat ">f" "%r\t%f\n%i""#);
+    assert_eq!(conf.statistics[0].format.text(), "%r %f %i");
 }
 
 #[test]
