@@ -126,20 +126,7 @@ fn record_with(
     }
     let is_counted = !decision.is_repeat && !decision.is_unlogged;
     if is_counted && attempt.stage == Stage::Recipient {
-        for line in
-            decision
-                .rules
-                .statistics(attempt, (&decision.outcome, &decision.reply), decision.now)
-        {
-            log::logger().log(
-                &Record::builder()
-                    .level(Level::Info)
-                    .target(TARGET)
-                    .key_values(&[("STARGREY_STAT", line.as_str())].as_slice())
-                    .args(format_args!("{line}"))
-                    .build(),
-            );
-        }
+        record_statistics(attempt, decision, None);
     }
     if decision.outcome.whitelisted {
         let how = match attempt.stage {
@@ -150,6 +137,22 @@ fn record_with(
             "{how}: {}[{}]",
             Unbroken(attempt.client_name.unwrap_or_default()),
             Unbroken(attempt.client_address.unwrap_or_default())
+        );
+    }
+}
+
+/// Logs the lines that access lists want about a decision; the score is in thousandths.
+fn record_statistics(attempt: &Attempt<'_>, decision: &Decision, score: Option<i64>) {
+    let decided = (&decision.outcome, &decision.reply);
+    let when = (decision.now, score);
+    for line in decision.rules.statistics(attempt, decided, when) {
+        log::logger().log(
+            &Record::builder()
+                .level(Level::Info)
+                .target(TARGET)
+                .key_values(&[("STARGREY_STAT", line.as_str())].as_slice())
+                .args(format_args!("{line}"))
+                .build(),
         );
     }
 }
@@ -171,6 +174,16 @@ pub fn record_message(
     let fate = matches!(end, MessageEnd::Discarded | MessageEnd::Held).then(|| end.word());
     if is_nothing && judged.score.is_none() && fate.is_none() {
         return;
+    }
+    if matches!(end, MessageEnd::Refused | MessageEnd::Greylisted) && !decision.is_unlogged {
+        for recipient in recipients {
+            let attempt = Attempt {
+                recipient: Some(recipient),
+                ..*attempt
+            };
+            let score = judged.score.as_ref().map(|score| score.score);
+            record_statistics(&attempt, decision, score);
+        }
     }
     let recipient = match recipients {
         [recipient] => Some(*recipient),

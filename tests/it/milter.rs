@@ -165,6 +165,37 @@ fn mail_of_own_users_is_refused_for_its_score_and_never_waits_for_it() {
 }
 
 #[test]
+fn a_message_that_is_refused_or_deferred_at_its_end_gets_another_line_of_stat_for_each_recipient() {
+    let lists = "stat \">>file\" \"stat %r %S %Hs\"\nracl whitelist default\n\
+                 dacl blacklist header \"malware\"\ndacl greylist spamd > 5\n";
+    let site = Site::start(&["--score-header=X-Score"], lists);
+    let of = |subject: &str, lines: &[&str]| {
+        let mut session = site.session(6);
+        session.mail("a@b.example").unwrap();
+        for recipient in ["ann@example.org", "bob@example.org"] {
+            session.rcpt(recipient).unwrap();
+        }
+        let header = [("Subject", subject), ("X-Score", "7.5")];
+        session.message(&header, b"x\r\n").unwrap();
+        session.quit().unwrap();
+        site.daemon.log_until(|log| {
+            let mut stat = log.lines().filter_map(|line| line.split_once("stat "));
+            lines
+                .iter()
+                .all(|line| stat.any(|(_, rest)| rest.trim_end() == *line))
+        });
+    };
+    let passed = ["ann@example.org accept", "bob@example.org accept"];
+    let refused = ["ann@example.org reject 7.5", "bob@example.org reject 7.5"];
+    of("malware", &[passed, refused].concat());
+    let waits = [
+        "ann@example.org tempfail 7.5",
+        "bob@example.org tempfail 7.5",
+    ];
+    of("hello", &[passed, refused, passed, waits].concat());
+}
+
+#[test]
 fn a_reload_does_not_forget_that_spamd_does_not_answer() {
     let directory = tempfile::tempdir().unwrap();
     let nobody = directory.path().join("spamd");

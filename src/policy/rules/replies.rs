@@ -184,12 +184,12 @@ impl Ruleset {
         })
     }
 
-    /// The lines that access lists have the log get about a decision and its reply.
+    /// The lines that access lists have the log get about a decision and its reply; the score is in thousandths.
     pub fn statistics(
         &self,
         attempt: &Attempt<'_>,
         (outcome, reply): (&Outcome, &Reply),
-        now: Timestamp,
+        (now, score): (Timestamp, Option<i64>),
     ) -> Vec<ReplyText> {
         let lines = self.lists.chain.statistics();
         if lines.is_empty() {
@@ -220,6 +220,7 @@ impl Ruleset {
             elapsed: outcome.waited.or(waits).unwrap_or_default(),
             remaining: remaining.map_or(Span::ZERO, |left| left.try_again_in(self.params.delay)),
             tarpit: outcome.verdict.sleep().unwrap_or_default(),
+            score,
             ..self.token_values(attempt, rule, now)
         };
         let lines = lines.iter().map(|format| values.reply_text(format));
