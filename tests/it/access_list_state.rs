@@ -229,3 +229,35 @@ fn a_session_that_is_under_way_at_a_reload_is_not_counted_again() {
     }
     assert_eq!(recipient(&mut begin()), too_many);
 }
+
+#[test]
+fn a_tarpit_of_the_file_that_no_client_can_sleep_in_is_warned_of() {
+    let text = "nospf\ntarpit 10\nracl whitelist addr 192.0.2.1 tarpit 5s\n\
+                racl greylist rcpt a@b.example tarpit 0\nracl greylist default\n";
+    let begin = "nobody ever sleeps, because --tarpit-limit is 0";
+    for (options, places) in [
+        (&["--tarpit-limit=0"][..], &["2:1", "3:"][..]),
+        (&["--tarpit-limit=0", "--tarpit=3"], &["3:"]),
+        (&[], &[]),
+    ] {
+        let daemon = Daemon::prepare();
+        let conf = daemon.path().join("greylist.conf");
+        fs::write(&conf, text).unwrap();
+        let mut command = daemon.command();
+        command.arg(format!("--greylist-conf={}", conf.display()));
+        let code = command
+            .arg("--check")
+            .args(options)
+            .status()
+            .unwrap()
+            .code();
+        assert_eq!(code, Some(0), "{options:?} {}", daemon.log());
+        let log = daemon.log();
+        let said: Vec<&str> = log.lines().filter(|line| line.contains(begin)).collect();
+        assert_eq!(said.len(), places.len(), "{options:?}: {log}");
+        for (line, place) in said.iter().zip(places) {
+            let place = format!("{}:{place}", conf.display());
+            assert!(line.contains(&place), "{options:?}: {line}");
+        }
+    }
+}

@@ -7,7 +7,9 @@ use super::super::endpoint::Endpoint;
 use super::super::options::Options;
 use super::super::params;
 use super::super::spam;
-use super::ast::{Action, Entry, Globals, GreylistConf, Located, Position, SpamdSocket};
+use super::ast::{
+    Action, ClauseKind, Entry, Globals, GreylistConf, Located, Position, SpamdSocket,
+};
 use super::compile::Purpose;
 use super::limits::MAX_ERRORS;
 use crate::policy::{Params, Scheme, Tarpit};
@@ -141,6 +143,7 @@ pub(super) fn read(
         })
     });
     complain(path, conf, (&params, given), found);
+    warn_of_limit(path, conf, options, found);
     warn_of_ineffective(path, globals, options.has_milter, found);
     params
 }
@@ -214,6 +217,28 @@ fn obeys_common_delay(conf: &GreylistConf) -> bool {
     let has_default = conf.recipient.last().is_some_and(Entry::is_default);
     !has_default
         || entries.any(|entry| entry.action == Action::Greylist && entry.values.delay.is_none())
+}
+
+/// Warns of sleeps that never begin. Of a tarpit that an option asks for, the option's own warning speaks.
+fn warn_of_limit(path: &Path, conf: &GreylistConf, options: &OfOptions, found: &mut Diagnostics) {
+    if options.params.tarpit_limit > 0 {
+        return;
+    }
+    let stated = conf.globals.tarpit.filter(|_| !options.given.tarpit);
+    let stated = stated.map(|stated| (stated.at, stated.value));
+    let clauses = conf.recipient.iter().flat_map(|entry| &entry.clauses);
+    let of_entries = clauses.filter_map(|clause| match clause.kind {
+        ClauseKind::Tarpit(length) => Some((clause.at, length)),
+        ClauseKind::Test(_) | ClauseKind::Not(_) | ClauseKind::Set(_) | ClauseKind::Log(_) => None,
+    });
+    let all = stated.into_iter().chain(of_entries);
+    let asked = all.filter(|(_, length)| *length > Span::ZERO);
+    found
+        .warnings
+        .extend(asked.map(|(Position { line, column }, _)| {
+            let text = "tarpit: nobody ever sleeps, because --tarpit-limit is 0";
+            Diagnostic::column(path, line, column, text)
+        }));
 }
 
 /// Where spamd listens, if the file says so.
