@@ -606,3 +606,35 @@ fn a_limit_of_sessions_counts_each_once_and_one_of_data_the_bytes_of_messages() 
         session.quit().unwrap();
     }
 }
+
+#[test]
+fn a_bounce_that_has_slept_for_one_recipient_survives_at_data_though_another_has_to_wait() {
+    let lists = "delayedreject\nnospf\nracl whitelist rcpt slow@example.org tarpit 1s\n\
+                 racl greylist default delay 1h msg \"wait\"\n";
+    for (recipients, survives) in [
+        (&["slow@example.org", "new@example.org"][..], true),
+        (&["new@example.org"], false),
+    ] {
+        let site = Site::start(&["--greylist-action=DEFER_IF_PERMIT"], lists);
+        let mut session = site.session(6);
+        session.mail("").unwrap();
+        for recipient in recipients {
+            let reply = session.rcpt(recipient).unwrap();
+            assert_eq!(reply, MilterReply::Continue, "{recipient}");
+        }
+        site.clock.advance(2);
+        let (_, last) = session.message(&[("Subject", "x")], b"x\r\n").unwrap();
+        assert_eq!(text(&last), "450 4.2.0 wait", "{recipients:?}");
+        session.quit().unwrap();
+        let end = rcpt(
+            "x.example",
+            "198.51.100.7",
+            "a@b.example",
+            "end@example.org",
+        );
+        site.daemon.ask(&end);
+        site.daemon.log_until(|log| log.contains("end@example.org"));
+        let has_survived = site.daemon.log().contains("reason=tarpit survived");
+        assert_eq!(has_survived, survives, "{recipients:?}");
+    }
+}

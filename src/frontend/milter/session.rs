@@ -142,14 +142,16 @@ impl Session {
         let Some(transaction) = &self.transaction else {
             return;
         };
-        // Otherwise DATA is no moment of a decision.
-        if !transaction.rules().is_targrey() || transaction.put_off.is_some() {
+        // Otherwise DATA is no moment of a decision. Whoever is put off alone has not waited for a reply.
+        let is_put_off = transaction.put_off.is_some();
+        if !transaction.rules().is_targrey() || (is_put_off && transaction.recipients.is_empty()) {
             return;
         }
         let recipient = transaction.only_recipient().to_owned();
         let judged = self.judge(Stage::Data, &recipient, macros).await;
         if let Some(transaction) = &mut self.transaction {
-            transaction.put_off = judged.refusal;
+            let put_off = transaction.put_off.take();
+            transaction.put_off = put_off.or(judged.refusal);
             transaction.give(judged.field);
         }
     }
