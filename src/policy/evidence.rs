@@ -127,8 +127,6 @@ pub struct Evidence {
     pub time: LocalTime,
     /// The time of the decision, for texts.
     pub now: Option<Timestamp>,
-    /// The number of the rule that has let an earlier recipient of the message pass.
-    pub earlier_pass: Option<u32>,
     /// Whether the client has hung up in its last sleep; `None` if no rule can ask.
     pub has_hung_up: Option<bool>,
     /// How many have been counted for each rate limit, by its number.

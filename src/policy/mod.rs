@@ -90,7 +90,7 @@ pub use schedule::LocalTime;
 pub use shared::{Host, Mergeable, Merged, SharedRecords};
 pub use spam::SpamScore;
 pub use spf::{SpfFinding, SpfQuestion, SpfResult};
-pub use tarpit::{Sleep, SleepChange};
+pub use tarpit::{MessageSleep, Sleep, SleepChange};
 pub use text::{TextError, Texts};
 pub use trace::{Step, Trace};
 pub use verdict::{Remaining, Tarpitting, Then, Verdict};
@@ -193,8 +193,10 @@ pub struct Pause {
 pub struct Session {
     /// Whether this message has its header already.
     pub header_given: bool,
-    /// When this message was told to sleep.
-    pub tarpitted: Option<Timestamp>,
+    /// The sleep of this message, if it was told to.
+    pub tarpitted: Option<MessageSleep>,
+    /// Whether a recipient of this message passed for another reason than that it has waited.
+    pub is_exempt: bool,
     /// Whether a triplet of this message had passed before.
     pub is_known: bool,
     /// Whether another sleep may run.

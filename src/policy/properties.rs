@@ -58,10 +58,21 @@ impl Properties {
             .insert(name.into(), value.get(..end).unwrap_or_default().into());
     }
 
-    /// The number that a property is, if it is one.
+    /// The number that a property begins with, and zero if it begins with none (milter-greylist); `None` if it is not set.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<i64> {
-        self.get(name)?.trim().parse().ok()
+        let text = self.get(name)?.trim_start();
+        let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+        let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
+        let end = text
+            .len()
+            .saturating_sub(unsigned.len())
+            .saturating_add(digits);
+        Some(
+            text.get(..end)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
+        )
     }
 
     /// This number, if there is one.
@@ -120,6 +131,24 @@ mod tests {
             Some(7),
             "one that is there can be set"
         );
+    }
+
+    #[test]
+    fn a_property_is_the_number_that_it_begins_with() {
+        let mut properties = Properties::default();
+        assert_eq!(properties.number("unset"), None);
+        for (text, want) in [
+            ("", 0),
+            ("x 7", 0),
+            (" -7 x", -7),
+            ("+7", 7),
+            ("-", 0),
+            ("12ü", 12),
+            ("99999999999999999999", 0),
+        ] {
+            properties.set("p", text);
+            assert_eq!(properties.number("p"), Some(want), "{text}");
+        }
     }
 
     #[test]

@@ -15,10 +15,15 @@
 //! | none             | recipient                | sleep, then pass                  | since now   |
 //! | none             | recipient, no room       | greylist                          | none        |
 //! | sleep runs       | recipient                | sleep, then pass                  | unchanged   |
+//! | a shorter runs   | recipient                | sleep, then pass                  | since now   |
 //! | sleep is over    | recipient                | greylist                          | seen now    |
 //! | none             | DATA                     | pass                              | none        |
 //! | sleep runs       | DATA                     | pass                              | unchanged   |
 //! | sleep is over    | DATA                     | pass, counted as survived         | none        |
+//! | sleep is over    | DATA of an exempt one    | pass                              | unchanged   |
+//!
+//! A message is exempt if it has not slept and passed for another reason than that its triplet has waited: it says nothing
+//! about whether its client waits.
 //!
 //! A rule that lets those pass who stay does not match a client of which it is certain that it has hung up; the record is as
 //! above, and until that is certain, the client is greylisted.
@@ -69,6 +74,22 @@ impl Sleep {
     /// was set back), so that no client counts as hung up for that.
     fn left(self, ordered: Timestamp, now: Timestamp) -> Span {
         self.length.less(now.since(ordered))
+    }
+}
+
+/// The sleep of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageSleep {
+    /// When it was ordered.
+    pub ordered: Timestamp,
+    /// Its length.
+    pub length: Span,
+}
+
+impl MessageSleep {
+    /// What is left of it at `now`.
+    fn left(self, now: Timestamp) -> Span {
+        self.length.less(now.since(self.ordered))
     }
 }
 
@@ -142,7 +163,9 @@ pub(super) fn order(
         };
         return Ordered::new(verdict, hindrance);
     }
-    let is_first = tarpit.scheme == Scheme::Targrey && record.is_none();
+    // A client is still there as long as its longest sleep lasts.
+    let is_longest = record.is_none_or(|sleep| sleep.length < tarpit.length);
+    let is_kept = tarpit.scheme == Scheme::Targrey && is_longest;
     let verdict = Verdict::Tarpit {
         length: tarpit.length,
         then: match tarpit.scheme {
@@ -151,7 +174,7 @@ pub(super) fn order(
         },
     };
     Ordered {
-        change: is_first.then_some(SleepChange::Keep(Sleep {
+        change: is_kept.then_some(SleepChange::Keep(Sleep {
             ordered: now,
             length: tarpit.length,
             seen: now,
@@ -167,14 +190,25 @@ pub(super) fn order(
 /// The reason of the outcome, and the remaining time of the sleep.
 pub(super) fn survival(record: Option<Sleep>, session: Session) -> Result<(), (Reason, Span)> {
     let now = session.now;
-    let sleep = record.ok_or((Reason::NotTarpitted, Span::ZERO))?;
-    // The sleep of this message, if known, because that of another connection may have begun earlier.
-    let ordered = session.tarpitted.unwrap_or(sleep.ordered);
-    if ordered > now {
+    let not_tarpitted = (Reason::NotTarpitted, Span::ZERO);
+    let recorded = record.ok_or(not_tarpitted)?;
+    // The sleep of this message, if known: that of another connection may have begun earlier, or be longer.
+    let sleep = session.tarpitted.unwrap_or(MessageSleep {
+        ordered: recorded.ordered,
+        length: recorded.length,
+    });
+    if session.tarpitted.is_none()
+        && session.is_exempt
+        && !session.header_given
+        && !session.is_known
+    {
+        return Err(not_tarpitted);
+    }
+    if sleep.ordered > now {
         // The clock was set back during the sleep: in doubt, the client has survived.
         return Ok(());
     }
-    match sleep.left(ordered, now) {
+    match sleep.left(now) {
         Span::ZERO => Ok(()),
         left => Err((Reason::EarlyData, left)),
     }

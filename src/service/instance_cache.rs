@@ -13,7 +13,9 @@
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use super::set_cache::{Key, SetCache};
-use crate::policy::{Attempt, Because, Outcome, Params, Reason, Stage, Suspicion, Verdict};
+use crate::policy::{
+    Attempt, Because, MessageSleep, Outcome, Reason, Ruleset, Stage, Suspicion, Verdict,
+};
 use crate::types::Timestamp;
 use crate::types::sync::{Mutex, MutexGuard};
 
@@ -37,12 +39,12 @@ pub(crate) struct Keys {
 pub(crate) struct MessageState {
     /// Its header.
     pub(crate) header: bool,
-    /// Its sleep, and when it was ordered.
-    pub(crate) sleep: Option<Timestamp>,
+    /// Its sleep.
+    pub(crate) sleep: Option<MessageSleep>,
     /// Whether a triplet of it had passed before; only under taRgrey.
     pub(crate) known_triplet: bool,
-    /// The rule that has let a recipient pass, by its number.
-    pub(crate) passed_by: Option<u32>,
+    /// Whether a recipient passed for another reason than that it has waited; only where it matters who hangs up.
+    pub(crate) exempt: bool,
 }
 
 /// The cache of all instances.
@@ -130,7 +132,7 @@ impl InstanceCache {
         keys: Keys,
         (outcome, is_open): (&Outcome, bool),
         now: Timestamp,
-        params: &Params,
+        rules: &Ruleset,
     ) {
         let mut caches = self.caches();
         let answer = (
@@ -144,12 +146,14 @@ impl InstanceCache {
         let had = caches.message_state(keys.message, now);
         let is_known = outcome.reason == Reason::TripletFound && outcome.waited.is_none();
         let has = MessageState {
-            known_triplet: had.known_triplet || (is_known && params.is_targrey()),
-            // The last one: a pass by default does not hold for the others.
-            passed_by: passed_by(outcome).or(had.passed_by),
+            known_triplet: had.known_triplet || (is_known && rules.params.is_targrey()),
+            exempt: had.exempt || (is_exempt(outcome) && rules.is_targrey()),
             header: had.header || matches!(outcome.verdict, Verdict::PassWithHeader { .. }),
             sleep: match outcome.verdict {
-                Verdict::Tarpit { .. } => Some(now),
+                Verdict::Tarpit { length, .. } => Some(MessageSleep {
+                    ordered: now,
+                    length,
+                }),
                 Verdict::Pass
                 | Verdict::PassWithHeader { .. }
                 | Verdict::Defer { .. }
@@ -173,12 +177,10 @@ impl InstanceCache {
     }
 }
 
-/// The number of the rule that has let the attempt pass, if one has.
-fn passed_by(outcome: &Outcome) -> Option<u32> {
-    match (outcome.reason, outcome.because) {
-        (Reason::RulePass, Because::Entry(rule)) => Some(rule.number),
-        _ => None,
-    }
+/// Whether a recipient passes for another reason than that it has waited.
+const fn is_exempt(outcome: &Outcome) -> bool {
+    let is_pass = matches!(outcome.verdict, Verdict::Pass);
+    is_pass && matches!(outcome.because, Because::Entry(_) | Because::Request)
 }
 
 impl Caches {
@@ -189,7 +191,10 @@ impl Caches {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
     use super::*;
+    use crate::policy::{Lists, Params, Texts};
     use crate::types::Span;
 
     fn attempt<'a>(instance: &'a str, recipient: &'a str) -> Attempt<'a> {
@@ -221,7 +226,9 @@ mod tests {
         let keys = |instance, recipient| cache.keys(&attempt(instance, recipient)).unwrap();
         let first = keys("1", "joe@x");
         assert!(cache.cached_reply(first, at(0)).is_none());
-        cache.remember(first, (&FIRST_PASS, true), at(0), &Params::default());
+        let texts = Texts::new("450", "wait %s", "X: %t", "mx", TimeZone::UTC).unwrap();
+        let rules = Ruleset::new(Params::default(), Lists::default(), texts);
+        cache.remember(first, (&FIRST_PASS, true), at(0), &rules);
         let (again, is_open) = cache.cached_reply(first, at(600)).unwrap();
         assert_eq!(
             (again.verdict, again.reason, is_open),

@@ -178,8 +178,6 @@ impl Inner {
         }
         let about = about(request, request.message);
         let mut evidence = self.evidence(&counted(request), context);
-        // The rule that has let a recipient pass says nothing about the message.
-        evidence.earlier_pass = None;
         evidence.body = in_body.map(Arc::new);
         self.ask_filter(request, (&about, &mut evidence), context, trace)
             .await;

@@ -354,12 +354,6 @@ impl Inner {
         if chain.asks_time() {
             evidence.time = context.rules.texts.local_time(context.now);
         }
-        if chain.is_sticky()
-            && let Some(keys) = context.keys
-        {
-            let state = self.instance_cache.message_state(keys, context.now);
-            evidence.earlier_pass = state.passed_by;
-        }
         if chain.bounds().is_targrey && attempt.stage == Stage::Recipient {
             evidence.has_hung_up = Some(self.has_hung_up(attempt, context));
         }
@@ -467,6 +461,7 @@ impl Inner {
             header_given: state.header,
             tarpitted: state.sleep,
             is_known: state.known_triplet,
+            is_exempt: state.exempt,
             is_at_end: false,
             has_room: self.sleeps.has_room(context.rules, context.now),
             now: context.now,
@@ -480,12 +475,8 @@ impl Inner {
         if let Some(keys) = context.keys
             && outcome.reason != Reason::StoreFailure
         {
-            self.instance_cache.remember(
-                keys,
-                (outcome, is_open(outcome, rules)),
-                now,
-                &rules.params,
-            );
+            self.instance_cache
+                .remember(keys, (outcome, is_open(outcome, rules)), now, rules);
         }
         if let Some(entry) = outcome.entry()
             && let Some(entry) = rules.entry(entry)

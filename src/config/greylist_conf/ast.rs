@@ -75,9 +75,6 @@ pub struct Globals {
     pub no_auth: Option<Position>,
     /// `nospf`, or a clause `spf`: an SPF pass does not exempt.
     pub no_spf: Option<Position>,
-    /// `multiracl`: each recipient of a message is judged alone. Otherwise the first one whitelisted whitelists those
-    /// after it.
-    pub multi_racl: Option<Position>,
     /// `delayedreject`: the null sender is deferred at DATA.
     pub delayed_reject: Option<Position>,
     /// `testmode`: without a default, who matches no entry passes.

@@ -137,7 +137,6 @@ impl Compiler<'_> {
                 local_address: globals.local_address.map(|address| address.value),
                 defers_bounces_at_end: globals.delayed_reject.is_some(),
             },
-            is_sticky: globals.multi_racl.is_none(),
             held_back,
             authserv_ids: self.purpose.authserv_ids.to_vec(),
             message,

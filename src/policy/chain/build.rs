@@ -25,7 +25,6 @@ pub struct Chain {
     /// Likewise.
     ids: Vec<Option<Box<str>>>,
     pub(super) lists: Vec<List>,
-    pub(super) is_sticky: bool,
     /// Whether a rule depends on the time of the day.
     asks_time: bool,
     asks_known: bool,
@@ -93,8 +92,6 @@ pub struct Parts {
     pub statistics: Vec<Format>,
     /// What is stated about all messages.
     pub about_messages: Statements,
-    /// Whether a rule that lets a recipient pass decides on the recipients of the message after it, too.
-    pub is_sticky: bool,
     /// How many rules there are for the message as a whole, which nobody asks.
     pub held_back: usize,
     /// What the servers are called whose `Authentication-Results` count.
@@ -156,11 +153,6 @@ impl Section {
     pub(super) fn rule(&self, number: u32) -> Option<&Compiled> {
         self.rules
             .get(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    /// Whether this is the number of one of its rules, and not of the default.
-    pub(super) fn has_rule(&self, number: u32) -> bool {
-        self.rule(number).is_some()
     }
 
     fn fallback(&self) -> Option<(&Action, Option<u32>)> {
@@ -273,7 +265,6 @@ impl Chain {
             entries: sources.entries,
             ids: sources.ids,
             lists,
-            is_sticky: parts.is_sticky,
             held_back: parts.held_back,
             rates: parts.rates,
             statistics: parts.statistics,
@@ -390,12 +381,6 @@ impl Chain {
     #[must_use]
     pub const fn asks_time(&self) -> bool {
         self.asks_time
-    }
-
-    /// Whether a rule that lets one recipient pass decides on those after it.
-    #[must_use]
-    pub const fn is_sticky(&self) -> bool {
-        self.is_sticky
     }
 
     /// Lines that are written to the log for each recipient.

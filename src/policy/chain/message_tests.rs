@@ -275,10 +275,6 @@ fn rules_for_messages_have_their_own_numbers_and_default() {
         let recipient = Subject::new(&attempt, LocalTime::default()).unwrap();
         let (found, _) = chain.find(&recipient, &evidence(spam_score(0, Some(true))));
         assert!(matches!(found, Found::Nothing), "{found:?}");
-        let mut earlier = evidence(Finding::NoAnswer);
-        earlier.earlier_pass = Some(0);
-        let (found, _) = chain.find(&of_message, &earlier);
-        assert!(matches!(found, Found::Nothing), "{found:?}");
     }
 }
 

@@ -52,13 +52,6 @@ impl Chain {
         is_indexed: bool,
         heard: &mut impl FnMut(u32, usize, Truth),
     ) -> (Found<'_>, Effects) {
-        if let Some(number) = evidence.earlier_pass.filter(|_| self.is_sticky)
-            && subject.content.is_none()
-            && self.recipient.has_rule(number)
-            && let Some(action @ Action::Pass) = self.action(number)
-        {
-            return (Found::Rule(number, action), Effects::default());
-        }
         let content = subject.content;
         let mut search = Search {
             chain: self,

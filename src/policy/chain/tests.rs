@@ -383,62 +383,6 @@ fn a_list_is_true_by_one_of_its_items() {
     }
 }
 
-#[test]
-fn a_pass_holds_for_the_recipients_after_it_in_a_sticky_chain_alone() {
-    let rules = || {
-        vec![
-            rule(
-                vec![is(Test::Recipient(text("first@example.com")))],
-                Action::Pass,
-            ),
-            rule(vec![], Action::Greylist(Treatment::default())),
-        ]
-    };
-    for (is_sticky, earlier, want) in [
-        (true, None, 1),
-        (true, Some(0), 0),
-        (true, Some(1), 1),
-        (true, Some(7), 1),
-        (false, Some(0), 1),
-    ] {
-        let chain = Chain::new(Parts {
-            rules: rules(),
-            is_sticky,
-            ..Parts::default()
-        })
-        .unwrap();
-        let mut evidence = Evidence::default();
-        evidence.earlier_pass = earlier;
-        match chain.find(&subject(&ATTEMPT), &evidence).0 {
-            Found::Rule(number, _) => assert_eq!(number, want, "{is_sticky} {earlier:?}"),
-            found @ (Found::Nothing | Found::Lacks(_)) => panic!("{found:?}"),
-        }
-    }
-}
-
-#[test]
-fn a_pass_by_default_holds_for_one_recipient() {
-    let chain = Chain::new(Parts {
-        rules: vec![rule(
-            vec![is(Test::Recipient(text("Jane@example.com")))],
-            Action::Greylist(Treatment::default()),
-        )],
-        fallback: Some(Fallback {
-            action: Action::Pass,
-            effects: Vec::new(),
-            entry: Some(Entry::in_file(&Path::new("f").into(), 2, "default")),
-            id: None,
-        }),
-        is_sticky: true,
-        ..Parts::default()
-    })
-    .unwrap();
-    let mut evidence = Evidence::default();
-    evidence.earlier_pass = Some(1);
-    let (found, _) = chain.find(&subject(&ATTEMPT), &evidence);
-    assert!(matches!(found, Found::Rule(0, _)), "{found:?}");
-}
-
 const ZONES: [&str; 4] = ["a.example", "b.example", "c.example", "d.example"];
 
 /// A test that is settled, or asks a list.
@@ -600,7 +544,10 @@ fn properties_are_set_by_rules_that_go_on_and_tested_by_those_behind_them() {
         (vec![(Assign, text("%sr"))], is("%sr"), true),
         (vec![(Assign, text("%sr"))], matching("^example\\."), true),
         (vec![(Assign, text("%sr"))], matching("^\\."), false),
-        (vec![(Assign, text("%sr"))], least(0), false),
+        // What begins with no number is zero.
+        (vec![(Assign, text("%sr"))], least(0), true),
+        (vec![(Assign, text("%sr"))], least(1), false),
+        (vec![], least(0), false),
         (vec![(Add, number(2)), (Add, number(3))], least(5), true),
         (
             vec![(Add, number(2)), (Subtract, number(1))],

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::*;
 use crate::policy::chain::{
-    Action, Chain, Clause, Format, Parts, Refusal, Rule, Terms, Test, Treatment,
+    Action, Chain, Clause, Format, Parts, Pattern, Refusal, Rule, Terms, Test, Treatment,
 };
 use crate::policy::{Lists, OnStoreFailure, Params, Reason, Scheme, Stage, Tarpit, Texts, s25r};
 use crate::protocol::{self, policy::Style};
@@ -90,8 +90,17 @@ fn rules_with_tarpits(tarpit_limit: u32) -> Ruleset {
         text: Format::parse("Go away!").0,
     };
     let own = || network("192.0.2.0/24");
+    let to = |recipient: &str| Clause {
+        negated: false,
+        test: Test::Recipient(Pattern::Text(recipient.into())),
+    };
     let chain = Chain::new(Parts {
         rules: vec![
+            rule(vec![to("vip@x")], Action::Pass),
+            rule(
+                vec![own(), to("long@x"), stays.clone()],
+                greylist(125, Scheme::Targrey),
+            ),
             rule(vec![own(), stays], greylist(20, Scheme::Targrey)),
             rule(vec![own()], Action::Refuse(refusal)),
             rule(vec![network(OTHER)], greylist(10, Scheme::Deferring)),
@@ -335,6 +344,27 @@ async fn scenes_of_entries_with_a_tarpit() {
         (152, Rcpt, NEIGHBOUR, "8", "d@x", "SLEEP 20", "early-retry"),
         (160, Anew, ONE,       "9", "d@x", "551 Go away!", "rule-reject"),
         (400, Rcpt, ONE,       "A", "a@x", "551 Go away!", "rule-reject"),
+    ]).await;
+    play_by("DATA of a message that passes by another entry says nothing about the sleep", &|| rules_with_tarpits(50), &[
+        (0,   Rcpt,     ONE, "1", "a@x",   "SLEEP 20", "new"),
+        (100, Rcpt,     ONE, "2", "vip@x", "DUNNO", "rule-pass"),
+        (101, Data,     ONE, "2", "vip@x", "DUNNO", "not-tarpitted"),
+        (102, Rcpt,     ONE, "3", "b@x",   "551 Go away!", "rule-reject"),
+        // After a restart it is not known how it passed.
+        (103, AnewData, ONE, "2", "vip@x", "DUNNO", "tarpit-survived"),
+        (104, Rcpt,     ONE, "4", "a@x",   "SLEEP 20", "early-retry"),
+        (104, Rcpt,     ONE, "4", "vip@x", "DUNNO", "rule-pass"),
+        (125, Data,     ONE, "4", "",      "DUNNO", "tarpit-survived"),
+    ]).await;
+    play_by("of sleeps of different lengths each message has its own, and the client the longest", &|| rules_with_tarpits(50), &[
+        (0,   Rcpt, ONE, "1", "a@x",    "SLEEP 20", "new"),
+        (5,   Rcpt, ONE, "2", "long@x", "SLEEP 125", "new"),
+        (100, Rcpt, ONE, "3", "c@x",    "SLEEP 20", "new"),
+        (129, Data, ONE, "2", "long@x", "DUNNO", "early-data"),
+        (130, Data, ONE, "2", "",       "DUNNO", "tarpit-survived"),
+        (200, Rcpt, ONE, "4", "long@x", "SLEEP 125", "early-retry"),
+        (205, Rcpt, ONE, "5", "d@x",    "SLEEP 20", "new"),
+        (225, Data, ONE, "5", "d@x",    "DUNNO", "tarpit-survived"),
     ]).await;
     play_by("an entry that greylists has its own sleep", &|| rules_with_tarpits(50), &[
         (0,   Rcpt, OTHER, "1", "a@x", "SLEEP 10, DEFER_IF_PERMIT", "new"),

@@ -15,6 +15,7 @@ mod import;
 mod kinds;
 mod messages;
 mod peer;
+mod words;
 
 use generator::Session;
 use peer::MilterGreylist;

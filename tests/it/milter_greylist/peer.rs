@@ -1,6 +1,7 @@
 //! Debian's milter-greylist as a test peer.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
@@ -62,21 +63,21 @@ impl MilterGreylist {
             .spawn()
             .unwrap();
         let mut peer = Self { directory, child };
-        peer.wait_for("milter", conf);
+        peer.wait_until_it_listens(conf);
         peer
     }
 
-    /// Waits until it has made a file.
-    fn wait_for(&mut self, name: &str, conf: &str) {
+    /// Waits until it can be connected to: its socket is there before that.
+    fn wait_until_it_listens(&mut self, conf: &str) {
         for _ in 0..LOOKS {
-            if self.path(name).exists() {
+            if UnixStream::connect(self.path("milter")).is_ok() {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}\n{conf}", self.log());
             thread::park_timeout(PAUSE);
         }
-        panic!("no {name}: {}\n{conf}", self.log());
+        panic!("it does not listen: {}\n{conf}", self.log());
     }
 
     /// Ends it as an administrator does; the database that it has written.

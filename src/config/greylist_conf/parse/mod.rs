@@ -223,13 +223,12 @@ impl Parser<'_> {
                 self.extended = true;
                 return true;
             }
-            // Names are compared by labels always.
-            "domainexact" => return true,
+            // Names are compared by labels always, and each recipient is judged alone.
+            "domainexact" | "multiracl" => return true,
             "lazyaw" => &mut globals.lazy_auto_white,
             "quiet" => &mut globals.quiet,
             "noauth" => &mut globals.no_auth,
             "nospf" => &mut globals.no_spf,
-            "multiracl" => &mut globals.multi_racl,
             "delayedreject" => &mut globals.delayed_reject,
             "testmode" => &mut globals.test_mode,
             _ => return false,

@@ -360,26 +360,3 @@ fn an_entry_of_which_a_clause_or_a_whole_list_needs_a_milter_is_counted_as_unrea
         assert_eq!(rules.expect("rules").unreachable(), want, "{entry}");
     }
 }
-
-#[test]
-fn a_pass_is_sticky_unless_the_file_says_multiracl() {
-    for (text, want) in [("", 2), ("multiracl", 0)] {
-        let rules = rules(&format!("{text}\nracl whitelist rcpt first@example.org\n"));
-        let attempt = Attempt {
-            client_address: Some(b"203.0.113.7"),
-            client_name: Some(b"x.example"),
-            sender: Some(b"a@b.example"),
-            recipient: Some(b"second@example.org"),
-            ..Attempt::default()
-        };
-        let subject = Subject::new(&attempt, LocalTime::default()).expect("a subject");
-        let mut evidence = Evidence::default();
-        evidence.earlier_pass = Some(0);
-        let found = match rules.find(&subject, &evidence).0 {
-            Found::Rule(number, _) => entry_line(&rules, number),
-            Found::Nothing => 0,
-            Found::Lacks(lookups) => panic!("{lookups:?}"),
-        };
-        assert_eq!(found, want, "{text}");
-    }
-}

@@ -235,7 +235,7 @@ fn every_clause_and_value_is_read() {
     let conf = clean(CLAUSES);
     assert_eq!((conf.recipient.len(), conf.message.len()), (9, 4));
     let globals = &conf.globals;
-    assert!(globals.multi_racl.is_some() && globals.test_mode.is_some());
+    assert!(globals.test_mode.is_some());
     assert!(globals.delayed_reject.is_some() && globals.lazy_auto_white.is_some());
     assert_eq!(
         globals.delay.expect("greylist").value,
