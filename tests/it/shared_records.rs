@@ -1,5 +1,6 @@
 //! Several hosts with one memory: daemons and a real server of Redis.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::mem;
 use std::os::fd::AsRawFd;
@@ -72,7 +73,7 @@ impl Redis {
         Self::of_program("redis-server".into(), more)
     }
 
-    fn of_program(program: PathBuf, more: &dyn Fn(&Path) -> Vec<String>) -> Self {
+    pub(crate) fn of_program(program: PathBuf, more: &dyn Fn(&Path) -> Vec<String>) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("stargrey-redis-")
             .tempdir()
@@ -98,8 +99,32 @@ impl Redis {
     }
 
     pub(crate) fn run(&mut self) {
+        self.run_on(self.port);
+    }
+
+    /// Runs it so that only its socket is there, until [`Self::open_port`].
+    pub(crate) fn run_unreached(&mut self) {
+        self.run_on(0);
+    }
+
+    pub(crate) fn open_port(&self) {
+        let port = self.port.to_string();
+        assert_eq!(self.cli(&["config", "set", "port", &port]).trim(), "OK");
+    }
+
+    fn run_on(&mut self, port: u16) {
+        self.spawn(port);
+        wait_for("the server", || self.cli(&["ping"]).contains("PONG"));
+    }
+
+    /// Runs it, and does not wait until it has loaded its data.
+    pub(crate) fn run_loading(&mut self) {
+        self.spawn(self.port);
+    }
+
+    fn spawn(&mut self, port: u16) {
         let child = Command::new(&self.program)
-            .args(["--port", &self.port.to_string()])
+            .args(["--port", &port.to_string()])
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .arg("--unixsocket")
             .arg(self.socket())
@@ -113,7 +138,6 @@ impl Redis {
             .spawn()
             .expect("the server is installed (make check-deps)");
         self.child = Some(child);
-        wait_for("the server", || self.cli(&["ping"]).contains("PONG"));
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -134,6 +158,13 @@ impl Redis {
     /// How many keys it has.
     pub(crate) fn keys(&self) -> usize {
         self.cli(&["dbsize"]).trim().parse().unwrap()
+    }
+
+    /// The names of its keys, quoted.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let list = self.cli(&["--no-raw", "keys", "*"]);
+        let names = list.lines().filter_map(|line| line.split_once(") "));
+        names.map(|(_, name)| name.to_owned()).collect()
     }
 
     pub(crate) fn wait_for_keys(&self, keys: usize) {

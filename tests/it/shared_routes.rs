@@ -319,6 +319,36 @@ pub(crate) fn failover(primary: &Redis) -> Failover {
     Failover { replica, sentinels }
 }
 
+/// The users of the replica and the sentinels. Sentinels that are refused go on as the default user.
+const OF_SERVERS: [&str; 3] = ["default", "replica", "sentinel"];
+
+/// The output of redis-cli as a user of its own, who may do anything.
+pub(crate) fn as_admin(server: &Redis, command: &str) -> String {
+    let login = ["--user", "admin", "--pass", "any", "--no-auth-warning"];
+    let words: Vec<&str> = command.split(' ').collect();
+    server.cli(&[&login[..], &words[..]].concat())
+}
+
+/// Lets nobody in but the hosts, which have another user, and [`as_admin`].
+pub(crate) fn shut_out(server: &Redis) {
+    let admin = "acl setuser admin on nopass ~* &* +@all";
+    let words: Vec<&str> = admin.split(' ').collect();
+    assert_eq!(server.cli(&words).trim(), "OK");
+    for user in OF_SERVERS {
+        let off = as_admin(server, &format!("acl setuser {user} off"));
+        assert_eq!(off.trim(), "OK");
+        as_admin(server, &format!("client kill user {user}"));
+    }
+}
+
+/// Lets in again whom [`shut_out`] has not.
+pub(crate) fn let_in(server: &Redis) {
+    for user in OF_SERVERS {
+        let on = as_admin(server, &format!("acl setuser {user} on"));
+        assert_eq!(on.trim(), "OK");
+    }
+}
+
 #[test]
 fn a_primary_that_takes_no_writes_is_left_when_the_sentinels_have_made_another_one() {
     let primary = Redis::with(&|_| vec!["--min-replicas-to-write".to_owned(), "1".to_owned()]);
@@ -333,22 +363,11 @@ fn a_primary_that_takes_no_writes_is_left_when_the_sentinels_have_made_another_o
     );
     assert!(site.ask(0, "ann@sender.example").starts_with(GREYLISTED));
 
-    // Replica and sentinels, which have their own users, are cut off from the primary; the hosts are not.
-    let admin = "acl setuser admin on nopass ~* &* +@all";
-    let as_admin = ["--user", "admin", "--pass", "any", "--no-auth-warning"];
-    let cli = |prefix: &[&str], command: &str| {
-        let words: Vec<&str> = command.split(' ').collect();
-        site.redis.cli(&[prefix, &words].concat())
-    };
-    assert_eq!(cli(&[], admin).trim(), "OK");
-    for user in ["default", "replica", "sentinel"] {
-        let off = format!("acl setuser {user} off");
-        assert_eq!(cli(&as_admin, &off).trim(), "OK");
-        cli(&as_admin, &format!("client kill user {user}"));
-    }
+    // The replica and the sentinels are cut off from the primary; the hosts are not.
+    shut_out(&site.redis);
     let is_primary = || replica.cli(&["role"]).starts_with("master");
     wait_for("the new primary", is_primary);
-    let role = cli(&as_admin, "role");
+    let role = as_admin(&site.redis, "role");
     assert!(role.starts_with("master"), "{role}");
 
     for (host, sender) in ["bob@sender.example", "cid@sender.example"]
