@@ -85,3 +85,148 @@ pub(super) fn shown(properties: &Dict) -> Option<Cell> {
         Style::Bad
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::api::Row;
+    use crate::ctl::render::KeyValues;
+    use crate::ctl::view::View;
+
+    /// The properties of a daemon with this state, these figures and these hosts.
+    fn properties(state: &str, figures: &[(&str, u64)], hosts: &[(&str, &str)]) -> Dict {
+        let figures = figures.iter().copied();
+        let figures: HashMap<String, u64> = figures.map(|(word, n)| (word.to_owned(), n)).collect();
+        let hosts = hosts.iter().copied();
+        let hosts: HashMap<String, String> = hosts
+            .map(|(host, state)| (host.to_owned(), state.to_owned()))
+            .collect();
+        Row::new()
+            .with("SharedState", state)
+            .with("Shared", figures)
+            .with("SharedHosts", hosts)
+            .build()
+    }
+
+    const OOM: &str = "its memory is used up (OOM)";
+
+    /// A state, figures, hosts with their states, and the line.
+    type Line = (
+        &'static str,
+        &'static [(&'static str, u64)],
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    );
+
+    const LINES: [Line; 13] = [
+        (SHARED_OK, &[], &[], "Shared: ok"),
+        (
+            SHARED_OK,
+            &[
+                (SHARED_ASKED, 0),
+                (SHARED_LATENCY, 700),
+                (SHARED_QUEUED, 0),
+                (SHARED_DROPPED, 0),
+                (SHARED_ACTS_LOST, 0),
+                (SHARED_ACTS_SKIPPED, 0),
+                (SHARED_APART, 0),
+            ],
+            &[("mx2.example", SHARED_HOST_OK)],
+            "Shared: ok",
+        ),
+        (
+            SHARED_OK,
+            &[
+                (SHARED_ASKED, 10),
+                (SHARED_ANSWERED, 9),
+                (SHARED_LATENCY, 1290),
+            ],
+            &[],
+            "Shared: ok; 9 of 10 requests answered in 1.2 ms",
+        ),
+        (
+            SHARED_OK,
+            &[(SHARED_QUEUED, 1)],
+            &[],
+            "Shared: ok; 1 record to publish",
+        ),
+        (
+            SHARED_OK,
+            &[(SHARED_QUEUED, 70_000)],
+            &[],
+            "Shared: ok; 70000 records to publish",
+        ),
+        (
+            SHARED_OK,
+            &[(SHARED_DROPPED, 2)],
+            &[],
+            "Shared: ok; 2 records left out for lack of room",
+        ),
+        (
+            SHARED_OK,
+            &[(SHARED_ACTS_LOST, 1)],
+            &[],
+            "Shared: ok; 1 act of an administrator lost for lack of room: repeat them at the other hosts",
+        ),
+        (
+            SHARED_OK,
+            &[(SHARED_ACTS_SKIPPED, 3)],
+            &[],
+            "Shared: ok; 3 acts of administrators of other hosts not understood",
+        ),
+        (
+            SHARED_OK,
+            &[],
+            &[
+                ("mx4.example", SHARED_HOST_AWAY),
+                ("mx2.example", SHARED_HOST_BEHIND),
+                ("mx3.example", SHARED_HOST_OK),
+            ],
+            "Shared: ok; mx2.example has not caught up; mx4.example is away",
+        ),
+        (
+            SHARED_OK,
+            &[],
+            &[("mx2.example", "asleep")],
+            "Shared: ok; mx2.example: asleep",
+        ),
+        (
+            SHARED_OK,
+            &[(SHARED_APART, 31)],
+            &[],
+            "Shared: ok; clock 31s from the server's",
+        ),
+        (OOM, &[], &[], "Shared: its memory is used up (OOM)"),
+        (
+            OOM,
+            &[(SHARED_QUEUED, 5), (SHARED_APART, 90)],
+            &[("mx2.example", SHARED_HOST_BEHIND)],
+            "Shared: its memory is used up (OOM); 5 records to publish; mx2.example has not caught up; clock 1min 30s from the server's",
+        ),
+    ];
+
+    #[test]
+    fn each_state_has_its_line_and_only_what_there_is_to_say() {
+        for (state, figures, hosts, want) in LINES {
+            let properties = properties(state, figures, hosts);
+            let shown = shown(&properties).expect("a line");
+            let line = KeyValues::new().with("Shared", shown);
+            let line = line.render(&View::of_80_columns().terminal);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words.join(" "), want);
+            assert_eq!(is_ok(&properties), state == SHARED_OK, "{want}");
+            assert!(is_on(&properties), "{want}");
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_shares_nothing_or_does_not_know_of_sharing_has_no_line() {
+        for properties in [properties(SHARED_OFF, &[], &[]), Row::new().build()] {
+            assert!(shown(&properties).is_none(), "{properties:?}");
+            assert!(is_ok(&properties), "{properties:?}");
+            assert!(!is_on(&properties), "{properties:?}");
+        }
+    }
+}
