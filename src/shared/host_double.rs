@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) journal: Mutex<Journal>,
     pub(super) refuses_acts: AtomicBool,
     pub(super) sent_until: Mutex<Timestamp>,
+    /// What it has learned of other hosts.
+    pub(super) learned: Mutex<Vec<(Key, Record)>>,
     has_ended: AtomicBool,
 }
 
@@ -42,11 +44,16 @@ pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 impl HostDouble {
     pub(super) fn new(name: &str, server: &Double) -> Self {
+        Self::with_clock(name, server, false)
+    }
+
+    /// A host that compares its clock with the server's, or does not.
+    pub(super) fn with_clock(name: &str, server: &Double, compares_clocks: bool) -> Self {
         let network = server.over_another_network();
         let me = Me {
             name: name.to_owned(),
             params: Params::default(),
-            compares_clocks: false,
+            compares_clocks,
         };
         let shared = Shared::new(me, network.address());
         assert!(shared.unlock(&[7; 32], None));
@@ -125,7 +132,8 @@ impl Local for State {
         Some(keys.iter().map(read).collect())
     }
 
-    fn learn(&self, _: Vec<(Key, Record)>) -> Change {
+    fn learn(&self, records: Vec<(Key, Record)>) -> Change {
+        self.learned.lock().extend(records);
         Box::pin(async { true })
     }
 

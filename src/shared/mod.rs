@@ -33,7 +33,11 @@ mod access;
 mod act_log;
 mod acts;
 #[cfg(test)]
+mod deadline_tests;
+#[cfg(test)]
 pub(crate) mod double;
+#[cfg(test)]
+mod drift_tests;
 #[cfg(test)]
 mod host_double;
 mod link;
