@@ -1,6 +1,6 @@
 //! A server for tests, which can be cut off, hang, refuse writes and lose its data.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Thread};
@@ -27,6 +27,9 @@ pub(crate) enum Behaviour {
     IsFull,
 }
 
+/// A key and its value.
+type Value = (Name, Vec<u8>);
+
 /// The server. Cheap to clone; all clones are one, but each has its own network.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Double {
@@ -37,6 +40,8 @@ pub(crate) struct Double {
     reads: Arc<AtomicUsize>,
     /// The most values that were asked for together.
     most: Arc<AtomicUsize>,
+    /// Values of another host that are written just before the next writes over this network, one before each.
+    between: Arc<Mutex<VecDeque<Value>>>,
     /// The thread that waits for what happens on this network.
     waiter: Arc<Mutex<Option<Thread>>>,
 }
@@ -48,6 +53,7 @@ impl Double {
             behaviour: Arc::default(),
             reads: Arc::default(),
             most: Arc::default(),
+            between: Arc::default(),
             waiter: Arc::default(),
             ..self.clone()
         }
@@ -97,6 +103,27 @@ impl Double {
                 *value = seal.close_as(version, name, &signed[1..]);
             }
         }
+    }
+
+    /// Has other bodies in the values for which there is one, sealed as by a host that has the secret.
+    pub(crate) fn reseal(
+        &self,
+        secret: &[u8; KEY_LENGTH],
+        other: impl Fn(&[u8]) -> Option<Vec<u8>>,
+    ) {
+        let seal = Seal::new(secret);
+        for (name, value) in self.values.lock().iter_mut() {
+            if let Some((signed, _)) = value.split_last_chunk::<16>()
+                && let Some(body) = other(&signed[1..])
+            {
+                *value = seal.close(name, &body);
+            }
+        }
+    }
+
+    /// Another host writes this just before the next write over this network that no other such value is for.
+    pub(crate) fn write_between(&self, name: Name, value: Vec<u8>) {
+        self.between.lock().push_back((name, value));
     }
 
     /// Loses these values.
@@ -181,6 +208,7 @@ impl Connection for Double {
     fn write(&self, writes: Vec<Write>) -> Pending<Vec<Written>> {
         self.reply(true, move |server| {
             let mut values = server.values.lock();
+            values.extend(server.between.lock().pop_front());
             let written = writes.into_iter().map(|write| {
                 let value = values.get(&write.name);
                 let value = value.map(|value| cut(&write.name, value));

@@ -140,3 +140,74 @@ impl Inner {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::double::Double;
+    use super::super::host_double::{HostDouble, NOW, client};
+    use super::*;
+    use crate::policy::{Client, Host};
+
+    /// A host with the record of a client, and what another host writes about it, with this count.
+    fn host() -> (HostDouble, Key, impl Fn(u32) -> (Name, Vec<u8>)) {
+        let host = HostDouble::new("mx1.example", &Double::default());
+        let (key, record) = client(1);
+        host.state.records.lock().push((key.clone(), record));
+        let shared = Arc::clone(&host.shared.0);
+        let name = key.name(shared.seal());
+        let theirs = move |count| {
+            let record = Record::Client(Client { count, last: NOW });
+            (
+                name,
+                record.value(Host::of("mx2.example"), shared.seal(), &name),
+            )
+        };
+        (host, key, theirs)
+    }
+
+    #[tokio::test]
+    async fn what_another_host_writes_between_reading_and_writing_is_merged_and_learned() {
+        // The counts that another host writes, how often this one writes its own, and the count that it learns, if any.
+        let cases: [(&str, &[u32], usize, u32); 5] = [
+            ("nobody writes", &[], 1, 0),
+            ("a better one, which stays", &[5], 0, 5),
+            ("better ones", &[5, 7], 0, 5),
+            ("one of no use", &[0], 1, 0),
+            ("of no use each time", &[0, 0, 0], 0, 0),
+        ];
+        for (what, between, written, count) in cases {
+            let learned = Some(count).filter(|count| *count > 0);
+            let is_done = written > 0 || learned.is_some();
+            let (host, key, theirs) = host();
+            for (nth, count) in between.iter().enumerate() {
+                let (name, mut value) = theirs(*count);
+                if *count == 0 {
+                    // No host of the site has written it, and it is another one each time.
+                    value.push(u8::try_from(nth).unwrap());
+                }
+                host.network.write_between(name, value);
+            }
+            let state = host.state.state().unwrap();
+            let connection: Arc<dyn Connection> = Arc::new(host.network.clone());
+            let batch = (vec![key.clone()], state);
+            let published = publish(&host.shared.0, host.state.as_ref(), &connection, batch);
+            let published = published.await.unwrap();
+            assert_eq!(published.written, written, "{what}");
+            let left = if is_done { vec![] } else { vec![key.clone()] };
+            assert_eq!(published.left, left, "{what}");
+            let want = learned.map(|count| (key, Record::Client(Client { count, last: NOW })));
+            assert_eq!(published.learned, usize::from(want.is_some()), "{what}");
+            assert_eq!(*host.state.learned.lock(), Vec::from_iter(want), "{what}");
+
+            host.shared.0.note_published(published);
+            let status = host.shared.status();
+            let counted = (status.published, status.learned, status.queued);
+            let want = (
+                u64::try_from(written).unwrap(),
+                u64::from(learned.is_some()),
+                usize::from(!is_done),
+            );
+            assert_eq!(counted, want, "{what}");
+        }
+    }
+}
