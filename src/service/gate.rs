@@ -446,6 +446,10 @@ mod names_tests;
 #[cfg(test)]
 mod shared_acts_tests;
 #[cfg(test)]
+mod shared_due_tests;
+#[cfg(test)]
+mod shared_entry_tests;
+#[cfg(test)]
 mod shared_reads_tests;
 #[cfg(test)]
 mod shared_tests;
