@@ -10,7 +10,7 @@
 //! | `journal` | the cost of a journal record for each decision; words and numbers may follow |
 //! | `chores` | the p99 during a sweep, reloads, backups, an import, and additions of entries |
 //! | `lookups` | the cost of DNS lists: cached findings, new clients, memory, silent lists; the selective recipe |
-//! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them |
+//! | `rules` | the time to load 10,000 rules of a `greylist.conf`, and to search them; to search the body of a message |
 //! | `builds` | another build of stargreyd, which `STARGREYD_BEFORE` names, beside this one |
 //! | `milter` | the milter beside Debian's milter-greylist: decisions, messages, memory of messages under way |
 //! | `shared` | records shared by Redis: new triplets, mail that passes, the server's CPU time |
@@ -60,6 +60,8 @@
 mod bare;
 #[path = "policy/bare_dns.rs"]
 mod bare_dns;
+#[path = "policy/bodies.rs"]
+mod bodies;
 #[path = "policy/builds.rs"]
 mod builds;
 #[path = "policy/bus.rs"]
@@ -273,7 +275,7 @@ async fn measure(wish: &Wish) -> io::Result<()> {
         Some(Part::Journal) => journal(&place, wish).await,
         Some(Part::Chores) => chores::measure(&place, rhythm, is_quick).await,
         Some(Part::Lookups) => lookups::measure(&place, rhythm).await,
-        Some(Part::Rules) => rules::measure(rhythm),
+        Some(Part::Rules) => rules::measure(rhythm).and_then(|()| bodies::measure(rhythm)),
         Some(Part::Builds) => builds::measure(&place, rhythm).await,
         Some(Part::Milter) => milter::measure(&place, rhythm).await,
         Some(Part::MilterMemory) => milter::memory(&place, &mut io::stdout()).await,

@@ -6,7 +6,8 @@
 //! *Load*: the file is read and its rules are compiled, compared with compiling the expressions one by one.
 //!
 //! *Search*: the rules are searched for attempts of different clients, compared with matching their names against the
-//! same expressions in sets, and one rule after the other, as Explain does it for messages.
+//! same expressions in sets, and one rule after the other, as Explain does it for messages. Then for clients whose names
+//! are made of the literals of many expressions, none of which matches.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -34,13 +35,20 @@ pub(crate) fn measure(pace: Pace) -> io::Result<()> {
     let expressions: Vec<String> = (0..EXPRESSIONS).map(expression).collect();
     let (mut loads, mut singles) = (vec![], vec![]);
     let (mut searches, mut walks, mut sets) = (vec![], vec![], vec![]);
+    let (mut hostile, mut hostile_sets) = (vec![], vec![]);
+    let (names, bad_names) = (
+        names().collect::<Vec<_>>(),
+        hostile_names().collect::<Vec<_>>(),
+    );
     for _ in 0..pace.rounds {
         let (chain, load) = loaded(&file(&expressions))?;
         loads.push(load);
         singles.push(one_by_one(&expressions)?);
-        searches.push(searched(&chain, true)?);
-        walks.push(searched(&chain, false)?);
-        sets.push(matched(&expressions)?);
+        searches.push(searched(&chain, &names, true)?);
+        walks.push(searched(&chain, &names, false)?);
+        hostile.push(searched(&chain, &bad_names, true)?);
+        sets.push(matched(&expressions, &names)?);
+        hostile_sets.push(matched(&expressions, &bad_names)?);
     }
     let mut out = io::stdout();
     for (name, times, others, beside) in [
@@ -60,6 +68,12 @@ pub(crate) fn measure(pace: Pace) -> io::Result<()> {
             "search 10,000 rules one by one",
             walks,
             sets,
+            "of matching their expressions in sets",
+        ),
+        (
+            "search 10,000 rules for names with literals of many of them",
+            hostile,
+            hostile_sets,
             "of matching their expressions in sets",
         ),
     ] {
@@ -133,12 +147,24 @@ fn names() -> impl Iterator<Item = String> {
     (0..CLIENTS).map(|number| format!("mail{number}.host{}.example.org", number * 7919 % 8192))
 }
 
+/// Names with the literals of eight expressions that no expression matches, because what would match is in the middle.
+fn hostile_names() -> impl Iterator<Item = String> {
+    (0..CLIENTS).map(|client| {
+        let numbers = (0..8).map(|place| (client * 7919 + place * 31) % EXPRESSIONS);
+        let names = numbers.map(|number| match number % 3 {
+            0 => format!("mail1.example{number}.net"),
+            1 => format!("-dyn{number}.isp.example"),
+            _ => format!("mx.host{number}.com"),
+        });
+        format!("x.{}.example", names.collect::<String>())
+    })
+}
+
 /// How long a search takes, with or without the index.
-fn searched(chain: &Chain, is_indexed: bool) -> io::Result<Duration> {
+fn searched(chain: &Chain, names: &[String], is_indexed: bool) -> io::Result<Duration> {
     let evidence = Evidence::default();
-    let names: Vec<String> = names().collect();
     let begun = Instant::now();
-    for name in &names {
+    for name in names {
         let attempt = Attempt {
             client_address: Some(b"203.0.113.7"),
             client_name: Some(name.as_bytes()),
@@ -162,15 +188,14 @@ fn searched(chain: &Chain, is_indexed: bool) -> io::Result<Duration> {
 }
 
 /// How long the expressions alone take.
-fn matched(expressions: &[String]) -> io::Result<Duration> {
+fn matched(expressions: &[String], names: &[String]) -> io::Result<Duration> {
     let sets = expressions.chunks(PART).map(|part| {
         let mut builder = RegexSetBuilder::new(part);
         builder.unicode(false).case_insensitive(true).build()
     });
     let sets: Vec<RegexSet> = sets.collect::<Result<_, _>>().map_err(io::Error::other)?;
-    let names: Vec<String> = names().collect();
     let begun = Instant::now();
-    for name in &names {
+    for name in names {
         if sets.iter().any(|set| set.is_match(name.as_bytes())) {
             return Err(io::Error::other(format!("{name} matches")));
         }

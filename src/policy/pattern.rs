@@ -134,25 +134,27 @@ pub(super) fn compile_all(expressions: &[&str]) -> Result<ExpressionSet, regex::
 /// Size in bytes of the automaton of an expression, which the limits of this module bound. `None` if it is not an
 /// expression, or is too large.
 pub(super) fn compiled_size(expression: &str) -> Option<usize> {
-    let syntax = syntax::Config::new()
-        .case_insensitive(true)
-        .unicode(false)
-        .utf8(false);
     let limits = thompson::Config::new()
         .utf8(false)
         .which_captures(thompson::WhichCaptures::None)
         .nfa_size_limit(Some(EXPRESSION_SIZE));
     let automaton = thompson::Compiler::new()
-        .syntax(syntax)
+        .syntax(options())
         .configure(limits)
         .build(expression);
     automaton.ok().map(|automaton| automaton.memory_usage())
 }
 
 fn compile(expressions: &[&str], size: usize) -> Result<ExpressionSet, regex::Error> {
-    ExpressionSet::new(expressions, size, |builder| {
-        builder.case_insensitive(true).unicode(false)
-    })
+    ExpressionSet::new(expressions, size, options())
+}
+
+/// How expressions are read.
+fn options() -> syntax::Config {
+    syntax::Config::new()
+        .case_insensitive(true)
+        .unicode(false)
+        .utf8(false)
 }
 
 impl ClientPattern {

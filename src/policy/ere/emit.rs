@@ -1,7 +1,7 @@
 //! Translates a tree to the syntax of the `regex` crate, with constructs that have one meaning there.
 
 use super::parse::Node;
-use super::set::ByteSet;
+use super::set::{ByteSet, write_byte};
 use super::token::Anchor;
 use super::{Captures, Flags};
 
@@ -14,6 +14,8 @@ pub(super) struct Written {
     pub(super) groups: u32,
     /// Whether their content is certain.
     pub(super) captures: Captures,
+    /// Maximum number of states of its automaton.
+    pub(super) states: usize,
 }
 
 /// Writes an expression.
@@ -24,8 +26,13 @@ pub(super) fn emit(node: &Node, flags: Flags) -> Written {
             text: String::new(),
             groups: 0,
             captures: Captures::Certain,
+            states: states(node),
         },
     };
+    if flags.ignore_case {
+        // All sets have both cases of their letters then, so that this changes none of them.
+        writer.push("(?i)");
+    }
     writer.node(node);
     writer.written
 }
@@ -57,7 +64,11 @@ impl Writer {
     }
 
     fn set(&mut self, set: &ByteSet) {
-        set.write(&mut self.written.text);
+        // A byte alone is read faster than between brackets.
+        match set.only(self.flags.ignore_case) {
+            Some(byte) => write_byte(byte, &mut self.written.text),
+            None => set.write(&mut self.written.text),
+        }
     }
 
     fn anchor(&mut self, anchor: Anchor) {
@@ -102,5 +113,22 @@ impl Writer {
             (least, Some(greatest)) => format!("{{{least},{greatest}}}"),
         };
         self.push(&interval);
+    }
+}
+
+/// Maximum number of states of an automaton for this: those of each part, as often as it is there, and those that lead into
+/// it or past it.
+fn states(node: &Node) -> usize {
+    let sum = |nodes: &[Node]| nodes.iter().map(states).fold(2, usize::saturating_add);
+    match node {
+        Node::Set(_) | Node::Anchor(_) => 1,
+        Node::Sequence(nodes) | Node::Either(nodes) => sum(nodes),
+        Node::Group(inside) => states(inside).saturating_add(2),
+        Node::Repeat(inside, least, greatest) => {
+            let times = greatest.unwrap_or(*least).max(*least).max(1);
+            let times = usize::try_from(times).unwrap_or(usize::MAX);
+            let once = states(inside).saturating_add(2);
+            once.saturating_mul(times).saturating_add(2)
+        }
     }
 }

@@ -34,6 +34,10 @@ use super::set::ExpressionSet;
 /// Maximum nesting of the translated expressions: more than the parser accepts.
 const NEST_LIMIT: u32 = 1000;
 
+/// Maximum memory of a state of an automaton, in bytes: one that leads on for every other byte has 128 transitions of eight
+/// bytes each.
+const STATE_SIZE: usize = 1200;
+
 /// The flags of an expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flags {
@@ -187,10 +191,12 @@ impl Expression {
             captures: written.captures,
             misread,
         };
-        if !expression.is_small() {
-            return Err(EreError::Size);
+        // Nearly all are so small that it is known without compiling them.
+        if is_tiny(written.states) || expression.is_small() {
+            Ok(expression)
+        } else {
+            Err(EreError::Size)
         }
-        Ok(expression)
     }
 
     /// An expression that another parser has translated; an error if it does not compile.
@@ -230,15 +236,11 @@ impl Expression {
     /// Whether it compiles: nothing but its size is against that. Much faster than [`Self::compile`], which is needed
     /// for few expressions.
     fn is_small(&self) -> bool {
-        let syntax = syntax::Config::new()
-            .unicode(false)
-            .utf8(false)
-            .nest_limit(NEST_LIMIT);
         let limits = thompson::Config::new()
             .utf8(false)
             .nfa_size_limit(Some(EXPRESSION_SIZE));
         let automaton = thompson::Compiler::new()
-            .syntax(syntax)
+            .syntax(options())
             .configure(limits)
             .build(&self.text);
         automaton.is_ok()
@@ -254,15 +256,26 @@ impl Expression {
     }
 }
 
+/// Whether an automaton with at most this many states is not too large.
+const fn is_tiny(states: usize) -> bool {
+    states.saturating_mul(STATE_SIZE) <= EXPRESSION_SIZE
+}
+
+/// How the translated expressions are read.
+fn options() -> syntax::Config {
+    syntax::Config::new()
+        .unicode(false)
+        .utf8(false)
+        .nest_limit(NEST_LIMIT)
+}
+
 /// Compiles expressions into one set.
 pub(super) fn compile_all(expressions: &[Expression]) -> Result<ExpressionSet, regex::Error> {
     let expressions: Vec<&str> = expressions
         .iter()
         .map(|expression| &*expression.text)
         .collect();
-    ExpressionSet::new(&expressions, EXPRESSIONS_SIZE, |builder| {
-        builder.unicode(false).nest_limit(NEST_LIMIT)
-    })
+    ExpressionSet::new(&expressions, EXPRESSIONS_SIZE, options())
 }
 
 #[cfg(test)]

@@ -90,6 +90,17 @@ impl ByteSet {
         Self::of(|byte| self.contains(byte.to_ascii_uppercase()))
     }
 
+    /// The byte, if there is only one. A letter in both cases counts as one if `ignores_case`: that in lower case.
+    pub(super) fn only(&self, ignores_case: bool) -> Option<u8> {
+        let mut bytes = (0..=u8::MAX).filter(|byte| self.contains(*byte));
+        let first = bytes.next()?;
+        let Some(second) = bytes.next() else {
+            return Some(first);
+        };
+        let is_letter = ignores_case && first.eq_ignore_ascii_case(&second);
+        (is_letter && bytes.next().is_none()).then_some(second)
+    }
+
     /// Translates it to the syntax of the `regex` crate.
     pub(in crate::policy) fn write(&self, out: &mut String) {
         out.push('[');

@@ -158,3 +158,43 @@ fn groups_are_counted_and_certain_only_where_there_is_one_way() {
         );
     }
 }
+
+#[test]
+fn what_is_taken_for_small_compiles() {
+    // A set of every other byte takes the most memory.
+    let odd = (1..=u8::MAX).step_by(2);
+    let others = odd.filter(|byte| !b"[-]".contains(byte)).collect();
+    let set = [b"[]".to_vec(), others, b"[-]".to_vec()].concat();
+    let written = |text: &str, count: usize| {
+        let parts = text.bytes().map(|byte| match byte {
+            b'S' => set.clone(),
+            b'N' => count.to_string().into_bytes(),
+            byte => vec![byte],
+        });
+        let mut parts = parts.collect::<Vec<_>>().concat();
+        if text == "S" {
+            parts = parts.repeat(count);
+        }
+        let (tree, _) = parse::parse(&parts, flags("i")).unwrap();
+        emit::emit(&tree, flags("i"))
+    };
+    for text in [
+        "S",
+        "S{N}",
+        "(S){N}",
+        "(S?){N}",
+        "S{0,N}",
+        "S{N,}",
+        "(S|SS|a){N}",
+        "(S*){N}",
+        "((S){2,3}){N}",
+    ] {
+        let counts = (1..=70).rev().map(|count| count * 50);
+        let mut tiny = counts
+            .map(|count| written(text, count))
+            .filter(|written| is_tiny(written.states));
+        let largest = tiny.next().unwrap();
+        let expression = Expression::translated(largest.text, largest.groups, Captures::Uncertain);
+        assert!(expression.unwrap().is_small(), "{text}");
+    }
+}
