@@ -27,7 +27,7 @@ const TIMES: u32 = 50;
 /// Measures and prints.
 pub(crate) fn measure(pace: Pace) -> io::Result<()> {
     let many = (0..1000).fold(String::new(), |mut text, number| {
-        let known = write!(text, "dacl blacklist body /such{number} *words/\n");
+        let known = writeln!(text, "dacl blacklist body /such{number} *words/");
         known.map(|()| text).unwrap_or_default()
     });
     let mut out = io::stdout();
