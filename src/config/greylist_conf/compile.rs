@@ -5,19 +5,19 @@
 
 mod clause;
 mod tarpit;
+mod tokens;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::policy::chain::{
-    self, Chain, Effect, Fallback, Format, Parts, Piece, Refusal, Rule, Statements, Terms,
-    Treatment,
+    self, Chain, Effect, Fallback, Format, Parts, Refusal, Rule, Statements, Terms, Treatment,
 };
 use crate::policy::{Entry as Source, Scheme, Tarpit, TooLarge};
 use crate::types::Span;
 
 use super::super::diagnostic::{Diagnostic, Diagnostics};
-use super::ast::{Action, ClauseKind, Entry, EntryStage, GreylistConf, Position, Test, Values};
+use super::ast::{Action, ClauseKind, Entry, GreylistConf, Position, Test, Values};
 
 /// milter-greylist's reply code, enhanced code and text for those that an entry refuses.
 const REFUSAL: (u16, &str, &str) = (551, "5.7.1", "Go away!");
@@ -124,6 +124,7 @@ impl Compiler<'_> {
             entry: None,
             id: None,
         }));
+        self.warn_of_shared_keys();
         let lists = self.lists();
         let globals = &self.conf.globals;
         let parts = Parts {
@@ -248,38 +249,6 @@ impl Compiler<'_> {
             code: values.code.map(|code| code.value.number()),
             enhanced_code: values.enhanced_code.as_ref().map(|code| code.value.clone()),
             text: text.or(self.text.as_ref()).cloned(),
-        }
-    }
-
-    /// Warns of texts with tokens that stand for nothing there.
-    fn warn_of_empty_tokens(&mut self, entry: &Entry) {
-        let is_scored = entry.stage == EntryStage::Message;
-        let is_empty = |piece: &Piece| match piece {
-            Piece::Token(chain::FormatToken::SpamScore) => !is_scored,
-            Piece::Token(token) => chain::is_empty_in_replies(token),
-            Piece::Text(_) => false,
-        };
-        let has_empty = |format: &Format| format.pieces().iter().any(is_empty);
-        let values = &entry.values;
-        if let Some(message) = values
-            .message
-            .as_ref()
-            .filter(|text| has_empty(&text.value))
-        {
-            let score = if is_scored { "" } else { "%Hs, " };
-            let text = format!("%D, %g, {score}%P, %p, %Q, %Xh and %Xm are empty in a reply");
-            self.warn(message.at, text);
-        }
-        let is_score = |piece: &Piece| *piece == Piece::Token(chain::FormatToken::SpamScore);
-        let headers = values.headers.iter();
-        let mut unscored = headers.filter(|header| {
-            self.purpose.has_milter
-                && !is_scored
-                && header.value.value.pieces().iter().any(is_score)
-        });
-        if let Some(header) = unscored.next() {
-            let text = "%Hs is empty in a racl entry: a message is scored at its end; write dacl";
-            self.warn(header.at, text);
         }
     }
 

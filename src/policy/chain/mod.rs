@@ -36,7 +36,9 @@ pub use effects::{
     AssignedValue, Effect, Effects, HeaderFormat, Operation, RateLimit, RateUnit, Scope,
 };
 pub use format::{Format, FormatToken, Piece, Remark, TimePart};
-pub use render::{MAX_REPLY, RuleName, TokenValues, is_empty_in_replies};
+pub use render::{
+    MAX_REPLY, RuleName, TokenValues, is_empty_in_replies, is_known_macro, is_of_reply,
+};
 pub use rule::{Action, Bounds, Fallback, Refusal, Rule, RuleAction, Terms, Treatment};
 pub use search::Found;
 pub use statements::{Report, Statements};

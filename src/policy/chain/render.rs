@@ -7,8 +7,8 @@
 //!
 //! A token of something that is not known here stands for nothing: the header, properties, groups of an expression, the
 //! text of the reply within that text itself, the score of SpamAssassin before the end of the message, and macros of the
-//! mail server that it has not sent. These macros are known without it: `j`, `i`, `client_addr`, `mail_addr` and
-//! `rcpt_addr`.
+//! mail server that it has not sent. These macros are known without it: `j`, `i`, `client_addr`, `mail_addr`, `rcpt_addr`
+//! and `auth_authen`. What is logged, added or set while rules are evaluated does not know the reply yet.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -29,6 +29,9 @@ pub const MAX_REPLY: usize = 400;
 
 /// The version that texts name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The macro with the name as which the client has authenticated itself.
+const USER: &str = "auth_authen";
 
 /// What the tokens of a text stand for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,6 +80,8 @@ pub struct TokenValues<'a> {
     pub macros: Option<&'a dyn MailServerMacros>,
     /// The score of a spam filter, in thousandths, if it was asked.
     pub score: Option<i64>,
+    /// The name as which the client has authenticated itself.
+    pub user: &'a [u8],
 }
 
 /// Whether a token stands for nothing in a reply, because it is not known there.
@@ -97,6 +102,34 @@ pub const fn is_empty_in_replies(token: &Token) -> bool {
             | Token::PropertyRecipient
             | Token::Property(_)
     )
+}
+
+/// Whether a token speaks of the reply or of what it depends on, so that it is empty, or 0, in what is written before.
+#[must_use]
+pub const fn is_of_reply(token: &Token) -> bool {
+    matches!(
+        token,
+        Token::Code
+            | Token::EnhancedCode
+            | Token::Message
+            | Token::Header
+            | Token::Status
+            | Token::Elapsed(_)
+            | Token::Remaining(_)
+            | Token::Tarpit
+            | Token::DnsLists
+            | Token::Group(_)
+            | Token::SpfResult
+            | Token::ReceivedSpf
+            | Token::AuthenticationResults
+    )
+}
+
+/// Whether a macro is known whoever asks.
+#[must_use]
+pub fn is_known_macro(name: &str) -> bool {
+    const KNOWN: [&str; 6] = ["j", "i", "client_addr", "mail_addr", "rcpt_addr", USER];
+    KNOWN.contains(&name.trim_matches(['{', '}']))
 }
 
 /// Where a rule is written, and its identifier.
@@ -234,7 +267,8 @@ impl TokenValues<'_> {
     fn macro_value(&self, name: &str) -> Value<'_> {
         match name {
             "j" => own(self.host),
-            "i" => Value::Foreign(self.queue_id),
+            "i" if !self.queue_id.is_empty() => Value::Foreign(self.queue_id),
+            USER if !self.user.is_empty() => Value::Foreign(self.user),
             "client_addr" => self.address(|client| client.to_string()),
             "mail_addr" => Value::Foreign(self.sender),
             "rcpt_addr" => Value::Foreign(self.recipient),

@@ -64,6 +64,7 @@ impl<'a> Subject<'a> {
             sender: self.sender,
             recipient: self.recipient,
             macros: self.macros,
+            user: self.user.unwrap_or_default(),
             host: self.place.map_or("", |(host, _)| host),
             ..TokenValues::default()
         }

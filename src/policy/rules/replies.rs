@@ -264,6 +264,7 @@ impl Ruleset {
             recipient: attempt.recipient.unwrap_or_default(),
             queue_id: attempt.queue_id.unwrap_or_default(),
             macros: attempt.macros,
+            user: attempt.user.unwrap_or_default(),
             now: Some((now, self.texts.zone())),
             host: self.texts.host(),
             local_address: self.lists.chain.about_messages().local_address,

@@ -321,6 +321,18 @@ fn what_only_a_milter_can_answer_is_warned_of_and_never_matches() {
             "f:1:30: %D, %g, %Hs, %P, %p, %Q, %Xh and %Xm are empty in a reply",
         ),
         (
+            "racl continue addr 203.0.113.7 log \"waited %E\"",
+            "f:1:32: %D, %E, %g, %Q, %R, %S, %t and %X are empty or 0 here",
+        ),
+        (
+            "racl continue addr 203.0.113.7 set $p = \"%Xc\"",
+            "f:1:32: %D, %E, %g, %Q, %R, %S, %t and %X are empty or 0 here",
+        ),
+        (
+            "ratelimit \"r\" rcpt 1 / 1m key \"%M{daemon_name}\"",
+            "f:1:1: only a milter knows the macro daemon_name",
+        ),
+        (
             "racl whitelist addr 10.0.0.1 addheader \"X: y\"",
             "f:1:30: addheader has no effect",
         ),

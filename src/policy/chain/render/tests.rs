@@ -43,6 +43,7 @@ fn with_values(test: impl FnOnce(TokenValues<'_>)) {
         properties: None,
         macros: Some(&[("client_resolve", b"FORGED")]),
         score: Some(-1_290),
+        user: b"joe",
     });
 }
 
@@ -54,6 +55,7 @@ fn every_token_is_replaced_as_milter_greylist_does() {
             ("%f %mf %sf", "joe+x=y@example.org joe+x=y example.org"),
             ("%d %md %sd", "mail.example.net mail example.net"),
             ("%i %j", "203.0.113.7 7.113.0.203"),
+            ("%M{auth_authen}", "joe"),
             (
                 "%I{/24} %I{/8} %I{/64}",
                 "203.0.113.0 203.0.0.0 203.0.113.7",
@@ -308,6 +310,7 @@ proptest! {
             properties: None,
             macros: Some(&[("client_resolve", &chosen)]),
             score: Some(-1_290),
+            user: &chosen,
         };
         for now in [values.now, Some((NOW, &zone))] {
             let values = TokenValues { now, ..values };
