@@ -181,6 +181,29 @@ const DIFFERENCES: &[Difference] = &[
         ]),
     },
     Difference {
+        name: "An expression for the body finds the end of a line",
+        text: "nospf\nracl whitelist default\ndacl blacklist body /^x$/\n",
+        shown: Sent(&[("a@b.example", "joe@example.org", "continue", REFUSED)]),
+    },
+    Difference {
+        name: "rcptcount counts the recipients of one message",
+        text: "nospf\nracl whitelist default\ndacl blacklist rcptcount > 1\n",
+        shown: Sent(&[
+            ("a@b.example", "ann@example.org", "continue", "continue"),
+            ("a@b.example", "joe@example.org", "continue", "continue"),
+        ]),
+    },
+    Difference {
+        name: "The text of an entry that refuses a message has its recipient",
+        text: "nospf\nracl whitelist default\ndacl blacklist default msg \"not to %mr at %sr\"\n",
+        shown: Sent(&[(
+            "a@b.example",
+            "joe@example.org",
+            "continue",
+            "551 5.7.1 not to joe at example.org",
+        )]),
+    },
+    Difference {
         name: "tarpit as a statement leaves the whitelisted alone",
         text: "nospf\ntarpit 10s\nracl whitelist default\n",
         shown: Asked(("sender", "a@b.example"), PASS),

@@ -10,12 +10,12 @@ use crate::postgrey::random::Random;
 use crate::support::milter::{MilterReply, MilterSession};
 use crate::support::{Daemon, TestClock};
 
-/// Files, and messages with each.
-const FILES: u64 = 16;
-const MESSAGES: u64 = 24;
+/// Files, and sessions of two messages with each.
+const FILES: u64 = 24;
+const SESSIONS: u64 = 16;
 
 /// Clauses by their kind; an entry has at most one of each.
-const CLAUSES: [&[&str]; 5] = [
+const CLAUSES: [&[&str]; 6] = [
     &[
         "header \"Casino\"",
         "header \"casino\"",
@@ -27,7 +27,8 @@ const CLAUSES: [&[&str]; 5] = [
         "body \"Lottery\"",
         "body \"lottery\"",
         "body /LOTTERY/",
-        "body /^win$/",
+        "body /^win/",
+        "list \"words\"",
     ],
     &["msgsize > 2k", "msgsize <= 2048", "msgsize < 1M"],
     &["rcptcount == 1", "rcptcount > 1", "rcptcount >= 3"],
@@ -37,6 +38,40 @@ const CLAUSES: [&[&str]; 5] = [
         "domain example.net",
         "domain /^\\[/",
     ],
+    &[
+        "sm_macro \"marked\"",
+        "sm_macro \"unmarked\"",
+        "sm_macro \"named\"",
+    ],
+];
+
+/// What the entries name.
+const DEFINITIONS: &str = "\
+list \"marks\" header { \"X-Mark: no\" /casino/ }
+list \"words\" body { \"Lottery\" /^win/ }
+sm_macro \"marked\" \"{mark}\" \"yes\"
+sm_macro \"unmarked\" \"{mark}\" unset
+sm_macro \"named\" \"{mark}\" /^[a-z]+$/
+";
+
+/// The macro that mail servers send at the end of a message: none, or with one of these values.
+const MARKS: [Option<&str>; 4] = [None, Some("yes"), Some("no"), Some("7")];
+
+/// Entries for recipients before their default. Whom one of them lets pass does not wait at the end of the message.
+const FOR_RECIPIENTS: [&str; 5] = [
+    "racl whitelist rcpt jane@example.com",
+    "racl whitelist domain example.net",
+    "racl whitelist addr 198.51.100.8",
+    "racl blacklist rcpt bob@example.com",
+    "racl greylist rcpt abuse@example.com",
+];
+
+/// What an entry adds to the header of a message that it lets pass.
+const ADDED: &str = "X-Judged";
+const WHITELIST_VALUES: [&str; 3] = [
+    "",
+    "addheader \"X-Judged: let pass\"",
+    "addheader \"X-Judged: %i of %Xc\"",
 ];
 
 const HEADERS: [(&str, &str); 5] = [
@@ -57,13 +92,25 @@ const BODIES: [&str; 4] = [
 /// A file that decides on messages. milter-greylist greylists those only whose recipients have passed by default.
 fn file(random: &mut Random) -> String {
     let mut text = "nospf\nnoauth\nmaxpeek 100000\ngreylist 1h\nautowhite 3d\nextendedregex\n\
-                    list \"marks\" header { \"X-Mark: no\" /casino/ }\nracl whitelist default\n"
+                    racl whitelist default\n"
         .to_owned();
+    if random.percent(50) {
+        let mut entries = FOR_RECIPIENTS.to_vec();
+        random.shuffle(&mut entries);
+        entries.truncate(2);
+        text = text.replace("racl ", &(entries.join("\n") + "\nracl "));
+    }
+    text += DEFINITIONS;
     for _ in 0..=random.below(6) {
         let (action, values) = match random.below(100) {
             0..60 => ("greylist", *random.pick(&generator::GREYLIST_VALUES)),
-            60..75 => ("whitelist", ""),
-            _ => ("blacklist", *random.pick(&generator::BLACKLIST_VALUES)),
+            60..75 => ("whitelist", *random.pick(&WHITELIST_VALUES)),
+            // milter-greylist does not know the recipient then.
+            _ => {
+                let values = generator::BLACKLIST_VALUES.into_iter();
+                let values: Vec<&str> = values.filter(|values| !values.contains("%mr")).collect();
+                ("blacklist", *random.pick(&values))
+            }
         };
         let mut kinds = CLAUSES.to_vec();
         random.shuffle(&mut kinds);
@@ -114,18 +161,61 @@ pub(super) fn verdict(reply: &MilterReply) -> Verdict {
     }
 }
 
-/// What each recipient gets, and the message.
-fn said(
-    mut milter: MilterSession,
-    session: &Session,
-    (header, body): (&[(&str, &str)], &str),
-) -> Vec<Verdict> {
-    let replies = session.recipients.iter();
-    let replies = replies.map(|recipient| verdict(&milter.rcpt(recipient).unwrap()));
-    let mut said: Vec<Verdict> = replies.collect();
-    if said.contains(&Verdict::Passes) {
-        let (_, last) = milter.message(header, body.as_bytes()).unwrap();
-        said.push(verdict(&last));
+/// A message: its sender and recipients, header and body, and the macro at its end.
+#[derive(Debug)]
+struct Sent {
+    sender: String,
+    recipients: Vec<&'static str>,
+    header: Vec<(&'static str, &'static str)>,
+    body: String,
+    mark: Option<&'static str>,
+}
+
+/// A message after some others.
+fn message(random: &mut Random, number: u64, conf: &str) -> Sent {
+    let mut recipients = generator::session(random).recipients;
+    // Of several recipients, milter-greylist names the first, and stargreyd none; and there the last one says whether the
+    // message may have to wait, and here each that has passed by default.
+    if conf.contains("%mr") || FOR_RECIPIENTS.iter().any(|entry| conf.contains(entry)) {
+        recipients.truncate(1);
+    }
+    let count = 1 + usize::try_from(random.below(2)).unwrap();
+    let mut header = HEADERS.to_vec();
+    random.shuffle(&mut header);
+    header.truncate(count);
+    let long = "a long line of a long message\r\n".repeat(100);
+    let end = if random.percent(30) { &long } else { "" };
+    Sent {
+        // No triplet comes twice: which entry's delay applies then differs on purpose.
+        sender: format!("s{number}x@example.org"),
+        recipients,
+        header,
+        body: format!("{}{end}", random.pick(&BODIES)),
+        mark: *random.pick(&MARKS),
+    }
+}
+
+/// What each recipient of the messages of a session gets, and each message; and what is added to its header.
+fn said(mut milter: MilterSession, messages: &[Sent]) -> Vec<(Verdict, Vec<String>)> {
+    let mut said = Vec::new();
+    // The message that was begun is given up.
+    milter.abort().unwrap();
+    for sent in messages {
+        assert_eq!(milter.mail(&sent.sender).unwrap(), MilterReply::Continue);
+        let replies = sent.recipients.iter();
+        let replies = replies.map(|recipient| verdict(&milter.rcpt(recipient).unwrap()));
+        let replies: Vec<Verdict> = replies.collect();
+        if replies.contains(&Verdict::Passes) {
+            if let Some(mark) = sent.mark {
+                milter.macros(b'E', &[("{mark}", mark)]).unwrap();
+            }
+            let (actions, last) = milter.message(&sent.header, sent.body.as_bytes()).unwrap();
+            let texts = actions.into_iter().map(|(_, text)| text);
+            let added = texts.filter(|text| text.contains(ADDED));
+            said.push((verdict(&last), added.collect()));
+        }
+        said.extend(replies.into_iter().map(|reply| (reply, Vec::new())));
+        milter.abort().unwrap();
     }
     milter.quit().unwrap();
     said
@@ -158,28 +248,17 @@ fn messages_are_answered_as_milter_greylist_answers_them() {
         let conf = file(&mut random);
         let peer = MilterGreylist::start(&program, &conf);
         let (_daemon, socket) = milter(&conf, &[]);
-        for number in 0..MESSAGES {
-            let mut session = generator::session(&mut random);
-            // No triplet comes twice: which entry's delay applies then differs on purpose.
-            session.sender = format!("s{number}x@example.org");
-            // Of several recipients, milter-greylist names the first, and stargreyd none.
-            if conf.contains("%mr") {
-                session.recipients.truncate(1);
-            }
-            let count = 1 + usize::try_from(random.below(2)).unwrap();
-            let mut header = HEADERS.to_vec();
-            random.shuffle(&mut header);
-            header.truncate(count);
-            let long = "a long line of a long message\r\n".repeat(100);
-            let end = if random.percent(30) { &long } else { "" };
-            let body = format!("{}{end}", random.pick(&BODIES));
-            let message = (&header[..], &*body);
+        for number in 0..SESSIONS {
+            let session = generator::session(&mut random);
+            let messages = [0, 1].map(|one| message(&mut random, 2 * number + one, &conf));
+            // milter-greylist counts the recipients of the messages before, too.
+            let most = if conf.contains("rcptcount") { 1 } else { 2 };
+            let messages = &messages[..most];
             let [theirs, ours] = [&peer.path("milter"), &socket]
-                .map(|socket| said(begun(socket, 6, &session), &session, message));
+                .map(|socket| said(begun(socket, 6, &session), messages));
             if theirs != ours {
                 differences.push(format!(
-                    "seed {seed}, {session:?} {header:?} {} bytes\n  theirs {theirs:?}\n  ours   {ours:?}\n{conf}",
-                    body.len()
+                    "seed {seed}, {session:?} {messages:?}\n  theirs {theirs:?}\n  ours   {ours:?}\n{conf}"
                 ));
                 break;
             }
