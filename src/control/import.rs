@@ -5,7 +5,7 @@ use crate::policy::{
     Client, ClientKey, CountBy, Expiry, Identity, Params, Sleep, SleepChange, Triplet, TripletKey,
 };
 use crate::service::triplet_counts::{TripletCounts, TripletEvent};
-use crate::store::{Commit, Records, RequestError, Row, RowKey};
+use crate::store::{Commit, Note, Records, RequestError, Row, RowKey};
 use crate::types::{Prefix, Timestamp};
 
 /// The results of an import.
@@ -20,7 +20,7 @@ pub struct Taken {
 }
 
 impl Control {
-    /// Imports rows, all or none. A row is merged with the existing record, unless one of them has expired: then the
+    /// Imports rows, all or none. The other hosts of a site get them in the background. A row is merged with the existing record, unless one of them has expired: then the
     /// other one is kept. Of two sleeps the later one is kept. The network of a triplet may also be the address of its
     /// client.
     ///
@@ -52,8 +52,14 @@ impl Control {
         } else {
             Commit::Keep
         };
+        let shared = self.0.shared.get().filter(|_| end == Commit::Keep);
+        let is_shared = shared.is_some();
         let importing = self.write(
             move |records| {
+                // They may be older than what the other hosts were sent last.
+                if is_shared {
+                    records.put_note(Note::SentUntil, None)?;
+                }
                 let mut taken = Taken::default();
                 let mut triplet_counts = TripletCounts::default();
                 for job in &jobs {
@@ -69,6 +75,9 @@ impl Control {
             || {},
         );
         let taken = importing.await?;
+        if let Some(shared) = shared {
+            shared.send_all();
+        }
         if end == Commit::Keep {
             self.count_whitelisted().await?;
         }

@@ -88,6 +88,6 @@ pub(super) fn take_step(
     if is_of_backup || journal.done != step.from {
         return Err(StoreRefusal::BadCursor);
     }
-    journal.done = step.to;
+    journal.go_on(step.to, step.at);
     Ok(())
 }

@@ -450,6 +450,8 @@ mod shared_due_tests;
 #[cfg(test)]
 mod shared_entry_tests;
 #[cfg(test)]
+mod shared_failover_tests;
+#[cfg(test)]
 mod shared_reads_tests;
 #[cfg(test)]
 mod shared_tests;

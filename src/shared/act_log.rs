@@ -1,19 +1,18 @@
 //! Keeping up with the log of acts: carry out what is new, and append what this host has done.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
+use super::acts::{Act, What, number};
+use super::journal::{Cursor, Journal, MOST_ACTS, Step};
 use super::local::LocalState;
+use super::log_reader::LogReader;
 use super::random;
 use super::seal::{Kind, Name, Opened};
 use super::server::{Connection, ServerError, Write, Written};
 use super::site::{HOST_LIFETIME, read_hosts};
 use super::task::{Work, within};
-use crate::policy::{Host, ListName, Params};
+use crate::policy::Params;
 use crate::types::Timestamp;
 
 /// Acts that are read at a time.
@@ -21,29 +20,6 @@ const BATCH: u64 = 64;
 
 /// How often an act is appended anew because another host was faster.
 const TRIES: usize = 5;
-
-/// Time after which the log is read again from its beginning: entries whose acts the server does not have any more are
-/// appended then.
-const REREAD: Duration = Duration::from_secs(86_400);
-
-/// How far the log has been read on a connection.
-#[derive(Debug, Default)]
-pub(super) struct LogReader {
-    /// The last act that was read.
-    read: Cursor,
-    /// The removals and deletions of this host that are in the log.
-    own: HashSet<Vec<u8>>,
-    /// The entries that acts have been about, each with the time of the last one.
-    entries: HashMap<(ListName, String), Timestamp>,
-    /// Whether the log has all entries of this host.
-    is_complete: bool,
-    /// When it was begun to be read.
-    begun: Option<Instant>,
-    /// Whether the journal has acts that the log may still lose.
-    has_appended: bool,
-    /// Whether all acts have been carried out that were there at the beginning.
-    pub(super) has_caught_up: bool,
-}
 
 /// The head of the log, and the value it was read from.
 struct Head {
@@ -63,7 +39,7 @@ impl Work {
         let head = self.head(connection).await?;
         reader.begin(head.cursor);
         let has_acts = self.shared.has_acts.load(Ordering::Relaxed);
-        let is_quiet = reader.is_complete && !has_acts && !reader.has_appended;
+        let is_quiet = reader.is_complete && !has_acts && !reader.has_unsettled;
         if reader.read == head.cursor && is_quiet {
             return Ok(true);
         }
@@ -72,10 +48,11 @@ impl Work {
             return Ok(false);
         };
         let is_member = journal.done.epoch == head.cursor.epoch;
-        // The server has come back with an older state. Its numbers would be given a second time.
-        if is_member && head.cursor.number < journal.done.number {
-            self.begin_epoch(connection, head.value).await?;
-            return Ok(false);
+        if is_member {
+            let place = self.last_common(connection, head.cursor, &journal).await?;
+            if place != Some(journal.done) {
+                return self.go_back(connection, reader, (head, place)).await;
+            }
         }
         if !is_member && !journal.appended.is_empty() && !self.append_all_again().await {
             return Ok(false);
@@ -84,7 +61,7 @@ impl Work {
         if !self
             .catch_up(connection, reader, (head.cursor, done, restarts), state.now)
             .await?
-            || !is_member && !self.join(reader, done, restarts).await
+            || !is_member && !self.join(reader, (done, restarts), state.now).await
         {
             return Ok(false);
         }
@@ -98,12 +75,69 @@ impl Work {
             }
             return appended;
         }
-        if !reader.is_complete {
+        reader.has_unsettled = !journal.appended.is_empty() || !journal.before.is_empty();
+        let is_kept = self
+            .keep_appended(connection, reader, (&journal, state))
+            .await?;
+        if is_kept && !reader.is_complete {
             reader.is_complete = self.complete(connection, reader, state).await?;
         }
-        reader.has_appended = !journal.appended.is_empty();
-        self.keep_appended(connection, reader, (&journal, state))
-            .await
+        Ok(is_kept)
+    }
+
+    /// The last place where this host was and that the log still has: it is another than the last one if the server has
+    /// come back with an older state, and `None` if that is too old.
+    async fn last_common(
+        &self,
+        connection: &dyn Connection,
+        head: Cursor,
+        journal: &Journal,
+    ) -> Result<Option<Cursor>, ServerError> {
+        if journal.done == head {
+            return Ok(Some(head));
+        }
+        let places = journal.places().filter(|place| place.number <= head.number);
+        let places: Vec<Cursor> = places.collect();
+        let names: Vec<Name> = places.iter().map(|place| self.name_of(*place)).collect();
+        let values = within(connection.get(names.clone())).await?;
+        let mut read = places.into_iter().zip(names).zip(values);
+        let common = read.find(|((place, name), value)| {
+            let body = value
+                .as_deref()
+                .and_then(|value| self.read_act(name, value));
+            let mark = body.map_or(0, |(mark, _)| mark);
+            let mark = if place.number == head.number {
+                head.mark
+            } else {
+                mark
+            };
+            // What is not known is no sign of a failover: acts expire.
+            let is_unknown = *place == journal.done && (mark == 0 || place.mark == 0);
+            place.number == 0 || mark == place.mark || is_unknown
+        });
+        Ok(common.map(|((place, _), _)| place))
+    }
+
+    /// Goes back to the last common place, from where the log is carried out again. Without one, numbers that this host has
+    /// seen are given a second time, and what it did itself may be lost: then the log begins anew.
+    async fn go_back(
+        &self,
+        connection: &dyn Connection,
+        reader: &mut LogReader,
+        (head, place): (Head, Option<Cursor>),
+    ) -> Result<bool, ServerError> {
+        let Some(place) = place else {
+            self.begin_epoch(connection, head.value).await?;
+            return Ok(false);
+        };
+        log::debug!("the shared server has lost acts of administrators, which are appended again");
+        reader.begin_again(head.cursor.epoch);
+        self.shared.has_acts.store(true, Ordering::Relaxed);
+        let change = self
+            .administration
+            .change(Box::new(move |journal| journal.go_back(place)));
+        change.await;
+        Ok(false)
     }
 
     /// Reads the acts up to `head`, and carries out those after `done`, or all if that is of another epoch.
@@ -119,17 +153,23 @@ impl Work {
         while reader.read.number < head.number {
             let first = reader.read.number.saturating_add(1);
             let last = head.number.min(reader.read.number.saturating_add(BATCH));
-            let cursors = (first..=last).map(|number| Cursor { number, ..head });
-            let names: Vec<(Cursor, Name)> = cursors
-                .map(|cursor| (cursor, self.name_of(cursor)))
+            let places: Vec<Cursor> = (first..=last)
+                .map(|number| Cursor { number, ..head })
                 .collect();
-            let asked = names.iter().map(|(_, name)| *name).collect();
-            let values = within(connection.get(asked)).await?;
-            for ((cursor, name), value) in names.into_iter().zip(values) {
-                let is_new = !is_member || cursor.number > done.number;
-                let act = value.as_deref().map(|value| self.read_act(&name, value));
-                let is_unreadable = act.as_ref().is_some_and(Option::is_none);
-                let act = act.flatten();
+            let names: Vec<Name> = places.iter().map(|place| self.name_of(*place)).collect();
+            let values = within(connection.get(names.clone())).await?;
+            for ((place, name), value) in places.into_iter().zip(names).zip(values) {
+                let is_new = !is_member || place.number > done.number;
+                let body = value
+                    .as_deref()
+                    .and_then(|value| self.read_act(&name, value));
+                let (mark, act) = body.unwrap_or_default();
+                let cursor = if place.number == head.number {
+                    head
+                } else {
+                    Cursor { mark, ..place }
+                };
+                let is_unreadable = value.is_some() && act.is_none();
                 if let Some(act) = &act {
                     self.shared.note_forgotten(act);
                     reader.note(act, self.shared.me);
@@ -146,6 +186,7 @@ impl Work {
                         from: done,
                         to: cursor,
                         restarts,
+                        at: now,
                     });
                     if !self.administration.carry_out(act, step).await {
                         return Ok(false);
@@ -172,10 +213,10 @@ impl Work {
         is_noted
     }
 
-    /// The act in a value; `None` if this version cannot read it.
-    fn read_act(&self, name: &Name, value: &[u8]) -> Option<Act> {
+    /// The act in a value, if this version can read it, and its mark.
+    fn read_act(&self, name: &Name, value: &[u8]) -> Option<(u64, Option<Act>)> {
         match self.shared.seal().open(name, value) {
-            Opened::Body(body) => Act::decode(body),
+            Opened::Body(body) => number(body).map(|(mark, act)| (mark, Act::decode(act))),
             Opened::Unknown | Opened::Forged => None,
         }
     }
@@ -191,7 +232,12 @@ impl Work {
     }
 
     /// Makes this host a member of the site: all of its records are published.
-    async fn join(&self, reader: &LogReader, done: Cursor, restarts: u64) -> bool {
+    async fn join(
+        &self,
+        reader: &LogReader,
+        (done, restarts): (Cursor, u64),
+        now: Timestamp,
+    ) -> bool {
         let sent_until = self.local.sent_until();
         let begins_anew = self.local.set_sent_until(sent_until, Timestamp::default());
         if !begins_anew.await {
@@ -202,6 +248,7 @@ impl Work {
             from: done,
             to: reader.read,
             restarts,
+            at: now,
         };
         self.administration.carry_out(None, Some(step)).await
     }
@@ -220,8 +267,7 @@ impl Work {
         }
         let mut head = Some(reader.read);
         for entry in self.administration.entries() {
-            let logged = reader.entries.get(&(entry.list, entry.text.clone()));
-            let is_logged = logged.is_some_and(|time| *time >= entry.added);
+            let is_logged = reader.has_entry(&entry);
             let has_ended = entry.expires.is_some_and(|end| end <= state.now);
             if is_logged || has_ended {
                 continue;
@@ -261,12 +307,14 @@ impl Work {
             }
             let next = Cursor {
                 number: head.cursor.number.saturating_add(1),
+                mark: random(),
                 ..head.cursor
             };
+            let logged = [&next.mark.to_be_bytes()[..], &body].concat();
             let writes = vec![
                 Write {
                     lifetime: lifetime(act, &params),
-                    ..self.write(self.name_of(next), None, &body)
+                    ..self.write(self.name_of(next), None, &logged)
                 },
                 self.write(self.head_name(), head.value, &next.encode()),
             ];
@@ -306,7 +354,7 @@ impl Work {
     ) -> Result<Head, ServerError> {
         let cursor = Cursor {
             epoch: random(),
-            number: 0,
+            ..Cursor::default()
         };
         let write = self.write(self.head_name(), read, &cursor.encode());
         let value = write.value.clone();
@@ -335,7 +383,8 @@ impl Work {
     }
 
     fn name_of(&self, cursor: Cursor) -> Name {
-        self.shared.seal().name(Kind::Act, &cursor.encode())
+        let place = [cursor.epoch, cursor.number].map(u64::to_be_bytes);
+        self.shared.seal().name(Kind::Act, &place.concat())
     }
 }
 
@@ -360,59 +409,11 @@ fn lifetime(act: &Act, params: &Params) -> Duration {
     }
 }
 
-impl LogReader {
-    /// Begins to read from the beginning, if it has not begun, has begun long ago, or `head` is that of another epoch.
-    fn begin(&mut self, head: Cursor) {
-        let is_of_now = |begun: Instant| begun.elapsed() < REREAD;
-        if self.read.epoch != head.epoch || !self.begun.is_some_and(is_of_now) {
-            *self = Self {
-                read: Cursor {
-                    epoch: head.epoch,
-                    number: 0,
-                },
-                begun: Some(Instant::now()),
-                has_caught_up: self.has_caught_up,
-                ..Self::default()
-            };
-        }
-    }
-
-    fn note(&mut self, act: &Act, me: Host) {
-        if act.host == me {
-            self.note_appended(act);
-        }
-        if let Some((list, text)) = act.entry() {
-            self.entries.insert((list, text.to_owned()), act.time);
-        }
-    }
-
-    /// Notes that the log has an act of this host.
-    pub(super) fn note_appended(&mut self, act: &Act) {
-        match act.what {
-            What::Put(_) => {}
-            What::Remove(..) | What::Forget(_) => self.own.extend(act.encode()),
-        }
-    }
-
-    /// Whether the log has an act of this host.
-    pub(super) fn has_own(&self, act: &Act) -> bool {
-        act.encode().is_some_and(|act| self.own.contains(&act))
-    }
-
-    /// Whether the log has an act of this host, or a later one about the same entry.
-    pub(super) fn has(&self, act: &Act) -> bool {
-        let entry = act.entry().map(|(list, text)| (list, text.to_owned()));
-        let last = entry.and_then(|entry| self.entries.get(&entry));
-        let is_outdated = last.is_some_and(|time| *time >= act.time);
-        is_outdated || act.encode().is_none_or(|act| self.own.contains(&act))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Filter;
-    use crate::types::Span;
+    use crate::policy::{Filter, Host, ListName};
+    use crate::types::{Span, Timestamp};
 
     #[test]
     fn a_deletion_is_on_the_server_for_90_days_or_as_long_as_records_can_be() {

@@ -6,24 +6,21 @@
 //! noted that they were done, or if the database has been replaced by a backup. So a deletion is of what it selected at its
 //! time ([`Filter::begun_by`]): nothing that has come or has passed since is deleted, however often it is done.
 //!
+//! A server that comes back with an older state, because a replica has taken over, gives numbers to acts that it had given to
+//! others before. So each act has a random mark, and a host that has carried out what the log has lost goes back to the last
+//! place that the log still has.
+//!
 //! # On the server
 //!
 //! ```text
-//! head = epoch:8 number:8            ; the number of the last act; an epoch begins when the server has no head
-//! act  = host:4 time:8 what          ; by epoch and number
-//! what = %x01 field field            ; an entry was added or changed: key and value as in the database
-//!      / %x02 field                  ; an entry was removed: its key
-//!      / %x03 flags:1 *field         ; records were forgotten: client, sender and recipient as the flags say
-//! field = length:2 *OCTET
-//! ```
-//!
-//! # In the database
-//!
-//! ```text
-//! journal = epoch:8 number:8 *field  ; the last act that was carried out, and acts of this host
-//! field   =/ length:2 act            ; it is not in the log yet
-//!         =/ length:2 act time:8     ; it was appended then, and may be lost if a replica takes over; the first octet
-//!                                    ; of its what has %x80 added
+//! head   = epoch:8 number:8 mark:8   ; the last act; an epoch begins when the server has no head
+//! logged = mark:8 act                ; by epoch and number; a random number, by which it is told from an act that had
+//!                                    ; this number before a failover
+//! act    = host:4 time:8 what
+//! what   = %x01 field field          ; an entry was added or changed: key and value as in the database
+//!        / %x02 field                ; an entry was removed: its key
+//!        / %x03 flags:1 *field       ; records were forgotten: client, sender and recipient as the flags say
+//! field  = length:2 *OCTET
 //! ```
 
 use crate::policy::{Added, Client, ClientKey, Filter, Host, ListName, Params, State, Triplet};
@@ -31,19 +28,12 @@ use crate::shared::{Key, Record};
 use crate::store::{PrivacyKey, schema};
 use crate::types::Timestamp;
 
-/// Most acts that wait to be appended, and most deletions that are remembered.
-pub const MOST_ACTS: usize = 1000;
-
 /// Length of the longest act, in bytes; the filter of a deletion may name addresses that no mail can have.
-const LONGEST_ACT: usize = 65_535;
+pub(super) const LONGEST_ACT: usize = 65_535;
 
 const PUT: u8 = 1;
 const REMOVE: u8 = 2;
 const FORGET: u8 = 3;
-
-/// Where an act has the octet that says what was done, and what is added there to one that was appended.
-const AT_WHAT: usize = 12;
-const IS_APPENDED: u8 = 0x80;
 
 const HAS_CLIENT: u8 = 1;
 const HAS_SENDER: u8 = 2;
@@ -74,50 +64,6 @@ pub struct Act {
     pub what: What,
 }
 
-/// A place in the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cursor {
-    /// The epoch; 0 for none.
-    pub epoch: u64,
-    /// The number of an act, from 1; 0 before the first.
-    pub number: u64,
-}
-
-/// A step of carrying out the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
-    /// The last act that was carried out before it.
-    pub from: Cursor,
-    /// The last one that has been carried out then.
-    pub to: Cursor,
-    /// How often the database had been replaced by a backup when it began.
-    pub restarts: u64,
-}
-
-/// What a host has carried out, and what it has still to append.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Journal {
-    /// The last act that was carried out.
-    pub done: Cursor,
-    /// Acts of this host that are not in the log yet.
-    pub pending: Vec<Act>,
-    /// Removals and deletions of this host that are in the log, and when they were appended; while it may lose them.
-    pub appended: Vec<(Act, Timestamp)>,
-}
-
-impl Cursor {
-    pub(super) fn encode(self) -> Vec<u8> {
-        [self.epoch.to_be_bytes(), self.number.to_be_bytes()].concat()
-    }
-
-    /// The cursor at the beginning of `bytes`, and the rest.
-    pub(super) fn read(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let (epoch, rest) = number(bytes)?;
-        let (number, rest) = number(rest)?;
-        Some((Self { epoch, number }, rest))
-    }
-}
-
 impl Act {
     /// The list and the text of the entry that it is about, if it is about one.
     pub(super) fn entry(&self) -> Option<(ListName, &str)> {
@@ -125,6 +71,14 @@ impl Act {
             What::Put(entry) => Some((entry.list, &entry.text)),
             What::Remove(list, text) => Some((*list, text)),
             What::Forget(_) => None,
+        }
+    }
+
+    /// Whether an entry was removed.
+    pub(super) const fn is_removal(&self) -> bool {
+        match self.what {
+            What::Remove(..) => true,
+            What::Put(_) | What::Forget(_) => false,
         }
     }
 
@@ -196,7 +150,7 @@ impl Act {
     }
 
     /// Whether it was done after another one, which is in the log already.
-    fn is_after(&self, logged: &Self) -> bool {
+    pub(super) fn is_after(&self, logged: &Self) -> bool {
         self.time > logged.time || (self.host == logged.host && self.time == logged.time)
     }
 
@@ -232,127 +186,6 @@ impl Act {
     }
 }
 
-impl Journal {
-    /// The journal in these bytes. What cannot be read is left out.
-    #[must_use]
-    pub fn decode(bytes: Option<&[u8]>) -> Self {
-        let Some((done, mut rest)) = bytes.and_then(Cursor::read) else {
-            return Self::default();
-        };
-        let (mut pending, mut appended) = (Vec::new(), Vec::new());
-        while let Some((act, more)) = field(rest) {
-            match read_appended(act) {
-                Some(act) => appended.push(act),
-                None => pending.extend(Act::decode(act)),
-            }
-            rest = more;
-        }
-        Self {
-            done,
-            pending,
-            appended,
-        }
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = self.done.encode();
-        for act in self.pending.iter().filter_map(Act::encode) {
-            // An act that is too long is not in the journal.
-            put_field(&mut out, &act);
-        }
-        for (act, at) in &self.appended {
-            let Some(mut act) = act.encode() else {
-                continue;
-            };
-            if let Some(what) = act.get_mut(AT_WHAT) {
-                *what |= IS_APPENDED;
-            }
-            act.extend_from_slice(&at.seconds().to_be_bytes());
-            // One that is too long for the time, too, is not kept.
-            put_field(&mut out, &act);
-        }
-        out
-    }
-
-    /// Adds an act that is to be appended, in place of an older one about the same entry. Beyond [`MOST_ACTS`] an addition
-    /// is dropped, because entries that the log does not have are appended by and by. Yields whether all acts will be in the
-    /// log: if only removals and deletions are left, the oldest of them is lost.
-    pub fn add(&mut self, act: Act) -> bool {
-        if act.encode().is_none() {
-            return false;
-        }
-        if act.entry().is_some() {
-            self.pending.retain(|older| older.entry() != act.entry());
-            self.appended
-                .retain(|(older, _)| older.entry() != act.entry());
-        }
-        self.pending.push(act);
-        if self.pending.len() <= MOST_ACTS {
-            return true;
-        }
-        let is_put = |act: &Act| matches!(act.what, What::Put(_));
-        let put = self.pending.iter().position(is_put);
-        self.pending.remove(put.unwrap_or_default());
-        put.is_some()
-    }
-
-    /// Whether an act from the log is to be carried out: not if a pending one about the same entry came later. A pending
-    /// one that came before is dropped; if it is of the same host, its database was replaced by a backup.
-    pub fn admits(&mut self, act: &Act) -> bool {
-        let Some(entry) = act.entry() else {
-            return true;
-        };
-        let about = |older: &Act| older.entry() == Some(entry);
-        if self
-            .pending
-            .iter()
-            .any(|own| about(own) && own != act && own.is_after(act))
-        {
-            return false;
-        }
-        self.pending.retain(|own| !about(own));
-        self.appended.retain(|(own, _)| !about(own) || own == act);
-        true
-    }
-
-    /// Notes that an act was appended. An addition is not kept, because entries that the log does not have are appended by
-    /// and by.
-    pub(super) fn note_appended(&mut self, act: &Act, now: Timestamp) {
-        self.pending.retain(|other| other != act);
-        self.appended.retain(|(other, _)| other != act);
-        match act.what {
-            What::Put(_) => {}
-            What::Remove(..) | What::Forget(_) => {
-                let excess = self.appended.len().saturating_sub(MOST_ACTS - 1);
-                self.appended.drain(..excess);
-                self.appended.push((act.clone(), now));
-            }
-        }
-    }
-
-    /// Has all acts appended again that are kept for that, because the log has begun anew or the database is replaced.
-    pub fn reopen(&mut self) {
-        let appended = std::mem::take(&mut self.appended);
-        let pending = std::mem::take(&mut self.pending);
-        let appended = appended.into_iter().map(|(act, _)| act);
-        for act in appended.chain(pending) {
-            self.add(act);
-        }
-    }
-}
-
-/// The act in a field of the journal that was appended, and when.
-fn read_appended(field: &[u8]) -> Option<(Act, Timestamp)> {
-    let what = field.get(AT_WHAT).filter(|what| **what >= IS_APPENDED)?;
-    let (act, time) = field.split_last_chunk()?;
-    let mut act = act.to_vec();
-    *act.get_mut(AT_WHAT)? = what & !IS_APPENDED;
-    let time = Timestamp::from_seconds(u64::from_be_bytes(*time));
-    Some((Act::decode(&act)?, time))
-}
-
 /// The filter of a deletion at `time`.
 fn read_filter(bytes: &[u8], time: Timestamp) -> Option<Filter> {
     let (flags, mut rest) = bytes.split_first()?;
@@ -384,19 +217,19 @@ fn read_filter(bytes: &[u8], time: Timestamp) -> Option<Filter> {
 }
 
 /// The number at the beginning of `bytes`, and the rest.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u64::from_be_bytes(*number), rest))
 }
 
 /// The field at the beginning of `bytes`, and the rest.
-fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn field(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Writes a field; `None` if it is too long.
-fn put_field(out: &mut Vec<u8>, value: &[u8]) -> Option<()> {
+pub(super) fn put_field(out: &mut Vec<u8>, value: &[u8]) -> Option<()> {
     let length = u16::try_from(value.len()).ok()?;
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(value);
@@ -469,88 +302,6 @@ mod tests {
                 assert_ne!(Act::decode(&bytes[..end]).as_ref(), Some(act));
             }
         }
-        let journal = Journal {
-            done: Cursor {
-                epoch: 5,
-                number: 6,
-            },
-            pending: acts.to_vec(),
-            appended: acts[1..].iter().map(|act| (act.clone(), at(9))).collect(),
-        };
-        assert_eq!(Journal::decode(Some(&journal.encode())), journal);
-        assert_eq!(Journal::decode(Some(b"?")), Journal::default());
-        assert_eq!(Journal::decode(None), Journal::default());
-    }
-
-    #[test]
-    fn the_later_of_two_acts_about_an_entry_holds() {
-        let mut journal = Journal::default();
-        journal.add(put(10, "a.example"));
-        journal.add(put(20, "b.example"));
-        journal.add(remove(30, "a.example"));
-        assert_eq!(
-            journal.pending,
-            [put(20, "b.example"), remove(30, "a.example")]
-        );
-        let theirs = |act: Act| Act {
-            host: Host(9),
-            ..act
-        };
-        let (added, removed) = (put(25, "a.example"), remove(25, "b.example"));
-        assert!(!journal.admits(&theirs(added)), "ours came later");
-        let same = put(30, "a.example");
-        assert!(!journal.admits(&same), "of one host, in the same second");
-        assert!(journal.admits(&theirs(removed)), "ours came before");
-        assert_eq!(journal.pending, [remove(30, "a.example")]);
-        assert!(
-            journal.admits(&put(31, "a.example")),
-            "the database is that of a backup"
-        );
-        assert!(journal.pending.is_empty());
-    }
-
-    #[test]
-    fn a_removal_or_deletion_that_was_appended_is_kept_until_a_later_act_about_the_same_entry() {
-        let everything = act(12, What::Forget(Filter::default()));
-        let appended = || {
-            let mut journal = Journal::default();
-            for act in [
-                put(10, "b.example"),
-                remove(11, "a.example"),
-                everything.clone(),
-            ] {
-                journal.add(act.clone());
-                journal.note_appended(&act, at(20));
-                journal.note_appended(&act, at(21));
-            }
-            journal
-        };
-        let kept = [
-            (remove(11, "a.example"), at(21)),
-            (everything.clone(), at(21)),
-        ];
-        let mut journal = appended();
-        assert_eq!(
-            (&journal.pending[..], &journal.appended[..]),
-            (&[][..], &kept[..])
-        );
-        assert!(journal.admits(&remove(11, "a.example")), "itself");
-        assert_eq!(journal.appended, kept);
-        assert!(journal.admits(&put(10, "a.example")), "later in the log");
-        assert_eq!(journal.appended, kept[1..]);
-        let mut journal = appended();
-        journal.add(put(30, "a.example"));
-        assert_eq!(journal.appended, kept[1..]);
-
-        let mut journal = appended();
-        journal.add(remove(30, "c.example"));
-        journal.reopen();
-        let want = [remove(11, "a.example"), everything, remove(30, "c.example")];
-        assert_eq!(
-            (&journal.pending[..], &journal.appended[..]),
-            (&want[..], &[][..])
-        );
-        assert!(!journal.admits(&put(10, "a.example")), "ours came later");
     }
 
     #[test]
@@ -605,27 +356,5 @@ mod tests {
             privacy.stored(plain.as_bytes())
         );
         assert!(hashed.parts().is_none() && plain.hash().is_none());
-    }
-
-    #[test]
-    fn what_there_is_no_room_for_is_an_addition_if_there_is_one() {
-        let mut journal = Journal::default();
-        assert!(journal.add(remove(40, "gone.example")));
-        for n in 0..2 * MOST_ACTS {
-            assert!(journal.add(put(40, &format!("{n}.example"))), "{n}");
-        }
-        assert_eq!(journal.pending.len(), MOST_ACTS);
-        assert_eq!(journal.pending[0], remove(40, "gone.example"));
-        for n in 0..MOST_ACTS - 1 {
-            assert!(journal.add(remove(41, &format!("r{n}.example"))), "{n}");
-        }
-        assert!(!journal.add(remove(41, "one-more.example")));
-        assert_eq!(journal.pending.len(), MOST_ACTS);
-        let long = Filter {
-            sender: Some(vec![b'x'; LONGEST_ACT]),
-            ..Filter::default()
-        };
-        assert!(!journal.add(act(42, What::Forget(long))));
-        assert!(journal.pending.iter().all(|act| act.encode().is_some()));
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::acts::{Act, Journal, Step};
+use super::acts::Act;
 use super::double::Double;
+use super::journal::{Journal, Step};
 use super::local::{Administration, Change, JournalChange, Local, LocalState};
 use super::record::{Key, Record};
 use super::server::Server;
@@ -33,6 +34,8 @@ pub(super) struct State {
     pub(super) records: Mutex<Vec<(Key, Record)>>,
     pub(super) journal: Mutex<Journal>,
     pub(super) refuses_acts: AtomicBool,
+    /// The database is in trouble.
+    pub(super) is_stalled: AtomicBool,
     pub(super) sent_until: Mutex<Timestamp>,
     /// What it has learned of other hosts.
     pub(super) learned: Mutex<Vec<(Key, Record)>>,
@@ -119,7 +122,7 @@ impl Local for State {
         (!self.has_ended.load(Ordering::Relaxed)).then(|| LocalState {
             now: NOW,
             params: Params::default(),
-            may_publish: true,
+            may_publish: !self.is_stalled.load(Ordering::Relaxed),
         })
     }
 
@@ -174,7 +177,7 @@ impl Administration for State {
     fn carry_out(&self, _: Option<Act>, step: Option<Step>) -> Change {
         let is_done = !self.refuses_acts.load(Ordering::Relaxed);
         if let (true, Some(step)) = (is_done, step) {
-            self.journal.lock().done = step.to;
+            self.journal.lock().go_on(step.to, step.at);
         }
         Box::pin(async move { is_done })
     }

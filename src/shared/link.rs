@@ -175,9 +175,25 @@ impl Link {
         *self.connection.write() = None;
     }
 
-    /// Why records are not shared, or only received.
+    /// Why records are not shared, or only received or sent.
     pub(super) fn failure(&self) -> Option<String> {
-        self.failure.lock().clone()
+        let failure = self.failure.lock().clone();
+        failure.or_else(|| {
+            self.is_slow().then(|| {
+                format!(
+                    "replies take more than {} ms, so mail does not wait for them; records are sent all the same",
+                    SLOW.as_millis()
+                )
+            })
+        })
+    }
+
+    /// Whether the server is not asked because its replies are slow, or was not until a short time ago and no reply has been
+    /// quick since.
+    fn is_slow(&self) -> bool {
+        let rests_since = *self.rests_since.lock();
+        let is_recent = rests_since.is_some_and(|since| since.elapsed() < REST.saturating_mul(2));
+        is_recent && self.slow.load(Ordering::Relaxed) >= MOST_SLOW
     }
 
     /// The mean duration of the last requests.
@@ -241,6 +257,7 @@ mod tests {
             let link = Link::new("double".to_owned());
             let server = Arc::new(Slow(AtomicU64::new(0)));
             link.connected(Arc::clone(&server) as Arc<dyn Connection>);
+            link.works();
             let mut asked = 0;
             for takes in takes.iter().cycle().take(30) {
                 server.0.store(*takes, Ordering::Relaxed);
@@ -255,9 +272,16 @@ mod tests {
                 (want, is_kept),
                 "{what}"
             );
+            let is_called_slow = |link: &Link| {
+                let failure = link.failure();
+                failure.is_some_and(|why| why.contains("more than 200 ms"))
+            };
+            assert_eq!(is_called_slow(&link), what == "slow", "{what}");
             tokio::time::advance(REST).await;
+            assert_eq!(is_called_slow(&link), what == "slow", "{what}");
             server.0.store(90, Ordering::Relaxed);
             assert_eq!(link.ask(Vec::new()).await.is_some(), is_kept, "{what}");
+            assert_eq!(link.failure().is_some(), !is_kept, "{what}");
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::pin::Pin;
 
-use super::acts::{Act, Journal, Step};
+use super::acts::Act;
+use super::journal::{Journal, Step};
 use super::record::{Key, Record};
 use crate::policy::{Added, Params};
 use crate::types::Timestamp;

@@ -40,8 +40,10 @@ pub(crate) mod double;
 mod drift_tests;
 #[cfg(test)]
 mod host_double;
+mod journal;
 mod link;
 mod local;
+mod log_reader;
 mod own_acts;
 mod pass;
 mod publish;
@@ -67,7 +69,8 @@ use tokio::runtime;
 
 pub use self::redis::{Place, Redis};
 pub use access::Access;
-pub use acts::{Act, Cursor, Journal, MOST_ACTS, Step, What};
+pub use acts::{Act, What};
+pub use journal::{Cursor, Journal, MOST_ACTS, Step};
 pub use link::{DEADLINE, MOST_ASKED};
 pub use local::{Administration, Change, JournalChange, Local, LocalState};
 pub use queue::MOST_QUEUED;
@@ -125,8 +128,12 @@ pub(crate) struct Inner {
     /// The random number of this process, and whether the server has it.
     process: u64,
     has_written_name: AtomicBool,
+    /// The number of the process before this one, which a server that comes back with an older state may have; 0 for none.
+    process_before: AtomicU64,
     /// When the server was last told that this host is there, in seconds; 0 if not by this process.
     told: AtomicU64,
+    /// The time until which all was sent, as it was noted last, in seconds.
+    noted: AtomicU64,
     /// Acts of this host that there was no room for, and acts of the log that cannot be read.
     acts_lost: AtomicU64,
     acts_skipped: AtomicU64,
@@ -184,7 +191,9 @@ impl Shared {
             reloads: AtomicU64::new(0),
             process: random(),
             has_written_name: AtomicBool::new(false),
+            process_before: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            noted: AtomicU64::new(0),
             acts_lost: AtomicU64::new(0),
             acts_skipped: AtomicU64::new(0),
             forgotten: RwLock::default(),
@@ -250,14 +259,24 @@ impl Shared {
         shared.asked.fetch_add(count, Ordering::Relaxed);
         let keys: Vec<Vec<Key>> = cases.iter().map(|case| keys_of(case).collect()).collect();
         let seal = shared.seal();
-        let names = keys.iter().flatten().map(|key| key.name(seal));
         let hosts = seal.name(Kind::Hosts, b"");
-        let names: Vec<Name> = names.chain([hosts]).collect();
+        // The recipients of a message have the client in common, which is asked for once.
+        let mut names: Vec<Name> = Vec::new();
+        let mut places: HashMap<&Key, usize> = HashMap::new();
+        for key in keys.iter().flatten() {
+            places.entry(key).or_insert_with(|| {
+                names.push(key.name(seal));
+                names.len().saturating_sub(1)
+            });
+        }
+        names.push(hosts);
         let Some(values) = shared.link.ask(names.clone()).await else {
             return cases.iter().map(|_| None).collect();
         };
         shared.answered.fetch_add(count, Ordering::Relaxed);
-        let mut stored = names.iter().zip(&values);
+        let pairs: Vec<(&Name, &Option<Vec<u8>>)> = names.iter().zip(&values).collect();
+        let all = keys.iter().flatten();
+        let mut stored = all.filter_map(|key| pairs.get(*places.get(key)?).copied());
         let found = keys.iter().map(|keys| shared.found(keys, &mut stored));
         let found: Vec<_> = found.collect();
         let all = found.iter().flatten();
@@ -305,32 +324,6 @@ impl Shared {
     #[must_use]
     pub fn me(&self) -> Host {
         self.0.me
-    }
-
-    /// Begins anew with what the database has now, which was replaced by a backup.
-    pub fn restart(&self) {
-        self.0.restarts.fetch_add(1, Ordering::Relaxed);
-        self.0.carried_out.lock().clear();
-        self.0.restart_pass();
-        self.0.link.disconnect();
-        self.0.link.lost.notify_one();
-    }
-
-    /// How often the database was replaced by a backup.
-    #[must_use]
-    pub fn restarts(&self) -> u64 {
-        self.0.restarts()
-    }
-
-    /// Has the files that a connection needs read again before the next one.
-    pub fn reload(&self) {
-        self.0.reloads.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How often they were to be read again.
-    #[must_use]
-    pub fn reloads(&self) -> u64 {
-        self.0.reloads.load(Ordering::Relaxed)
     }
 
     /// The name of a host.

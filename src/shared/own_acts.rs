@@ -1,15 +1,16 @@
 //! What administrators do at this host: noted, appended to the log, and kept until no failover can lose it.
 //!
-//! A server has acknowledged an act before its replica has it. So a removal or a deletion stays in the journal for
-//! [`KEPT`], and is appended again if a new connection finds it missing. An entry that was added need not be kept: those
-//! that the log does not have are appended by and by.
+//! A server has acknowledged an act before its replica has it. So an act stays in the journal for [`KEPT`], and is appended
+//! again if a new connection finds it missing. An entry that was added is so later, too, because entries that the log does
+//! not have are appended by and by.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::act_log::LogReader;
-use super::acts::{Act, Journal, MOST_ACTS, What};
+use super::acts::{Act, What};
+use super::journal::{Journal, MOST_ACTS};
 use super::local::LocalState;
+use super::log_reader::LogReader;
 use super::server::{Connection, ServerError};
 use super::task::{KEPT, Work};
 use super::{Inner, Shared};
@@ -111,14 +112,14 @@ impl Work {
         let Some((from, to)) = self.append(connection, &act, &mut None).await? else {
             return Ok(false);
         };
-        reader.note_appended(&act);
+        reader.note(&act, self.shared.me);
         let (shared, now) = (Arc::clone(&self.shared), state.now);
         let noted = self.administration.change(Box::new(move |journal| {
             journal.note_appended(&act, now);
             let is_done = shared.take_carried_out(&act) && shared.restarts() == restarts;
             // Nothing that another host has done comes before it, so that it is not done again when it is read.
             if is_done && journal.done == from {
-                journal.done = to;
+                journal.go_on(to, now);
             }
         }));
         Ok(noted.await)
@@ -139,10 +140,8 @@ impl Work {
         (journal, state): (&Journal, LocalState),
     ) -> Result<bool, ServerError> {
         let settled = state.now.before(KEPT);
-        let mut is_any_settled = false;
-        for (act, at) in &journal.appended {
+        for (act, _) in &journal.appended {
             if reader.has(act) {
-                is_any_settled |= *at <= settled;
                 continue;
             }
             log::debug!("an act of an administrator is appended again");
@@ -151,10 +150,9 @@ impl Work {
                 return Ok(false);
             }
         }
-        if is_any_settled {
-            let change = self.administration.change(Box::new(move |journal| {
-                journal.appended.retain(|(_, at)| *at > settled);
-            }));
+        if journal.has_settled(settled) {
+            let change =
+                (self.administration).change(Box::new(move |journal| journal.settle(settled)));
             return Ok(change.await);
         }
         Ok(true)

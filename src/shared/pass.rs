@@ -106,8 +106,7 @@ impl Work {
             *pass = Some(self.begin_pass(state));
         } else if is_page_sent && is_all_sent {
             let until = running.began.max(running.since);
-            let noted = self.local.set_sent_until(running.since, until);
-            if noted.await {
+            if self.note_until(running.since, until).await {
                 *pass = None;
             }
         }

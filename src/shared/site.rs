@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! site  = host:4 *( option "=" value LF )       ; the options of the host that wrote it
-//! hosts = *( host:4 process:8 seen:8 done:16 length:1 name )
+//! hosts = *( host:4 process:8 seen:8 done:24 length:1 name )
 //!                     ; a random number of the process; the last act that the host has carried out
 //! ```
 //!
@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use super::acts::Cursor;
+use super::journal::Cursor;
 use super::seal::{KEY_LENGTH, Seal};
 use crate::policy::{CountBy, Host, Params};
 use crate::store::PrivacyKey;
@@ -204,6 +204,7 @@ mod tests {
             done: Cursor {
                 epoch: 1,
                 number: seen,
+                mark: 3,
             },
             name: name.to_owned(),
         };

@@ -1,13 +1,14 @@
 //! What all parts of the background task use.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::Inner;
 use super::local::{Administration, Local};
 use super::server::{Pending, Server, ServerError};
+use super::{Inner, Shared};
 use crate::types::Span;
 
 /// How long the background task waits for a reply, and for a connection.
@@ -37,4 +38,38 @@ pub(super) struct Work {
     pub(super) server: Box<dyn Server>,
     pub(super) local: Arc<dyn Local>,
     pub(super) administration: Arc<dyn Administration>,
+}
+
+impl Shared {
+    /// Has all records published that were seen since the time that the database has noted.
+    pub fn send_all(&self) {
+        self.0.restart_pass();
+        self.0.queue.wake.notify_one();
+    }
+
+    /// Begins anew with what the database has now, which was replaced by a backup.
+    pub fn restart(&self) {
+        self.0.restarts.fetch_add(1, Ordering::Relaxed);
+        self.0.carried_out.lock().clear();
+        self.0.restart_pass();
+        self.0.link.disconnect();
+        self.0.link.lost.notify_one();
+    }
+
+    /// How often the database was replaced by a backup.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.0.restarts()
+    }
+
+    /// Has the files that a connection needs read again before the next one.
+    pub fn reload(&self) {
+        self.0.reloads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often they were to be read again.
+    #[must_use]
+    pub fn reloads(&self) -> u64 {
+        self.0.reloads.load(Ordering::Relaxed)
+    }
 }

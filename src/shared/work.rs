@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::act_log::LogReader;
 use super::local::LocalState;
+use super::log_reader::LogReader;
 use super::pass::Pass;
 use super::publish::{BATCH, publish};
 use super::record::Key;
@@ -120,7 +120,10 @@ impl Work {
                 takes_writes = self.check(connection.as_ref(), state).await?;
                 checked = Instant::now();
             }
-            let kept = self.round(&connection, &mut reader, pass, state).await;
+            let state_and_writes = (state, takes_writes);
+            let kept = self
+                .round(&connection, &mut reader, pass, state_and_writes)
+                .await;
             if self.shared.restarts() != restarts {
                 return Ok(Some(()));
             }
@@ -171,7 +174,7 @@ impl Work {
         connection: &Arc<dyn Connection>,
         reader: &mut LogReader,
         pass: &mut Option<Pass>,
-        state: LocalState,
+        (state, takes_writes): (LocalState, bool),
     ) -> Result<bool, ServerError> {
         if !self.keep_log(connection.as_ref(), reader, state).await? {
             return Ok(false);
@@ -183,7 +186,8 @@ impl Work {
             *pass = None;
         }
         let dropped = self.shared.queue.dropped();
-        let is_all_sent = self.publish_queued(connection, state).await?;
+        // A server that takes no writes is not told when this host was there, by which its state is known to be of now.
+        let is_all_sent = self.publish_queued(connection, state).await? && takes_writes;
         if self.shared.is_pass_wanted(dropped) && pass.is_none() {
             *pass = Some(self.begin_pass(state));
         }
@@ -197,11 +201,26 @@ impl Work {
     /// Notes from time to time that all was sent.
     async fn note_sent(&self, state: LocalState) {
         let noted = self.local.sent_until();
+        // Older records are there, which were imported.
+        if noted.seconds() < self.shared.noted.load(Ordering::Relaxed) {
+            self.shared.wants_pass.store(true, Ordering::Relaxed);
+            return;
+        }
         if state.now.since(noted) >= NOTE {
             // A change that was made meanwhile is in the queue, but may be older by its clock.
             let until = state.now.before(MARGIN);
-            self.local.set_sent_until(noted, until).await;
+            self.note_until(noted, until).await;
         }
+    }
+
+    /// Notes the time until which all was sent, if it has been `from` until now. Yields whether that was possible.
+    pub(super) async fn note_until(&self, from: Timestamp, until: Timestamp) -> bool {
+        let noted = &self.shared.noted;
+        let is_noted = self.local.set_sent_until(from, until).await;
+        if is_noted {
+            noted.store(until.seconds(), Ordering::Relaxed);
+        }
+        is_noted
     }
 
     /// Publishes all that is queued; yields whether that is so of each. What is not published stays in the queue.
@@ -288,16 +307,7 @@ impl Work {
                 host: self.shared.host(host),
             });
         }
-        let is_another = |known: &&KnownHost| {
-            known.host == self.shared.me && known.process != self.shared.process
-        };
-        // The process before this one writes no more.
-        if self.shared.has_written_name.load(Ordering::Relaxed)
-            && let Some(other) = known.iter().find(is_another)
-            && state.now.since(other.seen) <= AWAY
-        {
-            return Err(Unfit::SameName(Arc::clone(&self.shared.name)));
-        }
+        self.check_name(&known, state)?;
         if !self.expect_sent(&known).await {
             log::debug!("the database has been replaced by a backup meanwhile");
         }
@@ -344,6 +354,24 @@ impl Work {
         Ok(true)
     }
 
+    /// Finds out another host with the name of this one.
+    fn check_name(&self, known: &[KnownHost], state: LocalState) -> Result<(), Unfit> {
+        let shared = &self.shared;
+        let mut hosts = known.iter();
+        let other = hosts.find(|known| known.host == shared.me && known.process != shared.process);
+        let Some(other) = other else { return Ok(()) };
+        let before = &shared.process_before;
+        if !shared.has_written_name.load(Ordering::Relaxed) {
+            // The process before this one, which writes no more. A replica that takes over may still have it.
+            before.store(other.process, Ordering::Relaxed);
+        } else if other.process != before.load(Ordering::Relaxed)
+            && state.now.since(other.seen) <= AWAY
+        {
+            return Err(Unfit::SameName(Arc::clone(&shared.name)));
+        }
+        Ok(())
+    }
+
     /// What an error of the server means: one that takes no writes may have been the primary once.
     async fn of_primary(&self, error: &ServerError) -> ServerError {
         if error.is_of_writes() && within(self.server.has_moved()).await == Ok(true) {
@@ -379,11 +407,61 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::super::acts::{Act, What};
-    use super::super::double::Double;
+    use super::super::double::{Behaviour, Double};
     use super::super::host_double::{HostDouble, NOW, client};
     use super::super::record::Key;
-    use super::UNDONE;
+    use super::{MARGIN, UNDONE};
     use crate::policy::{Case, Filter};
+    use crate::types::Timestamp;
+
+    /// Waits until the task of a host has looked several times for what there is to do.
+    fn rounds(host: &HostDouble) {
+        let reads = host.network.reads();
+        host.wait_for("rounds", |_| host.network.reads() >= reads + 12);
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_database_is_in_trouble_publishes_nothing_and_does_it_afterwards() {
+        let server = Double::default();
+        let host = HostDouble::new("mx1.example", &server);
+        host.state.records.lock().extend([client(1), client(2)]);
+        host.state.is_stalled.store(true, Ordering::Relaxed);
+        host.start();
+        host.wait_for("connected", |shared| shared.status().failure.is_none());
+        host.shared.publish(client(1).0);
+        rounds(&host);
+        let status = host.shared.status();
+        assert_eq!((status.published, status.queued), (0, 1));
+        assert_eq!(host.state.noted(), Timestamp::default());
+        host.state.is_stalled.store(false, Ordering::Relaxed);
+        host.wait_for("published", |shared| shared.status().published == 2);
+        host.wait_for("noted", |_| host.state.noted() == NOW.before(MARGIN));
+    }
+
+    #[tokio::test]
+    async fn while_the_server_takes_no_writes_it_is_not_noted_that_all_is_sent() {
+        let server = Double::default();
+        let [one, two] = ["mx1.example", "mx2.example"].map(|name| HostDouble::new(name, &server));
+        one.state.records.lock().push(client(1));
+        one.start();
+        one.wait_for("published", |shared| shared.status().published == 1);
+        // What the second host has is there already, but for a record that comes later.
+        two.state.records.lock().push(client(1));
+        two.network.set(Behaviour::IsFull);
+        two.start();
+        rounds(&two);
+        assert_eq!(two.state.noted(), Timestamp::default());
+        two.state.records.lock().push(client(2));
+        two.shared.publish(client(2).0);
+        rounds(&two);
+        let status = two.shared.status();
+        assert_eq!(status.published, 0);
+        assert!(status.queued >= 1, "{status:?}");
+        assert_eq!(two.state.noted(), Timestamp::default());
+        two.network.set(Behaviour::Replies);
+        two.wait_for("published", |shared| shared.status().published == 1);
+        two.wait_for("noted", |_| two.state.noted() == NOW.before(MARGIN));
+    }
 
     #[tokio::test]
     async fn no_request_gets_records_before_the_acts_of_administrators_are_carried_out() {

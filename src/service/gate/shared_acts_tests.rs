@@ -1,6 +1,6 @@
 //! Acts of administrators at gates that share their records: what the log loses, and who cannot read it.
 
-use super::shared_tests::{CLIENTS, Host, SECRET, site};
+use super::shared_tests::{CLIENTS, Host, SECRET, cut_off, heal, site};
 use super::tests::defer;
 use crate::policy::{Filter, Reason, State};
 use crate::shared::HostState;
@@ -19,17 +19,6 @@ fn has(text: &str) -> impl Fn(&[u8]) -> bool {
 async fn add(host: &Host, text: &str) {
     let adding = host.control.add_entry(CLIENTS, text, "", None);
     adding.await.unwrap();
-}
-
-/// Cuts a host off, and waits until it knows that.
-fn cut_off(host: &Host) {
-    host.network.set(Behaviour::IsCutOff);
-    host.wait_for("cut off", |status| status.failure.is_some());
-}
-
-fn heal(host: &Host) {
-    host.network.set(Behaviour::Replies);
-    host.wait_for("healed", |status| status.failure.is_none());
 }
 
 #[tokio::test]
@@ -183,6 +172,30 @@ async fn records_that_are_imported_after_all_were_deleted_stay() {
         hosts.all(|(_, state)| *state == HostState::Ok)
     });
     two.settle();
+}
+
+#[tokio::test]
+async fn records_that_are_imported_at_one_host_are_known_at_all_however_old_they_are() {
+    let (server, one, two) = site();
+    assert_eq!(one.judge("a@b", "1").await.1, Reason::New);
+    let page = one.control.page(Filter::default(), true, Vec::new(), 10);
+    let rows = page.await.unwrap().rows;
+    two.clock.advance(1000);
+    two.settle();
+    // That all was sent is noted.
+    two.clock.advance(1000);
+    two.settle();
+    drop(one);
+    server.lose_those(|value| value.len() == 43);
+    two.control.import(rows.clone(), true).await.unwrap();
+    two.settle();
+    assert!(server.values().values().all(|value| value.len() != 43));
+    two.control.import(rows, false).await.unwrap();
+    two.settle();
+    let other = Host::new("mx4.example", &server, |_| {});
+    other.settle();
+    other.clock.advance(2000);
+    assert_eq!(other.judge("a@b", "2").await.1, Reason::TripletFound);
 }
 
 #[tokio::test]

@@ -92,6 +92,6 @@ async fn a_message_at_its_end_reads_the_records_of_recipients_that_pass_once() {
         assert_eq!(reads() - before.0, want_reads, "{what}");
         assert_eq!(host.status().asked - before.1, want_asked, "{what}");
     }
-    // Each triplet has one name, and the client and the table of hosts are asked for besides.
-    assert_eq!(host.network.most(), 40 * 2 + 1);
+    // A triplet of each recipient, the client that they have in common, and the hosts.
+    assert_eq!(host.network.most(), 40 + 2);
 }
