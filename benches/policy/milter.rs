@@ -351,7 +351,8 @@ impl Peer {
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
         let (name, block, number) = match clients {
             Clients::Known => ("mx.known.example", 10, number % KNOWN),
-            Clients::New => ("mx.new.example", 11 + number / 10_000 % 100, number),
+            // Neither listed, which is what begins with 20 and 21, nor the machine itself.
+            Clients::New => ("mx.new.example", 130 + number / 10_000 % 90, number),
         };
         let (high, low) = (100 + number / 100 % 100, 100 + number % 100);
         (name, format!("{block}.{high}.{low}.25"))
