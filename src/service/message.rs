@@ -39,7 +39,8 @@ pub struct MessageRequest<'a> {
     pub open: &'a [&'a [u8]],
     /// The message.
     pub message: &'a Arc<Message>,
-    /// Whether it comes from a user of one's own: it is scored only for rules that need it, and nothing is added to it.
+    /// Whether it comes from a user of one's own: it is scored only if rules need the score, which is not
+    /// written into it.
     pub is_own: bool,
 }
 

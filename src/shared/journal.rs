@@ -172,15 +172,22 @@ impl Journal {
         {
             return false;
         }
-        self.pending.retain(|own| !about(own));
+        // If it is this host's own, it is yet to be noted that it is in the log.
+        self.pending.retain(|own| !about(own) || own == act);
         self.appended.retain(|(own, _)| !about(own) || own == act);
         true
     }
 
-    /// Notes that an act was appended, and keeps it while the log may lose it.
+    /// Notes that an act was appended, and keeps it while the log may lose it; of several about one entry the last one.
     pub(super) fn note_appended(&mut self, act: &Act, now: Timestamp) {
         self.pending.retain(|other| other != act);
-        self.appended.retain(|(other, _)| other != act);
+        let about = |other: &Act| act.entry().is_some() && other.entry() == act.entry();
+        self.appended
+            .retain(|(other, _)| other != act && !about(other));
+        // What was done about the entry meanwhile is still to be appended, and holds.
+        if self.pending.iter().any(about) {
+            return;
+        }
         let excess = self.appended.len().saturating_sub(MOST_ACTS - 1);
         self.appended.drain(..excess);
         self.appended.push((act.clone(), now));
@@ -301,6 +308,24 @@ mod tests {
 
     fn remove(time: u64, text: &str) -> Act {
         act(time, What::Remove(ListName::Client, text.to_owned()))
+    }
+
+    #[test]
+    fn of_acts_about_one_entry_only_the_last_is_kept_for_a_failover() {
+        let mut journal = Journal::default();
+        let (added, removed) = (put(10, "a.example"), remove(10, "a.example"));
+        journal.add(added.clone());
+        // It was removed while it was being appended.
+        journal.add(removed.clone());
+        journal.note_appended(&added, at(11));
+        assert!(journal.appended.is_empty());
+        assert_eq!(journal.pending, [removed.clone()]);
+        // The reply to that is lost, and it is read in the log: it is still to be noted.
+        assert!(journal.admits(&removed));
+        assert_eq!(journal.pending, [removed.clone()]);
+        journal.note_appended(&removed, at(12));
+        assert!(journal.pending.is_empty());
+        assert_eq!(journal.appended, [(removed, at(12))]);
     }
 
     #[test]

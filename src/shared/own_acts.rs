@@ -112,7 +112,8 @@ impl Work {
         let Some((from, to)) = self.append(connection, &act, &mut None).await? else {
             return Ok(false);
         };
-        reader.note(&act, self.shared.me);
+        // It is there now, also if it is of a time when this host had another name.
+        reader.note(&act, act.host);
         let (shared, now) = (Arc::clone(&self.shared), state.now);
         let noted = self.administration.change(Box::new(move |journal| {
             journal.note_appended(&act, now);

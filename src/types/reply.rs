@@ -152,6 +152,23 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// The code that the client gets, if the reply has one of its own.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Code(code, _) => Some(code.number),
+            Self::Access(text) => {
+                let word = text.as_str().split(' ').next()?;
+                word.parse().ok().filter(|code| (400..600).contains(code))
+            }
+            Self::Continue
+            | Self::AddHeader(_)
+            | Self::Greylist { .. }
+            | Self::Unavailable(_)
+            | Self::Sleep { .. } => None,
+        }
+    }
+
     /// The text that the client gets, empty if there is no objection.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -161,8 +178,9 @@ impl Reply {
             | Self::Unavailable(text)
             | Self::Sleep {
                 then: Some(text), ..
-            }
-            | Self::Access(text) => text.as_str(),
+            } => text.as_str(),
+            // Behind the word that says what is done.
+            Self::Access(text) => text.as_str().split_once(' ').map_or("", |(_, text)| text),
             Self::Continue | Self::AddHeader(_) | Self::Sleep { then: None, .. } => "",
         }
     }

@@ -186,7 +186,7 @@ const DIFFERENCES: &[Difference] = &[
         shown: Sent(&[("a@b.example", "joe@example.org", "continue", REFUSED)]),
     },
     Difference {
-        name: "rcptcount counts the recipients of one message",
+        name: "rcptcount begins anew with each message",
         text: "nospf\nracl whitelist default\ndacl blacklist rcptcount > 1\n",
         shown: Sent(&[
             ("a@b.example", "ann@example.org", "continue", "continue"),

@@ -215,7 +215,7 @@ fn complain(
 fn obeys_common_delay(conf: &GreylistConf) -> bool {
     let mut entries = conf.recipient.iter().chain(&conf.message);
     let has_default = conf.recipient.last().is_some_and(Entry::is_default);
-    !has_default
+    (!has_default && conf.globals.test_mode.is_none())
         || entries.any(|entry| entry.action == Action::Greylist && entry.values.delay.is_none())
 }
 

@@ -96,6 +96,11 @@ impl Milter {
     fn read(text: &str) -> Option<Self> {
         let mut words = tokens(unbraced(text)).into_iter();
         let socket = words.next()?;
+        // Postfix has two names for a path.
+        let socket = match socket.strip_prefix("local:") {
+            Some(path) => format!("unix:{path}"),
+            None => socket,
+        };
         let attributes = words.filter_map(|word| {
             let (name, value) = unbraced(&word).split_once('=')?;
             let (name, value) = (name.trim(), value.trim());
@@ -319,7 +324,7 @@ mod tests {
         let cases: [(&str, &[Named]); 4] = [
             ("", &[]),
             (
-                "inet:127.0.0.1:11332,\tunix:a/b",
+                "inet:127.0.0.1:11332,\tlocal:a/b",
                 &[("inet:127.0.0.1:11332", &[]), ("unix:a/b", &[])],
             ),
             (

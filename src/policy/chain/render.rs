@@ -125,10 +125,10 @@ pub const fn is_of_reply(token: &Token) -> bool {
     )
 }
 
-/// Whether a macro is known whoever asks.
+/// Whether rules know a macro whoever asks.
 #[must_use]
 pub fn is_known_macro(name: &str) -> bool {
-    const KNOWN: [&str; 6] = ["j", "i", "client_addr", "mail_addr", "rcpt_addr", USER];
+    const KNOWN: [&str; 5] = ["j", "client_addr", "mail_addr", "rcpt_addr", USER];
     KNOWN.contains(&name.trim_matches(['{', '}']))
 }
 

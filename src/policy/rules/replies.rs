@@ -207,6 +207,16 @@ impl Ruleset {
             | Because::Shared(_) => outcome.rule().map(EntryRef::of_rule),
         };
         let (code, enhanced_code) = self.codes(outcome, rule);
+        let code = reply.code().unwrap_or(code);
+        let enhanced_code = match reply {
+            Reply::Code(own, _) => &own.enhanced,
+            Reply::Continue
+            | Reply::AddHeader(_)
+            | Reply::Greylist { .. }
+            | Reply::Unavailable(_)
+            | Reply::Sleep { .. }
+            | Reply::Access(_) => enhanced_code,
+        };
         let waits = outcome
             .changes
             .triplet

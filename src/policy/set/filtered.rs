@@ -18,7 +18,9 @@ use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
 
 use super::literals::{required, shortest};
-use super::{PART, build_error, matching, options};
+use super::{
+    GROUP, LARGE_GROUP, PART, STATES, STATES_OF_GROUP, build_error, matching, options, parse,
+};
 
 /// Texts after which a subject is not searched for more of them.
 const MOST_FOUND: usize = 1024;
@@ -49,13 +51,14 @@ struct Group {
 /// An expression that is not compiled yet.
 struct Parsed {
     number: usize,
-    expression: Hir,
     /// A match contains one of these.
     texts: Vec<Vec<u8>>,
 }
 
 /// Compiles groups as long as there is room for them.
-struct Compiler {
+struct Compiler<'a> {
+    expressions: &'a [&'a str],
+    syntax: syntax::Config,
     /// The memory that automata may still take, in bytes.
     left: usize,
     size: usize,
@@ -76,17 +79,15 @@ impl FilteredSet {
     ) -> Result<Self, regex::Error> {
         let (mut filtered, mut always) = (Vec::new(), Vec::new());
         for (number, text) in expressions.iter().enumerate() {
-            let expression = syntax::parse_with(text, &syntax)
-                .map_err(|error| regex::Error::Syntax(error.to_string()))?;
-            let texts = required(&expression);
+            let texts = required(&parse(text, &syntax)?);
             let kind = if texts.is_some() {
                 &mut filtered
             } else {
                 &mut always
             };
+            // It is parsed again when its group is compiled: all together would take too much memory.
             kind.push(Parsed {
                 number,
-                expression,
                 texts: texts.unwrap_or_default(),
             });
         }
@@ -112,7 +113,12 @@ impl FilteredSet {
             .build(groups_of.keys())
             .map_err(|_| regex::Error::CompiledTooBig(size))?;
         let groups_of = groups_of.into_values().map(Vec::into_boxed_slice).collect();
-        let mut compiler = Compiler { left: size, size };
+        let mut compiler = Compiler {
+            expressions,
+            syntax,
+            left: size,
+            size,
+        };
         Ok(Self {
             texts,
             groups_of,
@@ -174,7 +180,7 @@ impl FilteredSet {
     }
 }
 
-impl Compiler {
+impl Compiler<'_> {
     /// Groups of at most `most` of these.
     fn groups(&mut self, all: &[Parsed], most: usize) -> Result<Vec<Group>, regex::Error> {
         let groups = all.chunks(most).map(|part| self.group(part));
@@ -182,13 +188,29 @@ impl Compiler {
     }
 
     fn group(&mut self, parsed: &[Parsed]) -> Result<Group, regex::Error> {
-        let expressions: Vec<&Hir> = parsed.iter().map(|parsed| &parsed.expression).collect();
-        // What every match begins with is looked for already.
-        let options = options(self.left).auto_prefilter(false);
-        let regex = Builder::new()
-            .configure(options)
-            .build_many_from_hir(&expressions)
-            .map_err(|error| build_error(&error))?;
+        let texts = parsed
+            .iter()
+            .filter_map(|parsed| self.expressions.get(parsed.number));
+        let expressions = texts.map(|text| parse(text, &self.syntax));
+        let expressions: Vec<Hir> = expressions.collect::<Result<_, _>>()?;
+        let build = |states| {
+            // What every match begins with is looked for already.
+            let options = options(self.left, states).auto_prefilter(false);
+            let built = Builder::new()
+                .configure(options)
+                .build_many_from_hir(&expressions);
+            built.map_err(|error| build_error(&error))
+        };
+        let regex = if parsed.len() > GROUP {
+            build(STATES)?
+        } else {
+            let regex = build(STATES_OF_GROUP)?;
+            if regex.memory_usage() > LARGE_GROUP {
+                build(STATES)?
+            } else {
+                regex
+            }
+        };
         // One automaton reads forwards and one backwards.
         let taken = regex.memory_usage().div_euclid(2);
         let left = self.left.checked_sub(taken);

@@ -14,6 +14,7 @@ mod literals;
 use regex_automata::meta::{BuildError, Builder, Config, Regex};
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternID, PatternSet};
+use regex_syntax::hir::Hir;
 
 use regex_automata::nfa::thompson::WhichCaptures;
 
@@ -25,8 +26,15 @@ const PART: usize = 512;
 /// Most expressions of a group that is left out if none of its texts is there.
 const GROUP: usize = 32;
 
-/// Memory for the states of an automaton, in bytes.
+/// Memory for the states of an automaton in each direction and thread, in bytes.
 const STATES: usize = 2 << 20;
+
+/// The same for a group: a site with thousands of expressions has hundreds of them.
+const STATES_OF_GROUP: usize = STATES / 8;
+
+/// A group that takes more memory than this, in bytes, needs more for its states, too: an automaton for which there is no
+/// room for a few states is not made at all, and the search without it is slow.
+const LARGE_GROUP: usize = STATES_OF_GROUP / 2;
 
 /// Expressions with the numbers of their order.
 #[derive(Debug, Default)]
@@ -66,7 +74,7 @@ impl ExpressionSet {
             0 => Kind::Empty,
             1..=PART => {
                 let mut builder = Builder::new();
-                let builder = builder.configure(options(size)).syntax(syntax);
+                let builder = builder.configure(options(size, STATES)).syntax(syntax);
                 let regex = builder.build_many(expressions);
                 Kind::Few(regex.map_err(|error| build_error(&error))?)
             }
@@ -130,14 +138,19 @@ impl Matches {
     }
 }
 
-/// How the automaton of expressions is made that may take this much memory, in bytes.
-fn options(size: usize) -> Config {
+/// How the automaton of expressions is made that may take this much memory, and its states that much, in bytes.
+fn options(size: usize, states: usize) -> Config {
     Config::new()
         .match_kind(MatchKind::All)
         .utf8_empty(false)
         .which_captures(WhichCaptures::None)
         .nfa_size_limit(Some(size))
-        .hybrid_cache_capacity(STATES)
+        .hybrid_cache_capacity(states)
+}
+
+/// An expression of the syntax.
+fn parse(text: &str, syntax: &syntax::Config) -> Result<Hir, regex::Error> {
+    syntax::parse_with(text, syntax).map_err(|error| regex::Error::Syntax(error.to_string()))
 }
 
 /// Which expressions of an automaton match.

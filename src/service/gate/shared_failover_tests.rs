@@ -138,6 +138,30 @@ async fn what_a_failover_has_lost_is_found_by_a_daemon_that_was_started_since() 
 }
 
 #[tokio::test]
+async fn what_was_done_under_another_name_is_appended_once() {
+    let (server, one, two) = site();
+    let store = MemoryStore::new();
+    let before = Host::on(&store, "mx3.example", &server, |_| {}, false);
+    settle(&[&one, &two, &before]);
+    cut_off(&before);
+    add(&before, OTHER).await;
+    before.clock.advance(1);
+    remove(&before, OTHER).await;
+    add(&before, OLD).await;
+    drop(before);
+    let renamed = Host::on(&store, "mx4.example", &server, |_| {}, false);
+    renamed.clock.advance(1);
+    settle(&[&one, &two, &renamed]);
+    one.await_entry(OLD, true);
+    let appended = server.values().len();
+    for _ in 0..3 {
+        renamed.settle();
+    }
+    assert_eq!(server.values().len(), appended);
+    assert!(renamed.has_entry(OLD) && !one.has_entry(OTHER));
+}
+
+#[tokio::test]
 async fn a_server_that_comes_back_with_an_old_state_gets_a_new_log_and_all_hosts_agree() {
     let (server, one, two) = site();
     let all = [&one, &two];
