@@ -319,10 +319,10 @@ mod tests {
         journal.add(removed.clone());
         journal.note_appended(&added, at(11));
         assert!(journal.appended.is_empty());
-        assert_eq!(journal.pending, [removed.clone()]);
+        assert_eq!(journal.pending, std::slice::from_ref(&removed));
         // The reply to that is lost, and it is read in the log: it is still to be noted.
         assert!(journal.admits(&removed));
-        assert_eq!(journal.pending, [removed.clone()]);
+        assert_eq!(journal.pending, std::slice::from_ref(&removed));
         journal.note_appended(&removed, at(12));
         assert!(journal.pending.is_empty());
         assert_eq!(journal.appended, [(removed, at(12))]);
