@@ -20,9 +20,9 @@ pub struct Taken {
 }
 
 impl Control {
-    /// Imports rows, all or none. The other hosts of a site get them in the background. A row is merged with the existing record, unless one of them has expired: then the
-    /// other one is kept. Of two sleeps the later one is kept. The network of a triplet may also be the address of its
-    /// client.
+    /// Imports rows, all or none. The other hosts of a site get them in the background. A row is merged with the existing
+    /// record, unless one of them has expired: then the other one is kept. Of two sleeps the later one is kept. The network
+    /// of a triplet may also be the address of its client.
     ///
     /// # Errors
     ///

@@ -111,7 +111,7 @@ impl Work {
             } else {
                 mark
             };
-            // What is not known is no sign of a failover: acts expire.
+            // An act that is missing does not show a failover: acts expire.
             let is_unknown = *place == journal.done && (mark == 0 || place.mark == 0);
             place.number == 0 || mark == place.mark || is_unknown
         });
@@ -119,7 +119,7 @@ impl Work {
     }
 
     /// Goes back to the last common place, from where the log is carried out again. Without one, numbers that this host has
-    /// seen are given a second time, and what it did itself may be lost: then the log begins anew.
+    /// seen are given a second time, and what it did itself may be lost: then a new log is begun.
     async fn go_back(
         &self,
         connection: &dyn Connection,

@@ -14,8 +14,8 @@
 //!
 //! ```text
 //! head   = epoch:8 number:8 mark:8   ; the last act; an epoch begins when the server has no head
-//! logged = mark:8 act                ; by epoch and number; a random number, by which it is told from an act that had
-//!                                    ; this number before a failover
+//! logged = mark:8 act                ; by epoch and number; a random number, which differs from that of an act
+//!                                    ; that had this number before a failover
 //! act    = host:4 time:8 what
 //! what   = %x01 field field          ; an entry was added or changed: key and value as in the database
 //!        / %x02 field                ; an entry was removed: its key

@@ -235,7 +235,8 @@ impl Journal {
         self.appended.retain(|(_, at)| *at > settled);
     }
 
-    /// Has all acts appended again that are kept for that, because the log has begun anew or the database is replaced.
+    /// Moves the acts that are kept for a failover back to those that are to be appended: a new log was begun, or the database
+    /// was replaced.
     pub fn reopen(&mut self) {
         let appended = std::mem::take(&mut self.appended);
         let pending = std::mem::take(&mut self.pending);

@@ -181,7 +181,7 @@ impl Link {
         failure.or_else(|| {
             self.is_slow().then(|| {
                 format!(
-                    "replies take more than {} ms, so mail does not wait for them; records are sent all the same",
+                    "replies take more than {} ms, so mail does not wait for them; records are still sent",
                     SLOW.as_millis()
                 )
             })

@@ -13,8 +13,10 @@
 //! Both hashes are BLAKE3, with keys derived from the site's secret. So two sites may use one server, and whoever can write
 //! to the server, but does not know the secret, can delete records and do no more. A record has no address in it, by key or
 //! by value. The acts of administrators have: bodies are not encrypted, and the pattern of an entry or the filter of a
-//! deletion is there as it was written. The table of hosts has their names. A value without a right hash counts as absent. A value of another version is neither used nor
-//! overwritten: hosts of two versions share what both understand.
+//! deletion is there as it was written. The table of hosts has their names.
+//!
+//! A value without a right hash counts as absent. A value of another version is neither used nor overwritten: hosts of two
+//! versions share what both understand.
 
 use crate::store::PrivacyKey;
 

@@ -66,7 +66,7 @@ const DIFFERENCES: &[Difference] = &[
         shown: Asked(("sasl_username", "joe"), REFUSED),
     },
     Difference {
-        name: "An SPF record that lets anybody send is no pass",
+        name: "An SPF record that lets anybody send does not count as a pass",
         text: "racl greylist default\n",
         shown: Asked(
             ("sender", "a@anybody.example.com"),
@@ -137,7 +137,7 @@ const DIFFERENCES: &[Difference] = &[
         shown: Checked(78, &["error: 1:"]),
     },
     Difference {
-        name: "rcptcount begins anew with each message",
+        name: "rcptcount counts the recipients of one message",
         text: "nospf\nracl blacklist rcpt last@example.org rcptcount > 0\nracl whitelist default\n\
                dacl blacklist rcptcount > 1\n",
         shown: Sent(&[

@@ -1,7 +1,7 @@
 //! Whether Postfix asks the milter, what it does without a reply, and how long it waits for one.
 //!
-//! `smtpd_milters` is a list of sockets, each alone or in braces with settings of its own, which come before those of
-//! main.cf:
+//! `smtpd_milters` is a list of sockets, each alone or in braces with settings of its own, which are used in place
+//! of those of main.cf:
 //!
 //! ```text
 //! smtpd_milters = inet:127.0.0.1:11332, { unix:stargrey/milter, default_action=accept, command_timeout=300s }

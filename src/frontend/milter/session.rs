@@ -142,7 +142,7 @@ impl Session {
         let Some(transaction) = &self.transaction else {
             return;
         };
-        // Otherwise DATA is no moment of a decision. Whoever is put off alone has not waited for a reply.
+        // Otherwise nothing is decided at DATA. A recipient that is put off alone has not waited for a reply.
         let is_put_off = transaction.put_off.is_some();
         if !transaction.rules().is_targrey() || (is_put_off && transaction.recipients.is_empty()) {
             return;

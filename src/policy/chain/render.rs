@@ -125,7 +125,7 @@ pub const fn is_of_reply(token: &Token) -> bool {
     )
 }
 
-/// Whether rules know a macro whoever asks.
+/// Whether rules know a macro without a milter, too.
 #[must_use]
 pub fn is_known_macro(name: &str) -> bool {
     const KNOWN: [&str; 5] = ["j", "client_addr", "mail_addr", "rcpt_addr", USER];

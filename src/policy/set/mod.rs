@@ -12,11 +12,10 @@ mod filtered;
 mod literals;
 
 use regex_automata::meta::{BuildError, Builder, Config, Regex};
+use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::util::syntax;
 use regex_automata::{Input, MatchKind, PatternID, PatternSet};
 use regex_syntax::hir::Hir;
-
-use regex_automata::nfa::thompson::WhichCaptures;
 
 use filtered::FilteredSet;
 

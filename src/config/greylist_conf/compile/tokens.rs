@@ -9,7 +9,7 @@ impl Compiler<'_> {
     pub(super) fn warn_of_empty_tokens(&mut self, entry: &Entry) {
         let is_scored = entry.stage == EntryStage::Message;
         let is_empty = |piece: &Piece| match piece {
-            Piece::Token(chain::FormatToken::SpamScore) => !is_scored,
+            Piece::Token(FormatToken::SpamScore) => !is_scored,
             Piece::Token(token) => chain::is_empty_in_replies(token),
             Piece::Text(_) => false,
         };
@@ -24,7 +24,7 @@ impl Compiler<'_> {
             let text = format!("%D, %g, {score}%P, %p, %Q, %Xh and %Xm are empty in a reply");
             self.warn(message.at, text);
         }
-        let is_score = |piece: &Piece| *piece == Piece::Token(chain::FormatToken::SpamScore);
+        let is_score = |piece: &Piece| *piece == Piece::Token(FormatToken::SpamScore);
         let headers = values.headers.iter();
         let mut unscored = headers.filter(|header| {
             self.purpose.has_milter
